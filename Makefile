@@ -1,0 +1,59 @@
+# Every target makes its own virtual environment first; nothing needs to be installed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk
+RECORDINGS ?= exporter/demo/states
+TARGETS ?= 0
+
+.PHONY: demo test check lint format bench recordings clean system-packages
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo        run the exporter on a mesh of healthy and broken proxies"
+	@echo "make test        run every test (as root on Debian it installs what they need)"
+	@echo "make check       format, lint, types, layers and tests"
+	@echo "make bench       measure the promises side by side"
+	@echo "make recordings RECORDINGS=DIR   replay recorded states and judge them"
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "Adding the development tools to $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev
+	@touch $@
+
+system-packages:
+	@tests/system-packages $(SYSTEM_PACKAGES)
+
+demo: $(VENV)/.run
+	@$(BIN)/istio-port-exporter demo --targets $(TARGETS)
+
+test: $(VENV)/.dev system-packages
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+check: lint test
+
+bench: $(VENV)/.dev system-packages
+	@$(BIN)/python -m benchmarks
+
+recordings: $(VENV)/.dev system-packages
+	@$(BIN)/python tests/recordings/run.py $(RECORDINGS)
+
+clean:
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,37 @@
+"""What Istio's ports are: one row per port and role, and what a given target's ports should be.
+
+`PORTS` is the knowledge, read from Istio's source; `ports_of` turns the rows of a target's role
+into `TargetPort`s by its settings and version. Pure.
+"""
+
+from exporter.catalogue.expectations import (
+    ALWAYS_EXCLUDED,
+    NEWEST_VERSION,
+    PORTS,
+    PORTS_BY_ROLE,
+    control_port,
+    expectation,
+    is_captured,
+    is_newer_than_known,
+    line_of,
+    number_of,
+    ports_of,
+)
+from exporter.catalogue.port import ExtraPort, Port, TargetPort
+
+__all__ = [
+    "ALWAYS_EXCLUDED",
+    "NEWEST_VERSION",
+    "PORTS",
+    "PORTS_BY_ROLE",
+    "ExtraPort",
+    "Port",
+    "TargetPort",
+    "control_port",
+    "expectation",
+    "is_captured",
+    "is_newer_than_known",
+    "line_of",
+    "number_of",
+    "ports_of",
+]
