@@ -480,10 +480,13 @@ class Memory:
     `proofs` maps ports to when their identity was last proved; `growth` maps counter names
     to their growth; `rejected` maps cds and lds to "the last update was rejected".
     `hello` is the last decided TLS hello per address, `hello_asked` the last attempt.
+    `disproved` maps ports that another process answered to what was seen; `page` is how 15020's
+    page ended when it was last asked.
     """
 
     polls: int = 0
     agent: Seen[AgentMetrics] | None = None
+    page: Outcome | None = None
     stats: Seen[EnvoyStats] | None = None
     admin: Seen[AdminFacts] | None = None
     sockets: Seen[SocketTable] | None = None
@@ -494,6 +497,7 @@ class Memory:
     exposure: Seen[Observation] | None = None
     serving: Mapping[int, Seen[Certificate]] = field(default_factory=dict)
     proofs: Mapping[int, float] = field(default_factory=dict)
+    disproved: Mapping[int, str] = field(default_factory=dict)
     growth: Mapping[str, Growth] = field(default_factory=dict)
     rejected: Mapping[str, bool] = field(default_factory=dict)
     warming_polls: int = 0

@@ -1,0 +1,208 @@
+"""Shape and types: plain YAML values become the dataclasses of `schema`, field by field.
+
+Each value is converted by its own kind, so that every wrong one is reported with its key
+and line, not only the first. The leaves are msgspec's, in strict mode: "1" is no number.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from exporter.catalogue import ExtraPort
+from exporter.config.document import Document, KeyPath, Problem
+from exporter.config.kinds import PortNumber, PortOrOff
+from exporter.config.schema import PortRow, Source, StaticTarget
+from exporter.model import Settings
+
+REQUIRED = object()
+_WRONG = object()
+_SETTINGS_KINDS: dict[Any, Any] = {
+    int: PortOrOff,
+    tuple[int, ...]: tuple[PortNumber, ...],
+    tuple[int, ...] | None: tuple[PortNumber, ...] | None,
+}
+_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a section: its kind, and its default; REQUIRED where it has to be there."""
+
+    name: str
+    kind: Any
+    default: object
+
+
+@cache
+def keys_of(section: type) -> tuple[Key, ...]:
+    """The keys a section allows, in order."""
+    hints = get_type_hints(section, include_extras=True)
+    kinds = _SETTINGS_KINDS if section is Settings else {}
+    return tuple(
+        Key(found.name, kinds.get(hints[found.name], hints[found.name]), _default(found))
+        for found in fields(section)
+        if hints[found.name] is not Source
+    )
+
+
+def _default(found: "Field[Any]") -> object:
+    if found.default_factory is not MISSING:
+        return found.default_factory()
+    return REQUIRED if found.default is MISSING else found.default
+
+
+def describe(kind: Any) -> str:  # noqa: ANN401
+    """What a value of this kind looks like, in words: `a port, 1 to 65535`."""
+    meta = _meta(kind)
+    if meta is not None and meta.description:
+        return meta.description
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join("null" if arg is NoneType else describe(arg) for arg in args)
+    if origin is tuple:
+        return f"a list, each of it {describe(args[0])}"
+    if origin is Literal:
+        return "one of " + ", ".join(arg or '""' for arg in args)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return "one of " + ", ".join(kind)
+    if _section(kind) is not None:
+        return "a mapping of keys"
+    return _WORDS.get(kind, "a mapping of text to text")
+
+
+class Converter:
+    """Converts one document; wrong values are left out and collected in `problems`.
+
+    Paths to files are relative to `folder`, except those at the keys `as_given`.
+    """
+
+    def __init__(
+        self, document: Document, folder: Path, as_given: Collection[KeyPath] = ()
+    ) -> None:
+        self.as_given = as_given
+        self.document = document
+        self.folder = folder
+        self.problems: list[Problem] = []
+
+    def section(self, kind: Any, value: object, path: KeyPath) -> Any:  # noqa: ANN401
+        """The dataclass `kind` of a mapping; nothing at all means its defaults."""
+        given = self.given(kind, value, path)
+        keys = keys_of(kind)
+        missing = [key.name for key in keys if key.default is REQUIRED and key.name not in given]
+        if missing:
+            self._complain_missing(missing, value, path)
+            return _WRONG
+        if kind is StaticTarget:
+            line = self.document.lines.get(path, 0)
+            given["source"] = Source(self.document.file, line)
+        built = kind(**given)
+        return built.extra_port() if kind is PortRow else built
+
+    def _complain_missing(self, missing: list[str], value: object, path: KeyPath) -> None:
+        for name in missing:
+            if not (isinstance(value, dict) and name in value):
+                self.problems.append(self.document.problem(path, f"needs the key {name}"))
+
+    def given(self, kind: Any, value: object, path: KeyPath) -> dict[str, Any]:  # noqa: ANN401
+        """The converted values of the keys that a mapping names."""
+        keys = {key.name: key.kind for key in keys_of(kind)}
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self.complain(path, f"must be a mapping of keys, not {_name(value)}")
+            return {}
+        result = {}
+        for name, item in value.items():
+            if name not in keys:
+                self.complain((*path, name), f"unknown key; allowed: {', '.join(keys)}")
+                continue
+            converted = self.value(keys[name], item, (*path, name))
+            if converted is not _WRONG:
+                result[name] = converted
+        return result
+
+    def value(self, kind: Any, value: object, path: KeyPath) -> Any:  # noqa: ANN401
+        """One value by its kind: a section, a list, or a leaf."""
+        section = _section(kind)
+        if section is not None:
+            return self.section(section, value, path)
+        meta = _meta(kind)
+        extra = (meta.extra if meta else None) or {}
+        if "fields_of" in extra:
+            return self.given(extra["fields_of"], value, path)
+        if get_origin(kind) is tuple:
+            return self._list(get_args(kind)[0], value, path)
+        if NoneType in get_args(kind):
+            inner = next(arg for arg in get_args(kind) if arg is not NoneType)
+            return None if value is None else self.value(inner, value, path)
+        return self._leaf(kind, value, path, extra)
+
+    def _list(self, kind: Any, value: object, path: KeyPath) -> Any:  # noqa: ANN401
+        if not isinstance(value, list):
+            self.complain(path, f"must be {describe(tuple[kind, ...])}, not {_name(value)}")
+            return _WRONG
+        items = [self.value(kind, item, (*path, index)) for index, item in enumerate(value)]
+        return tuple(item for item in items if item is not _WRONG)
+
+    def _leaf(self, kind: Any, value: object, path: KeyPath, extra: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        try:
+            if "read" in extra:
+                return extra["read"](value)
+            result = msgspec.convert(value, kind, strict=True)
+        except msgspec.ValidationError:
+            hint = ": put it in quotes" if kind is str and isinstance(value, int | float) else ""
+            self.complain(path, f"{_name(value)} is not {describe(kind)}{hint}")
+            return _WRONG
+        except ValueError as error:
+            self.complain(path, str(error))
+            return _WRONG
+        is_relative = "file" in extra and result and path not in self.as_given
+        return str(self.folder / result) if is_relative else result
+
+    def complain(self, path: KeyPath, message: str) -> None:
+        """Note what is wrong at a key."""
+        self.problems.append(self.document.problem(path, message))
+
+
+def leaves(section: type, path: str = "") -> Iterator[tuple[str, Key]]:
+    """Every key below a section with its dotted path; lists as `ports[]`. For documentation."""
+    for key in keys_of(section):
+        here = f"{path}.{key.name}" if path else key.name
+        many = get_origin(key.kind) is tuple
+        inner = _section(get_args(key.kind)[0] if many else key.kind)
+        extra = (_meta(key.kind) or msgspec.Meta()).extra or {}
+        if inner is not None:
+            yield from leaves(inner, f"{here}[]" if many else here)
+        elif "fields_of" in extra:
+            yield from leaves(extra["fields_of"], here)
+        else:
+            yield here, key
+
+
+def _meta(kind: Any) -> msgspec.Meta | None:  # noqa: ANN401
+    if get_origin(kind) is Annotated:
+        return next((part for part in kind.__metadata__ if isinstance(part, msgspec.Meta)), None)
+    return None
+
+
+def _section(kind: Any) -> type | None:  # noqa: ANN401
+    if kind is ExtraPort:
+        return PortRow
+    return kind if isinstance(kind, type) and is_dataclass(kind) else None
+
+
+def _name(value: object) -> str:
+    """A value as messages show it: short, and what it is where that is not plain."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return repr(value) if isinstance(value, str | int | float) else f"'{value}'"

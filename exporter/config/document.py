@@ -1,0 +1,146 @@
+"""Reading YAML with the line of every key: text in, plain values and lines out.
+
+PyYAML's composed nodes carry positions that its constructed objects have lost, so values
+are built from the nodes here. Duplicate keys are refused. The rule: whatever is wrong with
+a file becomes a `Problem` that names file, line and key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KeyPath = tuple[str | int, ...]
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a file. Line 0: the file as a whole; key may be empty."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(part for part in (place, self.key, self.message) if part)
+
+
+class ConfigError(Exception):
+    """The user's configuration cannot be used; `problems` says why, in the file's order."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML document: its value in plain Python and the line on which each key stands."""
+
+    file: str
+    value: object
+    lines: Mapping[KeyPath, int]
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """A problem at this key, or at the nearest key above it that the file has."""
+        known = path
+        while known and known not in self.lines:
+            known = known[:-1]
+        return Problem(self.file, self.lines.get(known, 0), spell(path), message)
+
+
+def spell(path: KeyPath) -> str:
+    """A key path as people write it: discovery.static.targets[0].address."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def read_file(path: Path) -> str:
+    """The text of a file; raises ConfigError when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(Problem(str(path), 0, "", f"cannot be read: {reason}")) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(Problem(str(path), 0, "", "is not UTF-8 text")) from error
+
+
+def read_document(text: str, file: str) -> Document:
+    """Parse one YAML (or JSON) document; raises ConfigError with every duplicate key."""
+    reader = _NodeReader(text, file)
+    try:
+        value = reader.read()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 0
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(Problem(file, line, "", f"is not YAML: {reason}")) from error
+    except ValueError as error:
+        raise ConfigError(Problem(file, 0, "", f"is not YAML: {error}")) from error
+    except RecursionError as error:
+        raise ConfigError(Problem(file, 0, "", "is nested too deeply")) from error
+    if reader.problems:
+        raise ConfigError(*reader.problems)
+    return Document(file, value, reader.lines)
+
+
+class _NodeReader:
+    """Builds plain values from composed nodes, noting lines and problems on the way."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.loader = _LOADER(text)
+        self.file = file
+        self.lines: dict[KeyPath, int] = {}
+        self.problems: list[Problem] = []
+        self.open: list[yaml.Node] = []
+
+    def read(self) -> object:
+        try:
+            node = self.loader.get_single_node()
+            return None if node is None else self.value(node, ())
+        finally:
+            self.loader.dispose()
+
+    def value(self, node: yaml.Node, path: KeyPath) -> object:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if node in self.open:
+            line = self.lines[path]
+            self.problems.append(Problem(self.file, line, spell(path), "contains itself"))
+            return None
+        self.open.append(node)
+        try:
+            return self.content(node, path)
+        finally:
+            self.open.pop()
+
+    def content(self, node: yaml.Node, path: KeyPath) -> object:
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self.loader.construct_object(node)
+
+    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:
+        result: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                message = "a key must be text, not a list or a mapping"
+                self.problems.append(Problem(self.file, line, spell(path), message))
+                continue
+            key = key_node.value
+            here = (*path, key)
+            if key in result:
+                message = f"stands here twice; the first is on line {self.lines[here]}"
+                self.problems.append(Problem(self.file, line, spell(here), message))
+                continue
+            self.lines[here] = line
+            result[key] = self.value(value_node, here)
+        return result

@@ -1,0 +1,117 @@
+"""The kinds of values a configuration holds, each with its words and its limits.
+
+A kind is an annotated type: `description` is what a message and the documentation call it;
+`read`, where there is one, turns what YAML gave into the value or raises ValueError with
+the message for the user.
+"""
+
+import ipaddress
+import re
+from typing import Annotated
+
+from msgspec import Meta
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LABEL = re.compile(r"[A-Za-z0-9./_-]+")
+_MAX_PORT = 65535
+_DURATION_WORDS = "a duration such as 500ms, 15s, 2m or 1h"
+
+
+def read_duration(value: object) -> float:
+    """Seconds of a duration: 15s, 500ms, 2m, 1h; never negative."""
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"{value!r} is not {_DURATION_WORDS}")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def read_period(value: object) -> float:
+    """As `read_duration`, above zero."""
+    seconds = read_duration(value)
+    if not seconds:
+        raise ValueError(f"{value!r} must be more than zero")
+    return seconds
+
+
+def read_addresses(value: object) -> tuple[str, ...]:
+    """One IP literal or a list of them, in canonical spelling."""
+    items = value if isinstance(value, list) else [value]
+    if not items:
+        raise ValueError("an empty list is not an IP address or a list of them")
+    return tuple(_read_address(item) for item in items)
+
+
+def _read_address(value: object) -> str:
+    try:
+        if isinstance(value, str):
+            return str(ipaddress.ip_address(value))
+    except ValueError:
+        pass
+    raise ValueError(
+        f"{value!r} is not an IP address: names are not resolved, give the address"
+    ) from None
+
+
+def read_netns(value: object) -> str:
+    """A network namespace: its name under /run/netns, a path, or a pid (a number or text)."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return str(value)
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"{value!r} is not a name under /run/netns, a path or a pid")
+
+
+def read_listen_address(value: object) -> str:
+    """`:10520`, `127.0.0.1:10520`, `[::1]:10520` or a host name with a port."""
+    if isinstance(value, str):
+        host, colon, port = value.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        number = int(port) if port.isascii() and port.isdigit() else _MAX_PORT + 1
+        if colon and number <= _MAX_PORT and (bracketed or ":" not in host):
+            return value
+    raise ValueError(f"{value!r} is not an address such as :10520 or 127.0.0.1:10520")
+
+
+def read_selector(value: object) -> tuple[tuple[str, str], ...]:
+    """Labels that must be equal: `app=web,tier=front`."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not labels such as app=web,tier=front")  # noqa: TRY004
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    for name, equals, wanted in pairs:
+        if not (equals and _LABEL.fullmatch(name) and (not wanted or _LABEL.fullmatch(wanted))):
+            raise ValueError(f"{value!r} is not labels such as app=web,tier=front")
+    return tuple((name, wanted) for name, _, wanted in pairs)
+
+
+Duration = Annotated[float, Meta(description=_DURATION_WORDS, extra={"read": read_duration})]
+Period = Annotated[float, Meta(description=_DURATION_WORDS, extra={"read": read_period})]
+PortNumber = Annotated[int, Meta(ge=1, le=_MAX_PORT, description="a port, 1 to 65535")]
+PortOrOff = Annotated[int, Meta(ge=0, le=_MAX_PORT, description="a port, 1 to 65535, or 0 for off")]
+Count = Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+Ordinal = Annotated[int, Meta(ge=0, description="a whole number, 0 or more, or auto")]
+Rate = Annotated[float, Meta(gt=0, description="a number above 0")]
+UrlPath = Annotated[str, Meta(pattern=r"^/[^\s?#]*$", description="a path that starts with /")]
+FamilyName = Annotated[
+    str,
+    Meta(
+        pattern="^istio_(port|target|proxy|control_plane)_[a-z_]+$",
+        description="the name of a metric family such as istio_port_up",
+    ),
+]
+FilePath = Annotated[str, Meta(description="a path to a file", extra={"file": True})]
+Addresses = Annotated[
+    tuple[str, ...],
+    Meta(description="an IP address or a list of them", extra={"read": read_addresses}),
+]
+Netns = Annotated[
+    str, Meta(description="a name under /run/netns, a path or a pid", extra={"read": read_netns})
+]
+ListenAddress = Annotated[
+    str,
+    Meta(description="an address such as :10520", extra={"read": read_listen_address}),
+]
+Selector = Annotated[
+    tuple[tuple[str, str], ...],
+    Meta(description="labels such as app=web,tier=front", extra={"read": read_selector}),
+]

@@ -1,0 +1,170 @@
+"""The parts of a Kubernetes Pod that matter here, as msgspec structs; the rest is skipped.
+
+Everything is optional except the name: a pod document without a status still says what the
+pod is. Pure.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+
+class _Part(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Fields are spelled as Kubernetes does; unknown ones are ignored."""
+
+
+class Owner(_Part, frozen=True):
+    """One owner reference."""
+
+    kind: str = ""
+    name: str = ""
+    controller: bool | None = None
+
+
+class Metadata(_Part, frozen=True):
+    """A pod's metadata."""
+
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+    owner_references: tuple[Owner, ...] | None = None
+
+
+class Variable(_Part, frozen=True):
+    """One environment variable; those that refer to something have no value here."""
+
+    name: str
+    value: str | None = None
+
+
+class ContainerPort(_Part, frozen=True):
+    """One declared port."""
+
+    container_port: int = 0
+    protocol: str = "TCP"
+
+
+class Container(_Part, frozen=True):
+    """A container or init container."""
+
+    name: str = ""
+    image: str = ""
+    command: tuple[str, ...] | None = None
+    args: tuple[str, ...] | None = None
+    env: tuple[Variable, ...] | None = None
+    ports: tuple[ContainerPort, ...] | None = None
+    restart_policy: str | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Command and arguments in one row."""
+        return (*(self.command or ()), *(self.args or ()))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that have a literal value."""
+        return {row.name: row.value for row in self.env or () if row.value is not None}
+
+    @property
+    def tcp_ports(self) -> tuple[int, ...]:
+        """The declared TCP ports."""
+        rows = self.ports or ()
+        return tuple(row.container_port for row in rows if row.protocol == "TCP")
+
+
+class Spec(_Part, frozen=True):
+    """A pod's spec."""
+
+    containers: tuple[Container, ...] | None = None
+    init_containers: tuple[Container, ...] | None = None
+    node_name: str | None = None
+    host_network: bool | None = None
+    service_account_name: str | None = None
+
+
+class Running(_Part, frozen=True):
+    """A running container's state."""
+
+    started_at: str | None = None
+
+
+class ContainerState(_Part, frozen=True):
+    """The state of a container; only running is of interest."""
+
+    running: Running | None = None
+
+
+class ContainerStatus(_Part, frozen=True):
+    """What the kubelet says of one container."""
+
+    name: str = ""
+    ready: bool = False
+    restart_count: int = 0
+    state: ContainerState | None = None
+
+    @property
+    def started(self) -> float | None:
+        """When it started, in seconds since the epoch; None where it does not run."""
+        running = self.state.running if self.state else None
+        try:
+            return datetime.fromisoformat(running.started_at or "").timestamp() if running else None
+        except ValueError:
+            return None
+
+
+class PodIP(_Part, frozen=True):
+    """One address of a pod."""
+
+    ip: str = ""
+
+
+class Status(_Part, frozen=True):
+    """A pod's status."""
+
+    phase: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+    pod_ips: tuple[PodIP, ...] | None = msgspec.field(default=None, name="podIPs")
+    container_statuses: tuple[ContainerStatus, ...] | None = None
+    init_container_statuses: tuple[ContainerStatus, ...] | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The pod's addresses, the primary one first."""
+        listed = tuple(row.ip for row in self.pod_ips or () if row.ip)
+        return listed or ((self.pod_ip,) if self.pod_ip else ())
+
+
+class Pod(_Part, frozen=True):
+    """A pod as the API server returns it."""
+
+    metadata: Metadata
+    spec: Spec = Spec()
+    status: Status | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The pod's labels."""
+        return self.metadata.labels or {}
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The pod's annotations."""
+        return self.metadata.annotations or {}
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """The containers that run for the pod's life; native sidecars come first."""
+        inits = self.spec.init_containers or ()
+        native = tuple(row for row in inits if row.restart_policy == "Always")
+        return (*native, *(self.spec.containers or ()))
+
+
+_DECODER = msgspec.json.Decoder(Pod)
+
+
+def decode_pod(document: bytes) -> Pod:
+    """A pod from its JSON; raises msgspec.DecodeError for anything else."""
+    return _DECODER.decode(document)

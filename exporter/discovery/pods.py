@@ -1,0 +1,194 @@
+"""What a pod is in the mesh: a Pod in, its targets out. Pure.
+
+Roles are recognised by containers and their arguments first and by labels only where those
+are silent, because the container name istio-proxy serves four roles. Pods that have ended,
+ambient workloads and everything without a part of Istio are no targets.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporter.catalogue import line_of
+from exporter.config import Config
+from exporter.discovery.documents import Container, ContainerStatus, Pod, decode_pod
+from exporter.discovery.settings import settings_of
+from exporter.model import Interception, Lifecycle, Role, Settings, Target, TargetKey
+
+__all__ = ["Ignored", "Pod", "ambient_redirection", "decode_pod", "ignored", "targets_of_pod"]
+
+_ENDED = frozenset({"Succeeded", "Failed"})
+_PROXY_ROLES = {
+    "sidecar": Role.SIDECAR,
+    "router": Role.GATEWAY,
+    "waypoint": Role.WAYPOINT,
+    "ztunnel": Role.ZTUNNEL,
+}
+_DATAPLANE_MODE = "istio.io/dataplane-mode"
+_REDIRECTION = "ambient.istio.io/redirection"
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """What an ignore annotation asks for: everything, or some ports."""
+
+    entirely: bool = False
+    ports: tuple[int, ...] = ()
+
+
+def ignored(annotation: str) -> Ignored:
+    """The value of the ignore annotation: "true", or ports such as "15090, 9080"."""
+    parts = [part.strip() for part in annotation.split(",")]
+    ports = tuple(int(part) for part in parts if part.isascii() and part.isdigit())
+    return Ignored(entirely=annotation.strip().lower() == "true", ports=ports)
+
+
+def targets_of_pod(
+    pod: Pod, config: Config | None = None, *, namespace_ignore: str = ""
+) -> tuple[Target, ...]:
+    """The targets of a pod: none or one. `namespace_ignore` is its namespace's annotation."""
+    config = config or Config()
+    found = _classify(pod)
+    if found is None or (pod.status is not None and pod.status.phase in _ENDED):
+        return ()
+    role, container = found
+    name = config.discovery.ignore_annotation
+    ignores = (ignored(namespace_ignore), ignored(pod.annotations.get(name, "")))
+    wanted = config.discovery.kubernetes.roles
+    is_unwanted = bool(wanted) and role not in wanted
+    is_managed = role is Role.ISTIOD and config.istiod.mode == "none"
+    if is_unwanted or is_managed or any(row.entirely for row in ignores):
+        return ()
+    ports = tuple(dict.fromkeys(port for row in ignores for port in row.ports))
+    return (_target(pod, role, container, config, ports),)
+
+
+def _classify(pod: Pod) -> tuple[Role, Container] | None:
+    """The role of a pod and the container that it is about."""
+    for container in pod.containers:
+        role = _role_of(container, pod)
+        if role is not None:
+            return role, container
+    return None
+
+
+def _role_of(container: Container, pod: Pod) -> Role | None:
+    match container.name:
+        case "istio-proxy":
+            return _proxy_role(container, pod)
+        case "discovery" if pod.labels.get("app") == "istiod":
+            return Role.ISTIOD
+        case "install-cni":
+            return Role.CNI
+        case "agentgateway":
+            return Role.AGENTGATEWAY
+    return None
+
+
+def _proxy_role(container: Container, pod: Pod) -> Role | None:
+    """By the arguments `proxy [role]`; a missing role is a sidecar (pilot-agent initProxy)."""
+    words = container.words
+    if "proxy" in words:
+        following = words[words.index("proxy") + 1 :][:1]
+        named = following[0] if following and not following[0].startswith("-") else "sidecar"
+        role = _PROXY_ROLES.get(named)
+        is_proxyless = container.environment.get("DISABLE_ENVOY", "").lower() == "true"
+        return Role.PROXYLESS if is_proxyless and role is Role.SIDECAR else role
+    if pod.labels.get("app") == "ztunnel" or "/ztunnel:" in container.image:
+        return Role.ZTUNNEL
+    return Role.SIDECAR if "sidecar.istio.io/status" in pod.annotations else None
+
+
+def _target(
+    pod: Pod, role: Role, container: Container, config: Config, ignored_ports: tuple[int, ...]
+) -> Target:
+    env = container.environment
+    settings = settings_of(pod, container, role)
+    metadata = pod.metadata
+    return Target(
+        key=TargetKey(metadata.namespace, metadata.name),
+        role=role,
+        addresses=pod.status.addresses if pod.status else (),
+        captured=_is_captured(pod, role, settings),
+        settings=settings,
+        istio_version=_version(container),
+        uid=metadata.uid or f"{metadata.namespace}/{metadata.name}",
+        node=pod.spec.node_name or "",
+        workload=env.get("ISTIO_META_WORKLOAD_NAME") or _owner(pod),
+        revision=_revision(pod, env),
+        cluster_id=env.get("ISTIO_META_CLUSTER_ID") or env.get("CLUSTER_ID", ""),
+        native_sidecar=container in (pod.spec.init_containers or ()),
+        labels=pod.labels,
+        ignored_ports=ignored_ports,
+        trusted=role is Role.ISTIOD and _is_trusted(pod, config),
+        lifecycle=_lifecycle(pod, container.name),
+    )
+
+
+def _is_captured(pod: Pod, role: Role, settings: Settings) -> bool:
+    """Whether inbound redirection is expected: some port of a sidecar has to be captured."""
+    return (
+        role is Role.SIDECAR
+        and not pod.spec.host_network
+        and settings.interception is not Interception.NONE
+        and settings.included_inbound_ports != ()
+    )
+
+
+def _is_trusted(pod: Pod, config: Config) -> bool:
+    """Whether the API vouches for this istiod: its namespace and its service account."""
+    account = pod.spec.service_account_name or ""
+    is_istiod = account == "istiod" or account.startswith("istiod-")
+    return is_istiod and pod.metadata.namespace in config.istiod.namespaces
+
+
+def _version(container: Container) -> str:
+    """From the image's tag, else from the environment; empty where neither is a version."""
+    tag = container.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    env = container.environment
+    candidates = (tag, env.get("ISTIO_META_ISTIO_VERSION", ""), env.get("ISTIO_VERSION", ""))
+    return next((text for text in candidates if line_of(text) is not None), "")
+
+
+def _owner(pod: Pod) -> str:
+    """The workload by its owner: a ReplicaSet's name without its hash is the Deployment's."""
+    owners = pod.metadata.owner_references or ()
+    owner = next((row for row in owners if row.controller), None)
+    if owner is None:
+        return ""
+    hashed = pod.labels.get("pod-template-hash", "")
+    return owner.name.removesuffix(f"-{hashed}") if hashed else owner.name
+
+
+def _revision(pod: Pod, env: Mapping[str, str]) -> str:
+    """Injected pods carry it as an annotation (their label is the user's), others as a label."""
+    name = "istio.io/rev"
+    return pod.annotations.get(name) or pod.labels.get(name) or env.get("REVISION", "")
+
+
+def _lifecycle(pod: Pod, container: str) -> Lifecycle:
+    """What the kubelet says of the container; all None for a document without a status."""
+    terminating = pod.metadata.deletion_timestamp is not None
+    if pod.status is None:
+        return Lifecycle(terminating=True if terminating else None)
+    rows = (*(pod.status.container_statuses or ()), *(pod.status.init_container_statuses or ()))
+    found = next((row for row in rows if row.name == container), ContainerStatus())
+    return Lifecycle(
+        container_ready=found.ready,
+        terminating=terminating,
+        started=found.started,
+        restarts=found.restart_count,
+    )
+
+
+def ambient_redirection(pod: Pod, namespace_labels: Mapping[str, str]) -> str:
+    """`enabled` or `missing` for a pod that is enrolled in ambient, empty for any other.
+
+    Source: cni/pkg/util/podutil.go, PodFullyEnrolled and PodRedirectionEnabled.
+    """
+    if pod.status is not None and pod.status.phase in _ENDED:
+        return ""
+    mode = pod.labels.get(_DATAPLANE_MODE) or namespace_labels.get(_DATAPLANE_MODE, "")
+    has_sidecar = "sidecar.istio.io/status" in pod.annotations
+    if mode != "ambient" or has_sidecar or pod.spec.host_network:
+        return ""
+    return "enabled" if pod.annotations.get(_REDIRECTION) == "enabled" else "missing"

@@ -1,0 +1,176 @@
+"""Targets written by hand: the configuration's entries and files, in; targets, out.
+
+Files are read again when they change. The rule: a broken file changes nothing, the targets
+that were known stay, and what is wrong is told once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from exporter.config import ConfigError, Problem, StaticConfig, StaticTarget, read_targets
+from exporter.config.document import read_document, read_file
+from exporter.discovery.pods import Pod, targets_of_pod
+from exporter.model import Interception, Role, Settings, Target, TargetKey
+
+log = logging.getLogger(__name__)
+
+_PLAIN = ("istio_version", "netns", "node", "workload", "revision", "cluster_id", "ignored_ports")
+"""Fields that an entry and a target share; an entry's empty one says nothing."""
+
+Entry = tuple[StaticTarget, Path]
+"""An entry with the folder that its paths are relative to."""
+
+Stamp = tuple[int, int, int] | None
+
+
+def load_static(static: StaticConfig, base: Path) -> tuple[Target, ...]:
+    """All targets written by hand; paths are relative to `base`. Raises ConfigError."""
+    return _targets_of(tuple(_entries(static, base)))
+
+
+def _targets_of(entries: tuple[Entry, ...]) -> tuple[Target, ...]:
+    targets: dict[TargetKey, Target] = {}
+    for entry, folder in entries:
+        for target in _targets_of_entry(entry, folder):
+            if target.key in targets:
+                raise _error(entry, f"{target.key} stands here twice: it has to be unique")
+            targets[target.key] = target
+    return tuple(targets.values())
+
+
+def _entries(static: StaticConfig, base: Path) -> Iterator[Entry]:
+    for file in static.files:
+        path = base / file
+        for entry in read_targets(path):
+            yield entry, path.parent
+    for entry in static.targets:
+        yield entry, base
+
+
+def _targets_of_entry(entry: StaticTarget, folder: Path) -> tuple[Target, ...]:
+    if not entry.is_document:
+        return (_target_of_entry(entry),)
+    path = folder / entry.pod
+    found = tuple(_overlaid(target, entry) for target in targets_of_pod(_read_pod(path)))
+    if not found:
+        raise _error(entry, f"{path} is no target: nothing in this pod is Istio's, or it has ended")
+    if not all(target.addresses for target in found):
+        raise _error(entry, f"needs an address: {path} has none in its status")
+    return found
+
+
+def _target_of_entry(entry: StaticTarget) -> Target:
+    key = TargetKey(entry.namespace or "default", entry.pod or entry.address[0])
+    role = entry.role or Role.SIDECAR
+    empty = Target(key=key, role=role, addresses=entry.address, uid=str(key))
+    target = _overlaid(empty, entry)
+    return target if entry.captured is not None else replace(target, captured=_captures(target))
+
+
+def _captures(target: Target) -> bool:
+    """Whether redirection is expected where the entry does not say it."""
+    settings = target.settings
+    is_redirected = settings.interception is not Interception.NONE
+    return target.role is Role.SIDECAR and is_redirected and settings.included_inbound_ports != ()
+
+
+def _overlaid(target: Target, entry: StaticTarget) -> Target:
+    """The target with what the entry says laid over it. By hand is never trusted."""
+    given: dict[str, Any] = {name: getattr(entry, name) for name in _PLAIN if getattr(entry, name)}
+    settings: Settings = replace(target.settings, **dict(entry.settings))  # type: ignore[arg-type]
+    key = TargetKey(entry.namespace or target.key.namespace, target.key.pod)
+    return replace(
+        target,
+        key=key,
+        role=entry.role or target.role,
+        addresses=entry.address or target.addresses,
+        captured=target.captured if entry.captured is None else entry.captured,
+        settings=settings,
+        labels={**target.labels, **entry.labels},
+        uid=str(key),
+        trusted=False,
+        **given,
+    )
+
+
+def _read_pod(path: Path) -> Pod:
+    """A pod document in JSON or YAML; raises ConfigError for anything else."""
+    document = read_document(read_file(path), str(path))
+    try:
+        return msgspec.convert(document.value, Pod)
+    except msgspec.ValidationError as error:
+        message = f"is not a pod document: {error}"
+        raise ConfigError(Problem(str(path), 0, "", message)) from error
+
+
+def _error(entry: StaticTarget, message: str) -> ConfigError:
+    return ConfigError(Problem(entry.source.file, entry.source.line, "", message))
+
+
+class StaticSource:
+    """Watches the files behind a `StaticConfig` by looking at their time stamps."""
+
+    def __init__(self, static: StaticConfig, base: Path, period: float = 5.0) -> None:
+        self._static = static
+        self._base = base
+        self._period = period
+        self._paths: set[Path] = {base / file for file in static.files}
+        self._last_error = ""
+
+    async def run(
+        self,
+        on_change: Callable[[tuple[Target, ...]], None],
+        on_error: Callable[[ConfigError], None],
+    ) -> None:
+        """Report the targets now and whenever a file changes; runs until it is cancelled.
+
+        `on_change` also tells that an earlier error is over. Each new error is reported once.
+        """
+        seen: dict[Path, Stamp] | None = None
+        while True:
+            stamps = self._stamps()
+            if stamps != seen:
+                await self._reload(on_change, on_error)
+                seen = {path: stamps.get(path, _stamp(path)) for path in self._paths}
+            await asyncio.sleep(self._period)
+
+    def _stamps(self) -> dict[Path, Stamp]:
+        return {path: _stamp(path) for path in self._paths}
+
+    async def _reload(
+        self,
+        on_change: Callable[[tuple[Target, ...]], None],
+        on_error: Callable[[ConfigError], None],
+    ) -> None:
+        try:
+            targets = await asyncio.to_thread(self._load)
+        except ConfigError as error:
+            if str(error) != self._last_error:
+                log.warning("static targets kept as they were: %s", error)
+                on_error(error)
+            self._last_error = str(error)
+        else:
+            self._last_error = ""
+            on_change(targets)
+
+    def _load(self) -> tuple[Target, ...]:
+        """The targets; remembers the pod documents they name, which may change as well."""
+        entries = tuple(_entries(self._static, self._base))
+        documents = {folder / entry.pod for entry, folder in entries if entry.is_document}
+        self._paths = {self._base / file for file in self._static.files} | documents
+        return _targets_of(entries)
+
+
+def _stamp(path: Path) -> Stamp:
+    """Modification time, size and inode, which a swapped link changes; None: not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
