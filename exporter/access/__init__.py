@@ -1,0 +1,53 @@
+"""How connections to one target are made: a `Dialer` per target address and view.
+
+Probers only ever see the Dialer, so none of them knows whether a socket was opened from here or
+inside the pod's network namespace. Its rule: every connection dies with a reset when it is
+closed, so that no TIME_WAIT entry stays behind.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Protocol, TypeVar, runtime_checkable
+
+from exporter.model import SocketTable, View
+
+StreamT = TypeVar("StreamT", bound=asyncio.Protocol)
+DatagramT = TypeVar("DatagramT", bound=asyncio.DatagramProtocol)
+
+LINGER_ZERO = struct.pack("ii", 1, 0)
+"""SO_LINGER's value for "close with a reset"."""
+
+
+class NoAccess(Exception):  # noqa: N818 - a fact about us, not a failure of the target
+    """This view of the target is not open to us; the message is one sentence saying why."""
+
+
+@runtime_checkable
+class Dialer(Protocol):
+    """Opens connections to one address of one target, as seen from one view.
+
+    `address` is the IP literal that is dialled. Failures are `OSError` (the target's or the
+    network's) or `NoAccess` (ours).
+    """
+
+    view: View
+    address: str
+
+    async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
+        """Open a TCP connection and return its protocol."""
+        ...
+
+    async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
+        """Open a UDP socket connected to the port and return its protocol."""
+        ...
+
+    async def sockets(self) -> SocketTable:
+        """Read the target's own socket table; only a namespace has one, else `NoAccess`."""
+        ...
+
+
+def close_with_reset(transport: asyncio.BaseTransport) -> None:
+    """Make the transport's socket answer its closing with a reset instead of TIME_WAIT."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)

@@ -1,0 +1,125 @@
+"""The pod's view: sockets made inside its network namespace, used by the normal event loop.
+
+One worker thread of its own enters a namespace, makes a socket and goes back; the event loop's
+thread is never moved. A socket stays in the namespace it was made in, so connecting and talking
+are ordinary. Needs CAP_SYS_ADMIN, and CAP_SYS_PTRACE to name other users' processes.
+"""
+
+import asyncio
+import ctypes
+import os
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from exporter.access import LINGER_ZERO, DatagramT, NoAccess, StreamT
+from exporter.access.sockets import read_sockets
+from exporter.model import SocketTable, View
+
+_CLONE_NEWNET = 0x40000000
+_HOME = "/proc/thread-self/ns/net"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netns")
+_reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netns-table")
+
+T = TypeVar("T")
+
+
+class Netns:
+    """Dials a pod's loopback from inside its network namespace.
+
+    `netns` is a name under /run/netns, a path, or a process id. The loopback address is that of
+    the family of `address`, the target's first.
+    """
+
+    __slots__ = ("_family", "_path", "address", "view")
+
+    def __init__(self, netns: str, address: str) -> None:
+        self._path = path_of(netns)
+        self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.address = "::1" if ":" in address else "127.0.0.1"
+        self.view = View.POD
+
+    async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
+        """Open a TCP connection inside the namespace."""
+        loop = asyncio.get_running_loop()
+        made = await self._socket(socket.SOCK_STREAM)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+            await loop.sock_connect(made, (self.address, port))
+            return (await loop.create_connection(factory, sock=made))[1]
+        except BaseException:
+            made.close()
+            raise
+
+    async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
+        """Open a UDP socket inside the namespace, connected to the port."""
+        loop = asyncio.get_running_loop()
+        made = await self._socket(socket.SOCK_DGRAM)
+        try:
+            made.connect((self.address, port))
+            return (await loop.create_datagram_endpoint(factory, sock=made))[1]
+        except BaseException:
+            made.close()
+            raise
+
+    async def sockets(self) -> SocketTable:
+        """Read who listens in the namespace; its own thread, because it scans /proc."""
+        return await self._inside(_reader, read_sockets)
+
+    async def _socket(self, kind: socket.SocketKind) -> socket.socket:
+        return await self._inside(
+            _worker, lambda: socket.socket(self._family, kind | socket.SOCK_NONBLOCK)
+        )
+
+    async def _inside(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(thread, _run_inside, self._path, work)
+
+
+def path_of(netns: str) -> str:
+    """The namespace's file: of a process id, a path, or a name under /run/netns."""
+    if netns.isdigit():
+        return f"/proc/{netns}/ns/net"
+    return netns if "/" in netns else f"/run/netns/{netns}"
+
+
+def _run_inside(path: str, work: Callable[[], T]) -> T:
+    with _entered(path):
+        return work()
+
+
+@contextmanager
+def _entered(path: str) -> Iterator[None]:
+    """Move this thread into a namespace and back.
+
+    Raises:
+        NoAccess: there is no such namespace, or no right to enter it.
+    """
+    home = os.open(_HOME, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                _set(there)
+            finally:
+                os.close(there)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = f"The network namespace {path} cannot be entered: {reason}."
+            raise NoAccess(message) from None
+        try:
+            yield
+        finally:
+            _set(home)
+    finally:
+        os.close(home)
+
+
+def _set(descriptor: int) -> None:
+    if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

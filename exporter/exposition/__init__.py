@@ -1,0 +1,10 @@
+"""From a target's record to the text that Prometheus reads.
+
+`FAMILIES` says what there is to say, `render` turns one record into one block of bytes per
+family when a poll ends, `assemble` joins the blocks of all targets when Prometheus asks. Pure.
+"""
+
+from exporter.exposition.families import FAMILIES, PROFILES, selected
+from exporter.exposition.text import Family, assemble, render
+
+__all__ = ["FAMILIES", "PROFILES", "Family", "assemble", "render", "selected"]

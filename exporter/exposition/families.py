@@ -1,0 +1,261 @@
+"""Every metric family about a target: one row each, with the function that gives its samples.
+
+Families hold what the record holds: what nobody knows has no sample. Sparse families exist
+only while there is something to say. Documented in docs/metrics.md, which a test holds to this.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from exporter.exposition import samples
+from exporter.exposition.text import Family
+
+PROFILES = ("minimal", "standard", "full")
+"""From few series to many; each has what the one before it has."""
+
+_PORT = ("port", "component")
+_CERTIFICATE = ("certificate", "source")
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        name="istio_port_up",
+        type="gauge",
+        help="Whether the port was proved to answer at the last poll; absent when unjudged.",
+        profile="minimal",
+        labels=_PORT,
+        samples=samples.up,
+    ),
+    Family(
+        name="istio_port_unjudged",
+        type="gauge",
+        help="1 while nothing can be said of the port, with the reason.",
+        profile="standard",
+        labels=(*_PORT, "reason"),
+        samples=samples.unjudged,
+    ),
+    Family(
+        name="istio_port_outcome",
+        type="gauge",
+        help="1 for how the port's last probe ended, where that was not ok.",
+        profile="standard",
+        labels=(*_PORT, "outcome"),
+        samples=samples.outcome,
+    ),
+    Family(
+        name="istio_port_exposed",
+        type="gauge",
+        help="1 while a port that belongs inside the pod answers from the network.",
+        profile="standard",
+        labels=_PORT,
+        samples=samples.exposed,
+    ),
+    Family(
+        name="istio_port_probe_duration_seconds",
+        type="gauge",
+        help="How long the port's last probe took.",
+        profile="full",
+        labels=_PORT,
+        samples=samples.probe_duration,
+    ),
+    Family(
+        name="istio_port_listening",
+        type="gauge",
+        help="1 for each listening socket of the pod.",
+        profile="standard",
+        labels=(*_PORT, "address", "process"),
+        samples=samples.listening,
+        brief=samples.listening_wrongly,
+    ),
+    Family(
+        name="istio_target_info",
+        type="gauge",
+        help="What is known of the target; 1.",
+        profile="standard",
+        labels=("ip", "node", "workload", "version", "revision", "cluster_id", "native_sidecar"),
+        samples=samples.target_info,
+    ),
+    Family(
+        name="istio_target_ready",
+        type="gauge",
+        help="Whether the endpoint says that it is ready; absent when it cannot be judged.",
+        profile="minimal",
+        labels=("endpoint",),
+        samples=samples.ready,
+    ),
+    Family(
+        name="istio_target_diagnosis",
+        type="gauge",
+        help="1 for the most likely cause of what is wrong with the target.",
+        profile="minimal",
+        labels=("cause", "class"),
+        samples=samples.diagnosis,
+    ),
+    Family(
+        name="istio_target_last_poll_timestamp_seconds",
+        type="gauge",
+        help="When the target was last polled; the samples of a target are as old as this.",
+        profile="minimal",
+        labels=("cadence",),
+        samples=samples.last_poll,
+        brief=samples.last_regular_poll,
+    ),
+    Family(
+        name="istio_target_certificate_expiry_timestamp_seconds",
+        type="gauge",
+        help="When the certificate ceases to be valid.",
+        profile="standard",
+        labels=_CERTIFICATE,
+        samples=samples.expiry,
+        brief=samples.best_expiry,
+    ),
+    Family(
+        name="istio_target_certificate_not_before_timestamp_seconds",
+        type="gauge",
+        help="When the certificate began to be valid.",
+        profile="standard",
+        labels=_CERTIFICATE,
+        samples=samples.not_before,
+        brief=samples.best_not_before,
+    ),
+    Family(
+        name="istio_target_identity_info",
+        type="gauge",
+        help="The SPIFFE identity that the target presents on the wire; 1.",
+        profile="full",
+        labels=("spiffe_id",),
+        samples=samples.identity,
+    ),
+    Family(
+        name="istio_proxy_captured",
+        type="gauge",
+        help="Whether inbound redirection works where it is expected; absent when unjudged.",
+        profile="standard",
+        labels=(),
+        samples=samples.captured,
+    ),
+    Family(
+        name="istio_proxy_envoy_live",
+        type="gauge",
+        help="Whether Envoy says that it is live: not initializing, not draining.",
+        profile="standard",
+        labels=(),
+        samples=samples.envoy_live,
+    ),
+    Family(
+        name="istio_proxy_listeners",
+        type="gauge",
+        help="Envoy's listeners by state.",
+        profile="full",
+        labels=("state",),
+        samples=samples.listeners,
+    ),
+    Family(
+        name="istio_proxy_listener_bound",
+        type="gauge",
+        help="Whether the listener is bound to its port.",
+        profile="standard",
+        labels=("listener",),
+        samples=samples.bound,
+        brief=samples.unbound,
+    ),
+    Family(
+        name="istio_proxy_xds_rejected",
+        type="gauge",
+        help="Whether Envoy rejected the last update of the resource and took none since.",
+        profile="standard",
+        labels=("resource",),
+        samples=samples.rejected,
+    ),
+    Family(
+        name="istio_proxy_xds_updates_total",
+        type="counter",
+        help="Updates of the resource that Envoy took, as Envoy counts them.",
+        profile="full",
+        labels=("resource",),
+        samples=samples.updates,
+    ),
+    Family(
+        name="istio_proxy_xds_rejects_total",
+        type="counter",
+        help="Updates of the resource that Envoy rejected, as Envoy counts them.",
+        profile="full",
+        labels=("resource",),
+        samples=samples.rejects,
+    ),
+    Family(
+        name="istio_proxy_xds_connected",
+        type="gauge",
+        help="Whether the proxy is connected to istiod, through its agent.",
+        profile="standard",
+        labels=(),
+        samples=samples.connected,
+    ),
+    Family(
+        name="istio_proxy_xds_synced",
+        type="gauge",
+        help="Whether the proxy acknowledged what istiod last sent of the resource.",
+        profile="standard",
+        labels=("resource",),
+        samples=samples.synced,
+        brief=samples.unsynced,
+    ),
+    Family(
+        name="istio_proxy_xds_known",
+        type="gauge",
+        help="Whether some istiod of the cluster lists the proxy.",
+        profile="standard",
+        labels=(),
+        samples=samples.known,
+    ),
+    Family(
+        name="istio_proxy_agent_scrape_failures_total",
+        type="counter",
+        help="Scrapes for the merged metrics page that failed, as the agent counts them.",
+        profile="standard",
+        labels=("source",),
+        samples=samples.scrape_failures,
+        brief=samples.some_scrape_failures,
+    ),
+    Family(
+        name="istio_control_plane_connected_proxies",
+        type="gauge",
+        help="Proxies connected to this istiod replica.",
+        profile="standard",
+        labels=(),
+        samples=samples.connected_proxies,
+    ),
+    Family(
+        name="istio_control_plane_xds_rejects_total",
+        type="counter",
+        help="Updates of the resource that proxies rejected, as this istiod replica counts them.",
+        profile="standard",
+        labels=("resource",),
+        samples=samples.control_plane_rejects,
+    ),
+    Family(
+        name="istio_control_plane_push_errors_total",
+        type="counter",
+        help="Pushes that failed, as this istiod replica counts them.",
+        profile="standard",
+        labels=(),
+        samples=samples.push_errors,
+    ),
+    Family(
+        name="istio_control_plane_info",
+        type="gauge",
+        help="The revision and version of this istiod replica; 1.",
+        profile="standard",
+        labels=("revision", "version"),
+        samples=samples.control_plane_info,
+    ),
+)
+
+
+def selected(profile: str, disabled: Collection[str] = ()) -> tuple[Family, ...]:
+    """The families of a profile without the disabled ones, each as the profile shows it."""
+    rank = PROFILES.index(profile)
+    return tuple(
+        replace(family, samples=family.brief) if family.brief and profile != "full" else family
+        for family in FAMILIES
+        if PROFILES.index(family.profile) <= rank and family.name not in disabled
+    )

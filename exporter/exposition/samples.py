@@ -1,0 +1,280 @@
+"""What a record has to say, one function per metric family: record -> (labels, value) pairs.
+
+Labels are text that follows the target's own labels: empty, or `,name="value"` each. A value
+that is not known has no sample. Closed words (outcomes, cadences) need no escaping.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from exporter.exposition.text import escaped, labelled
+from exporter.model import (
+    UNJUDGING,
+    Cadence,
+    CertificateLife,
+    Outcome,
+    TargetRecord,
+    Verdict,
+)
+
+MAX_LISTENING = 32
+"""Rows of a pod's socket table at most: a pod may listen on thousands of ports."""
+
+Sample = tuple[str, float]
+_SOURCES = ("wire", "admin", "agent")
+_NO_OUTCOME = UNJUDGING | {Outcome.OK}
+
+
+def _port(verdict: Verdict) -> str:
+    return f',port="{verdict.port}",component="{escaped(verdict.component)}"'
+
+
+def _each(label: str, values: Mapping[str, float]) -> list[Sample]:
+    return [(f',{label}="{escaped(name)}"', value) for name, value in values.items()]
+
+
+def _one(value: float | None) -> tuple[Sample, ...]:
+    return () if value is None else (("", value),)
+
+
+def up(record: TargetRecord) -> list[Sample]:
+    """`istio_port_up`: every port that was judged."""
+    return [(_port(row), row.up) for row in record.verdicts if row.up is not None]
+
+
+def unjudged(record: TargetRecord) -> list[Sample]:
+    """`istio_port_unjudged`: but not what configuration hides for a whole role."""
+    return [
+        (f'{_port(row)},reason="{row.outcome.value}"', 1)
+        for row in record.verdicts
+        if row.up is None and not row.structural and row.outcome in UNJUDGING
+    ]
+
+
+def outcome(record: TargetRecord) -> list[Sample]:
+    """`istio_port_outcome`: judged ports that did not just answer ok."""
+    return [
+        (f'{_port(row)},outcome="{row.outcome.value}"', 1)
+        for row in record.verdicts
+        if row.outcome not in _NO_OUTCOME and not row.structural
+    ]
+
+
+def exposed(record: TargetRecord) -> list[Sample]:
+    """`istio_port_exposed`: loopback ports that answered from the network."""
+    return [(_port(row), 1) for row in record.verdicts if row.exposed]
+
+
+def probe_duration(record: TargetRecord) -> list[Sample]:
+    """`istio_port_probe_duration_seconds`: of every port that was judged."""
+    return [(_port(row), row.seconds) for row in record.verdicts if row.up is not None]
+
+
+def listening(record: TargetRecord) -> Iterator[Sample]:
+    """`istio_port_listening`: the socket table."""
+    owners = {row.port: row.component for row in record.verdicts}
+    return _sockets(record, owners)
+
+
+def listening_wrongly(record: TargetRecord) -> Iterable[Sample]:
+    """In brief: who sits on a known port whose owner does not answer."""
+    if not record.listening:
+        return ()
+    owners = {row.port: row.component for row in record.verdicts if row.up is False}
+    return (sample for sample in _sockets(record, owners) if ',component=""' not in sample[0])
+
+
+def _sockets(record: TargetRecord, owners: Mapping[int, str]) -> Iterator[Sample]:
+    """The socket table, ports of the catalogue first: they survive the limit."""
+    known_first = sorted(record.listening, key=lambda socket: socket.port not in owners)
+    for socket in known_first[:MAX_LISTENING]:
+        component = owners.get(socket.port, "")
+        port, process = str(socket.port), socket.process
+        labels = labelled(port=port, component=component, address=socket.address, process=process)
+        yield labels, 1
+
+
+def target_info(record: TargetRecord) -> tuple[Sample]:
+    """`istio_target_info`: the first address stands for all."""
+    target = record.target
+    address = target.addresses[0] if target.addresses else ""
+    labels = (
+        f',ip="{escaped(address)}",node="{escaped(target.node)}"'
+        f',workload="{escaped(target.workload)}",version="{escaped(target.istio_version)}"'
+        f',revision="{escaped(target.revision)}",cluster_id="{escaped(target.cluster_id)}"'
+        f',native_sidecar="{"true" if target.native_sidecar else "false"}"'
+    )
+    return ((labels, 1),)
+
+
+def ready(record: TargetRecord) -> list[Sample]:
+    """`istio_target_ready`: by endpoint."""
+    return _each("endpoint", record.ready)
+
+
+def diagnosis(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_target_diagnosis`: the one cause, if anything is wrong."""
+    found = record.diagnosis
+    if found is None:
+        return ()
+    return ((f',cause="{escaped(found.cause)}",class="{found.cause_class.value}"', 1),)
+
+
+def last_poll(record: TargetRecord) -> list[Sample]:
+    """`istio_target_last_poll_timestamp_seconds`: of every cadence."""
+    return [(f',cadence="{cadence.value}"', at) for cadence, at in record.polled.items()]
+
+
+def last_regular_poll(record: TargetRecord) -> list[Sample]:
+    """In brief: without the hourly cadence."""
+    return [
+        (f',cadence="{cadence.value}"', at)
+        for cadence, at in record.polled.items()
+        if cadence is not Cadence.IDENTITY
+    ]
+
+
+def _certificate(row: CertificateLife) -> str:
+    return f',certificate="{escaped(row.certificate)}",source="{escaped(row.source)}"'
+
+
+def expiry(record: TargetRecord) -> list[Sample]:
+    """`istio_target_certificate_expiry_timestamp_seconds`: from every source."""
+    return [(_certificate(row), row.not_after) for row in record.certificates]
+
+
+def best_expiry(record: TargetRecord) -> list[Sample]:
+    """In brief: from the best source of each certificate."""
+    return [(_certificate(row), row.not_after) for row in _best(record.certificates)]
+
+
+def not_before(record: TargetRecord) -> list[Sample]:
+    """`istio_target_certificate_not_before_timestamp_seconds`: where the source tells it."""
+    return [
+        (_certificate(row), row.not_before)
+        for row in record.certificates
+        if row.not_before is not None
+    ]
+
+
+def best_not_before(record: TargetRecord) -> list[Sample]:
+    """In brief: from the best source, and not of the mesh's root."""
+    return [
+        (_certificate(row), row.not_before)
+        for row in _best(record.certificates)
+        if row.not_before is not None and row.certificate != "root"
+    ]
+
+
+def _best(rows: Iterable[CertificateLife]) -> Iterable[CertificateLife]:
+    """One row a certificate: what peers see on the wire comes before what Envoy or agent say."""
+    best: dict[str, CertificateLife] = {}
+    for row in rows:
+        known = best.get(row.certificate)
+        if known is None or _rank(row.source) < _rank(known.source):
+            best[row.certificate] = row
+    return best.values()
+
+
+def _rank(source: str) -> int:
+    return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
+
+
+def identity(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_target_identity_info`: the SPIFFE identity, if any was presented."""
+    return ((f',spiffe_id="{escaped(record.spiffe_id)}"', 1),) if record.spiffe_id else ()
+
+
+def captured(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_proxy_captured`: whether redirection works."""
+    return _one(record.proxy.captured)
+
+
+def envoy_live(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_proxy_envoy_live`: Envoy's own word."""
+    return _one(record.proxy.envoy_live)
+
+
+def listeners(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_listeners`: counts by state."""
+    return _each("state", record.proxy.listeners)
+
+
+def bound(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_listener_bound`: the listeners that should be bound."""
+    return _each("listener", record.proxy.bound)
+
+
+def unbound(record: TargetRecord) -> list[Sample]:
+    """In brief: the listeners that are not bound."""
+    return [sample for sample in bound(record) if not sample[1]]
+
+
+def rejected(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_xds_rejected`: cds and lds."""
+    return _each("resource", record.proxy.rejected)
+
+
+def updates(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_xds_updates_total`: cds and lds."""
+    return _each("resource", record.proxy.updates)
+
+
+def rejects(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_xds_rejects_total`: cds and lds."""
+    return _each("resource", record.proxy.rejects)
+
+
+def connected(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_proxy_xds_connected`: Envoy to agent to istiod."""
+    return _one(record.proxy.xds_connected)
+
+
+def synced(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_xds_synced`: every resource that the proxy asked for."""
+    return _each("resource", record.proxy.xds_synced)
+
+
+def unsynced(record: TargetRecord) -> list[Sample]:
+    """In brief: the resources that are not in step."""
+    return [sample for sample in synced(record) if not sample[1]]
+
+
+def known(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_proxy_xds_known`: whether an istiod lists the proxy."""
+    return _one(record.proxy.xds_known)
+
+
+def scrape_failures(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_agent_scrape_failures_total`: by source."""
+    return _each("source", record.proxy.agent_scrape_failures)
+
+
+def some_scrape_failures(record: TargetRecord) -> list[Sample]:
+    """In brief: the sources that ever failed."""
+    return [sample for sample in scrape_failures(record) if sample[1]]
+
+
+def connected_proxies(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_control_plane_connected_proxies`."""
+    facts = record.control_plane
+    return () if facts is None else _one(facts.connected_proxies)
+
+
+def control_plane_rejects(record: TargetRecord) -> Iterable[Sample]:
+    """`istio_control_plane_xds_rejects_total`: by resource."""
+    facts = record.control_plane
+    return () if facts is None else _each("resource", facts.xds_rejects or {})
+
+
+def push_errors(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_control_plane_push_errors_total`."""
+    facts = record.control_plane
+    return () if facts is None else _one(facts.push_errors)
+
+
+def control_plane_info(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_control_plane_info`: once the replica told its version."""
+    facts = record.control_plane
+    if facts is None or facts.version is None:
+        return ()
+    return ((labelled(revision=record.target.revision, version=facts.version), 1),)

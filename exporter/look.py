@@ -1,0 +1,243 @@
+"""One look at one target: probe its ports, conclude what is so.
+
+In: a target, what its last polls left (`Memory`) and which cadences are due. Out: a `Look` with
+the record, the next memory and the raw observations. The poller, `/probe` and `check` all call
+it, so a verdict never depends on who asked.
+
+Strategy: the control port and the genuine ports first; then what their answers call for (the
+TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retries.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+
+from exporter.access import Dialer
+from exporter.access.direct import Direct
+from exporter.access.netns import Netns
+from exporter.catalogue import Port, TargetPort, control_port, ports_of
+from exporter.config import Config
+from exporter.diagnosis import diagnose, wants_hello
+from exporter.model import (
+    SOCKETS_PORT,
+    AgentFacts,
+    Cadence,
+    Expectation,
+    Memory,
+    Observation,
+    Outcome,
+    Role,
+    Target,
+    TargetRecord,
+)
+from exporter.probes import ProbeOptions, Visit, probe
+
+EVERY_CADENCE = frozenset(Cadence)
+FAST_ONLY = frozenset({Cadence.FAST})
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Who wants to know of probes: how many begin, and each one that ended.
+
+    A look that is cancelled takes back what it had begun.
+    """
+
+    begun: Callable[[int], None] = lambda _probes: None
+    ended: Callable[[Observation, Role], None] = lambda _observation, _role: None
+
+
+UNMETERED = Meter()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look brought: the record to publish, the memory to keep, the raw observations."""
+
+    record: TargetRecord
+    memory: Memory
+    observations: tuple[Observation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked of one target on every look; made once a target.
+
+    `control` is the control port's number, None where capture cannot be shown.
+    """
+
+    target: Target
+    ports: tuple[TargetPort, ...]
+    control: int | None
+    network: tuple[TargetPort, ...]
+    inside: tuple[TargetPort, ...]
+    dialers: tuple[Dialer, ...]
+    pod: Dialer | None
+    options: ProbeOptions
+
+
+def plan_of(target: Target, config: Config) -> Plan:
+    """What to ask of this target, from its role, its settings and the configuration."""
+    ports = ports_of(target, config.ports)
+    control = control_port(target, config.poll.control_port)
+    asked = {"exposure": config.poll.exposure, "hello": config.poll.hello}
+    network = tuple(port for port in ports if port.probe and asked.get(port.probe, True))
+    pod = Netns(target.netns, target.addresses[0]) if target.netns and target.addresses else None
+    inside = (*(port for port in ports if port.pod_probe), _SOCKETS) if pod else ()
+    return Plan(
+        target=target,
+        ports=ports,
+        control=control,
+        network=network,
+        inside=inside,
+        dialers=tuple(Direct(address) for address in target.addresses),
+        pod=pod,
+        options=ProbeOptions(control=control, application_probes=config.poll.application_probes),
+    )
+
+
+async def look(
+    target: Target,
+    memory: Memory,
+    due: frozenset[Cadence],
+    config: Config,
+    now: float,
+    *,
+    in_mesh: bool = False,
+) -> Look:
+    """Look once at a target that is not polled: plan and look in one."""
+    return await look_by(plan_of(target, config), memory, due, config, now, in_mesh=in_mesh)
+
+
+async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and knows
+    plan: Plan,
+    memory: Memory,
+    due: frozenset[Cadence],
+    config: Config,
+    now: float,
+    *,
+    in_mesh: bool = False,
+    meter: Meter = UNMETERED,
+) -> Look:
+    """Look at a target by its plan.
+
+    Args:
+        plan: what to ask, from `plan_of`.
+        memory: what the last look returned; `Memory()` for the first.
+        due: the cadences to ask now; FAST is always among them.
+        config: intervals, timeouts and switches.
+        now: seconds since the epoch.
+        in_mesh: the exporter sits behind a sidecar, so nothing it sees can be trusted.
+        meter: is told of the probes.
+    """
+    asker = _Asker(plan, due, config.poll.timeout, meter)
+    seen = await asker.network_wave()
+    seen += await asker.follow_up(seen, memory, config, now)
+    seen += await asker.pod_wave(seen)
+    record, remembered = diagnose(
+        plan.target, plan.ports, seen, memory, config, now, control=plan.control, in_mesh=in_mesh
+    )
+    polled = {**memory.polled, **dict.fromkeys(due, now)}
+    return Look(replace(record, polled=polled), replace(remembered, polled=polled), tuple(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """The waves of one look."""
+
+    plan: Plan
+    due: frozenset[Cadence]
+    timeout: float
+    meter: Meter
+
+    async def network_wave(self) -> list[Observation]:
+        """The control port and every port that is asked directly, on each address at once."""
+        asked = [port for port in self.plan.network if port.probe != "hello"]
+        if Cadence.IDENTITY not in self.due:
+            asked = [port for port in asked if port.probe != "exposure"]
+        visits = [
+            self._ask(port.probe, port, dialer, self.due)
+            for dialer in self.plan.dialers
+            for port in asked
+        ]
+        if self.plan.control is not None:
+            control = _bare(self.plan.control)
+            visits += [self._ask("connect", control, d, self.due) for d in self.plan.dialers]
+        return await self._all(visits)
+
+    async def follow_up(
+        self, seen: Sequence[Observation], memory: Memory, config: Config, now: float
+    ) -> list[Observation]:
+        """15006: a hello through the control port, or a look at itself where control refuses."""
+        inbound = next((port for port in self.plan.network if port.probe == "hello"), None)
+        if inbound is None or self.plan.control is None:
+            return []
+        hello = wants_hello(
+            self.plan.target, seen, memory, config, now, Cadence.IDENTITY in self.due
+        )
+        control = {o.address: o.outcome for o in seen if o.port == self.plan.control}
+        visits = []
+        for dialer in self.plan.dialers:
+            match control[dialer.address]:
+                case Outcome.OK if hello:
+                    visits.append(self._ask("hello", inbound, dialer, self.due))
+                case Outcome.REFUSED:
+                    visits.append(self._ask("blackhole", inbound, dialer, self.due))
+        return await self._all(visits)
+
+    async def pod_wave(self, seen: Sequence[Observation]) -> list[Observation]:
+        """The pod's own view; pages that the network already brought are not asked again."""
+        if self.plan.pod is None:
+            return []
+        answered = {o.port for o in seen if _told_all(o)}
+        visits = []
+        for port in self.plan.inside:
+            if port is _SOCKETS and Cadence.DETAIL not in self.due:
+                continue
+            due = FAST_ONLY if port.probe and port.number in answered else self.due
+            visits.append(self._ask(port.pod_probe, port, self.plan.pod, due))
+        return await self._all(visits)
+
+    async def _all(self, visits: Sequence[Coroutine[None, None, Observation]]) -> list[Observation]:
+        """Make the visits side by side."""
+        left = len(visits)
+        self.meter.begun(left)
+        try:
+            seen = list(await asyncio.gather(*visits))
+            for observation in seen:
+                self.meter.ended(observation, self.plan.target.role)
+            left = 0
+        finally:
+            self.meter.begun(-left)
+        return seen
+
+    async def _ask(
+        self, name: str, port: TargetPort, dialer: Dialer, due: frozenset[Cadence]
+    ) -> Observation:
+        visit = Visit(dialer, port, due, self.timeout, self.plan.target, self.plan.options)
+        return await probe(name, visit)
+
+
+def _told_all(observation: Observation) -> bool:
+    """Whether the network's answer leaves nothing to ask of this port inside the pod."""
+    facts = observation.facts
+    whole = not isinstance(facts, AgentFacts) or facts.page in (None, Outcome.OK)
+    return observation.outcome is Outcome.OK and whole
+
+
+def _bare(number: int, pod_probe: str = "") -> TargetPort:
+    """A port that is no port of Istio's: the control port, the socket table."""
+    row = Port(
+        number=number,
+        role=Role.SIDECAR,
+        name="",
+        component="",
+        bind="all",
+        protocol="TCP",
+        category="control",
+        purpose="",
+    )
+    return TargetPort(number=number, row=row, expectation=Expectation.OPTIONAL, pod_probe=pod_probe)
+
+
+_SOCKETS = _bare(SOCKETS_PORT, "sockets")

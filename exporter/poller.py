@@ -1,0 +1,238 @@
+"""When to poll whom: intervals, phases, concurrency, deadlines.
+
+In: targets as discovery finds and loses them. Out: a record and rendered blocks in `State` after
+every look. Targets are spread over the interval by a stable hash, so the load is even and a
+restart does not shift it. One look at a target at a time; what could not start in time is counted
+late, what was still busy is counted skipped. Targets that were silent share half of the slots, so
+that black holes never delay the others.
+"""
+
+import asyncio
+import heapq
+import itertools
+import logging
+import math
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from exporter.config import Config
+from exporter.exposition import Family, render
+from exporter.look import EVERY_CADENCE, Meter, Plan, look_by, plan_of
+from exporter.model import (
+    SILENT,
+    Cadence,
+    Memory,
+    Observation,
+    Role,
+    Target,
+    TargetKey,
+    TargetRecord,
+)
+from exporter.state import State
+
+log = logging.getLogger(__name__)
+
+STALE_AFTER_INTERVALS = 3
+"""A family, and a target, vanishes when it was not renewed for so many intervals."""
+
+_HEARTBEAT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Where the poller reports what it did; the exporter's own metrics behind callables."""
+
+    probing: Callable[[int], None]
+    probed: Callable[[Observation, Role], None]
+    polled: Callable[[float], None]
+    skipped: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One target under watch. `turn` counts its polls, `offset` shifts its slower cadences."""
+
+    plan: Plan
+    offset: int
+    memory: Memory = field(default_factory=Memory)
+    turn: int = 0
+    busy: bool = False
+    silent: bool = False
+    cause: str = ""
+
+
+class Poller:
+    """Polls every target that it was given, until it is told to forget it."""
+
+    def __init__(
+        self, config: Config, state: State, families: tuple[Family, ...], tally: Tally
+    ) -> None:
+        self._state = state
+        self._tally = tally
+        self._meter = Meter(tally.probing, tally.probed)
+        self._watched: dict[TargetKey, _Watched] = {}
+        self._queue: list[tuple[float, int, _Watched]] = []
+        self._order = itertools.count()
+        self._woken = asyncio.Event()
+        self._last_turn = time.monotonic()
+        self._first_pass = False
+        self.in_mesh = False
+        self.configure(config, families)
+
+    def configure(self, config: Config, families: tuple[Family, ...]) -> None:
+        """Take a new configuration; it holds from each target's next poll on."""
+        self._config = config
+        self._families = families
+        self._slots = asyncio.Semaphore(config.poll.concurrency)
+        self._slow_slots = asyncio.Semaphore(max(1, config.poll.concurrency // 2))
+        self._state.render_again(lambda record: render(record, families))
+        for watched in self._watched.values():
+            watched.plan = plan_of(watched.plan.target, config)
+
+    def put(self, target: Target) -> None:
+        """Watch a target, or take its new description; a new address starts its memory anew."""
+        plan = plan_of(target, self._config)
+        known = self._watched.get(target.key)
+        if known and known.plan.target.addresses == target.addresses:
+            known.plan = plan
+            return
+        spread = zlib.crc32(target.uid.encode() or str(target.key).encode())
+        watched = _Watched(plan=plan, offset=spread)
+        self._watched[target.key] = watched
+        log.info("target appeared target=%s role=%s", target.key, target.role)
+        phase = spread / 2**32 * self._config.poll.interval
+        heapq.heappush(self._queue, (time.monotonic() + phase, next(self._order), watched))
+        self._woken.set()
+
+    def drop(self, key: TargetKey) -> None:
+        """Forget a target at once: it is not polled again and its series are gone."""
+        if self._watched.pop(key, None):
+            log.info("target vanished target=%s", key)
+        self._state.drop(key)
+
+    def replace_all(self, targets: tuple[Target, ...]) -> None:
+        """Watch exactly these targets."""
+        for key in set(self._watched) - {target.key for target in targets}:
+            self.drop(key)
+        for target in targets:
+            self.put(target)
+
+    @property
+    def targets(self) -> dict[TargetKey, Target]:
+        """The targets under watch."""
+        return {key: watched.plan.target for key, watched in self._watched.items()}
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the loop still makes turns."""
+        allowed = max(self._config.poll.interval, 10 * _HEARTBEAT_SECONDS)
+        return time.monotonic() - self._last_turn < allowed
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether every target was polled at least once since the start."""
+        if not self._first_pass:
+            self._first_pass = all(watched.turn > 0 for watched in self._watched.values())
+        return self._first_pass
+
+    async def run(self) -> None:
+        """Poll until cancelled. Looks run in a task group: a bug in one ends the process."""
+        async with asyncio.TaskGroup() as looks:
+            while True:
+                self._last_turn = time.monotonic()
+                self._start_due(looks)
+                await self._sleep()
+
+    def _start_due(self, looks: asyncio.TaskGroup) -> None:
+        interval = self._config.poll.interval
+        while self._queue and self._queue[0][0] <= time.monotonic():
+            due, order, watched = heapq.heappop(self._queue)
+            if not self._is_current(watched):
+                continue
+            missed = max(0, math.floor((time.monotonic() - due) / interval))
+            heapq.heappush(self._queue, (due + (1 + missed) * interval, order, watched))
+            if watched.busy:
+                self._tally.skipped()
+                continue
+            watched.busy = True
+            looks.create_task(self._poll(watched, due))
+
+    def _is_current(self, watched: _Watched) -> bool:
+        """Whether the target is still watched under this entry, and not dropped or made anew."""
+        return self._watched.get(watched.plan.target.key) is watched
+
+    async def _sleep(self) -> None:
+        wait = _HEARTBEAT_SECONDS
+        if self._queue:
+            wait = min(wait, max(0.0, self._queue[0][0] - time.monotonic()))
+        self._woken.clear()
+        try:
+            async with asyncio.timeout(wait):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _poll(self, watched: _Watched, due: float) -> None:
+        slow_slots = self._slow_slots if watched.silent else _NO_LIMIT
+        async with slow_slots, self._slots:
+            self._tally.polled(max(0.0, time.monotonic() - due))
+            looked = await look_by(
+                watched.plan,
+                watched.memory,
+                self._due_now(watched),
+                self._config,
+                time.time(),
+                in_mesh=self.in_mesh,
+                meter=self._meter,
+            )
+        watched.busy = False
+        if not self._is_current(watched):
+            return
+        watched.turn += 1
+        watched.memory = looked.memory
+        watched.silent = _is_silent(looked.observations)
+        self._publish(watched, looked.record)
+
+    def _due_now(self, watched: _Watched) -> frozenset[Cadence]:
+        if watched.turn == 0:
+            return EVERY_CADENCE
+        poll = self._config.poll
+        spans = {Cadence.DETAIL: poll.detail_interval, Cadence.IDENTITY: poll.identity_interval}
+        turn = watched.turn + watched.offset
+        return frozenset(
+            {Cadence.FAST}
+            | {c for c, span in spans.items() if turn % math.ceil(span / poll.interval) == 0}
+        )
+
+    def _publish(self, watched: _Watched, record: TargetRecord) -> None:
+        expires = time.time() + STALE_AFTER_INTERVALS * self._config.poll.interval
+        self._state.put(record, render(record, self._families), expires)
+        cause = record.diagnosis.cause if record.diagnosis else ""
+        if cause != watched.cause:
+            log.info(
+                "diagnosis changed target=%s was=%s now=%s",
+                record.target.key,
+                watched.cause or "none",
+                cause or "none",
+            )
+            watched.cause = cause
+
+
+def _is_silent(observations: tuple[Observation, ...]) -> bool:
+    """Whether the target let probes run into their deadlines, so that it holds its slot long."""
+    return any(o.outcome in SILENT for o in observations)
+
+
+class _NoLimit:
+    """A limit that never waits."""
+
+    async def __aenter__(self) -> None:
+        """Enter at once."""
+
+    async def __aexit__(self, *_exception: object) -> None:
+        """Leave at once."""
+
+
+_NO_LIMIT = _NoLimit()

@@ -1,0 +1,111 @@
+"""15020: the agent's readiness, and at the detail cadence its own metrics.
+
+The metrics page also makes the agent scrape Envoy and the application, so it is filtered to the
+agent's part, has a deadline of its own, and never changes the readiness outcome unless it shows
+that another process answers. The application's own probes are asked only where chosen.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from exporter.model import AgentFacts, AgentMetrics, Cadence, Outcome
+from exporter.probes import paths
+from exporter.probes.http import HttpClient, Reply, answer_to
+from exporter.probes.text import by_label, sample
+from exporter.probes.visit import Answer, Visit, failure
+
+PAGE_SECONDS = 10.0
+"""The page's deadline: the agent gives its own scrapes 8 s, then its part comes back."""
+
+_LOCALHOST_ONLY = b"Only requests from localhost are allowed"
+_FOREIGN = Answer(Outcome.WRONG_IDENTITY, "the page has no metrics of the agent")
+
+
+async def probe_agent(visit: Visit) -> Answer:
+    """Ask the agent's readiness, then what else is due."""
+    client = HttpClient(visit)
+    reply = await client.get(paths.HEALTHZ_READY)
+    redirected = answer_to(reply, visit)
+    if redirected is not None:
+        return redirected
+    answer = judge_agent(reply)
+    if answer.outcome is Outcome.WRONG_IDENTITY or Cadence.DETAIL not in visit.due:
+        return answer
+    visit.settle()
+    page, metrics = await _page(client, visit)
+    if page is Outcome.WRONG_IDENTITY:
+        answer = _FOREIGN
+    facts = AgentFacts(
+        status=reply.status,
+        page=page,
+        metrics=metrics,
+        app_health=await _app_health(client, visit),
+    )
+    return Answer(answer.outcome, answer.detail, facts)
+
+
+def judge_agent(reply: Reply) -> Answer:
+    """What an answer to /healthz/ready says; the agent knows only 200 and 503."""
+    facts = AgentFacts(status=reply.status)
+    match reply.status:
+        case 200:
+            return Answer(Outcome.OK, facts=facts)
+        case 503:
+            return Answer(Outcome.NOT_READY, "HTTP 503", facts)
+    return Answer(Outcome.WRONG_IDENTITY, f"HTTP {reply.status} is no answer of the agent", facts)
+
+
+async def _page(client: HttpClient, visit: Visit) -> tuple[Outcome, AgentMetrics | None]:
+    try:
+        async with asyncio.timeout(PAGE_SECONDS):
+            reply = await client.get(paths.AGENT_PAGE)
+    except Exception as error:  # noqa: BLE001 - readiness stands, whatever the page does
+        return failure(error, visit).outcome, None
+    return judge_page(reply)
+
+
+def judge_page(reply: Reply) -> tuple[Outcome, AgentMetrics | None]:
+    """What an answer to the metrics page says: how it ended, and the metrics where they came."""
+    if reply.status == 403 and _LOCALHOST_ONLY in reply.body:  # noqa: PLR2004
+        return Outcome.FORBIDDEN, None
+    if reply.status >= 500:  # noqa: PLR2004
+        return Outcome.HTTP_ERROR, None
+    if reply.status != 200 or b"istio_agent_" not in reply.body:  # noqa: PLR2004
+        return Outcome.WRONG_IDENTITY, None
+    return Outcome.OK, read_agent(reply.body)
+
+
+def read_agent(page: bytes) -> AgentMetrics:
+    """The agent's metrics on a page (any bytes); never counted is 0."""
+    terminations = by_label(page, b"istio_agent_istiod_connection_terminations", b"type")
+    return AgentMetrics(
+        has_envoy=b"\nenvoy_" in page,
+        scrape_failures=by_label(page, b"istio_agent_scrape_failures_total", b"type"),
+        istiod_terminations_by_error=terminations.get("error", 0.0),
+        csr_requests=_csr(page, b"istio_agent_num_outgoing_requests"),
+        csr_failures=_csr(page, b"istio_agent_num_failed_outgoing_requests"),
+        csr_retries=_csr(page, b"istio_agent_num_outgoing_retries"),
+        xds_requests=sample(page, b"istio_agent_xds_proxy_requests") or 0.0,
+        xds_responses=sample(page, b"istio_agent_xds_proxy_responses") or 0.0,
+        dns_upstream_failures=sample(page, b"istio_agent_dns_upstream_failures_total") or 0.0,
+        certificate_seconds=by_label(page, b"istio_agent_cert_expiry_seconds", b"resource_name"),
+        startup_seconds=sample(page, b"istio_agent_startup_duration_seconds"),
+    )
+
+
+def _csr(page: bytes, name: bytes) -> float:
+    return by_label(page, name, b"request_type").get("csr", 0.0)
+
+
+async def _app_health(client: HttpClient, visit: Visit) -> Mapping[str, int]:
+    """The status of each of the application's probes; those that did not answer are left out."""
+    health: dict[str, int] = {}
+    if not visit.options.application_probes:
+        return health
+    for text in visit.target.settings.app_probe_paths:
+        try:
+            async with asyncio.timeout(visit.timeout):
+                health[text] = (await client.get(paths.application(text))).status
+        except Exception:  # noqa: BLE001, S112 - no answer is no sample
+            continue
+    return health

@@ -1,0 +1,71 @@
+"""Bare TCP: a connect, a listener that closes at once, and bytes that are not HTTP.
+
+`exposure` asks whether admin answers the network without sending it, or the pod's redirection,
+a request: an exposed admin answers `400` to the bytes, a loopback-only one resets (recorded).
+"""
+
+import asyncio
+
+from exporter.model import AdminFacts, Outcome
+from exporter.probes.visit import Answer, Closed, Line, Visit, failure
+
+NOT_HTTP = b"\0\r\n\r\n"
+_ENOUGH = 16
+_MOST = 4096
+
+
+class RawLine(Line):
+    """A connection whose first bytes, or end, are awaited in `first`."""
+
+    __slots__ = ("_seen", "first")
+
+    def __init__(self) -> None:
+        self._seen = b""
+        self.first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep enough to tell what answers."""
+        if not self.first.done():
+            self._seen = (self._seen + data)[:_MOST]
+            if len(self._seen) >= _ENOUGH:
+                self.first.set_result(self._seen)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """What came before the end is the answer; nothing is `Closed` or a reset."""
+        if self.first.done():
+            return
+        if self._seen:
+            self.first.set_result(self._seen)
+        else:
+            self.first.set_exception(exc or Closed())
+            self.first.exception()
+
+
+async def probe_connect(visit: Visit) -> Answer:
+    """A TCP connection came about; nothing is sent."""
+    await visit.connect(Line)
+    return Answer(Outcome.OK)
+
+
+async def probe_blackhole(visit: Visit) -> Answer:
+    """A listener that drops what is addressed to itself (15001, 15006): it closes at once."""
+    line = await visit.connect(RawLine)
+    try:
+        await line.first
+    except (Closed, ConnectionError):
+        return Answer(Outcome.OK)
+    return Answer(Outcome.WRONG_PROTOCOL, "bytes came where Envoy closes")
+
+
+async def probe_exposure(visit: Visit) -> Answer:
+    """Whether admin answers the network."""
+    try:
+        line = await visit.connect(RawLine)
+        line.transport.write(NOT_HTTP)
+        answered = await line.first
+    except (Closed, ConnectionError) as error:
+        ended = failure(error, visit)
+        return Answer(ended.outcome, ended.detail, AdminFacts(exposed=False))
+    if answered.startswith(b"HTTP/1.") and b" 400 " in answered[:14]:
+        return Answer(Outcome.OK, "admin answers the network", AdminFacts(exposed=True))
+    return Answer(Outcome.WRONG_PROTOCOL, "the answer is not admin's", AdminFacts(exposed=False))

@@ -1,0 +1,104 @@
+"""The DNS proxy (15053): one query over UDP and one over TCP; any answer to it will do.
+
+The name is one that the agent's own table holds, so that nothing is forwarded upstream.
+"""
+
+import asyncio
+import struct
+
+import dns.message
+import dns.rdatatype
+
+from exporter.model import Outcome
+from exporter.probes.visit import Answer, Closed, Line, Malformed, Visit, failure
+
+_NAME = "kubernetes.default.svc.cluster.local."
+_HEADER = 12
+
+
+def make_query() -> bytes:
+    """A query with a random id, in wire format."""
+    return dns.message.make_query(_NAME, dns.rdatatype.A).to_wire()
+
+
+def is_answer(message: bytes, query: bytes) -> bool:
+    """Whether the message is an answer to the query: its id, and the response bit."""
+    return len(message) >= _HEADER and message[:2] == query[:2] and bool(message[2] & 0x80)
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    """The first datagram that comes back."""
+
+    def __init__(self) -> None:
+        self.first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: asyncio.DatagramTransport = transport  # type: ignore[assignment]
+
+    def datagram_received(self, data: bytes, _addr: tuple[str | object, int]) -> None:
+        if not self.first.done():
+            self.first.set_result(data)
+
+    def error_received(self, exc: Exception) -> None:
+        self._fail(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(exc or Closed())
+
+    def _fail(self, error: Exception) -> None:
+        if not self.first.done():
+            self.first.set_exception(error)
+            self.first.exception()
+
+
+class DnsLine(Line):
+    """DNS over TCP: the first whole message that comes back."""
+
+    __slots__ = ("_seen", "first")
+
+    def __init__(self) -> None:
+        self._seen = b""
+        self.first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        """Collect until the length prefix is satisfied."""
+        self._seen += data
+        if len(self._seen) >= 2 and not self.first.done():  # noqa: PLR2004
+            (length,) = struct.unpack_from("!H", self._seen)
+            if len(self._seen) >= 2 + length:
+                self.first.set_result(self._seen[2 : 2 + length])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No answer has come, and none will."""
+        if not self.first.done():
+            self.first.set_exception(exc or Closed())
+            self.first.exception()
+
+
+async def probe_dns(visit: Visit) -> Answer:
+    """Ask over UDP, then over TCP; the first that fails is the answer."""
+    query = make_query()
+    for kind, ask in (("UDP", _ask_udp), ("TCP", _ask_tcp)):
+        try:
+            message = await ask(visit, query)
+        except (OSError, Closed) as error:
+            failed = failure(error, visit)
+            return Answer(failed.outcome, f"{kind}: {failed.detail}")
+        if not is_answer(message, query):
+            raise Malformed(f"{kind}: the answer is not DNS")
+    return Answer(Outcome.OK)
+
+
+async def _ask_udp(visit: Visit, query: bytes) -> bytes:
+    protocol = await visit.dialer.datagram(visit.port.number, _Datagrams)
+    try:
+        protocol.transport.sendto(query)
+        return await protocol.first
+    finally:
+        protocol.transport.abort()
+
+
+async def _ask_tcp(visit: Visit, query: bytes) -> bytes:
+    line = await visit.connect(DnsLine)
+    line.transport.write(struct.pack("!H", len(query)) + query)
+    return await line.first

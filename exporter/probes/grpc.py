@@ -1,0 +1,126 @@
+"""istiod's gRPC ports: one health Check over HTTP/2, in plaintext (15010) or TLS (15012).
+
+istiod registers no health service, so `UNIMPLEMENTED` is the healthy answer: it proves that the
+gRPC stack serves. Never an ADS stream: that would be counted as a proxy.
+"""
+
+import asyncio
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+from hpack.exceptions import HPACKError
+
+from exporter.model import Outcome
+from exporter.probes.tls import handshake
+from exporter.probes.visit import Answer, Closed, Line, Malformed, TooLarge, Visit
+
+_CHECK = "/grpc.health.v1.Health/Check"
+_EMPTY_MESSAGE = b"\0\0\0\0\0"
+_MOST = 262144
+_SERVING = frozenset(("0", "12"))
+_REFUSING = frozenset(("7", "16"))
+_CONFIG = h2.config.H2Configuration(header_encoding=None)
+
+
+class GrpcLine(Line):
+    """One HTTP/2 connection with one health Check on it; `status` ends with grpc-status."""
+
+    __slots__ = ("_h2", "_host", "_left", "status")
+
+    def __init__(self, host: str) -> None:
+        self._h2 = h2.connection.H2Connection(_CONFIG)
+        self._host = host
+        self._left = _MOST
+        self.status: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the preface and the request."""
+        super().connection_made(transport)
+        self._h2.initiate_connection()
+        stream = self._h2.get_next_available_stream_id()
+        headers = (
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", _CHECK),
+            (":authority", self._host),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+        )
+        self._h2.send_headers(stream, headers)
+        self._h2.send_data(stream, _EMPTY_MESSAGE, end_stream=True)
+        self.transport.write(self._h2.data_to_send())
+
+    def data_received(self, data: bytes) -> None:
+        """Feed HTTP/2 until a gRPC status comes."""
+        if self.status.done():
+            return
+        self._left -= len(data)
+        if self._left < 0:
+            self._fail(TooLarge())
+            return
+        try:
+            for event in self._h2.receive_data(data):
+                self._take(event)
+        except (h2.exceptions.H2Error, HPACKError, ValueError, KeyError, IndexError):
+            self._fail(Malformed("the answer is not HTTP/2"))
+            return
+        if not self.status.done():
+            self.transport.write(self._h2.data_to_send())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No status has come, and none will."""
+        self._fail(exc or Closed())
+
+    def _take(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.ResponseReceived() | h2.events.TrailersReceived():
+                headers = dict(event.headers or ())
+                status = headers.get(b"grpc-status")
+                http = headers.get(b":status", b"200")
+                if status is not None:
+                    self._end(status.decode(errors="replace"))
+                elif http != b"200":
+                    self._fail(Malformed(f"HTTP {http.decode(errors='replace')}, not gRPC"))
+            case h2.events.StreamEnded():
+                self._fail(Malformed("an answer without a gRPC status"))
+            case h2.events.StreamReset() | h2.events.ConnectionTerminated():
+                self._fail(Closed("the HTTP/2 stream was ended without an answer"))
+
+    def _end(self, status: str) -> None:
+        if not self.status.done():
+            self.status.set_result(status)
+
+    def _fail(self, error: Exception) -> None:
+        if not self.status.done():
+            self.status.set_exception(error)
+            self.status.exception()
+
+
+async def probe_grpc(visit: Visit) -> Answer:
+    """A health Check in plaintext."""
+    line = await visit.connect(lambda: GrpcLine(_host(visit)))
+    return judge_status(await line.status)
+
+
+async def probe_grpc_tls(visit: Visit) -> Answer:
+    """A handshake that keeps the certificate, then the same Check on it."""
+    tls = await handshake(visit, ("h2",), visit.port.number)
+    visit.facts = tls.facts
+    line = tls.carry(GrpcLine(_host(visit)))
+    return judge_status(await line.status)
+
+
+def judge_status(status: str) -> Answer:
+    """What a grpc-status says: OK and UNIMPLEMENTED both prove that gRPC serves."""
+    if status in _SERVING:
+        return Answer(Outcome.OK)
+    outcome = Outcome.FORBIDDEN if status in _REFUSING else Outcome.HTTP_ERROR
+    return Answer(outcome, f"gRPC status {status[:16]}")
+
+
+def _host(visit: Visit) -> str:
+    address = visit.dialer.address
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,156 @@
+"""An HTTP/1.1 client for probes: one connection, GET only, read by length, never to the end.
+
+`HttpClient` talks, `HttpLine` understands bytes (httptools). The client takes a `Path` of
+`paths` and no other string. It asks neither for compression nor for closing: the prober closes.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import httptools
+
+from exporter.model import Outcome
+from exporter.probes.paths import Path
+from exporter.probes.visit import Answer, Closed, Line, Malformed, TooLarge, Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer. `server` is the Server header in lower case, empty without one."""
+
+    status: int
+    server: bytes
+    body: bytes
+
+
+class HttpLine(Line):
+    """One HTTP connection: a request out, its answer in, one at a time."""
+
+    __slots__ = ("_body", "_by_length", "_headed", "_left", "_parser", "_server", "_waiter", "lost")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
+        self._waiter: asyncio.Future[Reply] | None = None
+        self.lost: Exception | None = None
+
+    def ask(self, request: bytes) -> asyncio.Future[Reply]:
+        """Send a request; the future ends with its answer or with what went wrong."""
+        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        if self.lost is not None:
+            waiter.set_exception(self.lost)
+            return waiter
+        self._parser = httptools.HttpResponseParser(self)
+        self._body: list[bytes] = []
+        self._server = b""
+        self._headed = self._by_length = False
+        self._waiter = waiter
+        self.transport.write(request)
+        return waiter
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; stop at the byte limit or at the first byte that is not HTTP."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._drop(TooLarge())
+            return
+        if self._waiter is None:
+            self._drop(Malformed("bytes that nobody asked for"))
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._drop(Malformed("the answer is not HTTP"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the request in flight: an answer without a length ends with the connection."""
+        self.lost = self.lost or exc or Closed()
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return
+        if exc is None and self._headed and not self._by_length:
+            waiter.set_result(self._reply())
+        else:
+            waiter.set_exception(self.lost)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note who answers and whether the answer says its length (called by the parser)."""
+        match name.lower():
+            case b"server":
+                self._server = value.lower()
+            case b"content-length" | b"transfer-encoding":
+                self._by_length = True
+
+    def on_headers_complete(self) -> None:
+        """Note that only the body can be missing now (called by the parser)."""
+        self._headed = True
+
+    def on_body(self, data: bytes) -> None:
+        """Collect the body (called by the parser)."""
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        """Hand the answer over (called by the parser)."""
+        if self._parser.get_status_code() < 200:  # noqa: PLR2004 - 1xx: the answer follows
+            return
+        waiter, self._waiter = self._waiter, None
+        if not self._parser.should_keep_alive():
+            self.lost = Closed()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(self._reply())
+
+    def _reply(self) -> Reply:
+        return Reply(self._parser.get_status_code(), self._server, b"".join(self._body))
+
+    def _drop(self, error: Exception) -> None:
+        self.lost = error
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        self.transport.abort()
+
+
+class HttpClient:
+    """The requests of one probe, over one connection; a new one only where the peer closed.
+
+    A line that is handed in (one inside TLS) is never replaced.
+    """
+
+    __slots__ = ("_given", "_host", "_line", "_visit")
+
+    def __init__(self, visit: Visit, line: HttpLine | None = None) -> None:
+        address = visit.dialer.address
+        host = f"[{address}]" if ":" in address else address
+        self._host = f"{host}:{visit.port.number}\r\n\r\n".encode()
+        self._given = line is not None
+        self._line = line
+        self._visit = visit
+
+    async def get(self, path: Path, authorization: bytes = b"") -> Reply:
+        """GET a path.
+
+        Raises:
+            Closed, Malformed, TooLarge, OSError, NoAccess: as `failure` maps them.
+        """
+        if type(path) is not Path:
+            raise TypeError("only paths of probes.paths are sent")
+        line = self._line
+        if line is None or (line.lost is not None and not self._given):
+            limit = self._visit.options.max_bytes
+            line = self._line = await self._visit.connect(lambda: HttpLine(limit))
+        if authorization:
+            lines = b"\r\nAuthorization: " + authorization + b"\r\n\r\n"
+            return await line.ask(path.head + self._host[:-4] + lines)
+        return await line.ask(path.head + self._host)
+
+
+def answer_to(reply: Reply, visit: Visit) -> Answer | None:
+    """What the status alone says where it is an error for any port; None where it is not.
+
+    A captured port that nobody serves answers 503 with the pod's own `istio-envoy`: that is the
+    redirection's voice and proves nothing.
+    """
+    if reply.status == 503 and visit.port.captured and reply.server == b"istio-envoy":  # noqa: PLR2004
+        return Answer(Outcome.CAPTURED, "only the pod's redirection answered")
+    if reply.status in (401, 403):
+        return Answer(Outcome.FORBIDDEN, f"HTTP {reply.status}")
+    return None

@@ -1,0 +1,148 @@
+"""istiod's 15014: its version, at the detail cadence its metrics, and syncz with a token.
+
+Only named families are read from the metrics page. `/debug/*` needs a token of audience
+`istio-ca` (Istio pilot/pkg/xds/debug.go); from inside the pod it is open to loopback.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+import msgspec
+
+from exporter.model import Cadence, IstiodFacts, Outcome, SyncStatus, View, XdsResource
+from exporter.probes import paths
+from exporter.probes.http import HttpClient, answer_to
+from exporter.probes.text import by_label, total
+from exporter.probes.visit import Answer, Visit, failure
+
+_SHORT = {
+    "type.googleapis.com/envoy.config.cluster.v3.Cluster": "cds",
+    "type.googleapis.com/envoy.config.listener.v3.Listener": "lds",
+    "type.googleapis.com/envoy.config.route.v3.RouteConfiguration": "rds",
+    "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment": "eds",
+    "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret": "sds",
+}
+
+
+class _Resource(msgspec.Struct):
+    sent: str = ""
+    acked: str = ""
+    last_error: str = msgspec.field(default="", name="lastError")
+
+
+class _Entry(msgspec.Struct):
+    """One row of syncz; the flat fields are those of Istio before 1.24."""
+
+    proxy: str = ""
+    cluster_id: str = ""
+    istio_version: str = ""
+    cluster_sent: str = ""
+    cluster_acked: str = ""
+    listener_sent: str = ""
+    listener_acked: str = ""
+    route_sent: str = ""
+    route_acked: str = ""
+    endpoint_sent: str = ""
+    endpoint_acked: str = ""
+    resources: dict[str, _Resource] | None = None
+
+
+_SYNCZ = msgspec.json.Decoder(list[_Entry] | None)
+
+
+async def probe_istiod(visit: Visit) -> Answer:
+    """Ask the version, then what else is due."""
+    client = HttpClient(visit)
+    reply = await client.get(paths.VERSION)
+    refused = answer_to(reply, visit)
+    if refused is not None:
+        return refused
+    if reply.status != 200:  # noqa: PLR2004
+        return Answer(Outcome.HTTP_ERROR, f"HTTP {reply.status}")
+    facts = IstiodFacts(version=reply.body.decode(errors="replace").strip()[:128])
+    if Cadence.DETAIL in visit.due:
+        visit.settle()
+        facts = await _with_metrics(facts, client, visit)
+        if visit.options.debug_token:
+            facts = await _with_syncz(facts, client, visit)
+    return Answer(Outcome.OK, facts=facts)
+
+
+async def _with_metrics(facts: IstiodFacts, client: HttpClient, visit: Visit) -> IstiodFacts:
+    try:
+        async with asyncio.timeout(visit.timeout):
+            reply = await client.get(paths.METRICS)
+    except Exception:  # noqa: BLE001 - the version was the proof; the page is extra
+        return facts
+    return read_metrics(reply.body, facts) if reply.status == 200 else facts  # noqa: PLR2004
+
+
+def read_metrics(page: bytes, facts: IstiodFacts) -> IstiodFacts:
+    """The facts, with what a metrics page adds (any bytes)."""
+    pushes = by_label(page, b"pilot_xds_pushes", b"type")
+    builds = by_label(page, b"istio_build", b"tag")
+    return replace(
+        facts,
+        connected_proxies=total(page, b"pilot_xds"),
+        xds_rejects=by_label(page, b"pilot_total_xds_rejects", b"type"),
+        push_errors=sum(count for kind, count in pushes.items() if kind.endswith("_senderr")),
+        build=next(iter(builds), ""),
+    )
+
+
+async def _with_syncz(facts: IstiodFacts, client: HttpClient, visit: Visit) -> IstiodFacts:
+    """The facts with syncz; the token never goes to a pod's loopback, which asks for none."""
+    token = visit.options.debug_token if visit.dialer.view is View.NETWORK else ""
+    try:
+        async with asyncio.timeout(visit.timeout):
+            reply = await client.get(paths.SYNCZ, f"Bearer {token}".encode() if token else b"")
+    except Exception as error:  # noqa: BLE001 - the version was the proof; syncz is extra
+        return replace(facts, syncz_outcome=failure(error, visit).outcome)
+    match reply.status:
+        case 200:
+            rows = read_syncz(reply.body)
+            outcome = Outcome.WRONG_PROTOCOL if rows is None else Outcome.OK
+        case 401 | 403:
+            rows, outcome = None, Outcome.FORBIDDEN
+        case _:
+            rows, outcome = None, Outcome.HTTP_ERROR
+    return replace(facts, syncz=rows, syncz_outcome=outcome, syncz_status=reply.status)
+
+
+def read_syncz(body: bytes) -> tuple[SyncStatus, ...] | None:
+    """The rows of a syncz answer (any bytes); None where it is none."""
+    try:
+        entries = _SYNCZ.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return tuple(
+        SyncStatus(
+            proxy=entry.proxy,
+            cluster_id=entry.cluster_id,
+            version=entry.istio_version,
+            resources=_resources(entry),
+        )
+        for entry in entries or ()
+    )
+
+
+def _resources(entry: _Entry) -> Mapping[str, XdsResource]:
+    if entry.resources is None:
+        flat = {
+            "cds": _Resource(entry.cluster_sent, entry.cluster_acked),
+            "lds": _Resource(entry.listener_sent, entry.listener_acked),
+            "rds": _Resource(entry.route_sent, entry.route_acked),
+            "eds": _Resource(entry.endpoint_sent, entry.endpoint_acked),
+        }
+        return {name: _resource(row) for name, row in flat.items() if row.sent}
+    return {_SHORT[url]: _resource(row) for url, row in entry.resources.items() if url in _SHORT}
+
+
+def _resource(row: _Resource) -> XdsResource:
+    return XdsResource(
+        sent=bool(row.sent),
+        acked=bool(row.acked),
+        synced=bool(row.sent) and row.sent == row.acked and not row.last_error,
+        error=row.last_error,
+    )

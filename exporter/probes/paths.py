@@ -1,0 +1,118 @@
+"""Every request path that may ever be sent, in one table.
+
+The HTTP client takes a `Path` and nothing else. The fixed ones are below; two kinds are made at
+run time, each by a function that refuses what could change a target: application probes that
+the pod's own kubelet asks, and ports that the user configured. Never here: /quitquitquit,
+/drain*, /app-lifecycle/*, /inject, /validate, /debug/adsz, /debug/cachez, an ADS stream.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from exporter import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A request path with the request's start, ready to be sent but for the Host."""
+
+    text: str
+    head: bytes
+
+
+def _path(text: str, *headers: str) -> Path:
+    lines = [f"GET {text} HTTP/1.1", f"User-Agent: istio-port-exporter/{__version__}", *headers]
+    return Path(text, "\r\n".join([*lines, "Host: "]).encode())
+
+
+def _stats(regex: str) -> str:
+    return "/stats/prometheus?usedonly&filter=" + quote(regex, safe="()._*")
+
+
+_LIVE = "^server.(live|state)$"
+ENVOY_STATS_REGEX = (
+    "^(server.(live|state)$|cluster.xds-grpc.*upstream_cx_active$"
+    "|listener_manager.(total_listeners|workers_started|listener_create_failure)"
+    "|listener_manager.lds.update_(success|rejected|failure)"
+    "|cluster_manager.cds.update_(success|rejected|failure))"
+)
+_LISTENER_STATES = (
+    "/config_dump?resource=dynamic_listeners&mask=name,error_state,warming_state.version_info,"
+    "active_state.version_info,draining_state.version_info"
+)
+
+HEALTHZ_READY = _path("/healthz/ready")
+READY = _path("/ready")
+READYZ = _path("/readyz")
+METRICS = _path("/metrics")
+VERSION = _path("/version")
+ROOT = _path("/")
+CONTROLZ_HOME = _path("/homej/")
+SYNCZ = _path("/debug/syncz")
+ENVOY_LIVE = _path(_stats(_LIVE))
+ENVOY_STATS = _path(_stats(ENVOY_STATS_REGEX))
+AGENT_PAGE = _path(_stats("^none$"), "X-Prometheus-Scrape-Timeout-Seconds: 8")
+LISTENERS = _path("/listeners?format=json")
+LISTENER_STATES = _path(_LISTENER_STATES)
+INIT_DUMP = _path("/init_dump")
+CERTS = _path("/certs")
+
+FIXED = (
+    HEALTHZ_READY,
+    READY,
+    READYZ,
+    METRICS,
+    VERSION,
+    ROOT,
+    CONTROLZ_HOME,
+    SYNCZ,
+    ENVOY_LIVE,
+    ENVOY_STATS,
+    AGENT_PAGE,
+    LISTENERS,
+    LISTENER_STATES,
+    INIT_DUMP,
+    CERTS,
+)
+"""Every path that is sent without being configured."""
+
+_CHANGING = re.compile(
+    r"/(quitquitquit|drain|app-lifecycle|inject|validate|healthcheck|logging|reset_counters"
+    r"|runtime_modify|reopen_logs|cpuprofiler|heapprofiler|tap|debug/|stats/recentlookups)"
+    r"|/(homej/exit|scopej|signalj|memj)|[?&](push|clear)\b",
+    re.IGNORECASE,
+)
+_VISIBLE = re.compile(r"/[!-~]*")
+_APP_HEALTH = re.compile(r"/app-health/[A-Za-z0-9._-]+/(readyz|livez|startupz)")
+
+_BY_TEXT = {path.text: path for path in FIXED}
+
+
+class Forbidden(ValueError):  # noqa: N818 - says what the path is
+    """A path that must never be sent."""
+
+
+def application(text: str) -> Path:
+    """The agent's path that makes the application's own probe run (/app-health/...).
+
+    Raises:
+        Forbidden: the text is no such path.
+    """
+    if not _APP_HEALTH.fullmatch(text):
+        raise Forbidden(f"not an application probe: {text!r}")
+    return _path(text)
+
+
+def configured(text: str) -> Path:
+    """A path that a port's row or the user's configuration names.
+
+    Raises:
+        Forbidden: it is not a plain path, or one that could change a target.
+    """
+    known = _BY_TEXT.get(text)
+    if known is not None and known is not SYNCZ:
+        return known
+    if not _VISIBLE.fullmatch(text) or _CHANGING.search(text):
+        raise Forbidden(f"must not be sent: {text!r}")
+    return _path(text)

@@ -1,0 +1,56 @@
+"""HTTP readiness: 15021 through Envoy, ztunnel's 15021, and plain /ready ports.
+
+15021's answer is relayed from the agent, but Envoy writes its header: without it another process
+answers. ztunnel names the tasks it waits for in a 500.
+"""
+
+from exporter.model import Outcome, ReadinessFacts
+from exporter.probes import paths
+from exporter.probes.http import HttpClient, Reply, answer_to
+from exporter.probes.visit import Answer, Visit
+
+_PENDING = b"not ready, pending:"
+
+
+async def probe_readiness(visit: Visit) -> Answer:
+    """Ask Envoy's health port; without Envoy's header another process holds it."""
+    reply = await HttpClient(visit).get(paths.HEALTHZ_READY)
+    return answer_to(reply, visit) or judge_health(reply)
+
+
+async def probe_ztunnel_ready(visit: Visit) -> Answer:
+    """Ask ztunnel whether it is ready and what it waits for."""
+    reply = await HttpClient(visit).get(paths.HEALTHZ_READY)
+    return answer_to(reply, visit) or judge_ztunnel(reply)
+
+
+async def probe_http_ready(visit: Visit) -> Answer:
+    """Ask the port's own readiness path: 200 or 503."""
+    reply = await HttpClient(visit).get(paths.configured(visit.port.path))
+    return answer_to(reply, visit) or judge_ready(reply)
+
+
+def judge_health(reply: Reply) -> Answer:
+    """What an answer of 15021 says."""
+    if reply.server != b"envoy":
+        return Answer(Outcome.WRONG_IDENTITY, "the answer does not come from Envoy")
+    return judge_ready(reply)
+
+
+def judge_ztunnel(reply: Reply) -> Answer:
+    """What an answer of ztunnel's readiness port says."""
+    if reply.status == 500 and reply.body.startswith(_PENDING):  # noqa: PLR2004
+        text = reply.body[len(_PENDING) :].decode(errors="replace")
+        pending = tuple(task.strip() for task in text.split(",") if task.strip())
+        facts = ReadinessFacts(status=reply.status, pending=pending)
+        return Answer(Outcome.NOT_READY, "waits for " + ", ".join(pending), facts)
+    return judge_ready(reply)
+
+
+def judge_ready(reply: Reply) -> Answer:
+    """What a readiness answer's status says."""
+    facts = ReadinessFacts(status=reply.status)
+    if reply.status == 200:  # noqa: PLR2004
+        return Answer(Outcome.OK, facts=facts)
+    outcome = Outcome.NOT_READY if reply.status == 503 else Outcome.HTTP_ERROR  # noqa: PLR2004
+    return Answer(outcome, f"HTTP {reply.status}", facts)

@@ -1,0 +1,74 @@
+"""15090: Envoy's statistics, relayed from its admin port, so an answer proves both.
+
+The fast page has `server.live` and `server.state`; the detail page adds listeners, updates and
+the connection to the agent. Identity: the page has families of Envoy (`envoy_`).
+"""
+
+from exporter.model import Cadence, EnvoyStats, Outcome
+from exporter.probes import paths
+from exporter.probes.http import HttpClient, Reply, answer_to
+from exporter.probes.text import by_label, sample
+from exporter.probes.visit import Answer, Visit
+
+_UPDATES = b"envoy_listener_manager_lds_update_", b"envoy_cluster_manager_cds_update_"
+
+
+async def probe_stats(visit: Visit) -> Answer:
+    """Ask the statistics port for the page that is due."""
+    complete = Cadence.DETAIL in visit.due
+    client = HttpClient(visit)
+    reply = await client.get(paths.ENVOY_STATS if complete else paths.ENVOY_LIVE)
+    return answer_to(reply, visit) or judge_stats(reply, complete=complete)
+
+
+def judge_stats(reply: Reply, *, complete: bool) -> Answer:
+    """What an answer of the statistics port says."""
+    if reply.status != 200:  # noqa: PLR2004
+        return Answer(Outcome.HTTP_ERROR, f"HTTP {reply.status}")
+    named = b"envoy_" in reply.body
+    if not named and (reply.body.strip() or reply.server != b"envoy"):
+        return Answer(Outcome.WRONG_IDENTITY, "the page has no family of Envoy")
+    return Answer(Outcome.OK, facts=read_stats(reply.body, complete=complete))
+
+
+def read_stats(page: bytes, *, complete: bool) -> EnvoyStats:
+    """The facts of a page in Prometheus text (any bytes).
+
+    `usedonly` leaves out what was never counted, so on a complete page of a running Envoy an
+    absent counter is 0.
+    """
+    live, state = sample(page, b"envoy_server_live"), sample(page, b"envoy_server_state")
+    fast = EnvoyStats(
+        live=None if live is None else live > 0,
+        state=None if state is None else int(state),
+        bytes=len(page),
+    )
+    return _read_details(page, fast) if complete else fast
+
+
+def _read_details(page: bytes, fast: EnvoyStats) -> EnvoyStats:
+    lds, cds = _UPDATES
+    zero = 0.0 if b"envoy_listener_manager_" in page else None
+    started = sample(page, b"envoy_listener_manager_workers_started")
+    connections = by_label(page, b"envoy_cluster_upstream_cx_active", b"cluster_name")
+    return EnvoyStats(
+        complete=True,
+        live=fast.live,
+        state=fast.state,
+        bytes=fast.bytes,
+        workers_started=None if started is None else started > 0,
+        listeners_active=sample(page, b"envoy_listener_manager_total_listeners_active", zero),
+        listeners_warming=sample(page, b"envoy_listener_manager_total_listeners_warming", zero),
+        listeners_draining=sample(page, b"envoy_listener_manager_total_listeners_draining", zero),
+        listener_create_failures=sample(
+            page, b"envoy_listener_manager_listener_create_failure", 0.0
+        )
+        or 0.0,
+        cds_success=sample(page, cds + b"success", zero),
+        cds_rejected=sample(page, cds + b"rejected", zero),
+        cds_failure=sample(page, cds + b"failure", zero),
+        lds_success=sample(page, lds + b"success", zero),
+        lds_rejected=sample(page, lds + b"rejected", zero),
+        lds_failure=sample(page, lds + b"failure", zero),
+        xds_connections=connections.get("xds-grpc"),
+    )

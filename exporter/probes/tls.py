@@ -1,0 +1,194 @@
+"""TLS handshakes without verification: what a port presents is a fact, not a decision.
+
+OpenSSL works on memory (`ssl.MemoryBIO`); `TlsLine` pumps bytes between it and the socket and
+carries another line's protocol on top. Strategy: the certificate counts as soon as our side of
+the handshake is done, whatever follows - Istio then closes or alerts `certificate required`.
+"""
+
+import asyncio
+import ssl
+from datetime import datetime
+from functools import cache
+from typing import cast
+
+from cryptography import x509
+
+from exporter.model import Certificate, Outcome, TlsFacts
+from exporter.probes.visit import Answer, Closed, Line, LineT, Malformed, TooLarge, Visit
+
+_CHUNK = 65536
+_MOST_HANDSHAKE = 262144
+_RECORD_TYPES = frozenset((0x14, 0x15, 0x16, 0x17))
+
+
+async def probe_tls(visit: Visit) -> Answer:
+    """Complete a handshake and keep the certificate."""
+    line = await handshake(visit, ("h2",), visit.port.number)
+    return Answer(Outcome.OK, facts=line.facts)
+
+
+async def probe_hello(visit: Visit) -> Answer:
+    """Ask 15006 for its certificate through the control port, with Istio's ALPN.
+
+    Recorded: PERMISSIVE and STRICT answer with the workload certificate, mTLS DISABLE resets.
+    """
+    control = visit.options.control
+    if control is None:
+        return Answer(Outcome.NO_ACCESS, "no control port", TlsFacts())
+    visit.facts = TlsFacts(via=control)
+    line = await handshake(visit, ("istio",), control)
+    return Answer(Outcome.OK, facts=line.facts)
+
+
+async def handshake(visit: Visit, alpn: tuple[str, ...], port: int) -> "TlsLine":
+    """Connect and complete a handshake; the line's `facts` are then set.
+
+    Raises:
+        Malformed: the answer is not TLS. ssl.SSLError: it is, and it failed. Closed, OSError.
+    """
+    visit.facts = TlsFacts(via=port)
+    line = await visit.connect(lambda: TlsLine(alpn, port), port)
+    await line.done
+    return line
+
+
+class TlsLine(Line):
+    """A TLS client on a connection; after `done` it can carry another line (`carry`)."""
+
+    __slots__ = ("_ended", "_in", "_inner", "_left", "_out", "_port", "_tls", "done", "facts")
+
+    def __init__(self, alpn: tuple[str, ...], port: int) -> None:
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = _context(alpn).wrap_bio(self._in, self._out)
+        self._inner: Line | None = None
+        self._left = _MOST_HANDSHAKE
+        self._port = port
+        self._ended: Exception | None = None
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.facts = TlsFacts(via=port)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the ClientHello."""
+        super().connection_made(transport)
+        self._advance()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed OpenSSL: the handshake first, then the line on top."""
+        if not self.done.done():
+            if self._left == _MOST_HANDSHAKE and data[0] not in _RECORD_TYPES:
+                self._fail(Malformed("the answer is not TLS"))
+                return
+            self._left -= len(data)
+            if self._left < 0:
+                self._fail(TooLarge())
+                return
+        self._in.write(data)
+        self._advance()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the handshake, or the line on top."""
+        self._lose(exc or Closed("closed inside TLS"))
+
+    def carry(self, inner: LineT) -> LineT:
+        """Put another line on top: its bytes are encrypted from here on."""
+        self._inner = inner
+        inner.connection_made(cast("asyncio.Transport", self))
+        if self._ended is not None:
+            inner.connection_lost(self._ended)
+        self._advance()
+        return inner
+
+    def write(self, data: bytes) -> None:
+        """Encrypt and send (what the line on top takes for its transport)."""
+        self._tls.write(data)
+        self._flush()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self.transport.abort()
+
+    def _advance(self) -> None:
+        try:
+            if not self.done.done():
+                self._tls.do_handshake()
+                self._flush()
+                self.facts = self._presented()
+                self.done.set_result(None)
+            self._read()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except ssl.SSLError as error:
+            self._lose(error)
+        except ValueError as error:
+            self._lose(Malformed(f"the certificate cannot be read: {error}"))
+
+    def _read(self) -> None:
+        """Hand decrypted bytes up; without a line on top what follows is left unread."""
+        while self._inner is not None:
+            data = self._tls.read(_CHUNK)
+            if not data:
+                self._lose(Closed("closed inside TLS"))
+                return
+            self._inner.data_received(data)
+
+    def _presented(self) -> TlsFacts:
+        der = self._tls.getpeercert(binary_form=True)
+        certificate = certificate_of(der) if der else None
+        alpn = self._tls.selected_alpn_protocol() or ""
+        return TlsFacts(certificate=certificate, alpn=alpn, via=self._port)
+
+    def _flush(self) -> None:
+        if self._out.pending:
+            self.transport.write(self._out.read())
+
+    def _lose(self, error: Exception) -> None:
+        """The end of the handshake or, once it is done, of the line on top."""
+        self._fail(error)
+        self._ended = self._ended or error
+        if self._inner is not None:
+            self._inner.connection_lost(error)
+
+    def _fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+            self.done.exception()
+            self.transport.abort()
+
+
+def certificate_of(der: bytes) -> Certificate:
+    """The dates and names of a DER certificate.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    parsed = x509.load_der_x509_certificate(der)
+    uris: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    try:
+        extension = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        pass
+    else:
+        uris = tuple(extension.value.get_values_for_type(x509.UniformResourceIdentifier))
+        names = tuple(extension.value.get_values_for_type(x509.DNSName))
+    return Certificate(
+        not_before=_seconds(parsed.not_valid_before_utc),
+        not_after=_seconds(parsed.not_valid_after_utc),
+        uris=uris,
+        dns_names=names,
+    )
+
+
+def _seconds(moment: datetime) -> float:
+    return moment.timestamp()
+
+
+@cache
+def _context(alpn: tuple[str, ...]) -> ssl.SSLContext:
+    """A client context that accepts any certificate and old but not broken TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(list(alpn))
+    return context

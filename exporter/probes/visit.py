@@ -1,0 +1,168 @@
+"""What a prober is handed and what it hands back, and how every failure becomes an outcome.
+
+A `Visit` is one attempt at one port. A prober returns an `Answer` or raises; `failure` turns
+whatever was raised into an `Answer`, so that all failures are mapped in one place.
+"""
+
+import asyncio
+import errno
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from exporter.access import Dialer, NoAccess
+from exporter.catalogue import TargetPort
+from exporter.model import Cadence, Facts, Outcome, Target
+
+MAX_BYTES = 8 * 1024 * 1024
+"""The most that one probe reads of an answer, in bytes."""
+
+
+class Closed(Exception):  # noqa: N818 - names what the peer did
+    """The peer closed the connection before it had answered."""
+
+
+class Malformed(Exception):  # noqa: N818 - names what the peer sent
+    """The peer's bytes are not the protocol that the port speaks."""
+
+
+class TooLarge(Exception):  # noqa: N818 - names what the peer sent
+    """The answer is longer than is read."""
+
+
+EXPECTED = (OSError, NoAccess, Closed, Malformed, TooLarge)
+"""What a target, the network or missing rights can cause; anything else is a bug."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOptions:
+    """What the configuration chooses for all probes of one target.
+
+    `control` is the control port. `debug_token` is sent to istiod's debug interface and nowhere
+    else; empty for none. `max_bytes` limits an answer.
+    """
+
+    control: int | None = None
+    application_probes: bool = False
+    debug_token: str = field(default="", repr=False)
+    max_bytes: int = MAX_BYTES
+
+
+class Line(asyncio.Protocol):
+    """A connection that can be dropped at any time."""
+
+    __slots__ = ("transport",)
+
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = transport  # type: ignore[assignment]
+
+
+LineT = TypeVar("LineT", bound=Line)
+
+
+@dataclass(slots=True)
+class Visit:
+    """One attempt at one port: whom, what of it, how long.
+
+    The first six fields are the question. The rest is filled in on the way: `connected` whether
+    TCP connected (None: not tried), `facts` what is known even if the prober fails, `settled`
+    when the outcome stood.
+    """
+
+    dialer: Dialer
+    port: TargetPort
+    due: frozenset[Cadence]
+    timeout: float
+    target: Target
+    options: ProbeOptions
+    connected: bool | None = field(default=None, init=False)
+    facts: Facts = field(default=None, init=False)
+    settled: float = field(default=0.0, init=False)
+    deadline: asyncio.Timeout | None = field(default=None, init=False)
+    _line: Line | None = field(default=None, init=False)
+
+    async def connect(self, factory: Callable[[], LineT], port: int = 0) -> LineT:
+        """Connect to the visited port, or to another one; closed by `close`."""
+        self.close()
+        self.connected = False
+        line = await self.dialer.connect(port or self.port.number, factory)
+        self.connected = True
+        self._line = line
+        return line
+
+    def close(self) -> None:
+        """Drop the open connection, if any, with a reset."""
+        if self._line is not None:
+            self._line.transport.abort()
+            self._line = None
+
+    def settle(self) -> None:
+        """The outcome stands: what is still asked has deadlines of its own."""
+        self.settled = time.monotonic()
+        if self.deadline is not None:
+            self.deadline.reschedule(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a probe ended: the outcome, a short detail for people, and what it learnt."""
+
+    outcome: Outcome
+    detail: str = ""
+    facts: Facts = None
+
+
+_UNREACHABLE = frozenset(
+    (
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EADDRNOTAVAIL,
+        errno.ENETDOWN,
+        errno.EHOSTDOWN,
+        errno.EAFNOSUPPORT,
+        errno.EINVAL,
+    )
+)
+
+
+def failure(error: Exception, visit: Visit) -> Answer:
+    """The outcome that an exception means, with a sentence for people. Total."""
+    match error:
+        case TimeoutError():
+            what = "connected, but no answer" if visit.connected else "no connection"
+            return Answer(Outcome.TIMEOUT, f"{what} within {visit.timeout:g} s")
+        case Closed():
+            return Answer(Outcome.CLOSED, str(error) or "closed before it answered")
+        case Malformed():
+            return Answer(Outcome.WRONG_PROTOCOL, str(error))
+        case TooLarge():
+            return Answer(Outcome.TOO_LARGE, f"more than {visit.options.max_bytes} bytes")
+        case NoAccess():
+            return Answer(Outcome.NO_ACCESS, str(error))
+        case ssl.SSLError():
+            return Answer(Outcome.TLS_ERROR, f"TLS failed: {_reason(error)}")
+        case OSError():
+            return _socket_failure(error)
+    return Answer(Outcome.NO_ACCESS, f"the exporter failed: {type(error).__name__}")
+
+
+def _socket_failure(error: OSError) -> Answer:
+    """What a socket's error means; what is left over is the exporter's own trouble."""
+    if isinstance(error, ConnectionRefusedError):
+        return Answer(Outcome.REFUSED, "connection refused")
+    if isinstance(error, ConnectionError):
+        return Answer(Outcome.RESET, "connection reset")
+    reason = error.strerror or str(error)
+    if error.errno in _UNREACHABLE:
+        return Answer(Outcome.UNREACHABLE, reason.lower())
+    return Answer(Outcome.NO_ACCESS, f"the exporter could not open a connection: {reason}")
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's short reason; an error that Python itself raised has only a text."""
+    return getattr(error, "reason", None) or str(error)

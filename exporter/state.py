@@ -1,0 +1,68 @@
+"""What is known now: the last record of every target and the bytes rendered from it.
+
+One writer (the poller) and many readers on one event loop, so no locks.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from exporter.model import TargetKey, TargetRecord
+
+Blocks = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    record: TargetRecord
+    blocks: Blocks
+    expires: float
+
+
+class State:
+    """Records and rendered blocks by target, in the order in which targets first came."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: dict[TargetKey, _Entry] = {}
+
+    def put(self, record: TargetRecord, blocks: Blocks, expires: float) -> None:
+        """Replace what is known of the record's target.
+
+        `expires`: when these samples are too old to be told (seconds since the epoch; three
+        effective intervals after the poll).
+        """
+        self._entries[record.target.key] = _Entry(record, blocks, expires)
+
+    def drop(self, key: TargetKey) -> None:
+        """Forget a target that is gone; its series go with it. Unknown targets are fine."""
+        self._entries.pop(key, None)
+
+    def get(self, key: TargetKey) -> TargetRecord | None:
+        """The last record of a target, however old; None if there is none."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry.record
+
+    def records(self) -> Iterator[TargetRecord]:
+        """Every last record, however old; safe to hold while polls go on."""
+        return iter([entry.record for entry in self._entries.values()])
+
+    def blocks(self, now: float) -> list[Blocks]:
+        """The blocks of every target whose samples have not expired, for `assemble`.
+
+        A target that nobody could poll in time loses all its samples at once, so that nothing
+        stale is told; `istio_port_exporter_poll_lateness_seconds` and `_polls_skipped_total`
+        tell why.
+        """
+        return [entry.blocks for entry in self._entries.values() if entry.expires > now]
+
+    def render_again(self, render: Callable[[TargetRecord], Blocks]) -> None:
+        """Replace every target's blocks, when a reload changed the families.
+
+        Blocks of different families must never meet in one exposition.
+        """
+        for key, entry in self._entries.items():
+            self._entries[key] = replace(entry, blocks=render(entry.record))
+
+    def __len__(self) -> int:
+        return len(self._entries)

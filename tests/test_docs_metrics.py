@@ -1,0 +1,83 @@
+"""docs/metrics.md and the code name the same families, types, labels and profiles."""
+
+import re
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.exposition import FAMILIES
+from exporter.selfmetrics import SelfMetrics
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+MEASURED_BY_THE_CLIENT = ("process_", "python_")
+
+Row = tuple[str, ...]
+
+
+def documented(columns: int) -> list[Row]:
+    """Rows of the tables of families that have so many columns: without the meaning."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in DOCUMENT.splitlines()
+        if line.startswith("| `istio_")
+    ]
+    assert all(row[-1] for row in rows)
+    return [tuple(row[:-1]) for row in rows if len(row) == columns]
+
+
+def labels_cell(labels: list[str]) -> str:
+    return ", ".join(f"`{label}`" for label in labels) or "none"
+
+
+def full_page() -> str:
+    """The exporter's own metrics, each family with a sample that shows its labels."""
+    metrics = SelfMetrics("1.0")
+    metrics.probed(15020, "sidecar", 0.01)
+    metrics.found_capable("loopback", able=True)
+    metrics.counted_targets({"sidecar": 1}, 0, outdated=False)
+    metrics.counted_ambient_pods({("a", "n1", "enabled"): 1})
+    metrics.synced("pods", complete=True)
+    metrics.relisted("pods")
+    metrics.asked_kubernetes("list", "pods", "200")
+    metrics.read_file("t.yaml", readable=True)
+    return metrics.expose(openmetrics=False).decode()
+
+
+def test_families_of_targets_are_documented_as_they_are_and_in_order() -> None:
+    assert documented(columns=5) == [
+        (f"`{family.name}`", family.type, labels_cell(list(family.labels)), family.profile)
+        for family in FAMILIES
+    ]
+
+
+def test_a_family_that_smaller_profiles_cut_short_says_so() -> None:
+    cut = {line.split("`")[1] for line in DOCUMENT.splitlines() if "Below full: " in line}
+
+    assert cut == {family.name for family in FAMILIES if family.brief}
+
+
+def test_the_exporters_own_families_are_documented_as_they_are() -> None:
+    told = set()
+    for family in text_string_to_metric_families(full_page()):
+        if family.name.startswith(MEASURED_BY_THE_CLIENT):
+            continue
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        told.add((f"`{name}`", family.type, labels_cell(_in_order(name, labels))))
+
+    assert set(documented(columns=4)) == told
+
+
+def _in_order(name: str, labels: set[str]) -> list[str]:
+    """Labels in the document's order, if it names the same; sorted otherwise."""
+    row = re.search(rf"^\| `{name}` \|.*$", DOCUMENT, re.MULTILINE)
+    cell = re.findall(r"`(\w+)`", row[0].split("|")[3]) if row else []
+    return cell if set(cell) == labels else sorted(labels)
+
+
+def test_every_metric_that_the_text_names_exists() -> None:
+    known = {family.name for family in FAMILIES} | {
+        name.strip("`") for name, *_ in documented(columns=4)
+    }
+
+    assert set(re.findall(r"`?\b(istio_\w+[a-z])\b", DOCUMENT)) <= known

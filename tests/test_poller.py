@@ -1,0 +1,217 @@
+"""The poller against real listeners, with short intervals and no fake clock."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from exporter.config import Config, PollConfig
+from exporter.exposition import selected
+from exporter.model import Observation, Role, Settings, Target, TargetKey
+from exporter.poller import Poller, Tally
+from exporter.state import State
+
+POLL = PollConfig(interval=0.2, detail_interval=0.4, identity_interval=3600.0, timeout=0.1)
+FAMILIES = selected("standard", ())
+
+PAGE = b"istio_agent_scrapes_total 1\nistio_agent_startup_duration_seconds 2\n"
+
+
+@dataclass
+class Counted:
+    """What the poller reported."""
+
+    ended: list[Observation] = field(default_factory=list)
+    lateness: list[float] = field(default_factory=list)
+    skips: int = 0
+    in_flight: int = 0
+
+    def tally(self) -> Tally:
+        return Tally(self._probing, self._probed, self.lateness.append, self._skipped)
+
+    def _probing(self, probes: int) -> None:
+        self.in_flight += probes
+
+    def _probed(self, observation: Observation, _role: Role) -> None:
+        self.in_flight -= 1
+        self.ended.append(observation)
+
+    def _skipped(self) -> None:
+        self.skips += 1
+
+
+async def _agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while head := await reader.readline():
+        while await reader.readline() not in (b"\r\n", b""):
+            pass
+        body = PAGE if b"/stats" in head else b""
+        answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        writer.write(answer)
+    writer.close()
+
+
+async def _silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
+
+
+@asynccontextmanager
+async def listening(serve: Serve) -> AsyncIterator[int]:
+    async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)  # type: ignore[misc]
+        except ConnectionError:
+            writer.close()
+
+    server = await asyncio.start_server(guarded, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@asynccontextmanager
+async def polling(poll: PollConfig = POLL) -> AsyncIterator[tuple[Poller, State, Counted]]:
+    state, counted = State(), Counted()
+    poller = Poller(Config(poll=poll), state, FAMILIES, counted.tally())
+    running = asyncio.create_task(poller.run())
+    try:
+        yield poller, state, counted
+    finally:
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+
+def agent_on(port: int, pod: str = "agent") -> Target:
+    return Target(
+        key=TargetKey("shop", pod),
+        role=Role.PROXYLESS,
+        addresses=("127.0.0.1",),
+        settings=Settings(status_port=port),
+        uid=pod,
+    )
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0.01)
+
+
+async def test_a_target_is_polled_again_and_again_and_published() -> None:
+    async with listening(_agent) as port, polling() as (poller, state, counted):
+        poller.put(agent_on(port))
+        await until(lambda: len(counted.lateness) >= 4)
+        record = state.get(TargetKey("shop", "agent"))
+        assert record is not None
+        assert {v.port: v.up for v in record.verdicts} == {port: True}
+        assert record.ready == {"agent": True}
+        assert poller.is_warm
+        assert poller.is_live
+    assert counted.skips == 0
+    assert counted.in_flight == 0
+
+
+async def test_the_details_are_asked_at_their_own_cadence() -> None:
+    async with listening(_agent) as port, polling() as (poller, _, counted):
+        poller.put(agent_on(port))
+        await until(lambda: len(counted.ended) >= 6)
+    pages = [bool(o.facts and o.facts.metrics) for o in counted.ended]  # type: ignore[union-attr]
+    assert pages[0], "the first look asks everything"
+    assert 0.3 < sum(pages) / len(pages) < 0.8
+
+
+async def test_a_dropped_target_is_forgotten_at_once() -> None:
+    async with listening(_agent) as port, polling() as (poller, state, counted):
+        poller.put(agent_on(port))
+        await until(lambda: len(state) == 1)
+        poller.drop(TargetKey("shop", "agent"))
+        assert len(state) == 0
+        polls = len(counted.lateness)
+        await asyncio.sleep(0.5)
+        assert len(state) == 0
+        assert len(counted.lateness) == polls
+
+
+async def test_a_target_dropped_during_its_look_stays_forgotten() -> None:
+    async with listening(_silence) as port, polling() as (poller, state, counted):
+        poller.put(agent_on(port))
+        await until(lambda: len(counted.lateness) == 1)
+        poller.drop(TargetKey("shop", "agent"))
+        await asyncio.sleep(0.4)
+        assert len(state) == 0
+
+
+async def test_a_target_put_again_is_polled_once_an_interval() -> None:
+    async with listening(_agent) as port, polling() as (poller, _, counted):
+        for _ in range(5):
+            poller.put(agent_on(port))
+            poller.drop(TargetKey("shop", "agent"))
+        poller.put(agent_on(port))
+        await asyncio.sleep(1.1)
+        assert 4 <= len(counted.lateness) <= 6
+
+
+async def test_a_new_address_starts_the_memory_anew() -> None:
+    async with listening(_agent) as port, polling() as (poller, state, _):
+        poller.put(agent_on(port))
+        await until(lambda: len(state) == 1)
+        poller.put(replace(agent_on(port), addresses=("127.0.0.2",)))
+        key = TargetKey("shop", "agent")
+        await until(lambda: (r := state.get(key)) is not None and r.verdicts[0].up is False)
+        assert poller.targets[key].addresses == ("127.0.0.2",)
+
+
+async def test_black_holes_do_not_delay_the_others() -> None:
+    poll = replace(POLL, concurrency=4, timeout=0.15)
+    async with (
+        listening(_agent) as port,
+        listening(_silence) as hole,
+        polling(poll) as (poller, state, counted),
+    ):
+        for n in range(20):
+            poller.put(agent_on(hole, f"hole-{n}"))
+        for n in range(20):
+            poller.put(agent_on(port, f"agent-{n}"))
+        await until(lambda: len(state) == 40, 15)
+        start = len(counted.ended)
+        await asyncio.sleep(1.0)
+        answered = sum(o.port == port for o in counted.ended[start:])
+        assert answered >= 20 * 1.0 / poll.interval * 0.7
+        assert all(
+            state.get(TargetKey("shop", f"hole-{n}")).verdicts[0].up is False  # type: ignore[union-attr]
+            for n in range(20)
+        )
+
+
+async def test_a_look_that_is_still_busy_is_counted_as_skipped() -> None:
+    poll = replace(POLL, interval=0.05, detail_interval=0.05, timeout=0.04, concurrency=1)
+    async with listening(_silence) as hole, polling(poll) as (poller, _, counted):
+        for n in range(4):
+            poller.put(agent_on(hole, f"hole-{n}"))
+        await until(lambda: counted.skips > 3)
+
+
+async def test_a_change_of_diagnosis_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "exporter.poller")
+    async with listening(_silence) as hole, polling() as (poller, _, counted):
+        poller.put(agent_on(hole))
+        await until(lambda: len(counted.ended) >= 4)
+    changes = [r.getMessage() for r in caplog.records if "diagnosis changed" in r.getMessage()]
+    assert len(changes) == 1
+
+
+async def test_new_families_are_shown_at_once() -> None:
+    async with listening(_agent) as port, polling() as (poller, state, _):
+        poller.put(agent_on(port))
+        await until(lambda: len(state) == 1)
+        minimal = selected("minimal", ())
+        poller.configure(Config(poll=POLL), minimal)
+        assert {len(blocks) for blocks in state.blocks(0.0)} == {len(minimal)}
