@@ -1,0 +1,26 @@
+"""`config check`: say what is wrong with a configuration and its target files, as `serve` would."""
+
+import argparse
+
+from exporter.cli.exits import Exit
+from exporter.cli.flags import add_config_flags, add_web_flags, base_of, config_of
+from exporter.discovery.static import load_static
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = commands.add_parser("config", help="work with the configuration")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    checker = actions.add_parser("check", help="say what is wrong with a configuration")
+    add_config_flags(checker)
+    add_web_flags(checker)
+    checker.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> Exit:
+    """Ends with 0 when `serve` would start with it; raises ConfigError when not."""
+    config = config_of(chosen)
+    targets = load_static(config.discovery.static, base_of(chosen))
+    source = chosen.config_file or "the defaults"
+    print(f"{source}: valid; static targets: {len(targets)}")
+    return Exit.HEALTHY

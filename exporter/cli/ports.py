@@ -1,0 +1,137 @@
+"""`ports`: the catalogue of Istio's ports, one row per port and role.
+
+The markdown output is `docs/ports.md`.
+"""
+
+import argparse
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from exporter.catalogue import NEWEST_VERSION, PORTS, Port
+from exporter.cli.exits import Exit
+from exporter.model import Role
+from exporter.web.documents import PortRow, port_row
+
+PREFACE = f"""\
+# Ports
+
+Every port of Istio that the exporter knows, one row per port and role, up to Istio
+{NEWEST_VERSION[0]}.{NEWEST_VERSION[1]}; a newer proxy is judged as the newest known one.
+`istio-port-exporter explain PORT` says the same of one port. This page is written by
+`istio-port-exporter ports -o markdown`.
+"""
+
+_HEADINGS = (
+    "Port",
+    "Name",
+    "Owner",
+    "Bind",
+    "Protocol",
+    "Category",
+    "Escapes capture",
+    "Moved by",
+    "Versions",
+    "Purpose",
+)
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = commands.add_parser("ports", help="list Istio's ports")
+    parser.add_argument("--role", choices=[*Role], help="only this role's")
+    parser.add_argument(
+        "-o", dest="output", choices=("table", "json", "markdown"), default="table", help="format"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> Exit:
+    """Print the rows."""
+    rows = [row for row in PORTS if chosen.role in (None, row.role)]
+    match chosen.output:
+        case "json":
+            print(as_json([port_row(row) for row in rows]))
+        case "markdown":
+            print(markdown(rows), end="")
+        case _:
+            Console().print(_table(rows))
+    return Exit.HEALTHY
+
+
+def as_json(rows: list[PortRow]) -> str:
+    """The rows as `/api/v1/ports` answers them, indented."""
+    return msgspec.json.format(msgspec.json.encode({"ports": rows})).decode()
+
+
+def versions(row: Port) -> str:
+    """The Istio lines that have the port, in words."""
+    since = f"since {row.since[0]}.{row.since[1]}" if row.since else ""
+    until = f"until {row.until[0]}.{row.until[1]}" if row.until else ""
+    return " ".join(filter(None, (since, until))) or "all"
+
+
+def markdown(rows: Iterable[Port]) -> str:
+    """The page that documents the ports: a table and the commands, by role."""
+    sections = (_section(role, list(of_role)) for role, of_role in _by_role(rows))
+    return "\n".join([PREFACE, *sections])
+
+
+def _by_role(rows: Iterable[Port]) -> Iterator[tuple[Role, Iterator[Port]]]:
+    order = list(Role)
+    return groupby(sorted(rows, key=lambda row: order.index(row.role)), key=lambda row: row.role)
+
+
+def _section(role: Role, rows: list[Port]) -> str:
+    table = [
+        f"| {' | '.join(_HEADINGS)} |",
+        f"|{'---|' * len(_HEADINGS)}",
+        *(f"| {' | '.join(map(_cell, _cells(row)))} |" for row in rows),
+    ]
+    commands = [
+        f"- {row.number}: `{port_row(row).by_hand}`" + _causes(row) for row in rows if row.by_hand
+    ]
+    by_hand = ["By hand, and the causes that show there:", "", *commands, ""]
+    return "\n".join([f"## {role}", "", *table, "", *by_hand])
+
+
+def _causes(row: Port) -> str:
+    return f" ({', '.join(row.shows)})" if row.shows else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|") or "-"
+
+
+def _cells(row: Port) -> tuple[str, ...]:
+    return (
+        str(row.number),
+        row.name,
+        row.component,
+        row.bind,
+        row.protocol,
+        row.category,
+        "yes" if row.escapes_capture else "no",
+        row.moved_by,
+        versions(row),
+        row.purpose,
+    )
+
+
+def _table(rows: Iterable[Port]) -> Table:
+    table = Table("Role", "Port", "Name", "Owner", "Bind", "Protocol", "Purpose", "Versions")
+    for row in rows:
+        table.add_row(
+            row.role,
+            str(row.number),
+            row.name,
+            row.component,
+            row.bind,
+            row.protocol,
+            row.purpose,
+            versions(row),
+        )
+    return table

@@ -1,0 +1,37 @@
+"""`serve`: poll the mesh and serve what is known of it, until told to stop."""
+
+import argparse
+import sys
+
+from exporter.cli.exits import Exit
+from exporter.cli.flags import (
+    add_config_flags,
+    add_web_flags,
+    base_of,
+    config_of,
+    start_logging,
+)
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = commands.add_parser("serve", help="poll the mesh and serve metrics")
+    add_config_flags(parser)
+    add_web_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> Exit:
+    """Serve; ends with 0 after SIGTERM or Ctrl-C, 3 when the address cannot be bound."""
+    import uvloop
+
+    from exporter import app
+
+    config = config_of(chosen)
+    start_logging(config.log)
+    try:
+        uvloop.run(app.serve(lambda: config_of(chosen), base_of(chosen)))
+    except OSError as error:
+        print(f"cannot listen on {config.web.listen_address}: {error}", file=sys.stderr)
+        return Exit.COULD_NOT_LOOK
+    return Exit.HEALTHY

@@ -1,0 +1,126 @@
+"""Targets as rich tables: the API's documents in, renderables out.
+
+The verdict and what a plain connect says always stand side by side.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from exporter.web.documents import Cause, PortState, Standing, TargetState
+
+_MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("?", "dim")}
+_STYLES = {Standing.HEALTHY: "green", Standing.UNHEALTHY: "red", Standing.UNJUDGED: "dim"}
+LEGEND = "✓ up  ✗ down  ? not judged  · not tried"
+
+
+def overview(targets: Iterable[TargetState]) -> Table:
+    """One row a target: verdicts, what a plain connect says, and the cause."""
+    table = Table(caption=LEGEND, caption_justify="left")
+    table.add_column("Target", overflow="fold")
+    table.add_column("Role")
+    table.add_column("Ports", ratio=3)
+    table.add_column("A plain connect says", ratio=3)
+    table.add_column("Cause", overflow="fold")
+    for target in targets:
+        table.add_row(
+            f"{target.namespace}/{target.pod}",
+            target.role,
+            _marks((port.port, _MARKS[port.up]) for port in target.ports),
+            _marks((port.port, _naive_mark(port)) for port in target.ports),
+            _verdict(target),
+        )
+    return table
+
+
+def every_port(targets: Iterable[TargetState]) -> Table:
+    """One row a port: outcome, view, time and detail."""
+    table = Table(caption=LEGEND, caption_justify="left")
+    headings = ("Target", "Role", "Port", "Name", "Owner", "Up", "Outcome", "View")
+    for heading in (*headings, "Plain connect", "Seconds", "Detail", "Cause"):
+        table.add_column(heading, overflow="fold")
+    for target in targets:
+        for row in _port_rows(target):
+            table.add_row(*row)
+        table.add_section()
+    return table
+
+
+def advice(targets: Iterable[TargetState]) -> Text:
+    """Each cause once: what it is, what to do, and the targets with their evidence."""
+    found: dict[str, list[tuple[TargetState, Cause]]] = {}
+    for target in targets:
+        if target.diagnosis:
+            found.setdefault(target.diagnosis.cause, []).append((target, target.diagnosis))
+    text = Text()
+    for cause, having in found.items():
+        first = having[0][1]
+        text.append(f"\n{cause}", style="bold").append(f" ({first.cause_class})\n")
+        text.append(f"  {first.sentence}\n  {first.advice}\n")
+        for target, diagnosis in having:
+            evidence = "; ".join(diagnosis.evidence)
+            text.append(f"  {target.namespace}/{target.pod}").append(
+                f": {evidence}\n" if evidence else "\n", style="dim"
+            )
+    return text
+
+
+def report(
+    targets: Sequence[TargetState], unseen: Sequence[str], *, wide: bool = False
+) -> RenderableType:
+    """The whole answer: table, advice, what cannot be judged from here, the count."""
+    parts: list[RenderableType] = [every_port(targets) if wide else overview(targets)]
+    if any(target.diagnosis for target in targets):
+        parts.append(advice(targets))
+    if unseen:
+        lines = "".join(f"\n  {sentence}" for sentence in unseen)
+        parts.append(Text(f"Not judged from here:{lines}", style="dim"))
+    parts.append(Text(summary(targets), style="bold"))
+    return Group(*parts)
+
+
+def summary(targets: Sequence[TargetState]) -> str:
+    """How many targets there are of each standing."""
+    counts = {s: sum(target.state == s for target in targets) for s in Standing}
+    told = ", ".join(f"{count} {standing}" for standing, count in counts.items() if count)
+    return f"{len(targets)} targets: {told}" if len(targets) != 1 else f"1 target: {told}"
+
+
+def _port_rows(target: TargetState) -> Iterator[tuple[str | Text, ...]]:
+    for index, port in enumerate(target.ports):
+        first = index == 0
+        yield (
+            f"{target.namespace}/{target.pod}" if first else "",
+            target.role if first else "",
+            str(port.port),
+            port.name,
+            port.component,
+            Text(*_MARKS[port.up]),
+            port.outcome,
+            port.view,
+            Text(*_naive_mark(port)),
+            f"{port.seconds:.3f}",
+            port.detail,
+            _verdict(target) if first else "",
+        )
+
+
+def _naive_mark(port: PortState) -> tuple[str, str]:
+    """What a plain connect says; loud where it contradicts the verdict."""
+    if port.naive is None:
+        return "·", "dim"
+    mark, style = _MARKS[port.naive]
+    return mark, "bold yellow" if port.up is not None and port.up is not port.naive else style
+
+
+def _marks(marked: Iterable[tuple[int, tuple[str, str]]]) -> Text:
+    """Port numbers with their marks; a mark never parts from its number."""
+    return Text(" ").join(Text(f"{number}{mark}", style) for number, (mark, style) in marked)
+
+
+def _verdict(target: TargetState) -> Text:
+    if target.diagnosis:
+        return Text(target.diagnosis.cause, _STYLES[Standing(target.state)])
+    return Text(target.state if target.polled else "waiting", _STYLES[Standing(target.state)])

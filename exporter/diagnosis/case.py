@@ -1,0 +1,123 @@
+"""One target's case, as the rules read it: evidence, memory, verdicts and what follows of them.
+
+Pure. It gives names to the questions that several rules ask.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporter.config import Config
+from exporter.diagnosis.evidence import Evidence, says
+from exporter.diagnosis.status import remembered_admin, remembered_stats
+from exporter.model import (
+    PROVING,
+    AdminFacts,
+    AgentMetrics,
+    EnvoyStats,
+    Memory,
+    Observation,
+    Outcome,
+    ProxyStatus,
+    Role,
+    Target,
+    Verdict,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that a rule may rest on."""
+
+    evidence: Evidence
+    memory: Memory
+    verdicts: Mapping[int, Verdict]
+    proxy: ProxyStatus
+    ready: Mapping[str, bool]
+
+    @property
+    def target(self) -> Target:
+        """Whose case it is."""
+        return self.evidence.target
+
+    @property
+    def config(self) -> Config:
+        """The configuration of this look."""
+        return self.evidence.config
+
+    @property
+    def now(self) -> float:
+        """When it was looked, seconds since the epoch."""
+        return self.evidence.now
+
+    def verdict(self, name: str) -> Verdict | None:
+        """The verdict on the port of that name; None where it is not judged from any view."""
+        port = self.evidence.named.get(name)
+        return self.verdicts.get(port.number) if port else None
+
+    def outcome(self, name: str) -> Outcome | None:
+        """The outcome of the port of that name; None where nothing was asked of it."""
+        verdict = self.verdict(name)
+        if verdict is None or verdict.outcome is Outcome.NO_ACCESS:
+            return None
+        return verdict.outcome
+
+    def answers(self, name: str) -> bool:
+        """Whether that port was proved to answer."""
+        return self.outcome(name) in PROVING
+
+    def is_stuck(self, name: str) -> bool:
+        """Whether that port accepts and stays silent."""
+        seen = self.evidence.seen(name)
+        return seen is not None and seen.outcome is Outcome.TIMEOUT and seen.connected is not False
+
+    def refuses(self, *names: str) -> bool:
+        """Whether each of these ports that was asked refuses, and one was asked."""
+        outcomes = [self.outcome(name) for name in names]
+        asked = [outcome for outcome in outcomes if outcome is not None]
+        return bool(asked) and all(outcome is Outcome.REFUSED for outcome in asked)
+
+    def says(self, *names: str) -> tuple[str, ...]:
+        """What was seen of these ports, a sentence each."""
+        found: list[Observation] = [
+            seen for name in names if (seen := self.evidence.seen(name)) is not None
+        ]
+        return tuple(says(seen) for seen in found)
+
+    def says_control(self) -> tuple[str, ...]:
+        """What the control port and the hello showed, a sentence each."""
+        told = [
+            f"the control port {says(connect).split(' ', 1)[1]}"
+            for connect in self.evidence.connects[:1]
+        ]
+        inbound = self.verdict("virtualInbound")
+        if inbound is not None and inbound.detail:
+            told.append(f"{inbound.port}: {inbound.detail}")
+        return tuple(told)
+
+    def stats(self) -> EnvoyStats | None:
+        """Envoy's last complete statistics, while fresh."""
+        return remembered_stats(self.evidence, self.memory)
+
+    def admin(self) -> AdminFacts | None:
+        """What admin last told, while fresh."""
+        return remembered_admin(self.evidence, self.memory)
+
+    def admin_state(self) -> str:
+        """The word of admin's /ready in this look; empty where it was not asked."""
+        seen = self.evidence.seen("admin")
+        facts = seen.facts if seen else None
+        return (facts.state or "") if isinstance(facts, AdminFacts) else ""
+
+    def agent(self) -> AgentMetrics | None:
+        """The agent's counters as last read."""
+        return self.memory.agent.value if self.memory.agent else None
+
+    def is_green(self) -> bool:
+        """Whether agent and Envoy are ready, as far as they could be judged."""
+        return all(self.ready.values())
+
+    def lacks_configuration(self) -> bool:
+        """Whether the agent says not ready and Envoy has never bound its ports."""
+        if self.outcome("status") is not Outcome.NOT_READY:
+            return False
+        return self.target.role is Role.PROXYLESS or self.refuses("health", "stats")

@@ -1,0 +1,159 @@
+"""The port matrix of one look: observations sorted by port, view and address. Pure.
+
+Flows in: the observations of one target; out: an `Evidence` that `memory`, `verdicts` and
+`rules` read. Its one rule: it sorts and it never judges.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from exporter.catalogue import TargetPort
+from exporter.config import Config
+from exporter.model import (
+    PROVING,
+    SILENT,
+    EnvoyStats,
+    Observation,
+    Outcome,
+    Role,
+    Target,
+    TlsFacts,
+    View,
+)
+
+ENVOY_ROLES = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT})
+"""The roles whose ports belong to an Envoy and its agent."""
+
+UNANSWERED = SILENT | {Outcome.REFUSED}
+"""Outcomes of a port that was not reached: silence, or nobody (or a firewall) refusing."""
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What one look saw of a target.
+
+    `network` and `pod` map ports to observations (network: one per address). `connects` are the
+    control port's, `hellos` the TLS hellos sent to it, `direct` the looks at 15006 itself.
+    `named` maps the catalogue's port names to the target's ports. `control` is None where no
+    port can tell redirection.
+    """
+
+    target: Target
+    ports: Sequence[TargetPort]
+    config: Config
+    now: float
+    control: int | None
+    in_mesh: bool = False
+    network: dict[int, list[Observation]] = field(default_factory=dict)
+    pod: dict[int, Observation] = field(default_factory=dict)
+    connects: list[Observation] = field(default_factory=list)
+    hellos: list[Observation] = field(default_factory=list)
+    direct: list[Observation] = field(default_factory=list)
+    named: Mapping[str, TargetPort] = field(default_factory=dict)
+    silent: bool = False
+    """Every port asked over the network is silent, and there was at least one."""
+    no_access: str = ""
+    """Why the pod's own view, though configured, could not be had."""
+
+    def seen(self, name: str) -> Observation | None:
+        """The deciding observation of the port of that name: the pod's, else the network's."""
+        port = self.named.get(name)
+        return self.seen_port(port.number) if port else None
+
+    def seen_port(self, number: int) -> Observation | None:
+        """The same by number."""
+        return self.pod.get(number) or self.worst(number)
+
+    def worst(self, number: int) -> Observation | None:
+        """The network's observation of a port: of several addresses the first that fails."""
+        found = self.network.get(number)
+        if not found:
+            return None
+        for observation in found:
+            if observation.outcome not in PROVING:
+                return observation
+        return found[0]
+
+    def stats(self) -> EnvoyStats | None:
+        """What Envoy's statistics on 15090 said in this look, if they were read."""
+        observation = self.seen("stats")
+        facts = observation.facts if observation else None
+        return facts if isinstance(facts, EnvoyStats) else None
+
+    def control_accepts(self) -> bool:
+        """Whether the control port accepts on some address: redirection, or Envoy, is there."""
+        return any(connect.outcome is Outcome.OK for connect in self.connects)
+
+    def is_dark(self) -> bool:
+        """Every port silent, no connection come about, and the pod's view shows no answer."""
+        if not self.silent or any(seen.outcome in PROVING for seen in self.pod.values()):
+            return False
+        return not any(
+            seen.connected for group in (*self.network.values(), self.connects) for seen in group
+        )
+
+
+def read_evidence(
+    evidence: Evidence,
+    observations: Iterable[Observation],
+) -> Evidence:
+    """Fill an empty evidence with the observations of a look; returns the same object."""
+    evidence.named = {port.row.name: port for port in evidence.ports if port.row.name}
+    inbound = evidence.target.settings.inbound_port
+    silent = asked = False
+    for seen in _reachable(evidence.target, observations):
+        if seen.view is View.POD:
+            if seen.outcome is Outcome.NO_ACCESS:
+                evidence.no_access = seen.detail or "no access"
+            else:
+                evidence.pod[seen.port] = seen
+            continue
+        silent = (silent or not asked) and seen.outcome in SILENT
+        asked = True
+        if seen.port == evidence.control:
+            evidence.connects.append(seen)
+        elif seen.port == inbound and "virtualInbound" in evidence.named:
+            is_hello = isinstance(seen.facts, TlsFacts)
+            (evidence.hellos if is_hello else evidence.direct).append(seen)
+        else:
+            evidence.network.setdefault(seen.port, []).append(seen)
+    evidence.silent = asked and silent
+    return evidence
+
+
+def _reachable(target: Target, observations: Iterable[Observation]) -> Iterable[Observation]:
+    """Leave out an address family to which the exporter has no route, where another answers."""
+    if len(target.addresses) < 2:  # noqa: PLR2004 - one address has no other
+        return observations
+    kept = list(observations)
+    network = [seen for seen in kept if seen.view is View.NETWORK]
+    routed = {seen.address for seen in network if seen.outcome is not Outcome.UNREACHABLE}
+    if not routed:
+        return kept
+    return [seen for seen in kept if seen.view is View.POD or seen.address in routed]
+
+
+def says(seen: Observation, number: int | None = None) -> str:
+    """One observation as a short sentence for people: "15090 refuses"."""
+    port = seen.port if number is None else number
+    if seen.outcome in SILENT:
+        return f"{port} {'accepts and stays silent' if seen.connected else 'does not answer'}"
+    return f"{port} {_WORDS.get(seen.outcome, seen.outcome.value)}"
+
+
+_WORDS = {
+    Outcome.OK: "answers",
+    Outcome.REFUSED: "refuses",
+    Outcome.RESET: "resets",
+    Outcome.CLOSED: "closes",
+    Outcome.NOT_READY: "answers: not ready",
+    Outcome.FORBIDDEN: "forbids",
+    Outcome.HTTP_ERROR: "answers with an HTTP error",
+    Outcome.TLS_ERROR: "fails the TLS handshake",
+    Outcome.WRONG_PROTOCOL: "answers in another protocol",
+    Outcome.WRONG_IDENTITY: "is answered by another process",
+    Outcome.TOO_LARGE: "answers with a page over the limit",
+    Outcome.NO_ACCESS: "could not be asked",
+    Outcome.CAPTURED: "is answered by the redirection only",
+    Outcome.BLOCKED: "is blocked on the way",
+}

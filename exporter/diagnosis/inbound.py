@@ -1,0 +1,154 @@
+"""15006 by the control port and the TLS hello sent to it. Pure.
+
+A captured connection always accepts, so only the hello's certificate proves that Envoy serves
+virtualInbound; that 15006 itself closes a direct connection says that redirection is missing.
+"""
+
+from dataclasses import dataclass
+
+from exporter.catalogue import TargetPort
+from exporter.diagnosis.evidence import Evidence
+from exporter.diagnosis.life import is_said_alive
+from exporter.diagnosis.memory import PROOF_INTERVALS, is_fresh
+from exporter.diagnosis.owners import impostor_of
+from exporter.model import (
+    PROVING,
+    SILENT,
+    UNJUDGING,
+    Memory,
+    Observation,
+    Outcome,
+    TlsFacts,
+    Verdict,
+    View,
+)
+
+_CLOSES = frozenset({Outcome.OK, Outcome.CLOSED, Outcome.RESET})
+"""How a direct look at 15006 ends where Envoy accepts it and closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one address says of 15006; `reached`: its redirection, or 15006 itself, was."""
+
+    outcome: Outcome
+    detail: str
+    seconds: float = 0.0
+    reached: bool = True
+
+    @property
+    def rank(self) -> int:
+        """Down before unjudged before up: up means on every address."""
+        if self.outcome in UNJUDGING:
+            return 1
+        return 2 if self.outcome in PROVING else 0
+
+
+def judge_inbound(
+    evidence: Evidence, memory: Memory, port: TargetPort, *, naive: bool | None
+) -> Verdict:
+    """The verdict on 15006: the network's where it has one, else the pod's own view."""
+    readings = [_read(evidence, memory, connect) for connect in evidence.connects]
+    reading = min(readings, key=lambda one: one.rank) if readings else None
+    inside = evidence.pod.get(port.number)
+    wrong = impostor_of(evidence, memory, port)
+    view = View.NETWORK
+    if wrong:
+        reading = _Reading(Outcome.WRONG_IDENTITY, wrong)
+    elif inside is not None and _inside_decides(inside, readings):
+        reading, view = _Reading(inside.outcome, inside.detail, inside.seconds), View.POD
+    elif reading is None:
+        reading = _Reading(Outcome.CAPTURED, "no control port tells redirection here")
+    outcome = reading.outcome
+    up = None if outcome in UNJUDGING else outcome in PROVING
+    return Verdict(
+        port.number,
+        port.component,
+        up,
+        outcome,
+        view,
+        reading.seconds,
+        reading.detail,
+        naive,
+    )
+
+
+def _inside_decides(inside: Observation, readings: list[_Reading]) -> bool:
+    """Whether the pod's view says more than the network's.
+
+    It does where 15006 fails inside, and where no address could be asked from the network; that
+    it closes at once inside does not prove TLS, so it does not overrule what a hello has shown.
+    """
+    if inside.outcome not in PROVING or not readings:
+        return True
+    return not any(reading.reached for reading in readings)
+
+
+def _read(evidence: Evidence, memory: Memory, connect: Observation) -> _Reading:
+    outcome = connect.outcome
+    if outcome is Outcome.OK:
+        return _read_hello(evidence, memory, connect.address)
+    if outcome is Outcome.REFUSED:
+        return _read_direct(evidence, connect.address)
+    if outcome in SILENT:
+        return _read_silence(evidence)
+    unjudged = outcome if outcome in UNJUDGING else Outcome.CAPTURED
+    return _Reading(unjudged, connect.detail, reached=False)
+
+
+def _read_hello(evidence: Evidence, memory: Memory, address: str) -> _Reading:
+    """The control port accepts: the last hello there decides."""
+    told = memory.hello.get(address)
+    interval = evidence.config.poll.identity_interval
+    if told is None or not is_fresh(told, interval, evidence.now, PROOF_INTERVALS):
+        return _Reading(Outcome.CAPTURED, "no TLS hello was sent")
+    hello = told.value
+    match hello.outcome:
+        case Outcome.OK if isinstance(hello.facts, TlsFacts) and hello.facts.certificate:
+            return _Reading(Outcome.OK, "the workload's certificate came", hello.seconds)
+        case Outcome.TIMEOUT:
+            return _Reading(Outcome.TIMEOUT, "a TLS hello is not answered", hello.seconds)
+        case Outcome.WRONG_PROTOCOL:
+            detail = hello.detail or "a TLS hello is answered by something else"
+            return _Reading(Outcome.WRONG_IDENTITY, detail, hello.seconds)
+    return _Reading(Outcome.CAPTURED, "a TLS hello is not answered with TLS: mTLS is off")
+
+
+def _read_direct(evidence: Evidence, address: str) -> _Reading:
+    """The control port refuses: 15006 itself tells a missing redirection from a missing port."""
+    seen = direct_at(evidence, address)
+    if seen is None:
+        return _Reading(Outcome.CAPTURED, "the control port refuses; 15006 was not asked")
+    if seen.outcome in _CLOSES:
+        return _Reading(Outcome.CAPTURED, "redirection is missing")
+    if seen.outcome is Outcome.WRONG_PROTOCOL:
+        return _Reading(Outcome.WRONG_IDENTITY, seen.detail or "something else answers")
+    prefix = f"{address}: " if len(evidence.connects) > 1 else ""
+    detail = f"{prefix}{seen.detail or 'it and the control port refuse'}"
+    return _Reading(seen.outcome, detail, seen.seconds, reached=bool(seen.connected))
+
+
+def direct_at(evidence: Evidence, address: str) -> Observation | None:
+    """The direct look at 15006 on one address, if there was one."""
+    return next((seen for seen in evidence.direct if seen.address == address), None)
+
+
+def is_bypassed(evidence: Evidence) -> bool:
+    """Whether an address refuses the control port while its 15006 accepts and closes."""
+    return any(
+        connect.outcome is Outcome.REFUSED
+        and (seen := direct_at(evidence, connect.address)) is not None
+        and seen.outcome in _CLOSES
+        for connect in evidence.connects
+    )
+
+
+def _read_silence(evidence: Evidence) -> _Reading:
+    """The control port is silent: as the genuine ports."""
+    if evidence.is_dark():
+        blocked = is_said_alive(evidence.target.lifecycle)
+        outcome = Outcome.BLOCKED if blocked else Outcome.TIMEOUT
+        return _Reading(outcome, "nothing answers", reached=False)
+    heard = any(seen.outcome in PROVING for group in evidence.network.values() for seen in group)
+    outcome = Outcome.BLOCKED if heard else Outcome.TIMEOUT
+    return _Reading(outcome, "the control port does not answer", reached=False)

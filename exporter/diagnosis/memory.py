@@ -1,0 +1,270 @@
+"""What a target's polls leave for the next one: counters, proofs, last facts by cadence. Pure.
+
+Memory and a look's evidence in, memory out. The rules: a counter that falls has restarted and
+has not grown; what a port's owner said is forgotten when that port refuses; a rejected update
+stays rejected until a success follows it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from exporter.diagnosis.evidence import Evidence
+from exporter.model import (
+    PROVING,
+    AdminFacts,
+    AgentFacts,
+    AgentMetrics,
+    Certificate,
+    EnvoyStats,
+    Growth,
+    IstiodFacts,
+    Memory,
+    Observation,
+    Outcome,
+    Seen,
+    SocketTable,
+    TlsFacts,
+    Verdict,
+)
+
+T = TypeVar("T")
+
+KEPT_INTERVALS = 3
+"""What a cadence learnt is believed for this many of its intervals."""
+
+PROOF_INTERVALS = 2
+"""A hello and an exposure are believed for this many identity intervals."""
+
+
+def is_fresh(seen: Seen[T], interval: float, now: float, intervals: int = KEPT_INTERVALS) -> bool:
+    """Whether something remembered may still be used."""
+    return now - seen.at <= intervals * interval
+
+
+@dataclass(slots=True)
+class _Learnt:
+    """The memory before a look and what the look changes in it."""
+
+    before: Memory
+    now: float
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def mapping(self, name: str) -> dict[Any, Any]:
+        """A mapping of the memory, copied on its first change."""
+        if name not in self.changes:
+            self.changes[name] = dict(getattr(self.before, name))
+        changed: dict[Any, Any] = self.changes[name]
+        return changed
+
+
+def remember(evidence: Evidence, before: Memory) -> Memory:
+    """The memory after this look; `last_ok` is left to `mark_answers`."""
+    learnt = _Learnt(before, evidence.now)
+    learnt.changes["polls"] = before.polls + 1
+    _forget_what_refused(evidence, learnt)
+    for group in evidence.network.values():
+        for seen in group:
+            if seen.facts is not None:
+                _learn(seen, learnt)
+    for seen in evidence.pod.values():
+        if seen.facts is not None:
+            _learn(seen, learnt)
+    _learn_hellos(evidence, learnt)
+    _learn_state(evidence, learnt)
+    return replace(before, **learnt.changes)
+
+
+def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Memory:
+    """The memory with the time at which each port was last up."""
+    answered = {verdict.port: now for verdict in verdicts if verdict.up}
+    if not answered:
+        return memory
+    return replace(memory, last_ok={**memory.last_ok, **answered})
+
+
+def _learn(seen: Observation, learnt: _Learnt) -> None:
+    match seen.facts:
+        case AgentFacts():
+            _learn_agent(seen, seen.facts, learnt)
+        case EnvoyStats(complete=True):
+            learnt.mapping("proofs")[seen.port] = learnt.now
+            _learn_stats(seen.facts, learnt)
+        case AdminFacts():
+            _learn_admin(seen, seen.facts, learnt)
+        case IstiodFacts():
+            _learn_istiod(seen.facts, learnt)
+        case SocketTable():
+            learnt.changes["sockets"] = Seen(seen.facts, learnt.now)
+        case TlsFacts(certificate=Certificate() as certificate):
+            learnt.mapping("serving")[seen.port] = Seen(certificate, learnt.now)
+
+
+def _forget_what_refused(evidence: Evidence, learnt: _Learnt) -> None:
+    """A refused connect ends a proof, and what the process said before is another process's."""
+    status, stats = evidence.seen("status"), evidence.seen("stats")
+    if status is not None and status.outcome is Outcome.REFUSED:
+        _forget(status.port, learnt, "agent", "page")
+    if stats is not None and stats.outcome is Outcome.REFUSED:
+        _forget(stats.port, learnt, "stats")
+        if learnt.before.rejected:
+            learnt.changes["rejected"] = {}
+        if learnt.before.growth:
+            learnt.changes["growth"] = {}
+        if learnt.before.warming_polls:
+            learnt.changes["warming_polls"] = 0
+
+
+def _forget(port: int, learnt: _Learnt, *names: str) -> None:
+    for name in names:
+        if getattr(learnt.before, name) is not None:
+            learnt.changes[name] = None
+    for name in ("proofs", "disproved"):
+        if port in getattr(learnt.before, name):
+            del learnt.mapping(name)[port]
+
+
+def _learn_agent(seen: Observation, facts: AgentFacts, learnt: _Learnt) -> None:
+    if facts.app_health:
+        learnt.changes["app_health"] = Seen(facts.app_health, learnt.now)
+    if seen.outcome is Outcome.WRONG_IDENTITY:
+        learnt.mapping("disproved")[seen.port] = seen.detail
+        return
+    if facts.page is None:
+        return
+    learnt.changes["page"] = facts.page
+    if facts.page in PROVING:
+        learnt.mapping("proofs")[seen.port] = learnt.now
+        if seen.port in learnt.before.disproved:
+            learnt.mapping("disproved").pop(seen.port, None)
+    if facts.metrics is not None:
+        learnt.changes["agent"] = Seen(facts.metrics, learnt.now)
+        _grow_agent(facts.metrics, learnt)
+
+
+def _grow_agent(metrics: AgentMetrics, learnt: _Learnt) -> None:
+    _grow(learnt, "terminations", metrics.istiod_terminations_by_error)
+    _grow(learnt, "dns", metrics.dns_upstream_failures)
+    _grow(learnt, "application", metrics.scrape_failures.get("application", 0.0))
+
+
+def _grow(learnt: _Learnt, name: str, value: float | None) -> None:
+    """Note a counter's value; a counter never seen before, or fallen, has not grown."""
+    if value is None:
+        return
+    last = learnt.before.growth.get(name)
+    if last is None or value < last.value:
+        grown = Growth(value)
+    else:
+        step = value - last.value
+        grown = Growth(value, step, last.streak + 1 if step > 0 else 0)
+    learnt.mapping("growth")[name] = grown
+
+
+def _learn_stats(stats: EnvoyStats, learnt: _Learnt) -> None:
+    learnt.changes["stats"] = Seen(stats, learnt.now)
+    for resource, success, rejected, failure in (
+        ("cds", stats.cds_success, stats.cds_rejected, stats.cds_failure),
+        ("lds", stats.lds_success, stats.lds_rejected, stats.lds_failure),
+    ):
+        _judge_rejects(resource, success, rejected, learnt)
+        _grow(learnt, f"{resource}_success", success)
+        _grow(learnt, f"{resource}_rejected", rejected)
+        _grow(learnt, f"{resource}_failure", failure)
+    warming = bool(stats.listeners_warming)
+    learnt.changes["warming_polls"] = learnt.before.warming_polls + 1 if warming else 0
+
+
+def _judge_rejects(
+    resource: str, success: float | None, rejected: float | None, learnt: _Learnt
+) -> None:
+    """Whether the last update was rejected; unknown where rejects and successes have no order."""
+    if rejected is None or success is None:
+        return
+    growth = learnt.before.growth
+    succeeded, refused = growth.get(f"{resource}_success"), growth.get(f"{resource}_rejected")
+    known = learnt.mapping("rejected")
+    if rejected == 0 or success == 0:
+        known[resource] = rejected > 0
+    elif succeeded is None or refused is None or rejected < refused.value:
+        known.pop(resource, None)
+    else:
+        _order_rejects(resource, known, rejected > refused.value, success > succeeded.value)
+
+
+def _order_rejects(
+    resource: str,
+    known: dict[str, bool],
+    refused: bool,  # noqa: FBT001 - the two facts of one poll
+    succeeded: bool,  # noqa: FBT001
+) -> None:
+    """One of the two happened since the last poll, or neither: keep what was known."""
+    if refused and succeeded:
+        known.pop(resource, None)
+    elif refused or succeeded:
+        known[resource] = refused
+
+
+def _learn_admin(seen: Observation, facts: AdminFacts, learnt: _Learnt) -> None:
+    if facts.exposed is not None:
+        learnt.changes["exposure"] = Seen(seen, learnt.now)
+        return
+    if facts.stats is not None and "stats" not in learnt.changes:
+        _learn_stats(facts.stats, learnt)
+    if facts.rejected is not None:
+        learnt.mapping("rejected")["lds"] = bool(facts.rejected)
+    if any(part is not None for part in _detail_of(facts)):
+        last = learnt.before.admin.value if learnt.before.admin else AdminFacts()
+        learnt.changes["admin"] = Seen(_merge(last, facts), learnt.now)
+
+
+def _detail_of(facts: AdminFacts) -> tuple[object, ...]:
+    return (facts.stats, facts.listeners, facts.rejected, facts.workload_certificate, facts.unready)
+
+
+def _merge(last: AdminFacts, facts: AdminFacts) -> AdminFacts:
+    """Certificates come at a slower cadence than the rest: keep the last ones."""
+    return replace(
+        facts,
+        workload_certificate=facts.workload_certificate or last.workload_certificate,
+        root_certificate=facts.root_certificate or last.root_certificate,
+    )
+
+
+def _learn_istiod(facts: IstiodFacts, learnt: _Learnt) -> None:
+    last = learnt.before.istiod
+    detail = facts.connected_proxies is not None or facts.syncz_outcome is not None
+    if detail or last is None:
+        learnt.changes["istiod"] = Seen(facts, learnt.now)
+
+
+def _learn_hellos(evidence: Evidence, learnt: _Learnt) -> None:
+    """Keep what a hello decided, per address, until the control port no longer accepts there."""
+    for connect in evidence.connects:
+        if connect.outcome is Outcome.REFUSED and connect.address in learnt.before.hello:
+            learnt.mapping("hello").pop(connect.address, None)
+    for hello in evidence.hellos:
+        learnt.changes["hello_asked"] = learnt.now
+        if hello.outcome not in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.NO_ACCESS):
+            learnt.mapping("hello")[hello.address] = Seen(hello, learnt.now)
+
+
+def _learn_state(evidence: Evidence, learnt: _Learnt) -> None:
+    """Since when Envoy says that it is initialising, by its own statistics on 15090."""
+    stats = evidence.stats()
+    since = learnt.before.initializing_since
+    if stats is not None and is_initializing(stats):
+        if since is None:
+            learnt.changes["initializing_since"] = learnt.now
+    elif since is not None:
+        learnt.changes["initializing_since"] = None
+
+
+def is_initializing(stats: EnvoyStats) -> bool:
+    """server.state PRE_INITIALIZING or INITIALIZING, or no worker thread started yet."""
+    return stats.state in (2, 3) or stats.workers_started is False
+
+
+def last_answer(last_ok: Mapping[int, float], ports: Iterable[int]) -> float:
+    """When one of the ports was last up; 0 for never."""
+    return max((last_ok.get(port, 0.0) for port in ports), default=0.0)

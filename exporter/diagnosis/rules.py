@@ -1,0 +1,79 @@
+"""The RULES table: cause by cause, the condition on a case; the first that holds is the diagnosis.
+
+Pure. A condition returns the sentences that speak for its cause, or None. The order is that of
+`causes`, from what makes all else meaningless to what merely costs data.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exporter.diagnosis import control_plane, data_plane, reach, upkeep
+from exporter.diagnosis.case import Case
+from exporter.diagnosis.causes import CAUSES
+from exporter.model import Diagnosis, Role
+
+Condition = Callable[[Case], tuple[str, ...] | None]
+
+_ALL = frozenset(Role)
+_ENVOYS = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT})
+_AGENTS = _ENVOYS | {Role.PROXYLESS}
+_PROXIES = _AGENTS | {Role.ZTUNNEL, Role.AGENTGATEWAY}
+_SIDECAR = frozenset({Role.SIDECAR})
+_ISTIOD = frozenset({Role.ISTIOD})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row: the cause, the roles that it can hit, and when it does."""
+
+    cause: str
+    roles: frozenset[Role]
+    condition: Condition
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("unknown", _ALL, reach.exporter_is_suspect),
+    Rule("draining", _ALL, reach.is_terminating),
+    Rule("starting", _ALL, reach.is_starting),
+    Rule("node_unreachable", _ALL, reach.node_is_gone),
+    Rule("network_blocked", _ALL, reach.network_blocks),
+    Rule("unreachable", _ALL, reach.nothing_answers),
+    Rule("port_taken", _AGENTS, data_plane.port_is_taken),
+    Rule("address_family_mismatch", _ALL, reach.families_differ),
+    Rule("proxy_not_running", _PROXIES, data_plane.proxy_is_down),
+    Rule("envoy_stuck", _ENVOYS, data_plane.envoy_is_stuck),
+    Rule("agent_stuck", _AGENTS, data_plane.agent_is_stuck),
+    Rule("agent_gone", _ENVOYS, data_plane.agent_is_gone),
+    Rule("configuration_rejected", _ENVOYS, data_plane.update_was_rejected),
+    Rule("identity_not_issued", _AGENTS, data_plane.identity_is_missing),
+    Rule("configuration_incomplete", _AGENTS, data_plane.configuration_is_partial),
+    Rule("istiod_unreachable", _AGENTS, data_plane.istiod_never_answered),
+    Rule("certificate_expired", _ALL, upkeep.certificate_has_ended),
+    Rule("redirection_missing", _SIDECAR, upkeep.redirection_is_missing),
+    Rule("admin_exposed", _ENVOYS, upkeep.admin_is_open),
+    Rule("xds_disconnected", _AGENTS, upkeep.istiod_is_lost),
+    Rule("listener_warming", _ENVOYS, upkeep.listener_waits),
+    Rule("admin_slow", _ENVOYS, upkeep.admin_is_slow),
+    Rule("stats_too_large", _ENVOYS, upkeep.stats_are_large),
+    Rule("dns_proxy_failing", _AGENTS, upkeep.dns_fails),
+    Rule("application_metrics_broken", _AGENTS, upkeep.application_scrape_fails),
+    Rule("application_unhealthy", _AGENTS, upkeep.application_is_unhealthy),
+    Rule("istiod_replica_stuck", _ISTIOD, control_plane.replica_is_stuck),
+    Rule("istiod_not_ready", _ISTIOD, control_plane.istiod_is_not_ready),
+    Rule("webhook_unreachable", _ISTIOD, control_plane.webhook_is_dropped),
+    Rule("webhook_not_serving", _ISTIOD, control_plane.webhook_is_silent),
+    Rule("ztunnel_not_ready", frozenset({Role.ZTUNNEL}), control_plane.ztunnel_is_not_ready),
+    Rule("cni_not_ready", frozenset({Role.CNI}), control_plane.cni_is_not_ready),
+    Rule("access_restricted", _ALL, upkeep.access_is_forbidden),
+)
+
+_RULES_BY_ROLE = {role: tuple(rule for rule in RULES if role in rule.roles) for role in Role}
+
+
+def first_cause(case: Case) -> Diagnosis | None:
+    """The first cause whose condition holds; None is a target with nothing to say of."""
+    for rule in _RULES_BY_ROLE[case.target.role]:
+        evidence = rule.condition(case)
+        if evidence is not None:
+            return CAUSES[rule.cause].diagnosis(evidence)
+    return None

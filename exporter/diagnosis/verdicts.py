@@ -1,0 +1,242 @@
+"""What can be said of each port: up, down or unjudged, and why. Pure.
+
+Evidence and memory in, one `Verdict` per judged port out. The rule: up only on proof in the
+port's own protocol by its owner; silence and refusals say nothing while the proxy provably
+lives. Where both views exist, the pod's decides what a port is, the network's whether it is
+reached. 15006 has a module of its own, `inbound`.
+"""
+
+from exporter.catalogue import TargetPort
+from exporter.diagnosis.evidence import ENVOY_ROLES, UNANSWERED, Evidence
+from exporter.diagnosis.inbound import judge_inbound
+from exporter.diagnosis.life import is_alive_elsewhere
+from exporter.diagnosis.memory import PROOF_INTERVALS, is_fresh
+from exporter.diagnosis.owners import impostor_of
+from exporter.model import (
+    PROVING,
+    SILENT,
+    UNJUDGING,
+    AdminFacts,
+    Expectation,
+    Memory,
+    Observation,
+    Outcome,
+    Verdict,
+    View,
+)
+
+_BARE = frozenset({"tcp", "connect", "tls"})
+"""Probes that the redirection itself can answer, so that behind capture they prove nothing."""
+
+_NOBODY = frozenset({Outcome.REFUSED, Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
+"""Outcomes of a port that its owner does not hold."""
+
+
+def judge(evidence: Evidence, memory: Memory) -> dict[int, Verdict]:
+    """One verdict per port, by number, in the order of the target's ports.
+
+    A port that is expected to be optional and gives no answer has none.
+    """
+    if evidence.in_mesh:
+        return {port.number: _untrusted(evidence, port) for port in evidence.ports}
+    is_envoy = evidence.target.role in ENVOY_ROLES
+    judged: dict[int, Verdict] = {}
+    admin = None
+    for port in evidence.ports:
+        name = port.row.name
+        if is_envoy and name == "admin":
+            admin = port
+        elif is_envoy and name == "virtualInbound":
+            judged[port.number] = judge_inbound(
+                evidence, memory, port, naive=naive_of(evidence, port)
+            )
+        elif verdict := _judge_port(evidence, memory, port):
+            judged[port.number] = verdict
+    if admin is not None:
+        judged[admin.number] = _judge_admin(evidence, memory, admin, judged)
+    return judged
+
+
+def naive_of(evidence: Evidence, port: TargetPort) -> bool | None:
+    """What a plain connect from the network said; captured ports are as the control port."""
+    found = evidence.network.get(port.number)
+    if found and found[0].connected is not None:
+        return all(seen.connected for seen in found)
+    if port.captured and evidence.connects:
+        return all(seen.outcome is Outcome.OK for seen in evidence.connects)
+    return None
+
+
+def _untrusted(evidence: Evidence, port: TargetPort) -> Verdict:
+    """Behind our own sidecar every answer may be that sidecar's."""
+    return Verdict(
+        port.number,
+        port.component,
+        None,
+        Outcome.CAPTURED,
+        View.NETWORK,
+        detail="the exporter is inside the mesh",
+        naive=naive_of(evidence, port),
+    )
+
+
+def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort) -> Verdict | None:
+    inside, outside = evidence.pod.get(port.number), evidence.worst(port.number)
+    if inside is None and outside is None:
+        return _unasked(evidence, port)
+    if inside is None or (outside is not None and _network_overrules(evidence, port, outside)):
+        seen, outcome = outside, _from_network(evidence, memory, port, outside)
+    else:
+        seen, outcome = inside, inside.outcome
+    assert seen is not None  # noqa: S101 - one of the two was asked
+    detail = seen.detail
+    if outcome in PROVING:
+        wrong = memory.disproved.get(port.number) or impostor_of(evidence, memory, port)
+        if wrong:
+            outcome, detail = Outcome.WRONG_IDENTITY, wrong
+    if port.expectation is Expectation.OPTIONAL and outcome not in PROVING:
+        return None
+    return _verdict(evidence, port, seen, outcome, detail)
+
+
+def _verdict(
+    evidence: Evidence, port: TargetPort, seen: Observation, outcome: Outcome, detail: str
+) -> Verdict:
+    if len(evidence.target.addresses) > 1 and seen.view is View.NETWORK and outcome not in PROVING:
+        detail = f"{seen.address}: {detail or outcome.value}"
+    up = None if outcome in UNJUDGING else outcome in PROVING
+    return Verdict(
+        port.number,
+        port.component,
+        up,
+        outcome,
+        seen.view,
+        seen.seconds,
+        detail,
+        naive_of(evidence, port),
+    )
+
+
+def _network_overrules(evidence: Evidence, port: TargetPort, outside: Observation) -> bool:
+    """Whether the network shows what the pod's view cannot: an impostor, a missing family."""
+    if outside.outcome is Outcome.WRONG_IDENTITY:
+        return True
+    if outside.outcome is not Outcome.REFUSED:
+        return False
+    return any(seen.outcome in PROVING for seen in evidence.network[port.number])
+
+
+def _from_network(
+    evidence: Evidence, memory: Memory, port: TargetPort, seen: Observation | None
+) -> Outcome:
+    """The outcome as the network's view allows it to be read."""
+    if seen is None:
+        return Outcome.NO_ACCESS
+    if seen.outcome in UNANSWERED and is_alive_elsewhere(evidence, memory, port, seen):
+        return Outcome.BLOCKED
+    is_bare = port.captured and port.probe in _BARE
+    if is_bare and seen.outcome is Outcome.OK and evidence.control_accepts():
+        return Outcome.CAPTURED
+    return seen.outcome
+
+
+def _unasked(evidence: Evidence, port: TargetPort) -> Verdict | None:
+    """No view of this poll could show the port."""
+    if port.expectation is Expectation.OPTIONAL:
+        return None
+    behind = port.captured and port.expectation is Expectation.OPEN
+    hidden = behind or port.expectation is Expectation.LOOPBACK
+    return Verdict(
+        port.number,
+        port.component,
+        None,
+        Outcome.CAPTURED if behind else Outcome.NO_ACCESS,
+        View.NETWORK,
+        detail=evidence.no_access,
+        naive=naive_of(evidence, port),
+        structural=hidden and not evidence.no_access,
+    )
+
+
+def exposed_by(evidence: Evidence, memory: Memory) -> str:
+    """What shows Envoy's admin open to the network; empty where nothing does."""
+    told = memory.exposure
+    if told is not None:
+        facts = told.value.facts
+        fresh = is_fresh(
+            told, evidence.config.poll.identity_interval, evidence.now, PROOF_INTERVALS
+        )
+        if fresh and isinstance(facts, AdminFacts) and facts.exposed:
+            return "admin answers bytes from the network that are not HTTP with its 400"
+    if memory.sockets is not None:
+        number = evidence.target.settings.admin_port
+        for socket in memory.sockets.value.listening:
+            if socket.port == number and socket.process == "envoy" and not socket.is_loopback:
+                return f"admin listens on {socket.address}:{number}"
+    return ""
+
+
+def _judge_admin(
+    evidence: Evidence, memory: Memory, port: TargetPort, judged: dict[int, Verdict]
+) -> Verdict:
+    exposed = bool(exposed_by(evidence, memory))
+    inside = evidence.pod.get(port.number)
+    if inside is not None:
+        view, seconds, outcome, detail = _admin_inside(evidence, memory, port, inside)
+    else:
+        view, seconds = View.NETWORK, 0.0
+        outcome, detail = _admin_outside(evidence, judged, exposed=exposed)
+    naive = naive_of(evidence, port)
+    if naive is None and memory.exposure is not None and not port.captured:
+        naive = memory.exposure.value.connected
+    up = None if outcome in UNJUDGING else outcome in PROVING
+    return Verdict(
+        port.number, port.component, up, outcome, view, seconds, detail, naive, exposed=exposed
+    )
+
+
+def _admin_inside(
+    evidence: Evidence, memory: Memory, port: TargetPort, inside: Observation
+) -> tuple[View, float, Outcome, str]:
+    wrong = impostor_of(evidence, memory, port)
+    if wrong and inside.outcome is not Outcome.REFUSED:
+        return View.POD, inside.seconds, Outcome.WRONG_IDENTITY, wrong
+    return View.POD, inside.seconds, inside.outcome, inside.detail
+
+
+def _admin_outside(
+    evidence: Evidence, judged: dict[int, Verdict], *, exposed: bool
+) -> tuple[Outcome, str]:
+    """15000 by what the other ports prove: 15090 is relayed to it."""
+    stats = _judged(evidence, judged, "stats")
+    if stats is not None and (stats.up or stats.outcome is Outcome.TOO_LARGE):
+        return Outcome.OK, f"{stats.port} answers, which is relayed to it"
+    if exposed:
+        return Outcome.OK, "it answers from the network"
+    health = _judged(evidence, judged, "health")
+    inbound = _judged(evidence, judged, "virtualInbound")
+    envoy = [verdict for verdict in (health, stats) if verdict]
+    if inbound is not None and inbound.outcome in UNANSWERED | _NOBODY:
+        envoy.append(inbound)
+    served = inbound is not None and inbound.up
+    if envoy and not served and all(verdict.outcome in SILENT for verdict in envoy):
+        return Outcome.TIMEOUT, "every port of Envoy is silent"
+    status = _judged(evidence, judged, "status")
+    held = [*envoy, status] if status else envoy
+    if held and not served and all(verdict.outcome in _NOBODY for verdict in held):
+        return Outcome.REFUSED, "Envoy and agent hold none of their ports"
+    if stats is not None and stats.outcome is Outcome.BLOCKED:
+        return Outcome.BLOCKED, says_blocked(stats)
+    return Outcome.NO_ACCESS, "it listens on loopback, and no other port tells"
+
+
+def says_blocked(verdict: Verdict) -> str:
+    """Why a blocked port leaves another one unjudged."""
+    return f"{verdict.port} is blocked on the way"
+
+
+def _judged(evidence: Evidence, judged: dict[int, Verdict], name: str) -> Verdict | None:
+    """The verdict of the port of that name, where it was asked at all."""
+    port = evidence.named.get(name)
+    verdict = judged.get(port.number) if port else None
+    return None if verdict is None or verdict.outcome is Outcome.NO_ACCESS else verdict

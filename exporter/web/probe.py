@@ -1,0 +1,111 @@
+"""/probe: one look at one target while the scraper waits (the multi-target pattern).
+
+Targets are named by pod or by address; an address that is no target is looked at only where the
+configuration allows it, so that this cannot be used to scan a network.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_address
+
+from aiohttp import web
+
+from exporter.catalogue import line_of
+from exporter.exposition import assemble, render
+from exporter.model import Role, Target, TargetKey
+from exporter.web.context import CONTEXT, WebContext
+from exporter.web.metrics import END_OF_OPENMETRICS, stream
+from exporter.web.negotiation import choose_format
+
+PARAMETERS = frozenset({"target", "role", "istio_version", "captured", "name[]"})
+
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+
+
+async def serve_probe(request: web.Request) -> web.StreamResponse:
+    """Look at the asked target, with every cadence due, and answer with its families.
+
+    200 whatever was found: a target that is down is an answer. 400 with a sentence for bad
+    parameters, 403 for an address that is not known, 404 for a pod that is not.
+    """
+    context = request.app[CONTEXT]
+    unknown = set(request.query) - PARAMETERS
+    if unknown:
+        allowed = ", ".join(sorted(PARAMETERS))
+        raise web.HTTPBadRequest(text=f"{min(unknown)} is not a parameter; {allowed} are.\n")
+    target = _chosen(context, request.query)
+    looked = await context.probe(target)
+    families = context.families()
+    wanted = choose_format(request.headers.get("Accept", ""))
+    names = frozenset(request.query.getall("name[]", ())) or None
+    pieces = list(assemble(families, [render(looked.record, families)], wanted.openmetrics, names))
+    if wanted.openmetrics:
+        pieces.append(END_OF_OPENMETRICS)
+    response, _sent = await stream(request, iter(pieces), wanted.content_type)
+    return response
+
+
+def _chosen(context: WebContext, query: Mapping[str, str]) -> Target:
+    """The target that the parameters name, with what they say of it laid over."""
+    name = query.get("target", "")
+    role = _role(query.get("role", ""))
+    known = _find(context.targets(), name, role)
+    target = known or _unknown(context, name, role)
+    version = query.get("istio_version", "")
+    if version and line_of(version) is None:
+        raise web.HTTPBadRequest(text="istio_version must be a version like 1.28.0.\n")
+    captured = query.get("captured", "").lower()
+    if captured and captured not in _TRUTHS:
+        raise web.HTTPBadRequest(text="captured must be true or false.\n")
+    return replace(
+        target,
+        istio_version=version or target.istio_version,
+        captured=_TRUTHS.get(captured, target.captured),
+    )
+
+
+def _role(text: str) -> Role | None:
+    if not text:
+        return None
+    try:
+        return Role(text)
+    except ValueError:
+        raise web.HTTPBadRequest(text=f"role must be one of {', '.join(Role)}.\n") from None
+
+
+def _find(targets: Mapping[TargetKey, Target], name: str, role: Role | None) -> Target | None:
+    """The watched target of this name or address; a role tells apart who shares an address."""
+    namespace, slash, pod = name.partition("/")
+    if slash:
+        found = targets.get(TargetKey(namespace, pod))
+        if found is None:
+            raise web.HTTPNotFound(text=f"No target is named {name}.\n")
+        return found if role is None else replace(found, role=role)
+    address = _address(name)
+    at_address = [target for target in targets.values() if address in target.addresses]
+    return next((target for target in at_address if role in (None, target.role)), None)
+
+
+def _address(name: str) -> str:
+    try:
+        return str(ip_address(name.strip("[]")))
+    except ValueError:
+        sentence = "target must be an IP address, or namespace/pod of a watched target.\n"
+        raise web.HTTPBadRequest(text=sentence) from None
+
+
+def _unknown(context: WebContext, name: str, role: Role | None) -> Target:
+    if not context.config().web.probe_unknown_targets:
+        sentence = f"{_address(name)} is no target; web.probe_unknown_targets would allow it.\n"
+        raise web.HTTPForbidden(text=sentence)
+    role = role or Role.SIDECAR
+    address = _address(name)
+    return Target(
+        key=TargetKey("", address),
+        role=role,
+        addresses=(address,),
+        captured=role is Role.SIDECAR,
+    )
+
+
+ROUTES = (web.get("/probe", serve_probe),)

@@ -1,0 +1,96 @@
+import asyncio
+
+import pytest
+
+from exporter.access import Dialer, NoAccess
+from exporter.access.direct import Direct
+from exporter.model import View
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+    def eof_received(self):
+        self.transport.close()
+
+
+class Ear(asyncio.Protocol):
+    def __init__(self):
+        self.heard = asyncio.get_running_loop().create_future()
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.heard.set_result(data)
+
+    def connection_lost(self, exc):
+        self.lost.set_result(exc)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_connects_to_literals_of_both_families(address):
+    server = await asyncio.get_running_loop().create_server(Echo, address, 0)
+    line = await Direct(address).connect(server.sockets[0].getsockname()[1], Ear)
+    line.transport.write(b"hello")
+    assert await line.heard == b"hello"
+    line.transport.abort()
+    await line.lost
+    server.close()
+
+
+async def test_a_connection_is_closed_with_a_reset():
+    accepted: list[Ear] = []
+
+    def accept() -> Ear:
+        accepted.append(Ear())
+        return accepted[-1]
+
+    server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
+    line = await Direct("127.0.0.1").connect(server.sockets[0].getsockname()[1], Ear)
+    line.transport.abort()
+    await line.lost
+    assert isinstance(await accepted[0].lost, ConnectionResetError)
+    server.close()
+
+
+async def test_sends_datagrams(unused_udp_port):
+    class Datagrams(asyncio.DatagramProtocol):
+        def __init__(self):
+            self.heard = asyncio.get_running_loop().create_future()
+
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def datagram_received(self, data, addr):
+            self.heard.set_result(data)
+            self.transport.sendto(data, addr)
+
+    loop = asyncio.get_running_loop()
+    transport, server = await loop.create_datagram_endpoint(
+        Datagrams, local_addr=("127.0.0.1", unused_udp_port)
+    )
+    line = await Direct("127.0.0.1").datagram(unused_udp_port, Datagrams)
+    line.transport.sendto(b"?")
+    assert await server.heard == b"?"
+    line.transport.abort()
+    transport.abort()
+    await asyncio.sleep(0)
+
+
+async def test_a_refused_port_raises(unused_tcp_port):
+    with pytest.raises(ConnectionRefusedError):
+        await Direct("127.0.0.1").connect(unused_tcp_port, Ear)
+
+
+async def test_is_a_dialer_of_the_network_without_a_socket_table():
+    direct = Direct("192.0.2.1")
+    assert isinstance(direct, Dialer)
+    assert direct.view is View.NETWORK
+    with pytest.raises(NoAccess):
+        await direct.sockets()

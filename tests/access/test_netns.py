@@ -1,0 +1,134 @@
+import asyncio
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import uvloop
+
+from exporter.access import Dialer, NoAccess
+from exporter.access.netns import Netns, path_of
+from exporter.model import View
+
+SERVER = """
+import socket, sys
+both = [socket.create_server(("127.0.0.1", 15021)), socket.create_server(("::1", 15021), family=10)]
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("127.0.0.1", 15053))
+print("up", flush=True)
+while True:
+    data, peer = udp.recvfrom(512)
+    udp.sendto(data, peer)
+"""
+
+
+class Quiet(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    def __init__(self):
+        self.heard = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, addr):
+        self.heard.set_result(data)
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[tuple[str, int]]:
+    """A network namespace with listeners of one process: its name and the process id."""
+    name = f"exporter-{uuid.uuid4().hex[:8]}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+    command = ["ip", "netns", "exec", name, sys.executable, "-c", SERVER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield name, process.pid
+        process.terminate()
+    subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+KINDS = {
+    "name": lambda name, _pid: name,
+    "path": lambda name, _pid: f"/run/netns/{name}",
+    "process": lambda _name, pid: str(pid),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("address", ["10.0.0.1", "2001:db8::1"])
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_connects_inside_the_namespace_and_stays_outside(namespace, kind, address, run):
+    async def dial() -> str:
+        line = await Netns(kind(*namespace), address).connect(15021, Quiet)
+        peer = line.transport.get_extra_info("peername")[0]
+        line.transport.abort()
+        await asyncio.sleep(0)
+        return peer
+
+    before = os.readlink("/proc/thread-self/ns/net")
+    assert run(dial()) == ("::1" if ":" in address else "127.0.0.1")
+    assert os.readlink("/proc/thread-self/ns/net") == before
+
+
+@pytest.mark.real
+async def test_sends_datagrams_inside_the_namespace(namespace):
+    line = await Netns(namespace[0], "10.0.0.1").datagram(15053, Datagrams)
+    line.transport.sendto(b"?")
+    assert await asyncio.wait_for(line.heard, 2) == b"?"
+    line.transport.abort()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.real
+async def test_a_port_that_only_we_serve_is_refused_inside(namespace, unused_tcp_port):
+    server = await asyncio.get_running_loop().create_server(Quiet, "127.0.0.1", unused_tcp_port)
+    with pytest.raises(ConnectionRefusedError):
+        await Netns(namespace[0], "10.0.0.1").connect(unused_tcp_port, Quiet)
+    server.close()
+
+
+@pytest.mark.real
+async def test_reads_the_namespaces_own_socket_table(namespace):
+    table = await Netns(namespace[0], "10.0.0.1").sockets()
+    name = os.path.basename(sys.executable)[:15]
+    rows = {(row.port, row.address, row.protocol) for row in table.listening}
+    assert rows == {(15021, "127.0.0.1", "tcp"), (15021, "::1", "tcp"), (15053, "127.0.0.1", "udp")}
+    assert {row.process for row in table.listening} == {name}
+    assert all(row.is_loopback for row in table.listening)
+    assert table.agent_connections == ()
+
+
+MISSING = {
+    "name": "no-such-namespace",
+    "process": "999999999",
+    "not a namespace": "/etc/passwd",
+}
+
+
+@pytest.mark.parametrize("netns", MISSING.values(), ids=MISSING)
+async def test_a_namespace_that_cannot_be_entered_is_no_access(netns):
+    dialer = Netns(netns, "10.0.0.1")
+    for attempt in (dialer.connect(1, Quiet), dialer.datagram(1, Datagrams), dialer.sockets()):
+        with pytest.raises(NoAccess, match=r"cannot be entered: .*\.$"):
+            await attempt
+
+
+def test_names_paths_and_processes_become_paths():
+    assert path_of("cart") == "/run/netns/cart"
+    assert path_of("/var/run/netns/x") == "/var/run/netns/x"
+    assert path_of("4711") == "/proc/4711/ns/net"
+
+
+def test_is_a_dialer_of_the_pods_own_view():
+    dialer = Netns("x", "fd00::1")
+    assert isinstance(dialer, Dialer)
+    assert (dialer.view, dialer.address) == (View.POD, "::1")

@@ -1,0 +1,132 @@
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import AgentFacts, AgentMetrics, Cadence, Outcome, Settings
+from exporter.probes import ProbeOptions, paths, probe
+from exporter.probes.agent import read_agent
+
+PAGE = b"""\
+# TYPE istio_agent_cert_expiry_seconds gauge
+istio_agent_cert_expiry_seconds{resource_name="default"} 86390.78
+istio_agent_cert_expiry_seconds{resource_name="ROOTCA"} -5
+istio_agent_dns_upstream_failures_total 4
+istio_agent_istiod_connection_terminations{type="cancelled"} 2
+istio_agent_istiod_connection_terminations{type="error"} 8
+istio_agent_num_failed_outgoing_requests{request_type="csr"} 6
+istio_agent_num_outgoing_requests{request_type="csr"} 7
+istio_agent_num_outgoing_retries{request_type="csr"} 5
+istio_agent_scrape_failures_total{type="application"} 3
+istio_agent_startup_duration_seconds 2.98
+istio_agent_xds_proxy_requests 8
+istio_agent_xds_proxy_responses 4
+"""
+DETAIL = (Cadence.FAST, Cadence.DETAIL)
+LOCALHOST_ONLY = b"Only requests from localhost are allowed\n"
+
+
+def test_reads_the_agents_own_metrics():
+    assert read_agent(PAGE) == AgentMetrics(
+        scrape_failures={"application": 3},
+        istiod_terminations_by_error=8,
+        csr_requests=7,
+        csr_failures=6,
+        csr_retries=5,
+        xds_requests=8,
+        xds_responses=4,
+        dns_upstream_failures=4,
+        certificate_seconds={"default": 86390.78, "ROOTCA": -5},
+        startup_seconds=2.98,
+    )
+    assert read_agent(PAGE + b"envoy_server_live{} 1\n").has_envoy
+
+
+READY = {
+    "ready": (200, Outcome.OK),
+    "not ready": (503, Outcome.NOT_READY),
+    "another process": (404, Outcome.WRONG_IDENTITY),
+}
+
+
+@pytest.mark.parametrize(("status", "outcome"), READY.values(), ids=READY)
+async def test_readiness_is_the_status(serve, visit, answer, status, outcome):
+    port = await serve({"/healthz/ready": answer(status)})
+    observed = await probe("agent", visit(port, 15020))
+    assert observed.outcome is outcome
+    assert observed.facts == AgentFacts(status=status)
+
+
+PAGES = {
+    "the agent's": ((200, PAGE), Outcome.OK, Outcome.OK),
+    "another's": ((200, b"app_up 1\n"), Outcome.WRONG_IDENTITY, Outcome.WRONG_IDENTITY),
+    "loopback only": ((403, LOCALHOST_ONLY), Outcome.OK, Outcome.FORBIDDEN),
+    "another's refusal": ((403, b""), Outcome.WRONG_IDENTITY, Outcome.WRONG_IDENTITY),
+    "broken": ((500, b""), Outcome.OK, Outcome.HTTP_ERROR),
+}
+
+
+@pytest.mark.parametrize(("given", "outcome", "page"), PAGES.values(), ids=PAGES)
+async def test_the_page_proves_the_agent_and_no_more(serve, visit, answer, given, outcome, page):
+    port = await serve({"/healthz/ready": answer(200), paths.AGENT_PAGE.text: answer(*given)})
+    observed = await probe("agent", visit(port, 15020, due=DETAIL))
+    assert observed.outcome is outcome
+    assert isinstance(observed.facts, AgentFacts)
+    assert observed.facts.page is page
+    assert (observed.facts.metrics is not None) is (page is Outcome.OK)
+
+
+async def test_a_slow_page_leaves_readiness_as_it_is(listen, visit, answer, monkeypatch):
+    monkeypatch.setattr("exporter.probes.agent.PAGE_SECONDS", 0.4)
+
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(503))
+        await asyncio.sleep(10)
+
+    observed = await probe("agent", visit(await listen(talk), 15020, due=DETAIL, timeout=0.2))
+    assert observed.outcome is Outcome.NOT_READY
+    assert observed.facts == AgentFacts(status=503, page=Outcome.TIMEOUT)
+    assert observed.seconds < 0.2
+
+
+async def test_a_page_slower_than_the_probes_timeout_still_counts(listen, visit, answer):
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(200))
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.3)
+        writer.write(answer(200, PAGE))
+
+    observed = await probe("agent", visit(await listen(talk), 15020, due=DETAIL, timeout=0.1))
+    assert isinstance(observed.facts, AgentFacts)
+    assert observed.facts.page is Outcome.OK
+
+
+async def test_application_probes_are_asked_only_where_chosen(serve, visit, answer):
+    texts = ("/app-health/app/readyz", "/app-health/app/livez", "/quitquitquit")
+    pages = {
+        "/healthz/ready": answer(200),
+        paths.AGENT_PAGE.text: answer(200, PAGE),
+        texts[0]: answer(500),
+        texts[1]: answer(200),
+    }
+    asked: list[bytes] = []
+    port = await serve(pages, asked)
+    settings = Settings(app_probe_paths=texts)
+    health = []
+    for chosen in (False, True):
+        options = ProbeOptions(application_probes=chosen)
+        given = visit(port, 15020, due=DETAIL, settings=settings, options=options)
+        observed = await probe("agent", given)
+        assert isinstance(observed.facts, AgentFacts)
+        health.append(observed.facts.app_health)
+    assert health == [{}, {texts[0]: 500, texts[1]: 200}]
+    assert not any(b"quitquitquit" in head for head in asked)
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_crash_the_reader(page):
+    read_agent(page)
+    read_agent(b"istio_agent_scrape_failures_total{" + page)

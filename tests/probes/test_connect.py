@@ -1,0 +1,96 @@
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import AdminFacts, Outcome
+from exporter.probes import probe
+from exporter.probes.connect import RawLine
+
+
+async def test_connecting_is_enough_and_sends_nothing(listen, visit):
+    heard: list[bytes] = []
+
+    async def talk(reader, _writer):
+        try:
+            heard.append(await reader.read())
+        except ConnectionResetError:
+            heard.append(b"reset")
+
+    observed = await probe("connect", visit(await listen(talk)))
+    await asyncio.sleep(0.05)
+    assert (observed.outcome, observed.connected) == (Outcome.OK, True)
+    assert heard == [b"reset"]
+
+
+BLACKHOLE = {
+    "closes": Outcome.OK,
+    "resets": Outcome.OK,
+    "silent": Outcome.TIMEOUT,
+    "garbage": Outcome.WRONG_PROTOCOL,
+}
+
+
+@pytest.mark.parametrize(("ending", "outcome"), BLACKHOLE.items(), ids=BLACKHOLE)
+async def test_envoy_closes_what_is_addressed_to_its_own_port(
+    listen, visit, endings, ending, outcome
+):
+    port = await listen(endings[ending])
+    observed = await probe("blackhole", visit(port, 15006, timeout=0.3))
+    assert observed.outcome is outcome
+
+
+def says(data: bytes):
+    async def talk(reader, writer):
+        assert await reader.readexactly(5) == b"\0\r\n\r\n"
+        writer.write(data)
+
+    return talk
+
+
+EXPOSURE = {
+    "admin": (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", Outcome.OK, True),
+    "old http": (b"HTTP/1.0 400 Bad Request\r\n\r\n", Outcome.OK, True),
+    "another answer": (b"HTTP/1.1 200 OK\r\n\r\n", Outcome.WRONG_PROTOCOL, False),
+    "a few bytes": (b"hm", Outcome.WRONG_PROTOCOL, False),
+    "nothing": (b"", Outcome.CLOSED, False),
+}
+
+
+@pytest.mark.parametrize(("data", "outcome", "exposed"), EXPOSURE.values(), ids=EXPOSURE)
+async def test_only_an_exposed_admin_answers_bytes_that_are_not_http(
+    listen, visit, data, outcome, exposed
+):
+    observed = await probe("exposure", visit(await listen(says(data)), 15000))
+    assert (observed.outcome, observed.facts) == (outcome, AdminFacts(exposed=exposed))
+
+
+async def test_a_reset_says_that_admin_is_not_exposed(listen, visit, endings):
+    observed = await probe("exposure", visit(await listen(endings["resets_when_asked"]), 15000))
+    assert (observed.outcome, observed.facts) == (Outcome.RESET, AdminFacts(exposed=False))
+
+
+async def test_a_refusal_says_that_admin_is_not_exposed(visit, unused_tcp_port):
+    observed = await probe("exposure", visit(unused_tcp_port, 15000))
+    assert (observed.outcome, observed.facts) == (Outcome.REFUSED, AdminFacts(exposed=False))
+
+
+async def test_silence_says_nothing_of_exposure(listen, visit, endings):
+    port = await listen(endings["silent"])
+    observed = await probe("exposure", visit(port, 15000, timeout=0.2))
+    assert observed.outcome is Outcome.TIMEOUT
+    assert observed.facts is None
+
+
+@given(st.lists(st.binary(min_size=1, max_size=5000), max_size=4))
+def test_no_bytes_crash_the_raw_line(chunks):
+    async def feed() -> None:
+        line = RawLine()
+        for chunk in chunks:
+            line.data_received(chunk)
+        line.connection_lost(None)
+        assert line.first.done()
+        line.first.exception()
+
+    asyncio.run(feed())

@@ -1,0 +1,114 @@
+import asyncio
+import struct
+
+import dns.flags
+import dns.message
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import Outcome
+from exporter.probes import probe
+from exporter.probes.dns import DnsLine, is_answer, make_query
+
+
+class Server(asyncio.DatagramProtocol):
+    def __init__(self, change):
+        self.change = change
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, addr):
+        self.transport.sendto(self.change(data), addr)
+
+
+def respond(query: bytes) -> bytes:
+    return dns.message.make_response(dns.message.from_wire(query)).to_wire()
+
+
+@pytest.fixture
+async def serve_dns(listen):
+    """DNS on one port number over both transports, each answer changed by a function."""
+    transports = []
+
+    async def start(udp, tcp):
+        async def talk(reader, writer):
+            (length,) = struct.unpack("!H", await reader.readexactly(2))
+            message = tcp(await reader.readexactly(length))
+            writer.write(struct.pack("!H", len(message)) + message)
+
+        port = await listen(talk)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: Server(udp), local_addr=("127.0.0.1", port)
+        )
+        transports.append(transport)
+        return port
+
+    yield start
+    for transport in transports:
+        transport.abort()
+    await asyncio.sleep(0)
+
+
+def echo(query: bytes) -> bytes:
+    return query
+
+
+def foreign(query: bytes) -> bytes:
+    return bytes([query[0] ^ 1]) + respond(query)[1:]
+
+
+def short(_query: bytes) -> bytes:
+    return b"hm"
+
+
+CASES = {
+    "both answer": (respond, respond, Outcome.OK),
+    "an echo": (echo, respond, Outcome.WRONG_PROTOCOL),
+    "another id": (foreign, respond, Outcome.WRONG_PROTOCOL),
+    "short": (short, respond, Outcome.WRONG_PROTOCOL),
+    "TCP is wrong": (respond, short, Outcome.WRONG_PROTOCOL),
+}
+
+
+@pytest.mark.parametrize(("udp", "tcp", "outcome"), CASES.values(), ids=CASES)
+async def test_any_answer_with_our_id_will_do(serve_dns, visit, udp, tcp, outcome):
+    assert (await probe("dns", visit(await serve_dns(udp, tcp), 15053))).outcome is outcome
+
+
+async def test_says_which_transport_is_refused(visit, unused_tcp_port):
+    observed = await probe("dns", visit(unused_tcp_port, 15053))
+    assert (observed.outcome, observed.detail) == (Outcome.REFUSED, "UDP: connection refused")
+
+
+async def test_silence_is_a_timeout(visit, unused_udp_port):
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(
+        asyncio.DatagramProtocol, local_addr=("127.0.0.1", unused_udp_port)
+    )
+    observed = await probe("dns", visit(unused_udp_port, 15053, timeout=0.2))
+    transport.abort()
+    await asyncio.sleep(0)
+    assert observed.outcome is Outcome.TIMEOUT
+
+
+def test_the_query_is_one_question():
+    message = dns.message.from_wire(make_query())
+    assert len(message.question) == 1
+    assert not message.flags & dns.flags.QR
+
+
+@given(st.binary(max_size=50), st.lists(st.binary(min_size=1, max_size=40), max_size=4))
+def test_no_bytes_crash_the_reader(message, chunks):
+    async def feed() -> None:
+        is_answer(message, b"ab")
+        line = DnsLine()
+        for chunk in chunks:
+            line.data_received(chunk)
+        line.connection_lost(None)
+        assert line.first.done()
+        line.first.exception()
+
+    asyncio.run(feed())

@@ -1,0 +1,169 @@
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import Outcome
+from exporter.probes import ProbeOptions, paths, probe
+from exporter.probes.http import HttpClient, HttpLine, Reply
+from exporter.probes.visit import Closed, Malformed, TooLarge
+
+
+class Wire:
+    def __init__(self) -> None:
+        self.sent = b""
+        self.aborted = False
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def line_after(*chunks: bytes, end: bool = False, limit: int = 10_000) -> asyncio.Future[Reply]:
+    line = HttpLine(limit)
+    line.connection_made(Wire())  # type: ignore[arg-type]
+    waiter = line.ask(b"GET / HTTP/1.1\r\n\r\n")
+    for chunk in chunks:
+        line.data_received(chunk)
+    if end:
+        line.connection_lost(None)
+    return waiter
+
+
+ANSWERS = {
+    "by length": (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", False, (200, b"hi")),
+    "no body": (b"HTTP/1.1 204 No\r\n\r\n", False, (204, b"")),
+    "chunked": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nLIVE\n\r\n0\r\n\r\n",
+        False,
+        (200, b"LIVE\n"),
+    ),
+    "continue first": (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx",
+        False,
+        (200, b"x"),
+    ),
+    "closing but by length": (
+        b"HTTP/1.1 503 X\r\nConnection: close\r\nContent-Length: 1\r\n\r\ny",
+        False,
+        (503, b"y"),
+    ),
+    "until the end": (b"HTTP/1.0 200 OK\r\n\r\nall of it", True, (200, b"all of it")),
+}
+
+
+@pytest.mark.parametrize(("data", "end", "expected"), ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("step", [1, 7, 4096])
+async def test_answers_are_read_by_their_length(data, end, expected, step):
+    chunks = [data[at : at + step] for at in range(0, len(data), step)]
+    reply = line_after(*chunks, end=end).result()
+    assert (reply.status, reply.body) == expected
+
+
+BROKEN = {
+    "not http": (b"\x15\x03\x01\x00\x02\x02\x50", False, Malformed),
+    "banner": (b"220 mail ready\r\n", False, Malformed),
+    "upgrade": (b"HTTP/1.1 101 X\r\nUpgrade: y\r\nConnection: upgrade\r\n\r\n", False, Malformed),
+    "bad length": (b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n", False, Malformed),
+    "cut short": (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi", True, Closed),
+    "cut in the head": (b"HTTP/1.1 200 OK\r\ncontent-le", True, Closed),
+    "nothing": (b"", True, Closed),
+    "too large": (b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n" + b"x" * 20000, 0, TooLarge),
+}
+
+
+@pytest.mark.parametrize(("data", "end", "error"), BROKEN.values(), ids=BROKEN)
+async def test_broken_answers_raise_what_is_wrong(data, end, error):
+    waiter = line_after(*([data] if data else []), end=bool(end))
+    assert isinstance(waiter.exception(), error)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=200), max_size=6), st.booleans())
+def test_no_bytes_crash_the_client(chunks, end):
+    async def feed() -> None:
+        waiter = line_after(*chunks, end=end)
+        if waiter.done():
+            waiter.exception()
+
+    asyncio.run(feed())
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_after_a_status_line_crash_the_client(data):
+    async def feed() -> None:
+        waiter = line_after(b"HTTP/1.1 200 OK\r\n" + data, end=True)
+        assert waiter.done()
+        waiter.exception()
+
+    asyncio.run(feed())
+
+
+async def test_one_probe_asks_all_on_one_connection(listen, visit, answer):
+    connections = []
+
+    async def talk(reader, writer):
+        connections.append(writer)
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer(200, b"x"))
+
+    client = HttpClient(visit(await listen(talk)))
+    for path in (paths.READY, paths.VERSION, paths.METRICS):
+        assert (await client.get(path)).body == b"x"
+    assert len(connections) == 1
+
+
+async def test_a_closed_connection_is_made_again(serve, visit, answer):
+    asked = []
+    port = await serve({"/ready": answer(200, b"a", b"s", b"Connection: close")}, asked)
+    client = HttpClient(visit(port))
+    await client.get(paths.READY)
+    await client.get(paths.READY)
+    assert len(asked) == 2
+
+
+async def test_requests_say_who_asks_and_not_to_close(serve, visit):
+    asked = []
+    port = await serve({}, asked)
+    await HttpClient(visit(port)).get(paths.AGENT_PAGE)
+    head = asked[0].lower()
+    assert b"user-agent: istio-port-exporter/" in head
+    assert f"host: 127.0.0.1:{port}\r\n".encode() in head
+    assert b"x-prometheus-scrape-timeout-seconds: 8\r\n" in head
+    assert b"connection:" not in head
+    assert b"accept-encoding" not in head
+
+
+async def test_a_path_that_is_no_path_of_the_table_is_not_sent(serve, visit):
+    asked = []
+    port = await serve({}, asked)
+    with pytest.raises(TypeError):
+        await HttpClient(visit(port)).get("/quitquitquit")  # type: ignore[arg-type]
+    assert asked == []
+
+
+CAPTURED = {
+    "readiness": Outcome.CAPTURED,
+    "stats": Outcome.CAPTURED,
+    "agent": Outcome.CAPTURED,
+    "http": Outcome.CAPTURED,
+}
+
+
+@pytest.mark.parametrize(("name", "outcome"), CAPTURED.items(), ids=CAPTURED)
+async def test_the_redirections_own_answer_proves_nothing(listen, visit, answer, name, outcome):
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(503, b"upstream connect error", b"istio-envoy"))
+
+    port = await listen(talk)
+    assert (await probe(name, visit(port, captured=True, path="/"))).outcome is outcome
+
+
+async def test_the_byte_limit_is_an_option_of_the_visit(serve, visit, answer):
+    port = await serve({"/healthz/ready": answer(200, b"x" * 5000)})
+    asked = visit(port, options=ProbeOptions(max_bytes=1000))
+    assert (await probe("readiness", asked)).outcome is Outcome.TOO_LARGE

@@ -1,0 +1,143 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import Cadence, IstiodFacts, Outcome, Role, SyncStatus, XdsResource
+from exporter.probes import ProbeOptions, probe
+from exporter.probes.istiod import read_metrics, read_syncz
+
+METRICS = b"""\
+# TYPE istio_build gauge
+istio_build{component="pilot",tag="1.30.0"} 1
+pilot_total_xds_rejects{type="lds"} 1
+pilot_total_xds_rejects{type="cds"} 2
+pilot_xds{version="1.30.0"} 4
+pilot_xds{version="1.29.2"} 3
+pilot_xds_pushes{type="cds"} 12
+pilot_xds_pushes{type="cds_senderr"} 5
+pilot_xds_pushes{type="lds_senderr"} 1
+"""
+FACTS = IstiodFacts(
+    version="1.30.0",
+    connected_proxies=7,
+    xds_rejects={"lds": 1, "cds": 2},
+    push_errors=6,
+    build="1.30.0",
+)
+LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
+CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+SYNCZ = [
+    {
+        "cluster_id": "Kubernetes",
+        "proxy": "cart.shop",
+        "proxy_type": "sidecar",
+        "istio_version": "1.30.0",
+        "resources": {
+            CLUSTER: {"sent": "a", "acked": "a", "sentTime": "2026-11-23T07:18:54Z"},
+            LISTENER: {"sent": "b", "acked": "a", "lastError": "no such filter"},
+            SECRET: {"sentTime": "0001-01-01T00:00:00Z"},
+            "type.googleapis.com/other": {"sent": "c"},
+        },
+    }
+]
+ROW = SyncStatus(
+    proxy="cart.shop",
+    cluster_id="Kubernetes",
+    version="1.30.0",
+    resources={
+        "cds": XdsResource(sent=True, acked=True, synced=True),
+        "lds": XdsResource(sent=True, acked=True, synced=False, error="no such filter"),
+        "sds": XdsResource(sent=False, acked=False, synced=False),
+    },
+)
+
+
+def test_reads_the_named_families_only():
+    assert read_metrics(METRICS, IstiodFacts(version="1.30.0")) == FACTS
+
+
+def test_reads_syncz():
+    assert read_syncz(json.dumps(SYNCZ).encode()) == (ROW,)
+
+
+def test_reads_syncz_of_before_1_24():
+    old = [{"proxy": "a.b", "cluster_sent": "x", "cluster_acked": "y", "route_sent": ""}]
+    (row,) = read_syncz(json.dumps(old).encode()) or ()
+    assert row.resources == {"cds": XdsResource(sent=True, acked=True, synced=False)}
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b" [ ] "])
+def test_an_istiod_without_proxies_lists_none(body):
+    assert read_syncz(body) == ()
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b"[1]", b"\xff", b"[" * 100_000])
+def test_what_is_no_syncz_is_none(body):
+    assert read_syncz(body) is None
+
+
+async def test_the_version_is_the_proof(serve, visit, answer):
+    port = await serve({"/version": answer(200, b"1.30.0-abc-Clean\n")})
+    observed = await probe("istiod", visit(port, 15014, Role.ISTIOD))
+    assert observed.outcome is Outcome.OK
+    assert observed.facts == IstiodFacts(version="1.30.0-abc-Clean")
+
+
+async def test_details_come_when_due(serve, visit, answer):
+    port = await serve({"/version": answer(200, b"1.30.0"), "/metrics": answer(200, METRICS)})
+    observed = await probe("istiod", visit(port, 15014, Role.ISTIOD, due=Cadence))
+    assert observed.facts == FACTS
+
+
+async def test_the_outcome_stands_when_details_fail(serve, visit, answer):
+    port = await serve({"/version": answer(200, b"1.30.0"), "/metrics": answer(403)})
+    observed = await probe("istiod", visit(port, 15014, Role.ISTIOD, due=Cadence))
+    assert (observed.outcome, observed.facts) == (Outcome.OK, IstiodFacts(version="1.30.0"))
+
+
+SYNCZ_ANSWERS = {
+    "open": ((200, b"[]"), Outcome.OK, ()),
+    "no token": ((401, b""), Outcome.FORBIDDEN, None),
+    "wrong namespace": ((403, b""), Outcome.FORBIDDEN, None),
+    "switched off": ((404, b""), Outcome.HTTP_ERROR, None),
+    "not json": ((200, b"hm"), Outcome.WRONG_PROTOCOL, None),
+}
+
+
+@pytest.mark.parametrize(("given", "outcome", "rows"), SYNCZ_ANSWERS.values(), ids=SYNCZ_ANSWERS)
+async def test_syncz_says_how_it_ended(serve, visit, answer, given, outcome, rows):
+    pages = {"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(*given)}
+    asked: list[bytes] = []
+    port = await serve(pages, asked)
+    options = ProbeOptions(debug_token="s3cret")
+    given_visit = visit(port, 15014, Role.ISTIOD, due=Cadence, options=options)
+    observed = await probe("istiod", given_visit)
+    assert isinstance(observed.facts, IstiodFacts)
+    assert observed.facts.syncz_outcome is outcome
+    assert observed.facts.syncz_status == given[0]
+    assert observed.facts.syncz == rows
+    with_token = [head for head in asked if b"Authorization: Bearer s3cret\r\n" in head]
+    assert [head.split()[1] for head in with_token] == [b"/debug/syncz"]
+    assert "s3cret" not in repr(given_visit) + repr(observed)
+
+
+async def test_syncz_is_not_asked_without_a_token(serve, visit, answer):
+    asked: list[bytes] = []
+    port = await serve({"/version": answer(200, b"1.30.0")}, asked)
+    await probe("istiod", visit(port, 15014, Role.ISTIOD, due=Cadence))
+    assert not any(b"/debug" in head for head in asked)
+
+
+async def test_a_forbidden_version_is_forbidden(serve, visit, answer):
+    port = await serve({"/version": answer(403)})
+    assert (await probe("istiod", visit(port, 15014, Role.ISTIOD))).outcome is Outcome.FORBIDDEN
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_crash_the_readers(body):
+    read_metrics(body, IstiodFacts())
+    read_syncz(body)
+    read_syncz(b'[{"resources":' + body)

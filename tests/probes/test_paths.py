@@ -1,0 +1,138 @@
+import re
+from pathlib import Path as File
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import exporter.probes
+from exporter.catalogue import PORTS
+from exporter.probes import paths
+
+NEVER = (
+    "/quitquitquit",
+    "/drain",
+    "/drain_listeners",
+    "/app-lifecycle/app/prestophook",
+    "/inject",
+    "/validate",
+    "/debug/adsz?push=true",
+    "/debug/cachez?clear=true",
+    "/debug/force_disconnect?proxyID=x",
+    "/debug/syncz",
+    "/debug/pprof/profile",
+    "/healthcheck/fail",
+    "/logging?level=debug",
+    "/reset_counters",
+    "/homej/exit",
+    "/scopej/all",
+    "/memj/forcecollection",
+    "/signalj/SIGUSR1",
+)
+
+
+def test_only_these_paths_are_ever_sent_unconfigured():
+    assert {path.text.split("?")[0] for path in paths.FIXED} == {
+        "/",
+        "/ready",
+        "/readyz",
+        "/healthz/ready",
+        "/metrics",
+        "/version",
+        "/homej/",
+        "/debug/syncz",
+        "/stats/prometheus",
+        "/listeners",
+        "/config_dump",
+        "/init_dump",
+        "/certs",
+    }
+
+
+@pytest.mark.parametrize("path", paths.FIXED, ids=lambda path: path.text)
+def test_every_path_is_a_get_that_says_who_asks(path):
+    lines = path.head.split(b"\r\n")
+    assert lines[0] == f"GET {path.text} HTTP/1.1".encode()
+    assert lines[1].startswith(b"User-Agent: istio-port-exporter/")
+    assert lines[-1] == b"Host: "
+    assert b" " not in path.text.encode()
+
+
+def test_no_other_module_makes_a_path():
+    folder = File(exporter.probes.__file__).parent
+    makers = [
+        file.name
+        for file in folder.glob("*.py")
+        if re.search(r"\bPath\(|\b_path\(", file.read_text()) and file.name != "paths.py"
+    ]
+    assert makers == []
+
+
+@pytest.mark.parametrize("text", NEVER)
+def test_paths_that_change_something_are_never_sent(text):
+    assert text not in {path.text for path in paths.FIXED if path is not paths.SYNCZ}
+    with pytest.raises(paths.Forbidden):
+        paths.configured(text)
+    with pytest.raises(paths.Forbidden):
+        paths.application(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "metrics", "/a b", "/a\r\nHost: x", "/ä", "http://x/"], ids=repr
+)
+def test_what_is_no_plain_path_is_not_sent(text):
+    with pytest.raises(paths.Forbidden):
+        paths.configured(text)
+
+
+def test_catalogue_paths_may_be_sent():
+    for row in PORTS:
+        if row.path:
+            assert paths.configured(row.path).text == row.path
+
+
+def test_known_paths_are_not_made_again():
+    assert paths.configured("/metrics") is paths.METRICS
+
+
+def test_application_probes_are_the_kubelets_own():
+    assert paths.application("/app-health/app/readyz").text == "/app-health/app/readyz"
+
+
+@given(st.text(max_size=60))
+def test_no_text_smuggles_a_second_line(text):
+    for make in (paths.configured, paths.application):
+        try:
+            head = make(text).head
+        except paths.Forbidden:
+            continue
+        assert head.count(b"\r\n") == 2
+        assert head.startswith(b"GET /")
+
+
+def test_filters_reach_envoy_as_its_own_names():
+    regex = re.compile(paths.ENVOY_STATS_REGEX)
+    kept = [name for name in RAW_NAMES if regex.search(name)]
+    assert kept == list(RAW_NAMES[:13])
+
+
+RAW_NAMES = (
+    "server.live",
+    "server.state",
+    "listener_manager.total_listeners_active",
+    "listener_manager.total_listeners_warming",
+    "listener_manager.workers_started",
+    "listener_manager.listener_create_failure",
+    "listener_manager.lds.update_success",
+    "listener_manager.lds.update_rejected",
+    "listener_manager.lds.update_failure",
+    "cluster_manager.cds.update_success",
+    "cluster_manager.cds.update_failure",
+    "cluster.xds-grpc.upstream_cx_active",
+    "cluster.xds-grpc;.upstream_cx_active",
+    "server.uptime",
+    "listener_manager.lds.update_duration",
+    "listener_manager.lds.update_attempt",
+    "cluster.outbound|80||shop.svc;.upstream_cx_active",
+    "cluster.xds-grpc.upstream_rq_active",
+)

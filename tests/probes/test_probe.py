@@ -1,0 +1,164 @@
+import asyncio
+import os
+import socket
+import ssl
+import time
+
+import pytest
+import uvloop
+
+from exporter.access import NoAccess
+from exporter.catalogue import PORTS
+from exporter.model import Outcome, View
+from exporter.probes import PROBERS, ProbeOptions, probe
+from exporter.probes.visit import Closed, Malformed, TooLarge, failure
+
+
+def test_every_probe_of_the_catalogue_exists():
+    named = {row.probe for row in PORTS} | {row.pod_probe for row in PORTS}
+    assert named - {""} <= set(PROBERS)
+    assert {"connect", "tcp", "http", "sockets", "blackhole"} <= set(PROBERS)
+
+
+ERRORS = {
+    "refused": (ConnectionRefusedError(111, "x"), Outcome.REFUSED),
+    "reset": (ConnectionResetError(104, "x"), Outcome.RESET),
+    "broken pipe": (BrokenPipeError(32, "x"), Outcome.RESET),
+    "no route": (OSError(113, "No route to host"), Outcome.UNREACHABLE),
+    "no network": (OSError(101, "Network is unreachable"), Outcome.UNREACHABLE),
+    "no address": (OSError(99, "Cannot assign requested address"), Outcome.UNREACHABLE),
+    "kernel gave up": (TimeoutError(110, "x"), Outcome.TIMEOUT),
+    "deadline": (TimeoutError(), Outcome.TIMEOUT),
+    "no descriptors": (OSError(24, "Too many open files"), Outcome.NO_ACCESS),
+    "own firewall": (PermissionError(1, "Operation not permitted"), Outcome.NO_ACCESS),
+    "tls": (ssl.SSLError(1, "bad"), Outcome.TLS_ERROR),
+    "closed": (Closed(), Outcome.CLOSED),
+    "malformed": (Malformed("x"), Outcome.WRONG_PROTOCOL),
+    "too large": (TooLarge(), Outcome.TOO_LARGE),
+    "no access": (NoAccess("The door is shut."), Outcome.NO_ACCESS),
+    "bug": (KeyError("x"), Outcome.NO_ACCESS),
+}
+
+
+@pytest.mark.parametrize(("error", "outcome"), ERRORS.values(), ids=ERRORS)
+def test_every_failure_is_an_outcome(visit, error, outcome):
+    answer = failure(error, visit(1))
+    assert answer.outcome is outcome
+    assert answer.detail
+
+
+def test_the_exporters_own_trouble_is_said_to_be_its_own(visit):
+    assert "exporter" in failure(OSError(24, "Too many open files"), visit(1)).detail
+
+
+BAD = {
+    "silent": {Outcome.TIMEOUT},
+    "closes_when_asked": {Outcome.CLOSED},
+    "resets_when_asked": {Outcome.RESET},
+    "garbage": {Outcome.WRONG_PROTOCOL},
+}
+TALKING = ("agent", "readiness", "stats", "istiod", "metrics", "http", "admin", "ztunnel_ready")
+
+
+@pytest.mark.parametrize("name", TALKING)
+@pytest.mark.parametrize(("ending", "outcomes"), BAD.items(), ids=BAD)
+async def test_bad_peers_end_as_outcomes(listen, visit, endings, name, ending, outcomes):
+    port = await listen(endings[ending])
+    observed = await probe(name, visit(port, timeout=0.3, path="/metrics"))
+    assert observed.outcome in outcomes, observed
+    assert observed.connected is True
+    assert observed.port == port
+    assert observed.view is View.NETWORK
+    assert observed.address == "127.0.0.1"
+
+
+@pytest.mark.parametrize("name", sorted(set(PROBERS) - {"sockets", "dns"}))
+async def test_a_refused_port_is_refused_by_every_prober(visit, unused_tcp_port, name):
+    observed = await probe(name, visit(unused_tcp_port, control=unused_tcp_port, path="/"))
+    assert observed.outcome is Outcome.REFUSED
+    assert observed.connected is False
+
+
+async def test_an_endless_answer_stops_at_the_limit(listen, visit, endings):
+    port = await listen(endings["endless"])
+    options = ProbeOptions(max_bytes=200_000)
+    observed = await probe("stats", visit(port, 15090, options=options))
+    assert observed.outcome is Outcome.TOO_LARGE
+    assert observed.seconds < 2
+
+
+async def test_a_probe_that_never_connects_times_out_unconnected(visit):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        observed = await probe("readiness", visit(port, timeout=0.3))
+        for filler in fillers:
+            filler.close()
+    assert observed.outcome is Outcome.TIMEOUT
+    assert observed.connected is False
+
+
+async def test_the_network_shows_no_socket_table(visit):
+    observed = await probe("sockets", visit(1))
+    assert observed.outcome is Outcome.NO_ACCESS
+    assert observed.connected is None
+
+
+def test_a_thousand_silent_peers_all_end_on_time(visit):
+    async def look() -> tuple[float, set[Outcome]]:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(2048)
+            port = listener.getsockname()[1]
+            started = time.monotonic()
+            seen = await asyncio.gather(
+                *(probe("readiness", visit(port, timeout=1.0)) for _ in range(1000))
+            )
+            return time.monotonic() - started, {observed.outcome for observed in seen}
+
+    seconds, outcomes = uvloop.run(look())
+    assert outcomes == {Outcome.TIMEOUT}
+    assert seconds < 1.5
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_finished_probe_leaves_no_time_wait(visit, answer, run):
+    class Answering(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def data_received(self, data):
+            self.transport.write(answer(200))
+
+    async def look() -> tuple[set[Outcome], str]:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Answering, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        seen = [await probe("readiness", visit(port)) for _ in range(20)]
+        seen += [await probe("connect", visit(port)) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: ASYNC230, PTH123
+            left = [line for line in table if f":{port:04X} " in line and " 06 " in line]
+        server.close()
+        return {observed.outcome for observed in seen}, "".join(left)
+
+    outcomes, left = run(look())
+    assert outcomes == {Outcome.OK}
+    assert left == ""
+
+
+async def test_a_probe_leaves_no_descriptor_open(listen, visit, endings):
+    port = await listen(endings["silent"])
+    await probe("readiness", visit(port, timeout=0.05))
+    await asyncio.sleep(0.05)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for name in ("readiness", "hello", "grpc", "blackhole", "exposure", "dns"):
+        await probe(name, visit(port, timeout=0.05, control=port))
+    await asyncio.sleep(0.05)
+    own_side = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    assert own_side - before <= 5  # the listener's side of the five that connected

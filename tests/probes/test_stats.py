@@ -1,0 +1,95 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import Cadence, EnvoyStats, Outcome
+from exporter.probes import paths, probe
+from exporter.probes.stats import read_stats
+
+HEALTHY = b"""\
+# TYPE envoy_cluster_manager_cds_update_success counter
+envoy_cluster_manager_cds_update_success{} 1
+# TYPE envoy_listener_manager_lds_update_success counter
+envoy_listener_manager_lds_update_success{} 1
+# TYPE envoy_cluster_upstream_cx_active gauge
+envoy_cluster_upstream_cx_active{cluster_name="xds-grpc"} 1
+# TYPE envoy_listener_manager_total_listeners_active gauge
+envoy_listener_manager_total_listeners_active{} 18
+envoy_listener_manager_total_listeners_warming{} 0
+envoy_listener_manager_workers_started{} 1
+# TYPE envoy_server_live gauge
+envoy_server_live{} 1
+envoy_server_state{} 0
+"""
+REJECTED = HEALTHY.replace(b"lds_update_success", b"lds_update_rejected").replace(
+    b"listeners_warming{} 0",
+    b"listeners_warming{} 1\nenvoy_listener_manager_listener_create_failure{} 2",
+)
+
+
+def test_reads_the_detail_page_and_takes_the_unused_for_zero():
+    assert read_stats(HEALTHY, complete=True) == EnvoyStats(
+        complete=True,
+        live=True,
+        state=0,
+        workers_started=True,
+        listeners_active=18,
+        listeners_warming=0,
+        listeners_draining=0,
+        cds_success=1,
+        cds_rejected=0,
+        cds_failure=0,
+        lds_success=1,
+        lds_rejected=0,
+        lds_failure=0,
+        xds_connections=1,
+        bytes=len(HEALTHY),
+    )
+
+
+def test_reads_rejections_warming_and_failures_to_bind():
+    stats = read_stats(REJECTED, complete=True)
+    assert (stats.lds_rejected, stats.lds_success) == (1, 0)
+    assert (stats.listeners_warming, stats.listener_create_failures) == (1, 2)
+
+
+def test_the_fast_page_says_nothing_of_what_it_was_not_asked():
+    stats = read_stats(HEALTHY, complete=False)
+    assert stats == EnvoyStats(live=True, state=0, bytes=len(HEALTHY))
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"x", b"", b"-", b"1e999"])
+def test_a_state_that_is_no_number_is_not_known(value):
+    assert read_stats(b"envoy_server_state{} " + value, complete=False).state is None
+
+
+CASES = {
+    "healthy": ((200, HEALTHY), Outcome.OK),
+    "nothing used yet": ((200, b""), Outcome.OK),
+    "another process": ((200, b"app /stats/prometheus\n", b"BaseHTTP/0.6"), Outcome.WRONG_IDENTITY),
+    "another empty process": ((200, b"", b"nginx"), Outcome.WRONG_IDENTITY),
+    "forbidden": ((403, b""), Outcome.FORBIDDEN),
+    "not found": ((404, b""), Outcome.HTTP_ERROR),
+    "admin is gone": ((503, b"upstream connect error"), Outcome.HTTP_ERROR),
+}
+
+
+@pytest.mark.parametrize(("given", "outcome"), CASES.values(), ids=CASES)
+async def test_judges_answers(serve, visit, answer, given, outcome):
+    port = await serve({paths.ENVOY_LIVE.text: answer(*given)})
+    observed = await probe("stats", visit(port, 15090))
+    assert observed.outcome is outcome
+    assert (observed.facts is not None) is (outcome is Outcome.OK)
+
+
+async def test_asks_for_more_when_details_are_due(serve, visit, answer):
+    port = await serve({paths.ENVOY_STATS.text: answer(200, HEALTHY)})
+    observed = await probe("stats", visit(port, 15090, due=Cadence))
+    assert isinstance(observed.facts, EnvoyStats)
+    assert observed.facts.complete
+
+
+@given(st.binary(max_size=400), st.booleans())
+def test_no_bytes_crash_the_reader(page, complete):
+    read_stats(page, complete=complete)
+    read_stats(b"envoy_server_state{} " + page, complete=complete)

@@ -1,0 +1,123 @@
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import Certificate, Outcome, TlsFacts
+from exporter.probes import probe
+from exporter.probes.tls import TlsLine, certificate_of
+
+CERTIFICATE = Certificate(
+    not_before=1767225600.0,
+    not_after=1767312000.0,
+    uris=("spiffe://cluster.local/ns/shop/sa/default",),
+    dns_names=("istiod.istio-system.svc",),
+)
+
+
+async def _wait(reader, _writer):
+    await reader.read()
+
+
+async def _close(_reader, writer):
+    writer.close()
+
+
+def test_reads_dates_and_names(issued):
+    assert certificate_of(issued[2]) == CERTIFICATE
+    assert certificate_of(issued[2]).spiffe_id == CERTIFICATE.uris[0]
+
+
+@given(st.binary(max_size=200))
+def test_what_is_no_certificate_is_a_value_error(der):
+    with pytest.raises(ValueError, match="."):
+        certificate_of(der)
+
+
+@pytest.mark.parametrize("mutual", [False, True], ids=["one-sided", "asks for ours"])
+@pytest.mark.parametrize("then", [_wait, _close], ids=["stays", "closes"])
+async def test_the_certificate_counts_whatever_follows(listen, visit, tls, mutual, then):
+    port = await listen(then, ssl=tls("h2", mutual=mutual))
+    observed = await probe("tls", visit(port, 15020))
+    assert observed.outcome is Outcome.OK
+    assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="h2", via=port)
+
+
+async def test_hello_asks_the_control_port_for_15006(listen, visit, tls):
+    control = await listen(_wait, ssl=tls("istio", mutual=True))
+    observed = await probe("hello", visit(15006, 15006, control=control))
+    assert (observed.port, observed.outcome) == (15006, Outcome.OK)
+    assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="istio", via=control)
+
+
+async def test_a_server_without_istios_protocol_still_shows_its_certificate(listen, visit, tls):
+    control = await listen(_wait, ssl=tls())
+    observed = await probe("hello", visit(15006, 15006, control=control))
+    assert observed.facts == TlsFacts(certificate=CERTIFICATE, via=control)
+
+
+HELLOS = {
+    "silent": Outcome.TIMEOUT,
+    "closes_when_asked": Outcome.CLOSED,
+    "resets_when_asked": Outcome.RESET,
+    "garbage": Outcome.WRONG_PROTOCOL,
+}
+
+
+@pytest.mark.parametrize(("ending", "outcome"), HELLOS.items(), ids=HELLOS)
+async def test_a_failed_hello_still_says_where_it_asked(listen, visit, endings, ending, outcome):
+    control = await listen(endings[ending])
+    observed = await probe("hello", visit(15006, 15006, control=control, timeout=0.3))
+    assert (observed.outcome, observed.connected) == (outcome, True)
+    assert observed.facts == TlsFacts(via=control)
+
+
+async def test_a_refused_hello_still_says_where_it_asked(visit, unused_tcp_port):
+    observed = await probe("hello", visit(15006, 15006, control=unused_tcp_port))
+    assert observed.outcome is Outcome.REFUSED
+    assert observed.facts == TlsFacts(via=unused_tcp_port)
+
+
+async def test_a_hello_needs_a_control_port(visit):
+    assert (await probe("hello", visit(15006, 15006))).outcome is Outcome.NO_ACCESS
+
+
+ALERTS = {
+    "handshake failure": b"\x15\x03\x03\x00\x02\x02\x28",
+    "certificate required": b"\x15\x03\x03\x00\x02\x02\x74",
+}
+
+
+@pytest.mark.parametrize("alert", ALERTS.values(), ids=ALERTS)
+async def test_an_alert_is_tls_that_failed(listen, visit, alert):
+    async def talk(reader, writer):
+        await reader.read(100)
+        writer.write(alert)
+        await reader.read()
+
+    assert (await probe("tls", visit(await listen(talk)))).outcome is Outcome.TLS_ERROR
+
+
+class Wire:
+    def write(self, data: bytes) -> None:
+        assert data
+
+    def abort(self) -> None:
+        pass
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=300), max_size=5),
+    st.sampled_from([b"", b"\x16\x03\x03"]),
+)
+def test_no_bytes_crash_a_handshake(chunks, start):
+    async def feed() -> None:
+        line = TlsLine(("h2",), 1)
+        line.connection_made(Wire())  # type: ignore[arg-type]
+        for chunk in chunks:
+            line.data_received(start + chunk)
+        line.connection_lost(None)
+        assert line.done.exception() is not None
+
+    asyncio.run(feed())

@@ -1,0 +1,60 @@
+import pytest
+
+from exporter.model import Outcome, Role, TlsFacts
+from exporter.probes import probe
+
+READY = {
+    200: Outcome.OK,
+    503: Outcome.NOT_READY,
+    403: Outcome.FORBIDDEN,
+    404: Outcome.HTTP_ERROR,
+}
+
+
+@pytest.mark.parametrize(("status", "outcome"), READY.items())
+async def test_readiness_and_certificate_come_from_one_connection(
+    serve, visit, answer, tls, status, outcome
+):
+    asked: list[bytes] = []
+    port = await serve({"/ready": answer(status)}, asked, ssl=tls("http/1.1"))
+    observed = await probe("webhook", visit(port, 15017, Role.ISTIOD))
+    assert observed.outcome is outcome
+    assert isinstance(observed.facts, TlsFacts)
+    assert observed.facts.certificate is not None
+    assert [head.split()[1] for head in asked] == [b"/ready"]
+
+
+@pytest.mark.parametrize("version", ["1.22.3", "1.20.0"])
+async def test_old_webhooks_have_only_a_handshake(serve, visit, tls, version):
+    asked: list[bytes] = []
+    port = await serve({}, asked, ssl=tls("http/1.1"))
+    observed = await probe("webhook", visit(port, 15017, Role.ISTIOD, version=version))
+    assert observed.outcome is Outcome.OK
+    assert asked == []
+
+
+async def test_a_webhook_that_closes_after_the_handshake_is_never_asked_in_plaintext(
+    listen, visit, tls
+):
+    connections = []
+
+    async def talk(reader, writer):
+        connections.append(writer)
+        writer.close()
+
+    port = await listen(talk, ssl=tls("http/1.1"))
+    observed = await probe("webhook", visit(port, 15017, Role.ISTIOD))
+    assert observed.outcome in {Outcome.CLOSED, Outcome.RESET}
+    assert isinstance(observed.facts, TlsFacts)
+    assert observed.facts.certificate is not None
+    assert len(connections) == 1
+
+
+async def test_a_large_answer_inside_tls_stops_at_the_limit(listen, visit, endings, tls):
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        await endings["endless"](reader, writer)
+
+    port = await listen(talk, ssl=tls("http/1.1"))
+    observed = await probe("webhook", visit(port, 15017, Role.ISTIOD))
+    assert observed.outcome is Outcome.TOO_LARGE

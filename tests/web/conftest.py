@@ -1,0 +1,62 @@
+"""A served web application over records made by hand; probing is a function of the test's."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from benchmarks.records import broken_sidecar, healthy_sidecar, istiod
+from exporter.config import Config
+from exporter.exposition import render, selected
+from exporter.look import Look
+from exporter.model import Memory, Target, TargetRecord
+from exporter.selfmetrics import SelfMetrics
+from exporter.state import State
+from exporter.web import WebContext, create_app
+
+Serve = Callable[..., Awaitable[TestClient]]
+
+HEALTHY = healthy_sidecar(0)
+BROKEN = broken_sidecar(1)
+ISTIOD = istiod()
+WAITING = replace(healthy_sidecar(2).target, addresses=("10.9.9.9",))
+FAMILIES = selected("full", ())
+
+
+async def nothing_seen(target: Target) -> Look:
+    return Look(TargetRecord(target=target), Memory(), ())
+
+
+def state_of(*records: TargetRecord) -> State:
+    state = State()
+    for record in records:
+        state.put(record, render(record, FAMILIES), time.time() + 600)
+    return state
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    async with AsyncExitStack() as stack:
+
+        async def start(*records: TargetRecord, config: Config = Config(), **parts: object):  # noqa: ANN202, B008
+            records = records or (HEALTHY, BROKEN, ISTIOD)
+            targets = {record.target.key: record.target for record in records}
+            given = {
+                "state": state_of(*records),
+                "self_metrics": SelfMetrics("1.2.3"),
+                "config": lambda: config,
+                "families": lambda: FAMILIES,
+                "targets": lambda: {**targets, WAITING.key: WAITING},
+                "unseen": lambda: ("15001 is not seen from here",),
+                "probe": nothing_seen,
+                "is_healthy": lambda: True,
+                "is_ready": lambda: True,
+                **parts,
+            }
+            server = TestServer(create_app(WebContext(**given)))
+            return await stack.enter_async_context(TestClient(server, auto_decompress=False))
+
+        yield start

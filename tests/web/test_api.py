@@ -1,0 +1,127 @@
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from benchmarks.records import broken_sidecar, healthy_sidecar
+from exporter.catalogue import PORTS
+from exporter.diagnosis import CAUSES
+
+
+async def listed(client: TestClient, **query: str) -> Any:
+    answer = await client.get("/api/v1/targets", params=query)
+    assert answer.status == 200, await answer.text()
+    return await answer.json()
+
+
+@pytest.mark.parametrize(
+    ("query", "states"),
+    [
+        ({}, ["healthy", "healthy", "unhealthy", "unjudged"]),
+        ({"state": "healthy"}, ["healthy", "healthy"]),
+        ({"state": "unhealthy"}, ["unhealthy"]),
+        ({"state": "unjudged"}, ["unjudged"]),
+        ({"role": "istiod"}, ["healthy"]),
+        ({"role": "istiod", "state": "unhealthy"}, []),
+        ({"namespace": "team-1"}, ["unhealthy"]),
+        ({"namespace": "nowhere"}, []),
+    ],
+)
+async def test_filters_choose_targets(serve: Any, query: dict[str, str], states: list[str]) -> None:
+    found = await listed(await serve(), **query)
+    assert sorted(target["state"] for target in found["targets"]) == states
+    assert found["total"] == len(states)
+
+
+async def test_a_list_counts_states_and_causes(serve: Any) -> None:
+    found = await listed(await serve(), limit="1", state="healthy")
+    assert found["states"] == {"healthy": 2, "unhealthy": 1, "unjudged": 1}
+    (cause,) = found["causes"]
+    assert cause["targets"] == 1
+    assert cause["advice"] == CAUSES[cause["cause"]].advice
+    assert found["unseen"] == ["15001 is not seen from here"]
+    assert await listed(await serve(), cause=cause["cause"]) | {"total": 1} == await listed(
+        await serve(), state="unhealthy"
+    )
+
+
+async def test_pages_join_to_the_whole_list(serve: Any) -> None:
+    client = await serve(*map(healthy_sidecar, range(3, 30)))
+    whole = await listed(client)
+    pages = [await listed(client, limit="10", offset=str(at)) for at in (0, 10, 20, 30)]
+    joined = [target["pod"] for page in pages for target in page["targets"]]
+    assert joined == [target["pod"] for target in whole["targets"]]
+    assert whole["total"] == len(joined) == 28
+
+
+async def test_a_port_carries_the_verdict_and_the_naive_answer_beside_it(serve: Any) -> None:
+    broken = broken_sidecar(1)
+    found = await listed(await serve(), namespace="team-1")
+    (target,) = found["targets"]
+    assert [
+        (port["port"], port["up"], port["outcome"], port["naive"]) for port in target["ports"]
+    ] == [(v.port, v.up, v.outcome.value, v.naive) for v in broken.verdicts]
+    assert {"component", "view", "detail", "seconds", "exposed", "last_ok", "name"} <= set(
+        target["ports"][0]
+    )
+    diagnosis = target["diagnosis"]
+    assert diagnosis["class"] == broken.diagnosis.cause_class
+    assert diagnosis["evidence"] == list(broken.diagnosis.evidence)
+    assert diagnosis["advice"] == broken.diagnosis.advice
+    assert target["ready"] == dict(broken.ready)
+
+
+async def test_one_target_is_found_by_name(serve: Any) -> None:
+    key = healthy_sidecar(0).target.key
+    answer = await (await serve()).get(f"/api/v1/targets/{key.namespace}/{key.pod}")
+    assert answer.status == 200
+    target = await answer.json()
+    assert (target["namespace"], target["pod"]) == (key.namespace, key.pod)
+    health = next(port for port in target["ports"] if port["port"] == 15021)
+    assert "http://10.0.0.0:15021/healthz/ready" in health["by_hand"]
+    assert "%{http_code}" in health["by_hand"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "error"),
+    [
+        ("/api/v1/targets/none/such", 404, "No target is named none/such."),
+        ("/api/v1/nothing", 404, "/api/v1/nothing is not part of this API."),
+        ("/api/v1/targets?limit=0", 400, "limit must be a whole number, between 1 and 500."),
+        ("/api/v1/targets?limit=501", 400, "limit must be a whole number, between 1 and 500."),
+        ("/api/v1/targets?offset=-1", 400, "offset must be a whole number, 0 or more."),
+        ("/api/v1/targets?offset=%C2%B2", 400, "offset must be a whole number, 0 or more."),
+        (
+            "/api/v1/targets?state=ill",
+            400,
+            "state must be one of healthy, unhealthy, unjudged.",
+        ),
+    ],
+)
+async def test_errors_are_json(serve: Any, path: str, status: int, error: str) -> None:
+    answer = await (await serve()).get(path)
+    assert answer.status == status
+    assert await answer.json() == {"error": error}
+
+
+@pytest.mark.parametrize("name", ["role", "cause"])
+async def test_unknown_words_are_refused_with_the_known_ones(serve: Any, name: str) -> None:
+    answer = await (await serve()).get("/api/v1/targets", params={name: "bogus"})
+    assert answer.status == 400
+    assert (await answer.json())["error"].startswith(f"{name} must be one of ")
+
+
+async def test_only_get_is_answered(serve: Any) -> None:
+    answer = await (await serve()).post("/api/v1/targets")
+    assert answer.status in (404, 405)
+    assert "error" in await answer.json()
+
+
+async def test_ports_are_the_catalogue_with_causes_in_words(serve: Any) -> None:
+    answer = await (await serve()).get("/api/v1/ports")
+    rows = (await answer.json())["ports"]
+    assert len(rows) == len(PORTS)
+    inbound = next(row for row in rows if row["name"] == "virtualInbound")
+    assert inbound["port"] == 15006
+    assert inbound["causes"][0]["sentence"] == CAUSES[inbound["causes"][0]["cause"]].sentence
+    assert next(row for row in rows if row["port"] == 15004)["until"] == "1.24"
