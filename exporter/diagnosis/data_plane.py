@@ -4,6 +4,7 @@ Pure. 15020 is the agent, 15021 and 15090 are Envoy.
 """
 
 from exporter.diagnosis.case import Case
+from exporter.diagnosis.inbound import is_bypassed
 from exporter.model import Outcome, Role
 
 Evidence = tuple[str, ...] | None
@@ -48,7 +49,7 @@ def proxy_is_down(case: Case) -> Evidence:
     if case.evidence.control_accepts():
         return None
     inbound = case.verdict("virtualInbound")
-    if inbound is not None and (inbound.up or "missing" in inbound.detail):
+    if is_bypassed(case.evidence) or (inbound is not None and inbound.up):
         return None
     match case.target.role:
         case Role.SIDECAR | Role.GATEWAY | Role.WAYPOINT:

@@ -128,7 +128,7 @@ def _learn_agent(seen: Observation, facts: AgentFacts, learnt: _Learnt) -> None:
     if facts.app_health:
         learnt.changes["app_health"] = Seen(facts.app_health, learnt.now)
     if seen.outcome is Outcome.WRONG_IDENTITY:
-        learnt.mapping("disproved")[seen.port] = seen.detail
+        learnt.mapping("disproved")[seen.port] = seen.detail or "another process answers"
         return
     if facts.page is None:
         return

@@ -20,6 +20,10 @@ from exporter.probes.visit import Answer, Closed, Line, Malformed, TooLarge, Vis
 _CHECK = "/grpc.health.v1.Health/Check"
 _EMPTY_MESSAGE = b"\0\0\0\0\0"
 _MOST = 262144
+_FRAME_HEAD = 9
+_SETTINGS = b"\x04"
+"""The type of the frame that a server must send first (RFC 9113, 3.4)."""
+
 _SERVING = frozenset(("0", "12"))
 _REFUSING = frozenset(("7", "16"))
 _CONFIG = h2.config.H2Configuration(header_encoding=None)
@@ -28,12 +32,13 @@ _CONFIG = h2.config.H2Configuration(header_encoding=None)
 class GrpcLine(Line):
     """One HTTP/2 connection with one health Check on it; `status` ends with grpc-status."""
 
-    __slots__ = ("_h2", "_host", "_left", "status")
+    __slots__ = ("_h2", "_host", "_left", "_start", "status")
 
     def __init__(self, host: str) -> None:
         self._h2 = h2.connection.H2Connection(_CONFIG)
         self._host = host
         self._left = _MOST
+        self._start = b""
         self.status: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -60,6 +65,10 @@ class GrpcLine(Line):
         self._left -= len(data)
         if self._left < 0:
             self._fail(TooLarge())
+            return
+        self._start = (self._start + data)[:_FRAME_HEAD]
+        if self._start[3:4] not in (b"", _SETTINGS):
+            self._fail(Malformed("the answer is not HTTP/2"))
             return
         try:
             for event in self._h2.receive_data(data):

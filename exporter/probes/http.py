@@ -146,11 +146,16 @@ class HttpClient:
 def answer_to(reply: Reply, visit: Visit) -> Answer | None:
     """What the status alone says where it is an error for any port; None where it is not.
 
-    A captured port that nobody serves answers 503 with the pod's own `istio-envoy`: that is the
-    redirection's voice and proves nothing.
+    A captured port that nobody serves answers 503 with the pod's own `istio-envoy` and its reason
+    in the body: that is the redirection's voice and proves nothing.
     """
-    if reply.status == 503 and visit.port.captured and reply.server == b"istio-envoy":  # noqa: PLR2004
+    if reply.status == 503 and is_relayed(reply, visit) and reply.body:  # noqa: PLR2004
         return Answer(Outcome.CAPTURED, "only the pod's redirection answered")
     if reply.status in (401, 403):
         return Answer(Outcome.FORBIDDEN, f"HTTP {reply.status}")
     return None
+
+
+def is_relayed(reply: Reply, visit: Visit) -> bool:
+    """Whether the pod's own redirection relayed the answer, and put its name in its place."""
+    return visit.port.captured and reply.server == b"istio-envoy"

@@ -177,7 +177,10 @@ def target_state(
         state=standing_of(record),
         diagnosis=_cause(known.diagnosis),
         ready=known.ready,
-        ports=tuple(_port_state(v, rows.get(v.port), known) for v in known.verdicts),
+        ports=tuple(
+            _port_state(verdict, rows.get(verdict.port), known)
+            for verdict in sorted(known.verdicts, key=lambda verdict: verdict.port)
+        ),
         proxy=_proxy_state(known.proxy),
         certificates=tuple(map(_certificate, known.certificates)),
         spiffe_id=known.spiffe_id,

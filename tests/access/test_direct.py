@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,33 +9,33 @@ from exporter.model import View
 
 
 class Echo(asyncio.Protocol):
-    def connection_made(self, transport):
+    def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
-    def data_received(self, data):
+    def data_received(self, data: bytes) -> None:
         self.transport.write(data)
 
-    def eof_received(self):
+    def eof_received(self) -> None:
         self.transport.close()
 
 
 class Ear(asyncio.Protocol):
-    def __init__(self):
+    def __init__(self) -> None:
         self.heard = asyncio.get_running_loop().create_future()
         self.lost = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport):
+    def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
-    def data_received(self, data):
+    def data_received(self, data: bytes) -> None:
         self.heard.set_result(data)
 
-    def connection_lost(self, exc):
+    def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set_result(exc)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-async def test_connects_to_literals_of_both_families(address):
+async def test_connects_to_literals_of_both_families(address: str) -> None:
     server = await asyncio.get_running_loop().create_server(Echo, address, 0)
     line = await Direct(address).connect(server.sockets[0].getsockname()[1], Ear)
     line.transport.write(b"hello")
@@ -44,7 +45,7 @@ async def test_connects_to_literals_of_both_families(address):
     server.close()
 
 
-async def test_a_connection_is_closed_with_a_reset():
+async def test_a_connection_is_closed_with_a_reset() -> None:
     accepted: list[Ear] = []
 
     def accept() -> Ear:
@@ -59,15 +60,15 @@ async def test_a_connection_is_closed_with_a_reset():
     server.close()
 
 
-async def test_sends_datagrams(unused_udp_port):
+async def test_sends_datagrams(unused_udp_port: int) -> None:
     class Datagrams(asyncio.DatagramProtocol):
-        def __init__(self):
+        def __init__(self) -> None:
             self.heard = asyncio.get_running_loop().create_future()
 
-        def connection_made(self, transport):
+        def connection_made(self, transport: Any) -> None:
             self.transport = transport
 
-        def datagram_received(self, data, addr):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
             self.heard.set_result(data)
             self.transport.sendto(data, addr)
 
@@ -83,12 +84,12 @@ async def test_sends_datagrams(unused_udp_port):
     await asyncio.sleep(0)
 
 
-async def test_a_refused_port_raises(unused_tcp_port):
+async def test_a_refused_port_raises(unused_tcp_port: int) -> None:
     with pytest.raises(ConnectionRefusedError):
         await Direct("127.0.0.1").connect(unused_tcp_port, Ear)
 
 
-async def test_is_a_dialer_of_the_network_without_a_socket_table():
+async def test_is_a_dialer_of_the_network_without_a_socket_table() -> None:
     direct = Direct("192.0.2.1")
     assert isinstance(direct, Dialer)
     assert direct.view is View.NETWORK

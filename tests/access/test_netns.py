@@ -1,9 +1,10 @@
 import asyncio
-import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -25,18 +26,18 @@ while True:
 
 
 class Quiet(asyncio.Protocol):
-    def connection_made(self, transport):
+    def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
 
 class Datagrams(asyncio.DatagramProtocol):
-    def __init__(self):
+    def __init__(self) -> None:
         self.heard = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport):
+    def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
-    def datagram_received(self, data, addr):
+    def datagram_received(self, data: bytes, _addr: Any) -> None:
         self.heard.set_result(data)
 
 
@@ -66,7 +67,9 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("address", ["10.0.0.1", "2001:db8::1"])
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_connects_inside_the_namespace_and_stays_outside(namespace, kind, address, run):
+def test_connects_inside_the_namespace_and_stays_outside(
+    namespace: tuple[str, int], kind: Any, address: str, run: Any
+) -> None:
     async def dial() -> str:
         line = await Netns(kind(*namespace), address).connect(15021, Quiet)
         peer = line.transport.get_extra_info("peername")[0]
@@ -74,13 +77,13 @@ def test_connects_inside_the_namespace_and_stays_outside(namespace, kind, addres
         await asyncio.sleep(0)
         return peer
 
-    before = os.readlink("/proc/thread-self/ns/net")
+    before = Path("/proc/thread-self/ns/net").readlink()
     assert run(dial()) == ("::1" if ":" in address else "127.0.0.1")
-    assert os.readlink("/proc/thread-self/ns/net") == before
+    assert Path("/proc/thread-self/ns/net").readlink() == before
 
 
 @pytest.mark.real
-async def test_sends_datagrams_inside_the_namespace(namespace):
+async def test_sends_datagrams_inside_the_namespace(namespace: tuple[str, int]) -> None:
     line = await Netns(namespace[0], "10.0.0.1").datagram(15053, Datagrams)
     line.transport.sendto(b"?")
     assert await asyncio.wait_for(line.heard, 2) == b"?"
@@ -89,7 +92,9 @@ async def test_sends_datagrams_inside_the_namespace(namespace):
 
 
 @pytest.mark.real
-async def test_a_port_that_only_we_serve_is_refused_inside(namespace, unused_tcp_port):
+async def test_a_port_that_only_we_serve_is_refused_inside(
+    namespace: tuple[str, int], unused_tcp_port: int
+) -> None:
     server = await asyncio.get_running_loop().create_server(Quiet, "127.0.0.1", unused_tcp_port)
     with pytest.raises(ConnectionRefusedError):
         await Netns(namespace[0], "10.0.0.1").connect(unused_tcp_port, Quiet)
@@ -97,9 +102,9 @@ async def test_a_port_that_only_we_serve_is_refused_inside(namespace, unused_tcp
 
 
 @pytest.mark.real
-async def test_reads_the_namespaces_own_socket_table(namespace):
+async def test_reads_the_namespaces_own_socket_table(namespace: tuple[str, int]) -> None:
     table = await Netns(namespace[0], "10.0.0.1").sockets()
-    name = os.path.basename(sys.executable)[:15]
+    name = Path(sys.executable).name[:15]
     rows = {(row.port, row.address, row.protocol) for row in table.listening}
     assert rows == {(15021, "127.0.0.1", "tcp"), (15021, "::1", "tcp"), (15053, "127.0.0.1", "udp")}
     assert {row.process for row in table.listening} == {name}
@@ -115,20 +120,20 @@ MISSING = {
 
 
 @pytest.mark.parametrize("netns", MISSING.values(), ids=MISSING)
-async def test_a_namespace_that_cannot_be_entered_is_no_access(netns):
+async def test_a_namespace_that_cannot_be_entered_is_no_access(netns: str) -> None:
     dialer = Netns(netns, "10.0.0.1")
     for attempt in (dialer.connect(1, Quiet), dialer.datagram(1, Datagrams), dialer.sockets()):
         with pytest.raises(NoAccess, match=r"cannot be entered: .*\.$"):
             await attempt
 
 
-def test_names_paths_and_processes_become_paths():
+def test_names_paths_and_processes_become_paths() -> None:
     assert path_of("cart") == "/run/netns/cart"
     assert path_of("/var/run/netns/x") == "/var/run/netns/x"
     assert path_of("4711") == "/proc/4711/ns/net"
 
 
-def test_is_a_dialer_of_the_pods_own_view():
+def test_is_a_dialer_of_the_pods_own_view() -> None:
     dialer = Netns("x", "fd00::1")
     assert isinstance(dialer, Dialer)
     assert (dialer.view, dialer.address) == (View.POD, "::1")

@@ -126,46 +126,52 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+async def _silent(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(60)
+
+
+async def _closes(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def _closes_when_asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(65536)
+    writer.close()
+
+
+async def _resets(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    _reset(writer)
+
+
+async def _resets_when_asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    _reset(writer)
+
+
+async def _garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"\x05\x00nonsense and more of it\r\n\r\n")
+    await reader.read()
+
+
+async def _endless(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"ffff\r\n" + b"x" * 65535 + b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0)  # drain need not yield, and the client shares this loop
+
+
 @pytest.fixture
 def endings() -> dict[str, Talk]:
     """Ways in which a peer can behave badly, by name."""
-
-    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(60)
-
-    async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-
-    async def closes_when_asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        await reader.read(65536)
-        writer.close()
-
-    async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        _reset(writer)
-
-    async def resets_when_asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        _reset(writer)
-
-    async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"\x05\x00nonsense and more of it\r\n\r\n")
-        await reader.read()
-
-    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-        while True:
-            writer.write(b"ffff\r\n" + b"x" * 65535 + b"\r\n")
-            await writer.drain()
-
     return {
-        "silent": silent,
-        "closes": closes,
-        "closes_when_asked": closes_when_asked,
-        "resets": resets,
-        "resets_when_asked": resets_when_asked,
-        "garbage": garbage,
-        "endless": endless,
+        "silent": _silent,
+        "closes": _closes,
+        "closes_when_asked": _closes_when_asked,
+        "resets": _resets,
+        "resets_when_asked": _resets_when_asked,
+        "garbage": _garbage,
+        "endless": _endless,
     }
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,9 @@ STATES = {
 
 
 @pytest.mark.parametrize(("given", "outcome", "state"), STATES.values(), ids=STATES)
-async def test_ready_answers_with_envoys_state(serve, visit, answer, given, outcome, state):
+async def test_ready_answers_with_envoys_state(
+    serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome, state: Any
+) -> None:
     observed = await probe("admin", visit(await serve({"/ready": answer(*given)}), 15000))
     assert observed.outcome is outcome
     assert observed.facts == (AdminFacts(state=state) if state else None)
@@ -60,7 +64,7 @@ def read(path: paths.Path, body: bytes) -> AdminFacts:
     return PAGES[path](AdminFacts(state="LIVE"), body)
 
 
-def test_lists_listeners_on_addresses_of_the_pods_own():
+def test_lists_listeners_on_addresses_of_the_pods_own() -> None:
     assert read(paths.LISTENERS, LISTENERS).listeners == (
         BoundListener(name="0.0.0.0_15090", address="0.0.0.0", port=15090),
         BoundListener(name="virtualInbound", address="0.0.0.0", port=15006),
@@ -68,20 +72,20 @@ def test_lists_listeners_on_addresses_of_the_pods_own():
     )
 
 
-def test_lists_warming_draining_and_rejected_listeners():
+def test_lists_warming_draining_and_rejected_listeners() -> None:
     facts = read(paths.LISTENER_STATES, LISTENER_STATES)
     assert facts.warming == ("0.0.0.0_8443",)
     assert facts.draining == ("old",)
     assert facts.rejected == {"virtualInbound": "no such filter"}
 
 
-def test_names_what_envoy_waits_for():
+def test_names_what_envoy_waits_for() -> None:
     facts = read(paths.INIT_DUMP, INIT_DUMP)
     assert facts.unready == ("shared target SdsApi kubernetes://missing-secret",)
     assert read(paths.INIT_DUMP, b"{}").unready == ()
 
 
-def test_tells_the_workloads_certificate_from_others():
+def test_tells_the_workloads_certificate_from_others() -> None:
     facts = read(paths.CERTS, CERTS)
     assert facts.workload_certificate is not None
     assert facts.root_certificate is not None
@@ -105,7 +109,9 @@ DUE = {
 
 
 @pytest.mark.parametrize(("due", "expected"), DUE.values(), ids=DUE)
-async def test_asks_what_is_due(serve, visit, answer, due, expected):
+async def test_asks_what_is_due(
+    serve: Any, visit: Any, answer: Any, due: Any, expected: Any
+) -> None:
     asked: list[bytes] = []
     pages = {path: answer(200, body) for path, body in EVERYTHING.items()}
     observed = await probe("admin", visit(await serve(pages, asked), 15000, due=due))
@@ -115,7 +121,9 @@ async def test_asks_what_is_due(serve, visit, answer, due, expected):
     assert (observed.facts.stats is not None) is (len(expected) > 1)
 
 
-async def test_asks_what_envoy_waits_for_only_when_it_is_not_live(serve, visit, answer):
+async def test_asks_what_envoy_waits_for_only_when_it_is_not_live(
+    serve: Any, visit: Any, answer: Any
+) -> None:
     pages = {"/ready": answer(503, b"INITIALIZING\n"), "/init_dump": answer(200, INIT_DUMP)}
     port = await serve(pages)
     observed = await probe("admin", visit(port, 15000, due=(Cadence.FAST, Cadence.DETAIL)))
@@ -125,8 +133,8 @@ async def test_asks_what_envoy_waits_for_only_when_it_is_not_live(serve, visit, 
     assert observed.facts.listeners is None
 
 
-async def test_the_outcome_stands_when_a_page_hangs(listen, visit, answer):
-    async def talk(reader, writer):
+async def test_the_outcome_stands_when_a_page_hangs(listen: Any, visit: Any, answer: Any) -> None:
+    async def talk(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer(200, b"LIVE\n"))
         await reader.read()
@@ -137,7 +145,7 @@ async def test_the_outcome_stands_when_a_page_hangs(listen, visit, answer):
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_crash_the_readers(body):
+def test_no_bytes_crash_the_readers(body: bytes) -> None:
     starts = (b"", b'{"configs":[', b'{"certificates":[', b'{"listener_statuses":[{')
     for path in PAGES:
         for start in starts:
@@ -145,6 +153,6 @@ def test_no_bytes_crash_the_readers(body):
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.text)
-def test_a_page_that_cannot_be_read_is_left_out(path):
+def test_a_page_that_cannot_be_read_is_left_out(path: Any) -> None:
     if path is not paths.ENVOY_STATS:
         assert read(path, b"not json") == AdminFacts(state="LIVE")

@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ DETAIL = (Cadence.FAST, Cadence.DETAIL)
 LOCALHOST_ONLY = b"Only requests from localhost are allowed\n"
 
 
-def test_reads_the_agents_own_metrics():
+def test_reads_the_agents_own_metrics() -> None:
     assert read_agent(PAGE) == AgentMetrics(
         scrape_failures={"application": 3},
         istiod_terminations_by_error=8,
@@ -51,7 +52,9 @@ READY = {
 
 
 @pytest.mark.parametrize(("status", "outcome"), READY.values(), ids=READY)
-async def test_readiness_is_the_status(serve, visit, answer, status, outcome):
+async def test_readiness_is_the_status(
+    serve: Any, visit: Any, answer: Any, status: int, outcome: Outcome
+) -> None:
     port = await serve({"/healthz/ready": answer(status)})
     observed = await probe("agent", visit(port, 15020))
     assert observed.outcome is outcome
@@ -68,7 +71,9 @@ PAGES = {
 
 
 @pytest.mark.parametrize(("given", "outcome", "page"), PAGES.values(), ids=PAGES)
-async def test_the_page_proves_the_agent_and_no_more(serve, visit, answer, given, outcome, page):
+async def test_the_page_proves_the_agent_and_no_more(
+    serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome, page: Any
+) -> None:
     port = await serve({"/healthz/ready": answer(200), paths.AGENT_PAGE.text: answer(*given)})
     observed = await probe("agent", visit(port, 15020, due=DETAIL))
     assert observed.outcome is outcome
@@ -77,10 +82,12 @@ async def test_the_page_proves_the_agent_and_no_more(serve, visit, answer, given
     assert (observed.facts.metrics is not None) is (page is Outcome.OK)
 
 
-async def test_a_slow_page_leaves_readiness_as_it_is(listen, visit, answer, monkeypatch):
+async def test_a_slow_page_leaves_readiness_as_it_is(
+    listen: Any, visit: Any, answer: Any, monkeypatch: Any
+) -> None:
     monkeypatch.setattr("exporter.probes.agent.PAGE_SECONDS", 0.4)
 
-    async def talk(reader, writer):
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer(503))
         await asyncio.sleep(10)
@@ -91,8 +98,10 @@ async def test_a_slow_page_leaves_readiness_as_it_is(listen, visit, answer, monk
     assert observed.seconds < 0.2
 
 
-async def test_a_page_slower_than_the_probes_timeout_still_counts(listen, visit, answer):
-    async def talk(reader, writer):
+async def test_a_page_slower_than_the_probes_timeout_still_counts(
+    listen: Any, visit: Any, answer: Any
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer(200))
         await reader.readuntil(b"\r\n\r\n")
@@ -104,7 +113,9 @@ async def test_a_page_slower_than_the_probes_timeout_still_counts(listen, visit,
     assert observed.facts.page is Outcome.OK
 
 
-async def test_application_probes_are_asked_only_where_chosen(serve, visit, answer):
+async def test_application_probes_are_asked_only_where_chosen(
+    serve: Any, visit: Any, answer: Any
+) -> None:
     texts = ("/app-health/app/readyz", "/app-health/app/livez", "/quitquitquit")
     pages = {
         "/healthz/ready": answer(200),
@@ -127,6 +138,6 @@ async def test_application_probes_are_asked_only_where_chosen(serve, visit, answ
 
 
 @given(st.binary(max_size=400))
-def test_no_bytes_crash_the_reader(page):
+def test_no_bytes_crash_the_reader(page: Any) -> None:
     read_agent(page)
     read_agent(b"istio_agent_scrape_failures_total{" + page)

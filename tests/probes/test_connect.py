@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,10 +10,10 @@ from exporter.probes import probe
 from exporter.probes.connect import RawLine
 
 
-async def test_connecting_is_enough_and_sends_nothing(listen, visit):
+async def test_connecting_is_enough_and_sends_nothing(listen: Any, visit: Any) -> None:
     heard: list[bytes] = []
 
-    async def talk(reader, _writer):
+    async def talk(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         try:
             heard.append(await reader.read())
         except ConnectionResetError:
@@ -34,15 +35,15 @@ BLACKHOLE = {
 
 @pytest.mark.parametrize(("ending", "outcome"), BLACKHOLE.items(), ids=BLACKHOLE)
 async def test_envoy_closes_what_is_addressed_to_its_own_port(
-    listen, visit, endings, ending, outcome
-):
+    listen: Any, visit: Any, endings: Any, ending: str, outcome: Outcome
+) -> None:
     port = await listen(endings[ending])
     observed = await probe("blackhole", visit(port, 15006, timeout=0.3))
     assert observed.outcome is outcome
 
 
-def says(data: bytes):
-    async def talk(reader, writer):
+def says(data: bytes) -> Any:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert await reader.readexactly(5) == b"\0\r\n\r\n"
         writer.write(data)
 
@@ -60,23 +61,25 @@ EXPOSURE = {
 
 @pytest.mark.parametrize(("data", "outcome", "exposed"), EXPOSURE.values(), ids=EXPOSURE)
 async def test_only_an_exposed_admin_answers_bytes_that_are_not_http(
-    listen, visit, data, outcome, exposed
-):
+    listen: Any, visit: Any, data: bytes, outcome: Outcome, exposed: Any
+) -> None:
     observed = await probe("exposure", visit(await listen(says(data)), 15000))
     assert (observed.outcome, observed.facts) == (outcome, AdminFacts(exposed=exposed))
 
 
-async def test_a_reset_says_that_admin_is_not_exposed(listen, visit, endings):
+async def test_a_reset_says_that_admin_is_not_exposed(
+    listen: Any, visit: Any, endings: Any
+) -> None:
     observed = await probe("exposure", visit(await listen(endings["resets_when_asked"]), 15000))
     assert (observed.outcome, observed.facts) == (Outcome.RESET, AdminFacts(exposed=False))
 
 
-async def test_a_refusal_says_that_admin_is_not_exposed(visit, unused_tcp_port):
+async def test_a_refusal_says_that_admin_is_not_exposed(visit: Any, unused_tcp_port: int) -> None:
     observed = await probe("exposure", visit(unused_tcp_port, 15000))
     assert (observed.outcome, observed.facts) == (Outcome.REFUSED, AdminFacts(exposed=False))
 
 
-async def test_silence_says_nothing_of_exposure(listen, visit, endings):
+async def test_silence_says_nothing_of_exposure(listen: Any, visit: Any, endings: Any) -> None:
     port = await listen(endings["silent"])
     observed = await probe("exposure", visit(port, 15000, timeout=0.2))
     assert observed.outcome is Outcome.TIMEOUT
@@ -84,7 +87,7 @@ async def test_silence_says_nothing_of_exposure(listen, visit, endings):
 
 
 @given(st.lists(st.binary(min_size=1, max_size=5000), max_size=4))
-def test_no_bytes_crash_the_raw_line(chunks):
+def test_no_bytes_crash_the_raw_line(chunks: list[bytes]) -> None:
     async def feed() -> None:
         line = RawLine()
         for chunk in chunks:

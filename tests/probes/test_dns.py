@@ -1,5 +1,7 @@
 import asyncio
 import struct
+from collections.abc import AsyncIterator
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -13,13 +15,13 @@ from exporter.probes.dns import DnsLine, is_answer, make_query
 
 
 class Server(asyncio.DatagramProtocol):
-    def __init__(self, change):
+    def __init__(self, change: Any) -> None:
         self.change = change
 
-    def connection_made(self, transport):
+    def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
-    def datagram_received(self, data, addr):
+    def datagram_received(self, data: bytes, addr: Any) -> None:
         self.transport.sendto(self.change(data), addr)
 
 
@@ -28,12 +30,12 @@ def respond(query: bytes) -> bytes:
 
 
 @pytest.fixture
-async def serve_dns(listen):
+async def serve_dns(listen: Any) -> AsyncIterator[Any]:
     """DNS on one port number over both transports, each answer changed by a function."""
     transports = []
 
-    async def start(udp, tcp):
-        async def talk(reader, writer):
+    async def start(udp: Any, tcp: Any) -> int:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             (length,) = struct.unpack("!H", await reader.readexactly(2))
             message = tcp(await reader.readexactly(length))
             writer.write(struct.pack("!H", len(message)) + message)
@@ -74,16 +76,18 @@ CASES = {
 
 
 @pytest.mark.parametrize(("udp", "tcp", "outcome"), CASES.values(), ids=CASES)
-async def test_any_answer_with_our_id_will_do(serve_dns, visit, udp, tcp, outcome):
+async def test_any_answer_with_our_id_will_do(
+    serve_dns: Any, visit: Any, udp: Any, tcp: Any, outcome: Outcome
+) -> None:
     assert (await probe("dns", visit(await serve_dns(udp, tcp), 15053))).outcome is outcome
 
 
-async def test_says_which_transport_is_refused(visit, unused_tcp_port):
+async def test_says_which_transport_is_refused(visit: Any, unused_tcp_port: int) -> None:
     observed = await probe("dns", visit(unused_tcp_port, 15053))
     assert (observed.outcome, observed.detail) == (Outcome.REFUSED, "UDP: connection refused")
 
 
-async def test_silence_is_a_timeout(visit, unused_udp_port):
+async def test_silence_is_a_timeout(visit: Any, unused_udp_port: int) -> None:
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(
         asyncio.DatagramProtocol, local_addr=("127.0.0.1", unused_udp_port)
@@ -94,14 +98,14 @@ async def test_silence_is_a_timeout(visit, unused_udp_port):
     assert observed.outcome is Outcome.TIMEOUT
 
 
-def test_the_query_is_one_question():
+def test_the_query_is_one_question() -> None:
     message = dns.message.from_wire(make_query())
     assert len(message.question) == 1
     assert not message.flags & dns.flags.QR
 
 
 @given(st.binary(max_size=50), st.lists(st.binary(min_size=1, max_size=40), max_size=4))
-def test_no_bytes_crash_the_reader(message, chunks):
+def test_no_bytes_crash_the_reader(message: bytes, chunks: list[bytes]) -> None:
     async def feed() -> None:
         is_answer(message, b"ab")
         line = DnsLine()

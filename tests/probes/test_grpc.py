@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -14,8 +15,8 @@ from exporter.probes.grpc import GrpcLine
 OK_HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
 
 
-def server_of(headers, trailers=None, requests=None):
-    async def talk(reader, writer):
+def server_of(headers: Any, trailers: Any = None, requests: Any = None) -> Any:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         connection.initiate_connection()
         writer.write(connection.data_to_send())
@@ -44,13 +45,15 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("given", "outcome"), ANSWERS.values(), ids=ANSWERS)
-async def test_a_grpc_status_is_the_proof(listen, visit, given, outcome):
+async def test_a_grpc_status_is_the_proof(
+    listen: Any, visit: Any, given: Any, outcome: Outcome
+) -> None:
     port = await listen(server_of(*given))
     observed = await probe("grpc", visit(port, 15010, Role.ISTIOD))
     assert (observed.outcome, observed.connected) == (outcome, True)
 
 
-async def test_asks_for_health_and_nothing_else(listen, visit):
+async def test_asks_for_health_and_nothing_else(listen: Any, visit: Any) -> None:
     requests: list[dict[bytes, bytes]] = []
     headers = [*OK_HEADERS, ("grpc-status", "12")]
     await probe(
@@ -59,7 +62,7 @@ async def test_asks_for_health_and_nothing_else(listen, visit):
     assert [request[b":path"] for request in requests] == [b"/grpc.health.v1.Health/Check"]
 
 
-async def test_over_tls_it_keeps_the_certificate(listen, visit, tls):
+async def test_over_tls_it_keeps_the_certificate(listen: Any, visit: Any, tls: Any) -> None:
     talk = server_of([*OK_HEADERS, ("grpc-status", "12")])
     port = await listen(talk, ssl=tls("h2"))
     observed = await probe("grpc_tls", visit(port, 15012, Role.ISTIOD))
@@ -69,8 +72,8 @@ async def test_over_tls_it_keeps_the_certificate(listen, visit, tls):
     assert observed.facts.alpn == "h2"
 
 
-async def test_the_certificate_stays_when_grpc_fails(listen, visit, tls):
-    async def talk(reader, writer):
+async def test_the_certificate_stays_when_grpc_fails(listen: Any, visit: Any, tls: Any) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         writer.close()
 
@@ -91,7 +94,9 @@ BAD = {
 
 @pytest.mark.parametrize("name", ["grpc", "grpc_tls"])
 @pytest.mark.parametrize(("ending", "outcome"), BAD.items(), ids=BAD)
-async def test_bad_peers_end_as_outcomes(listen, visit, endings, name, ending, outcome):
+async def test_bad_peers_end_as_outcomes(
+    listen: Any, visit: Any, endings: Any, name: str, ending: str, outcome: Outcome
+) -> None:
     port = await listen(endings[ending])
     observed = await probe(name, visit(port, 15010, Role.ISTIOD, timeout=0.3))
     assert observed.outcome is outcome
@@ -106,7 +111,7 @@ class Wire:
     st.lists(st.binary(min_size=1, max_size=200), max_size=5),
     st.sampled_from([b"", b"\0\0\0\x04\0\0\0\0\0", b"\0\0\x05\x01\x05\0\0\0\x01"]),
 )
-def test_no_bytes_crash_the_line(chunks, start):
+def test_no_bytes_crash_the_line(chunks: list[bytes], start: bytes) -> None:
     async def feed() -> None:
         line = GrpcLine("127.0.0.1")
         line.connection_made(Wire())  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ class Wire:
         self.aborted = True
 
 
-def line_after(*chunks: bytes, end: bool = False, limit: int = 10_000) -> asyncio.Future[Reply]:
+def line_after(*chunks: bytes, end: Any = False, limit: int = 10_000) -> asyncio.Future[Reply]:
     line = HttpLine(limit)
     line.connection_made(Wire())  # type: ignore[arg-type]
     waiter = line.ask(b"GET / HTTP/1.1\r\n\r\n")
@@ -57,7 +58,9 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("data", "end", "expected"), ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("step", [1, 7, 4096])
-async def test_answers_are_read_by_their_length(data, end, expected, step):
+async def test_answers_are_read_by_their_length(
+    data: bytes, end: Any, expected: Any, step: int
+) -> None:
     chunks = [data[at : at + step] for at in range(0, len(data), step)]
     reply = line_after(*chunks, end=end).result()
     assert (reply.status, reply.body) == expected
@@ -76,13 +79,13 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("data", "end", "error"), BROKEN.values(), ids=BROKEN)
-async def test_broken_answers_raise_what_is_wrong(data, end, error):
+async def test_broken_answers_raise_what_is_wrong(data: bytes, end: Any, error: Any) -> None:
     waiter = line_after(*([data] if data else []), end=bool(end))
     assert isinstance(waiter.exception(), error)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=200), max_size=6), st.booleans())
-def test_no_bytes_crash_the_client(chunks, end):
+def test_no_bytes_crash_the_client(chunks: list[bytes], end: Any) -> None:
     async def feed() -> None:
         waiter = line_after(*chunks, end=end)
         if waiter.done():
@@ -92,7 +95,7 @@ def test_no_bytes_crash_the_client(chunks, end):
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_after_a_status_line_crash_the_client(data):
+def test_no_bytes_after_a_status_line_crash_the_client(data: bytes) -> None:
     async def feed() -> None:
         waiter = line_after(b"HTTP/1.1 200 OK\r\n" + data, end=True)
         assert waiter.done()
@@ -101,10 +104,10 @@ def test_no_bytes_after_a_status_line_crash_the_client(data):
     asyncio.run(feed())
 
 
-async def test_one_probe_asks_all_on_one_connection(listen, visit, answer):
+async def test_one_probe_asks_all_on_one_connection(listen: Any, visit: Any, answer: Any) -> None:
     connections = []
 
-    async def talk(reader, writer):
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
         while True:
             await reader.readuntil(b"\r\n\r\n")
@@ -116,7 +119,7 @@ async def test_one_probe_asks_all_on_one_connection(listen, visit, answer):
     assert len(connections) == 1
 
 
-async def test_a_closed_connection_is_made_again(serve, visit, answer):
+async def test_a_closed_connection_is_made_again(serve: Any, visit: Any, answer: Any) -> None:
     asked = []
     port = await serve({"/ready": answer(200, b"a", b"s", b"Connection: close")}, asked)
     client = HttpClient(visit(port))
@@ -125,7 +128,7 @@ async def test_a_closed_connection_is_made_again(serve, visit, answer):
     assert len(asked) == 2
 
 
-async def test_requests_say_who_asks_and_not_to_close(serve, visit):
+async def test_requests_say_who_asks_and_not_to_close(serve: Any, visit: Any) -> None:
     asked = []
     port = await serve({}, asked)
     await HttpClient(visit(port)).get(paths.AGENT_PAGE)
@@ -137,7 +140,7 @@ async def test_requests_say_who_asks_and_not_to_close(serve, visit):
     assert b"accept-encoding" not in head
 
 
-async def test_a_path_that_is_no_path_of_the_table_is_not_sent(serve, visit):
+async def test_a_path_that_is_no_path_of_the_table_is_not_sent(serve: Any, visit: Any) -> None:
     asked = []
     port = await serve({}, asked)
     with pytest.raises(TypeError):
@@ -154,8 +157,10 @@ CAPTURED = {
 
 
 @pytest.mark.parametrize(("name", "outcome"), CAPTURED.items(), ids=CAPTURED)
-async def test_the_redirections_own_answer_proves_nothing(listen, visit, answer, name, outcome):
-    async def talk(reader, writer):
+async def test_the_redirections_own_answer_proves_nothing(
+    listen: Any, visit: Any, answer: Any, name: str, outcome: Outcome
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer(503, b"upstream connect error", b"istio-envoy"))
 
@@ -163,7 +168,9 @@ async def test_the_redirections_own_answer_proves_nothing(listen, visit, answer,
     assert (await probe(name, visit(port, captured=True, path="/"))).outcome is outcome
 
 
-async def test_the_byte_limit_is_an_option_of_the_visit(serve, visit, answer):
+async def test_the_byte_limit_is_an_option_of_the_visit(
+    serve: Any, visit: Any, answer: Any
+) -> None:
     port = await serve({"/healthz/ready": answer(200, b"x" * 5000)})
     asked = visit(port, options=ProbeOptions(max_bytes=1000))
     assert (await probe("readiness", asked)).outcome is Outcome.TOO_LARGE

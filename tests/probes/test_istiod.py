@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,44 +56,44 @@ ROW = SyncStatus(
 )
 
 
-def test_reads_the_named_families_only():
+def test_reads_the_named_families_only() -> None:
     assert read_metrics(METRICS, IstiodFacts(version="1.30.0")) == FACTS
 
 
-def test_reads_syncz():
+def test_reads_syncz() -> None:
     assert read_syncz(json.dumps(SYNCZ).encode()) == (ROW,)
 
 
-def test_reads_syncz_of_before_1_24():
+def test_reads_syncz_of_before_1_24() -> None:
     old = [{"proxy": "a.b", "cluster_sent": "x", "cluster_acked": "y", "route_sent": ""}]
     (row,) = read_syncz(json.dumps(old).encode()) or ()
     assert row.resources == {"cds": XdsResource(sent=True, acked=True, synced=False)}
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b" [ ] "])
-def test_an_istiod_without_proxies_lists_none(body):
+def test_an_istiod_without_proxies_lists_none(body: bytes) -> None:
     assert read_syncz(body) == ()
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b"[1]", b"\xff", b"[" * 100_000])
-def test_what_is_no_syncz_is_none(body):
+def test_what_is_no_syncz_is_none(body: bytes) -> None:
     assert read_syncz(body) is None
 
 
-async def test_the_version_is_the_proof(serve, visit, answer):
+async def test_the_version_is_the_proof(serve: Any, visit: Any, answer: Any) -> None:
     port = await serve({"/version": answer(200, b"1.30.0-abc-Clean\n")})
     observed = await probe("istiod", visit(port, 15014, Role.ISTIOD))
     assert observed.outcome is Outcome.OK
     assert observed.facts == IstiodFacts(version="1.30.0-abc-Clean")
 
 
-async def test_details_come_when_due(serve, visit, answer):
+async def test_details_come_when_due(serve: Any, visit: Any, answer: Any) -> None:
     port = await serve({"/version": answer(200, b"1.30.0"), "/metrics": answer(200, METRICS)})
     observed = await probe("istiod", visit(port, 15014, Role.ISTIOD, due=Cadence))
     assert observed.facts == FACTS
 
 
-async def test_the_outcome_stands_when_details_fail(serve, visit, answer):
+async def test_the_outcome_stands_when_details_fail(serve: Any, visit: Any, answer: Any) -> None:
     port = await serve({"/version": answer(200, b"1.30.0"), "/metrics": answer(403)})
     observed = await probe("istiod", visit(port, 15014, Role.ISTIOD, due=Cadence))
     assert (observed.outcome, observed.facts) == (Outcome.OK, IstiodFacts(version="1.30.0"))
@@ -108,7 +109,9 @@ SYNCZ_ANSWERS = {
 
 
 @pytest.mark.parametrize(("given", "outcome", "rows"), SYNCZ_ANSWERS.values(), ids=SYNCZ_ANSWERS)
-async def test_syncz_says_how_it_ended(serve, visit, answer, given, outcome, rows):
+async def test_syncz_says_how_it_ended(
+    serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome, rows: Any
+) -> None:
     pages = {"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(*given)}
     asked: list[bytes] = []
     port = await serve(pages, asked)
@@ -124,20 +127,20 @@ async def test_syncz_says_how_it_ended(serve, visit, answer, given, outcome, row
     assert "s3cret" not in repr(given_visit) + repr(observed)
 
 
-async def test_syncz_is_not_asked_without_a_token(serve, visit, answer):
+async def test_syncz_is_not_asked_without_a_token(serve: Any, visit: Any, answer: Any) -> None:
     asked: list[bytes] = []
     port = await serve({"/version": answer(200, b"1.30.0")}, asked)
     await probe("istiod", visit(port, 15014, Role.ISTIOD, due=Cadence))
     assert not any(b"/debug" in head for head in asked)
 
 
-async def test_a_forbidden_version_is_forbidden(serve, visit, answer):
+async def test_a_forbidden_version_is_forbidden(serve: Any, visit: Any, answer: Any) -> None:
     port = await serve({"/version": answer(403)})
     assert (await probe("istiod", visit(port, 15014, Role.ISTIOD))).outcome is Outcome.FORBIDDEN
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_crash_the_readers(body):
+def test_no_bytes_crash_the_readers(body: bytes) -> None:
     read_metrics(body, IstiodFacts())
     read_syncz(body)
     read_syncz(b'[{"resources":' + body)

@@ -1,5 +1,6 @@
 import re
 from pathlib import Path as File
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ NEVER = (
 )
 
 
-def test_only_these_paths_are_ever_sent_unconfigured():
+def test_only_these_paths_are_ever_sent_unconfigured() -> None:
     assert {path.text.split("?")[0] for path in paths.FIXED} == {
         "/",
         "/ready",
@@ -50,7 +51,7 @@ def test_only_these_paths_are_ever_sent_unconfigured():
 
 
 @pytest.mark.parametrize("path", paths.FIXED, ids=lambda path: path.text)
-def test_every_path_is_a_get_that_says_who_asks(path):
+def test_every_path_is_a_get_that_says_who_asks(path: Any) -> None:
     lines = path.head.split(b"\r\n")
     assert lines[0] == f"GET {path.text} HTTP/1.1".encode()
     assert lines[1].startswith(b"User-Agent: istio-port-exporter/")
@@ -58,7 +59,7 @@ def test_every_path_is_a_get_that_says_who_asks(path):
     assert b" " not in path.text.encode()
 
 
-def test_no_other_module_makes_a_path():
+def test_no_other_module_makes_a_path() -> None:
     folder = File(exporter.probes.__file__).parent
     makers = [
         file.name
@@ -69,7 +70,7 @@ def test_no_other_module_makes_a_path():
 
 
 @pytest.mark.parametrize("text", NEVER)
-def test_paths_that_change_something_are_never_sent(text):
+def test_paths_that_change_something_are_never_sent(text: str) -> None:
     assert text not in {path.text for path in paths.FIXED if path is not paths.SYNCZ}
     with pytest.raises(paths.Forbidden):
         paths.configured(text)
@@ -80,27 +81,27 @@ def test_paths_that_change_something_are_never_sent(text):
 @pytest.mark.parametrize(
     "text", ["", "metrics", "/a b", "/a\r\nHost: x", "/ä", "http://x/"], ids=repr
 )
-def test_what_is_no_plain_path_is_not_sent(text):
+def test_what_is_no_plain_path_is_not_sent(text: str) -> None:
     with pytest.raises(paths.Forbidden):
         paths.configured(text)
 
 
-def test_catalogue_paths_may_be_sent():
+def test_catalogue_paths_may_be_sent() -> None:
     for row in PORTS:
         if row.path:
             assert paths.configured(row.path).text == row.path
 
 
-def test_known_paths_are_not_made_again():
+def test_known_paths_are_not_made_again() -> None:
     assert paths.configured("/metrics") is paths.METRICS
 
 
-def test_application_probes_are_the_kubelets_own():
+def test_application_probes_are_the_kubelets_own() -> None:
     assert paths.application("/app-health/app/readyz").text == "/app-health/app/readyz"
 
 
 @given(st.text(max_size=60))
-def test_no_text_smuggles_a_second_line(text):
+def test_no_text_smuggles_a_second_line(text: str) -> None:
     for make in (paths.configured, paths.application):
         try:
             head = make(text).head
@@ -110,7 +111,7 @@ def test_no_text_smuggles_a_second_line(text):
         assert head.startswith(b"GET /")
 
 
-def test_filters_reach_envoy_as_its_own_names():
+def test_filters_reach_envoy_as_its_own_names() -> None:
     regex = re.compile(paths.ENVOY_STATS_REGEX)
     kept = [name for name in RAW_NAMES if regex.search(name)]
     assert kept == list(RAW_NAMES[:13])

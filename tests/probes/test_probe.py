@@ -3,6 +3,7 @@ import os
 import socket
 import ssl
 import time
+from typing import Any
 
 import pytest
 import uvloop
@@ -14,7 +15,7 @@ from exporter.probes import PROBERS, ProbeOptions, probe
 from exporter.probes.visit import Closed, Malformed, TooLarge, failure
 
 
-def test_every_probe_of_the_catalogue_exists():
+def test_every_probe_of_the_catalogue_exists() -> None:
     named = {row.probe for row in PORTS} | {row.pod_probe for row in PORTS}
     assert named - {""} <= set(PROBERS)
     assert {"connect", "tcp", "http", "sockets", "blackhole"} <= set(PROBERS)
@@ -41,13 +42,13 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("error", "outcome"), ERRORS.values(), ids=ERRORS)
-def test_every_failure_is_an_outcome(visit, error, outcome):
+def test_every_failure_is_an_outcome(visit: Any, error: Any, outcome: Outcome) -> None:
     answer = failure(error, visit(1))
     assert answer.outcome is outcome
     assert answer.detail
 
 
-def test_the_exporters_own_trouble_is_said_to_be_its_own(visit):
+def test_the_exporters_own_trouble_is_said_to_be_its_own(visit: Any) -> None:
     assert "exporter" in failure(OSError(24, "Too many open files"), visit(1)).detail
 
 
@@ -62,7 +63,9 @@ TALKING = ("agent", "readiness", "stats", "istiod", "metrics", "http", "admin", 
 
 @pytest.mark.parametrize("name", TALKING)
 @pytest.mark.parametrize(("ending", "outcomes"), BAD.items(), ids=BAD)
-async def test_bad_peers_end_as_outcomes(listen, visit, endings, name, ending, outcomes):
+async def test_bad_peers_end_as_outcomes(
+    listen: Any, visit: Any, endings: Any, name: str, ending: str, outcomes: Any
+) -> None:
     port = await listen(endings[ending])
     observed = await probe(name, visit(port, timeout=0.3, path="/metrics"))
     assert observed.outcome in outcomes, observed
@@ -73,13 +76,15 @@ async def test_bad_peers_end_as_outcomes(listen, visit, endings, name, ending, o
 
 
 @pytest.mark.parametrize("name", sorted(set(PROBERS) - {"sockets", "dns"}))
-async def test_a_refused_port_is_refused_by_every_prober(visit, unused_tcp_port, name):
+async def test_a_refused_port_is_refused_by_every_prober(
+    visit: Any, unused_tcp_port: int, name: str
+) -> None:
     observed = await probe(name, visit(unused_tcp_port, control=unused_tcp_port, path="/"))
     assert observed.outcome is Outcome.REFUSED
     assert observed.connected is False
 
 
-async def test_an_endless_answer_stops_at_the_limit(listen, visit, endings):
+async def test_an_endless_answer_stops_at_the_limit(listen: Any, visit: Any, endings: Any) -> None:
     port = await listen(endings["endless"])
     options = ProbeOptions(max_bytes=200_000)
     observed = await probe("stats", visit(port, 15090, options=options))
@@ -87,14 +92,14 @@ async def test_an_endless_answer_stops_at_the_limit(listen, visit, endings):
     assert observed.seconds < 2
 
 
-async def test_a_probe_that_never_connects_times_out_unconnected(visit):
+async def test_a_probe_that_never_connects_times_out_unconnected(visit: Any) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         port = listener.getsockname()[1]
         fillers = [socket.socket() for _ in range(3)]
         for filler in fillers:
-            filler.setblocking(False)
+            filler.setblocking(False)  # noqa: FBT003
             filler.connect_ex(("127.0.0.1", port))
         observed = await probe("readiness", visit(port, timeout=0.3))
         for filler in fillers:
@@ -103,13 +108,13 @@ async def test_a_probe_that_never_connects_times_out_unconnected(visit):
     assert observed.connected is False
 
 
-async def test_the_network_shows_no_socket_table(visit):
+async def test_the_network_shows_no_socket_table(visit: Any) -> None:
     observed = await probe("sockets", visit(1))
     assert observed.outcome is Outcome.NO_ACCESS
     assert observed.connected is None
 
 
-def test_a_thousand_silent_peers_all_end_on_time(visit):
+def test_a_thousand_silent_peers_all_end_on_time(visit: Any) -> None:
     async def look() -> tuple[float, set[Outcome]]:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
@@ -127,12 +132,12 @@ def test_a_thousand_silent_peers_all_end_on_time(visit):
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_a_finished_probe_leaves_no_time_wait(visit, answer, run):
+def test_a_finished_probe_leaves_no_time_wait(visit: Any, answer: Any, run: Any) -> None:
     class Answering(asyncio.Protocol):
-        def connection_made(self, transport):
+        def connection_made(self, transport: Any) -> None:
             self.transport = transport
 
-        def data_received(self, data):
+        def data_received(self, _data: bytes) -> None:
             self.transport.write(answer(200))
 
     async def look() -> tuple[set[Outcome], str]:
@@ -152,7 +157,7 @@ def test_a_finished_probe_leaves_no_time_wait(visit, answer, run):
     assert left == ""
 
 
-async def test_a_probe_leaves_no_descriptor_open(listen, visit, endings):
+async def test_a_probe_leaves_no_descriptor_open(listen: Any, visit: Any, endings: Any) -> None:
     port = await listen(endings["silent"])
     await probe("readiness", visit(port, timeout=0.05))
     await asyncio.sleep(0.05)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,9 @@ HEALTH = {
 
 
 @pytest.mark.parametrize(("given", "outcome"), HEALTH.values(), ids=HEALTH)
-async def test_envoys_health_port_needs_envoys_header(serve, visit, answer, given, outcome):
+async def test_envoys_health_port_needs_envoys_header(
+    serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome
+) -> None:
     port = await serve({"/healthz/ready": answer(*given)})
     observed = await probe("readiness", visit(port))
     assert observed.outcome is outcome
@@ -43,28 +47,44 @@ ZTUNNEL = {
 
 
 @pytest.mark.parametrize(("reply", "outcome", "pending"), ZTUNNEL.values(), ids=ZTUNNEL)
-def test_ztunnel_names_what_it_waits_for(reply, outcome, pending):
+def test_ztunnel_names_what_it_waits_for(reply: Any, outcome: Outcome, pending: Any) -> None:
     answer = judge_ztunnel(reply)
     assert answer.outcome is outcome
     assert answer.facts == ReadinessFacts(status=reply.status, pending=pending)
 
 
-@pytest.mark.parametrize(
-    ("number", "role", "path"),
-    [(8080, Role.ISTIOD, "/ready"), (8000, Role.CNI, "/readyz")],
-    ids=["istiod", "cni"],
-)
-@pytest.mark.parametrize(("status", "outcome"), [(200, Outcome.OK), (503, Outcome.NOT_READY)])
+PLAIN = {
+    "istiod": ((8080, Role.ISTIOD), "/ready"),
+    "cni": ((8000, Role.CNI), "/readyz"),
+}
+
+
+@pytest.mark.parametrize(("of", "path"), PLAIN.values(), ids=PLAIN)
+@pytest.mark.parametrize("status", [200, 503, 404])
 async def test_plain_readiness_is_the_status(
-    serve, visit, answer, number, role, path, status, outcome
-):
-    port = await serve({path: answer(status)})
-    observed = await probe("http_ready", visit(port, number, role))
-    assert (observed.outcome, observed.facts) == (outcome, ReadinessFacts(status=status))
+    serve: Any, visit: Any, answer: Any, of: Any, path: str, status: int
+) -> None:
+    outcomes = {200: Outcome.OK, 503: Outcome.NOT_READY, 404: Outcome.HTTP_ERROR}
+    observed = await probe("http_ready", visit(await serve({path: answer(status)}), *of))
+    assert observed.outcome is outcomes[status]
+    assert observed.facts == ReadinessFacts(status=status)
 
 
 @given(st.integers(100, 599), st.binary(max_size=80), st.binary(max_size=200))
-def test_every_answer_is_judged(status, server, body):
+def test_every_answer_is_judged(status: int, server: Any, body: bytes) -> None:
     for judge in (judge_health, judge_ztunnel):
         judge(Reply(status, server, body))
         judge(Reply(status, server, b"not ready, pending:" + body))
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        pytest.param(b"", Outcome.OK, id="the agent's answer has no body"),
+        pytest.param(b"hello", Outcome.WRONG_IDENTITY, id="an application's has"),
+    ],
+)
+def test_a_moved_port_is_told_by_its_empty_body(body: bytes, outcome: Outcome) -> None:
+    reply = Reply(200, b"istio-envoy", body)
+    assert judge_health(reply, relayed=True).outcome is outcome
+    assert judge_health(reply).outcome is Outcome.WRONG_IDENTITY

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ REJECTED = HEALTHY.replace(b"lds_update_success", b"lds_update_rejected").replac
 )
 
 
-def test_reads_the_detail_page_and_takes_the_unused_for_zero():
+def test_reads_the_detail_page_and_takes_the_unused_for_zero() -> None:
     assert read_stats(HEALTHY, complete=True) == EnvoyStats(
         complete=True,
         live=True,
@@ -47,19 +49,19 @@ def test_reads_the_detail_page_and_takes_the_unused_for_zero():
     )
 
 
-def test_reads_rejections_warming_and_failures_to_bind():
+def test_reads_rejections_warming_and_failures_to_bind() -> None:
     stats = read_stats(REJECTED, complete=True)
     assert (stats.lds_rejected, stats.lds_success) == (1, 0)
     assert (stats.listeners_warming, stats.listener_create_failures) == (1, 2)
 
 
-def test_the_fast_page_says_nothing_of_what_it_was_not_asked():
+def test_the_fast_page_says_nothing_of_what_it_was_not_asked() -> None:
     stats = read_stats(HEALTHY, complete=False)
     assert stats == EnvoyStats(live=True, state=0, bytes=len(HEALTHY))
 
 
 @pytest.mark.parametrize("value", [b"NaN", b"x", b"", b"-", b"1e999"])
-def test_a_state_that_is_no_number_is_not_known(value):
+def test_a_state_that_is_no_number_is_not_known(value: Any) -> None:
     assert read_stats(b"envoy_server_state{} " + value, complete=False).state is None
 
 
@@ -75,14 +77,16 @@ CASES = {
 
 
 @pytest.mark.parametrize(("given", "outcome"), CASES.values(), ids=CASES)
-async def test_judges_answers(serve, visit, answer, given, outcome):
+async def test_judges_answers(
+    serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome
+) -> None:
     port = await serve({paths.ENVOY_LIVE.text: answer(*given)})
     observed = await probe("stats", visit(port, 15090))
     assert observed.outcome is outcome
     assert (observed.facts is not None) is (outcome is Outcome.OK)
 
 
-async def test_asks_for_more_when_details_are_due(serve, visit, answer):
+async def test_asks_for_more_when_details_are_due(serve: Any, visit: Any, answer: Any) -> None:
     port = await serve({paths.ENVOY_STATS.text: answer(200, HEALTHY)})
     observed = await probe("stats", visit(port, 15090, due=Cadence))
     assert isinstance(observed.facts, EnvoyStats)
@@ -90,6 +94,6 @@ async def test_asks_for_more_when_details_are_due(serve, visit, answer):
 
 
 @given(st.binary(max_size=400), st.booleans())
-def test_no_bytes_crash_the_reader(page, complete):
+def test_no_bytes_crash_the_reader(page: Any, complete: Any) -> None:
     read_stats(page, complete=complete)
     read_stats(b"envoy_server_state{} " + page, complete=complete)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,15 +40,15 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize(("name", "value"), SAMPLES.values(), ids=SAMPLES)
-def test_finds_exactly_the_named_sample(name, value):
+def test_finds_exactly_the_named_sample(name: str, value: Any) -> None:
     assert sample(PAGE, name) == value
 
 
-def test_an_absent_sample_is_the_default():
+def test_an_absent_sample_is_the_default() -> None:
     assert sample(PAGE, b"absent", 0.0) == 0.0
 
 
-def test_groups_by_one_label():
+def test_groups_by_one_label() -> None:
     assert by_label(PAGE, b"istio_agent_scrape_failures_total", b"type") == {
         "envoy": 3.0,
         "application": 10.0,
@@ -55,7 +57,7 @@ def test_groups_by_one_label():
     assert by_label(PAGE, b"pilot_xds", b"type") == {}
 
 
-def test_adds_up_all_samples_of_a_name():
+def test_adds_up_all_samples_of_a_name() -> None:
     assert total(PAGE, b"pilot_xds") == 6.0
     assert total(PAGE, b"absent") == 0.0
 
@@ -71,12 +73,12 @@ PAGES = {
 
 
 @pytest.mark.parametrize(("page", "expected"), PAGES.values(), ids=PAGES)
-def test_tells_metrics_from_other_pages(page, expected):
+def test_tells_metrics_from_other_pages(page: Any, expected: Any) -> None:
     assert is_metrics(page) is expected
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_crash_the_search(page):
+def test_no_bytes_crash_the_search(page: Any) -> None:
     for data in (page, PAGE + page, b"odd{" + page, b"odd " + page):
         list(samples(data, b"odd"))
         by_label(data, b"odd", b"type")

@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,42 +17,46 @@ CERTIFICATE = Certificate(
 )
 
 
-async def _wait(reader, _writer):
+async def _wait(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
     await reader.read()
 
 
-async def _close(_reader, writer):
+async def _close(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
-def test_reads_dates_and_names(issued):
+def test_reads_dates_and_names(issued: tuple[str, str, bytes]) -> None:
     assert certificate_of(issued[2]) == CERTIFICATE
     assert certificate_of(issued[2]).spiffe_id == CERTIFICATE.uris[0]
 
 
 @given(st.binary(max_size=200))
-def test_what_is_no_certificate_is_a_value_error(der):
-    with pytest.raises(ValueError, match="."):
+def test_what_is_no_certificate_is_a_value_error(der: Any) -> None:
+    with pytest.raises(ValueError, match=r"."):
         certificate_of(der)
 
 
 @pytest.mark.parametrize("mutual", [False, True], ids=["one-sided", "asks for ours"])
 @pytest.mark.parametrize("then", [_wait, _close], ids=["stays", "closes"])
-async def test_the_certificate_counts_whatever_follows(listen, visit, tls, mutual, then):
+async def test_the_certificate_counts_whatever_follows(
+    listen: Any, visit: Any, tls: Any, mutual: Any, then: Any
+) -> None:
     port = await listen(then, ssl=tls("h2", mutual=mutual))
     observed = await probe("tls", visit(port, 15020))
     assert observed.outcome is Outcome.OK
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="h2", via=port)
 
 
-async def test_hello_asks_the_control_port_for_15006(listen, visit, tls):
+async def test_hello_asks_the_control_port_for_15006(listen: Any, visit: Any, tls: Any) -> None:
     control = await listen(_wait, ssl=tls("istio", mutual=True))
     observed = await probe("hello", visit(15006, 15006, control=control))
     assert (observed.port, observed.outcome) == (15006, Outcome.OK)
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="istio", via=control)
 
 
-async def test_a_server_without_istios_protocol_still_shows_its_certificate(listen, visit, tls):
+async def test_a_server_without_istios_protocol_still_shows_its_certificate(
+    listen: Any, visit: Any, tls: Any
+) -> None:
     control = await listen(_wait, ssl=tls())
     observed = await probe("hello", visit(15006, 15006, control=control))
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, via=control)
@@ -66,20 +71,22 @@ HELLOS = {
 
 
 @pytest.mark.parametrize(("ending", "outcome"), HELLOS.items(), ids=HELLOS)
-async def test_a_failed_hello_still_says_where_it_asked(listen, visit, endings, ending, outcome):
+async def test_a_failed_hello_still_says_where_it_asked(
+    listen: Any, visit: Any, endings: Any, ending: str, outcome: Outcome
+) -> None:
     control = await listen(endings[ending])
     observed = await probe("hello", visit(15006, 15006, control=control, timeout=0.3))
     assert (observed.outcome, observed.connected) == (outcome, True)
     assert observed.facts == TlsFacts(via=control)
 
 
-async def test_a_refused_hello_still_says_where_it_asked(visit, unused_tcp_port):
+async def test_a_refused_hello_still_says_where_it_asked(visit: Any, unused_tcp_port: int) -> None:
     observed = await probe("hello", visit(15006, 15006, control=unused_tcp_port))
     assert observed.outcome is Outcome.REFUSED
     assert observed.facts == TlsFacts(via=unused_tcp_port)
 
 
-async def test_a_hello_needs_a_control_port(visit):
+async def test_a_hello_needs_a_control_port(visit: Any) -> None:
     assert (await probe("hello", visit(15006, 15006))).outcome is Outcome.NO_ACCESS
 
 
@@ -90,8 +97,8 @@ ALERTS = {
 
 
 @pytest.mark.parametrize("alert", ALERTS.values(), ids=ALERTS)
-async def test_an_alert_is_tls_that_failed(listen, visit, alert):
-    async def talk(reader, writer):
+async def test_an_alert_is_tls_that_failed(listen: Any, visit: Any, alert: bytes) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(alert)
         await reader.read()
@@ -111,7 +118,7 @@ class Wire:
     st.lists(st.binary(min_size=1, max_size=300), max_size=5),
     st.sampled_from([b"", b"\x16\x03\x03"]),
 )
-def test_no_bytes_crash_a_handshake(chunks, start):
+def test_no_bytes_crash_a_handshake(chunks: list[bytes], start: bytes) -> None:
     async def feed() -> None:
         line = TlsLine(("h2",), 1)
         line.connection_made(Wire())  # type: ignore[arg-type]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from exporter.model import Outcome, Role, TlsFacts
@@ -13,8 +15,8 @@ READY = {
 
 @pytest.mark.parametrize(("status", "outcome"), READY.items())
 async def test_readiness_and_certificate_come_from_one_connection(
-    serve, visit, answer, tls, status, outcome
-):
+    serve: Any, visit: Any, answer: Any, tls: Any, status: int, outcome: Outcome
+) -> None:
     asked: list[bytes] = []
     port = await serve({"/ready": answer(status)}, asked, ssl=tls("http/1.1"))
     observed = await probe("webhook", visit(port, 15017, Role.ISTIOD))
@@ -25,7 +27,9 @@ async def test_readiness_and_certificate_come_from_one_connection(
 
 
 @pytest.mark.parametrize("version", ["1.22.3", "1.20.0"])
-async def test_old_webhooks_have_only_a_handshake(serve, visit, tls, version):
+async def test_old_webhooks_have_only_a_handshake(
+    serve: Any, visit: Any, tls: Any, version: str
+) -> None:
     asked: list[bytes] = []
     port = await serve({}, asked, ssl=tls("http/1.1"))
     observed = await probe("webhook", visit(port, 15017, Role.ISTIOD, version=version))
@@ -34,11 +38,11 @@ async def test_old_webhooks_have_only_a_handshake(serve, visit, tls, version):
 
 
 async def test_a_webhook_that_closes_after_the_handshake_is_never_asked_in_plaintext(
-    listen, visit, tls
-):
+    listen: Any, visit: Any, tls: Any
+) -> None:
     connections = []
 
-    async def talk(reader, writer):
+    async def talk(_reader: Any, writer: Any) -> None:
         connections.append(writer)
         writer.close()
 
@@ -50,8 +54,10 @@ async def test_a_webhook_that_closes_after_the_handshake_is_never_asked_in_plain
     assert len(connections) == 1
 
 
-async def test_a_large_answer_inside_tls_stops_at_the_limit(listen, visit, endings, tls):
-    async def talk(reader, writer):
+async def test_a_large_answer_inside_tls_stops_at_the_limit(
+    listen: Any, visit: Any, endings: Any, tls: Any
+) -> None:
+    async def talk(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         await endings["endless"](reader, writer)
 

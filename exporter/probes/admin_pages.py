@@ -1,0 +1,202 @@
+"""What the pages of Envoy's admin interface say, each added to `AdminFacts`.
+
+Only the fields that are needed are decoded (Envoy api/envoy/admin/v3), into small structs; a
+page that cannot be read leaves the facts as they were. Masks and filters keep the pages small
+(recorded: 2 kB of listener states instead of 53).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from types import MappingProxyType
+from typing import TypeVar
+
+import msgspec
+
+from exporter.model import AdminFacts, BoundListener, Certificate
+from exporter.probes import paths
+from exporter.probes.stats import read_stats
+
+T = TypeVar("T")
+
+
+class _SocketAddress(msgspec.Struct):
+    address: str = ""
+    port_value: int = 0
+
+
+class _Address(msgspec.Struct):
+    socket_address: _SocketAddress | None = None
+
+
+class _Status(msgspec.Struct):
+    name: str = ""
+    local_address: _Address | None = None
+    additional_local_addresses: tuple[_Address, ...] = ()
+
+
+class _Listeners(msgspec.Struct):
+    listener_statuses: tuple[_Status, ...] = ()
+
+
+class _Failed(msgspec.Struct):
+    name: str = ""
+
+
+class _ErrorState(msgspec.Struct):
+    details: str = ""
+    failed_configuration: _Failed | None = None
+
+
+class _Dynamic(msgspec.Struct):
+    name: str = ""
+    error_state: _ErrorState | None = None
+    warming_state: dict[str, object] | None = None
+    draining_state: dict[str, object] | None = None
+
+
+class _Dump(msgspec.Struct):
+    configs: tuple[_Dynamic, ...] = ()
+
+
+class _Unready(msgspec.Struct):
+    name: str = ""
+    target_names: tuple[str, ...] = ()
+
+
+class _InitDump(msgspec.Struct):
+    unready_targets_dumps: tuple[_Unready, ...] = ()
+
+
+class _Name(msgspec.Struct):
+    uri: str = ""
+    dns: str = ""
+
+
+class _Cert(msgspec.Struct):
+    subject_alt_names: tuple[_Name, ...] = ()
+    valid_from: str = ""
+    expiration_time: str = ""
+
+
+class _Pair(msgspec.Struct):
+    ca_cert: tuple[_Cert, ...] = ()
+    cert_chain: tuple[_Cert, ...] = ()
+
+
+class _Certs(msgspec.Struct):
+    certificates: tuple[_Pair, ...] = ()
+
+
+def _decode(body: bytes, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _with_stats(facts: AdminFacts, body: bytes) -> AdminFacts:
+    return replace(facts, stats=read_stats(body, complete=True))
+
+
+def _with_listeners(facts: AdminFacts, body: bytes) -> AdminFacts:
+    """Active listeners; those on service addresses have no socket of their own on a sidecar."""
+    document = _decode(body, _Listeners)
+    if document is None:
+        return facts
+    found = []
+    for status in document.listener_statuses:
+        for address in (status.local_address, *status.additional_local_addresses):
+            at = address.socket_address if address else None
+            if at is not None and _is_own(at.address):
+                found.append(
+                    BoundListener(name=status.name, address=at.address, port=at.port_value)
+                )
+    return replace(facts, listeners=tuple(found))
+
+
+def _is_own(address: str) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return parsed.is_unspecified or parsed.is_loopback
+
+
+def _with_listener_states(facts: AdminFacts, body: bytes) -> AdminFacts:
+    document = _decode(body, _Dump)
+    if document is None:
+        return facts
+    return replace(
+        facts,
+        warming=tuple(row.name for row in document.configs if row.warming_state is not None),
+        draining=tuple(row.name for row in document.configs if row.draining_state is not None),
+        rejected=_rejected(document),
+    )
+
+
+def _rejected(document: _Dump) -> Mapping[str, str]:
+    """Envoy's reason by listener; a second row without a name repeats the first's (recorded)."""
+    rejected: dict[str, str] = {}
+    for row in document.configs:
+        if row.error_state is not None:
+            failed = row.error_state.failed_configuration
+            name = row.name or (failed.name if failed else "")
+            rejected[name] = rejected.get(name) or row.error_state.details
+    return rejected
+
+
+def _with_unready(facts: AdminFacts, body: bytes) -> AdminFacts:
+    document = _decode(body, _InitDump)
+    if document is None:
+        return facts
+    dumps = document.unready_targets_dumps
+    targets = tuple(name for dump in dumps for name in dump.target_names)
+    return replace(facts, unready=targets or tuple(dump.name for dump in dumps))
+
+
+def _with_certificates(facts: AdminFacts, body: bytes) -> AdminFacts:
+    document = _decode(body, _Certs)
+    if document is None:
+        return facts
+    workload, root = None, None
+    for pair in document.certificates:
+        own = [cert for cert in map(_certificate, pair.cert_chain) if cert and cert.spiffe_id]
+        roots = [cert for cert in map(_certificate, pair.ca_cert) if cert]
+        if own and (workload is None or own[0].not_after > workload.not_after):
+            workload = own[0]
+        if roots and (root is None or (own and own[0] is workload)):
+            root = roots[0]
+    return replace(facts, workload_certificate=workload, root_certificate=root)
+
+
+def _certificate(cert: _Cert) -> Certificate | None:
+    try:
+        begin, end = _moment(cert.valid_from), _moment(cert.expiration_time)
+    except (ValueError, OverflowError):
+        return None
+    names = cert.subject_alt_names
+    return Certificate(
+        not_before=begin,
+        not_after=end,
+        uris=tuple(name.uri for name in names if name.uri),
+        dns_names=tuple(name.dns for name in names if name.dns),
+    )
+
+
+def _moment(text: str) -> float:
+    parsed = datetime.fromisoformat(text)
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+PAGES: Mapping[paths.Path, Callable[[AdminFacts, bytes], AdminFacts]] = MappingProxyType(
+    {
+        paths.ENVOY_STATS: _with_stats,
+        paths.LISTENERS: _with_listeners,
+        paths.LISTENER_STATES: _with_listener_states,
+        paths.INIT_DUMP: _with_unready,
+        paths.CERTS: _with_certificates,
+    }
+)
+"""What each page adds to the facts, from any bytes."""

@@ -1,0 +1,328 @@
+"""One example per cause, as data: what was seen, of whom, and the cause that it must give."""
+
+from dataclasses import dataclass, field, replace
+
+from exporter.config import Config
+from exporter.model import (
+    AdminFacts,
+    AgentMetrics,
+    BoundListener,
+    Certificate,
+    Lifecycle,
+    ListeningSocket,
+    Observation,
+    Outcome,
+    ReadinessFacts,
+    Role,
+    Settings,
+    SocketTable,
+    Target,
+    TlsFacts,
+    View,
+)
+from tests.diagnosis.matrix import (
+    AGENT,
+    CONTROL,
+    GATEWAY,
+    NOW,
+    SIDECAR,
+    STATS,
+    all_of,
+    application_probes,
+    dropped,
+    hello,
+    inside,
+    net,
+    page,
+    sidecar,
+    target_of,
+)
+
+REFUSED, TIMEOUT, OK = Outcome.REFUSED, Outcome.TIMEOUT, Outcome.OK
+NOT_READY, WRONG = Outcome.NOT_READY, Outcome.WRONG_IDENTITY
+
+
+DEFAULTS = Config()
+
+
+@dataclass(frozen=True)
+class Example:
+    """`earlier` are the observations of the polls before, two minutes apart."""
+
+    id: str
+    cause: str
+    seen: list[Observation]
+    target: Target = SIDECAR
+    earlier: list[list[Observation]] = field(default_factory=list)
+    config: Config = DEFAULTS
+    in_mesh: bool = False
+
+
+def _alive(**fields: object) -> Target:
+    return replace(SIDECAR, lifecycle=Lifecycle(**fields))
+
+
+DARK = [dropped(port) for port in (CONTROL, 15020, 15021, 15090)]
+GONE = all_of(REFUSED, (CONTROL, 15006, 15020, 15021, 15090))
+ISTIOD = target_of(Role.ISTIOD)
+ISTIOD_PORTS = (8080, 15010, 15012, 15014, 15017)
+ZTUNNEL = target_of(Role.ZTUNNEL)
+CNI = target_of(Role.CNI)
+PROXYLESS = target_of(Role.PROXYLESS)
+DUAL = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
+
+
+def istiod(*changes: Observation) -> list[Observation]:
+    seen = {port: net(port, OK) for port in ISTIOD_PORTS}
+    return list({**seen, **{change.port: change for change in changes}}.values())
+
+
+def unconfigured(metrics: AgentMetrics | None, *more: Observation) -> list[Observation]:
+    return sidecar(
+        net(CONTROL, REFUSED),
+        net(15006, REFUSED),
+        net(15020, NOT_READY, facts=page(503, metrics)),
+        net(15021, REFUSED),
+        net(15090, REFUSED),
+        *more,
+    )
+
+
+def counted(**counters: object) -> list[Observation]:
+    return sidecar(net(15090, OK, facts=replace(STATS, **counters)))
+
+
+def agent_counted(**counters: object) -> list[Observation]:
+    return sidecar(net(15020, OK, facts=page(metrics=replace(AGENT, **counters))))
+
+
+def sockets(*rows: ListeningSocket) -> Observation:
+    return Observation(0, View.POD, OK, facts=SocketTable(listening=rows))
+
+
+ENDED = Certificate(not_before=NOW - 90_000, not_after=NOW - 60)
+TAKEN = replace(STATS, lds_success=0, lds_rejected=1, listener_create_failures=1)
+ADMIN = AdminFacts(
+    state="LIVE", listeners=(BoundListener(name="virtualInbound", address="0.0.0.0", port=15006),)
+)
+PYTHON = ListeningSocket(port=15001, address="0.0.0.0", process="python")
+
+EXAMPLES = (
+    Example("healthy", "none", sidecar()),
+    Example("in-mesh", "unknown", sidecar(), in_mesh=True),
+    Example("no-sockets", "unknown", all_of(Outcome.NO_ACCESS, (15020, 15021, 15090))),
+    Example("deleted", "draining", GONE, _alive(terminating=True)),
+    Example("young", "starting", GONE, _alive(started=NOW - 10, container_ready=False)),
+    Example("old", "proxy_not_running", GONE, _alive(started=NOW - 100, container_ready=False)),
+    Example("workers-not-started", "starting", counted(workers_started=False)),
+    Example("node-not-ready", "node_unreachable", DARK, _alive(node_ready=False)),
+    Example(
+        "genuine-ports-dropped",
+        "network_blocked",
+        sidecar(dropped(15020), dropped(15021), dropped(15090)),
+    ),
+    Example(
+        "genuine-ports-rejected",
+        "network_blocked",
+        sidecar(*all_of(REFUSED, (15020, 15021, 15090))),
+    ),
+    Example(
+        "dark-but-ready",
+        "network_blocked",
+        DARK,
+        _alive(container_ready=True, node_ready=True),
+    ),
+    Example(
+        "pod-answers",
+        "network_blocked",
+        [*DARK, inside(15020, OK), inside(15021, OK), inside(15090, OK)],
+    ),
+    Example("stats-port-dropped", "network_blocked", sidecar(dropped(15090))),
+    Example("dark", "unreachable", DARK),
+    Example("impostor-15020", "port_taken", sidecar(net(15020, WRONG))),
+    Example("impostor-15021", "port_taken", [*GONE[:3], net(15021, WRONG), net(15090, REFUSED)]),
+    Example("impostor-15006", "port_taken", sidecar(hello(Outcome.WRONG_PROTOCOL))),
+    Example("listener-not-created", "port_taken", sidecar(net(15090, OK, facts=TAKEN))),
+    Example(
+        "listener-not-listed",
+        "port_taken",
+        sidecar(net(15090, OK, facts=TAKEN), inside(15000, OK, ADMIN)),
+    ),
+    Example("socket-of-another", "port_taken", sidecar(sockets(PYTHON), inside(15001, OK))),
+    Example(
+        "no-listeners-over-ipv6",
+        "address_family_mismatch",
+        sidecar(
+            net(CONTROL, REFUSED, address="fd00::7"),
+            net(15006, REFUSED, address="fd00::7"),
+            *(net(port, OK, address="fd00::7") for port in (15020, 15021, 15090)),
+        ),
+        DUAL,
+    ),
+    Example(
+        "status-not-over-ipv6",
+        "address_family_mismatch",
+        sidecar(net(CONTROL, OK, address="fd00::7"), net(15020, REFUSED, address="fd00::7")),
+        DUAL,
+    ),
+    Example("all-refused", "proxy_not_running", GONE),
+    Example(
+        "envoy-gone-agent-says-200",
+        "proxy_not_running",
+        [*GONE[:2], net(15020, OK), net(15021, REFUSED), net(15090, REFUSED)],
+    ),
+    Example("proxyless-gone", "proxy_not_running", [net(15020, REFUSED)], PROXYLESS),
+    Example(
+        "envoy-stopped",
+        "envoy_stuck",
+        sidecar(net(15021, TIMEOUT), net(15090, TIMEOUT), hello(TIMEOUT)),
+    ),
+    Example("agent-stopped", "agent_stuck", sidecar(net(15020, TIMEOUT), net(15021, TIMEOUT))),
+    Example("agent-gone", "agent_gone", sidecar(net(15020, REFUSED), net(15021, NOT_READY))),
+    Example("rejected-at-start", "configuration_rejected", counted(lds_success=0, lds_rejected=1)),
+    Example(
+        "rejected-while-running",
+        "configuration_rejected",
+        counted(lds_rejected=1),
+        earlier=[sidecar()],
+    ),
+    Example(
+        "rejected-by-admin",
+        "configuration_rejected",
+        sidecar(inside(15000, OK, AdminFacts(state="LIVE", rejected={"virtualInbound": "bad"}))),
+    ),
+    Example(
+        "no-token",
+        "identity_not_issued",
+        unconfigured(AgentMetrics(csr_requests=3, csr_failures=3)),
+    ),
+    Example(
+        "secret-missing", "configuration_incomplete", unconfigured(AgentMetrics(xds_responses=4))
+    ),
+    Example(
+        "initialising-inside",
+        "configuration_incomplete",
+        unconfigured(AgentMetrics(), inside(15000, NOT_READY, AdminFacts(state="INITIALIZING"))),
+    ),
+    Example(
+        "istiod-down",
+        "istiod_unreachable",
+        unconfigured(AgentMetrics(csr_requests=3, csr_failures=3, csr_retries=12)),
+    ),
+    Example("istiod-unresolvable", "istiod_unreachable", unconfigured(AgentMetrics())),
+    Example("page-not-asked-yet", "none", unconfigured(None)),
+    Example(
+        "wire-ended",
+        "certificate_expired",
+        sidecar(net(15006, OK, facts=TlsFacts(certificate=ENDED, via=CONTROL))),
+    ),
+    Example(
+        "agent-says-ended",
+        "certificate_expired",
+        agent_counted(certificate_seconds={"default": -5.0}),
+    ),
+    Example("not-captured", "redirection_missing", sidecar(net(CONTROL, REFUSED), net(15006, OK))),
+    Example(
+        "admin-answers",
+        "admin_exposed",
+        sidecar(net(15000, OK, facts=AdminFacts(exposed=True))),
+    ),
+    Example(
+        "admin-on-wildcard",
+        "admin_exposed",
+        sidecar(sockets(ListeningSocket(port=15000, address="0.0.0.0", process="envoy"))),
+    ),
+    Example("no-xds-connection", "xds_disconnected", counted(xds_connections=0)),
+    Example("failures-jump", "xds_disconnected", counted(lds_failure=2), earlier=[sidecar()]),
+    Example("one-reconnect", "none", counted(lds_failure=1, cds_failure=1), earlier=[sidecar()]),
+    Example(
+        "failures-twice",
+        "xds_disconnected",
+        counted(lds_failure=2),
+        earlier=[sidecar(), counted(lds_failure=1)],
+    ),
+    Example(
+        "failures-high-but-still",
+        "none",
+        counted(lds_failure=9),
+        earlier=[counted(lds_failure=9)],
+    ),
+    Example(
+        "warming-twice",
+        "listener_warming",
+        counted(listeners_warming=1),
+        earlier=[counted(listeners_warming=1)],
+    ),
+    Example("warming-once", "none", counted(listeners_warming=1)),
+    Example(
+        "gateway-server-port",
+        "listener_warming",
+        [
+            net(15020, OK, facts=page()),
+            net(15021, OK),
+            net(15090, OK, facts=STATS),
+            net(8443, REFUSED),
+        ],
+        GATEWAY,
+    ),
+    Example("stats-slow", "admin_slow", sidecar(replace(net(15090, OK, facts=STATS), seconds=1.4))),
+    Example("stats-hang", "admin_slow", sidecar(net(15090, TIMEOUT))),
+    Example("stats-large", "stats_too_large", sidecar(net(15090, Outcome.TOO_LARGE))),
+    Example(
+        "dns-failures-twice",
+        "dns_proxy_failing",
+        agent_counted(dns_upstream_failures=5),
+        earlier=[sidecar(), agent_counted(dns_upstream_failures=2)],
+    ),
+    Example(
+        "dns-refused-inside",
+        "dns_proxy_failing",
+        sidecar(inside(15053, REFUSED)),
+        replace(SIDECAR, settings=Settings(dns_capture=True)),
+    ),
+    Example(
+        "application-scrapes-fail",
+        "application_metrics_broken",
+        agent_counted(scrape_failures={"application": 3.0}),
+        earlier=[agent_counted(scrape_failures={"application": 1.0})],
+    ),
+    Example(
+        "application-down",
+        "application_unhealthy",
+        sidecar(net(15020, OK, facts=page(app_health={"/app-health/app/readyz": 500}))),
+        config=application_probes(),
+    ),
+    Example(
+        "page-forbidden",
+        "access_restricted",
+        sidecar(net(15020, OK, facts=page(metrics=None, page=Outcome.FORBIDDEN))),
+    ),
+    Example(
+        "page-forbidden-as-set",
+        "none",
+        sidecar(net(15020, OK, facts=page(metrics=None, page=Outcome.FORBIDDEN)), without=(15090,)),
+        replace(SIDECAR, settings=Settings(metrics_localhost_only=True)),
+    ),
+    Example("istiod-healthy", "none", istiod(), ISTIOD),
+    Example("istiod-stopped", "istiod_replica_stuck", all_of(TIMEOUT, ISTIOD_PORTS), ISTIOD),
+    Example("istiod-dark", "unreachable", [dropped(port) for port in ISTIOD_PORTS], ISTIOD),
+    Example("istiod-503", "istiod_not_ready", istiod(net(8080, NOT_READY)), ISTIOD),
+    Example("istiod-refuses", "istiod_not_ready", all_of(REFUSED, ISTIOD_PORTS), ISTIOD),
+    Example("webhook-503", "webhook_not_serving", istiod(net(15017, NOT_READY)), ISTIOD),
+    Example("webhook-dropped", "webhook_unreachable", istiod(dropped(15017)), ISTIOD),
+    Example(
+        "ztunnel-pending",
+        "ztunnel_not_ready",
+        [
+            net(15020, OK),
+            net(
+                15021,
+                NOT_READY,
+                facts=ReadinessFacts(status=500, pending=("workload proxy manager",)),
+            ),
+        ],
+        ZTUNNEL,
+    ),
+    Example("ztunnel-stopped", "ztunnel_not_ready", all_of(TIMEOUT, (15020, 15021)), ZTUNNEL),
+    Example("cni-503", "cni_not_ready", [net(8000, NOT_READY), net(15014, OK)], CNI),
+)

@@ -1,0 +1,111 @@
+"""Whatever is observed, diagnosis gives a record."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.catalogue import ports_of
+from exporter.config import Config
+from exporter.diagnosis import CAUSES, diagnose, wants_hello
+from exporter.model import (
+    UNJUDGING,
+    AdminFacts,
+    AgentFacts,
+    AgentMetrics,
+    EnvoyStats,
+    IstiodFacts,
+    Lifecycle,
+    ListeningSocket,
+    Memory,
+    Observation,
+    Outcome,
+    ReadinessFacts,
+    Role,
+    SocketTable,
+    Target,
+    TlsFacts,
+    View,
+)
+from tests.diagnosis.matrix import CERTIFICATE, CONTROL, NOW, target_of
+
+COUNTS = st.none() | st.integers(0, 9).map(float)
+PORTS = st.sampled_from(
+    (0, 8000, 8080, 15000, 15001, 15006, 15008, 15012, 15014, 15017, 15020, 15021, 15090, CONTROL)
+)
+FACTS = st.one_of(
+    st.none(),
+    st.builds(ReadinessFacts, status=st.sampled_from((200, 500, 503))),
+    st.builds(
+        AgentFacts,
+        status=st.sampled_from((200, 503)),
+        page=st.none() | st.sampled_from(Outcome),
+        metrics=st.none() | st.just(AgentMetrics(csr_failures=2, xds_responses=1)),
+        app_health=st.just({"/app-health/app/readyz": 500}),
+    ),
+    st.builds(
+        EnvoyStats,
+        complete=st.booleans(),
+        live=st.none() | st.booleans(),
+        state=st.none() | st.integers(0, 4),
+        lds_success=COUNTS,
+        lds_rejected=COUNTS,
+        lds_failure=COUNTS,
+        xds_connections=COUNTS,
+        listeners_warming=COUNTS,
+    ),
+    st.builds(
+        AdminFacts,
+        state=st.none() | st.sampled_from(("LIVE", "INITIALIZING")),
+        exposed=st.none() | st.booleans(),
+        rejected=st.none() | st.just({"virtualInbound": "bad"}),
+        workload_certificate=st.none() | st.just(CERTIFICATE),
+    ),
+    st.builds(TlsFacts, certificate=st.none() | st.just(CERTIFICATE), via=st.just(CONTROL)),
+    st.builds(IstiodFacts, connected_proxies=COUNTS, syncz_outcome=st.none()),
+    st.just(
+        SocketTable(listening=(ListeningSocket(port=15001, address="0.0.0.0", process="python"),))
+    ),
+)
+OBSERVATIONS = st.lists(
+    st.builds(
+        Observation,
+        port=PORTS,
+        view=st.sampled_from(View),
+        outcome=st.sampled_from(Outcome),
+        seconds=st.floats(0, 5),
+        facts=FACTS,
+        address=st.sampled_from(("10.0.0.7", "fd00::7")),
+        connected=st.none() | st.booleans(),
+    ),
+    max_size=12,
+)
+TARGETS = st.builds(
+    target_of,
+    st.sampled_from(Role),
+    addresses=st.sampled_from((("10.0.0.7",), ("10.0.0.7", "fd00::7"))),
+    lifecycle=st.builds(
+        Lifecycle,
+        container_ready=st.none() | st.booleans(),
+        node_ready=st.none() | st.booleans(),
+        terminating=st.none() | st.booleans(),
+        started=st.none() | st.just(NOW - 5),
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(target=TARGETS, looks=st.lists(OBSERVATIONS, min_size=1, max_size=3), in_mesh=st.booleans())
+def test_diagnose_is_total(
+    *, target: Target, looks: list[list[Observation]], in_mesh: bool
+) -> None:
+    memory = Memory()
+    ports = ports_of(target)
+    for index, seen in enumerate(looks):
+        now = NOW + index * 120
+        wants_hello(target, seen, memory, Config(), now, due_identity=False)
+        record, memory = diagnose(
+            target, ports, seen, memory, Config(), now, control=CONTROL, in_mesh=in_mesh
+        )
+        assert record.target is target
+        assert record.diagnosis is None or record.diagnosis.cause in CAUSES
+        for verdict in record.verdicts:
+            assert (verdict.up is None) == (verdict.outcome in UNJUDGING)

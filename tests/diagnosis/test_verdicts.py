@@ -1,0 +1,272 @@
+from dataclasses import replace
+
+import pytest
+
+from exporter.model import (
+    AdminFacts,
+    AgentMetrics,
+    Lifecycle,
+    ListeningSocket,
+    Memory,
+    Observation,
+    Outcome,
+    Role,
+    Settings,
+    SocketTable,
+    TlsFacts,
+    Verdict,
+    View,
+)
+from tests.diagnosis.cases import DARK, GONE, unconfigured
+from tests.diagnosis.matrix import (
+    CONTROL,
+    SIDECAR,
+    all_of,
+    cause_of,
+    dropped,
+    hello,
+    inside,
+    net,
+    page,
+    seen_by,
+    sidecar,
+    target_of,
+    ups,
+)
+
+OK, REFUSED, TIMEOUT = Outcome.OK, Outcome.REFUSED, Outcome.TIMEOUT
+RESET, CLOSED = Outcome.RESET, Outcome.CLOSED
+
+INBOUND = [
+    pytest.param([net(CONTROL, OK), hello(OK)], True, OK, id="certificate"),
+    pytest.param([net(CONTROL, OK), hello(TIMEOUT)], False, TIMEOUT, id="silence"),
+    pytest.param(
+        [net(CONTROL, OK), hello(Outcome.WRONG_PROTOCOL)],
+        False,
+        Outcome.WRONG_IDENTITY,
+        id="not-tls",
+    ),
+    pytest.param([net(CONTROL, OK), hello(RESET)], None, Outcome.CAPTURED, id="mtls-off-reset"),
+    pytest.param([net(CONTROL, OK), hello(CLOSED)], None, Outcome.CAPTURED, id="mtls-off-closed"),
+    pytest.param([net(CONTROL, OK)], None, Outcome.CAPTURED, id="no-hello-yet"),
+    pytest.param([net(CONTROL, REFUSED), net(15006, REFUSED)], False, REFUSED, id="no-port"),
+    pytest.param(
+        [net(CONTROL, REFUSED), net(15006, OK)], None, Outcome.CAPTURED, id="no-redirection"
+    ),
+    pytest.param([dropped(CONTROL)], None, Outcome.BLOCKED, id="control-dropped"),
+]
+
+
+def verdict_of(observations: list[Observation], port: int, **more: object) -> Verdict:
+    record, _ = seen_by(observations, **more)
+    return next(verdict for verdict in record.verdicts if verdict.port == port)
+
+
+@pytest.mark.parametrize(("seen", "up", "outcome"), INBOUND)
+def test_judges_15006_by_control_port_and_hello(
+    *, seen: list[Observation], up: bool | None, outcome: Outcome
+) -> None:
+    verdict = verdict_of([*sidecar(without=(15006, CONTROL)), *seen], 15006)
+    assert (verdict.up, verdict.outcome) == (up, outcome)
+
+
+def test_says_nothing_of_redirection_without_a_control_port() -> None:
+    target = replace(SIDECAR, settings=Settings(included_inbound_ports=(8080,)))
+    record, _ = seen_by(sidecar(without=(15006, CONTROL)), target=target)
+    assert ups(record)[15006] is None
+    assert record.proxy.captured is None
+
+
+WHOLE = [
+    pytest.param(
+        sidecar(),
+        {15000: True, 15001: None, 15006: True, 15020: True, 15021: True, 15090: True},
+        id="healthy",
+    ),
+    pytest.param(GONE, dict.fromkeys((15000, 15006, 15020, 15021, 15090), False), id="gone"),
+    pytest.param(DARK, dict.fromkeys((15000, 15006, 15020, 15021, 15090), False), id="dark"),
+    pytest.param(
+        sidecar(net(15021, TIMEOUT), net(15090, TIMEOUT), hello(TIMEOUT)),
+        {15000: False, 15006: False, 15020: True, 15021: False, 15090: False},
+        id="envoy-stopped",
+    ),
+    pytest.param(
+        sidecar(net(15020, TIMEOUT), net(15021, TIMEOUT)),
+        {15000: True, 15006: True, 15020: False, 15021: False, 15090: True},
+        id="agent-stopped",
+    ),
+    pytest.param(
+        unconfigured(AgentMetrics()),
+        {15000: None, 15006: False, 15020: True, 15021: False, 15090: False},
+        id="unconfigured",
+    ),
+    pytest.param(
+        sidecar(dropped(15020), dropped(15021), dropped(15090)),
+        {15000: None, 15006: True, 15020: None, 15021: None, 15090: None},
+        id="genuine-ports-dropped",
+    ),
+    pytest.param(
+        [*GONE[:3], net(15021, Outcome.WRONG_IDENTITY), net(15090, REFUSED)],
+        dict.fromkeys((15000, 15006, 15020, 15021, 15090), False),
+        id="application-on-15021",
+    ),
+    pytest.param(
+        [*DARK, inside(15020, OK), inside(15021, OK), inside(15090, OK), inside(15000, OK)],
+        dict.fromkeys((15000, 15020, 15021, 15090), True),
+        id="dark-but-alive-inside",
+    ),
+]
+
+
+@pytest.mark.parametrize(("seen", "expected"), WHOLE)
+def test_judges_every_port_of_a_sidecar(
+    seen: list[Observation], expected: dict[int, bool | None]
+) -> None:
+    record, _ = seen_by(seen)
+    assert {port: up for port, up in ups(record).items() if port in expected} == expected
+
+
+def test_everything_is_unjudged_inside_the_mesh() -> None:
+    record, memory = seen_by(sidecar(), in_mesh=True)
+    assert set(ups(record).values()) == {None}
+    assert record.ready == {}
+    assert memory == Memory()
+
+
+def test_everything_dark_is_blocked_once_kubernetes_says_ready() -> None:
+    ready = replace(SIDECAR, lifecycle=Lifecycle(container_ready=True, node_ready=True))
+    record, _ = seen_by(DARK, target=ready)
+    assert set(ups(record).values()) == {None}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_READY, Outcome.FORBIDDEN])
+def test_an_answer_is_up_whatever_it_says(outcome: Outcome) -> None:
+    assert verdict_of(sidecar(net(15020, outcome)), 15020).up is True
+
+
+def test_a_captured_port_has_the_naive_answer_of_the_control_port() -> None:
+    record, _ = seen_by(sidecar())
+    naive = {verdict.port: verdict.naive for verdict in record.verdicts}
+    assert naive[15001] is True
+    assert {v.port for v in record.verdicts if v.structural} == {15001}
+
+
+def test_a_naive_connect_finds_a_stopped_envoy_up() -> None:
+    seen = sidecar(net(15021, TIMEOUT), net(15090, TIMEOUT), hello(TIMEOUT))
+    verdict = verdict_of(seen, 15090)
+    assert (verdict.naive, verdict.up) == (True, False)
+
+
+def test_a_loopback_port_without_the_pod_view_is_said_once() -> None:
+    target = replace(SIDECAR, settings=Settings(dns_capture=True))
+    verdict = verdict_of(sidecar(), 15053, target=target)
+    assert (verdict.up, verdict.outcome, verdict.structural) == (None, Outcome.NO_ACCESS, True)
+
+
+def test_a_pod_view_that_fails_is_not_structural() -> None:
+    target = replace(SIDECAR, settings=Settings(dns_capture=True))
+    denied = Observation(15053, View.POD, Outcome.NO_ACCESS, detail="no such namespace")
+    verdict = verdict_of(sidecar(denied), 15053, target=target)
+    assert (verdict.structural, verdict.detail) == (False, "no such namespace")
+
+
+def test_15090_proves_15000() -> None:
+    verdict = verdict_of(sidecar(), 15000)
+    assert (verdict.up, verdict.exposed) == (True, False)
+
+
+def test_an_exposed_admin_is_marked_on_its_port() -> None:
+    verdict = verdict_of(sidecar(net(15000, OK, facts=AdminFacts(exposed=True))), 15000)
+    assert (verdict.up, verdict.exposed) == (True, True)
+
+
+OWNERS = [
+    pytest.param("python", False, Outcome.WRONG_IDENTITY, id="another"),
+    pytest.param("envoy", True, OK, id="its-owner"),
+    pytest.param("", True, OK, id="unknown"),
+]
+
+
+@pytest.mark.parametrize(("process", "up", "outcome"), OWNERS)
+def test_the_socket_table_tells_an_impostor(*, process: str, up: bool, outcome: Outcome) -> None:
+    row = ListeningSocket(port=15001, address="0.0.0.0", process=process)
+    table = Observation(0, View.POD, OK, facts=SocketTable(listening=(row,)))
+    verdict = verdict_of(sidecar(table, inside(15001, OK)), 15001)
+    assert (verdict.up, verdict.outcome) == (up, outcome)
+
+
+def test_a_failing_address_is_named() -> None:
+    dual = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
+    seen = sidecar(net(CONTROL, OK, address="fd00::7"), net(15020, REFUSED, address="fd00::7"))
+    verdict = verdict_of(seen, 15020, target=dual)
+    assert verdict.up is False
+    assert "fd00::7" in verdict.detail
+
+
+def test_a_family_without_a_route_is_left_out() -> None:
+    dual = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
+    seen = sidecar(*all_of(Outcome.UNREACHABLE, (CONTROL, 15020, 15021, 15090), address="fd00::7"))
+    record, _ = seen_by(seen, target=dual)
+    assert ups(record)[15020] is True
+    assert record.diagnosis is None
+
+
+def test_tls_behind_capture_may_be_the_redirections_own() -> None:
+    target = replace(SIDECAR, istio_version="1.31.0", settings=Settings(secure_stats_port=15091))
+    verdict = verdict_of(sidecar(net(15091, OK, facts=TlsFacts(via=15091))), 15091, target=target)
+    assert (verdict.up, verdict.outcome) == (None, Outcome.CAPTURED)
+
+
+def test_an_optional_port_is_said_only_when_it_answers() -> None:
+    ztunnel = target_of(Role.ZTUNNEL)
+    base = [net(15020, OK), net(15021, OK)]
+    absent, _ = seen_by([*base, net(15008, REFUSED)], target=ztunnel)
+    present, _ = seen_by([*base, net(15008, OK)], target=ztunnel)
+    assert 15008 not in ups(absent)
+    assert ups(present)[15008] is True
+
+
+def test_moved_ports_are_judged_by_their_own_answer() -> None:
+    moved = replace(SIDECAR, settings=Settings(stats_port=16090, health_port=16021))
+    record, _ = seen_by(
+        [net(CONTROL, OK), hello(OK), net(15020, OK, facts=page()), net(16021, OK), net(16090, OK)],
+        target=moved,
+    )
+    assert {port: ups(record)[port] for port in (15000, 16021, 16090)} == dict.fromkeys(
+        (15000, 16021, 16090), True
+    )
+    assert record.diagnosis is None
+
+
+INSIDE = (15000, 15001, 15006, 15020, 15021, 15090)
+
+
+def test_the_pod_view_alone_judges_every_port() -> None:
+    record, _ = seen_by([inside(port, OK) for port in INSIDE])
+    assert ups(record) == dict.fromkeys(INSIDE, True)
+    assert (record.proxy.captured, record.diagnosis) == (None, None)
+
+
+def test_the_pod_view_alone_tells_a_dead_proxy() -> None:
+    record, _ = seen_by([inside(port, REFUSED) for port in INSIDE])
+    assert set(ups(record).values()) == {False}
+    assert cause_of(record) == "proxy_not_running"
+
+
+def test_that_15006_closes_inside_does_not_prove_its_tls() -> None:
+    verdict = verdict_of(sidecar(hello(RESET), inside(15006, OK)), 15006)
+    assert (verdict.up, verdict.outcome) == (None, Outcome.CAPTURED)
+
+
+def test_15006_that_hangs_inside_is_down_whatever_an_old_hello_said() -> None:
+    assert verdict_of(sidecar(inside(15006, TIMEOUT)), 15006).up is False
+
+
+def test_statistics_on_loopback_are_unjudged_from_the_network() -> None:
+    local = replace(SIDECAR, settings=Settings(metrics_localhost_only=True))
+    record, _ = seen_by(sidecar(without=(15090,)), target=local)
+    assert (ups(record)[15090], ups(record)[15000]) == (None, None)
+    with_pod, _ = seen_by(
+        sidecar(inside(15090, OK), inside(15000, OK), without=(15090,)), target=local
+    )
+    assert (ups(with_pod)[15090], ups(with_pod)[15000]) == (True, True)
