@@ -5,6 +5,7 @@ It is the serving path run once: the same look, the same diagnosis, the same doc
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,7 @@ from rich.progress import Progress
 
 from exporter.cli.exits import Exit
 from exporter.cli.flags import add_config_flags, base_of, config_of, start_logging
-from exporter.cli.tables import report
+from exporter.cli.tables import console, report
 from exporter.config import Config
 from exporter.discovery.static import load_static
 from exporter.model import Cadence, Memory, Target, TargetKey, TargetRecord
@@ -124,7 +125,7 @@ def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
             if verdict.structural:
                 role = record.target.role
                 said[f"port {verdict.port} of a {role}: {verdict.outcome}"] = None
-        said.update(dict.fromkeys(record.unseen))
+        said.update(dict.fromkeys(f"{cause}: takes more than one look" for cause in record.unseen))
     return tuple(said)
 
 
@@ -138,17 +139,19 @@ async def _once(passed: _Pass, chosen: argparse.Namespace) -> None:
 
 async def _watch(passed: _Pass, chosen: argparse.Namespace) -> None:
     """Look again and again until interrupted; memory shows what one look cannot see."""
-    console = Console()
-    wide = chosen.output == "wide"
+    screen = console()
+    is_live = screen.is_terminal and chosen.output in ("table", "wide")
     due = frozenset(Cadence)
-    with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+    live = Live(console=screen, auto_refresh=False, screen=True) if is_live else None
+    with live or contextlib.nullcontext():
         while True:
             await _look_at_all(passed, due, lambda: None)
-            if chosen.output in ("json", "yaml"):
-                _print(passed.report(), chosen.output)
-            else:
-                found = passed.report()
+            found = passed.report()
+            if live:
+                wide = chosen.output == "wide"
                 live.update(report(found.targets, found.unseen, wide=wide), refresh=True)
+            else:
+                _print(found, chosen.output)
             due = frozenset({Cadence.FAST, Cadence.DETAIL})
             await asyncio.sleep(passed.config.poll.interval)
 
@@ -182,4 +185,4 @@ def _print(found: Report, output: str) -> None:
             print("---\n" + yaml.safe_dump(msgspec.to_builtins(found), sort_keys=False), end="")
         case _:
             wide = output == "wide"
-            Console().print(report(found.targets, found.unseen, wide=wide))
+            console().print(report(found.targets, found.unseen, wide=wide))

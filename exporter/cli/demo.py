@@ -1,6 +1,7 @@
 """`demo`: a mesh of stand-ins, polled and served for real, as a table that updates.
 
-The table reads the same records as the API; nothing in it knows what the scenarios are.
+The table is made from the same records as the API's answers; nothing in it knows what the
+scenarios are.
 """
 
 import argparse
@@ -8,39 +9,43 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from exporter.app import Exporter, raise_file_limit
 from exporter.cli.check import not_judged
 from exporter.cli.exits import Exit
 from exporter.cli.flags import add_web_flags, overrides_of, start_logging
-from exporter.cli.tables import report
+from exporter.cli.tables import console, report
 from exporter.config import Config, LogConfig, load
-from exporter.model import Target
+from exporter.demo import SHIPPED, Mesh, MeshError, load_states, mesh
+from exporter.model import Cadence, TargetKey, TargetRecord
 from exporter.web.documents import TargetState, target_state
 
 LISTEN_ADDRESS = "127.0.0.1:10520"
 
 PACE = {
-    "poll.interval": "2s",
-    "poll.detail_interval": "4s",
-    "poll.identity_interval": "10s",
-    "poll.timeout": "1s",
+    "poll.interval": "3s",
+    "poll.detail_interval": "3s",
+    "poll.identity_interval": "15s",
+    "poll.timeout": "2s",
     "discovery.kubernetes.enabled": False,
 }
 """Short intervals, so that the first table is complete within seconds."""
 
-_REFRESH_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 0.3
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = commands.add_parser("demo", help="watch a mesh of healthy and broken stand-ins")
-    parser.add_argument("--targets", type=_positive, default=0, metavar="N", help="grow it to N")
+    parser.add_argument(
+        "--targets", type=_positive, default=0, metavar="N", help="grow the mesh to N targets"
+    )
     parser.add_argument("--once", action="store_true", help="end after the first complete table")
     add_web_flags(parser)
     parser.set_defaults(run=run)
@@ -50,68 +55,102 @@ def run(chosen: argparse.Namespace) -> Exit:
     """Run until Ctrl-C; ends with 3 when the mesh or the address cannot be had."""
     import uvloop
 
-    start_logging(LogConfig(level="warning"))
+    start_logging(LogConfig(level="error"))
     given = {"web.listen_address": LISTEN_ADDRESS, **PACE, **overrides_of(chosen)}
     config = load(None, given)
     ended = Exit.HEALTHY
     try:
         uvloop.run(_demo(config, chosen.targets, once=chosen.once))
-    except* OSError as group:
+    except* (OSError, MeshError) as group:
         print(f"the demo cannot start: {group.exceptions[0]}", file=sys.stderr)
         ended = Exit.COULD_NOT_LOOK
     return ended
 
 
 async def _demo(config: Config, size: int, *, once: bool) -> None:
-    """The mesh, the exporter and the table, side by side until one of them ends."""
-    from exporter.demo import start_mesh
-
+    """The mesh, the exporter and the table, until the table or a signal ends them."""
     raise_file_limit()
     if showing := asyncio.current_task():
         for stop in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(stop, showing.cancel)
-    console = Console()
+    screen = console()
+    screen.print("Building the mesh ...", style="dim")
     with contextlib.suppress(asyncio.CancelledError):
-        async with start_mesh(size) as mesh, asyncio.TaskGroup() as tasks:
-            exporter = Exporter(lambda: config, Path(), mesh.targets)
-            told = asyncio.Event()
-
-            def started(address: str) -> None:
-                _print_urls(console, address, config, mesh.targets)
-                told.set()
-
-            serving = tasks.create_task(exporter.run(started))
-            await told.wait()
-            await _show(console, exporter, once=once)
-            serving.cancel()
+        async with mesh(load_states(SHIPPED), targets=size) as built:
+            await _serve(config, built, screen, once=once)
 
 
-def _print_urls(console: Console, address: str, config: Config, targets: Sequence[Target]) -> None:
-    url = f"http://{address}"
-    console.print(f"{len(targets)} stand-ins are up.", highlight=False)
-    console.print(f"Page     {url}/")
-    console.print(f"Metrics  {url}{config.web.telemetry_path}")
-    console.print(f"API      {url}/api/v1/targets")
-    console.print("Ctrl-C ends it.\n")
+async def _serve(config: Config, built: Mesh, screen: Console, *, once: bool) -> None:
+    exporter = Exporter(lambda: config, Path(), [pod.target for pod in built.pods])
+    listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(exporter.run(listening.set_result))
+        _print_urls(screen, await listening, config, built)
+        await _show(screen, exporter, built, once=once)
+        serving.cancel()
 
 
-async def _show(console: Console, exporter: Exporter, *, once: bool) -> None:
-    """Print the first complete table, then keep it current: live on a terminal, else on change."""
-    while not (exporter.poller.is_warm and len(exporter.state)):  # noqa: ASYNC110 - a table may lag
-        await asyncio.sleep(_REFRESH_SECONDS)
-    live = Live(console=console, auto_refresh=False) if console.is_terminal and not once else None
+def _print_urls(screen: Console, address: str, config: Config, built: Mesh) -> None:
+    where = (
+        "on loopback addresses: without root there is no redirection to see through"
+        if built.is_flat
+        else "each in its own network namespace, behind real redirection"
+    )
+    screen.print(f"{len(built.pods)} stand-ins, {where}.", highlight=False)
+    screen.print(f"Page     http://{address}/")
+    screen.print(f"Metrics  http://{address}{config.web.telemetry_path}")
+    screen.print(f"API      http://{address}/api/v1/targets")
+    screen.print("Ctrl-C ends it.\n")
+
+
+async def _show(screen: Console, exporter: Exporter, built: Mesh, *, once: bool) -> None:
+    """Wait for the first complete table, then keep it current: live on a terminal."""
+    # What only grows, such as lost connections, shows between two looks.
+    growing = {pod.target.key for pod in built.pods if pod.state.earlier}
+    with screen.status("Looking ...") if screen.is_terminal else contextlib.nullcontext():
+        await _looked_at(exporter, growing, since=0.0)
+        await built.advance()
+        await _looked_at(exporter, growing, since=time.time())
+        await _looked_at(exporter, {pod.target.key for pod in built.pods}, since=0.0)
+    if once:
+        screen.print(_table(exporter))
+    elif screen.is_terminal:
+        with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
+            async for _ in _changes(exporter):
+                live.update(_table(exporter), refresh=True)
+    else:
+        async for _ in _changes(exporter):
+            screen.print(_table(exporter))
+
+
+async def _looked_at(exporter: Exporter, keys: set[TargetKey], *, since: float) -> None:
+    """Wait until each of these had a full look that began after `since` (seconds, epoch)."""
+    while any(  # noqa: ASYNC110 - a table may lag, and a poll need not know of tables
+        _last_look(exporter.state.get(key)) <= since for key in keys
+    ):
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _last_look(record: TargetRecord | None) -> float:
+    return record.polled.get(Cadence.DETAIL, 0.0) if record else 0.0
+
+
+async def _changes(exporter: Exporter) -> AsyncIterator[None]:
+    """Yield at once, and whenever a verdict or a cause is another than before."""
     shown: object = None
-    with live or contextlib.nullcontext():
-        while True:
-            targets = _targets(exporter)
-            current = [(t.pod, t.diagnosis, [(p.port, p.up) for p in t.ports]) for t in targets]
-            if current != shown:
-                shown = current
-                table = report(targets, not_judged(exporter.state.records()))
-                live.update(table, refresh=True) if live else console.print(table)
-            if once:
-                return
-            await asyncio.sleep(_REFRESH_SECONDS)
+    while True:
+        current = [
+            (record.target.key, record.diagnosis, [(v.port, v.up) for v in record.verdicts])
+            for record in exporter.state.records()
+        ]
+        if current != shown:
+            shown = current
+            yield
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _table(exporter: Exporter) -> RenderableType:
+    return report(_targets(exporter), not_judged(exporter.state.records()))
 
 
 def _targets(exporter: Exporter) -> list[TargetState]:
@@ -120,7 +159,7 @@ def _targets(exporter: Exporter) -> list[TargetState]:
 
 
 def _positive(text: str) -> int:
-    number = int(text) if text.isdigit() else 0
+    number = int(text) if text.isascii() and text.isdigit() else 0
     if number < 1:
         raise argparse.ArgumentTypeError("has to be a whole number above 0")
     return number

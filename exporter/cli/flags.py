@@ -9,7 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from exporter.config import Config, LogConfig, load
+from exporter.config import Config, ConfigError, LogConfig, Problem, load
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
@@ -67,8 +67,15 @@ def overrides_of(chosen: argparse.Namespace) -> dict[str, object]:
 
 
 def config_of(chosen: argparse.Namespace) -> Config:
-    """The configuration of the file and the flags; raises ConfigError."""
-    return load(chosen.config_file, overrides_of(chosen))
+    """The configuration of the file and the flags; raises ConfigError.
+
+    A file with TLS or users is refused and not ignored: nobody may believe to be protected.
+    """
+    config = load(chosen.config_file, overrides_of(chosen))
+    if config.web.config_file:
+        sentence = "TLS and users are not served by this version; leave it empty"
+        raise ConfigError(Problem(str(chosen.config_file or ""), 0, "web.config_file", sentence))
+    return config
 
 
 def base_of(chosen: argparse.Namespace) -> Path:

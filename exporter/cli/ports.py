@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from exporter.catalogue import NEWEST_VERSION, PORTS, Port
 from exporter.cli.exits import Exit
+from exporter.cli.tables import console
 from exporter.model import Role
 from exporter.web.documents import PortRow, port_row
 
@@ -58,7 +58,7 @@ def run(chosen: argparse.Namespace) -> Exit:
         case "markdown":
             print(markdown(rows), end="")
         case _:
-            Console().print(_table(rows))
+            console().print(_table(rows))
     return Exit.HEALTHY
 
 

@@ -3,9 +3,10 @@
 The verdict and what a plain connect says always stand side by side.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +14,18 @@ from exporter.web.documents import Cause, PortState, Standing, TargetState
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("?", "dim")}
 _STYLES = {Standing.HEALTHY: "green", Standing.UNHEALTHY: "red", Standing.UNJUDGED: "dim"}
-LEGEND = "✓ up  ✗ down  ? not judged  · not tried"
+LEGEND = "✓ up  ✗ down  ? not judged  · not tried  ! a plain connect is wrong"
+
+
+PIPED_WIDTH = 160
+"""Columns where no terminal says how many there are."""
+
+
+def console() -> Console:
+    """Standard output; wide where it is a file or a pipe and COLUMNS says nothing."""
+    found = Console()
+    is_free = not found.is_terminal and "COLUMNS" not in os.environ
+    return Console(width=PIPED_WIDTH) if is_free else found
 
 
 def overview(targets: Iterable[TargetState]) -> Table:
@@ -26,7 +38,7 @@ def overview(targets: Iterable[TargetState]) -> Table:
     table.add_column("Cause", overflow="fold")
     for target in targets:
         table.add_row(
-            f"{target.namespace}/{target.pod}",
+            _plain(f"{target.namespace}/{target.pod}"),
             target.role,
             _marks((port.port, _MARKS[port.up]) for port in target.ports),
             _marks((port.port, _naive_mark(port)) for port in target.ports),
@@ -43,7 +55,7 @@ def every_port(targets: Iterable[TargetState]) -> Table:
         table.add_column(heading, overflow="fold")
     for target in targets:
         for row in _port_rows(target):
-            table.add_row(*row)
+            table.add_row(*map(_plain, row))
         table.add_section()
     return table
 
@@ -61,9 +73,8 @@ def advice(targets: Iterable[TargetState]) -> Text:
         text.append(f"  {first.sentence}\n  {first.advice}\n")
         for target, diagnosis in having:
             evidence = "; ".join(diagnosis.evidence)
-            text.append(f"  {target.namespace}/{target.pod}").append(
-                f": {evidence}\n" if evidence else "\n", style="dim"
-            )
+            text.append_text(_plain(f"  {target.namespace}/{target.pod}"))
+            text.append_text(_plain(f": {evidence}" if evidence else "", "dim")).append("\n")
     return text
 
 
@@ -86,6 +97,13 @@ def summary(targets: Sequence[TargetState]) -> str:
     counts = {s: sum(target.state == s for target in targets) for s in Standing}
     told = ", ".join(f"{count} {standing}" for standing, count in counts.items() if count)
     return f"{len(targets)} targets: {told}" if len(targets) != 1 else f"1 target: {told}"
+
+
+def _plain(words: str | Text, style: str = "") -> Text:
+    """Words that a target may have chosen: neither markup nor control characters count."""
+    if isinstance(words, Text):
+        return words
+    return Text("".join(c if c.isprintable() else "\ufffd" for c in words), style)
 
 
 def _port_rows(target: TargetState) -> Iterator[tuple[str | Text, ...]]:
@@ -112,7 +130,8 @@ def _naive_mark(port: PortState) -> tuple[str, str]:
     if port.naive is None:
         return "·", "dim"
     mark, style = _MARKS[port.naive]
-    return mark, "bold yellow" if port.up is not None and port.up is not port.naive else style
+    is_wrong = port.up is not None and port.up is not port.naive
+    return (f"{mark}!", "bold yellow") if is_wrong else (mark, style)
 
 
 def _marks(marked: Iterable[tuple[int, tuple[str, str]]]) -> Text:

@@ -11,7 +11,6 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
-from hpack.exceptions import HPACKError
 
 from exporter.model import Outcome
 from exporter.probes.tls import handshake
@@ -73,7 +72,7 @@ class GrpcLine(Line):
         try:
             for event in self._h2.receive_data(data):
                 self._take(event)
-        except (h2.exceptions.H2Error, HPACKError, ValueError, KeyError, IndexError):
+        except (h2.exceptions.H2Error, ValueError, KeyError, IndexError):
             self._fail(Malformed("the answer is not HTTP/2"))
             return
         if not self.status.done():

@@ -1,0 +1,22 @@
+"""A mesh of stand-ins that answer as real processes were recorded, on their true ports.
+
+A scenario is a recorded state: `recording` reads it, `script` decides what it says, `standin`
+says it on real sockets, `network` and `stage` put it behind real redirection, `mesh` is what
+the demo, the tests and the recordings runner use.
+"""
+
+from exporter.demo.kernel import can_build_networks, enter_own_network
+from exporter.demo.mesh import Mesh, MeshError, Pod, mesh
+from exporter.demo.recording import SHIPPED, State, load_states
+
+__all__ = [
+    "SHIPPED",
+    "Mesh",
+    "MeshError",
+    "Pod",
+    "State",
+    "can_build_networks",
+    "enter_own_network",
+    "load_states",
+    "mesh",
+]

@@ -1,0 +1,125 @@
+"""What a pod's network has to be for a recording to come true: addresses, rules, links. Pure.
+
+In: a state and its target. Out: the texts that `ip -batch` and `iptables-restore` read. The
+redirection is Istio's own (tools/istio-iptables/pkg/capture/run.go: 15008 returns first, then
+the exclusions or the include list, the rest goes to 15006); what a network policy did comes
+before it, in table raw, as a NetworkPolicy does it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.catalogue import is_captured
+from exporter.demo.recording import Seen, Socket, State
+from exporter.demo.script import NOBODY
+from exporter.model import Target
+
+_HBONE = 15008
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of one family. `drops` None: none; a port of 0 stands for every other one."""
+
+    redirection: str = ""
+    drops: str = ""
+    rejects: str = ""
+
+    @property
+    def text(self) -> str:
+        """What iptables-restore reads; empty for no rules."""
+        return self.redirection + self.drops + self.rejects
+
+
+def rules_of(state: State, target: Target, *, is_ipv6: bool) -> Rules:
+    """The rules that make connects from the network end as recorded."""
+    seen = (state.network6 if is_ipv6 else None) or state.network
+    sockets = tuple(row for row in state.sockets if _reaches(row, is_ipv6=is_ipv6))
+    redirects = is_redirected(state, target, seen)
+    rejected = tuple(
+        port
+        for port, connect in seen.connects.items()
+        if connect == "refused" and _accepts(port, target, sockets, redirects=redirects)
+    )
+    return Rules(
+        redirection=_redirection(target) if redirects else "",
+        drops="" if seen.is_unreachable else _drops(seen),
+        rejects=_rejects(rejected),
+    )
+
+
+def is_redirected(state: State, target: Target, seen: Seen) -> bool:
+    """Whether the pod had its redirection: expected, and the recording does not deny it."""
+    if not target.captured:
+        return False
+    inbound = target.settings.inbound_port
+    captured = [port for port in seen.connects if is_captured(port, target) and port != inbound]
+    served = {row.port for row in state.sockets if not row.is_loopback}
+    nobodys = [seen.connects[port] for port in captured if port not in served]
+    denied = bool(nobodys) and all(connect == "refused" for connect in nobodys)
+    return not (denied and seen.connects.get(inbound) == "ok")
+
+
+def _reaches(socket: Socket, *, is_ipv6: bool) -> bool:
+    if socket.is_loopback:
+        return False
+    return socket.address == "*" or (":" in socket.address) == is_ipv6
+
+
+def _accepts(port: int, target: Target, sockets: tuple[Socket, ...], *, redirects: bool) -> bool:
+    """Whether the kernel would accept, rules of a policy aside."""
+    local = target.settings.inbound_port if redirects and is_captured(port, target) else port
+    return any(row.port == local for row in sockets)
+
+
+def _redirection(target: Target) -> str:
+    settings = target.settings
+    chain = "-A ISTIO_INBOUND -p tcp"
+    if settings.included_inbound_ports is not None:
+        lines = [f"{chain} --dport {port} -j ISTIO_IN_REDIRECT" for port in _included(target)]
+    else:
+        excluded = (15090, 15021, settings.status_port, *settings.excluded_inbound_ports)
+        lines = [f"{chain} --dport {port} -j RETURN" for port in dict.fromkeys(excluded)]
+        lines.append(f"{chain} -j ISTIO_IN_REDIRECT")
+    return "\n".join(
+        (
+            "*nat",
+            ":ISTIO_INBOUND - [0:0]",
+            ":ISTIO_IN_REDIRECT - [0:0]",
+            "-A PREROUTING -p tcp -j ISTIO_INBOUND",
+            f"{chain} --dport {_HBONE} -j RETURN",
+            *lines,
+            f"-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports {settings.inbound_port}",
+            "COMMIT\n",
+        )
+    )
+
+
+def _included(target: Target) -> tuple[int, ...]:
+    return target.settings.included_inbound_ports or ()
+
+
+def _drops(seen: Seen) -> str:
+    """Drop what timed out; unrecorded ports go the way of the one that nobody serves."""
+    lines = list(_drop_lines(seen))
+    return "\n".join(("*raw", *lines, "COMMIT\n")) if lines else ""
+
+
+def _drop_lines(seen: Seen) -> Iterator[str]:
+    match = "-A PREROUTING -i eth0 -p tcp --syn"
+    if seen.connects.get(NOBODY) == "timeout":
+        for port, connect in seen.connects.items():
+            if connect != "timeout":
+                yield f"{match} --dport {port} -j ACCEPT"
+        yield f"{match} -j DROP"
+        return
+    for port, connect in seen.connects.items():
+        if connect == "timeout":
+            yield f"{match} --dport {port} -j DROP"
+
+
+def _rejects(ports: tuple[int, ...]) -> str:
+    """Refuse by a reset what a policy refused, by the port that was dialled."""
+    match = "-A INPUT -i eth0 -p tcp -m conntrack --ctorigdstport"
+    lines = [f"{match} {port} -j REJECT --reject-with tcp-reset" for port in ports]
+    return "\n".join(("*filter", *lines, "COMMIT\n")) if lines else ""

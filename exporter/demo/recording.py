@@ -1,0 +1,287 @@
+"""A recorded state as plain data: what every port of one pod answered, byte for byte.
+
+In: a folder of states with its `index.yaml` (what was done, what is true). Out: `State`s. The
+demo's scenarios, the tests and the recordings runner read nothing else. The rule: nothing is
+judged or completed here, only read; `script` decides what a recording means.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SHIPPED = Path(__file__).parent / "states"
+"""The states that the demo and the tests show."""
+
+_DATE = re.compile(rb"^date: ([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
+_SOCKET = re.compile(r'^LISTEN\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:\s+users:\(\("([^"]+)")?')
+_ESTABLISHED = re.compile(r"^\s*\d+: \S+ (?!0+:|0100007F:)\S+:(3AA2|3AA4) 01 ", re.MULTILINE)
+
+
+class End(StrEnum):
+    """How the far side left the connection: closed, reset, or still open."""
+
+    FIN = "fin"
+    RESET = "reset"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: bytes, how the connection ended, and seconds until then."""
+
+    data: bytes = b""
+    end: End = End.FIN
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """How a TLS hello ended: `handshake` is ok, reset, timeout or an error, as recorded.
+
+    `then` is what followed without a client certificate; `certificate` is PEM.
+    """
+
+    handshake: str
+    then: str = ""
+    alpn: str = ""
+    certificate: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One recorded HTTP request with its answer. `header` is "" or one "Name: value"."""
+
+    port: int
+    path: str
+    answer: Answer
+    header: str = ""
+    tls: bool = False
+    method: str = "GET"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one view saw. `connects` is ok, refused or timeout by port.
+
+    `silence` is what saying nothing brought, `roots` a bare GET (its first line is `data`),
+    `hellos` TLS by (port, whether with Istio's ALPN), `bare` bytes that are no protocol.
+    """
+
+    connects: Mapping[int, str] = field(default_factory=dict)
+    silence: Mapping[int, Answer] = field(default_factory=dict)
+    roots: Mapping[int, Answer] = field(default_factory=dict)
+    hellos: Mapping[tuple[int, bool], Hello] = field(default_factory=dict)
+    bare: Mapping[int, Answer] = field(default_factory=dict)
+    exchanges: tuple[Exchange, ...] = ()
+    is_unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One listening socket: address (`*` is both families), port, and its process."""
+
+    address: str
+    port: int
+    process: str
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only the pod itself can reach it."""
+        return self.address.startswith("127.") or self.address == "::1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What is true of a state: a row of the index.
+
+    `causes`: each of them is right ("none" is healthy). `up` by port: 1, 0, None (unjudged).
+    """
+
+    causes: tuple[str, ...]
+    up: Mapping[int, int | None] = field(default_factory=dict)
+    ready: int | None = None
+    agent_ready: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """One recorded state of one pod.
+
+    `earlier` holds pages from some seconds before, to be polled first. `date` is when it was
+    recorded, seconds since the epoch; 0 where no answer tells. `pod` is the pod document.
+    """
+
+    name: str
+    role: str
+    done: str
+    expected: Expected
+    pod_expected: Expected
+    network: Seen
+    network6: Seen | None
+    loopback: Seen
+    sockets: tuple[Socket, ...] = ()
+    has_istiod_connection: bool = False
+    earlier: tuple[Exchange, ...] = ()
+    pod: bytes = b""
+    date: float = 0.0
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return self.expected.causes == ("none",)
+
+
+def load_states(folder: Path) -> tuple[State, ...]:
+    """Every state that the folder's index names, in its order.
+
+    Raises:
+        OSError: a file is missing.
+        ValueError: a file is not what it should be.
+    """
+    rows = yaml.safe_load((folder / "index.yaml").read_text(encoding="utf-8"))
+    return tuple(load_state(folder / row["name"], row) for row in rows)
+
+
+def load_state(folder: Path, row: Mapping[str, Any]) -> State:
+    """One state from its folder and its row of the index."""
+    loopback = _seen(folder, "loopback")
+    network6 = folder / "network6.json"
+    pod = folder / "pod.json"
+    return State(
+        name=row["name"],
+        role=row["role"],
+        done=row.get("done", ""),
+        expected=_expected(row),
+        pod_expected=_expected(_with_pod_view(row, loopback)),
+        network=_seen(folder, "network"),
+        network6=_seen(folder, "network6") if network6.exists() else None,
+        loopback=loopback,
+        sockets=_sockets(folder / "sockets.txt"),
+        has_istiod_connection=_talks_to_istiod(folder / "loopback"),
+        earlier=tuple(_earlier(folder / "earlier")),
+        pod=pod.read_bytes() if pod.exists() else b"",
+        date=_date(folder),
+    )
+
+
+def _with_pod_view(row: Mapping[str, Any], loopback: Seen) -> Mapping[str, Any]:
+    """The row with what differs when the pod's view is there as well.
+
+    Where the cause differs, what was not up and can be reached inside is free to be judged.
+    """
+    inside = row.get("pod_view") or {}
+    up = dict(row.get("up") or {})
+    if "cause" in inside:
+        up = {port: v for port, v in up.items() if v == 1 or loopback.connects.get(port) != "ok"}
+    return {**row, **inside, "up": {**up, **inside.get("up", {})}}
+
+
+def _expected(row: Mapping[str, Any]) -> Expected:
+    cause = row["cause"]
+    return Expected(
+        causes=tuple(cause) if isinstance(cause, list) else (cause,),
+        up=row.get("up") or {},
+        ready=row.get("ready"),
+        agent_ready=row.get("agent_ready"),
+    )
+
+
+def _seen(folder: Path, view: str) -> Seen:
+    document = json.loads((folder / f"{view}.json").read_text(encoding="utf-8"))
+    ports = document["tcp"]
+    rows = document["http"]
+    talks = [row for row in ports if row["connect"] == "ok"]
+    hellos = {
+        **{(row["port"], False): _hello(folder, row["tls"]) for row in talks if "tls" in row},
+        **{(row["port"], True): _hello(folder, row) for row in rows if "handshake" in row},
+    }
+    return Seen(
+        connects={row["port"]: row["connect"] for row in ports},
+        silence={row["port"]: _silence(row["silent"]) for row in talks},
+        roots={row["port"]: _root(row["http_get_root"]) for row in talks},
+        hellos=hellos,
+        bare={row["port"]: _root(row) for row in rows if "sent_hex" in row},
+        exchanges=tuple(_exchange(folder, row) for row in rows if "status" in row),
+        is_unreachable=any("OSError" in str(row.get("connect")) for row in rows),
+    )
+
+
+def _silence(row: Mapping[str, Any]) -> Answer:
+    return Answer(data=bytes(row["bytes"]), end=_end(row["end"]))
+
+
+def _root(row: Mapping[str, Any]) -> Answer:
+    first = row["first_line"].encode("latin-1") if row["bytes"] else b""
+    return Answer(data=first, end=_end(row["end"]))
+
+
+def _end(text: str) -> End:
+    return End(text) if text in ("fin", "reset") else End.OPEN
+
+
+def _hello(folder: Path, row: Mapping[str, Any]) -> Hello:
+    handshake = row["handshake"]
+    if "reason" in row:
+        handshake = f"{handshake}: {row['reason']}"
+    name = row.get("certificate")
+    return Hello(
+        handshake=handshake,
+        then=row.get("then") or "",
+        alpn=row.get("alpn") or "",
+        certificate=(folder / name).read_bytes() if name else b"",
+    )
+
+
+def _exchange(folder: Path, row: Mapping[str, Any]) -> Exchange:
+    data = (folder / row["file"]).read_bytes() if row.get("file") else b""
+    return Exchange(
+        port=row["port"],
+        path=row["path"],
+        answer=Answer(data, _end(row["end"]), row.get("ms", 0.0) / 1000),
+        header=row.get("headers") or "",
+        tls=bool(row.get("tls")),
+        method=row["method"],
+    )
+
+
+def _sockets(path: Path) -> tuple[Socket, ...]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    found = [match for match in map(_SOCKET.match, lines) if match]
+    return tuple(Socket(m[1].strip("[]"), int(m[2]), m[3] or "unknown") for m in found)
+
+
+def _talks_to_istiod(folder: Path) -> bool:
+    """Whether the kernel's table has a connection to another pod's port 15010 or 15012."""
+    tables = [folder / "proc_net_tcp", folder / "proc_net_tcp6"]
+    return any(_ESTABLISHED.search(t.read_text(encoding="ascii")) for t in tables if t.exists())
+
+
+def _earlier(folder: Path) -> Iterator[Exchange]:
+    """Pages are named PORT_PATH.http."""
+    for file in sorted(folder.glob("*_stats_prometheus.http")):
+        port = int(file.name.partition("_")[0])
+        yield Exchange(port, "/stats/prometheus", Answer(file.read_bytes()))
+
+
+def _date(folder: Path) -> float:
+    """When the state was recorded, by the first answer that carries a date."""
+    for file in sorted(folder.glob("*/*.http")):
+        if file.parent.name == "earlier":
+            continue
+        found = _DATE.search(file.read_bytes()[:2000])
+        if found:
+            return _seconds(found[1].decode("ascii"))
+    return 0.0
+
+
+def _seconds(text: str) -> float:
+    moment: datetime = parsedate_to_datetime(text)
+    return moment.timestamp()

@@ -1,0 +1,247 @@
+"""`check` against real listeners on loopback: nothing is patched."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.cli import main
+from exporter.cli.check import exit_of, not_judged, selects
+from exporter.model import (
+    CauseClass,
+    Diagnosis,
+    Outcome,
+    Role,
+    Target,
+    TargetKey,
+    TargetRecord,
+    Verdict,
+    View,
+)
+
+READY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+CNI = "{namespace: istio-system, pod: %s, role: cni, address: %s, istio_version: '1.28.0'}"
+
+
+@contextlib.contextmanager
+def answering(address: str, port: int, answer: bytes) -> Iterator[None]:
+    """A listener in a thread of its own that answers every request with the same bytes."""
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await reader.read(4096)
+            writer.write(answer)
+            await writer.drain()
+            writer.close()
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(answered, address, port))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield
+
+    async def close() -> None:
+        server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(close(), loop).result(5)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+    loop.close()
+
+
+def configured(folder: Path, *targets: str) -> list[str]:
+    """A configuration with these targets; returns the flag that names it."""
+    file = folder / "exporter.yaml"
+    rows = "".join(f"\n      - {target}" for target in targets)
+    file.write_text(
+        f"discovery:\n  static:\n    targets:{rows or ' []'}\npoll: {{timeout: 500ms}}\n"
+    )
+    return ["--config.file", str(file)]
+
+
+@pytest.fixture
+def healthy() -> Iterator[str]:
+    page = b"# TYPE up gauge\nup 1\n"
+    metrics = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\nconnection: close\r\n"
+        b"content-length: %d\r\n\r\n%s" % (len(page), page)
+    )
+    address = "127.71.1.1"
+    with answering(address, 8000, READY), answering(address, 15014, metrics):
+        yield CNI % ("cni-healthy", address)
+
+
+BROKEN = CNI % ("cni-broken", "127.71.1.2")
+
+
+def test_a_healthy_target_ends_with_0(
+    healthy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", *configured(tmp_path, healthy)]) == 0
+    printed = capsys.readouterr()
+    assert "cni-healthy" in printed.out
+    assert "8000✓" in printed.out
+    assert "1 target: 1 healthy" in printed.out
+
+
+def test_a_broken_target_ends_with_1_and_advice(
+    healthy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", *configured(tmp_path, healthy, BROKEN)]) == 1
+    printed = capsys.readouterr().out
+    assert "8000✗" in printed
+    assert "2 targets: 1 healthy, 1 unhealthy" in printed
+    assert "cni_not_ready (fault)" in printed
+
+
+def test_a_selector_leaves_the_rest_out(
+    healthy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = configured(tmp_path, healthy, BROKEN)
+    assert main(["check", "istio-system/*healthy", *flags, "-o", "json"]) == 0
+    (target,) = json.loads(capsys.readouterr().out)["targets"]
+    assert target["pod"] == "cni-healthy"
+
+
+@pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_documents_are_the_apis(
+    output: str, read: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", *configured(tmp_path, BROKEN), "-o", output]) == 1
+    found = read(capsys.readouterr().out)  # type: ignore[operator]
+    (target,) = found["targets"]
+    assert target["state"] == "unhealthy"
+    assert target["diagnosis"]["cause"] == "cni_not_ready"
+    readiness = next(port for port in target["ports"] if port["port"] == 8000)
+    assert (readiness["up"], readiness["outcome"], readiness["naive"]) == (False, "refused", False)
+    assert isinstance(found["unseen"], list)
+
+
+def test_wide_shows_every_port_in_a_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
+    assert main(["check", *configured(tmp_path, BROKEN), "-o", "wide"]) == 1
+    rows = [line for line in capsys.readouterr().out.splitlines() if "refused" in line]
+    assert {"8000", "15014"} <= {row.split("│")[3].strip() for row in rows if "│" in row}
+
+
+@pytest.mark.parametrize(
+    ("targets", "selector", "code", "sentence"),
+    [
+        ([], "", 3, "There is nothing to look at. Name targets under discovery.static"),
+        ([BROKEN], "nothing-like-it", 3, "No target matches 'nothing-like-it'."),
+        (
+            [CNI % (f"cni-{n}", f"127.72.0.{n}") for n in range(1, 202)],
+            "",
+            2,
+            "201 targets are more than 200: narrow them, or say --all.",
+        ),
+    ],
+    ids=["no-targets", "no-match", "too-many"],
+)
+def test_what_cannot_be_looked_at_is_said(
+    targets: list[str],
+    selector: str,
+    code: int,
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["check", selector, *configured(tmp_path, *targets)]) == code
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("selector", "chosen"),
+    [
+        ("", True),
+        ("default", True),
+        ("web-1", True),
+        ("web-*", True),
+        ("default/web-1", True),
+        ("default/*", True),
+        ("other", False),
+        ("other/web-1", False),
+        ("web", False),
+    ],
+)
+def test_selectors_name_namespaces_and_pods(selector: str, chosen: object) -> None:
+    assert selects(selector, TargetKey("default", "web-1")) is chosen
+
+
+UPS = {"+": True, "-": False, "?": None}
+
+
+def record_of(signs: str, diagnosis: Diagnosis | None = None) -> TargetRecord:
+    target = Target(key=TargetKey("n", "p"), role=Role.SIDECAR, addresses=())
+    ups = [UPS[sign] for sign in signs]
+    outcomes = {True: Outcome.OK, False: Outcome.REFUSED, None: Outcome.NO_ACCESS}
+    verdicts = tuple(
+        Verdict(port, "envoy", up, outcomes[up], View.NETWORK, structural=up is None)
+        for port, up in enumerate(ups, 15000)
+    )
+    return TargetRecord(target=target, verdicts=verdicts, diagnosis=diagnosis)
+
+
+def cause_of(cause_class: CauseClass) -> Diagnosis:
+    return Diagnosis("some", cause_class, "It is.", "Do.")
+
+
+@pytest.mark.parametrize(
+    ("records", "code"),
+    [
+        ([record_of("+?")], 0),
+        ([record_of("+"), record_of("+-")], 1),
+        ([record_of("+", diagnosis=cause_of(CauseClass.FAULT))], 1),
+        ([record_of("?")], 3),
+        ([record_of("?", diagnosis=cause_of(CauseClass.EXPORTER))], 3),
+        ([record_of("?"), record_of("+")], 0),
+        ([], 3),
+    ],
+    ids=["healthy", "a-port-down", "a-fault", "nothing-judged", "our-fault", "some", "none"],
+)
+def test_exit_codes_follow_what_was_seen(records: list[TargetRecord], code: int) -> None:
+    assert exit_of(records) == code
+
+
+def test_what_is_not_judged_is_said_once_for_all_targets() -> None:
+    once = replace(record_of("?+?"), unseen=("xds_disconnected",))
+    records = [once, once]
+    assert not_judged(records) == (
+        "port 15000 of a sidecar: no_access",
+        "port 15002 of a sidecar: no_access",
+        "xds_disconnected: takes more than one look",
+    )
+
+
+def test_watch_looks_again_until_it_is_interrupted(tmp_path: Path) -> None:
+    flags = configured(tmp_path, BROKEN)
+    file = tmp_path / "exporter.yaml"
+    file.write_text(file.read_text().replace("{timeout:", "{interval: 1s, timeout:"))
+    command = [sys.executable, "-m", "exporter.cli", "check", "--watch", "-o", "json", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        printed = b""
+        while printed.count(b"\n}\n") < 2:
+            printed += process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert b"Traceback" not in errors
+    times = [
+        json.loads(document + b"\n}")["targets"][0]["polled"]["fast"]
+        for document in printed.split(b"\n}\n")[:2]
+    ]
+    assert times[0] < times[1]

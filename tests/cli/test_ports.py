@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from exporter.catalogue import PORTS
+from exporter.cli import main
+from exporter.cli.ports import markdown
+from exporter.model import Role
+
+DOCS = Path(__file__).parents[2] / "docs" / "ports.md"
+
+
+def test_the_documentation_is_what_the_catalogue_says() -> None:
+    assert DOCS.read_text() == markdown(PORTS)
+
+
+def test_every_port_of_every_role_is_documented() -> None:
+    sections = {part.split("\n", 1)[0]: part for part in DOCS.read_text().split("\n## ")[1:]}
+    assert list(sections) == [role.value for role in Role]
+    for row in PORTS:
+        assert f"| {row.number} | {row.name} |" in sections[row.role]
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+def test_ports_lists_the_rows_of_a_role(
+    role: Role | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ports", "-o", "json", *(["--role", role] if role else [])]) == 0
+    rows = json.loads(capsys.readouterr().out)["ports"]
+    wanted = [(row.number, row.role) for row in PORTS if role in (None, row.role)]
+    assert [(row["port"], row["role"]) for row in rows] == wanted
+
+
+def test_the_table_names_each_port(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ports", "--role", "istiod"]) == 0
+    printed = capsys.readouterr().out
+    for number in ("8080", "15010", "15012", "15014", "15017", "9876"):
+        assert number in printed
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [
+        (
+            "15006",
+            ("virtualInbound", "envoy", "MeshConfig proxyInboundListenPort", "envoy_stuck"),
+        ),
+        ("virtualinbound", ("15006 virtualInbound (sidecar)", "caught")),
+        ("15004", ("until 1.24", "loopback only", "inside the pod")),
+        ("15021", ("sidecar, gateway, waypoint", "ztunnel", "escapes it", "%{http_code}")),
+    ],
+)
+def test_explain_says_what_the_port_is(
+    port: str, expected: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", port]) == 0
+    printed = capsys.readouterr().out
+    for words in expected:
+        assert words in printed
+
+
+def test_explain_as_json_has_every_role(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "15008", "-o", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["ports"]
+    assert {row["role"] for row in rows} == {"sidecar", "waypoint", "ztunnel"}
+    assert all(row["causes"][0]["sentence"] for row in rows)
+
+
+def test_explain_knows_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "80"]) == 2
+    assert "80 is no port of Istio's. Known: " in capsys.readouterr().err

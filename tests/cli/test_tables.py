@@ -1,0 +1,87 @@
+from dataclasses import replace
+
+import pytest
+from rich.console import Console, RenderableType
+
+from benchmarks.records import broken_sidecar, healthy_sidecar
+from exporter.cli.tables import every_port, overview, report, summary
+from exporter.model import Outcome, TargetRecord, Verdict, View
+from exporter.web.documents import TargetState, target_state
+
+HEALTHY = target_state(healthy_sidecar(0).target, healthy_sidecar(0))
+BROKEN = target_state(broken_sidecar(1).target, broken_sidecar(1))
+WAITING = target_state(healthy_sidecar(2).target, None)
+
+
+def printed(shown: RenderableType) -> str:
+    screen = Console(width=240)
+    with screen.capture() as capture:
+        screen.print(shown)
+    return capture.get()
+
+
+def with_port(*, up: bool | None, naive: bool | None) -> TargetState:
+    verdict = Verdict(15021, "envoy", up, Outcome.TIMEOUT, View.NETWORK, naive=naive)
+    record = TargetRecord(target=healthy_sidecar(0).target, verdicts=(verdict,))
+    return target_state(record.target, record)
+
+
+@pytest.mark.parametrize(
+    ("up", "naive", "verdict", "beside"),
+    [
+        (True, True, "15021✓", "15021✓"),
+        (False, True, "15021✗", "15021✓!"),
+        (False, False, "15021✗", "15021✗"),
+        (True, False, "15021✓", "15021✗!"),
+        (None, True, "15021?", "15021✓"),
+        (False, None, "15021✗", "15021·"),
+    ],
+)
+def test_the_verdict_stands_beside_what_a_connect_says(
+    *, up: bool | None, naive: bool | None, verdict: str, beside: str
+) -> None:
+    text = printed(overview([with_port(up=up, naive=naive)]))
+    row = next(line for line in text.splitlines() if "15021" in line)
+    assert [cell.strip() for cell in row.split("│")[3:5]] == [verdict, beside]
+
+
+def test_every_port_says_how_the_probe_ended() -> None:
+    text = printed(every_port([with_port(up=False, naive=True)]))
+    row = next(line for line in text.splitlines() if "15021" in line)
+    assert {"health", "envoy", "timeout", "network"} <= {cell.strip() for cell in row.split("│")}
+
+
+def test_advice_is_given_once_for_a_cause_with_each_targets_evidence() -> None:
+    other = target_state(broken_sidecar(2).target, broken_sidecar(2))
+    text = printed(report([HEALTHY, BROKEN, other], ()))
+    diagnosis = broken_sidecar(1).diagnosis
+    assert diagnosis is not None
+    assert text.count(diagnosis.advice) == 1
+    for target in (BROKEN, other):
+        assert f"  {target.namespace}/{target.pod}" in text.split(diagnosis.advice)[1]
+
+
+def test_what_is_not_judged_is_said_beneath() -> None:
+    text = printed(report([HEALTHY], ("port 15001 of a sidecar: no_access",)))
+    assert "Not judged from here:\n  port 15001 of a sidecar: no_access" in text
+    assert "Not judged" not in printed(report([HEALTHY], ()))
+
+
+def test_what_a_target_says_is_neither_markup_nor_an_escape_sequence() -> None:
+    healthy = healthy_sidecar(0)
+    rude = replace(healthy.verdicts[0], detail="[red]x[/red]\x1b[2J")
+    record = replace(healthy, verdicts=(rude,))
+    text = printed(every_port([target_state(record.target, record)]))
+    assert "[red]x[/red]\ufffd[2J" in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("targets", "sentence"),
+    [
+        ([HEALTHY], "1 target: 1 healthy"),
+        ([HEALTHY, BROKEN, WAITING], "3 targets: 1 healthy, 1 unhealthy, 1 unjudged"),
+    ],
+)
+def test_the_summary_counts(targets: list[TargetState], sentence: str) -> None:
+    assert summary(targets) == sentence

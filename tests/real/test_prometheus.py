@@ -1,0 +1,232 @@
+"""A real Prometheus scrapes the exporter: it names the broken pods, and no others.
+
+The same pods through Debian's blackbox exporter show what status codes and connects say.
+"""
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.real.pod import Pod, Shape, running
+
+pytestmark = pytest.mark.real("prometheus", "promtool", "prometheus-blackbox-exporter")
+
+SHAPES = {
+    "permissive": Shape(),
+    "strict": Shape(strict=True),
+    "envoy-stopped": Shape(),
+    "agent-killed": Shape(),
+    "redirection-missing": Shape(),
+    "status-port-taken": Shape(taken=(15020,)),
+}
+FAULTS = {
+    "envoy-stopped": "envoy_stuck",
+    "agent-killed": "agent_gone",
+    "redirection-missing": "redirection_missing",
+    "status-port-taken": "port_taken",
+}
+DOWN = {
+    ("envoy-stopped", "15000"),
+    ("envoy-stopped", "15006"),
+    ("envoy-stopped", "15021"),
+    ("envoy-stopped", "15090"),
+    ("agent-killed", "15020"),
+    ("status-port-taken", "15020"),
+}
+LIES = (
+    ("permissive", "tcp_connect", 9999, "", "nobody listens there"),
+    ("envoy-stopped", "http_2xx", 15020, "/healthz/ready", "Envoy serves nothing"),
+    ("status-port-taken", "http_2xx", 15021, "/healthz/ready", "an application answers for it"),
+    ("redirection-missing", "http_2xx", 15021, "/healthz/ready", "mTLS is bypassed"),
+)
+"""What the blackbox exporter calls successful: pod, module, port, path, and what is true."""
+
+
+@pytest.fixture(scope="module")
+def mesh(machine: None) -> Iterator[dict[str, Pod]]:  # noqa: ARG001 - cleaned before the first pod
+    """Two healthy pods and four broken ones."""
+    with running(SHAPES) as pods:
+        pods["envoy-stopped"].freeze("envoy")
+        pods["agent-killed"].kill("agent")
+        pods["redirection-missing"].network.release()
+        yield pods
+
+
+@pytest.fixture(scope="module")
+def exporter(mesh: Mapping[str, Pod], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The exporter's `serve` on these pods; its address."""
+    folder = tmp_path_factory.mktemp("exporter")
+    address = free_address()
+    targets = [
+        {"namespace": "real", "pod": name, "role": "sidecar", "address": pod.address}
+        for name, pod in mesh.items()
+    ]
+    config = {
+        "discovery": {"kubernetes": {"enabled": False}, "static": {"files": ["targets.yaml"]}},
+        "poll": {
+            "interval": "1s",
+            "detail_interval": "2s",
+            "identity_interval": "4s",
+            "timeout": "500ms",
+        },
+        "web": {"listen_address": address},
+    }
+    (folder / "targets.yaml").write_text(yaml.safe_dump(targets))
+    (folder / "exporter.yaml").write_text(yaml.safe_dump(config))
+    program = Path(sys.executable).parent / "istio-port-exporter"
+    command = (program, "serve", "--config.file", folder / "exporter.yaml")
+    with serving(folder / "out", address, *command):
+        wait_for(lambda: fetch(f"http://{address}/-/ready") is not None, "the first pass")
+        yield address
+
+
+@pytest.fixture(scope="module")
+def prometheus(exporter: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's Prometheus, scraping the exporter every second; its address."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    job = {
+        "job_name": "istio-ports",
+        "honor_labels": True,
+        "scrape_interval": "1s",
+        "scrape_timeout": "1s",
+        "static_configs": [{"targets": [exporter]}],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    address = free_address()
+    command = (
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address={address}",
+    )
+    with serving(folder / "out", address, *command):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def blackbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's blackbox exporter with its two plainest modules; its address."""
+    folder = tmp_path_factory.mktemp("blackbox")
+    modules = {
+        "tcp_connect": {"prober": "tcp", "timeout": "2s"},
+        "http_2xx": {"prober": "http", "timeout": "2s"},
+    }
+    (folder / "blackbox.yml").write_text(yaml.safe_dump({"modules": modules}))
+    address = free_address()
+    command = (
+        "prometheus-blackbox-exporter",
+        f"--config.file={folder}/blackbox.yml",
+        f"--web.listen-address={address}",
+    )
+    with serving(folder / "out", address, *command):
+        yield address
+
+
+def free_address() -> str:
+    """A loopback address with a port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def serving(output: Path, address: str, *command: object) -> Iterator[None]:
+    """Run a server until it accepts connections; end it cleanly afterwards."""
+    host, port = address.split(":")
+    with output.open("wb") as written:
+        process = subprocess.Popen([str(part) for part in command], stdout=written, stderr=written)
+
+    def accepts() -> bool:
+        assert process.poll() is None, output.read_text()[-2000:]
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+            return True
+        return False
+
+    try:
+        wait_for(accepts, f"{command[0]} on {address}")
+        yield
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0, output.read_text()[-2000:]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(happened: Callable[[], bool], what: str, seconds: float = 15) -> None:
+    """Poll until it is true."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.2)
+
+
+def fetch(url: str) -> bytes | None:
+    """The body of a GET; None when it was no 200."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read()
+    return None
+
+
+def query(address: str, expression: str) -> list[dict[str, str]]:
+    """The labels of every series that Prometheus finds."""
+    url = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+    return [row["metric"] for row in json.loads(fetch(url) or b"{}")["data"]["result"]]
+
+
+def test_prometheus_names_exactly_the_broken_pods(prometheus: str) -> None:
+    def faults() -> dict[str, str]:
+        rows = query(prometheus, 'istio_target_diagnosis{class="fault"} == 1')
+        return {row["pod"]: row["cause"] for row in rows}
+
+    def down() -> set[tuple[str, str]]:
+        return {(row["pod"], row["port"]) for row in query(prometheus, "istio_port_up == 0")}
+
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: (faults(), down()) == (FAULTS, DOWN), "what is true")
+    assert faults() == FAULTS
+    assert down() == DOWN
+    assert {row["pod"] for row in query(prometheus, "istio_port_up")} == set(SHAPES)
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text; version=1.0.0"])
+def test_promtool_has_nothing_to_say(exporter: str, accept: str) -> None:
+    request = urllib.request.Request(f"http://{exporter}/metrics", headers={"Accept": accept})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        page, kind = answer.read(), answer.headers["Content-Type"]
+    assert kind.startswith(accept.partition(";")[0])
+    if kind.startswith("text/plain"):
+        done = subprocess.run(
+            ("promtool", "check", "metrics"), input=page, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_blackbox_exporter_calls_each_of_them_successful(
+    mesh: Mapping[str, Pod], exporter: str, blackbox: str, say: Callable[[str], None]
+) -> None:
+    rows, succeeded = [], []
+    for name, module, port, path, truth in LIES:
+        target = f"{mesh[name].address}:{port}{path}"
+        asked = urllib.parse.urlencode({"target": target, "module": module})
+        page = fetch(f"http://{blackbox}/probe?{asked}") or b""
+        succeeded.append(b"\nprobe_success 1" in page)
+        shown = FAULTS.get(name, f"no verdict on {port}: captured")
+        rows.append(
+            f"{name:20} {module:12} {port:6} {'success' if succeeded[-1] else 'failure'}"
+            f"   true: {truth:30} this exporter: {shown}"
+        )
+    for row in rows:
+        say(row)
+    assert succeeded == [True] * len(LIES)
+    page = (fetch(f"http://{exporter}/metrics") or b"").decode()
+    assert 'port="9999"' not in page
