@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -39,9 +40,19 @@ def _unshare(flags: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def tool(name: str) -> str:
+    """The path of a command; an ordinary user's PATH lacks the folders of some."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        raise FileNotFoundError(f"{name} is not installed")
+    return found
+
+
 def can_build_networks() -> bool:
-    """Whether this process may make namespaces, links and rules."""
+    """Whether this process may make namespaces, links and rules, and has the commands."""
     try:
+        for name in ("ip", "iptables-restore"):
+            tool(name)
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
         return False
@@ -70,7 +81,9 @@ def _tries_to_enter() -> bool:
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")
-        subprocess.run(("ip", "link", "set", "lo", "up"), check=True)  # noqa: S607 - the PATH's ip
+        subprocess.run(  # noqa: S603 - our own command
+            (tool("ip"), "link", "set", "lo", "up"), check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return False
     return True

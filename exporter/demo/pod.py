@@ -22,6 +22,9 @@ from exporter.demo.script import Script
 from exporter.demo.standin import Part, StandIn, bind
 from exporter.model import Target
 
+_QUEUE = 2
+"""Connections that fill a queue of length 0, with one to spare."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -57,7 +60,7 @@ def shift_of(state: State, now: float) -> float:
 
 def batch(text: str) -> None:
     """Run `ip` commands; raises BuildError."""
-    run(("ip", "-batch", "-"), text)
+    run((kernel.tool("ip"), "-batch", "-"), text)
 
 
 def run(command: tuple[str, ...], text: str) -> None:
@@ -110,7 +113,7 @@ def _build_network(plan: Plan, props: Props) -> None:
     for is_ipv6 in (False, True) if plan.address6 else (False,):
         rules = rules_of(plan.state, plan.target, is_ipv6=is_ipv6).text
         if rules:
-            run(("ip6tables-restore" if is_ipv6 else "iptables-restore",), rules)
+            run((kernel.tool("ip6tables-restore" if is_ipv6 else "iptables-restore"),), rules)
 
 
 def _start_parts(plan: Plan, props: Props) -> None:
@@ -161,11 +164,10 @@ def _be_part(part: Part, writing: int, parent: int) -> NoReturn:
         kernel.die_with(parent)
         kernel.set_name(part.process)
         bound = [bind(row) for row in part.sockets]
+        fillers = [] if part.process else _fill(bound)
         os.write(writing, b"ok")
         os.close(writing)
-        if not part.process:
-            _let_nobody_in(bound)
-        elif part.script.is_hung(part.process):
+        if fillers or part.script.is_hung(part.process):
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             while True:
                 signal.pause()
@@ -177,15 +179,14 @@ def _be_part(part: Part, writing: int, parent: int) -> NoReturn:
         os._exit(status)
 
 
-def _let_nobody_in(bound: Sequence[socket.socket]) -> NoReturn:
+def _fill(bound: Sequence[socket.socket]) -> list[socket.socket]:
     """Fill each queue, so that the kernel drops further connections as a filter would."""
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     fillers = []
     for listener in bound:
         listener.listen(0)
-        filler = socket.socket()
-        filler.settimeout(0)
-        filler.connect_ex(listener.getsockname()[:2])
-        fillers.append(filler)
-    while True:
-        signal.pause()
+        for _ in range(_QUEUE):
+            filler = socket.socket()
+            filler.settimeout(0)
+            filler.connect_ex(listener.getsockname()[:2])
+            fillers.append(filler)
+    return fillers

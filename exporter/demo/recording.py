@@ -210,7 +210,7 @@ def _seen(folder: Path, view: str) -> Seen:
         hellos=hellos,
         bare={row["port"]: _root(row) for row in rows if "sent_hex" in row},
         exchanges=tuple(_exchange(folder, row) for row in rows if "status" in row),
-        is_unreachable=any("OSError" in str(row.get("connect")) for row in rows),
+        is_unreachable=not talks and any("OSError" in str(row.get("connect")) for row in rows),
     )
 
 

@@ -171,7 +171,7 @@ class Pods:
         names = [row.name for row in Path("/sys/class/net").iterdir()]
         lines = "\n".join(f"link del {name}" for name in names if name.startswith(prefix))
         # The kernel removes most of them by itself meanwhile: what is gone is no error.
-        command = ("ip", "-force", "-batch", "-")
+        command = (kernel.tool("ip"), "-force", "-batch", "-")
         subprocess.run(  # noqa: S603 - our own command
             command, input=lines, capture_output=True, text=True, check=False
         )

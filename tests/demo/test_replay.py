@@ -1,0 +1,170 @@
+"""The shipped states on real sockets: what was recorded comes back, byte for byte."""
+
+import asyncio
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from exporter.access.netns import Netns
+from exporter.demo import SHIPPED, Mesh, Pod, load_states, mesh
+from exporter.demo.recording import Exchange, Seen
+
+pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
+
+STATES = load_states(SHIPPED)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def built() -> AsyncIterator[Mesh]:
+    async with mesh(STATES, flat=False, earlier=False) as standing:
+        yield standing
+
+
+def views(pod: Pod) -> list[tuple[str, Seen]]:
+    pairs = zip(pod.target.addresses, (pod.state.network, pod.state.network6), strict=False)
+    return [(address, seen) for address, seen in pairs if seen is not None]
+
+
+async def connects(address: str, port: int) -> str:
+    try:
+        async with asyncio.timeout(1.5):
+            _, writer = await asyncio.open_connection(address, port)
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError:
+        return "timeout"
+    writer.transport.abort()
+    return "ok"
+
+
+async def test_every_recorded_connect_ends_as_then(built: Mesh) -> None:
+    wanted = {
+        (pod.name, address, port): connect
+        for pod in built.pods
+        for address, seen in views(pod)
+        for port, connect in {**seen.connects, 15999: seen.connects.get(15009, "refused")}.items()
+    }
+    seen = await asyncio.gather(*(connects(address, port) for _, address, port in wanted))
+    assert dict(zip(wanted, seen, strict=True)) == wanted
+
+
+async def ask(address: str, row: Exchange) -> bytes:
+    context = None
+    if row.tls:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection(address, row.port, ssl=context)
+    lines = [f"GET {row.path} HTTP/1.1", "Host: pod", *([row.header] if row.header else [])]
+    writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode())
+    try:
+        async with asyncio.timeout(4):
+            return await reader.readexactly(len(row.answer.data))
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.transport.abort()
+
+
+async def test_every_recorded_request_is_answered_as_then(built: Mesh) -> None:
+    asked = [
+        (pod.name, address, row)
+        for pod in built.pods
+        for address, seen in views(pod)
+        for row in seen.exchanges
+        if row.answer.data
+    ]
+    answers = await asyncio.gather(*(ask(address, row) for _, address, row in asked))
+    wrong = [
+        (name, address, row.port, row.path)
+        for (name, address, row), answer in zip(asked, answers, strict=True)
+        if answer != row.answer.data
+    ]
+    assert len(asked) > 200
+    assert wrong == []
+
+
+def pod_of(built: Mesh, name: str) -> Pod:
+    return next(pod for pod in built.pods if pod.state.name == name)
+
+
+async def listening(pod: Pod) -> set[tuple[int, str]]:
+    table = await Netns(pod.target.netns, pod.target.addresses[0]).sockets()
+    return {(row.port, row.process) for row in table.listening if row.protocol == "tcp"}
+
+
+async def test_sockets_have_their_owners(built: Mesh) -> None:
+    for name in ("healthy", "app-holds-15001", "envoy-hung", "istiod-healthy"):
+        pod = pod_of(built, name)
+        assert await listening(pod) == {(row.port, row.process) for row in pod.state.sockets}
+
+
+async def test_an_agent_is_connected_to_istiod_where_it_was(built: Mesh) -> None:
+    pod = pod_of(built, "healthy")
+    table = await Netns(pod.target.netns, pod.target.addresses[0]).sockets()
+    assert [port for _, port in table.agent_connections] == [15012]
+
+
+async def test_a_repetition_is_one_more_address_that_answers() -> None:
+    states = [state for state in STATES if state.name == "healthy"]
+    async with mesh(states, flat=False, targets=3) as grown:
+        names = [pod.name for pod in grown.pods]
+        answers = [await connects(pod.target.addresses[0], 15020) for pod in grown.pods]
+    assert names == ["healthy", "healthy-1", "healthy-2"]
+    assert answers == ["ok", "ok", "ok"]
+
+
+async def test_without_a_network_pods_stand_on_loopback_addresses() -> None:
+    states = [state for state in STATES if state.name in ("healthy", "network-policy-drop")]
+    async with mesh(states, flat=True) as flat:
+        (healthy,), (filtered,) = (pod.target.addresses for pod in flat.pods)
+        seen = [
+            await connects(healthy, 15999),
+            await connects(healthy, 15008),
+            await connects(filtered, 15020),
+        ]
+    assert healthy.startswith("127.")
+    assert seen == ["ok", "refused", "timeout"]
+
+
+KILLED = """
+import asyncio, os, sys
+from exporter.demo import SHIPPED, load_states, mesh
+async def main():
+    async with mesh(load_states(SHIPPED)[:2], flat=False) as built:
+        print(*(pod.target.netns for pod in built.pods), flush=True)
+        await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+def links() -> set[str]:
+    return {name for _, name in socket.if_nameindex() if name.startswith("ipx")}
+
+
+def is_alive(pid: str) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_a_killed_mesh_leaves_nothing_behind() -> None:
+    before = links()
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, stdout=subprocess.PIPE
+    )
+    assert running.stdout is not None
+    pids = (await running.stdout.readline()).split()
+    made = links() - before
+    running.kill()
+    await running.wait()
+    async with asyncio.timeout(10):
+        while any(  # noqa: ASYNC110 - the kernel sends no event
+            is_alive(pid.decode()) for pid in pids
+        ) or (links() & made):
+            await asyncio.sleep(0.05)
+    assert (len(pids), len(made)) == (2, 2)
