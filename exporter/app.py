@@ -9,6 +9,7 @@ import contextlib
 import logging
 import resource
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -28,6 +29,7 @@ from exporter.poller import Poller, Tally
 from exporter.selfmetrics import SelfMetrics
 from exporter.state import State
 from exporter.web import WebContext, create_app
+from exporter.web.toolkit import FrontDoor
 
 log = logging.getLogger(__name__)
 
@@ -48,18 +50,24 @@ class Exporter:
     """The running program: configuration, targets, poller, pages."""
 
     def __init__(
-        self, load: Callable[[], Config], base: Path, targets: Sequence[Target] = ()
+        self,
+        load: Callable[[], Config],
+        base: Path,
+        targets: Sequence[Target] = (),
+        listener: socket.socket | None = None,
     ) -> None:
         """Take the configuration and its targets; raises ConfigError.
 
         `base` is the folder that file names in the configuration are relative to. `targets` are
-        watched beside the configuration's own.
+        watched beside the configuration's own. `listener`: an address that is bound already.
         """
         self._load = load
         self._base = base
         self._given = tuple(targets)
+        self._listener = listener
         self.config = load()
         load_static(self.config.discovery.static, base)
+        self._door = _front_door(self.config)
         self._families = _families(self.config)
         self.metrics = SelfMetrics(__version__)
         self.state = State()
@@ -93,6 +101,7 @@ class Exporter:
             config = self._load()
             families = _families(config)
             load_static(config.discovery.static, self._base)
+            _front_door(config)
         except ConfigError as error:
             self.metrics.reloaded(successful=False, now=time.time())
             for problem in error.problems:
@@ -183,22 +192,25 @@ class Exporter:
             config=lambda: self.config,
             families=lambda: self._families,
             probe=self.probe,
-            reload=self.reload,
+            reload=self.reload if self.config.web.enable_reload else None,
             is_healthy=lambda: self.poller.is_live,
             is_ready=lambda: self._synced and self.poller.is_warm,
             targets=lambda: self.poller.targets,
             unseen=lambda: tuple(blind.sentence for blind in self.blindness()),
         )
-        runner = web.AppRunner(
-            create_app(context), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
-        )
+        application = create_app(context)
+        if self._door:
+            self._door.guard(application)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
-        host, _, port = self.config.web.listen_address.rpartition(":")
-        site = web.TCPSite(runner, host.strip("[]") or None, int(port), reuse_address=True)
+        address = self.config.web.listen_address
+        listener = self._listener or bind(address)
+        tls = self._door.context() if self._door else None
+        site = web.SockSite(runner, listener, ssl_context=tls)
         try:
             await site.start()
-            bound = runner.addresses[0]
-            yield f"{host or 'localhost'}:{bound[1]}"
+            host = address.rpartition(":")[0] or "localhost"
+            yield f"{host}:{listener.getsockname()[1]}"
         finally:
             await runner.cleanup()
 
@@ -215,6 +227,17 @@ async def serve(load: Callable[[], Config], base: Path) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await running
     log.info("stopped")
+
+
+def bind(address: str) -> socket.socket:
+    """A socket listening on `host:port`; without a host on every address of both families."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    if not host and socket.has_dualstack_ipv6():
+        wildcard = ("", int(port))
+        return socket.create_server(wildcard, family=socket.AF_INET6, dualstack_ipv6=True)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, int(port)), family=family)
 
 
 async def is_in_mesh() -> bool:
@@ -244,6 +267,11 @@ def _families(config: Config) -> tuple[Family, ...]:
         message = f"{', '.join(unknown)}: no such family (docs/metrics.md lists them)"
         raise ConfigError(Problem("", 0, "metrics.disabled_families", message))
     return selected(config.metrics.profile, disabled)
+
+
+def _front_door(config: Config) -> FrontDoor | None:
+    """TLS and users as the web configuration file says; raises ConfigError."""
+    return FrontDoor(Path(config.web.config_file)) if config.web.config_file else None
 
 
 def _blindness(config: Config, has_netns: bool) -> list[Blindness]:  # noqa: FBT001

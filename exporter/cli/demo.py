@@ -7,7 +7,9 @@ scenarios are.
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -16,13 +18,13 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from exporter.app import Exporter, raise_file_limit
+from exporter.app import Exporter, bind, raise_file_limit
 from exporter.cli.check import not_judged
 from exporter.cli.exits import Exit
 from exporter.cli.flags import add_web_flags, overrides_of, start_logging
 from exporter.cli.tables import console, report
 from exporter.config import Config, LogConfig, load
-from exporter.demo import SHIPPED, Mesh, MeshError, load_states, mesh
+from exporter.demo import SHIPPED, Mesh, MeshError, enter_own_network, load_states, mesh
 from exporter.model import Cadence, TargetKey, TargetRecord
 from exporter.web.documents import TargetState, target_state
 
@@ -60,14 +62,17 @@ def run(chosen: argparse.Namespace) -> Exit:
     config = load(None, given)
     ended = Exit.HEALTHY
     try:
-        uvloop.run(_demo(config, chosen.targets, once=chosen.once))
+        listener = bind(config.web.listen_address)
+        if os.geteuid():
+            enter_own_network()
+        uvloop.run(_demo(config, listener, chosen.targets, once=chosen.once))
     except* (OSError, MeshError) as group:
         print(f"the demo cannot start: {group.exceptions[0]}", file=sys.stderr)
         ended = Exit.COULD_NOT_LOOK
     return ended
 
 
-async def _demo(config: Config, size: int, *, once: bool) -> None:
+async def _demo(config: Config, listener: socket.socket, size: int, *, once: bool) -> None:
     """The mesh, the exporter and the table, until the table or a signal ends them."""
     raise_file_limit()
     if showing := asyncio.current_task():
@@ -77,11 +82,14 @@ async def _demo(config: Config, size: int, *, once: bool) -> None:
     screen.print("Building the mesh ...", style="dim")
     with contextlib.suppress(asyncio.CancelledError):
         async with mesh(load_states(SHIPPED), targets=size) as built:
-            await _serve(config, built, screen, once=once)
+            await _serve(config, listener, built, screen, once=once)
 
 
-async def _serve(config: Config, built: Mesh, screen: Console, *, once: bool) -> None:
-    exporter = Exporter(lambda: config, Path(), [pod.target for pod in built.pods])
+async def _serve(
+    config: Config, listener: socket.socket, built: Mesh, screen: Console, *, once: bool
+) -> None:
+    targets = [pod.target for pod in built.pods]
+    exporter = Exporter(lambda: config, Path(), targets, listener)
     listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(exporter.run(listening.set_result))
