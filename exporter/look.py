@@ -82,7 +82,7 @@ def plan_of(target: Target, config: Config) -> Plan:
     control = control_port(target, config.poll.control_port)
     asked = {"exposure": config.poll.exposure, "hello": config.poll.hello}
     network = tuple(port for port in ports if port.probe and asked.get(port.probe, True))
-    pod = Netns(target.netns, target.addresses[0]) if target.netns and target.addresses else None
+    pod = Netns(target.netns, *target.addresses) if target.netns and target.addresses else None
     inside = (*(port for port in ports if port.pod_probe), _SOCKETS) if pod else ()
     return Plan(
         target=target,
@@ -134,11 +134,11 @@ async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and kno
     seen = await asker.network_wave()
     seen += await asker.follow_up(seen, memory, config, now)
     seen += await asker.pod_wave(seen)
+    memory = replace(memory, polled={**memory.polled, **dict.fromkeys(due, now)})
     record, remembered = diagnose(
         plan.target, plan.ports, seen, memory, config, now, control=plan.control, in_mesh=in_mesh
     )
-    polled = {**memory.polled, **dict.fromkeys(due, now)}
-    return Look(replace(record, polled=polled), replace(remembered, polled=polled), tuple(seen))
+    return Look(record, remembered, tuple(seen))
 
 
 @dataclass(frozen=True, slots=True)

@@ -480,13 +480,15 @@ class Memory:
     `proofs` maps ports to when their identity was last proved; `growth` maps counter names
     to their growth; `rejected` maps cds and lds to "the last update was rejected".
     `hello` is the last decided TLS hello per address, `hello_asked` the last attempt.
+    `hello_missed`: addresses whose last hello timed out although the one before is believed.
     `disproved` maps ports that another process answered to what was seen; `page` is how 15020's
-    page ended when it was last asked.
+    page ended when it was last asked, `page_asked` when that was.
     """
 
     polls: int = 0
     agent: Seen[AgentMetrics] | None = None
     page: Outcome | None = None
+    page_asked: float = 0.0
     stats: Seen[EnvoyStats] | None = None
     admin: Seen[AdminFacts] | None = None
     sockets: Seen[SocketTable] | None = None
@@ -494,6 +496,7 @@ class Memory:
     app_health: Seen[Mapping[str, int]] | None = None
     hello: Mapping[str, Seen[Observation]] = field(default_factory=dict)
     hello_asked: float = 0.0
+    hello_missed: frozenset[str] = frozenset()
     exposure: Seen[Observation] | None = None
     serving: Mapping[int, Seen[Certificate]] = field(default_factory=dict)
     proofs: Mapping[int, float] = field(default_factory=dict)
@@ -554,3 +557,50 @@ class TargetRecord:
     polled: Mapping[Cadence, float] = field(default_factory=dict)
     last_ok: Mapping[int, float] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
+
+
+# --- The Kubernetes API, for those that are handed one -----------------------------------
+
+
+class KubernetesError(Exception):
+    """The API server refused, or did not answer. Its text is one short line without secrets.
+
+    `status` is that of HTTP, 0 where no answer came. `retry_after`: seconds, when it said so.
+    """
+
+    def __init__(self, status: int, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.retry_after = retry_after
+
+    @classmethod
+    def of(cls, status: int, text: str, retry_after: float | None = None) -> "KubernetesError":
+        """The error of the class that this status belongs to."""
+        kinds: dict[int, type[KubernetesError]] = {
+            0: UnreachableError,
+            401: UnauthorizedError,
+            403: ForbiddenError,
+            410: GoneError,
+            429: TooManyRequestsError,
+        }
+        return kinds.get(status, KubernetesError)(status, text, retry_after)
+
+
+class UnreachableError(KubernetesError):
+    """No answer came, or what came was not an answer of Kubernetes."""
+
+
+class UnauthorizedError(KubernetesError):
+    """It does not know us: the credentials ended or are wrong."""
+
+
+class ForbiddenError(KubernetesError):
+    """It knows us and does not let us."""
+
+
+class GoneError(KubernetesError):
+    """The version asked for is not there any more: the list has to be read anew."""
+
+
+class TooManyRequestsError(KubernetesError):
+    """It is busy; `retry_after` says for how long."""

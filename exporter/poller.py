@@ -25,6 +25,7 @@ from exporter.model import (
     Cadence,
     Memory,
     Observation,
+    Outcome,
     Role,
     Target,
     TargetKey,
@@ -61,6 +62,7 @@ class _Watched:
     busy: bool = False
     silent: bool = False
     cause: str = ""
+    trouble: str = ""
 
 
 class Poller:
@@ -123,6 +125,11 @@ class Poller:
     def targets(self) -> dict[TargetKey, Target]:
         """The targets under watch."""
         return {key: watched.plan.target for key, watched in self._watched.items()}
+
+    @property
+    def trouble_inside(self) -> str:
+        """Why the inside of a pod could not be seen where it should be; empty when all is well."""
+        return next((w.trouble for w in self._watched.values() if w.trouble), "")
 
     @property
     def is_live(self) -> bool:
@@ -193,6 +200,7 @@ class Poller:
         watched.turn += 1
         watched.memory = looked.memory
         watched.silent = _is_silent(looked.observations)
+        watched.trouble = _trouble_inside(looked.observations)
         self._publish(watched, looked.record)
 
     def _due_now(self, watched: _Watched) -> frozenset[Cadence]:
@@ -223,6 +231,12 @@ class Poller:
 def _is_silent(observations: tuple[Observation, ...]) -> bool:
     """Whether the target let probes run into their deadlines, so that it holds its slot long."""
     return any(o.outcome in SILENT for o in observations)
+
+
+def _trouble_inside(observations: tuple[Observation, ...]) -> str:
+    """Why the pod's own view was refused to us, in the words of the first probe that found out."""
+    refused = (o.detail for o in observations if o.outcome is Outcome.NO_ACCESS)
+    return next((detail for detail in refused if detail), "")
 
 
 class _NoLimit:

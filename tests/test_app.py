@@ -1,10 +1,13 @@
 """The serving process as a whole: start, reload, a file that breaks, shutdown."""
 
 import asyncio
+import http.server
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -28,12 +31,12 @@ web: {listen_address: "127.0.0.1:0"}
 class Served:
     """A serving process, its log and its address."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: str = CONFIG, **environ: str) -> None:
         self.folder = folder
         self.config = folder / "exporter.yaml"
         self.targets = folder / "targets.yaml"
         self.log = folder / "log"
-        self.config.write_text(CONFIG)
+        self.config.write_text(config)
         self.targets.write_text(TARGET % "cart")
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -41,7 +44,7 @@ class Served:
                 stderr=log,
                 stdout=log,
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environ},
             )
         until(lambda: "listening address=" in self.log.read_text(), "listens")
         self.address = self.log.read_text().split("listening address=")[1].split()[0]
@@ -71,8 +74,8 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> No
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Served]:
-    served = Served(folder)
+def serving(folder: Path, config: str = CONFIG, **environ: str) -> Iterator[Served]:
+    served = Served(folder, config, **environ)
     try:
         yield served
     finally:
@@ -143,9 +146,115 @@ def test_a_taken_port_is_said_in_one_line(served: Served) -> None:
     assert "Traceback" not in ended.stderr
 
 
-async def test_a_sidecar_of_our_own_is_noticed() -> None:
+class KubernetesApi(http.server.BaseHTTPRequestHandler):
+    """An API server with one pod, whose watches stay silent."""
+
+    POD = """{"metadata": {"name": "cart", "namespace": "mesh", "uid": "u"},
+        "spec": {"containers": [{"name": "istio-proxy", "args": ["proxy", "sidecar"]}]},
+        "status": {"podIPs": [{"ip": "127.0.0.9"}]}}"""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        if "watch=" in self.path:
+            self.wfile.flush()
+            threading.Event().wait(30)
+            return
+        items = self.POD if "/pods" in self.path else ""
+        page = f'{{"metadata": {{"resourceVersion": "7"}}, "items": [{items}]}}'
+        self.wfile.write(page.encode())
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+def kubeconfig(folder: Path, port: int) -> str:
+    """A kubeconfig for an API server without TLS, in JSON, which is YAML too."""
+    cluster = {"server": f"http://127.0.0.1:{port}"}
+    document = {
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "me"}}],
+        "users": [{"name": "me", "user": {"token": "canary-5c1e"}}],
+    }
+    (folder / "kubeconfig").write_text(json.dumps(document))
+    return str(folder / "kubeconfig")
+
+
+IN_CLUSTER = CONFIG.replace("enabled: false", "enabled: true")
+
+
+def test_pods_of_a_cluster_are_polled_beside_static_targets(tmp_path: Path) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), KubernetesApi)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        path = kubeconfig(tmp_path, server.server_address[1])
+        with serving(tmp_path, IN_CLUSTER, KUBECONFIG=path) as served:
+            until(lambda: served.get("/-/ready")[0] == 200, "ready")
+            status, page = served.get("/metrics")
+            text = served.log.read_text()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert status == 200
+    assert 'istio_target_info{namespace="mesh",pod="cart",role="sidecar"' in page
+    assert 'istio_target_info{namespace="shop",pod="cart",role="proxyless"' in page
+    assert 'istio_port_exporter_discovery_synced{resource="pods"} 1' in page
+    assert "canary" not in text + page
+
+
+def test_an_api_server_that_is_down_leaves_static_targets_polled(tmp_path: Path) -> None:
+    with serving(tmp_path, IN_CLUSTER, KUBECONFIG=kubeconfig(tmp_path, 9)) as served:
+        until(lambda: ("istio_port_up", "cart") in served.samples(), "polled")
+        until(lambda: "kubernetes not followed" in served.log.read_text(), "said")
+        assert served.get("/-/ready")[0] == 503
+        assert 'discovery_synced{resource="pods"} 0' in served.get("/metrics")[1]
+        assert "canary" not in served.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (IN_CLUSTER, "only static targets are watched"),
+        (IN_CLUSTER.replace(", static: {files: [targets.yaml]}", ""), "there is nothing to watch"),
+    ],
+    ids=["static targets", "nothing at all"],
+)
+def test_without_credentials_it_says_once_what_is_watched(
+    tmp_path: Path, config: str, said: str
+) -> None:
+    with serving(tmp_path, config, HOME=str(tmp_path), KUBECONFIG="") as served:
+        until(lambda: served.get("/-/ready")[0] == 200, "ready")
+        assert served.log.read_text().count(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("server", "in_mesh"),
+    [
+        pytest.param("envoy", True, id="our own sidecar"),
+        pytest.param("nginx", False, id="some other listener"),
+    ],
+)
+async def test_only_a_sidecar_of_our_own_means_in_the_mesh(server: str, in_mesh: bool) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 200 OK\r\nserver: {server}\r\ncontent-length: 0\r\n\r\n"
+        writer.write(head.encode())
+        writer.close()
+
     assert not await is_in_mesh()
-    server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 15021)
-    assert await is_in_mesh()
-    server.close()
-    await server.wait_closed()
+    listening = await asyncio.start_server(answer, "127.0.0.1", 15021)
+    assert await is_in_mesh() is in_mesh
+    listening.close()
+    await listening.wait_closed()
+
+
+def test_a_namespace_that_cannot_be_entered_is_said_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        served.targets.write_text(TARGET.replace("}", ", netns: nope}") % "cart")
+        said = "namespace /run/netns/nope cannot be entered"
+        until(lambda: said in served.log.read_text(), "said", 40)
+        page = served.get("/metrics")[1]
+        assert 'istio_port_exporter_capability{capability="netns"} 0.0' in page
+        assert served.log.read_text().count(said) == 1

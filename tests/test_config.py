@@ -15,6 +15,10 @@ from exporter.config import Config, ConfigError, Problem, load, ordinal_of, read
 from exporter.config.convert import REQUIRED, Converter, Key, describe, leaves
 from exporter.config.document import Document, read_document
 from exporter.model import Expectation, Interception, Role
+from exporter.web.api import ROUTES as API
+from exporter.web.health import ROUTES as HEALTH
+from exporter.web.pages import ROUTES as PAGES
+from exporter.web.probe import ROUTES as PROBE
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tests" / "data" / "config"
@@ -46,6 +50,24 @@ def test_bad_file_is_told_what_is_wrong_and_where(name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("path", sorted({route.path for route in (*API, *HEALTH, *PAGES, *PROBE)}))
+def test_metrics_take_no_path_of_another_page(path: str) -> None:
+    with pytest.raises(ConfigError, match="telemetry_path"):
+        load(None, {"web.telemetry_path": path.replace("{path:.*}", "x")})
+
+
+@pytest.mark.parametrize("path", ["/m", "/probes", "/metrics/v1.0_a-b", "/apis"])
+def test_metrics_take_any_other_path(path: str) -> None:
+    assert load(None, {"web.telemetry_path": path}).web.telemetry_path == path
+
+
+def test_aliases_may_repeat_what_is_bounded(tmp_path: Path) -> None:
+    rows = ["- {pod: p, address: 10.0.0.7, labels: &common {app: web}}"]
+    rows += [f"- {{pod: p{row}, address: 10.0.0.7, labels: *common}}" for row in range(50)]
+    targets = read_targets(write(tmp_path, "\n".join(rows)))
+    assert [target.labels for target in targets] == [{"app": "web"}] * 51
+
+
 def test_every_bad_file_has_its_message() -> None:
     files = {path.stem.removeprefix("invalid-") for path in DATA.glob("invalid-*.yaml")}
     assert files == set(MESSAGES)
@@ -73,6 +95,12 @@ def test_missing_file_is_an_error(tmp_path: Path) -> None:
 @example("poll: {<<: {interval: 1s}}")
 @example("shard: {ordinal: 2026-02-30}")
 @example("ports: " + "[" * 2000)
+@example("ports: " + "[" * 60000)
+@example("poll: !!bool x")
+@example("poll: !!timestamp x")
+@example("poll: " + "1:" * 300 + "1.0")
+@example("poll: {concurrency: 0x" + "F" * 5000 + "}")
+@example("web: {listen_address: ':" + "1" * 5000 + "'}")
 def test_any_text_is_read_or_refused(text: str) -> None:
     with TemporaryDirectory() as folder, suppress(ConfigError):
         path = Path(folder) / "exporter.yaml"
@@ -172,9 +200,12 @@ def test_included_ports_may_be_none_some_or_all(tmp_path: Path) -> None:
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        "web: {config_file: web.yaml}\nistiod: {root_cert_file: /ca.pem}\n",
+        "web: {config_file: web.yaml}\n"
+        "istiod: {root_cert_file: /ca.pem, debug_token_file: token}\n",
     )
-    config = load(path, {"istiod.debug_token_file": "token"})
+    (tmp_path / "token").write_text("secret")
+    config = load(path)
+    assert config.istiod.debug_token_file == str(tmp_path / "token")
     assert config.web.config_file == str(tmp_path / "web.yaml")
     assert config.istiod.root_cert_file == "/ca.pem"
 

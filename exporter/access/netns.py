@@ -19,6 +19,8 @@ from exporter.access.sockets import read_sockets
 from exporter.model import SocketTable, View
 
 _CLONE_NEWNET = 0x40000000
+_LOOPBACK = {False: "127.0.0.1", True: "::1"}
+"""The loopback address by whether it is IPv6."""
 _HOME = "/proc/thread-self/ns/net"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -31,25 +33,36 @@ T = TypeVar("T")
 class Netns:
     """Dials a pod's loopback from inside its network namespace.
 
-    `netns` is a name under /run/netns, a path, or a process id. The loopback address is that of
-    the family of `address`, the target's first.
+    `netns` is a name under /run/netns, a path, or a process id. The loopback addresses are those of
+    the target's families, IPv4 first: on a mixed pod Envoy binds admin to 127.0.0.1 unless it was
+    told of both (Istio pkg/bootstrap/config.go).
     """
 
-    __slots__ = ("_family", "_path", "address", "view")
+    __slots__ = ("_loopbacks", "_path", "address", "view")
 
-    def __init__(self, netns: str, address: str) -> None:
+    def __init__(self, netns: str, *addresses: str) -> None:
         self._path = path_of(netns)
-        self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.address = "::1" if ":" in address else "127.0.0.1"
+        families = {":" in address for address in addresses}
+        self._loopbacks = tuple(_LOOPBACK[is_six] for is_six in sorted(families))
+        self.address = self._loopbacks[0]
         self.view = View.POD
 
     async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
-        """Open a TCP connection inside the namespace."""
+        """Open a TCP connection inside the namespace; refused when every loopback refuses."""
+        *others, last = self._loopbacks
+        for loopback in others:
+            try:
+                return await self._connect(loopback, port, factory)
+            except ConnectionRefusedError:
+                continue
+        return await self._connect(last, port, factory)
+
+    async def _connect(self, loopback: str, port: int, factory: Callable[[], StreamT]) -> StreamT:
         loop = asyncio.get_running_loop()
-        made = await self._socket(socket.SOCK_STREAM)
+        made = await self._socket(loopback, socket.SOCK_STREAM)
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
-            await loop.sock_connect(made, (self.address, port))
+            await loop.sock_connect(made, (loopback, port))
             return (await loop.create_connection(factory, sock=made))[1]
         except BaseException:
             made.close()
@@ -58,7 +71,7 @@ class Netns:
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
         """Open a UDP socket inside the namespace, connected to the port."""
         loop = asyncio.get_running_loop()
-        made = await self._socket(socket.SOCK_DGRAM)
+        made = await self._socket(self.address, socket.SOCK_DGRAM)
         try:
             made.connect((self.address, port))
             return (await loop.create_datagram_endpoint(factory, sock=made))[1]
@@ -70,9 +83,10 @@ class Netns:
         """Read who listens in the namespace; its own thread, because it scans /proc."""
         return await self._inside(_reader, read_sockets)
 
-    async def _socket(self, kind: socket.SocketKind) -> socket.socket:
+    async def _socket(self, loopback: str, kind: socket.SocketKind) -> socket.socket:
+        family = socket.AF_INET6 if ":" in loopback else socket.AF_INET
         return await self._inside(
-            _worker, lambda: socket.socket(self._family, kind | socket.SOCK_NONBLOCK)
+            _worker, lambda: socket.socket(family, kind | socket.SOCK_NONBLOCK)
         )
 
     async def _inside(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:

@@ -23,7 +23,7 @@ from exporter.cli.flags import add_config_flags, base_of, config_of, start_loggi
 from exporter.cli.tables import console, report
 from exporter.config import Config
 from exporter.discovery.static import load_static
-from exporter.model import Cadence, Memory, Target, TargetKey, TargetRecord
+from exporter.model import Cadence, Memory, Outcome, Target, TargetKey, TargetRecord
 from exporter.web.documents import Standing, TargetState, standing_of, target_state
 
 MANY = 200
@@ -102,6 +102,12 @@ def run(chosen: argparse.Namespace) -> Exit:
     return exit_of(passed.records.values())
 
 
+_WHY_NOT = {
+    Outcome.NO_ACCESS: "listens inside the pod only; give the target a netns to see it",
+    Outcome.CAPTURED: "the pod's redirection answers for it; give the target a netns to see it",
+}
+
+
 def selects(selector: str, key: TargetKey) -> bool:
     """Whether the selector names this target: by namespace, by pod, or by both."""
     if "/" in selector:
@@ -120,12 +126,17 @@ def exit_of(records: Iterable[TargetRecord]) -> Exit:
 def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
     """What cannot be judged from here, each thing once and not per target."""
     said: dict[str, None] = {}
+    causes: dict[str, None] = {}
     for record in records:
         for verdict in record.verdicts:
             if verdict.structural:
-                role = record.target.role
-                said[f"port {verdict.port} of a {role}: {verdict.outcome}"] = None
-        said.update(dict.fromkeys(f"{cause}: takes more than one look" for cause in record.unseen))
+                why = _WHY_NOT.get(verdict.outcome, str(verdict.outcome))
+                said[f"port {verdict.port} ({record.target.role}): {why}"] = None
+            elif verdict.outcome is Outcome.NO_ACCESS and verdict.detail:
+                said[f"{record.target.key}: {verdict.detail}"] = None
+        causes.update(dict.fromkeys(record.unseen))
+    if causes:
+        said[f"causes that one look cannot tell: {', '.join(causes)}"] = None
     return tuple(said)
 
 

@@ -1,6 +1,7 @@
-"""`config check`: say what is wrong with a configuration and its target files, as `serve` would."""
+"""`config check`: say what is wrong with a configuration and its files, as `serve` would."""
 
 import argparse
+from pathlib import Path
 
 from exporter.cli.exits import Exit
 from exporter.cli.flags import add_config_flags, add_web_flags, base_of, config_of
@@ -21,6 +22,10 @@ def run(chosen: argparse.Namespace) -> Exit:
     """Ends with 0 when `serve` would start with it; raises ConfigError when not."""
     config = config_of(chosen)
     targets = load_static(config.discovery.static, base_of(chosen))
+    if config.web.config_file:
+        from exporter.web.toolkit import FrontDoor
+
+        FrontDoor(Path(config.web.config_file))
     source = chosen.config_file or "the defaults"
     print(f"{source}: valid; static targets: {len(targets)}")
     return Exit.HEALTHY

@@ -9,7 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from exporter.config import Config, ConfigError, LogConfig, Problem, load
+from exporter.config import Config, LogConfig, load
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
@@ -18,6 +18,7 @@ _KEYS = (
     "web.listen_address",
     "web.telemetry_path",
     "web.config_file",
+    "web.enable_reload",
     "log.level",
     "log.format",
 )
@@ -58,6 +59,13 @@ def add_web_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="exporter-toolkit file with TLS and users",
     )
+    parser.add_argument(
+        "--web.enable-lifecycle",
+        dest="web.enable_reload",
+        action="store_const",
+        const=True,
+        help="let POST /-/reload read the configuration again, as SIGHUP does",
+    )
 
 
 def overrides_of(chosen: argparse.Namespace) -> dict[str, object]:
@@ -67,15 +75,8 @@ def overrides_of(chosen: argparse.Namespace) -> dict[str, object]:
 
 
 def config_of(chosen: argparse.Namespace) -> Config:
-    """The configuration of the file and the flags; raises ConfigError.
-
-    A file with TLS or users is refused and not ignored: nobody may believe to be protected.
-    """
-    config = load(chosen.config_file, overrides_of(chosen))
-    if config.web.config_file:
-        sentence = "TLS and users are not served by this version; leave it empty"
-        raise ConfigError(Problem(str(chosen.config_file or ""), 0, "web.config_file", sentence))
-    return config
+    """The configuration of the file and the flags; raises ConfigError."""
+    return load(chosen.config_file, overrides_of(chosen))
 
 
 def base_of(chosen: argparse.Namespace) -> Path:

@@ -22,6 +22,7 @@ from exporter.model import Settings
 
 REQUIRED = object()
 _WRONG = object()
+_MAX_BITS = 64
 _SETTINGS_KINDS: dict[Any, Any] = {
     int: PortOrOff,
     tuple[int, ...]: tuple[PortNumber, ...],
@@ -203,6 +204,8 @@ def _name(value: object) -> str:
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        return "a very large number"
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
     return repr(value) if isinstance(value, str | int | float) else f"'{value}'"

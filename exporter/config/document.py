@@ -15,6 +15,11 @@ import yaml
 KeyPath = tuple[str | int, ...]
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MAX_DEPTH = 100
+_MAX_REPEATED = 200_000
+
+BAD_SCALARS = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises for scalars that are not what their tag says: `!!int ""`, `!!bool x`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +77,34 @@ def read_file(path: Path) -> str:
         raise ConfigError(Problem(str(path), 0, "", "is not UTF-8 text")) from error
 
 
+def check_structure(text: str, *, aliases: bool = True) -> None:
+    """Look at YAML before anything is built of it; for text that nobody vouches for.
+
+    PyYAML composes recursively in C, where nesting that is too deep ends the process. Raises
+    RecursionError for that, ValueError for aliases where there may be none, and YAMLError.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent) and not aliases:
+            raise ValueError("has aliases")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise RecursionError
+
+
 def read_document(text: str, file: str) -> Document:
     """Parse one YAML (or JSON) document; raises ConfigError with every duplicate key."""
     reader = _NodeReader(text, file)
     try:
+        check_structure(text)
         value = reader.read()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 0
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise ConfigError(Problem(file, line, "", f"is not YAML: {reason}")) from error
-    except ValueError as error:
+    except BAD_SCALARS as error:
         raise ConfigError(Problem(file, 0, "", f"is not YAML: {error}")) from error
     except RecursionError as error:
         raise ConfigError(Problem(file, 0, "", "is nested too deeply")) from error
@@ -100,6 +122,8 @@ class _NodeReader:
         self.lines: dict[KeyPath, int] = {}
         self.problems: list[Problem] = []
         self.open: list[yaml.Node] = []
+        self.seen: set[yaml.Node] = set()
+        self.repeated = 0
 
     def read(self) -> object:
         try:
@@ -109,6 +133,7 @@ class _NodeReader:
             self.loader.dispose()
 
     def value(self, node: yaml.Node, path: KeyPath) -> object:
+        self.count(node)
         self.lines.setdefault(path, node.start_mark.line + 1)
         if node in self.open:
             line = self.lines[path]
@@ -120,6 +145,14 @@ class _NodeReader:
         finally:
             self.open.pop()
 
+    def count(self, node: yaml.Node) -> None:
+        """Bound what aliases repeat: a few nested ones would stand for billions of values."""
+        self.repeated += node in self.seen
+        self.seen.add(node)
+        if self.repeated > _MAX_REPEATED:
+            message = f"aliases repeat more than {_MAX_REPEATED} values"
+            raise ConfigError(Problem(self.file, node.start_mark.line + 1, "", message))
+
     def content(self, node: yaml.Node, path: KeyPath) -> object:
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
@@ -130,6 +163,7 @@ class _NodeReader:
     def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:
         result: dict[str, object] = {}
         for key_node, value_node in node.value:
+            self.count(key_node)
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 message = "a key must be text, not a list or a mapping"

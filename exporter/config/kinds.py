@@ -14,16 +14,32 @@ from msgspec import Meta
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LABEL = re.compile(r"[A-Za-z0-9./_-]+")
+_TELEMETRY_PATH = re.compile(r"/[A-Za-z0-9/_.-]+")
+_OWN_FOLDERS = ("/api/", "/-/", "/static/")
 _MAX_PORT = 65535
+_MAX_PORT_DIGITS = 5
+_MAX_COUNT = 100_000
+_MAX_HOURS = 365 * 24
 _DURATION_WORDS = "a duration such as 500ms, 15s, 2m or 1h"
 
 
 def read_duration(value: object) -> float:
-    """Seconds of a duration: 15s, 500ms, 2m, 1h; never negative."""
+    """Seconds of a duration: 15s, 500ms, 2m, 1h; never negative, a year at most."""
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise ValueError(f"{value!r} is not {_DURATION_WORDS}")
-    return float(found[1]) * _SECONDS[found[2]]
+    seconds = float(found[1]) * _SECONDS[found[2]]
+    if seconds > _MAX_HOURS * _SECONDS["h"]:
+        raise ValueError(f"{value!r} must not be longer than {_MAX_HOURS}h")
+    return seconds
+
+
+def spell_duration(seconds: float) -> str:
+    """A duration as people write it: 500ms, 90s, 2m, 1h."""
+    for unit in ("h", "m"):
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{seconds * 1000:.10g}ms" if seconds < 1 else f"{seconds:.10g}s"
 
 
 def read_period(value: object) -> float:
@@ -35,22 +51,35 @@ def read_period(value: object) -> float:
 
 
 def read_addresses(value: object) -> tuple[str, ...]:
-    """One IP literal or a list of them, in canonical spelling."""
+    """One IP literal or one of each family, in canonical spelling; not of groups or nobody."""
     items = value if isinstance(value, list) else [value]
     if not items:
         raise ValueError("an empty list is not an IP address or a list of them")
-    return tuple(_read_address(item) for item in items)
+    addresses: dict[int, str] = {}
+    for item in items:
+        address = _read_address(item)
+        text, first = str(address), addresses.get(address.version)
+        if first is not None:
+            wrong = "stands here twice" if first == text else f"is of the family of {first}"
+            raise ValueError(f"{text} {wrong}: a target has one address of each family")
+        addresses[address.version] = text
+    return tuple(addresses.values())
 
 
-def _read_address(value: object) -> str:
+def _read_address(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
-        if isinstance(value, str):
-            return str(ipaddress.ip_address(value))
+        address = ipaddress.ip_address(value) if isinstance(value, str) else None
     except ValueError:
-        pass
-    raise ValueError(
-        f"{value!r} is not an IP address: names are not resolved, give the address"
-    ) from None
+        address = None
+    if address is None:
+        raise ValueError(
+            f"{value!r} is not an IP address: names are not resolved, give the address"
+        )
+    inner = (address.ipv4_mapped if address.version == 6 else None) or address  # noqa: PLR2004
+    if inner.is_unspecified or inner.is_multicast:
+        kind = "the unspecified address" if inner.is_unspecified else "a multicast address"
+        raise ValueError(f"{value!r} is {kind}, not that of a pod")
+    return address
 
 
 def read_netns(value: object) -> str:
@@ -67,10 +96,20 @@ def read_listen_address(value: object) -> str:
     if isinstance(value, str):
         host, colon, port = value.rpartition(":")
         bracketed = host.startswith("[") and host.endswith("]")
-        number = int(port) if port.isascii() and port.isdigit() else _MAX_PORT + 1
+        is_number = port.isascii() and port.isdigit() and len(port) <= _MAX_PORT_DIGITS
+        number = int(port) if is_number else _MAX_PORT + 1
         if colon and number <= _MAX_PORT and (bracketed or ":" not in host):
             return value
     raise ValueError(f"{value!r} is not an address such as :10520 or 127.0.0.1:10520")
+
+
+def read_telemetry_path(value: object) -> str:
+    """A path for the metrics that nothing else of the exporter is served at."""
+    if not isinstance(value, str) or not _TELEMETRY_PATH.fullmatch(value):
+        raise ValueError(f"{value!r} is not a path such as /metrics: letters, digits, / _ . -")
+    if value == "/probe" or value.startswith(_OWN_FOLDERS):
+        raise ValueError(f"{value!r} is a path of the exporter's own")
+    return value
 
 
 def read_selector(value: object) -> tuple[tuple[str, str], ...]:
@@ -88,10 +127,13 @@ Duration = Annotated[float, Meta(description=_DURATION_WORDS, extra={"read": rea
 Period = Annotated[float, Meta(description=_DURATION_WORDS, extra={"read": read_period})]
 PortNumber = Annotated[int, Meta(ge=1, le=_MAX_PORT, description="a port, 1 to 65535")]
 PortOrOff = Annotated[int, Meta(ge=0, le=_MAX_PORT, description="a port, 1 to 65535, or 0 for off")]
-Count = Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+Count = Annotated[int, Meta(ge=1, le=_MAX_COUNT, description=f"a whole number, 1 to {_MAX_COUNT}")]
 Ordinal = Annotated[int, Meta(ge=0, description="a whole number, 0 or more, or auto")]
 Rate = Annotated[float, Meta(gt=0, description="a number above 0")]
 UrlPath = Annotated[str, Meta(pattern=r"^/[^\s?#]*$", description="a path that starts with /")]
+TelemetryPath = Annotated[
+    str, Meta(description="a path such as /metrics", extra={"read": read_telemetry_path})
+]
 FamilyName = Annotated[
     str,
     Meta(

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from exporter.config.document import KeyPath
-from exporter.config.schema import Config, StaticTarget
+from exporter.config.kinds import spell_duration
+from exporter.config.schema import Config, PollConfig, StaticTarget
 from exporter.model import Role
 
 Broken = tuple[KeyPath, str]
@@ -19,14 +21,41 @@ def broken_rules(config: Config) -> Iterator[Broken]:
 def _intervals(config: Config) -> Iterator[Broken]:
     poll = config.poll
     if poll.timeout >= poll.interval:
-        message = f"{poll.timeout:g}s must be shorter than poll.interval, {poll.interval:g}s"
-        yield ("poll", "timeout"), message
+        yield _compared(poll, "timeout", "interval", "must be shorter", "must be longer")
     longer = (("detail_interval", "interval"), ("identity_interval", "detail_interval"))
     for name, below in longer:
-        seconds, least = getattr(poll, name), getattr(poll, below)
-        if seconds < least:
-            message = f"{seconds:g}s must not be shorter than poll.{below}, {least:g}s"
-            yield ("poll", name), message
+        if getattr(poll, name) < getattr(poll, below):
+            words = ("must not be shorter", "must not be longer")
+            yield _compared(poll, name, below, *words)
+
+
+def _compared(poll: PollConfig, name: str, other: str, words: str, turned: str) -> Broken:
+    """Blame the first of two durations, unless only the other one is not the default."""
+    default = PollConfig()
+    is_default = getattr(poll, name) == getattr(default, name)
+    if is_default and getattr(poll, other) != getattr(default, other):
+        name, other, words = other, name, turned
+    this, that = (spell_duration(getattr(poll, key)) for key in (name, other))
+    return ("poll", name), f"{this} {words} than poll.{other}, {that}"
+
+
+def _loopback(config: Config) -> Iterator[Broken]:
+    if config.access.loopback == "portforward":
+        message = "portforward is not available in this version: use netns or none"
+        yield ("access", "loopback"), message
+
+
+def _token(config: Config) -> Iterator[Broken]:
+    """The token file has to be readable now; what is in it may change later."""
+    file = config.istiod.debug_token_file
+    try:
+        if file:
+            Path(file).read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        yield ("istiod", "debug_token_file"), f"{file} cannot be read: {reason}"
+    except ValueError as error:
+        yield ("istiod", "debug_token_file"), f"{file!r} cannot be read: {error}"
 
 
 def _shard(config: Config) -> Iterator[Broken]:
@@ -71,7 +100,14 @@ def broken_targets(targets: Iterable[StaticTarget]) -> Iterator[Broken]:
             yield (index, "captured"), f"a {target.role} has no redirection, only a sidecar has"
 
 
-RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (_intervals, _shard, _ports, _targets)
+RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
+    _intervals,
+    _loopback,
+    _token,
+    _shard,
+    _ports,
+    _targets,
+)
 
 
 def ordinal_of(pod: str) -> int:

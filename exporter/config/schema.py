@@ -24,6 +24,7 @@ from exporter.config.kinds import (
     PortNumber,
     Rate,
     Selector,
+    TelemetryPath,
     UrlPath,
 )
 from exporter.model import Expectation, Role, Settings
@@ -185,13 +186,15 @@ class ShardConfig:
 class WebConfig:
     """Where the exporter serves, and the exporter-toolkit file with TLS and users.
 
-    `probe_unknown_targets`: /probe may look at addresses that are no targets.
+    `probe_unknown_targets`: /probe may look at addresses that are no targets. `enable_reload`:
+    a POST to /-/reload reads the configuration again, as SIGHUP always does.
     """
 
     listen_address: ListenAddress = ":10520"
-    telemetry_path: UrlPath = "/metrics"
+    telemetry_path: TelemetryPath = "/metrics"
     config_file: FilePath = ""
     probe_unknown_targets: bool = False
+    enable_reload: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

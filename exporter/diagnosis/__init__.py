@@ -65,7 +65,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
         listening=known.sockets.value.listening if known.sockets else (),
         polled=known.polled,
         last_ok=known.last_ok,
-        unseen=_unseen(target, known),
+        unseen=_unseen(evidence, known),
     )
     return record, known
 
@@ -79,7 +79,13 @@ _GROWING = (
 """Causes that rest on what changed between two detail polls."""
 
 
-def _unseen(target: Target, memory: Memory) -> tuple[str, ...]:
+def _unseen(evidence: Evidence, memory: Memory) -> tuple[str, ...]:
+    """Causes that could not be seen: they need an earlier look, or a family that is not here."""
+    apart = ("address_family_mismatch",) if evidence.left_out else ()
+    return (*_unseen_yet(evidence.target, memory), *apart)
+
+
+def _unseen_yet(target: Target, memory: Memory) -> tuple[str, ...]:
     """Causes that the looks so far cannot have shown, because they need an earlier one."""
     if target.role not in ENVOY_ROLES and target.role is not Role.PROXYLESS:
         return ()

@@ -96,11 +96,11 @@ class Case:
 
     def stats(self) -> EnvoyStats | None:
         """Envoy's last complete statistics, while fresh."""
-        return remembered_stats(self.evidence, self.memory)
+        return remembered_stats(self.memory)
 
     def admin(self) -> AdminFacts | None:
         """What admin last told, while fresh."""
-        return remembered_admin(self.evidence, self.memory)
+        return remembered_admin(self.memory)
 
     def admin_state(self) -> str:
         """The word of admin's /ready in this look; empty where it was not asked."""

@@ -52,6 +52,8 @@ class Evidence:
     named: Mapping[str, TargetPort] = field(default_factory=dict)
     silent: bool = False
     """Every port asked over the network is silent, and there was at least one."""
+    left_out: tuple[str, ...] = ()
+    """The addresses of a family that the exporter itself does not have."""
     no_access: str = ""
     """Why the pod's own view, though configured, could not be had."""
 
@@ -101,7 +103,7 @@ def read_evidence(
     evidence.named = {port.row.name: port for port in evidence.ports if port.row.name}
     inbound = evidence.target.settings.inbound_port
     silent = asked = False
-    for seen in _reachable(evidence.target, observations):
+    for seen in _reachable(evidence, observations):
         if seen.view is View.POD:
             if seen.outcome is Outcome.NO_ACCESS:
                 evidence.no_access = seen.detail or "no access"
@@ -121,16 +123,32 @@ def read_evidence(
     return evidence
 
 
-def _reachable(target: Target, observations: Iterable[Observation]) -> Iterable[Observation]:
-    """Leave out an address family to which the exporter has no route, where another answers."""
-    if len(target.addresses) < 2:  # noqa: PLR2004 - one address has no other
+def _reachable(evidence: Evidence, observations: Iterable[Observation]) -> Iterable[Observation]:
+    """Leave out an address family that the exporter does not have, where another answers.
+
+    That no route leads to the host is the target's: it stays.
+    """
+    if len(evidence.target.addresses) < 2:  # noqa: PLR2004 - one address has no other
         return observations
     kept = list(observations)
     network = [seen for seen in kept if seen.view is View.NETWORK]
-    routed = {seen.address for seen in network if seen.outcome is not Outcome.UNREACHABLE}
-    if not routed:
+    ours = {seen.address for seen in network if not _lacks_family(seen)}
+    if not ours:
         return kept
-    return [seen for seen in kept if seen.view is View.POD or seen.address in routed]
+    evidence.left_out = tuple(dict.fromkeys(o.address for o in network if o.address not in ours))
+    return [seen for seen in kept if seen.view is View.POD or seen.address in ours]
+
+
+_NOT_HERE = (
+    "network is unreachable",
+    "cannot assign requested address",
+    "address family not supported",
+)
+"""How the kernel says that it is this host that has no address or route of a family."""
+
+
+def _lacks_family(seen: Observation) -> bool:
+    return seen.outcome is Outcome.UNREACHABLE and seen.detail.lower().startswith(_NOT_HERE)
 
 
 def says(seen: Observation, number: int | None = None) -> str:

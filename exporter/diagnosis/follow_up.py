@@ -57,8 +57,9 @@ def wants_hello(
         return True
     if unheard or any(_is_doubtful(hello, now) for hello in told):
         return _is_rested(memory, config.poll.detail_interval, now)
-    recovered = any(hello.value.outcome is Outcome.TIMEOUT for hello in told)
-    return recovered and _is_rested(memory, config.poll.interval, now)
+    undecided = any(hello.value.outcome is Outcome.TIMEOUT for hello in told)
+    undecided = undecided or not memory.hello_missed.isdisjoint(accepting)
+    return undecided and _is_rested(memory, config.poll.interval, now)
 
 
 def _is_rested(memory: Memory, interval: float, now: float) -> bool:

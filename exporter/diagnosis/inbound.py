@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import Evidence
+from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.life import is_said_alive
-from exporter.diagnosis.memory import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.owners import impostor_of
 from exporter.model import (
     PROVING,
@@ -51,7 +51,7 @@ def judge_inbound(
     readings = [_read(evidence, memory, connect) for connect in evidence.connects]
     reading = min(readings, key=lambda one: one.rank) if readings else None
     inside = evidence.pod.get(port.number)
-    wrong = impostor_of(evidence, memory, port)
+    wrong = impostor_of(memory, port)
     view = View.NETWORK
     if wrong:
         reading = _Reading(Outcome.WRONG_IDENTITY, wrong)
@@ -91,7 +91,7 @@ def _read(evidence: Evidence, memory: Memory, connect: Observation) -> _Reading:
     if outcome is Outcome.REFUSED:
         return _read_direct(evidence, connect.address)
     if outcome in SILENT:
-        return _read_silence(evidence)
+        return _read_silence(evidence, connect)
     unjudged = outcome if outcome in UNJUDGING else Outcome.CAPTURED
     return _Reading(unjudged, connect.detail, reached=False)
 
@@ -111,7 +111,17 @@ def _read_hello(evidence: Evidence, memory: Memory, address: str) -> _Reading:
         case Outcome.WRONG_PROTOCOL:
             detail = hello.detail or "a TLS hello is answered by something else"
             return _Reading(Outcome.WRONG_IDENTITY, detail, hello.seconds)
-    return _Reading(Outcome.CAPTURED, "a TLS hello is not answered with TLS: mTLS is off")
+    ending = _ENDINGS.get(hello.outcome, "a TLS hello brought no certificate")
+    return _Reading(Outcome.CAPTURED, ending)
+
+
+_ENDINGS = {
+    Outcome.RESET: "a TLS hello is not answered with TLS: mTLS is off",
+    Outcome.CLOSED: "the connection is closed upon a TLS hello",
+    Outcome.TLS_ERROR: "a TLS hello is answered with a TLS alert",
+    Outcome.TOO_LARGE: "the answer to a TLS hello is over the limit",
+}
+"""What an answer without a certificate leaves to say; only a reset tells that mTLS is off."""
 
 
 def _read_direct(evidence: Evidence, address: str) -> _Reading:
@@ -143,12 +153,17 @@ def is_bypassed(evidence: Evidence) -> bool:
     )
 
 
-def _read_silence(evidence: Evidence) -> _Reading:
+def _read_silence(evidence: Evidence, connect: Observation) -> _Reading:
     """The control port is silent: as the genuine ports."""
     if evidence.is_dark():
         blocked = is_said_alive(evidence.target.lifecycle)
         outcome = Outcome.BLOCKED if blocked else Outcome.TIMEOUT
         return _Reading(outcome, "nothing answers", reached=False)
-    heard = any(seen.outcome in PROVING for group in evidence.network.values() for seen in group)
-    outcome = Outcome.BLOCKED if heard else Outcome.TIMEOUT
-    return _Reading(outcome, "the control port does not answer", reached=False)
+    heard = any(
+        seen.outcome in PROVING and seen.address == connect.address
+        for group in evidence.network.values()
+        for seen in group
+    )
+    outcome = Outcome.BLOCKED if heard else connect.outcome
+    prefix = f"{connect.address}: " if len(evidence.connects) > 1 else ""
+    return _Reading(outcome, f"{prefix}the control port does not answer", reached=False)

@@ -5,7 +5,8 @@ Pure. The rule: a connection that came about was not dropped on the way.
 
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import ENVOY_ROLES, UNANSWERED, Evidence
-from exporter.diagnosis.memory import PROOF_INTERVALS, is_fresh, last_answer
+from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
+from exporter.diagnosis.memory import last_answer
 from exporter.model import PROVING, SILENT, Lifecycle, Memory, Observation, Outcome
 
 CHAIN = ("status", "health", "stats")

@@ -1,15 +1,16 @@
 """What a target's polls leave for the next one: counters, proofs, last facts by cadence. Pure.
 
 Memory and a look's evidence in, memory out. The rules: a counter that falls has restarted and
-has not grown; what a port's owner said is forgotten when that port refuses; a rejected update
-stays rejected until a success follows it.
+has not grown; what a port's owner said is forgotten when that port refuses, and when it was not
+said again for three of its intervals; a rejected update stays rejected until a success follows it.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from exporter.diagnosis.evidence import Evidence
+from exporter.diagnosis.freshness import drop_old
 from exporter.model import (
     PROVING,
     AdminFacts,
@@ -27,19 +28,6 @@ from exporter.model import (
     TlsFacts,
     Verdict,
 )
-
-T = TypeVar("T")
-
-KEPT_INTERVALS = 3
-"""What a cadence learnt is believed for this many of its intervals."""
-
-PROOF_INTERVALS = 2
-"""A hello and an exposure are believed for this many identity intervals."""
-
-
-def is_fresh(seen: Seen[T], interval: float, now: float, intervals: int = KEPT_INTERVALS) -> bool:
-    """Whether something remembered may still be used."""
-    return now - seen.at <= intervals * interval
 
 
 @dataclass(slots=True)
@@ -60,6 +48,7 @@ class _Learnt:
 
 def remember(evidence: Evidence, before: Memory) -> Memory:
     """The memory after this look; `last_ok` is left to `mark_answers`."""
+    before = drop_old(before, evidence.config, evidence.now)
     learnt = _Learnt(before, evidence.now)
     learnt.changes["polls"] = before.polls + 1
     _forget_what_refused(evidence, learnt)
@@ -133,6 +122,7 @@ def _learn_agent(seen: Observation, facts: AgentFacts, learnt: _Learnt) -> None:
     if facts.page is None:
         return
     learnt.changes["page"] = facts.page
+    learnt.changes["page_asked"] = learnt.now
     if facts.page in PROVING:
         learnt.mapping("proofs")[seen.port] = learnt.now
         if seen.port in learnt.before.disproved:
@@ -243,10 +233,44 @@ def _learn_hellos(evidence: Evidence, learnt: _Learnt) -> None:
     for connect in evidence.connects:
         if connect.outcome is Outcome.REFUSED and connect.address in learnt.before.hello:
             learnt.mapping("hello").pop(connect.address, None)
+            learnt.changes["hello_missed"] = learnt.before.hello_missed - {connect.address}
     for hello in evidence.hellos:
         learnt.changes["hello_asked"] = learnt.now
-        if hello.outcome not in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.NO_ACCESS):
-            learnt.mapping("hello")[hello.address] = Seen(hello, learnt.now)
+        if hello.outcome in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.NO_ACCESS):
+            continue
+        missed = learnt.changes.get("hello_missed", learnt.before.hello_missed)
+        if _is_first_miss(evidence, learnt.before, hello):
+            learnt.changes["hello_missed"] = missed | {hello.address}
+            continue
+        learnt.mapping("hello")[hello.address] = Seen(hello, learnt.now)
+        if hello.address in missed:
+            learnt.changes["hello_missed"] = missed - {hello.address}
+
+
+def _is_first_miss(evidence: Evidence, before: Memory, hello: Observation) -> bool:
+    """Whether one lost hello stands against a valid certificate and an Envoy that answers."""
+    told = before.hello.get(hello.address)
+    if hello.outcome is not Outcome.TIMEOUT or told is None or hello.address in before.hello_missed:
+        return False
+    facts = told.value.facts
+    certificate = facts.certificate if isinstance(facts, TlsFacts) else None
+    if told.value.outcome is not Outcome.OK or certificate is None:
+        return False
+    return certificate.not_after > evidence.now and _envoy_answers(evidence, hello.address)
+
+
+def _envoy_answers(evidence: Evidence, address: str) -> bool:
+    """Whether a port of Envoy's own answers in this look, at this address or inside the pod."""
+    numbers = [evidence.named[name].number for name in _ENVOYS_OWN if name in evidence.named]
+    outside = (seen for number in numbers for seen in evidence.network.get(number, ()))
+    inside = (evidence.pod[number] for number in numbers if number in evidence.pod)
+    return any(seen.outcome in PROVING for seen in inside) or any(
+        seen.outcome in PROVING and seen.address == address for seen in outside
+    )
+
+
+_ENVOYS_OWN = ("health", "stats")
+"""The catalogue's names of 15021 and 15090."""
 
 
 def _learn_state(evidence: Evidence, learnt: _Learnt) -> None:

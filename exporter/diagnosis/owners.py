@@ -4,8 +4,6 @@ An unknown or empty process name proves nothing; a known one that is not the own
 """
 
 from exporter.catalogue import TargetPort
-from exporter.diagnosis.evidence import Evidence
-from exporter.diagnosis.memory import is_fresh
 from exporter.model import Component, Memory
 
 OWNERS = {
@@ -18,14 +16,12 @@ OWNERS = {
 """The process name (comm, at most 15 characters) of each component whose name is known."""
 
 
-def impostor_of(evidence: Evidence, memory: Memory, port: TargetPort) -> str:
+def impostor_of(memory: Memory, port: TargetPort) -> str:
     """Which other process listens on the port, as a sentence; empty where none is known to."""
     if memory.sockets is None:
         return ""
     owner = OWNERS.get(Component(port.component)) if port.component in _COMPONENTS else None
-    if owner is None or not is_fresh(
-        memory.sockets, evidence.config.poll.detail_interval, evidence.now
-    ):
+    if owner is None:
         return ""
     names = {
         socket.process

@@ -106,13 +106,15 @@ _HANG_TOGETHER = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT, Role.AGEN
 
 
 def families_differ(case: Case) -> Evidence:
-    """One address refuses what another serves."""
+    """One address refuses, or no route leads to it, where another serves."""
     if len(case.target.addresses) < 2:  # noqa: PLR2004 - one address has no other
         return None
     told = [
-        f"{port}: {_addresses(group, Outcome.REFUSED)} refuses, another address serves"
+        f"{port}: {addresses} {does}, another address serves"
         for port, group in case.evidence.network.items()
-        if _addresses(group, Outcome.REFUSED) and any(seen.outcome in PROVING for seen in group)
+        for outcome, does in _FAILS.items()
+        if (addresses := _addresses(group, outcome))
+        and any(seen.outcome in PROVING for seen in group)
     ]
     connects = case.evidence.connects
     refusing = [
@@ -125,6 +127,9 @@ def families_differ(case: Case) -> Evidence:
     if refusing and case.evidence.control_accepts():
         told.append(f"captured connections to {', '.join(refusing)} are refused, others accepted")
     return tuple(told) or None
+
+
+_FAILS = {Outcome.REFUSED: "refuses", Outcome.UNREACHABLE: "cannot be reached"}
 
 
 def _addresses(group: list[Observation], outcome: Outcome) -> str:

@@ -4,11 +4,9 @@ Evidence, memory and verdicts in. The rule: what is not known is None or left ou
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
 
 from exporter.diagnosis.evidence import ENVOY_ROLES, Evidence
 from exporter.diagnosis.inbound import is_bypassed
-from exporter.diagnosis.memory import is_fresh
 from exporter.model import (
     AdminFacts,
     Certificate,
@@ -22,8 +20,6 @@ from exporter.model import (
     TlsFacts,
     Verdict,
 )
-
-T = TypeVar("T")
 
 _ENDPOINTS: Mapping[Role, tuple[tuple[str, str], ...]] = {
     Role.SIDECAR: (("envoy", "health"), ("agent", "status")),
@@ -52,28 +48,22 @@ def readiness_of(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> dict[st
     return ready
 
 
-def remembered_stats(evidence: Evidence, memory: Memory) -> EnvoyStats | None:
-    """Envoy's last complete statistics, while they are fresh."""
-    seen = memory.stats
-    return seen.value if seen and _is_current(evidence, seen) else None
+def remembered_stats(memory: Memory) -> EnvoyStats | None:
+    """Envoy's last complete statistics; memory drops them when they are old."""
+    return memory.stats.value if memory.stats else None
 
 
-def remembered_admin(evidence: Evidence, memory: Memory) -> AdminFacts | None:
-    """What admin last told, while it is fresh."""
-    seen = memory.admin
-    return seen.value if seen and _is_current(evidence, seen) else None
-
-
-def _is_current(evidence: Evidence, seen: Seen[T]) -> bool:
-    return is_fresh(seen, evidence.config.poll.detail_interval, evidence.now)
+def remembered_admin(memory: Memory) -> AdminFacts | None:
+    """What admin last told; memory drops it when it is old."""
+    return memory.admin.value if memory.admin else None
 
 
 def proxy_of(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]) -> ProxyStatus:
     """What is known of the Envoy or ztunnel; an exporter inside the mesh knows nothing."""
     if evidence.in_mesh or evidence.target.role in (Role.ISTIOD, Role.CNI):
         return _NOTHING
-    stats = remembered_stats(evidence, memory) or _NO_STATS
-    admin = remembered_admin(evidence, memory)
+    stats = remembered_stats(memory) or _NO_STATS
+    admin = remembered_admin(memory)
     return ProxyStatus(
         captured=_captured(evidence, verdicts),
         envoy_live=_live(evidence),
@@ -82,7 +72,7 @@ def proxy_of(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]
         rejected=memory.rejected,
         updates=_counts(cds=stats.cds_success, lds=stats.lds_success),
         rejects=_counts(cds=stats.cds_rejected, lds=stats.lds_rejected),
-        xds_connected=xds_connected(evidence, memory),
+        xds_connected=xds_connected(memory),
         agent_scrape_failures=memory.agent.value.scrape_failures if memory.agent else {},
         rejected_reasons=(admin.rejected or {}) if admin else {},
     )
@@ -167,11 +157,11 @@ _XDS_FAILURES = ("lds_failure", "cds_failure", "terminations")
 _XDS_PORTS = frozenset({15010, 15012})
 
 
-def xds_connected(evidence: Evidence, memory: Memory) -> bool | None:
+def xds_connected(memory: Memory) -> bool | None:
     """Whether Envoy, agent and istiod are connected; None where nothing tells."""
     if xds_failures(memory):
         return False
-    stats = remembered_stats(evidence, memory)
+    stats = remembered_stats(memory)
     if stats is not None and stats.xds_connections is not None:
         return stats.xds_connections > 0
     if memory.sockets is not None and _has_agent(memory):

@@ -82,11 +82,11 @@ def listener_waits(case: Case) -> Evidence:
 
 
 def admin_is_slow(case: Case) -> Evidence:
-    """15090, which Envoy's main thread answers, takes more than a second, or does not come."""
+    """15090, which Envoy's main thread answers, takes a second or more, or does not come."""
     stats = case.verdict("stats")
     if stats is None:
         return None
-    if stats.up and stats.seconds > _SLOW_SECONDS:
+    if stats.up and stats.seconds >= _SLOW_SECONDS:
         return (f"{stats.port} took {stats.seconds:.1f} s",)
     if case.is_stuck("stats") and case.answers("health"):
         return case.says("stats", "health")

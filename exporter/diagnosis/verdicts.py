@@ -8,9 +8,9 @@ reached. 15006 has a module of its own, `inbound`.
 
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import ENVOY_ROLES, UNANSWERED, Evidence
+from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.inbound import judge_inbound
 from exporter.diagnosis.life import is_alive_elsewhere
-from exporter.diagnosis.memory import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.owners import impostor_of
 from exporter.model import (
     PROVING,
@@ -91,7 +91,7 @@ def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort) -> Verdict
     assert seen is not None  # noqa: S101 - one of the two was asked
     detail = seen.detail
     if outcome in PROVING:
-        wrong = memory.disproved.get(port.number) or impostor_of(evidence, memory, port)
+        wrong = memory.disproved.get(port.number) or impostor_of(memory, port)
         if wrong:
             outcome, detail = Outcome.WRONG_IDENTITY, wrong
     if port.expectation is Expectation.OPTIONAL and outcome not in PROVING:
@@ -182,7 +182,7 @@ def _judge_admin(
     exposed = bool(exposed_by(evidence, memory))
     inside = evidence.pod.get(port.number)
     if inside is not None:
-        view, seconds, outcome, detail = _admin_inside(evidence, memory, port, inside)
+        view, seconds, outcome, detail = _admin_inside(memory, port, inside)
     else:
         view, seconds = View.NETWORK, 0.0
         outcome, detail = _admin_outside(evidence, judged, exposed=exposed)
@@ -196,9 +196,9 @@ def _judge_admin(
 
 
 def _admin_inside(
-    evidence: Evidence, memory: Memory, port: TargetPort, inside: Observation
+    memory: Memory, port: TargetPort, inside: Observation
 ) -> tuple[View, float, Outcome, str]:
-    wrong = impostor_of(evidence, memory, port)
+    wrong = impostor_of(memory, port)
     if wrong and inside.outcome is not Outcome.REFUSED:
         return View.POD, inside.seconds, Outcome.WRONG_IDENTITY, wrong
     return View.POD, inside.seconds, inside.outcome, inside.detail

@@ -5,6 +5,7 @@ are silent, because the container name istio-proxy serves four roles. Pods that 
 ambient workloads and everything without a part of Istio are no targets.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ _PROXY_ROLES = {
     "waypoint": Role.WAYPOINT,
     "ztunnel": Role.ZTUNNEL,
 }
+_PORT = re.compile(r"[0-9]{1,5}")
 _DATAPLANE_MODE = "istio.io/dataplane-mode"
 _REDIRECTION = "ambient.istio.io/redirection"
 
@@ -38,7 +40,7 @@ class Ignored:
 def ignored(annotation: str) -> Ignored:
     """The value of the ignore annotation: "true", or ports such as "15090, 9080"."""
     parts = [part.strip() for part in annotation.split(",")]
-    ports = tuple(int(part) for part in parts if part.isascii() and part.isdigit())
+    ports = tuple(int(part) for part in parts if _PORT.fullmatch(part))
     return Ignored(entirely=annotation.strip().lower() == "true", ports=ports)
 
 

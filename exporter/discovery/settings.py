@@ -14,11 +14,14 @@ import msgspec
 import yaml
 
 from exporter.catalogue import ALWAYS_EXCLUDED
+from exporter.config.document import BAD_SCALARS, check_structure
 from exporter.discovery.documents import Container, Pod
 from exporter.model import Interception, Role, Settings
 
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_PORT = 65535
+_MAX_TEXT = 65536
+_MAX_BITS = 64
 _TRUE = frozenset({"1", "t", "true"})
 """What Go's strconv.ParseBool takes for true, in lower case."""
 
@@ -101,28 +104,43 @@ def _read(pod: Pod, proxy: Container, role: Role) -> _Proxy:
     )
 
 
-@lru_cache(maxsize=256)
 def _mapping(text: str) -> Mapping[str, Any]:
-    """A mapping from JSON or YAML text; empty for anything else."""
+    """A mapping from JSON or YAML text; empty for anything else, aliases and large texts."""
+    return _parsed(text) if len(text) <= _MAX_TEXT else {}
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Mapping[str, Any]:
     value: object = None
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         try:
+            check_structure(text, aliases=False)
             value = yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - it is the safe loader
-        except (yaml.YAMLError, ValueError, RecursionError):
+        except (yaml.YAMLError, RecursionError, *BAD_SCALARS):
             value = None
     return value if isinstance(value, dict) else {}
 
 
 def _texts(value: object) -> dict[str, str]:
-    """Proxy metadata, which becomes the agent's environment: booleans as Go writes them."""
+    """Proxy metadata, which becomes the agent's environment: booleans as Go writes them.
+
+    Names are text; values that are neither text nor a number of usual size are left out.
+    """
     if not isinstance(value, dict):
         return {}
     return {
-        str(name): str(item).lower() if isinstance(item, bool) else str(item)
+        name: str(item).lower() if isinstance(item, bool) else str(item)
         for name, item in value.items()
+        if isinstance(name, str) and _is_plain(item)
     }
+
+
+def _is_plain(item: object) -> bool:
+    if isinstance(item, int):
+        return item.bit_length() <= _MAX_BITS
+    return isinstance(item, str | float)
 
 
 def _rules(containers: Iterable[Container]) -> dict[str, str]:

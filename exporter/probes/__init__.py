@@ -67,6 +67,9 @@ async def probe(name: str, visit: Visit) -> Observation:
     Args:
         name: a key of `PROBERS`.
         visit: what to ask; used up by this.
+
+    An HTTP probe's seconds count from its first request, so that a lost SYN is not taken for a
+    slow answer; all others count from the start.
     """
     started = time.monotonic()
     try:
@@ -76,7 +79,7 @@ async def probe(name: str, visit: Visit) -> Observation:
         answer = _failed(error, visit)
     finally:
         visit.close()
-    seconds = (visit.settled or time.monotonic()) - started
+    seconds = (visit.settled or time.monotonic()) - (visit.asked or started)
     return Observation(
         visit.port.number,
         visit.dialer.view,

@@ -21,7 +21,7 @@ async def probe_admin(visit: Visit) -> Answer:
     """Ask /ready, then what else is due."""
     client = HttpClient(visit)
     reply = await client.get(paths.READY)
-    answer = answer_to(reply, visit) or judge_admin(reply)
+    answer = answer_to(reply, visit, of_envoy=True) or judge_admin(reply)
     facts = answer.facts
     if not isinstance(facts, AdminFacts):
         return answer

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from exporter.model import AgentFacts, AgentMetrics, Cadence, Outcome
 from exporter.probes import paths
-from exporter.probes.http import HttpClient, Reply, answer_to
+from exporter.probes.http import HttpClient, Reply, is_relayed
 from exporter.probes.text import by_label, sample
 from exporter.probes.visit import Answer, Visit, failure
 
@@ -18,6 +18,9 @@ PAGE_SECONDS = 10.0
 """The page's deadline: the agent gives its own scrapes 8 s, then its part comes back."""
 
 _LOCALHOST_ONLY = b"Only requests from localhost are allowed"
+_ENVOYS = frozenset((b"envoy", b"istio-envoy"))
+_SCRAPED = frozenset(("envoy", "application", "agent"))
+_CERTIFICATES = frozenset(("default", "ROOTCA"))
 _FOREIGN = Answer(Outcome.WRONG_IDENTITY, "the page has no metrics of the agent")
 
 
@@ -25,9 +28,9 @@ async def probe_agent(visit: Visit) -> Answer:
     """Ask the agent's readiness, then what else is due."""
     client = HttpClient(visit)
     reply = await client.get(paths.HEALTHZ_READY)
-    redirected = answer_to(reply, visit)
-    if redirected is not None:
-        return redirected
+    foreign = _foreign(reply, relayed=is_relayed(reply, visit))
+    if foreign is not None:
+        return foreign
     answer = judge_agent(reply)
     if answer.outcome is Outcome.WRONG_IDENTITY or Cadence.DETAIL not in visit.due:
         return answer
@@ -42,6 +45,19 @@ async def probe_agent(visit: Visit) -> Answer:
         app_health=await _app_health(client, visit),
     )
     return Answer(answer.outcome, answer.detail, facts)
+
+
+def _foreign(reply: Reply, *, relayed: bool) -> Answer | None:
+    """Who answers in the agent's place, told by a header that the agent never sends; else None.
+
+    A moved status port is captured: the redirection relays the agent's answer, which has no body,
+    and adds its own name. Without the agent it answers 503 with its reason in the body.
+    """
+    if reply.server not in _ENVOYS or (relayed and not reply.body):
+        return None
+    if reply.status == 503 and reply.server == b"istio-envoy":  # noqa: PLR2004
+        return Answer(Outcome.CAPTURED, "only the pod's redirection answered")
+    return Answer(Outcome.WRONG_IDENTITY, "the answer comes from an Envoy, not from the agent")
 
 
 def judge_agent(reply: Reply) -> Answer:
@@ -80,7 +96,7 @@ def read_agent(page: bytes) -> AgentMetrics:
     terminations = by_label(page, b"istio_agent_istiod_connection_terminations", b"type")
     return AgentMetrics(
         has_envoy=b"\nenvoy_" in page,
-        scrape_failures=by_label(page, b"istio_agent_scrape_failures_total", b"type"),
+        scrape_failures=by_label(page, b"istio_agent_scrape_failures_total", b"type", _SCRAPED),
         istiod_terminations_by_error=terminations.get("error", 0.0),
         csr_requests=_csr(page, b"istio_agent_num_outgoing_requests"),
         csr_failures=_csr(page, b"istio_agent_num_failed_outgoing_requests"),
@@ -88,7 +104,9 @@ def read_agent(page: bytes) -> AgentMetrics:
         xds_requests=sample(page, b"istio_agent_xds_proxy_requests") or 0.0,
         xds_responses=sample(page, b"istio_agent_xds_proxy_responses") or 0.0,
         dns_upstream_failures=sample(page, b"istio_agent_dns_upstream_failures_total") or 0.0,
-        certificate_seconds=by_label(page, b"istio_agent_cert_expiry_seconds", b"resource_name"),
+        certificate_seconds=by_label(
+            page, b"istio_agent_cert_expiry_seconds", b"resource_name", _CERTIFICATES
+        ),
         startup_seconds=sample(page, b"istio_agent_startup_duration_seconds"),
     )
 

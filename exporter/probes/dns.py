@@ -62,8 +62,10 @@ class DnsLine(Line):
 
     def data_received(self, data: bytes) -> None:
         """Collect until the length prefix is satisfied."""
+        if self.first.done():
+            return
         self._seen += data
-        if len(self._seen) >= 2 and not self.first.done():  # noqa: PLR2004
+        if len(self._seen) >= 2:  # noqa: PLR2004
             (length,) = struct.unpack_from("!H", self._seen)
             if len(self._seen) >= 2 + length:
                 self.first.set_result(self._seen[2 : 2 + length])

@@ -5,13 +5,17 @@
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 import httptools
 
 from exporter.model import Outcome
-from exporter.probes.paths import Path
+from exporter.probes.paths import SMALL, Path
 from exporter.probes.visit import Answer, Closed, Line, Malformed, TooLarge, Visit
+
+SMALL_BYTES = 65536
+"""The most that is read of an answer that is a word, a status or two samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +30,30 @@ class Reply:
 class HttpLine(Line):
     """One HTTP connection: a request out, its answer in, one at a time."""
 
-    __slots__ = ("_body", "_by_length", "_headed", "_left", "_parser", "_server", "_waiter", "lost")
+    __slots__ = (
+        "_body",
+        "_by_length",
+        "_headed",
+        "_left",
+        "_limit",
+        "_most",
+        "_parser",
+        "_server",
+        "_waiter",
+        "lost",
+    )
 
     def __init__(self, max_bytes: int) -> None:
-        self._left = max_bytes
+        self._left = self._limit = self._most = max_bytes
         self._waiter: asyncio.Future[Reply] | None = None
         self.lost: Exception | None = None
 
-    def ask(self, request: bytes) -> asyncio.Future[Reply]:
-        """Send a request; the future ends with its answer or with what went wrong."""
+    def ask(self, request: bytes, most: int | None = None) -> asyncio.Future[Reply]:
+        """Send a request; the future ends with its answer or with what went wrong.
+
+        `most` limits this answer, in bytes; without it the line's own limit does.
+        """
+        self._limit = self._left = self._most if most is None else min(most, self._most)
         waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         if self.lost is not None:
             waiter.set_exception(self.lost)
@@ -51,7 +70,7 @@ class HttpLine(Line):
         """Feed the parser; stop at the byte limit or at the first byte that is not HTTP."""
         self._left -= len(data)
         if self._left < 0:
-            self._drop(TooLarge())
+            self._drop(TooLarge(self._limit))
             return
         if self._waiter is None:
             self._drop(Malformed("bytes that nobody asked for"))
@@ -137,21 +156,26 @@ class HttpClient:
         if line is None or (line.lost is not None and not self._given):
             limit = self._visit.options.max_bytes
             line = self._line = await self._visit.connect(lambda: HttpLine(limit))
+            self._visit.asked = self._visit.asked or time.monotonic()
+        most = SMALL_BYTES if path in SMALL else None
         if authorization:
             lines = b"\r\nAuthorization: " + authorization + b"\r\n\r\n"
-            return await line.ask(path.head + self._host[:-4] + lines)
-        return await line.ask(path.head + self._host)
+            return await line.ask(path.head + self._host[:-4] + lines, most)
+        return await line.ask(path.head + self._host, most)
 
 
-def answer_to(reply: Reply, visit: Visit) -> Answer | None:
+def answer_to(reply: Reply, visit: Visit, *, of_envoy: bool = False) -> Answer | None:
     """What the status alone says where it is an error for any port; None where it is not.
 
     A captured port that nobody serves answers 503 with the pod's own `istio-envoy` and its reason
-    in the body: that is the redirection's voice and proves nothing.
+    in the body: that is the redirection's voice and proves nothing. A refusal on a port `of_envoy`
+    is Envoy's only with its header: any process can refuse.
     """
     if reply.status == 503 and is_relayed(reply, visit) and reply.body:  # noqa: PLR2004
         return Answer(Outcome.CAPTURED, "only the pod's redirection answered")
     if reply.status in (401, 403):
+        if of_envoy and reply.server != b"envoy" and not is_relayed(reply, visit):
+            return Answer(Outcome.WRONG_IDENTITY, f"HTTP {reply.status}, and not from Envoy")
         return Answer(Outcome.FORBIDDEN, f"HTTP {reply.status}")
     return None
 

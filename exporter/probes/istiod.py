@@ -5,6 +5,7 @@ Only named families are read from the metrics page. `/debug/*` needs a token of 
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -23,6 +24,14 @@ _SHORT = {
     "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment": "eds",
     "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret": "sds",
 }
+
+_TYPES = frozenset(
+    ("cds", "lds", "rds", "eds", "sds", "nds", "ecds", "pcds", "bds", "wds", "wrds", "wads")
+)
+"""What istiod counts rejects by (Istio pilot/pkg/xds/v3/model.go, GetMetricType)."""
+
+_VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,128}")
+"""Version, revision and status; with two whole hashes a development build has about 100."""
 
 
 class _Resource(msgspec.Struct):
@@ -60,7 +69,10 @@ async def probe_istiod(visit: Visit) -> Answer:
         return refused
     if reply.status != 200:  # noqa: PLR2004
         return Answer(Outcome.HTTP_ERROR, f"HTTP {reply.status}")
-    facts = IstiodFacts(version=reply.body.decode(errors="replace").strip()[:128])
+    version = reply.body.decode(errors="replace").strip()
+    if not _VERSION.fullmatch(version):
+        return Answer(Outcome.WRONG_IDENTITY, "the answer is not a version")
+    facts = IstiodFacts(version=version)
     if Cadence.DETAIL in visit.due:
         visit.settle()
         facts = await _with_metrics(facts, client, visit)
@@ -85,9 +97,9 @@ def read_metrics(page: bytes, facts: IstiodFacts) -> IstiodFacts:
     return replace(
         facts,
         connected_proxies=total(page, b"pilot_xds"),
-        xds_rejects=by_label(page, b"pilot_total_xds_rejects", b"type"),
+        xds_rejects=by_label(page, b"pilot_total_xds_rejects", b"type", _TYPES),
         push_errors=sum(count for kind, count in pushes.items() if kind.endswith("_senderr")),
-        build=next(iter(builds), ""),
+        build=next(filter(_VERSION.fullmatch, builds), ""),
     )
 
 

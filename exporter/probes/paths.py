@@ -77,6 +77,9 @@ FIXED = (
 )
 """Every path that is sent without being configured."""
 
+SMALL = frozenset((HEALTHZ_READY, READY, READYZ, VERSION, ENVOY_LIVE))
+"""Paths whose answers are short: a status, a word, or two samples."""
+
 _CHANGING = re.compile(
     r"/(quitquitquit|drain|app-lifecycle|inject|validate|healthcheck|logging|reset_counters"
     r"|runtime_modify|reopen_logs|cpuprofiler|heapprofiler|tap|debug/|stats/recentlookups)"

@@ -10,12 +10,14 @@ from exporter.probes.http import HttpClient, Reply, answer_to, is_relayed
 from exporter.probes.visit import Answer, Visit
 
 _PENDING = b"not ready, pending:"
+_MOST_PENDING = 1024
 
 
 async def probe_readiness(visit: Visit) -> Answer:
     """Ask Envoy's health port; without Envoy's header another process holds it."""
     reply = await HttpClient(visit).get(paths.HEALTHZ_READY)
-    return answer_to(reply, visit) or judge_health(reply, relayed=is_relayed(reply, visit))
+    refused = answer_to(reply, visit, of_envoy=True)
+    return refused or judge_health(reply, relayed=is_relayed(reply, visit))
 
 
 async def probe_ztunnel_ready(visit: Visit) -> Answer:
@@ -44,7 +46,7 @@ def judge_health(reply: Reply, *, relayed: bool = False) -> Answer:
 def judge_ztunnel(reply: Reply) -> Answer:
     """What an answer of ztunnel's readiness port says."""
     if reply.status == 500 and reply.body.startswith(_PENDING):  # noqa: PLR2004
-        text = reply.body[len(_PENDING) :].decode(errors="replace")
+        text = reply.body[len(_PENDING) :][:_MOST_PENDING].decode(errors="replace")
         pending = tuple(task.strip() for task in text.split(",") if task.strip())
         facts = ReadinessFacts(status=reply.status, pending=pending)
         return Answer(Outcome.NOT_READY, "waits for " + ", ".join(pending), facts)

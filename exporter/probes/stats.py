@@ -18,7 +18,7 @@ async def probe_stats(visit: Visit) -> Answer:
     complete = Cadence.DETAIL in visit.due
     client = HttpClient(visit)
     reply = await client.get(paths.ENVOY_STATS if complete else paths.ENVOY_LIVE)
-    return answer_to(reply, visit) or judge_stats(reply, complete=complete)
+    return answer_to(reply, visit, of_envoy=True) or judge_stats(reply, complete=complete)
 
 
 def judge_stats(reply: Reply, *, complete: bool) -> Answer:

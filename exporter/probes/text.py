@@ -1,14 +1,21 @@
 """Named samples out of a Prometheus text page, without reading the rest of it.
 
 Pages are 1 to 50 kB and a few lines matter, so each name is searched for; nothing else of the
-page is parsed. Envoy prints `name{} value`, the agent `name value`. Never raises.
+page is parsed. Envoy prints `name{} value`, the agent `name value`. Never raises, and takes time
+in proportion to the page whatever is on it: what answers may be hostile.
 """
 
 import math
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from itertools import islice
 
-_LABEL = re.compile(rb'(\w+)="((?:[^"\\]|\\.)*)"')
+_MOST_LINE = 4096
+"""Longer lines are no samples of ours, in bytes."""
+
+_MOST_SAMPLES = 10_000
+_LABEL = re.compile(rb'[ ,]*+(\w++)="((?:[^"\\]++|\\.)*+)"')
 _TYPED = re.compile(
     rb"^(# (TYPE|HELP|EOF)|[a-zA-Z_:][\w:]*(\{[^\n]*\})? +[-+0-9.NI])", re.MULTILINE
 )
@@ -17,19 +24,31 @@ _TYPED = re.compile(
 def samples(page: bytes, name: bytes) -> Iterator[tuple[bytes, float]]:
     """Every sample of exactly this name: its label text (without braces) and its value.
 
-    Values that are no finite number are left out.
+    Values that are no finite number are left out, and so are lines that are too long.
     """
-    at = page.find(name)
-    while at >= 0:
-        after = at + len(name)
-        if (at == 0 or page[at - 1] == 10) and page[after : after + 1] in (b"{", b" "):  # noqa: PLR2004
-            end = page.find(b"\n", after)
-            line = page[after : end if end >= 0 else len(page)]
-            labels, _, rest = line.rpartition(b"}")
-            value = _number(rest)
-            if value is not None:
-                yield labels[1:], value
-        at = page.find(name, after)
+    for line in islice(_lines(page, name), _MOST_SAMPLES):
+        labels, _, rest = line.rpartition(b"}")
+        value = _number(rest)
+        if value is not None:
+            yield labels[1:], value
+
+
+def _lines(page: bytes, name: bytes) -> Iterator[bytes]:
+    """What follows the name on each line that starts with it."""
+    start = b"\n" + name
+    after = len(name) if page.startswith(name) else _after(page, start, 0)
+    while after:
+        if page[after : after + 1] in (b"{", b" "):
+            end = page.find(b"\n", after, after + _MOST_LINE)
+            if end >= 0 or len(page) - after < _MOST_LINE:
+                yield page[after : end if end >= 0 else len(page)]
+        after = _after(page, start, after)
+
+
+def _after(page: bytes, start: bytes, begin: int) -> int:
+    """Where the next occurrence ends; 0 without one."""
+    at = page.find(start, begin)
+    return at + len(start) if at >= 0 else 0
 
 
 def sample(page: bytes, name: bytes, default: float | None = None) -> float | None:
@@ -42,14 +61,28 @@ def total(page: bytes, name: bytes) -> float:
     return sum(value for _, value in samples(page, name))
 
 
-def by_label(page: bytes, name: bytes, label: bytes) -> dict[str, float]:
-    """The samples of this name by one label's value; those without the label are left out."""
+def by_label(
+    page: bytes, name: bytes, label: bytes, known: AbstractSet[str] | None = None
+) -> dict[str, float]:
+    """The samples of this name by one label's value; those without the label are left out.
+
+    With `known` only these values are kept: what becomes a label of ours is a closed set.
+    """
     found = {}
     for labels, value in samples(page, name):
-        for key, text in _LABEL.findall(labels):
-            if key == label:
-                found[text.decode(errors="replace")] = value
+        text = _label(labels, label)
+        if text is not None and (known is None or text in known):
+            found[text] = value
     return found
+
+
+def _label(labels: bytes, label: bytes) -> str | None:
+    match = _LABEL.match(labels)
+    while match is not None:
+        if match[1] == label:
+            return match[2].decode(errors="replace")
+        match = _LABEL.match(labels, match.end())
+    return None
 
 
 def is_metrics(page: bytes) -> bool:

@@ -124,8 +124,8 @@ class TlsLine(Line):
             self._flush()
         except ssl.SSLError as error:
             self._lose(error)
-        except ValueError as error:
-            self._lose(Malformed(f"the certificate cannot be read: {error}"))
+        except Malformed as error:
+            self._lose(error)
 
     def _read(self) -> None:
         """Hand decrypted bytes up; without a line on top what follows is left unread."""
@@ -138,7 +138,7 @@ class TlsLine(Line):
 
     def _presented(self) -> TlsFacts:
         der = self._tls.getpeercert(binary_form=True)
-        certificate = certificate_of(der) if der else None
+        certificate = _read_certificate(der) if der else None
         alpn = self._tls.selected_alpn_protocol() or ""
         return TlsFacts(certificate=certificate, alpn=alpn, via=self._port)
 
@@ -160,11 +160,19 @@ class TlsLine(Line):
             self.transport.abort()
 
 
+def _read_certificate(der: bytes) -> Certificate:
+    try:
+        return certificate_of(der)
+    except Exception as error:
+        raise Malformed(f"the certificate cannot be read: {error}") from error
+
+
 def certificate_of(der: bytes) -> Certificate:
     """The dates and names of a DER certificate.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: it cannot be read. Other exceptions of `x509`: it breaks X.509's rules
+            (`InvalidVersion`, `DuplicateExtension`, `UnsupportedGeneralNameType`).
     """
     parsed = x509.load_der_x509_certificate(der)
     uris: tuple[str, ...] = ()

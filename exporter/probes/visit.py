@@ -71,7 +71,7 @@ class Visit:
 
     The first six fields are the question. The rest is filled in on the way: `connected` whether
     TCP connected (None: not tried), `facts` what is known even if the prober fails, `settled`
-    when the outcome stood.
+    when the outcome stood; `asked` when the first HTTP request was sent.
     """
 
     dialer: Dialer
@@ -83,13 +83,14 @@ class Visit:
     connected: bool | None = field(default=None, init=False)
     facts: Facts = field(default=None, init=False)
     settled: float = field(default=0.0, init=False)
+    asked: float = field(default=0.0, init=False)
     deadline: asyncio.Timeout | None = field(default=None, init=False)
     _line: Line | None = field(default=None, init=False)
 
     async def connect(self, factory: Callable[[], LineT], port: int = 0) -> LineT:
         """Connect to the visited port, or to another one; closed by `close`."""
         self.close()
-        self.connected = False
+        self.connected = bool(self.connected)  # a reconnect that fails takes nothing back
         line = await self.dialer.connect(port or self.port.number, factory)
         self.connected = True
         self._line = line
@@ -141,7 +142,7 @@ def failure(error: Exception, visit: Visit) -> Answer:
         case Malformed():
             return Answer(Outcome.WRONG_PROTOCOL, str(error))
         case TooLarge():
-            return Answer(Outcome.TOO_LARGE, f"more than {visit.options.max_bytes} bytes")
+            return Answer(Outcome.TOO_LARGE, _excess(error))
         case NoAccess():
             return Answer(Outcome.NO_ACCESS, str(error))
         case ssl.SSLError():
@@ -161,6 +162,10 @@ def _socket_failure(error: OSError) -> Answer:
     if error.errno in _UNREACHABLE:
         return Answer(Outcome.UNREACHABLE, reason.lower())
     return Answer(Outcome.NO_ACCESS, f"the exporter could not open a connection: {reason}")
+
+
+def _excess(error: TooLarge) -> str:
+    return f"more than {error.args[0]} bytes" if error.args else "more than is read"
 
 
 def _reason(error: ssl.SSLError) -> str:

@@ -29,6 +29,7 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
 """A page of this size takes a few milliseconds to make."""
 
+MAX_OFFSET = 999_999_999
 SLICE = 500
 
 
@@ -132,7 +133,7 @@ def read_filters(request: web.Request) -> Filters:
         role=_one_of("role", query.get("role", ""), tuple(Role)),
         state=_one_of("state", query.get("state", ""), tuple(Standing)),
         cause=_one_of("cause", query.get("cause", ""), tuple(CAUSES)),
-        offset=_whole("offset", query.get("offset", "0"), 0, None),
+        offset=_whole("offset", query.get("offset", "0"), 0, MAX_OFFSET),
         limit=_whole("limit", query.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT),
     )
 
@@ -143,11 +144,11 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
-def _whole(name: str, value: str, least: int, most: int | None) -> int:
-    is_whole = value.isascii() and value.isdigit()
-    if not is_whole or int(value) < least or (most is not None and int(value) > most):
-        between = f"{least} or more" if most is None else f"between {least} and {most}"
-        raise web.HTTPBadRequest(text=f"{name} must be a whole number, {between}.")
+def _whole(name: str, value: str, least: int, most: int) -> int:
+    is_whole = value.isascii() and value.isdigit() and len(value) <= len(str(MAX_OFFSET))
+    if not is_whole or not least <= int(value) <= most:
+        text = f"{name} must be a whole number, between {least} and {most}."
+        raise web.HTTPBadRequest(text=text)
     return int(value)
 
 

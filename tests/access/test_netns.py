@@ -16,6 +16,8 @@ from exporter.model import View
 SERVER = """
 import socket, sys
 both = [socket.create_server(("127.0.0.1", 15021)), socket.create_server(("::1", 15021), family=10)]
+four = socket.create_server(("127.0.0.1", 15000))
+six = socket.create_server(("::1", 15090), family=10)
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.bind(("127.0.0.1", 15053))
 print("up", flush=True)
@@ -106,7 +108,13 @@ async def test_reads_the_namespaces_own_socket_table(namespace: tuple[str, int])
     table = await Netns(namespace[0], "10.0.0.1").sockets()
     name = Path(sys.executable).name[:15]
     rows = {(row.port, row.address, row.protocol) for row in table.listening}
-    assert rows == {(15021, "127.0.0.1", "tcp"), (15021, "::1", "tcp"), (15053, "127.0.0.1", "udp")}
+    assert rows == {
+        (15000, "127.0.0.1", "tcp"),
+        (15021, "127.0.0.1", "tcp"),
+        (15021, "::1", "tcp"),
+        (15053, "127.0.0.1", "udp"),
+        (15090, "::1", "tcp"),
+    }
     assert {row.process for row in table.listening} == {name}
     assert all(row.is_loopback for row in table.listening)
     assert table.agent_connections == ()
@@ -137,3 +145,16 @@ def test_is_a_dialer_of_the_pods_own_view() -> None:
     dialer = Netns("x", "fd00::1")
     assert isinstance(dialer, Dialer)
     assert (dialer.view, dialer.address) == (View.POD, "::1")
+
+
+@pytest.mark.parametrize("port", [15000, 15090])
+async def test_on_a_mixed_pod_either_loopback_will_do(
+    namespace: tuple[str, int], port: int
+) -> None:
+    line = await Netns(namespace[0], "fd00::7", "10.0.0.7").connect(port, Quiet)
+    line.transport.abort()
+
+
+async def test_on_a_mixed_pod_refused_means_by_both(namespace: tuple[str, int]) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        await Netns(namespace[0], "10.0.0.7", "fd00::7").connect(15020, Quiet)

@@ -220,9 +220,9 @@ def test_what_is_not_judged_is_said_once_for_all_targets() -> None:
     once = replace(record_of("?+?"), unseen=("xds_disconnected",))
     records = [once, once]
     assert not_judged(records) == (
-        "port 15000 of a sidecar: no_access",
-        "port 15002 of a sidecar: no_access",
-        "xds_disconnected: takes more than one look",
+        "port 15000 (sidecar): listens inside the pod only; give the target a netns to see it",
+        "port 15002 (sidecar): listens inside the pod only; give the target a netns to see it",
+        "causes that one look cannot tell: xds_disconnected",
     )
 
 

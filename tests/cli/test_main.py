@@ -48,14 +48,14 @@ def test_a_flag_overrides_the_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "web.listen_address" in capsys.readouterr().err
 
 
-def test_a_file_with_tls_and_users_is_refused_and_not_ignored(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("command", ["serve", "config check"])
+def test_a_bad_file_with_tls_and_users_ends_with_2(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "web.yaml"
-    file.write_text("basic_auth_users: {}\n")
-    assert main(["serve", "--web.config.file", str(file)]) == 2
-    sentence = "web.config_file: TLS and users are not served by this version; leave it empty"
-    assert sentence in capsys.readouterr().err
+    file.write_text("basic_auth_users:\n  alice: secret\n")
+    assert main([*command.split(), "--web.config.file", str(file)]) == 2
+    assert capsys.readouterr().err.startswith(f"{file}:2: basic_auth_users.alice: is not a bcrypt")
 
 
 def test_a_good_configuration_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

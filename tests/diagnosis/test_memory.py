@@ -1,17 +1,33 @@
 from dataclasses import replace
 
+import pytest
+
 from exporter.config import Config
 from exporter.diagnosis import wants_hello
-from exporter.model import AgentMetrics, Memory, Observation, Outcome, TargetRecord
+from exporter.model import (
+    AdminFacts,
+    AgentMetrics,
+    ListeningSocket,
+    Memory,
+    Observation,
+    Outcome,
+    SocketTable,
+    TargetRecord,
+    View,
+)
 from tests.diagnosis.matrix import (
+    AGENT,
+    CERTIFICATE,
     CONTROL,
     NOW,
     SIDECAR,
     SPIFFE,
     STATS,
+    application_probes,
     cause_of,
     dropped,
     hello,
+    inside,
     net,
     page,
     seen_by,
@@ -173,3 +189,130 @@ def test_certificates_come_with_their_source() -> None:
         ("workload", "agent"): NOW + 100,
         ("root", "agent"): NOW + 500,
     }
+
+
+def agent(**counters: object) -> list[Observation]:
+    return sidecar(net(15020, OK, facts=page(metrics=replace(AGENT, **counters))))
+
+
+ENDED = replace(CERTIFICATE, not_after=NOW - 1)
+OPEN_ADMIN = SocketTable(
+    listening=(ListeningSocket(port=15000, address="0.0.0.0", process="envoy"),)
+)
+OLD = [
+    pytest.param(
+        "xds_disconnected", [stats(), stats(lds_failure=2)], id="failures-of-the-statistics"
+    ),
+    pytest.param(
+        "xds_disconnected",
+        [agent(), agent(istiod_terminations_by_error=2)],
+        id="terminations-of-the-agent",
+    ),
+    pytest.param(
+        "dns_proxy_failing",
+        [agent(dns_upstream_failures=count) for count in (0, 1, 2)],
+        id="dns-failures",
+    ),
+    pytest.param(
+        "application_metrics_broken",
+        [agent(scrape_failures={"application": count}) for count in (1.0, 2.0)],
+        id="application-scrapes",
+    ),
+    pytest.param(
+        "certificate_expired",
+        [agent(certificate_seconds={"default": -1.0})],
+        id="certificate-by-the-agent",
+    ),
+    pytest.param(
+        "certificate_expired",
+        [sidecar(inside(15000, OK, AdminFacts(state="LIVE", workload_certificate=ENDED)))],
+        id="certificate-by-admin",
+    ),
+    pytest.param(
+        "admin_exposed",
+        [sidecar(Observation(0, View.POD, OK, facts=OPEN_ADMIN))],
+        id="sockets",
+    ),
+    pytest.param(
+        "application_unhealthy",
+        [sidecar(net(15020, OK, facts=page(app_health={"/app-health/app/readyz": 500})))],
+        id="application-health",
+    ),
+    pytest.param(
+        "access_restricted",
+        [sidecar(net(15020, OK, facts=page(metrics=None, page=Outcome.FORBIDDEN)))],
+        id="page",
+    ),
+]
+
+
+@pytest.mark.parametrize(("cause", "looks"), OLD)
+def test_a_fault_does_not_outlive_its_evidence(cause: str, looks: list[list[Observation]]) -> None:
+    config, memory, now = application_probes(), Memory(), NOW
+    for seen in looks:
+        record, memory = seen_by(seen, memory=memory, config=config, now=now)
+        now += 120
+    last = now - 120
+    held, _ = seen_by(fast(), memory=memory, config=config, now=last + 360)
+    aged, after = seen_by(fast(), memory=memory, config=config, now=last + 361)
+    assert [cause_of(one) for one in (record, held, aged)] == [cause, cause, "none"]
+    assert (aged.listening, after.sockets, after.agent, after.page) == ((), None, None, None)
+
+
+def test_what_an_agent_counted_ends_with_the_agent() -> None:
+    gone = fast(net(15020, REFUSED), net(15021, Outcome.NOT_READY))
+    _, memory = polled(agent(), agent(istiod_terminations_by_error=2), gone)
+    record, _ = seen_by(fast(), memory=memory, now=NOW + 270)
+    assert cause_of(record) == "none"
+
+
+def test_evidence_lasts_as_long_as_the_slower_of_poll_and_detail_interval() -> None:
+    config = Config()
+    slow = replace(config, poll=replace(config.poll, interval=600.0))
+    _, memory = seen_by(stats(xds_connections=0), config=slow)
+    held, _ = seen_by(fast(), memory=memory, config=slow, now=NOW + 1800)
+    aged, _ = seen_by(fast(), memory=memory, config=slow, now=NOW + 1801)
+    assert (cause_of(held), cause_of(aged)) == ("xds_disconnected", "none")
+
+
+def test_a_reject_outlives_the_statistics_that_told_of_it() -> None:
+    rejected = stats(lds_rejected=1)
+    _, memory = polled(stats(), rejected)
+    aged, memory = seen_by(fast(), memory=memory, now=NOW + 1000)
+    again, memory = seen_by(rejected, memory=memory, now=NOW + 1030)
+    mended, _ = seen_by(stats(lds_rejected=1, lds_success=2), memory=memory, now=NOW + 1150)
+    assert (cause_of(aged), cause_of(again)) == ("configuration_rejected",) * 2
+    assert cause_of(mended) == "none"
+
+
+def test_one_lost_hello_does_not_outweigh_a_valid_certificate() -> None:
+    _, memory = polled(sidecar())
+    lost = [*fast(), hello(TIMEOUT)]
+    once, missed = seen_by(lost, memory=memory, now=NOW + 30)
+    twice, _ = seen_by(lost, memory=missed, now=NOW + 60)
+    assert (ups(once)[15006], ups(twice)[15006]) == (True, False)
+    assert wants_hello(SIDECAR, fast(), missed, Config(), NOW + 60, due_identity=False)
+    _, mended = seen_by([*fast(), hello(OK)], memory=missed, now=NOW + 60)
+    assert not wants_hello(SIDECAR, fast(), mended, Config(), NOW + 90, due_identity=False)
+    assert ups(seen_by(lost, memory=mended, now=NOW + 90)[0])[15006] is True
+
+
+def test_a_lost_hello_decides_at_once_when_envoy_is_silent() -> None:
+    _, memory = polled(sidecar())
+    silent = fast(net(15021, TIMEOUT), net(15090, TIMEOUT))
+    record, _ = seen_by([*silent, hello(TIMEOUT)], memory=memory, now=NOW + 30)
+    assert (ups(record)[15006], cause_of(record)) == (False, "envoy_stuck")
+
+
+def test_a_lost_hello_decides_at_once_when_the_certificate_has_ended() -> None:
+    _, memory = polled(sidecar())
+    lost = [*fast(), hello(TIMEOUT)]
+    late = replace(Config(), poll=replace(Config().poll, identity_interval=90_000.0))
+    record, _ = seen_by(lost, memory=memory, config=late, now=NOW + 82_801)
+    assert ups(record)[15006] is False
+
+
+@pytest.mark.parametrize(("seconds", "cause"), [(0.99, "none"), (1.0, "admin_slow")])
+def test_statistics_are_slow_from_a_second_on(seconds: float, cause: str) -> None:
+    slow = replace(net(15090, OK, facts=STATS), seconds=seconds)
+    assert cause_of(seen_by(sidecar(slow))[0]) == cause

@@ -203,12 +203,57 @@ def test_a_failing_address_is_named() -> None:
     assert "fd00::7" in verdict.detail
 
 
-def test_a_family_without_a_route_is_left_out() -> None:
-    dual = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
-    seen = sidecar(*all_of(Outcome.UNREACHABLE, (CONTROL, 15020, 15021, 15090), address="fd00::7"))
-    record, _ = seen_by(seen, target=dual)
+DUAL = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
+
+
+def over_ipv6(detail: str) -> list[Observation]:
+    """A healthy sidecar over IPv4 whose IPv6 address fails like this."""
+    unreachable = all_of(
+        Outcome.UNREACHABLE, (CONTROL, 15020, 15021, 15090), address="fd00::7", detail=detail
+    )
+    return sidecar(*unreachable)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "network is unreachable",
+        "cannot assign requested address",
+        "address family not supported by protocol",
+    ],
+)
+def test_a_family_that_the_exporter_lacks_is_left_out_and_said(detail: str) -> None:
+    _, memory = seen_by(sidecar(), target=DUAL)
+    record, _ = seen_by(over_ipv6(detail), target=DUAL, memory=memory)
     assert ups(record)[15020] is True
     assert record.diagnosis is None
+    assert record.unseen == ("address_family_mismatch",)
+
+
+def test_a_target_without_a_route_in_one_family_is_down() -> None:
+    _, memory = seen_by(sidecar(), target=DUAL)
+    record, _ = seen_by(over_ipv6("no route to host"), target=DUAL, memory=memory)
+    assert [ups(record)[port] for port in (15006, 15020, 15021, 15090)] == [False] * 4
+    details = {verdict.port: verdict.detail for verdict in record.verdicts}
+    assert details[15020] == "fd00::7: no route to host"
+    assert details[15006] == "fd00::7: the control port does not answer"
+    assert (cause_of(record), record.unseen) == ("address_family_mismatch", ())
+
+
+ENDINGS = [
+    pytest.param(RESET, "mTLS is off", id="reset"),
+    pytest.param(CLOSED, "closed upon a TLS hello", id="closed"),
+    pytest.param(Outcome.TLS_ERROR, "TLS alert", id="alert"),
+    pytest.param(Outcome.TOO_LARGE, "over the limit", id="too-large"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "words"), ENDINGS)
+def test_says_how_a_hello_ended_without_a_certificate(outcome: Outcome, words: str) -> None:
+    verdict = verdict_of(sidecar(hello(outcome)), 15006)
+    assert (verdict.up, verdict.outcome) == (None, Outcome.CAPTURED)
+    assert words in verdict.detail
+    assert ("mTLS is off" in verdict.detail) is (outcome is RESET)
 
 
 def test_tls_behind_capture_may_be_the_redirections_own() -> None:

@@ -1,6 +1,7 @@
 """Pods to targets: a table of documents in the shapes that Istio's injector and charts make."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -616,3 +617,42 @@ def test_no_text_in_a_pod_breaks_discovery(config: str, annotation: str, port: s
         annotations={CONFIG: annotation, STATUS_PORT: port, TRAFFIC + "excludeInboundPorts": port},
     )
     assert target(pod).role is Role.SIDECAR
+
+
+BOMB = "\n".join(
+    [
+        "proxyMetadata:",
+        "  a: &a [x, x, x, x, x, x, x, x]",
+        *(f"  {b}: &{b} [{', '.join([f'*{a}'] * 8)}]" for a, b in pairwise("abcdefgh")),
+        "statusPort: 16000",
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB,
+        "a: &a {b: c}\nstatusPort: 16000\nd: *a",
+        "statusPort: 16000\n# " + "x" * 65536,
+        "statusPort: 16000\na: " + "[" * 60000,
+        "statusPort: 16000\na: !!int ''",
+        "statusPort: 16000\na: !!bool x",
+        "statusPort: 16000\na: " + "1:" * 300 + "1.0",
+    ],
+    ids=["bomb", "alias", "large", "deep", "empty number", "bad boolean", "overflow"],
+)
+def test_hostile_proxy_config_counts_as_absent(text: str) -> None:
+    found = settings(sidecar(annotations={"proxy.istio.io/config": text}))
+    assert found.status_port == 15020
+
+
+def test_proxy_metadata_is_plain_values_only() -> None:
+    text = "proxyMetadata: {ENVOY_STATUS_PORT: 16021, ENVOY_PROMETHEUS_PORT: [1], a: 0x"
+    text += "F" * 5000
+    found = settings(sidecar(annotations={"proxy.istio.io/config": text + "}"}))
+    assert (found.health_port, found.stats_port) == (16021, 15090)
+
+
+def test_ignored_ports_of_many_digits_are_none() -> None:
+    assert ignored("15090, " + "1" * 5000) == Ignored(ports=(15090,))

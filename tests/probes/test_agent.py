@@ -28,6 +28,12 @@ DETAIL = (Cadence.FAST, Cadence.DETAIL)
 LOCALHOST_ONLY = b"Only requests from localhost are allowed\n"
 
 
+@pytest.fixture
+def answer(answer: Any) -> Any:
+    """The agent's answers: it names no server."""
+    return lambda status, body=b"", server=b"": answer(status, body, server)
+
+
 def test_reads_the_agents_own_metrics() -> None:
     assert read_agent(PAGE) == AgentMetrics(
         scrape_failures={"application": 3},
@@ -48,6 +54,8 @@ READY = {
     "ready": (200, Outcome.OK),
     "not ready": (503, Outcome.NOT_READY),
     "another process": (404, Outcome.WRONG_IDENTITY),
+    "another's refusal": (403, Outcome.WRONG_IDENTITY),
+    "another's question": (401, Outcome.WRONG_IDENTITY),
 }
 
 
@@ -59,6 +67,39 @@ async def test_readiness_is_the_status(
     observed = await probe("agent", visit(port, 15020))
     assert observed.outcome is outcome
     assert observed.facts == AgentFacts(status=status)
+
+
+VOICES = {
+    "an envoy": ((200, b"", b"envoy"), False, Outcome.WRONG_IDENTITY),
+    "an unready envoy": ((503, b"", b"Envoy"), False, Outcome.WRONG_IDENTITY),
+    "a relayed application": ((200, b"hi", b"istio-envoy"), True, Outcome.WRONG_IDENTITY),
+    "a relay nobody expects": ((200, b"", b"istio-envoy"), False, Outcome.WRONG_IDENTITY),
+    "the redirection": ((503, b"reset", b"istio-envoy"), True, Outcome.CAPTURED),
+    "a redirection nobody expects": ((503, b"", b"istio-envoy"), False, Outcome.CAPTURED),
+    "the agent, relayed": ((200, b"", b"istio-envoy"), True, Outcome.OK),
+    "the unready agent, relayed": ((503, b"", b"istio-envoy"), True, Outcome.NOT_READY),
+}
+
+
+@pytest.mark.parametrize(("given", "captured", "outcome"), VOICES.values(), ids=VOICES)
+async def test_the_agent_names_no_server(
+    serve: Any, visit: Any, answer: Any, given: Any, captured: Any, outcome: Outcome
+) -> None:
+    port = await serve({"/healthz/ready": answer(*given)})
+    observed = await probe("agent", visit(port, 15020, captured=captured))
+    assert observed.outcome is outcome
+
+
+def test_labels_that_the_agent_does_not_have_are_left_out() -> None:
+    page = b"""\
+istio_agent_scrape_failures_total{type="agent"} 1
+istio_agent_scrape_failures_total{type="x1"} 2
+istio_agent_cert_expiry_seconds{resource_name="x2"} 3
+istio_agent_cert_expiry_seconds{resource_name="ROOTCA"} 4
+"""
+    metrics = read_agent(page)
+    assert metrics.scrape_failures == {"agent": 1}
+    assert metrics.certificate_seconds == {"ROOTCA": 4}
 
 
 PAGES = {

@@ -168,6 +168,25 @@ async def test_the_redirections_own_answer_proves_nothing(
     assert (await probe(name, visit(port, captured=True, path="/"))).outcome is outcome
 
 
+LIMITS = {
+    "a status": ("readiness", (paths.HEALTHZ_READY, b""), Outcome.TOO_LARGE),
+    "a version": ("istiod", (paths.VERSION, b""), Outcome.TOO_LARGE),
+    "two samples": ("stats", (paths.ENVOY_LIVE, b"envoy_x 1\n"), Outcome.TOO_LARGE),
+    "a whole page": ("metrics", (paths.METRICS, b"envoy_x 1\n"), Outcome.OK),
+}
+
+
+@pytest.mark.parametrize(("name", "page", "outcome"), LIMITS.values(), ids=LIMITS)
+async def test_short_answers_are_not_read_for_long(
+    serve: Any, visit: Any, answer: Any, name: str, page: Any, outcome: Outcome
+) -> None:
+    path, start = page
+    port = await serve({path.text: answer(200, start + b"x" * 100_000)})
+    observed = await probe(name, visit(port, path="/metrics"))
+    assert observed.outcome is outcome
+    assert observed.detail == ("" if outcome is Outcome.OK else "more than 65536 bytes")
+
+
 async def test_the_byte_limit_is_an_option_of_the_visit(
     serve: Any, visit: Any, answer: Any
 ) -> None:

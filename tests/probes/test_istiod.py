@@ -99,6 +99,42 @@ async def test_the_outcome_stands_when_details_fail(serve: Any, visit: Any, answ
     assert (observed.outcome, observed.facts) == (Outcome.OK, IstiodFacts(version="1.30.0"))
 
 
+NO_VERSIONS = {
+    "a page": b"<html>hello</html>",
+    "nothing": b"",
+    "two words": b"1.30.0 ok",
+    "too long": b"1" * 129,
+    "not text": b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("body", NO_VERSIONS.values(), ids=NO_VERSIONS)
+async def test_what_is_no_version_is_not_istiods(
+    serve: Any, visit: Any, answer: Any, body: bytes
+) -> None:
+    port = await serve({"/version": answer(200, body)})
+    observed = await probe("istiod", visit(port, 15014, Role.ISTIOD))
+    assert (observed.outcome, observed.facts) == (Outcome.WRONG_IDENTITY, None)
+
+
+async def test_a_development_builds_version_is_one(serve: Any, visit: Any, answer: Any) -> None:
+    version = f"1.30-alpha.{'a' * 40}-{'a' * 40}-Modified"
+    port = await serve({"/version": answer(200, version.encode())})
+    observed = await probe("istiod", visit(port, 15014, Role.ISTIOD))
+    assert observed.facts == IstiodFacts(version=version)
+
+
+def test_labels_that_istiod_does_not_have_are_left_out() -> None:
+    page = b"""\
+pilot_total_xds_rejects{type="ecds"} 1
+pilot_total_xds_rejects{type="x1"} 2
+istio_build{tag="<b>"} 1
+istio_build{tag="1.30.0"} 1
+"""
+    facts = read_metrics(page, IstiodFacts())
+    assert (facts.xds_rejects, facts.build) == ({"ecds": 1}, "1.30.0")
+
+
 SYNCZ_ANSWERS = {
     "open": ((200, b"[]"), Outcome.OK, ()),
     "no token": ((401, b""), Outcome.FORBIDDEN, None),

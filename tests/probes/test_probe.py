@@ -12,7 +12,7 @@ from exporter.access import NoAccess
 from exporter.catalogue import PORTS
 from exporter.model import Outcome, View
 from exporter.probes import PROBERS, ProbeOptions, probe
-from exporter.probes.visit import Closed, Malformed, TooLarge, failure
+from exporter.probes.visit import Closed, Line, Malformed, TooLarge, failure
 
 
 def test_every_probe_of_the_catalogue_exists() -> None:
@@ -106,6 +106,43 @@ async def test_a_probe_that_never_connects_times_out_unconnected(visit: Any) -> 
             filler.close()
     assert observed.outcome is Outcome.TIMEOUT
     assert observed.connected is False
+
+
+class Slow:
+    """A dialer whose connections take their time, and of which only so many come about."""
+
+    view = View.NETWORK
+    address = "127.0.0.1"
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+
+    async def connect(self, port: int, factory: Any) -> Any:
+        await asyncio.sleep(0.2)
+        if self.left == 0:
+            raise ConnectionRefusedError(111, "x")
+        self.left -= 1
+        loop = asyncio.get_running_loop()
+        return (await loop.create_connection(factory, self.address, port))[1]
+
+
+async def test_a_slow_connection_is_no_slow_answer(serve: Any, visit: Any, answer: Any) -> None:
+    asked = visit(await serve({"/healthz/ready": answer(200)}))
+    asked.dialer = Slow(1)
+    observed = await probe("readiness", asked)
+    assert observed.outcome is Outcome.OK
+    assert observed.seconds < 0.15
+
+
+async def test_a_refused_reconnect_does_not_take_the_connection_back(
+    listen: Any, visit: Any, endings: Any
+) -> None:
+    asked = visit(await listen(endings["silent"]))
+    asked.dialer = Slow(1)
+    await asked.connect(Line)
+    with pytest.raises(ConnectionRefusedError):
+        await asked.connect(Line)
+    assert asked.connected is True
 
 
 async def test_the_network_shows_no_socket_table(visit: Any) -> None:

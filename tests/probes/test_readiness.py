@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Outcome, ReadinessFacts, Role
-from exporter.probes import probe
+from exporter.probes import paths, probe
 from exporter.probes.http import Reply
 from exporter.probes.readiness import judge_health, judge_ztunnel
 
@@ -15,6 +15,8 @@ HEALTH = {
     "not ready": ((503, b"", b"envoy"), Outcome.NOT_READY),
     "another process": ((200, b"app /healthz/ready\n", b"BaseHTTP/0.6"), Outcome.WRONG_IDENTITY),
     "another process is not ready": ((503, b"", b"nginx"), Outcome.WRONG_IDENTITY),
+    "another process refuses": ((403, b"", b"nginx"), Outcome.WRONG_IDENTITY),
+    "another process asks who": ((401, b"", b""), Outcome.WRONG_IDENTITY),
     "envoy without the route": ((404, b"", b"envoy"), Outcome.HTTP_ERROR),
 }
 
@@ -28,6 +30,35 @@ async def test_envoys_health_port_needs_envoys_header(
     assert observed.outcome is outcome
     if outcome is not Outcome.WRONG_IDENTITY:
         assert observed.facts == ReadinessFacts(status=given[0])
+
+
+REFUSALS = {
+    "envoy's": ((b"envoy", False), Outcome.FORBIDDEN),
+    "a captured port's": ((b"istio-envoy", True), Outcome.FORBIDDEN),
+    "another pod's": ((b"istio-envoy", False), Outcome.WRONG_IDENTITY),
+    "another process's": ((b"", True), Outcome.WRONG_IDENTITY),
+}
+
+
+@pytest.mark.parametrize("name", ["readiness", "stats", "admin"])
+@pytest.mark.parametrize(("voice", "outcome"), REFUSALS.values(), ids=REFUSALS)
+async def test_a_refusal_is_envoys_only_with_its_header(
+    serve: Any, visit: Any, answer: Any, name: str, voice: Any, outcome: Outcome
+) -> None:
+    server, captured = voice
+    refusal = answer(403, b"", server)
+    texts = (paths.HEALTHZ_READY.text, paths.ENVOY_LIVE.text, paths.READY.text)
+    port = await serve(dict.fromkeys(texts, refusal))
+    assert (await probe(name, visit(port, captured=captured))).outcome is outcome
+
+
+@pytest.mark.parametrize("of", [(8080, Role.ISTIOD), (8000, Role.CNI)], ids=["istiod", "cni"])
+async def test_a_refusal_of_the_control_plane_needs_no_header(
+    serve: Any, visit: Any, answer: Any, of: Any
+) -> None:
+    refusal = answer(403, b"", b"")
+    port = await serve({"/ready": refusal, "/readyz": refusal})
+    assert (await probe("http_ready", visit(port, *of))).outcome is Outcome.FORBIDDEN
 
 
 ZTUNNEL = {

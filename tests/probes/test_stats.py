@@ -71,6 +71,7 @@ CASES = {
     "another process": ((200, b"app /stats/prometheus\n", b"BaseHTTP/0.6"), Outcome.WRONG_IDENTITY),
     "another empty process": ((200, b"", b"nginx"), Outcome.WRONG_IDENTITY),
     "forbidden": ((403, b""), Outcome.FORBIDDEN),
+    "another process refuses": ((403, b"", b"nginx"), Outcome.WRONG_IDENTITY),
     "not found": ((404, b""), Outcome.HTTP_ERROR),
     "admin is gone": ((503, b"upstream connect error"), Outcome.HTTP_ERROR),
 }

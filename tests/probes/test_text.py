@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -55,6 +56,42 @@ def test_groups_by_one_label() -> None:
     }
     assert by_label(PAGE, b"odd", b"text") == {'a } b \\" c': 5.0}
     assert by_label(PAGE, b"pilot_xds", b"type") == {}
+
+
+def test_keeps_only_the_known_values_of_a_label() -> None:
+    known = frozenset(("envoy", "agent"))
+    name = b"istio_agent_scrape_failures_total"
+    assert by_label(PAGE, name, b"type", known) == {"envoy": 3.0}
+
+
+def test_a_line_that_is_too_long_is_no_sample() -> None:
+    page = b'a{b="' + b"x" * 4096 + b'"} 1\na{b="y"} 2\na 3' + b" " * 5000
+    assert by_label(page, b"a", b"b") == {"y": 2.0}
+    assert [value for _, value in samples(page, b"a")] == [2.0]
+
+
+BIG = 8 * 1024 * 1024
+HOSTILE = {
+    "one word": b"odd{" + b"x" * BIG,
+    "one word and a value": b"odd{" + b"x" * BIG + b"} 1\n",
+    "escapes": b'odd{type="' + b"\\" * BIG,
+    "quotes": b'odd{type="' + b'="' * (BIG // 2),
+    "braces": b"odd{" + b"} " * (BIG // 2),
+    "spaces": b"odd{" + b" " * BIG + b"x",
+    "the name again and again": b"odd" * (BIG // 3),
+    "long lines": (b"odd{" + b"x" * 4000 + b"} 1\n") * (BIG // 4010),
+    "short lines": b"\nodd 1" * (BIG // 6),
+    "line ends": b"\n" * BIG,
+}
+
+
+@pytest.mark.parametrize("page", HOSTILE.values(), ids=HOSTILE)
+def test_no_page_takes_long(page: bytes) -> None:
+    started = time.process_time()
+    by_label(page, b"odd", b"type")
+    sample(page, b"odd")
+    is_metrics(page)
+    assert time.process_time() - started < 1
 
 
 def test_adds_up_all_samples_of_a_name() -> None:

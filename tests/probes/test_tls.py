@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,27 @@ async def test_the_certificate_counts_whatever_follows(
     observed = await probe("tls", visit(port, 15020))
     assert observed.outcome is Outcome.OK
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="h2", via=port)
+
+
+BREACHES = {
+    "version": x509.InvalidVersion("9 is no version", 9),
+    "extension": x509.DuplicateExtension("twice", x509.ObjectIdentifier("2.5.29.17")),
+    "name": x509.UnsupportedGeneralNameType("what is this"),
+    "not der": ValueError("no"),
+}
+
+
+@pytest.mark.parametrize("error", BREACHES.values(), ids=BREACHES)
+async def test_a_certificate_that_breaks_the_rules_is_a_wrong_protocol(
+    listen: Any, visit: Any, tls: Any, monkeypatch: Any, error: Exception
+) -> None:
+    def refuse(_der: bytes) -> Certificate:
+        raise error
+
+    monkeypatch.setattr("exporter.probes.tls.certificate_of", refuse)
+    observed = await probe("tls", visit(await listen(_wait, ssl=tls("h2"))))
+    assert observed.outcome is Outcome.WRONG_PROTOCOL
+    assert "certificate" in observed.detail
 
 
 async def test_hello_asks_the_control_port_for_15006(listen: Any, visit: Any, tls: Any) -> None:

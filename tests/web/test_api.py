@@ -89,8 +89,16 @@ async def test_one_target_is_found_by_name(serve: Any) -> None:
         ("/api/v1/nothing", 404, "/api/v1/nothing is not part of this API."),
         ("/api/v1/targets?limit=0", 400, "limit must be a whole number, between 1 and 500."),
         ("/api/v1/targets?limit=501", 400, "limit must be a whole number, between 1 and 500."),
-        ("/api/v1/targets?offset=-1", 400, "offset must be a whole number, 0 or more."),
-        ("/api/v1/targets?offset=%C2%B2", 400, "offset must be a whole number, 0 or more."),
+        (
+            "/api/v1/targets?offset=-1",
+            400,
+            "offset must be a whole number, between 0 and 999999999.",
+        ),
+        (
+            "/api/v1/targets?offset=%C2%B2",
+            400,
+            "offset must be a whole number, between 0 and 999999999.",
+        ),
         (
             "/api/v1/targets?state=ill",
             400,
@@ -102,6 +110,15 @@ async def test_errors_are_json(serve: Any, path: str, status: int, error: str) -
     answer = await (await serve()).get(path)
     assert answer.status == status
     assert await answer.json() == {"error": error}
+
+
+@pytest.mark.parametrize("name", ["limit", "offset"])
+async def test_numbers_of_many_digits_are_refused(serve: Any, name: str) -> None:
+    client = await serve()
+    for digits in (10, 5000):
+        answer = await client.get("/api/v1/targets", params={name: "1" * digits})
+        assert answer.status == 400
+        assert (await answer.json())["error"].startswith(f"{name} must be a whole number")
 
 
 @pytest.mark.parametrize("name", ["role", "cause"])

@@ -7,24 +7,24 @@ counts is handed to it as a callable here, so that no part knows another beside 
 import asyncio
 import contextlib
 import logging
-import resource
-import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
-from exporter import __version__
+from exporter import __version__, kube
+from exporter.app.blindness import CAPABILITIES, Blindness, blindness
+from exporter.app.process import bind, is_in_mesh
 from exporter.catalogue import is_newer_than_known
 from exporter.config import Config, ConfigError, Problem
+from exporter.discovery.cluster import ClusterSource, Reports
 from exporter.discovery.static import StaticSource, load_static
 from exporter.exposition import FAMILIES, Family, selected
 from exporter.look import EVERY_CADENCE, Look, look
-from exporter.model import Memory, Observation, Role, Target
+from exporter.model import Memory, Observation, Role, Target, TargetKey
 from exporter.poller import Poller, Tally
 from exporter.selfmetrics import SelfMetrics
 from exporter.state import State
@@ -35,15 +35,14 @@ log = logging.getLogger(__name__)
 
 _LAG_EVERY_SECONDS = 0.5
 _SHUTDOWN_SECONDS = 10.0
-_OWN_SIDECAR_PORTS = (15021, 15000)
+_REVIEW_EVERY_SECONDS = 15.0
+_COUNT_EVERY_SECONDS = 1.0
 
-
-@dataclass(frozen=True, slots=True)
-class Blindness:
-    """Something that this instance cannot see, why, and how to change that."""
-
-    capability: str
-    sentence: str
+_NOTHING_TO_WATCH = (
+    "there is nothing to watch: no Kubernetes credentials were found (no service account, "
+    "KUBECONFIG or ~/.kube/config) and no static targets are configured; run this in a cluster, "
+    "set KUBECONFIG, or name targets under discovery.static"
+)
 
 
 class Exporter:
@@ -55,15 +54,18 @@ class Exporter:
         base: Path,
         targets: Sequence[Target] = (),
         listener: socket.socket | None = None,
+        find_credentials: Callable[[], kube.Load | None] = lambda: None,
     ) -> None:
         """Take the configuration and its targets; raises ConfigError.
 
         `base` is the folder that file names in the configuration are relative to. `targets` are
         watched beside the configuration's own. `listener`: an address that is bound already.
+        `find_credentials`: those for the Kubernetes API, if there are any.
         """
         self._load = load
         self._base = base
-        self._given = tuple(targets)
+        self._by_hand = self._given = {target.key: target for target in targets}
+        self._find_credentials = find_credentials
         self._listener = listener
         self.config = load()
         load_static(self.config.discovery.static, base)
@@ -74,26 +76,37 @@ class Exporter:
         tally = Tally(self._probing, self._probed, self.metrics.polled, self.metrics.skipped)
         self.poller = Poller(self.config, self.state, self._families, tally)
         self._in_flight = 0
+        self._told: dict[str, str] = {}
         self.metrics.watch_in_flight(lambda: self._in_flight)
         self._static = StaticSource(self.config.discovery.static, base)
+        self._cluster = ClusterSource(
+            Reports(
+                put=self._appeared,
+                drop=self._vanished,
+                changed=self._count_soon,
+                synced=self.metrics.synced,
+                relisted=self.metrics.relisted,
+                asked=self.metrics.asked_kubernetes,
+            )
+        )
         self._synced = False
+        self._has_cluster = False
+        self._uncounted = asyncio.Event()
         self._reload = asyncio.Event()
         self.metrics.reloaded(successful=True, now=time.time())
 
     async def run(self, started: Callable[[str], None] | None = None) -> None:
         """Serve until cancelled. `started` is told the address once it is bound."""
-        in_mesh = await is_in_mesh()
-        self.poller.in_mesh = in_mesh
-        shard = self.config.shard
-        self.metrics.placed(in_mesh=in_mesh, ordinal=shard.ordinal, total=shard.total)
-        self._tell_blindness()
+        await self._place()
         async with self._serving() as address, asyncio.TaskGroup() as tasks:
             log.info("listening address=%s version=%s", address, __version__)
             if started:
                 started(address)
             tasks.create_task(self.poller.run())
             tasks.create_task(self._discover())
+            tasks.create_task(self._count())
             tasks.create_task(self._measure_lag())
+            tasks.create_task(self._review())
 
     def reload(self) -> str | None:
         """Take the configuration anew; a bad one changes nothing. Returns what is wrong."""
@@ -117,8 +130,9 @@ class Exporter:
         return None
 
     def blindness(self) -> tuple[Blindness, ...]:
-        """What this instance cannot see by its configuration."""
-        return tuple(_blindness(self.config, any(t.netns for t in self._known())))
+        """What this instance cannot see by its configuration, or in fact."""
+        inside = any(target.netns for target in self._known())
+        return tuple(blindness(self.config, inside=inside, trouble=self.poller.trouble_inside))
 
     async def probe(self, target: Target) -> Look:
         """One synchronous look at a target, with every cadence."""
@@ -142,25 +156,57 @@ class Exporter:
         self.metrics.probed(observation.port, role, observation.seconds)
 
     def _tell_blindness(self) -> None:
-        for blind in self.blindness():
-            self.metrics.found_capable(blind.capability, able=False)
-            log.warning("cannot see capability=%s reason=%r", blind.capability, blind.sentence)
+        """Say once what cannot be seen, and again when it changes."""
+        blind = {one.capability: one.sentence for one in self.blindness()}
+        for capability in CAPABILITIES:
+            self.metrics.found_capable(capability, able=capability not in blind)
+            sentence = blind.get(capability)
+            if sentence and self._told.get(capability) != sentence:
+                log.warning("cannot see capability=%s reason=%r", capability, sentence)
+        self._told = blind
 
     async def _discover(self) -> None:
-        """Hand the poller the targets of the configuration, and each change of their files."""
+        """Follow what the configuration names, and begin anew with each reload."""
         while True:
             self._reload.clear()
             self.metrics.forgot_files()
-            source = self._static
-            watching = asyncio.create_task(source.run(self._found, self._lost))
             reloaded = asyncio.create_task(self._reload.wait())
+            following = asyncio.create_task(self._follow())
             try:
-                await asyncio.wait({watching, reloaded}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({following, reloaded}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 reloaded.cancel()
-                watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+                following.cancel()
+            # Awaiting it would raise its cancellation, which cannot be told from our own.
+            await asyncio.wait({following})
+            if not following.cancelled():
+                following.result()
+
+    async def _follow(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._static.run(self._found, self._lost))
+            tasks.create_task(self._follow_cluster())
+
+    async def _follow_cluster(self) -> None:
+        """Follow the pods of the cluster; without a way to it say so, and forget its targets."""
+        config = self.config
+        is_wanted = config.discovery.kubernetes.enabled
+        load = self._find_credentials() if is_wanted else None
+        self._has_cluster = load is not None
+        if load is None:
+            self._cluster.clear()
+            if is_wanted:
+                self._tell_no_credentials(config)
+            return
+        async with kube.Api(load) as api:
+            await self._cluster.run(api, config)
+
+    def _tell_no_credentials(self, config: Config) -> None:
+        static = config.discovery.static
+        if static.files or static.targets:
+            log.info("no kubernetes credentials found, only static targets are watched")
+        elif not self._given:
+            log.error(_NOTHING_TO_WATCH)
 
     def _lost(self, error: ConfigError) -> None:
         """A file of targets broke: its old targets stay, and the metric says so."""
@@ -168,15 +214,61 @@ class Exporter:
             self.metrics.read_file(problem.file, readable=False)
 
     def _found(self, targets: tuple[Target, ...]) -> None:
+        """Take the targets written by hand, which go before the cluster's of the same name."""
+        self.metrics.forgot_files()
         for file in self.config.discovery.static.files:
             self.metrics.read_file(str(self._base / file), readable=True)
-        self.poller.replace_all((*self._given, *targets))
+        self._by_hand = {**self._given, **{target.key: target for target in targets}}
+        self.poller.replace_all(tuple({**self._cluster.targets, **self._by_hand}.values()))
+        self._synced = True
+        self._count_now()
+
+    def _appeared(self, target: Target) -> None:
+        if target.key not in self._by_hand:
+            self.poller.put(target)
+
+    def _vanished(self, key: TargetKey) -> None:
+        if key not in self._by_hand:
+            self.poller.drop(key)
+
+    def _is_synced(self) -> bool:
+        """Whether every source told all that it has."""
+        return self._synced and (self._cluster.is_synced or not self._has_cluster)
+
+    def _count_soon(self) -> None:
+        self._uncounted.set()
+
+    async def _count(self) -> None:
+        """Count the targets after they changed, but not after each of many changes."""
+        while True:
+            await self._uncounted.wait()
+            await asyncio.sleep(_COUNT_EVERY_SECONDS)
+            self._count_now()
+
+    def _count_now(self) -> None:
+        self._uncounted.clear()
         known = self._known()
         roles = {str(role): count for role, count in Counter(t.role for t in known).items()}
         outdated = any(is_newer_than_known(target.istio_version) for target in known)
-        self.metrics.counted_targets(roles, 0, outdated=outdated)
-        self.metrics.found_capable("netns", able=any(target.netns for target in known))
-        self._synced = True
+        self.metrics.counted_targets(roles, self._cluster.ignored, outdated=outdated)
+        self.metrics.counted_ambient_pods(self._cluster.ambient_pods())
+        self._tell_blindness()
+
+    async def _place(self) -> None:
+        """Find out whether we stand behind a sidecar, and say which share is ours."""
+        in_mesh = await is_in_mesh()
+        if in_mesh and not self.poller.in_mesh:
+            log.error("a sidecar answers on our own loopback: nothing that we see can be trusted")
+        self.poller.in_mesh = in_mesh
+        shard = self.config.shard
+        self.metrics.placed(in_mesh=in_mesh, ordinal=shard.ordinal, total=shard.total)
+
+    async def _review(self) -> None:
+        """Look again at what may change under us: our own place, and what we are let see."""
+        while True:
+            await asyncio.sleep(_REVIEW_EVERY_SECONDS)
+            await self._place()
+            self._tell_blindness()
 
     async def _measure_lag(self) -> None:
         while True:
@@ -194,7 +286,7 @@ class Exporter:
             probe=self.probe,
             reload=self.reload if self.config.web.enable_reload else None,
             is_healthy=lambda: self.poller.is_live,
-            is_ready=lambda: self._synced and self.poller.is_warm,
+            is_ready=lambda: self._is_synced() and self.poller.is_warm,
             targets=lambda: self.poller.targets,
             unseen=lambda: tuple(blind.sentence for blind in self.blindness()),
         )
@@ -215,50 +307,6 @@ class Exporter:
             await runner.cleanup()
 
 
-async def serve(load: Callable[[], Config], base: Path) -> None:
-    """Run the exporter until SIGTERM or SIGINT; SIGHUP reloads. Raises ConfigError, OSError."""
-    raise_file_limit()
-    exporter = Exporter(load, base)
-    running = asyncio.create_task(exporter.run())
-    loop = asyncio.get_running_loop()
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(stop, running.cancel)
-    loop.add_signal_handler(signal.SIGHUP, exporter.reload)
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
-    log.info("stopped")
-
-
-def bind(address: str) -> socket.socket:
-    """A socket listening on `host:port`; without a host on every address of both families."""
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    if not host and socket.has_dualstack_ipv6():
-        wildcard = ("", int(port))
-        return socket.create_server(wildcard, family=socket.AF_INET6, dualstack_ipv6=True)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, int(port)), family=family)
-
-
-async def is_in_mesh() -> bool:
-    """Whether our own sidecar answers on loopback: then nothing that we see can be trusted."""
-    for port in _OWN_SIDECAR_PORTS:
-        try:
-            async with asyncio.timeout(1):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except (OSError, TimeoutError):
-            continue
-        writer.close()
-        return True
-    return False
-
-
-def raise_file_limit() -> None:
-    """Allow as many open sockets as the system lets us: each look holds several."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def _families(config: Config) -> tuple[Family, ...]:
     """The families that are chosen; a name that is none is the user's mistake."""
     disabled = config.metrics.disabled_families
@@ -272,28 +320,3 @@ def _families(config: Config) -> tuple[Family, ...]:
 def _front_door(config: Config) -> FrontDoor | None:
     """TLS and users as the web configuration file says; raises ConfigError."""
     return FrontDoor(Path(config.web.config_file)) if config.web.config_file else None
-
-
-def _blindness(config: Config, has_netns: bool) -> list[Blindness]:  # noqa: FBT001
-    blind = []
-    if config.access.loopback == "none" and not has_netns:
-        blind.append(
-            Blindness(
-                "loopback",
-                "15001 and the loopback ports 15000, 15004, 15053, 9876 are not seen from inside: "
-                "no access to pods is configured (access.loopback, or a target's netns)",
-            )
-        )
-    if not config.poll.hello:
-        blind.append(Blindness("hello", "15006 and wire certificates: poll.hello is off"))
-    if not config.poll.exposure:
-        blind.append(Blindness("exposure", "an exposed admin port: poll.exposure is off"))
-    if not config.poll.application_probes:
-        blind.append(
-            Blindness("application_probes", "application health: poll.application_probes is off")
-        )
-    if not config.istiod.debug_token_file:
-        blind.append(
-            Blindness("debug_token", "what istiod says of its proxies (syncz): no debug token")
-        )
-    return blind

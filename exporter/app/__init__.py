@@ -1,0 +1,36 @@
+"""Builds the parts and runs them: one task group, signals, reload, shutdown.
+
+`Exporter` wires the parts, `serve` runs it under signals. What each part counts is handed to it
+as a callable, so that no part knows another beside it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from exporter import kube
+from exporter.app.exporter import Exporter
+from exporter.app.process import bind, collect_garbage_rarely, is_in_mesh, raise_file_limit
+from exporter.config import Config
+
+__all__ = ["Exporter", "bind", "is_in_mesh", "raise_file_limit", "serve"]
+
+log = logging.getLogger(__name__)
+
+
+async def serve(load: Callable[[], Config], base: Path) -> None:
+    """Run the exporter until SIGTERM or SIGINT; SIGHUP reloads. Raises ConfigError, OSError."""
+    raise_file_limit()
+    collect_garbage_rarely()
+    exporter = Exporter(load, base, find_credentials=kube.find_credentials)
+    running = asyncio.create_task(exporter.run())
+    loop = asyncio.get_running_loop()
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop, running.cancel)
+    loop.add_signal_handler(signal.SIGHUP, exporter.reload)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    log.info("stopped")

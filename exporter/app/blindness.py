@@ -1,0 +1,45 @@
+"""What this instance cannot see, why, and which families that costs; one sentence each."""
+
+from dataclasses import dataclass
+
+from exporter.config import Config
+
+CAPABILITIES = ("loopback", "netns", "hello", "exposure", "application_probes", "debug_token")
+"""The values of `istio_port_exporter_capability`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blindness:
+    """Something that this instance cannot see, why, and how to change that."""
+
+    capability: str
+    sentence: str
+
+
+def blindness(config: Config, *, inside: bool, trouble: str) -> list[Blindness]:
+    """What cannot be seen. `inside`: a target names its netns; `trouble`: why that fails, if so."""
+    off = {
+        "hello": (not config.poll.hello, "15006 and wire certificates: poll.hello is off"),
+        "exposure": (not config.poll.exposure, "an exposed admin port: poll.exposure is off"),
+        "application_probes": (
+            not config.poll.application_probes,
+            "application health: poll.application_probes is off",
+        ),
+        "debug_token": (
+            not config.istiod.debug_token_file,
+            "what istiod says of its proxies (istio_proxy_xds_synced, _known): no debug token",
+        ),
+        "loopback": (
+            config.access.loopback == "none" and not inside,
+            (
+                "15001 and the loopback ports 15000, 15004, 15053, 9876 are not seen from inside: "
+                "no access to pods is configured (access.loopback, or a target's netns)"
+            ),
+        ),
+        "netns": (bool(trouble) or not inside, trouble or "socket tables: no target has a netns"),
+    }
+    return [
+        Blindness(capability, off[capability][1])
+        for capability in CAPABILITIES
+        if off[capability][0]
+    ]

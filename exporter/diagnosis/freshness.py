@@ -1,0 +1,72 @@
+"""How long what a slower cadence learnt is believed. Pure.
+
+Memory in, memory without what nobody has said again for too long out. Neither a fault nor a
+certificate outlives the page or the handshake that told of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from exporter.config import Config
+from exporter.model import Memory, Seen
+
+T = TypeVar("T")
+
+KEPT_INTERVALS = 3
+"""What a cadence learnt is believed for this many of its intervals."""
+
+PROOF_INTERVALS = 2
+"""A hello and an exposure are believed for this many identity intervals."""
+
+
+def is_fresh(seen: Seen[T], interval: float, now: float, intervals: int = KEPT_INTERVALS) -> bool:
+    """Whether something remembered may still be used."""
+    return now - seen.at <= intervals * interval
+
+
+_DETAILS = ("agent", "stats", "admin", "sockets", "istiod", "app_health")
+"""What of the memory the detail cadence learns."""
+
+_GROWN = {
+    "agent": ("terminations", "dns", "application"),
+    "stats": ("cds_failure", "lds_failure"),
+}
+"""The growths that say something by themselves, by whose page has the counters."""
+
+
+def drop_old(memory: Memory, config: Config, now: float) -> Memory:
+    """The memory without what nobody has said again for too long.
+
+    What says that an update was rejected stays, and the counters that order it.
+    """
+    poll = config.poll
+    detail = max(poll.detail_interval, poll.interval)
+    identity = max(poll.identity_interval, poll.interval)
+    changes: dict[str, Any] = {
+        name: None
+        for name in _DETAILS
+        if (seen := getattr(memory, name)) is not None and not is_fresh(seen, detail, now)
+    }
+    ended = {
+        name
+        for source, names in _GROWN.items()
+        if changes.get(source, getattr(memory, source)) is None
+        for name in names
+    }
+    if ended & memory.growth.keys():
+        changes["growth"] = {n: g for n, g in memory.growth.items() if n not in ended}
+    if "stats" in changes:
+        changes["warming_polls"] = 0
+    if memory.page is not None and now - memory.page_asked > KEPT_INTERVALS * detail:
+        changes["page"] = None
+    exposure = memory.exposure
+    if exposure is not None and not is_fresh(exposure, identity, now, PROOF_INTERVALS):
+        changes["exposure"] = None
+    for name, intervals in (("hello", PROOF_INTERVALS), ("serving", KEPT_INTERVALS)):
+        known: Mapping[Any, Seen[Any]] = getattr(memory, name)
+        if not all(is_fresh(seen, identity, now, intervals) for seen in known.values()):
+            changes[name] = {
+                key: seen for key, seen in known.items() if is_fresh(seen, identity, now, intervals)
+            }
+    return replace(memory, **changes) if changes else memory
