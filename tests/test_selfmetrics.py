@@ -185,7 +185,7 @@ def test_openmetrics_is_readable_and_ends_where_the_caller_ends_it(full: SelfMet
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])
-def test_there_are_no_created_series(full: SelfMetrics, openmetrics: bool) -> None:  # noqa: FBT001
+def test_there_are_no_created_series(full: SelfMetrics, openmetrics: bool) -> None:
     assert b"_created" not in full.expose(openmetrics)
 
 

@@ -188,7 +188,7 @@ GATEWAY_API = {
         ),
     ],
 )
-def test_role_is_recognised(pod: Document, role: Role, captured: bool) -> None:  # noqa: FBT001
+def test_role_is_recognised(pod: Document, role: Role, captured: bool) -> None:
     found = target(pod)
     assert (found.role, found.captured) == (role, captured)
 
@@ -518,7 +518,7 @@ def test_addresses_come_from_the_status(status: Document, addresses: int) -> Non
 def test_istiod_is_trusted_by_namespace_and_account(
     account: str,
     namespaces: tuple[str, ...],
-    trusted: bool,  # noqa: FBT001
+    trusted: bool,
 ) -> None:
     pod = document(ISTIOD, labels={"app": "istiod"}, serviceAccountName=account)
     config = Config(istiod=IstiodConfig(namespaces=namespaces))

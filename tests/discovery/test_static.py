@@ -90,7 +90,7 @@ def test_an_entry_says_everything() -> None:
 )
 def test_sidecars_are_captured_unless_something_says_otherwise(
     fields: dict[str, object],
-    captured: bool,  # noqa: FBT001
+    captured: bool,
 ) -> None:
     (found,) = targets(entry(**fields))
     assert found.captured is captured
