@@ -16,6 +16,7 @@ class Cluster:
     def __init__(self) -> None:
         self.version = 100
         self.objects: dict[str, dict[str, dict[str, Any]]] = {}
+        self.history: dict[str, list[tuple[int, bytes]]] = {}
         self.watches: dict[str, list[asyncio.Queue[bytes | None]]] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.refusals: list[tuple[int, dict[str, str], str] | None] = []
@@ -67,7 +68,9 @@ class Cluster:
     def _tell(self, path: str, kind: str, document: dict[str, Any]) -> None:
         self.version += 1
         document["metadata"]["resourceVersion"] = str(self.version)
-        self.send(path, _line(kind, document))
+        line = _line(kind, document)
+        self.history.setdefault(path, []).append((self.version, line))
+        self.send(path, line)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         query = dict(request.query)
@@ -102,6 +105,9 @@ class Cluster:
         response = web.StreamResponse()
         await response.prepare(request)
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        for version, line in self.history.get(request.path, []):
+            if version > int(query["resourceVersion"]):
+                queue.put_nowait(line)
         queues = self.watches.setdefault(request.path, [])
         queues.append(queue)
         try:
