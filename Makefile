@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk
 RECORDINGS ?= exporter/demo/states
-TARGETS ?= 0
+TARGETS ?=
 
 .PHONY: demo test check lint format bench recordings clean system-packages
 .DEFAULT_GOAL := help
@@ -32,7 +32,7 @@ system-packages:
 	@tests/system-packages $(SYSTEM_PACKAGES)
 
 demo: $(VENV)/.run
-	@$(BIN)/istio-port-exporter demo --targets $(TARGETS)
+	@$(BIN)/istio-port-exporter demo $(if $(TARGETS),--targets $(TARGETS))
 
 test: $(VENV)/.dev system-packages
 	@$(BIN)/python -m pytest
