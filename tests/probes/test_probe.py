@@ -165,7 +165,7 @@ def test_a_thousand_silent_peers_all_end_on_time(visit: Any) -> None:
 
     seconds, outcomes = uvloop.run(look())
     assert outcomes == {Outcome.TIMEOUT}
-    assert seconds < 1.5
+    assert seconds < 2.5  # one after another they would take a thousand seconds
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
