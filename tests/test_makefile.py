@@ -1,5 +1,6 @@
 """What the README's `make demo` really runs."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import pytest
 )
 def test_make_demo_runs_the_demo(given: list[str], command: list[str]) -> None:
     plan = subprocess.run(
-        ["make", "--dry-run", "demo", *given],
+        ["make", "--dry-run", "--no-print-directory", "demo", *given],
         cwd=Path(__file__).parent.parent,
+        env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         check=True,
