@@ -398,7 +398,8 @@ Facts = (
 class Observation:
     """What one probe saw of one port from one view at one address.
 
-    `seconds` is the probe's duration; `detail` is for people: short, no secrets.
+    `seconds` is the probe's duration, for HTTP without the connect; `detail` is for people: short,
+    no secrets.
     `connected`: whether a TCP connection came about, which is all that a naive prober asks;
     None where none was tried.
     """
