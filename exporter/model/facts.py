@@ -1,0 +1,201 @@
+"""What a probe can learn beside its outcome, one type per prober."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.model.words import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A certificate seen on the wire or named by Envoy. Times in seconds since the epoch."""
+
+    not_before: float
+    not_after: float
+    uris: tuple[str, ...] = ()
+    dns_names: tuple[str, ...] = ()
+
+    @property
+    def spiffe_id(self) -> str:
+        """The first SPIFFE URI, or empty (spiffe://<trust domain>/ns/<ns>/sa/<account>)."""
+        return next((uri for uri in self.uris if uri.startswith("spiffe://")), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadinessFacts:
+    """An HTTP answer's status and what it says is pending (ztunnel names its tasks)."""
+
+    status: int
+    pending: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentMetrics:
+    """The agent's own part of 15020's page (`istio_agent_*`); None where never counted.
+
+    Names: Istio pkg/monitoring, pilot/cmd/pilot-agent/status; recorded pages.
+    """
+
+    has_envoy: bool = False
+    scrape_failures: Mapping[str, float] = field(default_factory=dict)
+    istiod_terminations_by_error: float = 0.0
+    csr_requests: float = 0.0
+    csr_failures: float = 0.0
+    csr_retries: float = 0.0
+    xds_requests: float = 0.0
+    xds_responses: float = 0.0
+    dns_upstream_failures: float = 0.0
+    certificate_seconds: Mapping[str, float] = field(default_factory=dict)
+    startup_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFacts:
+    """What 15020 told in one poll; a part that was not asked or did not come is None.
+
+    `page` is how the metrics page ended where it was asked; `app_health` maps
+    /app-health paths to their status codes.
+    """
+
+    status: int | None = None
+    page: Outcome | None = None
+    metrics: AgentMetrics | None = None
+    app_health: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoyStats:
+    """Envoy's own statistics, from 15090 or admin; None where the page does not have it.
+
+    `state`: 0 LIVE, 1 DRAINING, 2 PRE_INITIALIZING, 3 INITIALIZING (envoy server.state).
+    `complete` is True for the detail page, False for the fast one (server.* only).
+    """
+
+    complete: bool = False
+    live: bool | None = None
+    state: int | None = None
+    workers_started: bool | None = None
+    listeners_active: float | None = None
+    listeners_warming: float | None = None
+    listeners_draining: float | None = None
+    listener_create_failures: float = 0.0
+    cds_success: float | None = None
+    cds_rejected: float | None = None
+    cds_failure: float | None = None
+    lds_success: float | None = None
+    lds_rejected: float | None = None
+    lds_failure: float | None = None
+    xds_connections: float | None = None
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundListener:
+    """One row of admin /listeners: a name and where it listens."""
+
+    name: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminFacts:
+    """What 15000 told, from inside the pod; parts not asked in this poll are None.
+
+    `state` is /ready's word (LIVE, INITIALIZING, ...). `rejected` maps a listener's name to
+    Envoy's reason. `unready` is /init_dump. `exposed`: the bytes that are not HTTP were
+    answered from the network, so admin is open to it.
+    """
+
+    state: str | None = None
+    stats: EnvoyStats | None = None
+    listeners: tuple[BoundListener, ...] | None = None
+    warming: tuple[str, ...] | None = None
+    draining: tuple[str, ...] | None = None
+    rejected: Mapping[str, str] | None = None
+    workload_certificate: Certificate | None = None
+    root_certificate: Certificate | None = None
+    unready: tuple[str, ...] | None = None
+    exposed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFacts:
+    """What a TLS handshake showed. `via` is the port that was dialled for it."""
+
+    certificate: Certificate | None = None
+    alpn: str = ""
+    via: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XdsResource:
+    """One resource type of one proxy in istiod's syncz (nonces compared, not versions)."""
+
+    sent: bool
+    acked: bool
+    synced: bool
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncStatus:
+    """One proxy as one istiod replica sees it; resources by short name (cds, lds, rds, eds)."""
+
+    proxy: str
+    cluster_id: str
+    version: str
+    resources: Mapping[str, XdsResource]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IstiodFacts:
+    """What 15014 told; None where it was not asked. `syncz` is None without a token or 200.
+
+    `syncz_outcome` keeps 401 and 403 (forbidden) apart from 404 (http_error); `syncz_status`
+    is the code itself.
+    """
+
+    version: str | None = None
+    connected_proxies: float | None = None
+    xds_rejects: Mapping[str, float] | None = None
+    push_errors: float | None = None
+    build: str = ""
+    syncz: tuple[SyncStatus, ...] | None = None
+    syncz_outcome: Outcome | None = None
+    syncz_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListeningSocket:
+    """One listening socket of a pod, worker duplicates merged: what `lsof -i` shows."""
+
+    port: int
+    address: str
+    process: str
+    protocol: str = "tcp"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Bound to 127.0.0.0/8 or ::1, so the network cannot reach it."""
+        return self.address.startswith("127.") or self.address == "::1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketTable:
+    """A pod's sockets: who listens, and the remote ports of the agent's connections."""
+
+    listening: tuple[ListeningSocket, ...]
+    agent_connections: tuple[tuple[str, int], ...] = ()
+
+
+Facts = (
+    ReadinessFacts
+    | AgentFacts
+    | EnvoyStats
+    | AdminFacts
+    | TlsFacts
+    | IstiodFacts
+    | SocketTable
+    | None
+)

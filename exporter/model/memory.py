@@ -1,0 +1,71 @@
+"""What a target's last polls left that the next one needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from exporter.model.facts import (
+    AdminFacts,
+    AgentMetrics,
+    Certificate,
+    EnvoyStats,
+    IstiodFacts,
+    SocketTable,
+)
+from exporter.model.observation import Observation
+from exporter.model.words import Cadence, Outcome
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A counter between detail polls: its last value, last step, and how often in a row it grew."""
+
+    value: float
+    step: float = 0.0
+    streak: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[T]):
+    """Something that a slower cadence learnt, and when (seconds since the epoch)."""
+
+    value: T
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a target's last polls left that the next one needs. Pure data, replaced each poll.
+
+    `proofs` maps ports to when their identity was last proved; `growth` maps counter names
+    to their growth; `rejected` maps cds and lds to "the last update was rejected".
+    `hello` is the last decided TLS hello per address, `hello_asked` the last attempt.
+    `hello_missed`: addresses whose last hello timed out although the one before is believed.
+    `disproved` maps ports that another process answered to what was seen; `page` is how 15020's
+    page ended when it was last asked, `page_asked` when that was.
+    """
+
+    polls: int = 0
+    agent: Seen[AgentMetrics] | None = None
+    page: Outcome | None = None
+    page_asked: float = 0.0
+    stats: Seen[EnvoyStats] | None = None
+    admin: Seen[AdminFacts] | None = None
+    sockets: Seen[SocketTable] | None = None
+    istiod: Seen[IstiodFacts] | None = None
+    app_health: Seen[Mapping[str, int]] | None = None
+    hello: Mapping[str, Seen[Observation]] = field(default_factory=dict)
+    hello_asked: float = 0.0
+    hello_missed: frozenset[str] = frozenset()
+    exposure: Seen[Observation] | None = None
+    serving: Mapping[int, Seen[Certificate]] = field(default_factory=dict)
+    proofs: Mapping[int, float] = field(default_factory=dict)
+    disproved: Mapping[int, str] = field(default_factory=dict)
+    growth: Mapping[str, Growth] = field(default_factory=dict)
+    rejected: Mapping[str, bool] = field(default_factory=dict)
+    warming_polls: int = 0
+    initializing_since: float | None = None
+    last_ok: Mapping[int, float] = field(default_factory=dict)
+    polled: Mapping[Cadence, float] = field(default_factory=dict)

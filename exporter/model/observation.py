@@ -1,0 +1,30 @@
+"""What one probe saw of one port."""
+
+from dataclasses import dataclass
+
+from exporter.model.facts import Facts
+from exporter.model.words import Outcome, View
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one probe saw of one port from one view at one address.
+
+    `seconds` is the probe's duration, for HTTP without the connect; `detail` is for people: short,
+    no secrets.
+    `connected`: whether a TCP connection came about, which is all that a naive prober asks;
+    None where none was tried.
+    """
+
+    port: int
+    view: View
+    outcome: Outcome
+    seconds: float = 0.0
+    detail: str = ""
+    facts: Facts = None
+    address: str = ""
+    connected: bool | None = None
+
+
+SOCKETS_PORT = 0
+"""The pseudo port under which a pod's socket table is observed."""

@@ -1,0 +1,94 @@
+"""What the observations mean: verdicts by port, one diagnosis, the record that is published."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.model.facts import IstiodFacts, ListeningSocket
+from exporter.model.target import Target
+from exporter.model.words import Cadence, CauseClass, Outcome, View
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What can be said of one port. `up` None: unjudged, and `outcome` says why.
+
+    `view` is the view that decided. `naive`: what a plain connect from the network said
+    (True it connects, False it does not, None it was not tried). `seconds` and `detail`
+    are the deciding probe's. `structural`: unjudged by configuration for a whole role, so it
+    is said once per exporter and not per target.
+    """
+
+    port: int
+    component: str
+    up: bool | None
+    outcome: Outcome
+    view: View
+    seconds: float = 0.0
+    detail: str = ""
+    naive: bool | None = None
+    exposed: bool = False
+    structural: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The one most likely cause, with the evidence it rests on.
+
+    `cause` is a stable id from `diagnosis.causes`; evidence is short sentences.
+    """
+
+    cause: str
+    cause_class: CauseClass
+    sentence: str
+    advice: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateLife:
+    """One certificate of a target: which (workload, root, serving), told by whom, how long."""
+
+    certificate: str
+    source: str
+    not_after: float
+    not_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyStatus:
+    """What is known of an Envoy or ztunnel beyond its ports; None and empty mean not known."""
+
+    captured: bool | None = None
+    envoy_live: bool | None = None
+    listeners: Mapping[str, float] = field(default_factory=dict)
+    bound: Mapping[str, bool] = field(default_factory=dict)
+    rejected: Mapping[str, bool] = field(default_factory=dict)
+    updates: Mapping[str, float] = field(default_factory=dict)
+    rejects: Mapping[str, float] = field(default_factory=dict)
+    xds_connected: bool | None = None
+    xds_synced: Mapping[str, bool] = field(default_factory=dict)
+    xds_known: bool | None = None
+    agent_scrape_failures: Mapping[str, float] = field(default_factory=dict)
+    rejected_reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRecord:
+    """Everything one look said of one target: what `exposition` renders and the API serves.
+
+    `ready` maps an endpoint (envoy, agent, istiod, webhook, ztunnel, cni) to its readiness.
+    `polled` holds when each cadence last ran, seconds since the epoch.
+    """
+
+    target: Target
+    verdicts: tuple[Verdict, ...] = ()
+    ready: Mapping[str, bool] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
+    proxy: ProxyStatus = ProxyStatus()
+    control_plane: IstiodFacts | None = None
+    certificates: tuple[CertificateLife, ...] = ()
+    spiffe_id: str = ""
+    listening: tuple[ListeningSocket, ...] = ()
+    polled: Mapping[Cadence, float] = field(default_factory=dict)
+    last_ok: Mapping[int, float] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()

@@ -1,0 +1,86 @@
+"""What is watched: a target, what its pod says of its ports, and where it is in its life."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.model.words import Interception, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a pod spec says about a proxy's ports; the defaults are Istio's.
+
+    A port of 0 means "not served". `included_inbound_ports` None means `*` (all).
+    """
+
+    admin_port: int = 15000
+    outbound_port: int = 15001
+    inbound_port: int = 15006
+    status_port: int = 15020
+    health_port: int = 15021
+    stats_port: int = 15090
+    secure_stats_port: int = 0
+    secure_merged_port: int = 0
+    metrics_localhost_only: bool = False
+    dns_capture: bool = False
+    hbone: bool = False
+    xds_debug: bool = True
+    interception: Interception = Interception.REDIRECT
+    included_inbound_ports: tuple[int, ...] | None = None
+    excluded_inbound_ports: tuple[int, ...] = ()
+    server_ports: tuple[int, ...] = ()
+    app_ports: tuple[int, ...] = ()
+    app_probe_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetKey:
+    """What identifies a target in metrics, pages and logs."""
+
+    namespace: str
+    pod: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.pod}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifecycle:
+    """What Kubernetes says of the pod and its node; None where it was not asked.
+
+    `started` is the proxy container's start, seconds since the epoch.
+    """
+
+    container_ready: bool | None = None
+    node_ready: bool | None = None
+    terminating: bool | None = None
+    started: float | None = None
+    restarts: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One proxy or istiod replica whose ports are watched.
+
+    `addresses` are IP literals, one per address family. `captured`: inbound redirection is
+    expected. `netns`: a name under /run/netns, a path, or a pid; empty for none.
+    `uid` orders and shards targets; static targets use their key.
+    """
+
+    key: TargetKey
+    role: Role
+    addresses: tuple[str, ...]
+    captured: bool = False
+    settings: Settings = Settings()
+    istio_version: str = ""
+    netns: str = ""
+    uid: str = ""
+    node: str = ""
+    workload: str = ""
+    revision: str = ""
+    cluster_id: str = ""
+    native_sidecar: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ignored_ports: tuple[int, ...] = ()
+    trusted: bool = False
+    lifecycle: Lifecycle = Lifecycle()

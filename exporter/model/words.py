@@ -1,0 +1,107 @@
+"""The closed vocabularies: every enum that a target, a port or a cause is described with."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a target is in the mesh; decides which ports it has (see `catalogue`)."""
+
+    SIDECAR = "sidecar"
+    GATEWAY = "gateway"
+    WAYPOINT = "waypoint"
+    PROXYLESS = "proxyless"
+    ZTUNNEL = "ztunnel"
+    AGENTGATEWAY = "agentgateway"
+    ISTIOD = "istiod"
+    CNI = "cni"
+
+
+class Component(StrEnum):
+    """The process that owns a port."""
+
+    ENVOY = "envoy"
+    PILOT_AGENT = "pilot-agent"
+    ZTUNNEL = "ztunnel"
+    ISTIOD = "istiod"
+    INSTALL_CNI = "install-cni"
+    AGENTGATEWAY = "agentgateway"
+    GATEWAY = "gateway"
+
+
+class Expectation(StrEnum):
+    """What a port of this target should be.
+
+    open: reachable from the network; loopback: served inside the pod only;
+    absent: not served at all; optional: either is fine, only an answer is reported.
+    """
+
+    OPEN = "open"
+    LOOPBACK = "loopback"
+    ABSENT = "absent"
+    OPTIONAL = "optional"
+
+
+class View(StrEnum):
+    """Where a port is seen from: another host's network, or the pod's own namespace."""
+
+    NETWORK = "network"
+    POD = "pod"
+
+
+class Cadence(StrEnum):
+    """How often a question is asked: every poll, every few, or about once an hour."""
+
+    FAST = "fast"
+    DETAIL = "detail"
+    IDENTITY = "identity"
+
+
+class Outcome(StrEnum):
+    """How one probe ended. Closed: whatever a target does ends as one of these."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    CLOSED = "closed"
+    TLS_ERROR = "tls_error"
+    NOT_READY = "not_ready"
+    HTTP_ERROR = "http_error"
+    FORBIDDEN = "forbidden"
+    WRONG_PROTOCOL = "wrong_protocol"
+    WRONG_IDENTITY = "wrong_identity"
+    TOO_LARGE = "too_large"
+    UNREACHABLE = "unreachable"
+    NO_ACCESS = "no_access"
+    CAPTURED = "captured"
+    BLOCKED = "blocked"
+
+
+PROVING = frozenset({Outcome.OK, Outcome.NOT_READY, Outcome.FORBIDDEN})
+"""Outcomes that prove the owner answered: the port is up."""
+
+
+UNJUDGING = frozenset({Outcome.CAPTURED, Outcome.NO_ACCESS, Outcome.BLOCKED})
+"""Outcomes that prove nothing either way: the port is unjudged."""
+
+
+SILENT = frozenset({Outcome.TIMEOUT, Outcome.UNREACHABLE})
+"""Outcomes that mean nothing at all came back."""
+
+
+class CauseClass(StrEnum):
+    """Who has to act on a cause."""
+
+    FAULT = "fault"
+    TRANSITION = "transition"
+    POLICY = "policy"
+    APPLICATION = "application"
+    EXPORTER = "exporter"
+
+
+class Interception(StrEnum):
+    """How a sidecar's inbound traffic is captured (ISTIO_META_INTERCEPTION_MODE)."""
+
+    REDIRECT = "REDIRECT"
+    TPROXY = "TPROXY"
+    NONE = "NONE"
