@@ -1,0 +1,154 @@
+"""Requests to the Kubernetes API: one document, or a stream of lines.
+
+Out: bytes as the API server sent them, or a `KubernetesError`, whose text never holds a secret.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Self
+
+import aiohttp
+import msgspec
+
+from exporter import __version__
+from exporter.kube.credentials import Credentials, Load
+from exporter.kube.lines import lines_of
+from exporter.model import KubernetesError
+
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 30.0
+_DOCUMENT_SECONDS = 60.0
+_TEXT_BYTES = 4096
+_TEXT_LENGTH = 200
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """What the API server says of a refusal."""
+
+    message: str = ""
+
+
+class Api:
+    """One API server. Use as a context manager, which closes its connections."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._credentials: Credentials | None = None
+        self._loading = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open a session; nothing is asked yet."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            headers={
+                "Accept": "application/json",
+                "User-Agent": f"istio-port-exporter/{__version__}",
+            },
+        )
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        """Close every connection."""
+        if self._session:
+            await self._session.close()
+
+    async def get(self, path: str, query: Mapping[str, str]) -> bytes:
+        """One whole document. Raises KubernetesError."""
+        async with self._open(path, query, _DOCUMENT_SECONDS) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, query: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of an answer that goes on; entered once it began. Raises KubernetesError.
+
+        Nothing here ends a stream that is silent: the reader knows how long silence may be.
+        """
+        async with (
+            self._open(path, query, None) as response,
+            aclosing(lines_of(response.content.iter_any())) as lines,
+        ):
+            yield lines
+
+    @asynccontextmanager
+    async def _open(
+        self, path: str, query: Mapping[str, str], seconds: float | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        credentials = await self._current()
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                response = await self._request(credentials, path, query, seconds)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(credentials, error) from None
+        try:
+            if response.status != 200:  # noqa: PLR2004
+                raise await self._refusal(response, credentials)
+            yield response
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(credentials, error) from None
+        finally:
+            response.close()
+
+    async def _request(
+        self,
+        credentials: Credentials,
+        path: str,
+        query: Mapping[str, str],
+        seconds: float | None,
+    ) -> aiohttp.ClientResponse:
+        assert self._session, "used outside of its context"  # noqa: S101
+        authorization = {"Authorization": credentials.authorization}
+        return await self._session.get(
+            credentials.host + path,
+            params=query,
+            headers=authorization if credentials.authorization else None,
+            ssl=credentials.tls or True,
+            server_hostname=credentials.server_name,
+            proxy=credentials.proxy,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
+        )
+
+    async def _current(self) -> Credentials:
+        """The credentials, loaded again when they ended or were refused."""
+        async with self._loading:
+            found = self._credentials
+            if found is None or time.monotonic() >= found.expires:
+                found = self._credentials = await self._load()
+            return found
+
+    async def _refusal(
+        self, response: aiohttp.ClientResponse, credentials: Credentials
+    ) -> KubernetesError:
+        if response.status == 401 and self._credentials is credentials:  # noqa: PLR2004
+            self._credentials = None
+        body = await response.content.read(_TEXT_BYTES)
+        after = response.headers.get("Retry-After", "")
+        seconds = float(after) if after.isascii() and after.isdigit() else None
+        text = _cut(_message(body), credentials) or response.reason or "no reason given"
+        return KubernetesError.of(response.status, text, seconds)
+
+
+def _unreachable(credentials: Credentials, error: Exception) -> KubernetesError:
+    text = _cut(str(error), credentials) or type(error).__name__
+    return KubernetesError.of(0, f"no answer from {credentials.host}: {text}")
+
+
+def _message(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Status).message
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body.decode(errors="replace")
+
+
+def _cut(text: str, credentials: Credentials) -> str:
+    """One short line, without the token that something on the way may have echoed."""
+    secret = credentials.authorization.partition(" ")[2]
+    if secret:
+        text = text.replace(secret, "[secret]")
+    line = " ".join(text.split())
+    return line if len(line) <= _TEXT_LENGTH else line[:_TEXT_LENGTH] + "…"

@@ -1,0 +1,145 @@
+"""Who we are to the API server: a kubeconfig, or the service account of the pod we run in.
+
+In: files and the environment. Out: `Credentials`, loaded again when they end. The rule: no secret
+leaves this module, so the errors of the credential library, which quote whole users, are never
+passed on or chained. The only module that imports `kubernetes`.
+"""
+
+import asyncio
+import importlib
+import logging
+import os
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from exporter.model import KubernetesError
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+_KUBECONFIG = Path("~/.kube/config")
+_TOKEN_SECONDS = 60.0
+"""How long a service account's token is used until its file, which is rotated, is read again."""
+
+_SPOILT = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What the credential library raises for malformed files, beside its own and YAML's errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Where the API server is and how to prove to it who we are. Never shown."""
+
+    host: str
+    authorization: str = field(default="", repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    server_name: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    expires: float = float("inf")
+    """When they have to be loaded again, on the monotonic clock."""
+
+
+Load = Callable[[], Awaitable[Credentials]]
+
+
+def find_credentials(environ: Mapping[str, str] = os.environ) -> Load | None:
+    """How to load what there is: KUBECONFIG, the pod's service account, ~/.kube/config; or None."""
+    if paths := environ.get("KUBECONFIG"):
+        return lambda: load_kubeconfig(paths)
+    if environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").is_file():
+        return lambda: load_service_account(SERVICE_ACCOUNT, environ)
+    default = _KUBECONFIG.expanduser()
+    return (lambda: load_kubeconfig(str(default))) if default.is_file() else None
+
+
+async def load_service_account(
+    folder: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ
+) -> Credentials:
+    """The credentials of the pod that we run in. Raises KubernetesError."""
+    library = await _library("incluster_config")
+    client = await _library("client")
+    configuration = client.Configuration()
+    token, authority = (str(folder / name) for name in ("token", "ca.crt"))
+    try:
+        loader = library.InClusterConfigLoader(token, authority, environ=environ)
+        loader.load_and_set(configuration)
+        return _credentials(configuration, time.monotonic() + _TOKEN_SECONDS)
+    except (library.ConfigException, *_SPOILT) as error:
+        message = f"the service account in {folder} cannot be used: {_reason(error)}"
+        raise KubernetesError.of(0, message) from None
+
+
+async def load_kubeconfig(paths: str, context: str | None = None) -> Credentials:
+    """The credentials of a kubeconfig, or of several joined by ":". Raises KubernetesError."""
+    library = await _library("kube_config")
+    client = await _library("client")
+    configuration = client.Configuration()
+    try:
+        loader = await library.load_kube_config(paths, context, configuration, persist_config=False)
+        _require_plugin_answer(loader, configuration)
+        return _credentials(configuration, _expiry(loader))
+    except (library.ConfigException, library.yaml.YAMLError, *_SPOILT) as error:
+        message = f"the kubeconfig {paths} cannot be used: {_reason(error)}"
+        raise KubernetesError.of(0, message) from None
+
+
+async def _library(name: str) -> Any:  # noqa: ANN401 - untyped modules
+    """A module of the credential library; it takes long to import, so not on the event loop."""
+    path = "kubernetes.aio.client" if name == "client" else f"kubernetes.aio.config.{name}"
+    module = await asyncio.to_thread(importlib.import_module, path)
+    # It logs what an exec plugin wrote, which may be a secret; we say ourselves that it failed.
+    logging.getLogger("kubernetes.aio.config.kube_config").disabled = True
+    return module
+
+
+def _require_plugin_answer(loader: Any, configuration: Any) -> None:  # noqa: ANN401
+    """The library goes on without credentials when an exec plugin fails; we do not."""
+    user = loader._user  # noqa: SLF001 - the only place that tells
+    has_plugin = bool(user) and "exec" in user
+    if has_plugin and not configuration.api_key and not configuration.cert_file:
+        raise ValueError("its exec plugin gave no credentials; run the plugin by hand to see why")
+
+
+def _expiry(loader: Any) -> float:  # noqa: ANN401
+    """When an exec plugin's answer ends, on the monotonic clock."""
+    ends: datetime | None = getattr(loader, "exec_plugin_expiry", None)
+    if ends is None:
+        return float("inf")
+    return time.monotonic() + (ends - datetime.now(UTC)).total_seconds() - _TOKEN_SECONDS
+
+
+def _reason(error: Exception) -> str:
+    """An error of the credential library without what it quotes from the file."""
+    if isinstance(error, OSError):
+        return error.strerror or "it cannot be read"
+    if type(error).__name__ == "ConfigException" or str(error).startswith("its exec plugin"):
+        return str(error).partition(" in ")[0]
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1} is not YAML" if mark else "it is malformed"
+
+
+def _credentials(configuration: Any, expires: float) -> Credentials:  # noqa: ANN401
+    token = configuration.api_key.get("BearerToken", "").strip()
+    kind, _, secret = token.partition(" ")
+    host = configuration.host.rstrip("/")
+    return Credentials(
+        host=host,
+        authorization=f"{kind.capitalize()} {secret.strip()}" if token else "",
+        tls=_tls(configuration) if host.startswith("https") else None,
+        server_name=configuration.tls_server_name,
+        proxy=configuration.proxy,
+        expires=expires,
+    )
+
+
+def _tls(configuration: Any) -> ssl.SSLContext:  # noqa: ANN401
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

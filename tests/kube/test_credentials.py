@@ -1,0 +1,160 @@
+"""Who we are, from service accounts and kubeconfigs; canaries for its secrets."""
+
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+
+from exporter.kube import Api, find_credentials, load_kubeconfig, load_service_account
+from exporter.model import UnauthorizedError, UnreachableError
+from tests.kube.authority import Authority
+from tests.kube.server import (
+    CANARY,
+    Server,
+    assert_keeps_secrets,
+    kubeconfig,
+    plugin,
+    service_account,
+)
+
+
+async def test_a_service_account_reads_documents(authority: Authority, server: Server) -> None:
+    environ = service_account(authority, server)
+    async with Api(lambda: load_service_account(authority.folder, environ)) as api:
+        body = await api.get("/api/v1/pods", {"limit": "5", "labelSelector": "a=b,c"})
+    assert body == b'{"path": "/api/v1/pods?limit=5&labelSelector=a%3Db,c"}'
+
+
+async def test_a_rotated_token_is_taken_once_the_old_one_is_refused(
+    authority: Authority, server: Server
+) -> None:
+    environ = service_account(authority, server)
+    async with Api(lambda: load_service_account(authority.folder, environ)) as api:
+        await api.get("/api", {})
+        server.tokens = {"rotated"}
+        (authority.folder / "token").write_text("rotated")
+        with pytest.raises(UnauthorizedError):
+            await api.get("/api", {})
+        await api.get("/api", {})
+    assert server.users == [CANARY, "rotated"]
+
+
+async def test_a_rotated_token_is_taken_before_the_old_one_ends(
+    authority: Authority, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.kube.credentials._TOKEN_SECONDS", 0.05)
+    environ = service_account(authority, server)
+    server.tokens = {CANARY, "rotated"}
+    async with Api(lambda: load_service_account(authority.folder, environ)) as api:
+        await api.get("/api", {})
+        (authority.folder / "token").write_text("rotated")
+        await asyncio.sleep(0.06)
+        await api.get("/api", {})
+    assert server.users == [CANARY, "rotated"]
+
+
+async def test_a_kubeconfig_with_a_token(authority: Authority, server: Server) -> None:
+    path = kubeconfig(authority, server, token=CANARY)
+    async with Api(lambda: load_kubeconfig(path)) as api:
+        await api.get("/api", {})
+    assert server.users == [CANARY]
+
+
+@pytest.mark.parametrize("inline", [True, False], ids=["data", "files"])
+async def test_a_kubeconfig_with_a_client_certificate(
+    authority: Authority, server: Server, *, inline: bool
+) -> None:
+    user: dict[str, str] = {}
+    fields = ("client-certificate", "client-key")
+    for field, file in zip(fields, authority.issue("alice"), strict=True):
+        data = base64.b64encode(file.read_bytes()).decode()
+        user |= {f"{field}-data": data} if inline else {field: str(file)}
+    path = kubeconfig(authority, server, **user)
+    async with Api(lambda: load_kubeconfig(path)) as api:
+        await api.get("/api", {})
+    assert server.users == ["alice"]
+
+
+async def test_a_kubeconfig_with_an_exec_plugin(authority: Authority, server: Server) -> None:
+    said = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+    body = f"import json; print(json.dumps({said | {'status': {'token': CANARY}}}))"
+    path = kubeconfig(authority, server, exec=plugin(authority.folder, body))
+    async with Api(lambda: load_kubeconfig(path)) as api:
+        await api.get("/api", {})
+    assert server.users == [CANARY]
+
+
+async def test_a_plugin_that_fails_is_said_without_what_it_wrote(
+    authority: Authority, server: Server
+) -> None:
+    body = f"sys.stderr.write('{CANARY}'); sys.exit(1)"
+    path = kubeconfig(authority, server, exec=plugin(authority.folder, body))
+    with pytest.raises(UnreachableError, match="its exec plugin gave no credentials") as raised:
+        await load_kubeconfig(path)
+    assert_keeps_secrets(raised.value)
+
+
+BROKEN = {
+    "no file": None,
+    "empty": "",
+    "not YAML": f"users: [{{token: {CANARY}\n",
+    "text": CANARY,
+    "no context": f"users: [{{name: me, user: {{token: {CANARY}}}}}]\n",
+    "user without a name": (
+        "current-context: here\nclusters: [{name: c, cluster: {server: 'https://x'}}]\n"
+        "contexts: [{name: here, context: {cluster: c, user: me}}]\n"
+        f"users: [{{user: {{token: {CANARY}}}}}]\n"
+    ),
+    "a plugin without a command": (
+        "current-context: here\nclusters: [{name: c, cluster: {server: 'https://x'}}]\n"
+        "contexts: [{name: here, context: {cluster: c, user: me}}]\n"
+        f"users: [{{name: me, user: {{exec: {{apiVersion: v1, args: [{CANARY}]}}}}}}]\n"
+    ),
+    "a certificate that is none": (
+        "current-context: here\n"
+        "clusters: [{name: c, cluster: {server: 'https://x'}}]\n"
+        "contexts: [{name: here, context: {cluster: c, user: me}}]\n"
+        f"users: [{{name: me, user: {{client-certificate-data: {CANARY}}}}}]\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+async def test_a_broken_kubeconfig_is_said_in_one_line_without_its_secrets(
+    tmp_path: Path, text: str | None
+) -> None:
+    path = tmp_path / "config"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UnreachableError, match=r"cannot be used: .") as raised:
+        await load_kubeconfig(str(path))
+    assert str(path) in str(raised.value)
+    assert_keeps_secrets(raised.value)
+
+
+async def test_a_context_that_is_not_there_is_named(authority: Authority, server: Server) -> None:
+    path = kubeconfig(authority, server, token=CANARY)
+    with pytest.raises(UnreachableError, match="Expected object with name nowhere"):
+        await load_kubeconfig(path, "nowhere")
+
+
+async def test_an_empty_service_account_is_said_in_one_line(
+    authority: Authority, server: Server
+) -> None:
+    environ = service_account(authority, server)
+    (authority.folder / "token").write_text("")
+    with pytest.raises(UnreachableError, match="Token file exists but empty"):
+        await load_service_account(authority.folder, environ)
+
+
+def test_credentials_are_found_where_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_credentials({}) is None
+    assert find_credentials({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}) is None
+    assert find_credentials({"KUBECONFIG": "/some/config"}) is not None
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube/config").touch()
+    assert find_credentials({}) is not None
