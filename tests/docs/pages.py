@@ -1,0 +1,81 @@
+"""The project's Markdown pages, parsed: headings, links and fenced blocks."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+ROOT = Path(__file__).parent.parent.parent
+_LEFT_OUT = {".venv", "node_modules"}
+_NAMED = re.compile(r"#\s*(?P<name>[\w./-]+\.ya?ml)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """One fenced block: its language and text, and the line where its text begins."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def where(self) -> str:
+        """For messages: the page and the line."""
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def file(self) -> str:
+        """The file that a first line such as `# exporter.yaml` says this block is."""
+        named = _NAMED.match(self.text)
+        return named["name"] if named else ""
+
+
+def pages() -> tuple[Path, ...]:
+    """Every Markdown page of the project."""
+    found = ROOT.rglob("*.md")
+    return tuple(sorted(p for p in found if not _LEFT_OUT & set(p.relative_to(ROOT).parts)))
+
+
+@cache
+def _tokens(page: Path) -> tuple[Token, ...]:
+    return tuple(MarkdownIt("commonmark").enable("table").parse(page.read_text()))
+
+
+def fences(page: Path) -> Iterator[Fence]:
+    """The fenced blocks of a page."""
+    for token in _tokens(page):
+        if token.type == "fence" and token.map:
+            yield Fence(page, token.map[0] + 2, token.info.strip(), token.content)
+
+
+def links(page: Path) -> Iterator[str]:
+    """Where the page's links and pictures lead."""
+    for token in _tokens(page):
+        for child in token.children or ():
+            if child.type == "link_open":
+                yield str(child.attrs["href"])
+            elif child.type == "image":
+                yield str(child.attrs["src"])
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """The anchors that a forge makes of the page's headings; a repeated one gets a number."""
+    made: list[str] = []
+    tokens = _tokens(page)
+    for opening, inline in zip(tokens, tokens[1:], strict=False):
+        if opening.type == "heading_open":
+            slug = _slug(inline)
+            times = sum(1 for known in made if re.fullmatch(rf"{re.escape(slug)}(-\d+)?", known))
+            made.append(f"{slug}-{times}" if times else slug)
+    return frozenset(made)
+
+
+def _slug(inline: Token) -> str:
+    text = "".join(child.content for child in inline.children or ())
+    return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
