@@ -1,5 +1,6 @@
 """The project's Markdown pages, parsed: headings, links and fenced blocks."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def anchors(page: Path) -> frozenset[str]:
     """The anchors that a forge makes of the page's headings; a repeated one gets a number."""
     made: list[str] = []
     tokens = _tokens(page)
-    for opening, inline in zip(tokens, tokens[1:], strict=False):
+    for opening, inline in itertools.pairwise(tokens):
         if opening.type == "heading_open":
             slug = _slug(inline)
             times = sum(1 for known in made if re.fullmatch(rf"{re.escape(slug)}(-\d+)?", known))
