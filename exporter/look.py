@@ -23,6 +23,7 @@ from exporter.model import (
     AgentFacts,
     Cadence,
     Expectation,
+    IstiodFacts,
     Memory,
     Observation,
     Outcome,
@@ -30,7 +31,7 @@ from exporter.model import (
     Target,
     TargetRecord,
 )
-from exporter.probes import ProbeOptions, Visit, probe
+from exporter.probes import MeshTrust, ProbeOptions, Visit, probe
 
 EVERY_CADENCE = frozenset(Cadence)
 FAST_ONLY = frozenset({Cadence.FAST})
@@ -92,7 +93,27 @@ def plan_of(target: Target, config: Config) -> Plan:
         inside=inside,
         dialers=tuple(Direct(address) for address in target.addresses),
         pod=pod,
-        options=ProbeOptions(control=control, application_probes=config.poll.application_probes),
+        options=ProbeOptions(
+            control=control,
+            application_probes=config.poll.application_probes,
+            trust=_trust_of(target, config),
+        ),
+    )
+
+
+def _trust_of(target: Target, config: Config) -> MeshTrust | None:
+    """How this target proves itself: istiod where it is expected, and the API's own for a token.
+
+    Whose pod and service account it is, the API said when the target was found (`trusted`).
+    """
+    istiod, namespace = config.istiod, target.key.namespace
+    if target.role is not Role.ISTIOD or namespace not in istiod.namespaces:
+        return None
+    services = ("istiod", f"istiod-{target.revision}") if target.revision else ("istiod",)
+    return MeshTrust(
+        root_file=istiod.root_cert_file,
+        names=tuple(f"{service}.{namespace}.svc" for service in services),
+        token_file=istiod.debug_token_file if target.trusted else "",
     )
 
 
@@ -221,7 +242,13 @@ class _Asker:
 def _told_all(observation: Observation) -> bool:
     """Whether the network's answer leaves nothing to ask of this port inside the pod."""
     facts = observation.facts
-    whole = not isinstance(facts, AgentFacts) or facts.page in (None, Outcome.OK)
+    match facts:
+        case AgentFacts():
+            whole = facts.page in (None, Outcome.OK)
+        case IstiodFacts():
+            whole = facts.syncz is not None
+        case _:
+            whole = True
     return observation.outcome is Outcome.OK and whole
 
 

@@ -258,3 +258,23 @@ def test_a_namespace_that_cannot_be_entered_is_said_once(tmp_path: Path) -> None
         page = served.get("/metrics")[1]
         assert 'istio_port_exporter_capability{capability="netns"} 0.0' in page
         assert served.log.read_text().count(said) == 1
+
+
+MANAGED = """
+discovery: {kubernetes: {enabled: false}, static: {files: [targets.yaml]}}
+poll: {interval: 300ms, detail_interval: 600ms, timeout: 100ms}
+istiod: {mode: none}
+web: {listen_address: "127.0.0.1:0"}
+"""
+
+
+def test_a_managed_control_plane_is_not_looked_at_and_that_is_said_once(tmp_path: Path) -> None:
+    with serving(tmp_path, MANAGED) as served:
+        istiod = "- {namespace: istio-system, pod: istiod, role: istiod, address: 127.0.0.8}\n"
+        served.targets.write_text(TARGET % "cart" + istiod)
+        until(lambda: ("istio_target_info", "cart") in served.samples(), "polled")
+        page = served.get("/metrics")[1]
+        assert 'role="istiod"' not in page
+        assert "istio_control_plane_" not in page
+        assert 'istio_port_exporter_capability{capability="istiod"} 0.0' in page
+        assert served.log.read_text().count("capability=istiod ") == 1

@@ -1,10 +1,20 @@
 """What this instance cannot see, why, and which families that costs; one sentence each."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from exporter.config import Config
 
-CAPABILITIES = ("loopback", "netns", "hello", "exposure", "application_probes", "debug_token")
+CAPABILITIES = (
+    "loopback",
+    "netns",
+    "hello",
+    "exposure",
+    "application_probes",
+    "istiod",
+    "istiod_certificates",
+    "debug_token",
+)
 """The values of `istio_port_exporter_capability`."""
 
 
@@ -18,6 +28,7 @@ class Blindness:
 
 def blindness(config: Config, *, inside: bool, trouble: str) -> list[Blindness]:
     """What cannot be seen. `inside`: a target names its netns; `trouble`: why that fails, if so."""
+    is_managed = config.istiod.mode == "none"
     off = {
         "hello": (not config.poll.hello, "15006 and wire certificates: poll.hello is off"),
         "exposure": (not config.poll.exposure, "an exposed admin port: poll.exposure is off"),
@@ -25,9 +36,21 @@ def blindness(config: Config, *, inside: bool, trouble: str) -> list[Blindness]:
             not config.poll.application_probes,
             "application health: poll.application_probes is off",
         ),
+        "istiod": (
+            is_managed,
+            "the control plane (istio_control_plane_*): istiod.mode is none, it is managed",
+        ),
+        "istiod_certificates": (
+            not is_managed and not Path(config.istiod.root_cert_file).is_file(),
+            (
+                "whether the certificates of 15012 and 15017 are the mesh's: there is no "
+                f"{config.istiod.root_cert_file} (istiod.root_cert_file)"
+            ),
+        ),
         "debug_token": (
-            not config.istiod.debug_token_file,
-            "what istiod says of its proxies (istio_proxy_xds_synced, _known): no debug token",
+            is_managed or not config.istiod.debug_token_file,
+            "what istiod says of its proxies (istio_proxy_xds_synced, _known): "
+            + ("no istiod is looked at" if is_managed else "no debug token"),
         ),
         "loopback": (
             config.access.loopback == "none" and not inside,

@@ -11,6 +11,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -135,9 +136,9 @@ class Exporter:
         return tuple(blindness(self.config, inside=inside, trouble=self.poller.trouble_inside))
 
     async def probe(self, target: Target) -> Look:
-        """One synchronous look at a target, with every cadence."""
+        """One synchronous look at a target, with every cadence; it never gets the debug token."""
         return await look(
-            target,
+            replace(target, trusted=False),
             Memory(),
             EVERY_CADENCE,
             self.config,
@@ -218,10 +219,15 @@ class Exporter:
         self.metrics.forgot_files()
         for file in self.config.discovery.static.files:
             self.metrics.read_file(str(self._base / file), readable=True)
-        self._by_hand = {**self._given, **{target.key: target for target in targets}}
+        wanted = [target for target in targets if self._is_wanted(target)]
+        self._by_hand = {**self._given, **{target.key: target for target in wanted}}
         self.poller.replace_all(tuple({**self._cluster.targets, **self._by_hand}.values()))
         self._synced = True
         self._count_now()
+
+    def _is_wanted(self, target: Target) -> bool:
+        """A managed control plane has no istiod to look at, not even one written by hand."""
+        return target.role is not Role.ISTIOD or self.config.istiod.mode != "none"
 
     def _appeared(self, target: Target) -> None:
         if target.key not in self._by_hand:

@@ -22,9 +22,12 @@ class Cause:
     advice: str
     shown_on: str
 
-    def diagnosis(self, evidence: tuple[str, ...]) -> Diagnosis:
-        """This cause as the diagnosis of one target, with what speaks for it."""
-        return Diagnosis(self.id, self.cause_class, self.sentence, self.advice, evidence)
+    def diagnosis(self, evidence: tuple[str, ...], remedy: str = "") -> Diagnosis:
+        """This cause as the diagnosis of one target, with what speaks for it.
+
+        `remedy` takes the place of the advice where the case says better what to do.
+        """
+        return Diagnosis(self.id, self.cause_class, self.sentence, remedy or self.advice, evidence)
 
 
 _FAULT = CauseClass.FAULT

@@ -1,5 +1,7 @@
 """Conditions of the causes on istiod replicas, ztunnels and CNI agents. Pure."""
 
+from collections.abc import Iterator, Mapping
+
 from exporter.diagnosis.case import Case
 from exporter.model import SILENT, Outcome
 
@@ -15,11 +17,20 @@ def replica_is_stuck(case: Case) -> Evidence:
 
 
 def istiod_is_not_ready(case: Case) -> Evidence:
-    """8080 says 503 or refuses; or it says ready while 15012 refuses."""
+    """8080 says 503 or refuses; or ready while 15012 refuses, or proves to be no istiod of ours."""
     ready = case.outcome("http-debug")
     if ready is not None and ready is not Outcome.OK and ready not in SILENT | {Outcome.BLOCKED}:
         return case.says("http-debug")
-    return case.says("http-debug", "tls-xds") if case.refuses("tls-xds") else None
+    if case.refuses("tls-xds") or case.outcome("tls-xds") is Outcome.TLS_ERROR:
+        return (*case.says("http-debug", "tls-xds"), *_detail(case, "tls-xds"))
+    return None
+
+
+def _detail(case: Case, name: str) -> Iterator[str]:
+    """What a failed handshake said beside its outcome."""
+    verdict = case.verdict(name)
+    if verdict is not None and verdict.outcome is Outcome.TLS_ERROR and verdict.detail:
+        yield f"{verdict.port}: {verdict.detail}"
 
 
 def webhook_is_dropped(case: Case) -> Evidence:
@@ -38,8 +49,51 @@ def webhook_is_silent(case: Case) -> Evidence:
     if webhook in (None, Outcome.OK, Outcome.BLOCKED, Outcome.CAPTURED):
         return None
     if case.outcome("http-debug") is Outcome.OK:
-        return case.says("http-debug", "https-webhooks")
+        return (*case.says("http-debug", "https-webhooks"), *_detail(case, "https-webhooks"))
     return None
+
+
+_DEBUG_REMEDIES: Mapping[Outcome | int, str] = {
+    401: "istiod does not know the debug token: mount a service account's token of audience"
+    " istio-ca, and look whether it has ended.",
+    403: "Run the exporter under a service account in istiod's namespace, or name its namespace in"
+    " istiod's DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES (Istio 1.27 and newer).",
+    404: "istiod serves no debug interface: set ENABLE_DEBUG_ON_HTTP=true on istiod, or leave"
+    " istiod.debug_token_file empty.",
+    Outcome.TLS_ERROR: "The token was kept back: mount the mesh's root certificate (the config map"
+    " istio-ca-root-cert) as istiod.root_cert_file, or find out who answers on 15012.",
+    Outcome.NO_ACCESS: "The token was kept back: istiod.debug_token_file or istiod.root_cert_file"
+    " cannot be read, or holds something else.",
+}
+"""What to do where the debug interface does not answer us, by its status or by the outcome.
+
+Source: Istio pilot/pkg/xds/debug.go; the authorisation by namespace came in 2026.
+"""
+
+
+def _debug_answer(case: Case) -> Outcome | int | None:
+    """The key of `_DEBUG_REMEDIES` that is true of this istiod; None while all is well."""
+    facts = case.memory.istiod.value if case.memory.istiod else None
+    if facts is None:
+        return None
+    found: Outcome | int | None = facts.syncz_status or facts.syncz_outcome
+    return found if found in _DEBUG_REMEDIES else None
+
+
+def debug_refusal(case: Case) -> tuple[str, ...]:
+    """What an istiod that does not tell of its proxies answered."""
+    match _debug_answer(case):
+        case None:
+            return ()
+        case int() as status:
+            return (f"15014 answers {status} at its debug interface",)
+    return ("15014 was not asked for its proxies: the debug token was kept back",)
+
+
+def debug_remedy(case: Case) -> str:
+    """What to do about that; empty where it is not the debug interface that is forbidden."""
+    answer = _debug_answer(case)
+    return "" if answer is None else _DEBUG_REMEDIES[answer]
 
 
 def ztunnel_is_not_ready(case: Case) -> Evidence:

@@ -222,7 +222,7 @@ def _merge(last: AdminFacts, facts: AdminFacts) -> AdminFacts:
 
 
 def _learn_istiod(facts: IstiodFacts, learnt: _Learnt) -> None:
-    last = learnt.before.istiod
+    last = learnt.changes.get("istiod") or learnt.before.istiod
     detail = facts.connected_proxies is not None or facts.syncz_outcome is not None
     if detail or last is None:
         learnt.changes["istiod"] = Seen(facts, learnt.now)

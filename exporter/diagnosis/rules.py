@@ -24,11 +24,15 @@ _ISTIOD = frozenset({Role.ISTIOD})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row: the cause, the roles that it can hit, and when it does."""
+    """One row: the cause, the roles that it can hit, and when it does.
+
+    `remedy`: what to do in this very case; empty, or without it, the cause's own advice holds.
+    """
 
     cause: str
     roles: frozenset[Role]
     condition: Condition
+    remedy: Callable[[Case], str] | None = None
 
 
 RULES: tuple[Rule, ...] = (
@@ -64,7 +68,7 @@ RULES: tuple[Rule, ...] = (
     Rule("webhook_not_serving", _ISTIOD, control_plane.webhook_is_silent),
     Rule("ztunnel_not_ready", frozenset({Role.ZTUNNEL}), control_plane.ztunnel_is_not_ready),
     Rule("cni_not_ready", frozenset({Role.CNI}), control_plane.cni_is_not_ready),
-    Rule("access_restricted", _ALL, upkeep.access_is_forbidden),
+    Rule("access_restricted", _ALL, upkeep.access_is_forbidden, control_plane.debug_remedy),
 )
 
 _RULES_BY_ROLE = {role: tuple(rule for rule in RULES if role in rule.roles) for role in Role}
@@ -75,5 +79,5 @@ def first_cause(case: Case) -> Diagnosis | None:
     for rule in _RULES_BY_ROLE[case.target.role]:
         evidence = rule.condition(case)
         if evidence is not None:
-            return CAUSES[rule.cause].diagnosis(evidence)
+            return CAUSES[rule.cause].diagnosis(evidence, rule.remedy(case) if rule.remedy else "")
     return None

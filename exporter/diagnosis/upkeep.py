@@ -1,6 +1,7 @@
 """Conditions of the causes on a proxy that runs: certificates, redirection, istiod, data. Pure."""
 
 from exporter.diagnosis.case import Case
+from exporter.diagnosis.control_plane import debug_refusal
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.status import wire_certificate, xds_failures
 from exporter.diagnosis.verdicts import exposed_by
@@ -138,10 +139,7 @@ def access_is_forbidden(case: Case) -> Evidence:
     ]
     if _page_forbidden(case.memory) and not case.target.settings.metrics_localhost_only:
         forbidden.append("15020 forbids its metrics")
-    istiod = case.memory.istiod
-    if istiod is not None and istiod.value.syncz_outcome is Outcome.FORBIDDEN:
-        forbidden.append("15014 forbids its debug interface")
-    return tuple(forbidden) or None
+    return (*forbidden, *debug_refusal(case)) or None
 
 
 def _page_forbidden(memory: Memory) -> bool:

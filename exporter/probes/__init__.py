@@ -21,11 +21,11 @@ from exporter.probes.readiness import probe_http_ready, probe_readiness, probe_z
 from exporter.probes.sockets import probe_sockets
 from exporter.probes.stats import probe_stats
 from exporter.probes.tls import probe_hello, probe_tls
-from exporter.probes.visit import EXPECTED, Answer, ProbeOptions, Visit, failure
+from exporter.probes.visit import EXPECTED, Answer, MeshTrust, ProbeOptions, Visit, failure
 from exporter.probes.web import probe_any_http, probe_controlz, probe_http, probe_metrics
 from exporter.probes.webhook import probe_webhook
 
-__all__ = ["PROBERS", "Answer", "ProbeOptions", "Prober", "Visit", "probe"]
+__all__ = ["PROBERS", "Answer", "MeshTrust", "ProbeOptions", "Prober", "Visit", "probe"]
 
 log = logging.getLogger(__name__)
 

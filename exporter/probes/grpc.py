@@ -13,7 +13,7 @@ import h2.events
 import h2.exceptions
 
 from exporter.model import Outcome
-from exporter.probes.tls import handshake
+from exporter.probes.trust import proven_handshake
 from exporter.probes.visit import Answer, Closed, Line, Malformed, TooLarge, Visit
 
 _CHECK = "/grpc.health.v1.Health/Check"
@@ -115,7 +115,7 @@ async def probe_grpc(visit: Visit) -> Answer:
 
 async def probe_grpc_tls(visit: Visit) -> Answer:
     """A handshake that keeps the certificate, then the same Check on it."""
-    tls = await handshake(visit, ("h2",), visit.port.number)
+    tls = await proven_handshake(visit, ("h2",))
     visit.facts = tls.facts
     line = tls.carry(GrpcLine(_host(visit)))
     return judge_status(await line.status)

@@ -15,6 +15,7 @@ from exporter.model import Cadence, IstiodFacts, Outcome, SyncStatus, View, XdsR
 from exporter.probes import paths
 from exporter.probes.http import HttpClient, answer_to
 from exporter.probes.text import by_label, total
+from exporter.probes.trust import authorize, may_be_authorized
 from exporter.probes.visit import Answer, Visit, failure
 
 _SHORT = {
@@ -76,8 +77,7 @@ async def probe_istiod(visit: Visit) -> Answer:
     if Cadence.DETAIL in visit.due:
         visit.settle()
         facts = await _with_metrics(facts, client, visit)
-        if visit.options.debug_token:
-            facts = await _with_syncz(facts, client, visit)
+        facts = await _with_syncz(facts, client, visit)
     return Answer(Outcome.OK, facts=facts)
 
 
@@ -104,11 +104,17 @@ def read_metrics(page: bytes, facts: IstiodFacts) -> IstiodFacts:
 
 
 async def _with_syncz(facts: IstiodFacts, client: HttpClient, visit: Visit) -> IstiodFacts:
-    """The facts with syncz; the token never goes to a pod's loopback, which asks for none."""
-    token = visit.options.debug_token if visit.dialer.view is View.NETWORK else ""
+    """The facts with syncz: over the network with the token, which a pod's loopback never asks.
+
+    Source: Istio pilot/pkg/xds/debug.go, allowAuthenticatedOrLocalhost.
+    """
+    is_outside = visit.dialer.view is View.NETWORK
+    if is_outside and not may_be_authorized(visit):
+        return facts
     try:
         async with asyncio.timeout(visit.timeout):
-            reply = await client.get(paths.SYNCZ, f"Bearer {token}".encode() if token else b"")
+            authorization = await authorize(visit) if is_outside else b""
+            reply = await client.get(paths.SYNCZ, authorization)
     except Exception as error:  # noqa: BLE001 - the version was the proof; syncz is extra
         return replace(facts, syncz_outcome=failure(error, visit).outcome)
     match reply.status:

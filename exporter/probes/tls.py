@@ -45,14 +45,18 @@ async def probe_hello(visit: Visit) -> Answer:
     return Answer(Outcome.OK, facts=line.facts)
 
 
-async def handshake(visit: Visit, alpn: tuple[str, ...], port: int) -> "TlsLine":
+async def handshake(
+    visit: Visit, alpn: tuple[str, ...], port: int, context: ssl.SSLContext | None = None
+) -> "TlsLine":
     """Connect and complete a handshake; the line's `facts` are then set.
+
+    Without a `context` any certificate is taken.
 
     Raises:
         Malformed: the answer is not TLS. ssl.SSLError: it is, and it failed. Closed, OSError.
     """
     visit.facts = TlsFacts(via=port)
-    line = await visit.connect(lambda: TlsLine(alpn, port), port)
+    line = await visit.connect(lambda: TlsLine(alpn, port, context), port)
     await line.done
     return line
 
@@ -62,9 +66,11 @@ class TlsLine(Line):
 
     __slots__ = ("_ended", "_in", "_inner", "_left", "_out", "_port", "_tls", "done", "facts")
 
-    def __init__(self, alpn: tuple[str, ...], port: int) -> None:
+    def __init__(
+        self, alpn: tuple[str, ...], port: int, context: ssl.SSLContext | None = None
+    ) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = _context(alpn).wrap_bio(self._in, self._out)
+        self._tls = (context or _context(alpn)).wrap_bio(self._in, self._out)
         self._inner: Line | None = None
         self._left = _MOST_HANDSHAKE
         self._port = port
@@ -199,9 +205,15 @@ def _seconds(moment: datetime) -> float:
 @cache
 def _context(alpn: tuple[str, ...]) -> ssl.SSLContext:
     """A client context that accepts any certificate and old but not broken TLS."""
+    context = client_context(alpn)
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def client_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
+    """A client context that trusts nobody yet and asks for no name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(list(alpn))
     return context

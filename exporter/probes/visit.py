@@ -37,16 +37,31 @@ EXPECTED = (OSError, NoAccess, Closed, Malformed, TooLarge)
 
 
 @dataclass(frozen=True, slots=True)
+class MeshTrust:
+    """How an istiod proves itself, and what it is given then: files, never what is in them.
+
+    `root_file` holds the mesh's root certificates (PEM). `names` are DNS names of which its
+    certificate must have one, on `port`, before it is given what `token_file` holds. An empty
+    `token_file`: this target gets no token, whatever it proves.
+    """
+
+    root_file: str
+    names: tuple[str, ...] = ()
+    token_file: str = ""
+    port: int = 15012
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeOptions:
     """What the configuration chooses for all probes of one target.
 
-    `control` is the control port. `debug_token` is sent to istiod's debug interface and nowhere
-    else; empty for none. `max_bytes` limits an answer.
+    `control` is the control port. `trust`: how an istiod proves itself; None where it need not.
+    `max_bytes` limits an answer.
     """
 
     control: int | None = None
     application_probes: bool = False
-    debug_token: str = field(default="", repr=False)
+    trust: MeshTrust | None = None
     max_bytes: int = MAX_BYTES
 
 
@@ -146,7 +161,7 @@ def failure(error: Exception, visit: Visit) -> Answer:
         case NoAccess():
             return Answer(Outcome.NO_ACCESS, str(error))
         case ssl.SSLError():
-            return Answer(Outcome.TLS_ERROR, f"TLS failed: {_reason(error)}")
+            return Answer(Outcome.TLS_ERROR, _tls_failure(error))
         case OSError():
             return _socket_failure(error)
     return Answer(Outcome.NO_ACCESS, f"the exporter failed: {type(error).__name__}")
@@ -168,6 +183,9 @@ def _excess(error: TooLarge) -> str:
     return f"more than {error.args[0]} bytes" if error.args else "more than is read"
 
 
-def _reason(error: ssl.SSLError) -> str:
+def _tls_failure(error: ssl.SSLError) -> str:
     """OpenSSL's short reason; an error that Python itself raised has only a text."""
-    return getattr(error, "reason", None) or str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = getattr(error, "verify_message", None) or str(error)
+        return f"its certificate does not verify against the mesh's root: {reason}"
+    return f"TLS failed: {getattr(error, 'reason', None) or error}"

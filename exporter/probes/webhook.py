@@ -8,7 +8,7 @@ from exporter.catalogue import line_of
 from exporter.model import Outcome
 from exporter.probes import paths
 from exporter.probes.http import HttpClient, HttpLine
-from exporter.probes.tls import handshake
+from exporter.probes.trust import proven_handshake
 from exporter.probes.visit import Answer, Visit
 
 _WITHOUT_READY = (1, 22)
@@ -16,7 +16,7 @@ _WITHOUT_READY = (1, 22)
 
 async def probe_webhook(visit: Visit) -> Answer:
     """Complete a handshake, then ask /ready on it."""
-    tls = await handshake(visit, ("http/1.1",), visit.port.number)
+    tls = await proven_handshake(visit, ("http/1.1",))
     visit.facts = tls.facts
     line = line_of(visit.target.istio_version)
     if line is not None and line <= _WITHOUT_READY:

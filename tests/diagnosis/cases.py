@@ -8,6 +8,7 @@ from exporter.model import (
     AgentMetrics,
     BoundListener,
     Certificate,
+    IstiodFacts,
     Lifecycle,
     ListeningSocket,
     Observation,
@@ -39,7 +40,7 @@ from tests.diagnosis.matrix import (
 )
 
 REFUSED, TIMEOUT, OK = Outcome.REFUSED, Outcome.TIMEOUT, Outcome.OK
-NOT_READY, WRONG = Outcome.NOT_READY, Outcome.WRONG_IDENTITY
+NOT_READY, WRONG, TLS = Outcome.NOT_READY, Outcome.WRONG_IDENTITY, Outcome.TLS_ERROR
 
 
 DEFAULTS = Config()
@@ -75,6 +76,12 @@ DUAL = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
 def istiod(*changes: Observation) -> list[Observation]:
     seen = {port: net(port, OK) for port in ISTIOD_PORTS}
     return list({**seen, **{change.port: change for change in changes}}.values())
+
+
+def debug(status: int | None, outcome: Outcome = Outcome.FORBIDDEN) -> Observation:
+    """15014 answers, and its debug interface so."""
+    facts = IstiodFacts(version="1.30.0", syncz_status=status, syncz_outcome=outcome)
+    return net(15014, OK, facts=facts)
 
 
 def unconfigured(metrics: AgentMetrics | None, *more: Observation) -> list[Observation]:
@@ -308,6 +315,14 @@ EXAMPLES = (
     Example("istiod-dark", "unreachable", [dropped(port) for port in ISTIOD_PORTS], ISTIOD),
     Example("istiod-503", "istiod_not_ready", istiod(net(8080, NOT_READY)), ISTIOD),
     Example("istiod-refuses", "istiod_not_ready", all_of(REFUSED, ISTIOD_PORTS), ISTIOD),
+    Example("istiod-of-another-mesh", "istiod_not_ready", istiod(net(15012, TLS)), ISTIOD),
+    Example("webhook-of-another-mesh", "webhook_not_serving", istiod(net(15017, TLS)), ISTIOD),
+    Example("debug-401", "access_restricted", istiod(debug(401)), ISTIOD),
+    Example("debug-403", "access_restricted", istiod(debug(403)), ISTIOD),
+    Example("debug-404", "access_restricted", istiod(debug(404, Outcome.HTTP_ERROR)), ISTIOD),
+    Example("debug-500", "none", istiod(debug(500, Outcome.HTTP_ERROR)), ISTIOD),
+    Example("debug-open", "none", istiod(debug(200, OK)), ISTIOD),
+    Example("token-kept-back", "access_restricted", istiod(debug(None, TLS)), ISTIOD),
     Example("webhook-503", "webhook_not_serving", istiod(net(15017, NOT_READY)), ISTIOD),
     Example("webhook-dropped", "webhook_unreachable", istiod(dropped(15017)), ISTIOD),
     Example(

@@ -1,9 +1,9 @@
 import pytest
 
 from exporter.diagnosis import CAUSES, RULES
-from exporter.model import Memory
-from tests.diagnosis.cases import EXAMPLES, Example
-from tests.diagnosis.matrix import NOW, cause_of, seen_by
+from exporter.model import Memory, Observation, Outcome
+from tests.diagnosis.cases import EXAMPLES, ISTIOD, Example, debug, istiod
+from tests.diagnosis.matrix import NOW, cause_of, net, seen_by
 
 DETAIL = 120.0
 
@@ -40,3 +40,38 @@ def test_a_cause_brings_its_evidence(example: Example) -> None:
     if record.diagnosis is not None:
         assert all(record.diagnosis.evidence)
         assert record.diagnosis.evidence
+
+
+REMEDIES = {
+    "no or an ended token": (debug(401), "audience istio-ca"),
+    "not allowed": (debug(403), "DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"),
+    "switched off": (debug(404, Outcome.HTTP_ERROR), "ENABLE_DEBUG_ON_HTTP=true"),
+    "not proved": (debug(None, Outcome.TLS_ERROR), "istio-ca-root-cert"),
+    "no token to read": (debug(None, Outcome.NO_ACCESS), "istiod.debug_token_file"),
+}
+
+
+@pytest.mark.parametrize(("seen", "remedy"), REMEDIES.values(), ids=REMEDIES)
+def test_each_refusal_of_the_debug_interface_has_its_own_remedy(
+    seen: Observation, remedy: str
+) -> None:
+    record, _ = seen_by(istiod(seen), target=ISTIOD)
+    assert record.diagnosis is not None
+    assert remedy in record.diagnosis.advice
+
+
+def test_without_a_remedy_of_its_own_the_causes_advice_stands() -> None:
+    record, _ = seen_by(istiod(net(15014, Outcome.FORBIDDEN)), target=ISTIOD)
+    assert record.diagnosis is not None
+    assert record.diagnosis.advice == CAUSES["access_restricted"].advice
+
+
+def test_a_certificate_that_does_not_verify_is_part_of_the_evidence() -> None:
+    why = "its certificate does not verify against the mesh's root: certificate has expired"
+    for port in (15012, 15017):
+        record, _ = seen_by(
+            istiod(net(port, Outcome.TLS_ERROR, detail=why)),
+            target=ISTIOD,
+        )
+        assert record.diagnosis is not None
+        assert f"{port}: {why}" in record.diagnosis.evidence
