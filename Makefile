@@ -2,16 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk
+SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk etcd-server
 RECORDINGS ?= exporter/demo/states
 TARGETS ?=
 
-.PHONY: demo test check lint format bench recordings clean system-packages
+.PHONY: demo test check lint format bench recordings clean system-packages test-assets
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        run the exporter on a mesh of healthy and broken proxies"
 	@echo "make test        run every test (as root on Debian it installs what they need)"
+	@echo "make test-assets find or compile the control plane that the tests use"
 	@echo "make check       format, lint, types, layers and tests"
 	@echo "make bench       measure the promises side by side"
 	@echo "make recordings RECORDINGS=DIR   replay recorded states and judge them"
@@ -34,7 +35,10 @@ system-packages:
 demo: $(VENV)/.run
 	@$(BIN)/istio-port-exporter demo $(if $(TARGETS),--targets $(TARGETS))
 
-test: $(VENV)/.dev system-packages
+test-assets: system-packages
+	@$(PYTHON) tests/kubernetes/assets.py
+
+test: $(VENV)/.dev system-packages test-assets
 	@$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev

@@ -1,8 +1,9 @@
 """What the tests with real parts need, and what is said where it is not there.
 
 `@pytest.mark.real("prometheus")` needs root, Linux, network namespaces and Envoy, and the
-programs it names. Without them a test is skipped and the summary says why; with CI=true it
-fails: nothing may pass there by not running.
+programs it names. `@pytest.mark.kubernetes` needs etcd and kube-apiserver (`make test-assets`).
+Without them a test is skipped and the summary says why; with CI=true it fails: nothing may pass
+there by not running.
 """
 
 import importlib.util
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
+
+from tests.kubernetes import assets
 
 PROGRAMS = ("ip", "iptables-restore", "ip6tables-restore", "ss")
 REHEARSAL = (
@@ -41,10 +44,25 @@ def missing_parts(programs: tuple[str, ...]) -> str:
     return f"no network namespaces with redirection: {said[-1]}" if tried.returncode else ""
 
 
+@cache
+def missing_control_plane() -> str:
+    """Why a test with a control plane cannot run here; empty when it can."""
+    absent = assets.missing()
+    return f"not installed: {', '.join(absent)} (make test-assets)" if absent else ""
+
+
+def why_not(item: pytest.Item) -> str:
+    """Why a test cannot run here; empty when it can."""
+    real = item.get_closest_marker("real")
+    reason = missing_parts(tuple(real.args)) if real else ""
+    if not reason and item.get_closest_marker("kubernetes"):
+        reason = missing_control_plane()
+    return reason
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    marker = item.get_closest_marker("real")
-    reason = missing_parts(tuple(marker.args)) if marker else ""
+    reason = why_not(item)
     if not reason:
         return
     if os.environ.get("CI") == "true":

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.kube.authority import Authority
 from tests.kube.server import CANARY, Server
+from tests.kubernetes.authority import Authority
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from exporter.model import (
     UnauthorizedError,
     UnreachableError,
 )
-from tests.kube.authority import Authority
 from tests.kube.server import CANARY, Server, assert_keeps_secrets, kubeconfig
+from tests.kubernetes.authority import Authority
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 
 from exporter.kube import Api, find_credentials, load_kubeconfig, load_service_account
 from exporter.model import UnauthorizedError, UnreachableError
-from tests.kube.authority import Authority
 from tests.kube.server import (
     CANARY,
     Server,
@@ -17,6 +16,7 @@ from tests.kube.server import (
     plugin,
     service_account,
 )
+from tests.kubernetes.authority import Authority
 
 
 async def test_a_service_account_reads_documents(authority: Authority, server: Server) -> None:

@@ -1,5 +1,6 @@
-"""A certificate authority for one test: it signs for an API server and for its users."""
+"""A certificate authority that signs for an API server, its kubelets and its users."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,9 +10,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+HOURS = timedelta(hours=3)
+
 
 class Authority:
-    """A CA that signs for the API server and for its users."""
+    """A CA of its own; everything it signs is written to its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -21,10 +24,12 @@ class Authority:
         certificate = self._builder(self._name, self._key, is_ca=True)
         self.root.write_bytes(_pem(certificate.sign(self._key, hashes.SHA256())))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key of a server on 127.0.0.1, or of a user."""
+    def issue(
+        self, name: str, groups: Iterable[str] = (), life: timedelta = HOURS
+    ) -> tuple[Path, Path]:
+        """Certificate and key of a server on 127.0.0.1, or of a user; a negative life is over."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(_name(name), key, is_ca=False)
+        builder = self._builder(_name(name, groups), key, is_ca=False, life=life)
         names = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("kubernetes")]
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -41,14 +46,19 @@ class Authority:
         return certificate, private
 
     def _builder(
-        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_ca: bool
+        self,
+        name: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        *,
+        is_ca: bool,
+        life: timedelta = HOURS,
     ) -> x509.CertificateBuilder:
-        now, hour = datetime.now(UTC), timedelta(hours=1)
+        now = datetime.now(UTC)
         public, issuer = key.public_key(), self._key.public_key()
         return (
             x509.CertificateBuilder(self._name, name, public, x509.random_serial_number())
-            .not_valid_before(now - hour)
-            .not_valid_after(now + hour)
+            .not_valid_before(now - HOURS)
+            .not_valid_after(now + life)
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .add_extension(
@@ -57,8 +67,10 @@ class Authority:
         )
 
 
-def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+def _name(common: str, groups: Iterable[str] = ()) -> x509.Name:
+    """To Kubernetes the common name is the user, and each organisation a group."""
+    rows = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    return x509.Name([*rows, x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

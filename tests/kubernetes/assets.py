@@ -1,0 +1,127 @@
+"""Where the tests' own control plane comes from: etcd and kube-apiserver, found or compiled.
+
+Both are looked for as users of envtest expect, in KUBEBUILDER_ASSETS and on PATH, and then in a
+cache outside the tree. `make test-assets` runs this file: it compiles kube-apiserver into the
+cache with the ordinary `go build` when it is nowhere; etcd is a system package.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+VERSION = "1.37.2"
+PROGRAMS = ("etcd", "kube-apiserver")
+
+_STAGING_VERSION = VERSION.replace("1.", "0.", 1)
+_MODULE = "k8s.io/kubernetes"
+_STAMP = "k8s.io/component-base/version"
+_TELL_EVERY_SECONDS = 15.0
+
+
+def cache() -> Path:
+    """The folder of what was compiled here."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "istio-port-exporter" / f"kubernetes-{VERSION}"
+
+
+def find(program: str) -> str | None:
+    """The path of a program of the control plane; None where there is none."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    folders = (assets, os.environ.get("PATH", os.defpath), str(cache()))
+    return next((found for folder in folders if (found := _in(program, folder))), None)
+
+
+def missing() -> list[str]:
+    """The programs that are nowhere."""
+    return [program for program in PROGRAMS if find(program) is None]
+
+
+def build(go: str) -> Path:
+    """Compile kube-apiserver into the cache; raises CalledProcessError."""
+    with tempfile.TemporaryDirectory(prefix="kube-apiserver-") as scratch:
+        folder = Path(scratch)
+        _run(go, "mod", "init", "assets", folder=folder)
+        _run(go, "mod", "edit", *_edits(go, folder), folder=folder)
+        built = folder / "kube-apiserver"
+        _compile(go, folder, built)
+        target = cache() / built.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Moved under another name first, so that a test never starts half a file.
+        half = target.with_name(f".{built.name}.{os.getpid()}")
+        shutil.copy2(built, half)
+        half.rename(target)
+    return target
+
+
+def _in(program: str, folder: str | None) -> str | None:
+    return shutil.which(program, path=folder) if folder else None
+
+
+def _edits(go: str, folder: Path) -> list[str]:
+    """What has to stand in go.mod: the release, and the same release of what it is staged with."""
+    said = _run(go, "mod", "download", "-json", f"{_MODULE}@v{VERSION}", folder=folder)
+    staged = [
+        words[0]
+        for line in Path(json.loads(said)["GoMod"]).read_text().splitlines()
+        if (words := line.split()) and "=>" in words and words[-1].startswith("./staging/")
+    ]
+    replaced = [f"-replace={name}={name}@v{_STAGING_VERSION}" for name in staged]
+    return [f"-require={_MODULE}@v{VERSION}", *replaced]
+
+
+def _compile(go: str, folder: Path, built: Path) -> None:
+    stamp = f"-X {_STAMP}.gitVersion=v{VERSION}"
+    command = (go, "build", "-mod=mod", f"-ldflags={stamp}", "-o", str(built))
+    began = time.monotonic()
+    with subprocess.Popen(
+        (*command, f"{_MODULE}/cmd/kube-apiserver"),
+        cwd=folder,
+        env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
+    ) as compiler:
+        while True:
+            try:
+                code = compiler.wait(_TELL_EVERY_SECONDS)
+            except subprocess.TimeoutExpired:
+                say(f"  still compiling, {time.monotonic() - began:.0f} s")
+            else:
+                break
+    if code:
+        raise subprocess.CalledProcessError(code, command)
+    say(f"  done in {time.monotonic() - began:.0f} s")
+
+
+def _run(*command: str, folder: Path) -> str:
+    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def say(text: str) -> None:
+    """Tell the person who waits."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Make sure that the control plane is there, or say what is missing and why."""
+    absent = missing()
+    go = shutil.which("go")
+    if "kube-apiserver" in absent and go:
+        say(f"Compiling kube-apiserver {VERSION} once, into {cache()}.")
+        say("With two cores this takes 4 to 9 minutes, and needs 4 GB in Go's own cache.")
+        try:
+            build(go)
+        except subprocess.CalledProcessError as error:
+            say(f"kube-apiserver was not compiled: {error}")
+            return 1
+    for program in missing():
+        how = "it is compiled with Go" if program == "kube-apiserver" else "package etcd-server"
+        say(f"Not installed: {program} ({how}); the tests that use it will say so.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
