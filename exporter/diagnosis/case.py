@@ -94,6 +94,17 @@ class Case:
             told.append(f"{inbound.port}: {inbound.detail}")
         return tuple(told)
 
+    def says_kubelet(self) -> tuple[str, ...]:
+        """What Kubernetes says of the proxy's container, a sentence each; nothing if unasked."""
+        life = self.target.lifecycle
+        if life.container_ready is None:
+            return ()
+        state = "is ready" if life.container_ready else "runs and is not ready"
+        if life.is_down:
+            state = f"does not run{life.trouble and f': {life.trouble}'}"
+        told = f"Kubernetes says that the container {state}"
+        return (told, f"it restarted {life.restarts} times") if life.restarts else (told,)
+
     def stats(self) -> EnvoyStats | None:
         """Envoy's last complete statistics, while fresh."""
         return remembered_stats(self.memory)

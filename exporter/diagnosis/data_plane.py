@@ -45,7 +45,18 @@ def _listener_failed(case: Case) -> Evidence:
 
 
 def proxy_is_down(case: Case) -> Evidence:
-    """Everything refuses; or Envoy's ports do while the agent still says 200."""
+    """Everything refuses; or Envoy's ports do while the agent still says 200.
+
+    Or everything is silent, and Kubernetes says that the container does not run.
+    """
+    if case.evidence.is_dark():
+        told = ("no port answers", *case.says_kubelet())
+        return told if case.target.lifecycle.is_down else None
+    found = _is_refused(case)
+    return (*found, *case.says_kubelet()) if found else None
+
+
+def _is_refused(case: Case) -> Evidence:
     if case.evidence.control_accepts():
         return None
     inbound = case.verdict("virtualInbound")

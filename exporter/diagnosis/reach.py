@@ -29,14 +29,26 @@ def is_terminating(case: Case) -> Evidence:
 
 
 def is_starting(case: Case) -> Evidence:
-    """Younger than the start grace and not ready, by Kubernetes or by Envoy's own state."""
+    """Younger than the start grace and not ready, by Kubernetes or by Envoy's own state.
+
+    A container that was never started, because others are still being prepared, is as old as its
+    pod; one that waits to be started again is not starting.
+    """
     life, grace = case.target.lifecycle, case.config.discovery.start_grace
-    if life.started is not None:
-        if case.now - life.started >= grace or life.container_ready:
+    since = life.created if life.is_down and not life.restarts else life.started
+    if since is not None:
+        if case.now - since >= grace or life.container_ready:
             return None
         if life.container_ready is None and _serves(case):
             return None
-        return (f"the container started {case.now - life.started:.0f} s ago and is not ready",)
+        what = "pod was made" if life.is_down else "container started"
+        return (f"the {what} {case.now - since:.0f} s ago", *case.says_kubelet())
+    if life.is_down:
+        return None
+    return _is_initialising(case, grace)
+
+
+def _is_initialising(case: Case, grace: float) -> Evidence:
     since, stats = case.memory.initializing_since, case.evidence.stats()
     if since is None or stats is None or case.now - since >= grace:
         return None
@@ -92,14 +104,18 @@ def _proof(case: Case) -> tuple[str, ...]:
 
 
 def nothing_answers(case: Case) -> Evidence:
-    """Every port silent, and nothing more known."""
+    """Every port silent, and nothing more known: Kubernetes does not say that the proxy is gone."""
     if case.evidence.is_dark():
-        return ("no port answers, not even with a refusal",)
+        if case.target.lifecycle.is_down and case.target.role not in _WITHOUT_PROXY:
+            return None
+        return ("no port answers, not even with a refusal", *case.says_kubelet())
     both_hang = case.evidence.silent and case.target.role in _HANG_TOGETHER
     if both_hang and not any(o.outcome in PROVING for o in case.evidence.pod.values()):
         return ("every port accepts and stays silent",)
     return None
 
+
+_WITHOUT_PROXY = frozenset({Role.ISTIOD, Role.CNI})
 
 _HANG_TOGETHER = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT, Role.AGENTGATEWAY})
 """Roles of two processes, or without a cause of their own for silence throughout."""

@@ -27,6 +27,7 @@ class Metadata(_Part, frozen=True):
     name: str
     namespace: str = "default"
     uid: str = ""
+    creation_timestamp: str | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
@@ -91,10 +92,25 @@ class Running(_Part, frozen=True):
     started_at: str | None = None
 
 
+class Waiting(_Part, frozen=True):
+    """A container that is not started yet, or not again, and why: CrashLoopBackOff."""
+
+    reason: str = ""
+
+
+class Terminated(_Part, frozen=True):
+    """A container that has ended, and why: OOMKilled, Error."""
+
+    reason: str = ""
+    exit_code: int = 0
+
+
 class ContainerState(_Part, frozen=True):
-    """The state of a container; only running is of interest."""
+    """The state of a container: one of the three is there."""
 
     running: Running | None = None
+    waiting: Waiting | None = None
+    terminated: Terminated | None = None
 
 
 class ContainerStatus(_Part, frozen=True):
@@ -103,16 +119,32 @@ class ContainerStatus(_Part, frozen=True):
     name: str = ""
     ready: bool = False
     restart_count: int = 0
+    container_id: str = msgspec.field(default="", name="containerID")
     state: ContainerState | None = None
+    last_state: ContainerState | None = None
 
     @property
     def started(self) -> float | None:
         """When it started, in seconds since the epoch; None where it does not run."""
         running = self.state.running if self.state else None
-        try:
-            return datetime.fromisoformat(running.started_at or "").timestamp() if running else None
-        except ValueError:
-            return None
+        return moment(running.started_at) if running else None
+
+    @property
+    def trouble(self) -> str:
+        """Why it does not run, and how it last ended, in the kubelet's words; else empty."""
+        now, before = self.state or ContainerState(), self.last_state or ContainerState()
+        waiting = now.waiting.reason if now.waiting else ""
+        ended = now.terminated or before.terminated
+        told = f"{ended.reason or 'ended'} (exit code {ended.exit_code})" if ended else ""
+        return ", ".join(filter(None, (waiting, told and f"last ended: {told}")))
+
+
+def moment(text: str | None) -> float | None:
+    """Seconds since the epoch of a timestamp of Kubernetes; None for none."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None
 
 
 class PodIP(_Part, frozen=True):
@@ -135,6 +167,11 @@ class Status(_Part, frozen=True):
         """The pod's addresses, the primary one first."""
         listed = tuple(row.ip for row in self.pod_ips or () if row.ip)
         return listed or ((self.pod_ip,) if self.pod_ip else ())
+
+    def of(self, container: str) -> ContainerStatus:
+        """The status of a container or init container; an empty one where there is none."""
+        rows = (*(self.container_statuses or ()), *(self.init_container_statuses or ()))
+        return next((row for row in rows if row.name == container), ContainerStatus())
 
 
 class Pod(_Part, frozen=True):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from exporter.catalogue import line_of
 from exporter.config import Config
-from exporter.discovery.documents import Container, ContainerStatus, Pod, decode_pod
+from exporter.discovery.documents import Container, ContainerStatus, Pod, decode_pod, moment
 from exporter.discovery.settings import settings_of
 from exporter.model import Interception, Lifecycle, Role, Settings, Target, TargetKey
 
@@ -25,6 +25,11 @@ _PROXY_ROLES = {
     "ztunnel": Role.ZTUNNEL,
 }
 _PORT = re.compile(r"[0-9]{1,5}")
+_CRON = re.compile(r"^(.+)-[0-9]{8,10}$")
+_VARIANT = re.compile(r"-(distroless|debug)$")
+_TRUE = frozenset({"1", "t", "true"})
+_HASHES = ("pod-template-hash", "rollouts-pod-template-hash")
+"""Labels with the end of a ReplicaSet's name: a Deployment's, an Argo Rollout's."""
 _DATAPLANE_MODE = "istio.io/dataplane-mode"
 _REDIRECTION = "ambient.istio.io/redirection"
 
@@ -93,7 +98,7 @@ def _proxy_role(container: Container, pod: Pod) -> Role | None:
         following = words[words.index("proxy") + 1 :][:1]
         named = following[0] if following and not following[0].startswith("-") else "sidecar"
         role = _PROXY_ROLES.get(named)
-        is_proxyless = container.environment.get("DISABLE_ENVOY", "").lower() == "true"
+        is_proxyless = container.environment.get("DISABLE_ENVOY", "").lower() in _TRUE
         return Role.PROXYLESS if is_proxyless and role is Role.SIDECAR else role
     if pod.labels.get("app") == "ztunnel" or "/ztunnel:" in container.image:
         return Role.ZTUNNEL
@@ -106,6 +111,7 @@ def _target(
     env = container.environment
     settings = settings_of(pod, container, role)
     metadata = pod.metadata
+    status = pod.status.of(container.name) if pod.status else ContainerStatus()
     return Target(
         key=TargetKey(metadata.namespace, metadata.name),
         role=role,
@@ -115,14 +121,15 @@ def _target(
         istio_version=_version(container),
         uid=metadata.uid or f"{metadata.namespace}/{metadata.name}",
         node=pod.spec.node_name or "",
-        workload=env.get("ISTIO_META_WORKLOAD_NAME") or _owner(pod),
+        workload=env.get("ISTIO_META_WORKLOAD_NAME") or _workload(pod),
         revision=_revision(pod, env),
         cluster_id=env.get("ISTIO_META_CLUSTER_ID") or env.get("CLUSTER_ID", ""),
         native_sidecar=container in (pod.spec.init_containers or ()),
         labels=pod.labels,
         ignored_ports=ignored_ports,
         trusted=role is Role.ISTIOD and _is_trusted(pod, config),
-        lifecycle=_lifecycle(pod, container.name),
+        lifecycle=_lifecycle(pod, status),
+        container_id=status.container_id.rpartition("/")[2],
     )
 
 
@@ -144,21 +151,36 @@ def _is_trusted(pod: Pod, config: Config) -> bool:
 
 
 def _version(container: Container) -> str:
-    """From the image's tag, else from the environment; empty where neither is a version."""
+    """From the image's tag, else from the environment; empty where neither is a version.
+
+    The variant of an image (`-distroless`) is no part of its version.
+    """
     tag = container.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     env = container.environment
     candidates = (tag, env.get("ISTIO_META_ISTIO_VERSION", ""), env.get("ISTIO_VERSION", ""))
-    return next((text for text in candidates if line_of(text) is not None), "")
+    return next((_VARIANT.sub("", text) for text in candidates if line_of(text) is not None), "")
 
 
-def _owner(pod: Pod) -> str:
-    """The workload by its owner: a ReplicaSet's name without its hash is the Deployment's."""
+def _workload(pod: Pod) -> str:
+    """The workload by the pod's owner, as the injector names it (pkg/kube/util.go).
+
+    A ReplicaSet without its hash is the Deployment or Rollout, a Job without its minute the
+    CronJob; a pod that nobody controls is its own workload.
+    """
     owners = pod.metadata.owner_references or ()
     owner = next((row for row in owners if row.controller), None)
     if owner is None:
-        return ""
-    hashed = pod.labels.get("pod-template-hash", "")
-    return owner.name.removesuffix(f"-{hashed}") if hashed else owner.name
+        return pod.metadata.name
+    match owner.kind:
+        case "ReplicaSet":
+            hashes = (pod.labels.get(label, "") for label in _HASHES)
+            ends = (f"-{text}" for text in hashes if text)
+            return owner.name.removesuffix(next((e for e in ends if owner.name.endswith(e)), ""))
+        case "Job":
+            return _CRON.sub(r"\1", owner.name)
+        case "ReplicationController":
+            return pod.labels.get("deploymentconfig", owner.name)
+    return owner.name
 
 
 def _revision(pod: Pod, env: Mapping[str, str]) -> str:
@@ -167,27 +189,30 @@ def _revision(pod: Pod, env: Mapping[str, str]) -> str:
     return pod.annotations.get(name) or pod.labels.get(name) or env.get("REVISION", "")
 
 
-def _lifecycle(pod: Pod, container: str) -> Lifecycle:
-    """What the kubelet says of the container; all None for a document without a status."""
+def _lifecycle(pod: Pod, container: ContainerStatus) -> Lifecycle:
+    """What the kubelet says of the container; little for a document without a status."""
     terminating = pod.metadata.deletion_timestamp is not None
+    created = moment(pod.metadata.creation_timestamp)
     if pod.status is None:
-        return Lifecycle(terminating=True if terminating else None)
-    rows = (*(pod.status.container_statuses or ()), *(pod.status.init_container_statuses or ()))
-    found = next((row for row in rows if row.name == container), ContainerStatus())
+        return Lifecycle(terminating=True if terminating else None, created=created)
     return Lifecycle(
-        container_ready=found.ready,
+        container_ready=container.ready,
         terminating=terminating,
-        started=found.started,
-        restarts=found.restart_count,
+        created=created,
+        started=container.started,
+        restarts=container.restart_count,
+        trouble=container.trouble,
     )
 
 
 def ambient_redirection(pod: Pod, namespace_labels: Mapping[str, str]) -> str:
     """`enabled` or `missing` for a pod that is enrolled in ambient, empty for any other.
 
-    Source: cni/pkg/util/podutil.go, PodFullyEnrolled and PodRedirectionEnabled.
+    A pod without an address has no traffic to redirect yet. Source: cni/pkg/util/podutil.go,
+    PodFullyEnrolled and PodRedirectionEnabled.
     """
-    if pod.status is not None and pod.status.phase in _ENDED:
+    status = pod.status
+    if status is not None and (status.phase in _ENDED or not status.addresses):
         return ""
     mode = pod.labels.get(_DATAPLANE_MODE) or namespace_labels.get(_DATAPLANE_MODE, "")
     has_sidecar = "sidecar.istio.io/status" in pod.annotations

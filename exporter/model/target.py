@@ -48,14 +48,22 @@ class TargetKey:
 class Lifecycle:
     """What Kubernetes says of the pod and its node; None where it was not asked.
 
-    `started` is the proxy container's start, seconds since the epoch.
+    `started` is the proxy container's start, `created` the pod's, seconds since the epoch.
+    `trouble`: why the container does not run or how it last ended, in the kubelet's words.
     """
 
     container_ready: bool | None = None
     node_ready: bool | None = None
     terminating: bool | None = None
+    created: float | None = None
     started: float | None = None
     restarts: int | None = None
+    trouble: str = ""
+
+    @property
+    def is_down(self) -> bool:
+        """Whether Kubernetes says that the container does not run."""
+        return self.container_ready is False and self.started is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +72,8 @@ class Target:
 
     `addresses` are IP literals, one per address family. `captured`: inbound redirection is
     expected. `netns`: a name under /run/netns, a path, or a pid; empty for none.
-    `uid` orders and shards targets; static targets use their key.
+    `uid` orders and shards targets; static targets use their key. `container_id` is the proxy
+    container's in its runtime, without a scheme; empty for a pod that is not in a cluster.
     """
 
     key: TargetKey
@@ -75,6 +84,7 @@ class Target:
     istio_version: str = ""
     netns: str = ""
     uid: str = ""
+    container_id: str = ""
     node: str = ""
     workload: str = ""
     revision: str = ""

@@ -63,6 +63,10 @@ def _alive(**fields: object) -> Target:
     return replace(SIDECAR, lifecycle=Lifecycle(**fields))
 
 
+READY = {"container_ready": True, "node_ready": True}
+NOT_YET = {"container_ready": False, "node_ready": True}
+DOWN = {"container_ready": False, "started": None, "node_ready": True}
+LOST = {"node_ready": False}
 DARK = [dropped(port) for port in (CONTROL, 15020, 15021, 15090)]
 GONE = all_of(REFUSED, (CONTROL, 15006, 15020, 15021, 15090))
 ISTIOD = target_of(Role.ISTIOD)
@@ -121,8 +125,23 @@ EXAMPLES = (
     Example("deleted", "draining", GONE, _alive(terminating=True)),
     Example("young", "starting", GONE, _alive(started=NOW - 10, container_ready=False)),
     Example("old", "proxy_not_running", GONE, _alive(started=NOW - 100, container_ready=False)),
+    Example("ready-and-gone", "proxy_not_running", GONE, _alive(started=NOW - 10, **READY)),
+    Example("others-are-prepared", "starting", GONE, _alive(created=NOW - 10, **DOWN)),
+    Example("prepared-too-long", "proxy_not_running", GONE, _alive(created=NOW - 100, **DOWN)),
+    Example(
+        "crash-loop-of-a-young-pod",
+        "proxy_not_running",
+        GONE,
+        _alive(created=NOW - 10, restarts=3, trouble="CrashLoopBackOff", **DOWN),
+    ),
+    Example("started-again", "starting", GONE, _alive(started=NOW - 5, restarts=1, **NOT_YET)),
+    Example("dark-and-starting", "starting", DARK, _alive(started=NOW - 5, **NOT_YET)),
     Example("workers-not-started", "starting", counted(workers_started=False)),
     Example("node-not-ready", "node_unreachable", DARK, _alive(node_ready=False)),
+    Example("node-gone-with-a-ready-pod", "node_unreachable", DARK, _alive(**{**READY, **LOST})),
+    Example("node-gone-with-a-dead-pod", "node_unreachable", DARK, _alive(**{**DOWN, **LOST})),
+    Example("node-not-ready-yet-it-answers", "none", sidecar(), _alive(**{**READY, **LOST})),
+    Example("deleted-on-a-gone-node", "draining", DARK, _alive(terminating=True, **LOST)),
     Example(
         "genuine-ports-dropped",
         "network_blocked",
@@ -146,6 +165,20 @@ EXAMPLES = (
     ),
     Example("stats-port-dropped", "network_blocked", sidecar(dropped(15090))),
     Example("dark", "unreachable", DARK),
+    Example("dark-and-not-ready", "unreachable", DARK, _alive(started=NOW - 900, **NOT_YET)),
+    Example("dark-and-down", "proxy_not_running", DARK, _alive(restarts=9, **DOWN)),
+    Example(
+        "dark-and-down-ztunnel",
+        "proxy_not_running",
+        [dropped(15020), dropped(15021)],
+        replace(ZTUNNEL, lifecycle=Lifecycle(**DOWN)),
+    ),
+    Example(
+        "dark-and-down-istiod",
+        "unreachable",
+        [dropped(port) for port in ISTIOD_PORTS],
+        replace(ISTIOD, lifecycle=Lifecycle(**DOWN)),
+    ),
     Example("impostor-15020", "port_taken", sidecar(net(15020, WRONG))),
     Example("impostor-15021", "port_taken", [*GONE[:3], net(15021, WRONG), net(15090, REFUSED)]),
     Example("impostor-15006", "port_taken", sidecar(hello(Outcome.WRONG_PROTOCOL))),

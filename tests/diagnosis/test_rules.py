@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from exporter.diagnosis import CAUSES, RULES
-from exporter.model import Memory, Observation, Outcome
-from tests.diagnosis.cases import EXAMPLES, ISTIOD, Example, debug, istiod
-from tests.diagnosis.matrix import NOW, cause_of, net, seen_by
+from exporter.model import Lifecycle, Memory, Observation, Outcome
+from tests.diagnosis.cases import DARK, EXAMPLES, ISTIOD, Example, debug, istiod
+from tests.diagnosis.matrix import NOW, SIDECAR, cause_of, net, seen_by
 
 DETAIL = 120.0
 
@@ -75,3 +77,16 @@ def test_a_certificate_that_does_not_verify_is_part_of_the_evidence() -> None:
         )
         assert record.diagnosis is not None
         assert f"{port}: {why}" in record.diagnosis.evidence
+
+
+def test_evidence_carries_the_kubelets_words() -> None:
+    life = Lifecycle(
+        container_ready=False, node_ready=True, restarts=4, trouble="last ended: OOMKilled"
+    )
+    record, _ = seen_by(DARK, target=replace(SIDECAR, lifecycle=life))
+    assert record.diagnosis is not None
+    assert record.diagnosis.evidence == (
+        "no port answers",
+        "Kubernetes says that the container does not run: last ended: OOMKilled",
+        "it restarted 4 times",
+    )
