@@ -6,7 +6,7 @@ SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanag
 RECORDINGS ?= exporter/demo/states
 TARGETS ?=
 
-.PHONY: demo test check lint format bench recordings clean system-packages test-assets
+.PHONY: demo test check lint format chart bench recordings clean system-packages test-assets
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test        run every test (as root on Debian it installs what they need)"
 	@echo "make test-assets find or compile the control plane that the tests use"
 	@echo "make check       format, lint, types, layers and tests"
+	@echo "make chart       rewrite what the chart takes from other files"
 	@echo "make bench       measure the promises side by side"
 	@echo "make recordings RECORDINGS=DIR   replay recorded states and judge them"
 
@@ -52,6 +53,9 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff check --fix .
 
 check: lint test
+
+chart: $(VENV)/.dev
+	@$(BIN)/python -m charts.generate
 
 bench: $(VENV)/.dev system-packages
 	@$(BIN)/python -m benchmarks

@@ -243,6 +243,23 @@ def test_ordinal_needs_a_numbered_pod(tmp_path: Path, monkeypatch: pytest.Monkey
         load(write(tmp_path, "shard: {ordinal: auto, total: 3}"))
 
 
+def test_takes_the_node_from_our_own_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_NAME", "node-a")
+
+    found = load(write(tmp_path, "discovery: {kubernetes: {node: auto}}"))
+
+    assert found.discovery.kubernetes.node == "node-a"
+
+
+def test_says_that_our_own_node_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NODE_NAME", raising=False)
+
+    with pytest.raises(ConfigError, match=r"discovery\.kubernetes\.node: auto: NODE_NAME is not"):
+        load(write(tmp_path, "discovery: {kubernetes: {node: auto}}"))
+
+
 def test_ordinal_is_the_number_at_the_end() -> None:
     assert ordinal_of("a-1-exporter-13") == 13
 

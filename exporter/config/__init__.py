@@ -6,7 +6,7 @@ each with file, line and key, and nothing half-checked comes out.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from exporter.config.convert import Converter
@@ -71,7 +71,7 @@ def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Co
     folder = Path() if path is None else path.parent
     overrides = overrides or {}
     converter = Converter(document, folder, {tuple(key.split(".")) for key in overrides})
-    value = _with_pod_ordinal(_overridden(document.value, converter, overrides), converter)
+    value = _from_environment(_overridden(document.value, converter, overrides), converter)
     config = converter.section(Config, value, ())
     if converter.problems:
         raise ConfigError(*_in_order(converter.problems))
@@ -123,17 +123,42 @@ def _merged(below: object, above: object) -> object:
     return {**below, **{key: _merged(below.get(key), item) for key, item in above.items()}}
 
 
-def _with_pod_ordinal(value: object, converter: Converter) -> object:
-    """`shard.ordinal: auto` becomes the number at the end of our own pod's name."""
-    shard = value.get("shard") if isinstance(value, dict) else None
-    if not (isinstance(shard, dict) and shard.get("ordinal") == "auto"):
-        return value
+def _from_environment(value: object, converter: Converter) -> object:
+    """What is `auto` becomes what our own pod's environment says."""
+    for path, read, otherwise in _AUTO:
+        found = value
+        for part in path:
+            found = found.get(part) if isinstance(found, dict) else None
+        if found != "auto":
+            continue
+        wanted: dict[str, object] = {}
+        try:
+            _put(wanted, path, read())
+        except ValueError as error:
+            converter.complain(path, f"auto: {error}")
+            _put(wanted, path, otherwise)
+        value = _merged(value, wanted)
+    return value
+
+
+def _own_ordinal() -> int:
     try:
-        ordinal = ordinal_of(os.environ.get("POD_NAME") or os.environ.get("HOSTNAME", ""))
+        return ordinal_of(os.environ.get("POD_NAME") or os.environ.get("HOSTNAME", ""))
     except ValueError as error:
-        converter.complain(("shard", "ordinal"), f"auto: {error} (POD_NAME, HOSTNAME)")
-        ordinal = 0
-    return _merged(value, {"shard": {"ordinal": ordinal}})
+        raise ValueError(f"{error} (POD_NAME, HOSTNAME)") from None
+
+
+def _own_node() -> str:
+    if name := os.environ.get("NODE_NAME"):
+        return name
+    raise ValueError("NODE_NAME is not set: it is to hold the pod's spec.nodeName")
+
+
+_AUTO: tuple[tuple[tuple[str, ...], Callable[[], object], object], ...] = (
+    (("shard", "ordinal"), _own_ordinal, 0),
+    (("discovery", "kubernetes", "node"), _own_node, ""),
+)
+"""Keys that may be `auto`: how they are found, and what stands in where they are not."""
 
 
 def _in_order(problems: list[Problem]) -> list[Problem]:

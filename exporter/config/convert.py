@@ -60,7 +60,7 @@ def _default(found: "Field[Any]") -> object:
 
 def describe(kind: Any) -> str:  # noqa: ANN401
     """What a value of this kind looks like, in words: `a port, 1 to 65535`."""
-    meta = _meta(kind)
+    meta = meta_of(kind)
     if meta is not None and meta.description:
         return meta.description
     origin, args = get_origin(kind), get_args(kind)
@@ -72,7 +72,7 @@ def describe(kind: Any) -> str:  # noqa: ANN401
         return "one of " + ", ".join(arg or '""' for arg in args)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return "one of " + ", ".join(kind)
-    if _section(kind) is not None:
+    if section_of(kind) is not None:
         return "a mapping of keys"
     return _WORDS.get(kind, "a mapping of text to text")
 
@@ -130,10 +130,10 @@ class Converter:
 
     def value(self, kind: Any, value: object, path: KeyPath) -> Any:  # noqa: ANN401
         """One value by its kind: a section, a list, or a leaf."""
-        section = _section(kind)
+        section = section_of(kind)
         if section is not None:
             return self.section(section, value, path)
-        meta = _meta(kind)
+        meta = meta_of(kind)
         extra = (meta.extra if meta else None) or {}
         if "fields_of" in extra:
             return self.given(extra["fields_of"], value, path)
@@ -176,8 +176,8 @@ def leaves(section: type, path: str = "") -> Iterator[tuple[str, Key]]:
     for key in keys_of(section):
         here = f"{path}.{key.name}" if path else key.name
         many = get_origin(key.kind) is tuple
-        inner = _section(get_args(key.kind)[0] if many else key.kind)
-        extra = (_meta(key.kind) or msgspec.Meta()).extra or {}
+        inner = section_of(get_args(key.kind)[0] if many else key.kind)
+        extra = (meta_of(key.kind) or msgspec.Meta()).extra or {}
         if inner is not None:
             yield from leaves(inner, f"{here}[]" if many else here)
         elif "fields_of" in extra:
@@ -186,13 +186,15 @@ def leaves(section: type, path: str = "") -> Iterator[tuple[str, Key]]:
             yield here, key
 
 
-def _meta(kind: Any) -> msgspec.Meta | None:  # noqa: ANN401
+def meta_of(kind: Any) -> msgspec.Meta | None:  # noqa: ANN401
+    """What is said of an annotated kind, if anything is."""
     if get_origin(kind) is Annotated:
         return next((part for part in kind.__metadata__ if isinstance(part, msgspec.Meta)), None)
     return None
 
 
-def _section(kind: Any) -> type | None:  # noqa: ANN401
+def section_of(kind: Any) -> type | None:  # noqa: ANN401
+    """The dataclass whose fields are the keys of a section; None for a leaf."""
     if kind is ExtraPort:
         return PortRow
     return kind if isinstance(kind, type) and is_dataclass(kind) else None

@@ -1,0 +1,43 @@
+{{/*
+The exporter's configuration file: the user's `config`, and over it what the chart decides.
+Takes (dict "root" $ "component" "exporter").
+*/}}
+
+{{- define "istio-port-exporter.config" -}}
+{{- $values := .root.Values }}
+{{- $found := dict }}
+{{- with $values.namespaces }}
+{{- $_ := set $found "namespaces" . }}
+{{- end }}
+{{- $roles := dig "discovery" "kubernetes" "roles" list $values.config }}
+{{- $decided := dict "web" (dict "listen_address" (printf ":%d" (int $values.web.port))) }}
+{{- if $values.web.configSecret }}
+{{- $_ := set $decided.web "config_file" "/etc/istio-port-exporter/web/web-config.yml" }}
+{{- end }}
+{{- if eq $values.mode "statefulset" }}
+{{- $_ := set $decided "shard" (dict "ordinal" "auto" "total" (int $values.replicas)) }}
+{{- end }}
+{{- if eq .component "istiod" }}
+{{- $_ := set $found "roles" (list "istiod") }}
+{{- else if eq $values.mode "daemonset" }}
+{{- $everything := list "sidecar" "gateway" "waypoint" "proxyless" "ztunnel" "agentgateway" "cni" }}
+{{- $_ := set $found "roles" (without (default $everything $roles) "istiod") }}
+{{- $_ := set $found "node" "auto" }}
+{{- $_ := set $decided "access" (dict "loopback" "netns") }}
+{{- end }}
+{{- if and $values.portForward.enabled (eq .component "exporter") }}
+{{- $_ := set $decided "access" (dict "loopback" "portforward") }}
+{{- end }}
+{{- if include "istio-port-exporter.hasToken" . }}
+{{- $_ := set $decided "istiod" (dict "debug_token_file" "/var/run/secrets/istio-port-exporter/token" "root_cert_file" "/var/run/secrets/istio/root-cert.pem") }}
+{{- end }}
+{{- with $found }}
+{{- $_ := set $decided "discovery" (dict "kubernetes" .) }}
+{{- end }}
+{{- toYaml (mergeOverwrite (deepCopy $values.config) $decided) }}
+{{- end }}
+
+{{/* "true" for the component that asks istiod with a token. */}}
+{{- define "istio-port-exporter.hasToken" -}}
+{{- if and .root.Values.istiod.debugToken.enabled (eq .component (include "istio-port-exporter.istiodComponent" .root)) }}true{{ end }}
+{{- end }}

@@ -1,0 +1,114 @@
+{{/* Names, labels and the image: what every object shares. */}}
+
+{{- define "istio-port-exporter.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Short enough for what is put behind it: -headless, -istiod, the hash of a pod. */}}
+{{- define "istio-port-exporter.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "istio-port-exporter.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "istio-port-exporter.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "istio-port-exporter.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
+{{/* Names the objects that belong to the cluster, where two releases may bear one name. */}}
+{{- define "istio-port-exporter.clusterName" -}}
+{{- printf "%s-%s" (include "istio-port-exporter.namespace" .) (include "istio-port-exporter.fullname" .) | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "istio-port-exporter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "istio-port-exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "istio-port-exporter.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "istio-port-exporter.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: istio-port-exporter
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "istio-port-exporter.image" -}}
+{{- $registry := default .Values.image.registry .Values.global.imageRegistry }}
+{{- $name := ternary .Values.image.repository (printf "%s/%s" $registry .Values.image.repository) (empty $registry) }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $name .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $name (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/*
+A component is a kind of pod: `exporter`, and beside a DaemonSet `istiod`, a Deployment that looks at
+the control plane. These helpers take (dict "root" $ "component" "exporter").
+*/}}
+
+{{- define "istio-port-exporter.componentName" -}}
+{{- include "istio-port-exporter.fullname" .root }}{{ if eq .component "istiod" }}-istiod{{ end }}
+{{- end }}
+
+{{- define "istio-port-exporter.componentLabels" -}}
+{{ include "istio-port-exporter.selectorLabels" .root }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* A DaemonSet's account, which is on every node, does not get what only the istiod Deployment needs. */}}
+{{- define "istio-port-exporter.serviceAccountName" -}}
+{{- $given := .root.Values.serviceAccount }}
+{{- if not $given.create }}
+{{- default "default" $given.name }}
+{{- else }}
+{{- default (include "istio-port-exporter.fullname" .root) $given.name }}{{ if eq .component "istiod" }}-istiod{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* The components of this install, as a JSON list. */}}
+{{- define "istio-port-exporter.components" -}}
+{{- $components := list "exporter" }}
+{{- if and (eq .Values.mode "daemonset") (include "istio-port-exporter.watchesIstiod" .) }}
+{{- $components = append $components "istiod" }}
+{{- end }}
+{{- toJson $components }}
+{{- end }}
+
+{{/* "true" when istiod is to be looked at. */}}
+{{- define "istio-port-exporter.watchesIstiod" -}}
+{{- $mode := dig "istiod" "mode" "auto" .Values.config }}
+{{- $roles := dig "discovery" "kubernetes" "roles" list .Values.config }}
+{{- if and (ne $mode "none") (or (empty $roles) (has "istiod" $roles)) }}true{{ end }}
+{{- end }}
+
+{{/* The component that looks at istiod. */}}
+{{- define "istio-port-exporter.istiodComponent" -}}
+{{- ternary "istiod" "exporter" (eq .Values.mode "daemonset") }}
+{{- end }}
+
+{{/* Subjects of role bindings: the accounts of all components. */}}
+{{- define "istio-port-exporter.subjects" -}}
+{{- $root := . }}
+{{- $names := list }}
+{{- range fromJsonArray (include "istio-port-exporter.components" .) }}
+{{- $names = append $names (include "istio-port-exporter.serviceAccountName" (dict "root" $root "component" .)) }}
+{{- end }}
+{{- range uniq $names }}
+- kind: ServiceAccount
+  name: {{ . }}
+  namespace: {{ include "istio-port-exporter.namespace" $root }}
+{{- end }}
+{{- end }}
+
+{{- define "istio-port-exporter.telemetryPath" -}}
+{{- dig "web" "telemetry_path" "/metrics" .Values.config }}
+{{- end }}

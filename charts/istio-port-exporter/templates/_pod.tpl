@@ -1,0 +1,172 @@
+{{/* A component's pod template. Takes (dict "root" $ "component" "exporter"). */}}
+
+{{- define "istio-port-exporter.pod" -}}
+{{- $values := .root.Values }}
+{{- $scope := . }}
+{{- $isInside := and (eq $values.mode "daemonset") (eq .component "exporter") }}
+{{- $hasToken := include "istio-port-exporter.hasToken" . }}
+metadata:
+  annotations:
+    checksum/config: {{ include "istio-port-exporter.config" . | sha256sum }}
+    sidecar.istio.io/inject: "false"
+    {{- with $values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  labels:
+    {{- include "istio-port-exporter.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: {{ .component }}
+    {{- /* In the mesh, a proxy of our own would answer for everybody else's. */}}
+    sidecar.istio.io/inject: "false"
+    istio.io/dataplane-mode: none
+    {{- with $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "istio-port-exporter.serviceAccountName" . }}
+  automountServiceAccountToken: true
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
+  {{- if $isInside }}
+  {{- /* The pods' processes are found by their ids on the node. */}}
+  hostPID: true
+  {{- end }}
+  securityContext:
+    {{- toYaml (ternary $values.netns.podSecurityContext $values.podSecurityContext $isInside) | nindent 4 }}
+  {{- with $values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- if and $values.topologySpreadConstraints (not $isInside) }}
+  topologySpreadConstraints:
+    {{- range $values.topologySpreadConstraints }}
+    {{- $selector := dict "labelSelector" (dict "matchLabels" (include "istio-port-exporter.componentLabels" $scope | fromYaml)) }}
+    - {{- toYaml (merge (deepCopy .) $selector) | nindent 6 }}
+    {{- end }}
+  {{- end }}
+  containers:
+    - name: exporter
+      image: {{ include "istio-port-exporter.image" .root | quote }}
+      imagePullPolicy: {{ $values.image.pullPolicy }}
+      args:
+        - serve
+        - --config.file=/etc/istio-port-exporter/exporter.yaml
+        {{- with $values.extraArgs }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      env:
+        - name: POD_NAME
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.name
+        - name: NODE_NAME
+          valueFrom:
+            fieldRef:
+              fieldPath: spec.nodeName
+        {{- with $values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      ports:
+        - name: metrics
+          containerPort: {{ $values.web.port }}
+          protocol: TCP
+      livenessProbe:
+        {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/healthy") | nindent 8 }}
+        periodSeconds: 15
+        timeoutSeconds: 5
+        failureThreshold: 4
+      readinessProbe:
+        {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/ready") | nindent 8 }}
+        periodSeconds: 5
+        timeoutSeconds: 5
+      {{- /* Until the first pass over all targets is done; the liveness probe waits for it. */}}
+      startupProbe:
+        {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/healthy") | nindent 8 }}
+        periodSeconds: 5
+        timeoutSeconds: 5
+        failureThreshold: 24
+      {{- with $values.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      securityContext:
+        {{- toYaml (ternary $values.netns.securityContext $values.securityContext $isInside) | nindent 8 }}
+      volumeMounts:
+        - name: config
+          mountPath: /etc/istio-port-exporter/exporter.yaml
+          subPath: exporter.yaml
+          readOnly: true
+        {{- if $values.web.configSecret }}
+        - name: web
+          mountPath: /etc/istio-port-exporter/web
+          readOnly: true
+        {{- end }}
+        {{- if $hasToken }}
+        - name: debug-token
+          mountPath: /var/run/secrets/istio-port-exporter
+          readOnly: true
+        - name: root-cert
+          mountPath: /var/run/secrets/istio
+          readOnly: true
+        {{- end }}
+        {{- with $values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - name: config
+      configMap:
+        name: {{ include "istio-port-exporter.componentName" . }}
+    {{- with $values.web.configSecret }}
+    - name: web
+      secret:
+        secretName: {{ . }}
+        defaultMode: 0440
+    {{- end }}
+    {{- if $hasToken }}
+    - name: debug-token
+      projected:
+        defaultMode: 0440
+        sources:
+          - serviceAccountToken:
+              path: token
+              audience: {{ $values.istiod.debugToken.audience }}
+              expirationSeconds: {{ $values.istiod.debugToken.expirationSeconds }}
+    - name: root-cert
+      configMap:
+        name: {{ $values.istiod.rootCertConfigMap }}
+        {{- /* Where it is missing the token is not sent; everything else goes on. */}}
+        optional: true
+        items:
+          - key: root-cert.pem
+            path: root-cert.pem
+    {{- end }}
+    {{- with $values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end }}
+
+{{- define "istio-port-exporter.probe" -}}
+{{- if eq .root.Values.web.probe "tcp" }}
+tcpSocket:
+  port: metrics
+{{- else }}
+httpGet:
+  path: {{ .path }}
+  port: metrics
+  scheme: {{ .root.Values.web.scheme | upper }}
+{{- end }}
+{{- end }}

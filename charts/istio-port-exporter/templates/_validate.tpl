@@ -1,0 +1,55 @@
+{{/* What no single value can get wrong; the schema has checked each by itself. */}}
+
+{{- define "istio-port-exporter.validate" -}}
+{{- range $path, $instead := dict
+  "discovery.kubernetes.namespaces" "set namespaces"
+  "discovery.kubernetes.node" "mode daemonset sets it"
+  "access.loopback" "set portForward.enabled, or mode daemonset"
+  "istiod.debug_token_file" "set istiod.debugToken.enabled"
+  "istiod.root_cert_file" "set istiod.rootCertConfigMap"
+  "shard" "set mode to statefulset, and replicas"
+  "web.listen_address" "set web.port"
+  "web.config_file" "set web.configSecret"
+}}
+{{- $below := $.Values.config }}
+{{- $isThere := true }}
+{{- range splitList "." $path }}
+{{- if and $isThere (kindIs "map" $below) (hasKey $below .) }}
+{{- $below = get $below . }}
+{{- else }}
+{{- $isThere = false }}
+{{- end }}
+{{- end }}
+{{- if $isThere }}
+{{- fail (printf "config.%s is decided by the chart: %s" $path $instead) }}
+{{- end }}
+{{- end }}
+{{- if and (eq .Values.mode "daemonset") .Values.portForward.enabled }}
+{{- fail "portForward.enabled: mode daemonset reaches loopback ports from inside the pods already" }}
+{{- end }}
+{{- if and (eq .Values.mode "daemonset") .Values.podDisruptionBudget.enabled }}
+{{- fail "podDisruptionBudget.enabled: a DaemonSet's pods are not evicted" }}
+{{- end }}
+{{- if and .Values.istiod.debugToken.enabled (not (include "istio-port-exporter.watchesIstiod" .)) }}
+{{- fail "istiod.debugToken.enabled: istiod is not looked at (config.istiod.mode, config.discovery.kubernetes.roles)" }}
+{{- end }}
+{{- if and (not .Values.rbac.clusterScoped) (empty .Values.namespaces) }}
+{{- fail "rbac.clusterScoped: false needs namespaces: pods of all namespaces cannot be listed without a ClusterRole" }}
+{{- end }}
+{{- $budget := .Values.podDisruptionBudget }}
+{{- if and $budget.enabled (eq (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) }}
+{{- fail "podDisruptionBudget: set either minAvailable or maxUnavailable" }}
+{{- end }}
+{{- $monitors := list }}
+{{- range list "serviceMonitor" "podMonitor" "scrapeConfig" }}
+{{- if (index $.Values .).enabled }}
+{{- $monitors = append $monitors . }}
+{{- end }}
+{{- end }}
+{{- if gt (len $monitors) 1 }}
+{{- fail (printf "%s: every replica would be scraped %d times, choose one" (join ", " $monitors) (len $monitors)) }}
+{{- end }}
+{{- if and (eq .Values.web.scheme "https") (empty .Values.web.configSecret) }}
+{{- fail "web.scheme: https needs web.configSecret, which has the certificate" }}
+{{- end }}
+{{- end }}

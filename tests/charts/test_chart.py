@@ -1,0 +1,42 @@
+"""The chart is sound: Helm lints it, and every values file in ci/ renders."""
+
+from pathlib import Path
+
+import helm_python as helm
+import pytest
+
+from tests.charts.render import CHART, ci_files, of_kind, render, values_of
+
+FILES = pytest.mark.parametrize("file", ci_files(), ids=lambda file: file.stem)
+
+
+@FILES
+def test_helm_finds_nothing_to_complain_of(file: Path) -> None:
+    report = helm.lint(CHART, values_of(file), strict=True)
+
+    assert report["errors"] == []
+    assert [row for row in report["messages"] if row["severity"] > 1] == []
+
+
+@FILES
+def test_every_object_has_the_common_labels(file: Path) -> None:
+    for document in render(values_of(file)):
+        labels = document["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "ipe"
+        assert labels["app.kubernetes.io/name"] == "istio-port-exporter"
+
+
+@pytest.mark.parametrize(
+    ("mode", "kinds"),
+    [
+        ("deployment", ["Deployment"]),
+        ("statefulset", ["StatefulSet"]),
+        ("daemonset", ["DaemonSet", "Deployment"]),
+    ],
+)
+def test_a_mode_is_one_kind_of_workload(mode: str, kinds: list[str]) -> None:
+    documents = render({"mode": mode})
+
+    assert [
+        row["kind"] for row in of_kind(documents, "Deployment", "StatefulSet", "DaemonSet")
+    ] == kinds

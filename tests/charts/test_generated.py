@@ -1,0 +1,23 @@
+"""What is made from other files is what those files say now (`make chart`)."""
+
+import pytest
+
+from charts.generate import described, with_config, with_table
+from tests.charts.render import CHART
+
+
+def test_the_readme_lists_the_values_as_they_are() -> None:
+    readme = (CHART / "README.md").read_text()
+
+    assert with_table(readme, (CHART / "values.yaml").read_text()) == readme
+
+
+def test_the_schema_knows_the_exporters_configuration_as_it_is() -> None:
+    schema = (CHART / "values.schema.json").read_text()
+
+    assert with_config(schema) == schema
+
+
+def test_a_value_without_a_comment_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"values\.yaml:4: a\.b needs a comment"):
+        list(described("# Told.\nc: 1\na:\n  b: 1\n"))
