@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import helm_python as helm
 import pytest
 import yaml
 
 from exporter.catalogue import PORTS
 from exporter.cli import main, parser
 from exporter.config import load
+from tests.charts.render import CHART, render
 from tests.docs.pages import ROOT, Fence, fences, pages
 
 KNOWN = {row.number for row in PORTS}
@@ -93,10 +95,30 @@ def by_file(command: Command, folder: Path) -> str:
     return f"no such file: {', '.join(lost)}" if lost else ""
 
 
+def by_helm(command: Command, folder: Path) -> str:
+    """Helm: the chart renders with the values that are set or in the files that are named."""
+    verb, *words = command.words[1:]
+    given: dict[str, list[str]] = {"--set": [], "--values": [], "--namespace": []}
+    rest: list[str] = []
+    while words:
+        word = words.pop(0)
+        (given[word].append(words.pop(0)) if word in given else rest.append(word))
+    if verb not in ("install", "upgrade") or CHART not in [ROOT / word for word in rest]:
+        return "neither helm install nor upgrade of the project's chart"
+    values = helm.parse_set_string(",".join(given["--set"]))
+    for file in given["--values"]:
+        values |= yaml.safe_load((folder / file).read_text())
+    try:
+        return "" if render(values) else "nothing is installed"
+    except helm.HelmError as error:
+        return str(error)
+
+
 READERS: dict[str, Callable[[Command, Path], str]] = {
     "istio-port-exporter": ours,
     "make": by_make,
     "pip": by_file,
+    "helm": by_helm,
     "promtool": by_file,
     "curl": by_catalogue,
     "kubectl": by_catalogue,
@@ -145,6 +167,11 @@ def test_every_command_works_as_printed(page: Path, folder: Path) -> None:
         pytest.param("istio-port-exporter explain 15999", "15999", id="run"),
         pytest.param("make no-such-target", "No rule to make target", id="target"),
         pytest.param("kubectl port-forward pod/a 15099", "unknown ports {15099}", id="port"),
+        pytest.param(
+            "helm install a charts/istio-port-exporter --set rbac.creat=false",
+            "additional properties 'creat' not allowed",
+            id="value",
+        ),
         pytest.param("promtool check rules no/such.yaml", "no such file", id="file"),
     ],
 )
