@@ -8,7 +8,9 @@ from exporter.catalogue.port import Port, rows_for
 from exporter.model import Component, Role
 
 _ENVOYS = (Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT)
-_CURL_IN_POD = "kubectl exec {pod} -c istio-proxy -- pilot-agent request GET "
+_EXEC = "kubectl -n {namespace} exec {pod} "
+_IN_PROXY = _EXEC + "-c istio-proxy -- "
+_CURL_IN_POD = _IN_PROXY + "pilot-agent request GET "
 _READY_CAUSES = ("envoy_stuck", "agent_stuck", "agent_gone", "network_blocked", "port_taken")
 
 DATA_PLANE: tuple[Port, ...] = (
@@ -70,7 +72,7 @@ DATA_PLANE: tuple[Port, ...] = (
         until=(1, 24),
         moved_by="PROXY_XDS_DEBUG_VIA_AGENT_PORT",
         pod_probe="xds_debug",
-        by_hand="kubectl exec {pod} -c istio-proxy -- pilot-agent request --debug-port 15004 GET /",
+        by_hand=_IN_PROXY + "pilot-agent request --debug-port 15004 GET /",
         shows=("agent_gone",),
     ),
     Port(
@@ -240,7 +242,7 @@ DATA_PLANE: tuple[Port, ...] = (
         purpose="The agent's DNS proxy; only where DNS capture is on.",
         moved_by="DNS_PROXY_ADDR",
         pod_probe="dns",
-        by_hand="kubectl exec {pod} -c istio-proxy -- dig @127.0.0.1 -p 15053 kubernetes.default",
+        by_hand=_IN_PROXY + "dig @127.0.0.1 -p 15053 kubernetes.default",
         shows=("dns_proxy_failing",),
     ),
     Port(
@@ -254,7 +256,7 @@ DATA_PLANE: tuple[Port, ...] = (
         purpose="ztunnel's DNS proxy; in shared mode it lives in the workloads' namespaces.",
         moved_by="proxyMetadata DNS_PROXY_ADDR",
         pod_probe="dns",
-        by_hand="kubectl exec {pod} -- ss -lntu",
+        by_hand=_EXEC + "-- ss -lntu",
         shows=("ztunnel_not_ready",),
     ),
     *rows_for(

@@ -141,6 +141,10 @@ FamilyName = Annotated[
         description="the name of a metric family such as istio_port_up",
     ),
 ]
+WebAddress = Annotated[
+    str,
+    Meta(pattern=r"^(https?://[^\s#]+)?$", description="an http or https address, without a #"),
+]
 FilePath = Annotated[str, Meta(description="a path to a file", extra={"file": True})]
 Addresses = Annotated[
     tuple[str, ...],

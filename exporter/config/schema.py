@@ -26,6 +26,7 @@ from exporter.config.kinds import (
     Selector,
     TelemetryPath,
     UrlPath,
+    WebAddress,
 )
 from exporter.model import Expectation, Role, Settings
 
@@ -187,7 +188,8 @@ class WebConfig:
     """Where the exporter serves, and the exporter-toolkit file with TLS and users.
 
     `probe_unknown_targets`: /probe may look at addresses that are no targets. `enable_reload`:
-    a POST to /-/reload reads the configuration again, as SIGHUP always does.
+    a POST to /-/reload reads the configuration again, as SIGHUP always does. `runbook_url`: the
+    page of runbooks; the page links to `#cause` on it.
     """
 
     listen_address: ListenAddress = ":10520"
@@ -195,6 +197,7 @@ class WebConfig:
     config_file: FilePath = ""
     probe_unknown_targets: bool = False
     enable_reload: bool = False
+    runbook_url: WebAddress = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

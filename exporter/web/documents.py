@@ -21,6 +21,7 @@ from exporter.model import (
     TargetRecord,
     Verdict,
 )
+from exporter.web.chain import Link, chain_of
 
 
 class Standing(StrEnum):
@@ -109,7 +110,10 @@ class ProxyState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is known of one target; `polled` is empty before the first look."""
+    """Everything that is known of one target; `polled` is empty before the first look.
+
+    `chain`: what has to hold before the target serves, in order.
+    """
 
     namespace: str
     pod: str
@@ -122,6 +126,7 @@ class TargetState(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     diagnosis: Cause | None
     ready: Mapping[str, bool]
+    chain: tuple[Link, ...]
     ports: tuple[PortState, ...]
     proxy: ProxyState
     certificates: tuple[CertificateState, ...]
@@ -177,6 +182,7 @@ def target_state(
         state=standing_of(record),
         diagnosis=_cause(known.diagnosis),
         ready=known.ready,
+        chain=chain_of(known),
         ports=tuple(
             _port_state(verdict, rows.get(verdict.port), known)
             for verdict in sorted(known.verdicts, key=lambda verdict: verdict.port)

@@ -19,16 +19,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if not request.path.startswith(API_PREFIX):
             raise
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return json_answer({"error": error.text or error.reason}, error.status, allow)
-
-
-def json_answer(
-    value: object, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
-    """A value of structs, mappings and scalars as a JSON answer."""
-    return web.Response(
-        body=msgspec.json.encode(value),
-        status=status,
-        headers=headers,
-        content_type="application/json",
-    )
+        return web.Response(
+            body=msgspec.json.encode({"error": error.text or error.reason}),
+            status=error.status,
+            headers=allow,
+            content_type="application/json",
+        )

@@ -56,7 +56,7 @@ def test_it_serves_while_it_shows_and_ends_cleanly_on_ctrl_c() -> None:
         with urllib.request.urlopen(urls["Metrics"], timeout=5) as answer:
             assert b"istio_target_diagnosis{" in answer.read()
         with urllib.request.urlopen(urls["Page"], timeout=5) as answer:
-            assert b"envoy_stuck" in answer.read()
+            assert b"static/main.js" in answer.read()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors

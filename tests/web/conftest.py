@@ -57,6 +57,8 @@ async def serve() -> AsyncIterator[Serve]:
                 **parts,
             }
             server = TestServer(create_app(WebContext(**given)))
-            return await stack.enter_async_context(TestClient(server, auto_decompress=False))
+            plain = {"Accept-Encoding": "identity"}
+            client = TestClient(server, auto_decompress=False, headers=plain)
+            return await stack.enter_async_context(client)
 
         yield start

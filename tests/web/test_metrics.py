@@ -33,7 +33,9 @@ async def test_text_is_what_a_scraper_without_wishes_gets(serve: Any) -> None:
 
 async def test_prometheus_gets_openmetrics_that_ends_in_eof(serve: Any) -> None:
     client = await serve()
-    answer = await client.get("/metrics", headers={"Accept": PROMETHEUS_3})
+    answer = await client.get(
+        "/metrics", headers={"Accept": PROMETHEUS_3, "Accept-Encoding": "gzip"}
+    )
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     text = gzip.decompress(await answer.read()).decode()
     assert text.endswith("\n# EOF\n")

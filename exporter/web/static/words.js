@@ -1,0 +1,59 @@
+// How figures, times and verdicts are said.
+
+export const STATES = {
+  unhealthy: { label: "unhealthy", mark: "down" },
+  unjudged: { label: "not judged", mark: "unjudged" },
+  healthy: { label: "healthy", mark: "up" },
+};
+
+const UNITS = [
+  [86400 * 365, "y"],
+  [86400, "d"],
+  [3600, "h"],
+  [60, "min"],
+  [1, "s"],
+];
+
+const numbers = new Intl.NumberFormat("en");
+
+export const number = (value) => numbers.format(value);
+
+export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+
+export function span(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  const [size, unit] = UNITS.find(([least]) => whole >= least * (least > 1 ? 2 : 1)) ?? UNITS.at(-1);
+  return `${number(Math.floor(whole / size))} ${unit}`;
+}
+
+export const ago = (seconds) => (seconds < 1.5 ? "just now" : `${span(seconds)} ago`);
+
+export function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString("en-GB");
+}
+
+export function date(seconds) {
+  return new Date(seconds * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
+export function took(seconds) {
+  if (seconds >= 1) return `${seconds.toFixed(1)} s`;
+  return `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
+}
+
+export const plain = (word) => word.replaceAll("_", " ");
+
+export const kindOf = (up) => (up === null ? "unjudged" : up ? "up" : "down");
+
+export const saysOtherwise = (port) => port.naive !== null && port.naive !== port.up;
+
+export const connectSays = (naive) => (naive ? "connects" : "does not connect");
+
+// A verdict in one sentence, for those who cannot see the mark.
+export function inWords(port) {
+  const verdict = { up: port.outcome === "ok" ? "up" : `up, ${plain(port.outcome)}`, down: `down, ${plain(port.outcome)}`, unjudged: `not judged, ${plain(port.outcome)}` };
+  const parts = [`${port.port} ${verdict[kindOf(port.up)]}`];
+  if (port.exposed) parts.push("exposed to the network");
+  if (saysOtherwise(port)) parts.push(`a plain connect says ${port.naive ? "up" : "down"}`);
+  return parts.join("; ");
+}

@@ -1,0 +1,96 @@
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from benchmarks.records import broken_sidecar, healthy_sidecar
+from exporter.config import Config, PollConfig, WebConfig
+from exporter.diagnosis import CAUSES
+from exporter.model import Cadence, TargetRecord
+
+
+async def summary(client: TestClient, **query: str) -> Any:
+    answer = await client.get("/api/v1/summary", params=query)
+    assert answer.status == 200, await answer.text()
+    return await answer.json()
+
+
+def looked(record: TargetRecord, at: float) -> TargetRecord:
+    return replace(record, polled={Cadence.FAST: at})
+
+
+def with_cause(record: TargetRecord, cause: str) -> TargetRecord:
+    return replace(record, diagnosis=CAUSES[cause].diagnosis(()))
+
+
+async def test_it_counts_states_causes_and_what_is_not_seen(serve: Any) -> None:
+    found = await summary(await serve())
+    assert found["targets"] == 4
+    assert found["states"] == {"healthy": 2, "unhealthy": 1, "unjudged": 1}
+    (cause,) = found["causes"]
+    assert cause["targets"] == 1
+    assert cause["advice"] == CAUSES[cause["cause"]].advice
+    assert found["unseen"] == ["15001 is not seen from here"]
+
+
+async def test_namespace_and_role_narrow_all_but_the_choice_of_them(serve: Any) -> None:
+    client = await serve()
+    found = await summary(client, namespace="team-1", role="sidecar")
+    assert (found["targets"], found["states"]["unhealthy"]) == (1, 1)
+    whole = await summary(client)
+    assert found["namespaces"] == whole["namespaces"]
+    assert {"name": "team-1", "targets": 1, "unhealthy": 1} in found["namespaces"]
+    assert [role["name"] for role in found["roles"]] == ["istiod", "sidecar"]
+
+
+async def test_faults_come_first_then_what_many_have(serve: Any) -> None:
+    client = await serve(
+        *(with_cause(healthy_sidecar(index), "network_blocked") for index in range(3, 8)),
+        *(with_cause(healthy_sidecar(index), "envoy_stuck") for index in range(8, 10)),
+        with_cause(healthy_sidecar(10), "agent_gone"),
+    )
+    found = await summary(client)
+    assert [(cause["cause"], cause["targets"]) for cause in found["causes"]] == [
+        ("envoy_stuck", 2),
+        ("agent_gone", 1),
+        ("network_blocked", 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("base", "link"),
+    [("", ""), ("https://wiki.example/mesh", "https://wiki.example/mesh#port_taken")],
+)
+async def test_a_cause_links_to_the_configured_runbooks(serve: Any, base: str, link: str) -> None:
+    broken = with_cause(broken_sidecar(1), "port_taken")
+    client = await serve(broken, config=Config(web=WebConfig(runbook_url=base)))
+    (cause,) = (await summary(client))["causes"]
+    assert cause["runbook"] == link
+
+
+async def test_it_says_how_old_the_looks_are(serve: Any) -> None:
+    now = time.time()
+    client = await serve(
+        looked(healthy_sidecar(3), now - 1),
+        looked(healthy_sidecar(4), now - 29),
+        looked(healthy_sidecar(5), now - 31),
+        config=Config(poll=PollConfig(interval=10.0)),
+    )
+    found = await summary(client)
+    assert found["looks"] == {
+        "interval": 10.0,
+        "newest": pytest.approx(now - 1),
+        "oldest": pytest.approx(now - 31),
+        "overdue": 1,
+        "waiting": 1,
+    }
+    assert found["now"] == pytest.approx(now, abs=5)
+
+
+async def test_no_targets_are_no_looks(serve: Any) -> None:
+    found = await summary(await serve(targets=dict))
+    assert found["targets"] == 0
+    assert found["looks"]["newest"] is None
+    assert found["causes"] == found["namespaces"] == []
