@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from aiohttp import web
-
 from exporter import __version__, kube
 from exporter.app.blindness import CAPABILITIES, Blindness, blindness
 from exporter.app.process import bind, is_in_mesh
@@ -30,12 +28,12 @@ from exporter.poller import Poller, Tally
 from exporter.selfmetrics import SelfMetrics
 from exporter.state import State
 from exporter.web import WebContext, create_app
+from exporter.web.server import serving
 from exporter.web.toolkit import FrontDoor
 
 log = logging.getLogger(__name__)
 
 _LAG_EVERY_SECONDS = 0.5
-_SHUTDOWN_SECONDS = 10.0
 _REVIEW_EVERY_SECONDS = 15.0
 _COUNT_EVERY_SECONDS = 1.0
 
@@ -299,18 +297,12 @@ class Exporter:
         application = create_app(context)
         if self._door:
             self._door.guard(application)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
-        await runner.setup()
         address = self.config.web.listen_address
         listener = self._listener or bind(address)
         tls = self._door.context() if self._door else None
-        site = web.SockSite(runner, listener, ssl_context=tls)
-        try:
-            await site.start()
+        async with serving(application, listener, tls):
             host = address.rpartition(":")[0] or "localhost"
             yield f"{host}:{listener.getsockname()[1]}"
-        finally:
-            await runner.cleanup()
 
 
 def _families(config: Config) -> tuple[Family, ...]:

@@ -189,7 +189,8 @@ class WebConfig:
 
     `probe_unknown_targets`: /probe may look at addresses that are no targets. `enable_reload`:
     a POST to /-/reload reads the configuration again, as SIGHUP always does. `runbook_url`: the
-    page of runbooks; the page links to `#cause` on it.
+    page of runbooks; the page links to `#cause` on it. `max_requests`, `max_probes`: requests
+    answered at once, and how many of them may be to /probe.
     """
 
     listen_address: ListenAddress = ":10520"
@@ -198,6 +199,8 @@ class WebConfig:
     probe_unknown_targets: bool = False
     enable_reload: bool = False
     runbook_url: WebAddress = ""
+    max_requests: Count = 40
+    max_probes: Count = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

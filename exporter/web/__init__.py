@@ -11,6 +11,7 @@ from exporter.web.context import CONTEXT, WebContext
 from exporter.web.errors import errors_as_json
 from exporter.web.headers import secure
 from exporter.web.health import ROUTES as HEALTH
+from exporter.web.limits import limit_requests
 from exporter.web.metrics import serve_metrics
 from exporter.web.pages import ROUTES as PAGES
 from exporter.web.probe import ROUTES as PROBE
@@ -20,7 +21,7 @@ __all__ = ["CONTEXT", "WebContext", "create_app"]
 
 def create_app(context: WebContext) -> web.Application:
     """The application that answers from this context."""
-    app = web.Application(middlewares=[errors_as_json])
+    app = web.Application(middlewares=[errors_as_json, limit_requests()])
     app[CONTEXT] = context
     app.on_response_prepare.append(secure)
     app.add_routes([*API, *HEALTH, *PAGES, *PROBE])

@@ -8,6 +8,7 @@ from aiohttp import web
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 API_PREFIX = "/api/"
+_KEPT = ("Allow", "Retry-After")
 
 
 @web.middleware
@@ -18,10 +19,13 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPException as error:
         if not request.path.startswith(API_PREFIX):
             raise
-        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return web.Response(
+        kept = {name: error.headers[name] for name in _KEPT if name in error.headers}
+        told = web.Response(
             body=msgspec.json.encode({"error": error.text or error.reason}),
             status=error.status,
-            headers=allow,
+            headers=kept,
             content_type="application/json",
         )
+        if error.keep_alive is False:
+            told.force_close()
+        return told

@@ -2,7 +2,7 @@
 
 import { h, hidden, mark } from "./dom.js";
 import { linkTo } from "./route.js";
-import { ago, inWords, kindOf, number, plain, saysOtherwise } from "./words.js";
+import { ago, inWords, kindOf, number, plain, saysOtherwise, upBut } from "./words.js";
 
 // More columns than this do not fit; the rarest ports are then told in one cell.
 const COLUMNS = 16;
@@ -68,7 +68,7 @@ function verdict(port, label) {
     h("i", { class: "label", "aria-hidden": "true" }, label),
     mark(kindOf(port.up)),
     hidden(inWords(port)),
-    port.up && port.outcome !== "ok" && h("i", { class: "naive", "aria-hidden": "true" }, plain(port.outcome)),
+    port.up && port.outcome !== "ok" && h("i", { class: "naive", "aria-hidden": "true" }, upBut(port.outcome)),
     saysOtherwise(port) && h("i", { class: "naive", "aria-hidden": "true" }, port.naive ? "tcp ✓" : "tcp ✗"),
     port.exposed && h("i", { class: "exposed", "aria-hidden": "true" }, "exposed"));
 }

@@ -43,6 +43,9 @@ export function took(seconds) {
 
 export const plain = (word) => word.replaceAll("_", " ");
 
+// A port that is up but not ready, in as few letters as a cell takes.
+export const upBut = (outcome) => (outcome === "not_ready" ? "unready" : plain(outcome));
+
 export const kindOf = (up) => (up === null ? "unjudged" : up ? "up" : "down");
 
 export const saysOtherwise = (port) => port.naive !== null && port.naive !== port.up;

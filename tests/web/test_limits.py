@@ -1,0 +1,98 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from benchmarks.records import healthy_sidecar
+from exporter.config import Config, WebConfig
+from exporter.look import Look
+from exporter.model import Memory, Target, TargetRecord
+
+KEY = healthy_sidecar(0).target.key
+PROBE = {"target": str(KEY)}
+
+
+class Held:
+    """A probe that waits until it is let go, and knows how many wait."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.arrived = asyncio.Condition()
+        self.released = asyncio.Event()
+
+    async def __call__(self, target: Target) -> Look:
+        async with self.arrived:
+            self.waiting += 1
+            self.arrived.notify_all()
+        await self.released.wait()
+        return Look(TargetRecord(target=target), Memory(), ())
+
+    async def are(self, count: int) -> None:
+        async with self.arrived:
+            await self.arrived.wait_for(lambda: self.waiting == count)
+
+
+def limited(requests: int, probes: int) -> Config:
+    return Config(web=WebConfig(max_requests=requests, max_probes=probes))
+
+
+async def test_one_probe_too_many_is_refused_at_once_and_the_rest_is_served(serve: Any) -> None:
+    held = Held()
+    client = await serve(config=limited(10, 2), probe=held)
+    probing = [asyncio.create_task(client.get("/probe", params=PROBE)) for _ in range(2)]
+    await held.are(2)
+    refused = await client.get("/probe", params=PROBE)
+    assert refused.status == 503
+    assert refused.headers["Retry-After"] == "1"
+    assert "web.max_probes, 2" in await refused.text()
+    assert (await client.get("/metrics")).status == 200
+    held.released.set()
+    assert [(await answer).status for answer in probing] == [200, 200]
+    assert (await client.get("/probe", params=PROBE)).status == 200
+
+
+async def test_one_request_too_many_is_refused_but_health_is_told(serve: Any) -> None:
+    held = Held()
+    client = await serve(config=limited(1, 1), probe=held)
+    probing = asyncio.create_task(client.get("/probe", params=PROBE))
+    await held.are(1)
+    assert (await client.get("/metrics")).status == 503
+    refused = await client.get("/api/v1/summary")
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    assert "web.max_requests, 1" in (await refused.json())["error"]
+    assert (await client.get("/-/healthy")).status == 200
+    assert (await client.get("/-/ready")).status == 200
+    held.released.set()
+    assert (await probing).status == 200
+    assert (await client.get("/metrics")).status == 200
+
+
+async def test_a_client_that_goes_away_gives_its_place_back(serve: Any) -> None:
+    held = Held()
+    client = await serve(config=limited(1, 1), probe=held)
+    probing = asyncio.create_task(client.get("/probe", params=PROBE))
+    await held.are(1)
+    probing.cancel()
+    held.released.set()
+    assert (await client.get("/-/healthy")).status == 200
+    assert (await client.get("/metrics")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/-/reload", "/-/healthy", "/api/v1/targets"])
+async def test_a_large_body_is_refused_before_it_is_read(serve: Any, path: str) -> None:
+    client = await serve(reload=lambda: None)
+    answer = await client.post(path, data=b"x" * 2000)
+    assert answer.status == 413
+    assert answer.headers["Connection"] == "close"
+
+
+async def test_a_body_of_unknown_size_is_refused(serve: Any) -> None:
+    async def endless() -> Any:
+        yield b"x"
+
+    assert (await (await serve()).post("/-/reload", data=endless())).status == 413
+
+
+async def test_a_small_body_does_no_harm(serve: Any) -> None:
+    client = await serve(reload=lambda: None)
+    assert (await client.post("/-/reload", data=b"{}")).status == 200
