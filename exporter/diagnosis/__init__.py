@@ -16,10 +16,21 @@ from exporter.diagnosis.follow_up import wants_hello
 from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.rules import RULES, Rule, first_cause
 from exporter.diagnosis.status import certificates_of, proxy_of, readiness_of, wire_certificate
+from exporter.diagnosis.union import Union, narrowed, unite
 from exporter.diagnosis.verdicts import judge
 from exporter.model import Memory, Observation, Role, Target, TargetRecord
 
-__all__ = ["CAUSES", "RULES", "Cause", "Rule", "diagnose", "wants_hello"]
+__all__ = [
+    "CAUSES",
+    "RULES",
+    "Cause",
+    "Rule",
+    "Union",
+    "diagnose",
+    "narrowed",
+    "unite",
+    "wants_hello",
+]
 
 
 def diagnose(  # noqa: PLR0913 - the inputs of a look
@@ -60,6 +71,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
         diagnosis=diagnosis,
         proxy=proxy,
         control_plane=known.istiod.value if known.istiod else None,
+        listings=known.listings,
         certificates=certificates_of(evidence, known),
         spiffe_id=wire.value.spiffe_id if wire else "",
         listening=known.sockets.value.listening if known.sockets else (),

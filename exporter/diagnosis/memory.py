@@ -16,6 +16,7 @@ from exporter.model import (
     AdminFacts,
     AgentFacts,
     AgentMetrics,
+    Cadence,
     Certificate,
     EnvoyStats,
     Growth,
@@ -59,6 +60,7 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
     for seen in evidence.pod.values():
         if seen.facts is not None:
             _learn(seen, learnt)
+    _forget_listings(evidence, learnt)
     _learn_hellos(evidence, learnt)
     _learn_state(evidence, learnt)
     return replace(before, **learnt.changes)
@@ -226,6 +228,18 @@ def _learn_istiod(facts: IstiodFacts, learnt: _Learnt) -> None:
     detail = facts.connected_proxies is not None or facts.syncz_outcome is not None
     if detail or last is None:
         learnt.changes["istiod"] = Seen(facts, learnt.now)
+    if facts.syncz is not None:
+        learnt.changes["listings"] = (Seen(facts.syncz, learnt.now), *learnt.before.listings[:1])
+
+
+def _forget_listings(evidence: Evidence, learnt: _Learnt) -> None:
+    """An istiod that does not answer now, or did not when it was asked, lists nobody."""
+    if not learnt.before.listings or "listings" in learnt.changes:
+        return
+    seen = evidence.seen("http-monitoring")
+    was_asked = learnt.before.polled.get(Cadence.DETAIL) == learnt.now
+    if was_asked or seen is None or seen.outcome is not Outcome.OK:
+        learnt.changes["listings"] = ()
 
 
 def _learn_hellos(evidence: Evidence, learnt: _Learnt) -> None:

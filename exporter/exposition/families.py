@@ -198,6 +198,7 @@ FAMILIES: tuple[Family, ...] = (
         labels=("resource",),
         samples=samples.synced,
         brief=samples.unsynced,
+        by_istiod=True,
     ),
     Family(
         name="istio_proxy_xds_known",
@@ -206,6 +207,7 @@ FAMILIES: tuple[Family, ...] = (
         profile="standard",
         labels=(),
         samples=samples.known,
+        by_istiod=True,
     ),
     Family(
         name="istio_proxy_agent_scrape_failures_total",

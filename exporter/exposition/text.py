@@ -23,7 +23,8 @@ class Family:
     """One metric family: a row of `FAMILIES`.
 
     `type` is gauge or counter. `profile` is the smallest profile that has the family; `brief`
-    is what the profiles below full show of it, where that is not everything.
+    is what the profiles below full show of it, where that is not everything. `by_istiod`: not
+    the target's own look tells it but the istiods, of every proxy of the cluster.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Family:
     labels: tuple[str, ...]
     samples: Samples
     brief: Samples | None = None
+    by_istiod: bool = False
 
 
 def escaped(value: str) -> str:
@@ -68,12 +70,27 @@ def render(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...
     A pair of labels that comes twice keeps its last value: a repeated series would cost
     Prometheus the whole scrape.
     """
+    target = _labels_of(record)
+    return tuple([_block(family.name + target, family.samples(record)) for family in families])
+
+
+def render_listed(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...]:
+    """As `render`, of what the istiods tell of the target and nothing else."""
+    target = _labels_of(record)
+    return tuple(
+        [
+            _block(family.name + target, family.samples(record)) if family.by_istiod else b""
+            for family in families
+        ]
+    )
+
+
+def _labels_of(record: TargetRecord) -> str:
     key = record.target.key
-    target = (
+    return (
         f'{{namespace="{escaped(key.namespace)}",pod="{escaped(key.pod)}"'
         f',role="{record.target.role.value}"'
     )
-    return tuple([_block(family.name + target, family.samples(record)) for family in families])
 
 
 def _block(opening: str, samples: Iterable[tuple[str, float]]) -> bytes:

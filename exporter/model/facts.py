@@ -130,12 +130,16 @@ class TlsFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XdsResource:
-    """One resource type of one proxy in istiod's syncz (nonces compared, not versions)."""
+    """One resource type of one proxy in istiod's syncz (nonces compared, not versions).
+
+    `behind`: the nonce that it acknowledged last, where another one was sent since.
+    """
 
     sent: bool
     acked: bool
     synced: bool
     error: str = ""
+    behind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +192,9 @@ class SocketTable:
     listening: tuple[ListeningSocket, ...]
     agent_connections: tuple[tuple[str, int], ...] = ()
 
+
+Listing = tuple[SyncStatus, ...]
+"""Every proxy that one istiod replica named in one answer."""
 
 Facts = (
     ReadinessFacts

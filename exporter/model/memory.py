@@ -10,6 +10,7 @@ from exporter.model.facts import (
     Certificate,
     EnvoyStats,
     IstiodFacts,
+    Listing,
     SocketTable,
 )
 from exporter.model.observation import Observation
@@ -43,6 +44,7 @@ class Memory:
     to their growth; `rejected` maps cds and lds to "the last update was rejected".
     `hello` is the last decided TLS hello per address, `hello_asked` the last attempt.
     `hello_missed`: addresses whose last hello timed out although the one before is believed.
+    `listings`: an istiod's last two answers to syncz, newest first; none while it is silent.
     `disproved` maps ports that another process answered to what was seen; `page` is how 15020's
     page ended when it was last asked, `page_asked` when that was.
     """
@@ -55,6 +57,7 @@ class Memory:
     admin: Seen[AdminFacts] | None = None
     sockets: Seen[SocketTable] | None = None
     istiod: Seen[IstiodFacts] | None = None
+    listings: tuple[Seen[Listing], ...] = ()
     app_health: Seen[Mapping[str, int]] | None = None
     hello: Mapping[str, Seen[Observation]] = field(default_factory=dict)
     hello_asked: float = 0.0

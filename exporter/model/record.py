@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exporter.model.facts import IstiodFacts, ListeningSocket
+from exporter.model.facts import IstiodFacts, ListeningSocket, Listing
+from exporter.model.memory import Seen
 from exporter.model.target import Target
 from exporter.model.words import Cadence, CauseClass, Outcome, View
 
@@ -77,6 +78,7 @@ class TargetRecord:
     """Everything one look said of one target: what `exposition` renders and the API serves.
 
     `ready` maps an endpoint (envoy, agent, istiod, webhook, ztunnel, cni) to its readiness.
+    `listings`: what an istiod last said of its proxies, newest first, while it answers.
     `polled` holds when each cadence last ran, seconds since the epoch.
     """
 
@@ -86,6 +88,7 @@ class TargetRecord:
     diagnosis: Diagnosis | None = None
     proxy: ProxyStatus = ProxyStatus()
     control_plane: IstiodFacts | None = None
+    listings: tuple[Seen[Listing], ...] = ()
     certificates: tuple[CertificateLife, ...] = ()
     spiffe_id: str = ""
     listening: tuple[ListeningSocket, ...] = ()

@@ -31,6 +31,9 @@ _TYPES = frozenset(
 )
 """What istiod counts rejects by (Istio pilot/pkg/xds/v3/model.go, GetMetricType)."""
 
+_IN_STEP = XdsResource(sent=True, acked=True, synced=True)
+"""One for all: nearly every resource of nearly every proxy is in step."""
+
 _VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,128}")
 """Version, revision and status; with two whole hashes a development build has about 100."""
 
@@ -158,9 +161,12 @@ def _resources(entry: _Entry) -> Mapping[str, XdsResource]:
 
 
 def _resource(row: _Resource) -> XdsResource:
+    if row.sent and row.sent == row.acked and not row.last_error:
+        return _IN_STEP
     return XdsResource(
         sent=bool(row.sent),
         acked=bool(row.acked),
-        synced=bool(row.sent) and row.sent == row.acked and not row.last_error,
+        synced=False,
         error=row.last_error,
+        behind="" if row.sent == row.acked else row.acked,
     )

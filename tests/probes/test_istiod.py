@@ -50,7 +50,7 @@ ROW = SyncStatus(
     version="1.30.0",
     resources={
         "cds": XdsResource(sent=True, acked=True, synced=True),
-        "lds": XdsResource(sent=True, acked=True, synced=False, error="no such filter"),
+        "lds": XdsResource(sent=True, acked=True, synced=False, error="no such filter", behind="a"),
         "sds": XdsResource(sent=False, acked=False, synced=False),
     },
 )
@@ -67,7 +67,7 @@ def test_reads_syncz() -> None:
 def test_reads_syncz_of_before_1_24() -> None:
     old = [{"proxy": "a.b", "cluster_sent": "x", "cluster_acked": "y", "route_sent": ""}]
     (row,) = read_syncz(json.dumps(old).encode()) or ()
-    assert row.resources == {"cds": XdsResource(sent=True, acked=True, synced=False)}
+    assert row.resources == {"cds": XdsResource(sent=True, acked=True, synced=False, behind="y")}
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b" [ ] "])
