@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.config import Config
+from exporter.diagnosis import narrowed
 
 CAPABILITIES = (
     "loopback",
@@ -29,6 +30,7 @@ class Blindness:
 def blindness(config: Config, *, inside: bool, trouble: str) -> list[Blindness]:
     """What cannot be seen. `inside`: a target names its netns; `trouble`: why that fails, if so."""
     is_managed = config.istiod.mode == "none"
+    unlisted = _why_unlisted(config)
     off = {
         "hello": (not config.poll.hello, "15006 and wire certificates: poll.hello is off"),
         "exposure": (not config.poll.exposure, "an exposed admin port: poll.exposure is off"),
@@ -48,9 +50,8 @@ def blindness(config: Config, *, inside: bool, trouble: str) -> list[Blindness]:
             ),
         ),
         "debug_token": (
-            is_managed or not config.istiod.debug_token_file,
-            "what istiod says of its proxies (istio_proxy_xds_synced, _known): "
-            + ("no istiod is looked at" if is_managed else "no debug token"),
+            bool(unlisted),
+            f"what istiod says of its proxies (istio_proxy_xds_synced, _known): {unlisted}",
         ),
         "loopback": (
             config.access.loopback == "none" and not inside,
@@ -66,3 +67,10 @@ def blindness(config: Config, *, inside: bool, trouble: str) -> list[Blindness]:
         for capability in CAPABILITIES
         if off[capability][0]
     ]
+
+
+def _why_unlisted(config: Config) -> str:
+    """Why nothing can be told of what istiod says; empty where it can, here or by another shard."""
+    if config.istiod.mode == "none":
+        return "no istiod is looked at"
+    return narrowed(config) if config.istiod.debug_token_file else "no debug token"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from exporter import __version__, kube
 from exporter.app.blindness import CAPABILITIES, Blindness, blindness
+from exporter.app.listed import ListedProxies
 from exporter.app.process import bind, is_in_mesh
 from exporter.catalogue import is_newer_than_known
 from exporter.config import Config, ConfigError, Problem
@@ -88,6 +89,14 @@ class Exporter:
                 asked=self.metrics.asked_kubernetes,
             )
         )
+        self._listed = ListedProxies(
+            config=lambda: self.config,
+            families=lambda: self._families,
+            targets=lambda: self.poller.targets,
+            cluster=self._cluster,
+            is_complete=self._is_current,
+            records=self.state,
+        )
         self._synced = False
         self._has_cluster = False
         self._uncounted = asyncio.Event()
@@ -103,6 +112,7 @@ class Exporter:
                 started(address)
             tasks.create_task(self.poller.run())
             tasks.create_task(self._discover())
+            tasks.create_task(self._listed.run())
             tasks.create_task(self._count())
             tasks.create_task(self._measure_lag())
             tasks.create_task(self._review())
@@ -121,6 +131,7 @@ class Exporter:
             return str(error)
         self.config, self._families = config, families
         self.poller.configure(config, families)
+        self._listed.render_again()
         self._static = StaticSource(config.discovery.static, self._base)
         self._reload.set()
         self.metrics.reloaded(successful=True, now=time.time())
@@ -219,7 +230,10 @@ class Exporter:
             self.metrics.read_file(str(self._base / file), readable=True)
         wanted = [target for target in targets if self._is_wanted(target)]
         self._by_hand = {**self._given, **{target.key: target for target in wanted}}
-        self.poller.replace_all(tuple({**self._cluster.targets, **self._by_hand}.values()))
+        known = {**self._cluster.targets, **self._by_hand}
+        for key in self.poller.targets.keys() - known.keys():
+            self._listed.forget(key)
+        self.poller.replace_all(tuple(known.values()))
         self._synced = True
         self._count_now()
 
@@ -234,10 +248,15 @@ class Exporter:
     def _vanished(self, key: TargetKey) -> None:
         if key not in self._by_hand:
             self.poller.drop(key)
+            self._listed.forget(key)
 
     def _is_synced(self) -> bool:
         """Whether every source told all that it has."""
         return self._synced and (self._cluster.is_synced or not self._has_cluster)
+
+    def _is_current(self) -> bool:
+        """Whether what is known is what there is, at this moment."""
+        return self._is_synced() and (self._cluster.is_followed or not self._has_cluster)
 
     def _count_soon(self) -> None:
         self._uncounted.set()
@@ -284,6 +303,7 @@ class Exporter:
     async def _serving(self) -> AsyncIterator[str]:
         context = WebContext(
             state=self.state,
+            listed=self._listed.told,
             self_metrics=self.metrics,
             config=lambda: self.config,
             families=lambda: self._families,

@@ -67,6 +67,8 @@ class Union:
 
         `xds_known` and `xds_synced` are all that is set.
         """
+        if proxy.role not in LISTED_ROLES:
+            return None
         ours = [r for r in self.replicas if _is_same(r.cluster, proxy.cluster_id)]
         if not ours or not all(replica.passes for replica in ours):
             return None

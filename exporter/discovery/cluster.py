@@ -18,7 +18,7 @@ import msgspec
 from exporter.config import Config
 from exporter.discovery.documents import Pod
 from exporter.discovery.pods import ambient_redirection, ignored, targets_of_pod
-from exporter.discovery.shard import owns
+from exporter.discovery.shard import is_listed_by_istiods, is_ours, outline, owns
 from exporter.discovery.watch import Api, Event, Kind, Pace, Resource, Witness, follow
 from exporter.model import KubernetesError, Role, Target, TargetKey
 
@@ -52,9 +52,11 @@ class Reports:
 class _Known:
     """What a pod says of itself: its target before others have their say.
 
-    `ambient` is its redirection in a namespace that is not ambient, and in one that is.
+    `ambient` is its redirection in a namespace that is not ambient, and in one that is. Not
+    `is_ours`: another replica polls it, and we only say what the istiods say of it.
     """
 
+    is_ours: bool
     target: Target | None
     ignore: str
     node: str
@@ -92,10 +94,15 @@ _NAMESPACE = msgspec.json.Decoder(_Namespace)
 
 
 class ClusterSource:
-    """Follows a cluster. `run` may be called again with another configuration."""
+    """Follows a cluster. `run` may be called again with another configuration.
+
+    `targets` are this replica's. `elsewhere`: the proxies that other replicas poll; known only
+    where this one owns the istiods, which speak of every proxy. Little of them is kept.
+    """
 
     def __init__(self, reports: Reports, pace: Pace | None = None) -> None:
         self.targets: dict[TargetKey, Target] = {}
+        self.elsewhere: dict[TargetKey, Target] = {}
         self._reports = reports
         self._pace = pace or Pace()
         self._pods: dict[TargetKey, _Known] = {}
@@ -114,6 +121,18 @@ class ClusterSource:
     def ignored(self) -> int:
         """How many targets are left out because they, or their namespaces, opted out."""
         return len(self._ignored)
+
+    @property
+    def hides_istiods(self) -> bool:
+        """Whether an istiod opted out, so that nobody can know all that the istiods say."""
+        known = (self._pods[key].target for key in self._ignored)
+        return any(target is not None and target.role is Role.ISTIOD for target in known)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether every pod is known as it is now: listed once, and watched at this moment."""
+        rows = self._following.get("pods", {})
+        return self.is_synced and bool(rows) and all(rows.values())
 
     @property
     def is_synced(self) -> bool:
@@ -152,7 +171,9 @@ class ClusterSource:
     def _configure(self, config: Config) -> None:
         self._config = config
         # Opting out is decided here, where it can be counted; pods.py is to see everything.
-        everything = replace(config.discovery, ignore_annotation="")
+        # Roles are chosen here too: what the istiods say is about every role.
+        every_role = replace(config.discovery.kubernetes, roles=())
+        everything = replace(config.discovery, ignore_annotation="", kubernetes=every_role)
         self._unfiltered = replace(config, discovery=everything)
         scopes = config.discovery.kubernetes.namespaces or ("",)
         self._listed = {scope: self._listed.get(scope, False) for scope in scopes}
@@ -288,14 +309,22 @@ class ClusterSource:
         """What matters of a pod; None for a pod that is nothing to this replica."""
         found = next(iter(targets_of_pod(pod, self._unfiltered)), None)
         ambient = (ambient_redirection(pod, {}), ambient_redirection(pod, _AMBIENT))
-        uid = found.uid if found else pod.metadata.uid
-        is_istiod = found is not None and found.role is Role.ISTIOD
         shard = self._config.shard
-        is_ours = shard.ordinal == 0 if is_istiod else owns(uid, shard.ordinal, shard.total)
-        if not is_ours or not (found or any(ambient)):
+        if not owns(found.uid if found else pod.metadata.uid, shard.ordinal, shard.total):
+            ambient = ("", "")
+        mine = found is not None and is_ours(found, self._config)
+        if found and not mine:
+            found = outline(found) if is_listed_by_istiods(found, self._config) else None
+        if not found and not any(ambient):
             return None
         ignore = pod.annotations.get(self._config.discovery.ignore_annotation, "")
-        return _Known(found, ignore, pod.spec.node_name or "", ambient)
+        return _Known(
+            is_ours=mine,
+            target=found,
+            ignore=ignore,
+            node=pod.spec.node_name or "",
+            ambient=ambient,
+        )
 
     def _forget(self, key: TargetKey) -> None:
         known = self._pods.pop(key, None)
@@ -321,6 +350,11 @@ class ClusterSource:
         known = self._pods.get(key)
         self._ignored.discard(key)
         target = self._target_now(key, known.target) if known and known.target else None
+        if known and not known.is_ours:
+            self._note_elsewhere(key, target)
+            target = None
+        else:
+            self._note_elsewhere(key, None)
         before = self.targets.get(key)
         if target == before:
             return
@@ -332,6 +366,14 @@ class ClusterSource:
             self.targets[key] = target
             self._reports.put(target)
 
+    def _note_elsewhere(self, key: TargetKey, target: Target | None) -> None:
+        """Remember, or forget, a proxy that another replica polls: it is no target of ours."""
+        before = self.elsewhere.pop(key, None)
+        if target:
+            self.elsewhere[key] = target
+        if before and (target is None or before.uid != target.uid):
+            self._reports.drop(key)
+
     def _target_now(self, key: TargetKey, target: Target) -> Target | None:
         """The target with its node's and namespace's say; None while it is not to be polled."""
         name = self._config.discovery.ignore_annotation
@@ -339,7 +381,8 @@ class ClusterSource:
         texts = (said.annotations or {}).get(name, "") if said else "", self._pods[key].ignore
         ignores = [ignored(text) for text in texts]
         if any(row.entirely for row in ignores):
-            self._ignored.add(key)
+            if self._pods[key].is_ours:
+                self._ignored.add(key)
             return None
         if not target.addresses:
             return None

@@ -4,14 +4,46 @@ FNV-64a spreads the uids, Google's jump consistent hash (Lamping and Veach, 2014
 them, so that going from n to n+1 replicas moves only one target in n+1.
 """
 
-from exporter.config import ordinal_of
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
-__all__ = ["jump", "ordinal_of", "owns"]
+from exporter.config import Config, ordinal_of
+from exporter.model import Role, Settings, Target
+
+__all__ = ["is_listed_by_istiods", "is_ours", "jump", "ordinal_of", "outline", "owns"]
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 _JUMP_FACTOR = 2862933555777941757
+
+
+_DEFAULTS = Settings()
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+def is_ours(target: Target, config: Config) -> bool:
+    """Whether this replica polls the target. Istiods are not divided: the first shard has all."""
+    roles = config.discovery.kubernetes.roles
+    if roles and target.role not in roles:
+        return False
+    if target.role is Role.ISTIOD:
+        return config.shard.ordinal == 0
+    return owns(target.uid, config.shard.ordinal, config.shard.total)
+
+
+def is_listed_by_istiods(target: Target, config: Config) -> bool:
+    """Whether this replica says of a proxy that it does not poll what the istiods say of it."""
+    roles = config.discovery.kubernetes.roles
+    asks = config.shard.ordinal == 0 and (not roles or Role.ISTIOD in roles)
+    is_asked = asks and config.istiod.mode != "none" and bool(config.istiod.debug_token_file)
+    return is_asked and target.role not in (Role.ISTIOD, Role.CNI)
+
+
+def outline(target: Target) -> Target:
+    """A target without what only a poll needs, so that very many can be kept."""
+    return replace(target, settings=_DEFAULTS, labels=_NO_LABELS, workload="", istio_version="")
 
 
 def owns(uid: str, ordinal: int, total: int) -> bool:

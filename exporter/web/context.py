@@ -1,7 +1,7 @@
 """What the web needs of the rest of the program: data and callables, nothing to own."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -17,6 +17,7 @@ from exporter.state import State
 class WebContext:
     """Where the answers come from. Callables, so that a reload shows at once.
 
+    `listed`: what the istiods say of proxies, which is told beside `state`.
     `families`: what the blocks in `state` were rendered with. `targets`: everything under
     watch, polled yet or not. `unseen`: one sentence for each thing that this instance cannot
     see. `probe`: one look, now. `reload`: reads the configuration again and returns what is
@@ -33,6 +34,7 @@ class WebContext:
     is_healthy: Callable[[], bool]
     is_ready: Callable[[], bool]
     reload: Callable[[], str | None] | None = None
+    listed: State = field(default_factory=State)
 
 
 CONTEXT = web.AppKey("context", WebContext)

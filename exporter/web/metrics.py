@@ -40,7 +40,8 @@ async def serve_metrics(request: web.Request) -> web.StreamResponse:
 def _pieces(
     context: WebContext, names: frozenset[str] | None, *, openmetrics: bool
 ) -> Iterator[bytes]:
-    blocks = context.state.blocks(time.time())
+    now = time.time()
+    blocks = context.state.blocks(now) + context.listed.blocks(now)
     yield from assemble(context.families(), blocks, openmetrics, names)
     yield context.self_metrics.expose(openmetrics, names)
     if openmetrics:

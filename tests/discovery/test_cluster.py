@@ -16,6 +16,7 @@ from exporter.config import (
     ShardConfig,
 )
 from exporter.discovery.cluster import ClusterSource, Reports
+from exporter.discovery.shard import owns
 from exporter.discovery.watch import Pace
 from exporter.kube import Api, Credentials
 from exporter.model import Role, Target, TargetKey
@@ -316,6 +317,89 @@ async def test_shards_divide_the_pods_and_the_first_has_istiod(cluster: Any) -> 
     assert sorted(chain.from_iterable(parts)) == [*sorted(names), "istiod-a"]
     assert "istiod-a" in parts[0]
     assert all(len(part) > 5 for part in parts)
+
+
+LISTING = IstiodConfig(debug_token_file="/tokens/debug")
+
+
+def shard_of(ordinal: int, istiod: IstiodConfig = LISTING) -> Config:
+    return Config(shard=ShardConfig(ordinal=ordinal, total=3), istiod=istiod)
+
+
+async def test_the_first_shard_knows_the_proxies_of_the_others(cluster: Any) -> None:
+    names = {f"cart-{number}" for number in range(30)}
+    for name in names:
+        cluster.put(PODS, pod(name))
+    cluster.put(PODS, istiod("istiod-a"))
+    async with following(cluster, shard_of(0)) as seen:
+        await seen.until_synced()
+        source = seen.source
+        assert {key.pod for key in source.elsewhere} == names - set(seen.names)
+        assert 5 < len(source.elsewhere) < 30
+        known = next(iter(source.elsewhere.values()))
+        assert (known.key.namespace, known.role, known.labels) == ("shop", Role.SIDECAR, {})
+        seen.targets[known.key] = known
+        cluster.delete(PODS, pod(known.key.pod))
+        await until(lambda: known.key not in source.elsewhere)
+        assert f"drop {known.key.pod}" in seen.log, "what is said of it has to vanish too"
+    for config in (shard_of(1), shard_of(0, IstiodConfig()), shard_of(0, MANAGED)):
+        async with following(cluster, config) as seen:
+            await seen.until_synced()
+            assert seen.source.elsewhere == {}
+
+
+MANAGED = IstiodConfig(mode="none", debug_token_file="/tokens/debug")
+
+
+async def test_who_looks_at_istiods_only_knows_every_proxy(cluster: Any) -> None:
+    cluster.put(PODS, pod("cart"))
+    cluster.put(PODS, pod("opted-out", annotations={IGNORE: "true"}))
+    cluster.put(PODS, istiod("istiod-a"))
+    config = Config(discovery=config_of(roles=(Role.ISTIOD,)).discovery, istiod=LISTING)
+    async with following(cluster, config) as seen:
+        await seen.until_synced()
+        assert seen.names == ["istiod-a"]
+        assert [key.pod for key in seen.source.elsewhere] == ["cart"]
+        assert seen.source.ignored == 0
+
+
+async def test_a_pod_that_moves_between_shards_is_known_once(cluster: Any) -> None:
+    ordinals = {owns(f"uid-{number}", 0, 3): f"uid-{number}" for number in range(20)}
+    cluster.put(PODS, pod("cart", uid=ordinals[False]))
+    async with following(cluster, shard_of(0)) as seen:
+        await seen.until_synced()
+        key = TargetKey("shop", "cart")
+        assert (key in seen.source.elsewhere, seen.names) == (True, [])
+        seen.targets[key] = seen.source.elsewhere[key]
+        cluster.put(PODS, pod("cart", uid=ordinals[True]))
+        await until(lambda: key in seen.source.targets)
+        assert (seen.source.elsewhere, seen.log) == ({}, ["drop cart", "put cart"])
+        cluster.put(PODS, pod("cart", uid=ordinals[False]))
+        await until(lambda: key in seen.source.elsewhere)
+        assert (seen.source.targets, seen.names) == ({}, [])
+
+
+async def test_an_istiod_that_opted_out_is_noticed(cluster: Any) -> None:
+    cluster.put(PODS, pod("cart", annotations={IGNORE: "true"}))
+    async with following(cluster) as seen:
+        await seen.until_synced()
+        assert (seen.source.ignored, seen.source.hides_istiods) == (1, False)
+        hidden = istiod("istiod-a")
+        hidden["metadata"]["annotations"] = {IGNORE: "true"}
+        cluster.put(PODS, hidden)
+        await until(lambda: seen.source.hides_istiods)
+
+
+async def test_a_broken_watch_means_that_not_all_is_known(cluster: Any) -> None:
+    cluster.put(PODS, pod("cart"))
+    assert not Followed().source.is_followed
+    async with following(cluster) as seen:
+        await seen.until_synced()
+        assert seen.source.is_followed
+        cluster.refused_paths[PODS] = 500
+        cluster.end_watches(PODS)
+        await until(lambda: not seen.source.is_followed)
+        assert seen.source.is_synced
 
 
 async def test_pods_enrolled_in_ambient_are_counted_by_redirection(cluster: Any) -> None:

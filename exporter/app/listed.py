@@ -1,0 +1,87 @@
+"""What the istiods say of the proxies, rendered anew each interval while all of them answer.
+
+Flows in: the istiods' records and every proxy that is known, other shards' too. Out: a record and
+rendered blocks by proxy, which are told beside what the proxies' own looks found. The rule: it
+holds no verdict of its own; `diagnosis.unite` decides, and where that says nothing nothing is told.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from exporter.config import Config
+from exporter.diagnosis import narrowed, unite
+from exporter.discovery.cluster import ClusterSource
+from exporter.exposition import Family, render_listed
+from exporter.model import Role, Target, TargetKey, TargetRecord
+from exporter.poller import STALE_AFTER_INTERVALS
+from exporter.state import State
+
+_AT_ONCE = 256
+"""So many proxies are judged and rendered before others get their turn on the event loop."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ListedProxies:
+    """Keeps `told` up to date with what the istiods say.
+
+    `targets`: this replica's own, whose records are in `records`. `is_complete`: whether they, and
+    the cluster's others, are all that there are at this moment.
+    """
+
+    config: Callable[[], Config]
+    families: Callable[[], tuple[Family, ...]]
+    targets: Callable[[], Mapping[TargetKey, Target]]
+    cluster: ClusterSource
+    is_complete: Callable[[], bool]
+    records: State
+    told: State = field(default_factory=State)
+    _gone: set[TargetKey] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Unite once an interval, until cancelled."""
+        while True:
+            await asyncio.sleep(self.config().poll.interval)
+            await self.unite()
+
+    def forget(self, key: TargetKey) -> None:
+        """A proxy is gone: its series go with it."""
+        self._gone.add(key)
+        self.told.drop(key)
+
+    def render_again(self) -> None:
+        """The families changed."""
+        families = self.families()
+        self.told.render_again(lambda record: render_listed(record, families))
+
+    async def unite(self) -> None:
+        """Ask the union of the istiods for every proxy."""
+        self._gone.clear()
+        config, targets, now = self.config(), self.targets(), time.time()
+        expires = now + STALE_AFTER_INTERVALS * config.poll.interval
+        union = unite(self._istiods(targets, config), config, now)
+        proxies = chain(tuple(targets.values()), tuple(self.cluster.elsewhere.values()))
+        named = set()
+        for number, proxy in enumerate(proxies, 1):
+            status = union.status(proxy)
+            if status and proxy.key not in self._gone:
+                record = TargetRecord(target=proxy, proxy=status)
+                self.told.put(record, render_listed(record, self.families()), expires)
+                named.add(proxy.key)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for record in self.told.records():
+            if record.target.key not in named:
+                self.told.drop(record.target.key)
+
+    def _istiods(
+        self, targets: Mapping[TargetKey, Target], config: Config
+    ) -> list[TargetRecord | None]:
+        """The last record of every istiod; none where some could be missing, or nobody asks."""
+        is_asked = any(family.by_istiod for family in self.families())
+        if not is_asked or narrowed(config) or self.cluster.hides_istiods or not self.is_complete():
+            return []
+        found = (key for key, target in targets.items() if target.role is Role.ISTIOD)
+        return [self.records.get(key) for key in found]
