@@ -11,10 +11,12 @@ TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retri
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from exporter.access import Dialer
 from exporter.access.direct import Direct
 from exporter.access.netns import Netns
+from exporter.access.processes import processes_under
 from exporter.catalogue import Port, TargetPort, control_port, ports_of
 from exporter.config import Config
 from exporter.diagnosis import diagnose, wants_hello
@@ -83,7 +85,7 @@ def plan_of(target: Target, config: Config) -> Plan:
     control = control_port(target, config.poll.control_port)
     asked = {"exposure": config.poll.exposure, "hello": config.poll.hello}
     network = tuple(port for port in ports if port.probe and asked.get(port.probe, True))
-    pod = Netns(target.netns, *target.addresses) if target.netns and target.addresses else None
+    pod = _inside(target, config)
     inside = (*(port for port in ports if port.pod_probe), _SOCKETS) if pod else ()
     return Plan(
         target=target,
@@ -99,6 +101,19 @@ def plan_of(target: Target, config: Config) -> Plan:
             trust=_trust_of(target, config),
         ),
     )
+
+
+def _inside(target: Target, config: Config) -> Dialer | None:
+    """How this target is seen from inside: by the namespace it names, or its pod's processes."""
+    if not target.addresses:
+        return None
+    if target.netns:
+        return Netns(target.netns, *target.addresses)
+    if config.access.loopback == "netns" and target.container_id:
+        node = processes_under(config.access.netns.proc)
+        locate = partial(node.locate, target.uid, target.container_id)
+        return Netns(locate, *target.addresses)
+    return None
 
 
 def _trust_of(target: Target, config: Config) -> MeshTrust | None:

@@ -12,9 +12,11 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from exporter.access import LINGER_ZERO, DatagramT, NoAccess, StreamT
+from exporter.access.processes import Locate, Place
 from exporter.access.sockets import read_sockets
 from exporter.model import SocketTable, View
 
@@ -33,15 +35,16 @@ T = TypeVar("T")
 class Netns:
     """Dials a pod's loopback from inside its network namespace.
 
-    `netns` is a name under /run/netns, a path, or a process id. The loopback addresses are those of
+    `netns` is a name under /run/netns, a path, a process id, or what finds it at each connection,
+    because a pod's processes change. The loopback addresses are those of
     the target's families, IPv4 first: on a mixed pod Envoy binds admin to 127.0.0.1 unless it was
     told of both (Istio pkg/bootstrap/config.go).
     """
 
-    __slots__ = ("_loopbacks", "_path", "address", "view")
+    __slots__ = ("_locate", "_loopbacks", "address", "view")
 
-    def __init__(self, netns: str, *addresses: str) -> None:
-        self._path = path_of(netns)
+    def __init__(self, netns: str | Locate, *addresses: str) -> None:
+        self._locate = partial(Place, path_of(netns)) if isinstance(netns, str) else netns
         families = {":" in address for address in addresses}
         self._loopbacks = tuple(_LOOPBACK[is_six] for is_six in sorted(families))
         self.address = self._loopbacks[0]
@@ -81,17 +84,17 @@ class Netns:
 
     async def sockets(self) -> SocketTable:
         """Read who listens in the namespace; its own thread, because it scans /proc."""
-        return await self._inside(_reader, read_sockets)
+        return await self._inside(_reader, lambda place: read_sockets(place.processes))
 
     async def _socket(self, loopback: str, kind: socket.SocketKind) -> socket.socket:
         family = socket.AF_INET6 if ":" in loopback else socket.AF_INET
         return await self._inside(
-            _worker, lambda: socket.socket(family, kind | socket.SOCK_NONBLOCK)
+            _worker, lambda _place: socket.socket(family, kind | socket.SOCK_NONBLOCK)
         )
 
-    async def _inside(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    async def _inside(self, thread: ThreadPoolExecutor, work: Callable[[Place], T]) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(thread, _run_inside, self._path, work)
+        return await loop.run_in_executor(thread, _run_inside, self._locate, work)
 
 
 def path_of(netns: str) -> str:
@@ -101,9 +104,10 @@ def path_of(netns: str) -> str:
     return netns if "/" in netns else f"/run/netns/{netns}"
 
 
-def _run_inside(path: str, work: Callable[[], T]) -> T:
-    with _entered(path):
-        return work()
+def _run_inside(locate: Locate, work: Callable[[Place], T]) -> T:
+    place = locate()
+    with _entered(place.path):
+        return work(place)
 
 
 @contextmanager

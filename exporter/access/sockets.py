@@ -92,12 +92,16 @@ def _rank(row: ListeningSocket) -> tuple[bool, int, str, str, str]:
     return row.port not in _KNOWN, row.port, row.address, row.process, row.protocol
 
 
-def read_sockets() -> SocketTable:
-    """The table of the namespace that this thread is in."""
+def read_sockets(processes: Iterable[Path] | None = None) -> SocketTable:
+    """The table of the namespace that this thread is in.
+
+    `processes` are the folders in /proc of those that may own its sockets; None for all.
+    """
     tcp = [row for name in ("tcp", "tcp6") for row in read_rows(_read(name))]
     udp = [row for name in ("udp", "udp6") for row in read_rows(_read(name))]
     wanted = {row.inode for row in (*tcp, *udp) if row.inode}
-    return table_of(tcp, udp, _owners(wanted))
+    everybody = processes if processes is not None else _processes()
+    return table_of(tcp, udp, _owners(wanted, everybody))
 
 
 def _read(name: str) -> str:
@@ -107,17 +111,20 @@ def _read(name: str) -> str:
         return ""
 
 
-def _owners(wanted: set[int]) -> dict[int, str]:
+def _processes() -> Iterator[Path]:
+    return (process for process in Path("/proc").iterdir() if process.name.isdigit())
+
+
+def _owners(wanted: set[int], processes: Iterable[Path]) -> dict[int, str]:
     """The process name by socket inode, for the inodes of this thread's namespace."""
     home = Path("/proc/thread-self/ns/net").stat().st_ino
     owners: dict[int, str] = {}
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                if (process / "ns/net").stat().st_ino == home:
-                    owners.update(_sockets_of(process, wanted))
-            except OSError:  # the process has ended, or is not ours to look at
-                continue
+    for process in processes:
+        try:
+            if (process / "ns/net").stat().st_ino == home:
+                owners.update(_sockets_of(process, wanted))
+        except OSError:  # the process has ended, or is not ours to look at
+            continue
     return owners
 
 

@@ -28,7 +28,8 @@ class Blindness:
 
 
 def blindness(config: Config, *, inside: bool, trouble: str) -> list[Blindness]:
-    """What cannot be seen. `inside`: a target names its netns; `trouble`: why that fails, if so."""
+    """What cannot be seen. `inside`: a target's netns is known; `trouble`: why it fails, if so."""
+    inside = inside or config.access.loopback == "netns"
     is_managed = config.istiod.mode == "none"
     unlisted = _why_unlisted(config)
     off = {

@@ -123,11 +123,19 @@ class PortForwardConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetnsConfig:
+    """Where the host's processes are, to find those of the pods on this node."""
+
+    proc: FilePath = "/proc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccessConfig:
     """How ports that listen on loopback only are reached."""
 
     loopback: Literal["none", "portforward", "netns"] = "none"
     portforward: PortForwardConfig = PortForwardConfig()
+    netns: NetnsConfig = NetnsConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,7 @@ def _overlaid(target: Target, entry: StaticTarget) -> Target:
         settings=settings,
         labels={**target.labels, **entry.labels},
         uid=str(key),
+        container_id="",
         trusted=False,
         **given,
     )

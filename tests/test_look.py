@@ -1,0 +1,87 @@
+"""One look from inside a pod that only its cgroup names, as one exporter per node sees it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter.config import AccessConfig, Config, NetnsConfig
+from exporter.demo import SHIPPED, load_states, mesh
+from exporter.look import EVERY_CADENCE, look, plan_of
+from exporter.model import Memory, Outcome, Role, Target, TargetKey, View
+
+UID = "603de7be-a11f-4793-8b8d-0f1e2d3c4b5a"
+CONTAINER = "a" * 64
+STATES = [state for state in load_states(SHIPPED) if state.name == "healthy"]
+
+
+def node_mode(proc: Path = Path("/proc")) -> Config:
+    return Config(access=AccessConfig(loopback="netns", netns=NetnsConfig(proc=str(proc))))
+
+
+def living_with(pid: str) -> Iterator[Path]:
+    """The processes of the network namespace that this one is in."""
+    wanted = Path(f"/proc/{pid}/ns/net").stat().st_ino
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and (process / "ns/net").stat().st_ino == wanted:
+                yield process
+        except OSError:  # it has ended, or is not ours to look at
+            continue
+
+
+def put_into_a_pod(proc: Path, process: Path) -> None:
+    """The process as a node's /proc shows it; a test makes no cgroups, only that file."""
+    (proc / process.name).mkdir()
+    for part in ("ns", "fd", "comm"):
+        (proc / process.name / part).symlink_to(process / part)
+    (proc / process.name / "cgroup").write_text(f"0::/kubepods/burstable/pod{UID}/{CONTAINER}\n")
+
+
+@pytest.mark.real
+async def test_a_pod_of_this_node_is_seen_from_inside_until_it_ends(tmp_path: Path) -> None:
+    async with mesh(STATES, flat=False, earlier=False) as standing:
+        (pod,) = standing.pods
+        for process in living_with(pod.target.netns):
+            put_into_a_pod(tmp_path, process)
+        target = replace(pod.target, netns="", uid=UID, container_id=CONTAINER)
+        config = node_mode(tmp_path)
+        seen = await look(target, Memory(), EVERY_CADENCE, config, time.time())
+    verdicts = {verdict.port: verdict for verdict in seen.record.verdicts}
+    assert (verdicts[15000].up, verdicts[15000].view) == (True, View.POD)
+    assert verdicts[15001].up
+    assert {(row.port, row.process) for row in seen.record.listening} >= {
+        (15000, "envoy"),
+        (15020, "pilot-agent"),
+    }
+    assert seen.record.diagnosis is None
+    gone = await look(target, Memory(), EVERY_CADENCE, config, time.time())
+    inside = {o.outcome for o in gone.observations if o.view is View.POD}
+    assert inside == {Outcome.NO_ACCESS}
+
+
+@pytest.mark.parametrize(
+    ("netns", "container", "config", "is_seen"),
+    [
+        ("", CONTAINER, node_mode(), True),
+        ("", "", node_mode(), False),
+        ("", CONTAINER, Config(), False),
+        ("cart", "", Config(), True),
+    ],
+    ids=["a pod's container", "by hand", "no access", "a name by hand"],
+)
+def test_who_is_seen_from_inside(
+    netns: str, container: str, config: Config, *, is_seen: bool
+) -> None:
+    target = Target(
+        key=TargetKey("shop", "cart"),
+        role=Role.SIDECAR,
+        addresses=("10.0.0.7",),
+        uid=UID,
+        netns=netns,
+        container_id=container,
+    )
+    assert (plan_of(target, config).pod is not None) == is_seen
+    assert plan_of(replace(target, addresses=()), config).pod is None
