@@ -29,7 +29,7 @@ Takes (dict "root" $ "component" "exporter").
 {{- $_ := set $decided "access" (dict "loopback" "portforward") }}
 {{- end }}
 {{- if include "istio-port-exporter.hasToken" . }}
-{{- $_ := set $decided "istiod" (dict "debug_token_file" "/var/run/secrets/istio-port-exporter/token" "root_cert_file" "/var/run/secrets/istio/root-cert.pem") }}
+{{- $_ := set $decided "istiod" (dict "debug_token_file" "/var/run/secrets/istio-port-exporter/token") }}
 {{- end }}
 {{- with $found }}
 {{- $_ := set $decided "discovery" (dict "kubernetes" .) }}

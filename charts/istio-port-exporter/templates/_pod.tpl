@@ -5,6 +5,7 @@
 {{- $scope := . }}
 {{- $isInside := and (eq $values.mode "daemonset") (eq .component "exporter") }}
 {{- $hasToken := include "istio-port-exporter.hasToken" . }}
+{{- $hasRoot := and (include "istio-port-exporter.watchesIstiod" .root) (eq .component (include "istio-port-exporter.istiodComponent" .root)) }}
 metadata:
   annotations:
     checksum/config: {{ include "istio-port-exporter.config" . | sha256sum }}
@@ -13,8 +14,10 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   labels:
-    {{- include "istio-port-exporter.labels" .root | nindent 4 }}
-    app.kubernetes.io/component: {{ .component }}
+    {{- include "istio-port-exporter.componentLabels" . | nindent 4 }}
+    {{- with $values.commonLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
     {{- /* In the mesh, a proxy of our own would answer for everybody else's. */}}
     sidecar.istio.io/inject: "false"
     istio.io/dataplane-mode: none
@@ -23,7 +26,7 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "istio-port-exporter.serviceAccountName" . }}
-  automountServiceAccountToken: true
+  automountServiceAccountToken: {{ dig "discovery" "kubernetes" "enabled" true $values.config }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
   {{- if $isInside }}
@@ -93,7 +96,6 @@ spec:
         {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/ready") | nindent 8 }}
         periodSeconds: 5
         timeoutSeconds: 5
-      {{- /* Until the first pass over all targets is done; the liveness probe waits for it. */}}
       startupProbe:
         {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/healthy") | nindent 8 }}
         periodSeconds: 5
@@ -119,6 +121,8 @@ spec:
         - name: debug-token
           mountPath: /var/run/secrets/istio-port-exporter
           readOnly: true
+        {{- end }}
+        {{- if $hasRoot }}
         - name: root-cert
           mountPath: /var/run/secrets/istio
           readOnly: true
@@ -145,10 +149,12 @@ spec:
               path: token
               audience: {{ $values.istiod.debugToken.audience }}
               expirationSeconds: {{ $values.istiod.debugToken.expirationSeconds }}
+    {{- end }}
+    {{- if $hasRoot }}
     - name: root-cert
       configMap:
         name: {{ $values.istiod.rootCertConfigMap }}
-        {{- /* Where it is missing the token is not sent; everything else goes on. */}}
+        {{- /* Where it is missing nothing is verified and no token is sent; everything else goes on. */}}
         optional: true
         items:
           - key: root-cert.pem

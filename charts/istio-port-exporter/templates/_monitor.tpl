@@ -1,0 +1,41 @@
+{{/*
+What the three kinds of monitors share. Takes (dict "root" $ "monitor" .Values.serviceMonitor "kind" "ServiceMonitor").
+*/}}
+
+{{- define "istio-port-exporter.monitorMetadata" -}}
+name: {{ include "istio-port-exporter.fullname" .root }}
+namespace: {{ default (include "istio-port-exporter.namespace" .root) .monitor.namespace }}
+labels:
+  {{- include "istio-port-exporter.labels" .root | nindent 2 }}
+  {{- with .monitor.labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "istio-port-exporter.monitorEndpoint" -}}
+- port: metrics
+  path: {{ include "istio-port-exporter.telemetryPath" .root }}
+  scheme: {{ .root.Values.web.scheme }}
+  {{- /* The samples' own namespace and pod are the proxies', not ours. */}}
+  honorLabels: true
+  {{- with .monitor.interval }}
+  interval: {{ . }}
+  {{- end }}
+  {{- with .monitor.scrapeTimeout }}
+  scrapeTimeout: {{ . }}
+  {{- end }}
+  {{- include "istio-port-exporter.monitorOptions" . | nindent 2 }}
+  {{- with .monitor.relabelings }}
+  relabelings:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{- define "istio-port-exporter.monitorOptions" -}}
+{{- range $key := list "metricRelabelings" "tlsConfig" "basicAuth" }}
+{{- with get $.monitor $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,131 @@
+"""The exporter accepts the configuration that the chart writes, with the files that it mounts."""
+
+import base64
+import re
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from exporter.cli import main
+from exporter.config import Config, load
+from tests.charts.render import Document, ci_files, of_kind, pod_specs, render, values_of
+
+FILES = pytest.mark.parametrize("file", ci_files(), ids=lambda file: file.stem)
+CONFIG_FILE = "/etc/istio-port-exporter/exporter.yaml"
+FIELDS = {"metadata.name": "exporter-0", "spec.nodeName": "node-a"}
+"""What the kubelet fills in, by field path."""
+
+
+class Kubelet:
+    """Mounts a pod's volumes below a folder, as the kubelet does below /."""
+
+    def __init__(self, root: Path, documents: list[Document]) -> None:
+        self.root = root
+        self._maps = {row["metadata"]["name"]: row for row in of_kind(documents, "ConfigMap")}
+
+    def mount(self, pod: Document) -> list[str]:
+        """Mount everything; the container's arguments, with the paths where they are here."""
+        volumes = {row["name"]: row for row in pod["volumes"]}
+        container = pod["containers"][0]
+        mounts = {row["mountPath"]: row for row in container["volumeMounts"]}
+        for path, mount in mounts.items():
+            files = self._files(volumes[mount["name"]])
+            if "subPath" in mount:
+                self._write(path, files[mount["subPath"]])
+            else:
+                for name, text in files.items():
+                    self._write(f"{path}/{name}", text)
+        config = self.root / CONFIG_FILE.lstrip("/")
+        text = config.read_text()
+        for path in mounts:
+            text = re.sub(rf"(?<= ){path}(?=/|$)", f"{self.root}{path}", text, flags=re.MULTILINE)
+        config.write_text(text)
+        return [word.replace(CONFIG_FILE, str(config)) for word in container["args"]]
+
+    def _files(self, volume: Document) -> dict[str, str]:
+        if "secret" in volume:
+            hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+            return {"web-config.yml": f"basic_auth_users: {{prometheus: {hashed}}}\n"}
+        if "projected" in volume:
+            (source,) = volume["projected"]["sources"]
+            return {source["serviceAccountToken"]["path"]: base64.b64encode(b"token").decode()}
+        given = volume["configMap"]
+        if given["name"] in self._maps:
+            return dict(self._maps[given["name"]]["data"])
+        return {row["path"]: "of somebody else" for row in given.get("items", ())}
+
+    def _write(self, path: str, text: str) -> None:
+        file = self.root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def give_environment(pod: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+    for row in pod["containers"][0]["env"]:
+        value = row.get("value") or FIELDS[row["valueFrom"]["fieldRef"]["fieldPath"]]
+        monkeypatch.setenv(row["name"], value)
+
+
+@FILES
+def test_the_exporter_accepts_its_configuration(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = render(values_of(file))
+    for number, pod in enumerate(pod_specs(documents)):
+        give_environment(pod, monkeypatch)
+        serve, *arguments = Kubelet(tmp_path / str(number), documents).mount(pod)
+
+        assert serve == "serve"
+        assert main(["config", "check", *arguments]) == 0
+
+
+def configured(values: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """The configurations of the pods of an install, as their exporters read them."""
+    documents = render(values)
+    found = []
+    for number, pod in enumerate(pod_specs(documents)):
+        give_environment(pod, monkeypatch)
+        Kubelet(tmp_path / str(number), documents).mount(pod)
+        found.append(load(tmp_path / str(number) / CONFIG_FILE.lstrip("/")))
+    return found
+
+
+def test_shards_take_their_ordinal_from_the_pods_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config,) = configured({"mode": "statefulset", "replicas": 3}, tmp_path, monkeypatch)
+
+    assert (config.shard.ordinal, config.shard.total) == (0, 3)
+
+
+def test_a_daemonset_shares_the_roles_with_the_deployment_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, beside = configured({"mode": "daemonset"}, tmp_path, monkeypatch)
+
+    of_node, of_istiod = inside.discovery.kubernetes, beside.discovery.kubernetes
+    assert (of_node.node, inside.access.loopback) == ("node-a", "netns")
+    assert (of_istiod.node, beside.access.loopback) == ("", "none")
+    assert set(of_istiod.roles) == {"istiod"}
+    assert not set(of_istiod.roles) & set(of_node.roles)
+    assert len({*of_istiod.roles, *of_node.roles}) == len(type(of_node.roles[0]))
+
+
+def test_the_same_namespaces_are_looked_at_and_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"namespaces": ["shop", "istio-system"]}
+    (config,) = configured(values, tmp_path, monkeypatch)
+
+    roles = of_kind(render(values), "Role")
+    assert [row["metadata"]["namespace"] for row in roles] == ["shop", "istio-system"]
+    assert config.discovery.kubernetes.namespaces == ("shop", "istio-system")
+
+
+def test_a_change_of_the_configuration_replaces_the_pods() -> None:
+    def checksum(values: Document) -> str:
+        (workload,) = of_kind(render(values), "Deployment")
+        return str(workload["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
+
+    assert checksum({}) != checksum({"config": {"poll": {"interval": "15s"}}})

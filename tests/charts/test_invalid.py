@@ -1,0 +1,54 @@
+"""Values that cannot work are refused with a clear message: one file per rule."""
+
+import re
+from pathlib import Path
+
+import helm_python as helm
+import pytest
+
+from tests.charts.render import CHART, render, values_of
+
+FILES = sorted((Path(__file__).parent / "invalid").glob("*.yaml"))
+DECIDED = (
+    "discovery.kubernetes.namespaces",
+    "discovery.kubernetes.node",
+    "access.loopback",
+    "istiod.debug_token_file",
+    "istiod.root_cert_file",
+    "shard",
+    "web.listen_address",
+    "web.config_file",
+)
+"""Keys of the exporter's configuration that the chart writes itself."""
+
+
+def message_of(file: Path) -> str:
+    """What the first line says that Helm says."""
+    return file.read_text().splitlines()[0].removeprefix("# ")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_invalid_values_are_refused(file: Path) -> None:
+    with pytest.raises(helm.HelmError) as refusal:
+        render(values_of(file))
+
+    assert message_of(file) in str(refusal.value)
+
+
+def test_every_rule_has_a_file() -> None:
+    rules = re.findall(
+        r'fail (?:\(printf )?"([^"%]*)', (CHART / "templates/_validate.tpl").read_text()
+    )
+    told = [message_of(file) for file in FILES]
+
+    assert [rule for rule in rules if not any(rule in message for message in told)] == []
+
+
+@pytest.mark.parametrize("path", DECIDED)
+def test_what_the_chart_decides_is_refused_in_the_configuration(path: str) -> None:
+    given: object = {} if path == "shard" else ([] if path.endswith("spaces") else "none")
+    for key in reversed(path.split(".")):
+        given = {key: given}
+
+    with pytest.raises(helm.HelmError, match=rf"config\.{re.escape(path)} is decided by the chart"):
+        render({"config": given})

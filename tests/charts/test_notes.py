@@ -1,0 +1,54 @@
+"""NOTES.txt says what an install cannot see, and nothing that it can."""
+
+import pytest
+
+from tests.charts.render import Document, render_files
+
+ALL_SEEING: Document = {
+    "mode": "daemonset",
+    "namespaceOverride": "istio-system",
+    "istiod": {"debugToken": {"enabled": True}},
+    "web": {"configSecret": "web"},
+    "podMonitor": {"enabled": True},
+}
+
+
+def notes(values: Document) -> str:
+    return " ".join(render_files(values)["NOTES.txt"].split())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        pytest.param({}, "Ports that listen on loopback: 15000", id="loopback"),
+        pytest.param({}, "Which process holds which port", id="socket tables"),
+        pytest.param({}, "Set istiod.debugToken.enabled", id="token"),
+        pytest.param({}, "honor_labels: true", id="scraped by nobody"),
+        pytest.param({}, "Everybody who reaches port 10520", id="open to all"),
+        pytest.param(
+            {"config": {"istiod": {"mode": "none"}}},
+            "istiod's pods are not looked at",
+            id="managed",
+        ),
+        pytest.param(
+            {"istiod": {"debugToken": {"enabled": True}}},
+            "unless istiod's DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES names monitoring",
+            id="foreign token",
+        ),
+        pytest.param(
+            {"namespaces": ["shop"]}, "istio-system is not among namespaces", id="no istiod"
+        ),
+        pytest.param({"namespaces": ["a", "b"]}, "outside of the namespaces a, b", id="some"),
+        pytest.param(
+            {"namespaces": ["a"], "rbac": {"clusterScoped": False}}, "Nodes that are", id="no nodes"
+        ),
+        pytest.param({"mode": "daemonset"}, "is root on every node", id="root"),
+    ],
+)
+def test_what_is_not_seen_is_said(values: Document, said: str) -> None:
+    assert said in notes(values)
+    assert said == "is root on every node" or said not in notes(ALL_SEEING)
+
+
+def test_an_install_that_sees_all_says_so() -> None:
+    assert "nothing that a switch of this chart would show" in notes(ALL_SEEING)
