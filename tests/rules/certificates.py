@@ -1,0 +1,182 @@
+"""Cases of the alerts about certificates. promtool's time begins at 0, so lives begin before."""
+
+from tests.rules.promtool import Case, Says
+from tests.rules.series import diagnosis, of
+
+EXPIRY = "istio_target_certificate_expiry_timestamp_seconds"
+BEGIN = "istio_target_certificate_not_before_timestamp_seconds"
+HOUR = 3600
+DAY = 24 * HOUR
+WEB = {"namespace": "shop", "pod": "web-1", "role": "sidecar"}
+
+
+def life(
+    start: str, end: str, pod: str = "web-1", source: str = "wire", certificate: str = "workload"
+) -> dict[str, str]:
+    """The two series of a certificate."""
+    told = {"certificate": certificate, "source": source}
+    return {of(BEGIN, pod, **told): start, of(EXPIRY, pod, **told): end}
+
+
+def renewed_hourly(cycles: int, seen_late: int) -> dict[str, str]:
+    """A healthy certificate of one hour: renewed each 30 minutes, read once an hour.
+
+    Each reading finds one that is so many minutes old.
+    """
+    starts = [(hour * 60 - seen_late) * 60 for hour in range(cycles)]
+    begin = " ".join(f"{start}x59" for start in starts)
+    return life(begin, " ".join(f"{start + HOUR}x59" for start in starts))
+
+
+CASES = (
+    Case(
+        "IstioCertificateExpired",
+        "fires",
+        "the wire's certificate of a day has ended",
+        life(f"{-20 * HOUR}x300", f"{4 * HOUR}x300"),
+        {
+            230: {"IstioCertificatesNotRenewed": 1},
+            250: {"IstioCertificateExpired": 1, "IstioCertificatesNotRenewed": 1},
+        },
+        Says(
+            250,
+            {**WEB, "certificate": "workload"},
+            "The workload certificate of the sidecar shop/web-1 has ended: mTLS with it fails."
+            " Check that the agent reaches istiod's 15012 and that the clocks agree; restart the"
+            " pod to renew.",
+        ),
+    ),
+    Case(
+        "IstioCertificateExpired",
+        "quiet",
+        "certificates of a day, renewed at half of their life",
+        life(f"{-11 * HOUR}x59 {HOUR}x180", f"{13 * HOUR}x59 {25 * HOUR}x180"),
+        {240: {}},
+    ),
+    Case(
+        "IstioCertificateExpired",
+        "trap",
+        "certificates of an hour are renewed between two readings",
+        renewed_hourly(4, seen_late=29),
+        {230: {}},
+    ),
+    Case(
+        "IstioCertificateExpired",
+        "trap",
+        "a certificate of an hour that is not renewed",
+        life("0x300", f"{HOUR}x300"),
+        {65: {}, 80: {"IstioCertificateExpired": 1}, 300: {"IstioCertificateExpired": 1}},
+    ),
+    Case(
+        "IstioCertificateExpired",
+        "trap",
+        "the agent alone tells it, or the diagnosis alone: one alert each",
+        {
+            of(EXPIRY, "web-1", certificate="workload", source="agent"): "60x30",
+            diagnosis("web-1", "certificate_expired"): "_x1 1x29",
+            diagnosis("web-2", "certificate_expired"): "1x30",
+        },
+        {4: {}, 8: {"IstioCertificateExpired": 2}, 30: {"IstioCertificateExpired": 2}},
+    ),
+    Case(
+        "IstioCertificatesNotRenewed",
+        "fires",
+        "past three quarters of a day",
+        life(f"{-16 * HOUR}x240", f"{8 * HOUR}x240", pod="web-{1..3}"),
+        {120: {}, 135: {"IstioCertificatesNotRenewed": 1}},
+        Says(
+            135,
+            {"namespace": "shop", "role": "sidecar", "certificate": "workload"},
+            "3 workload certificates of the role sidecar in shop should have been renewed by now."
+            " Check that the agents reach istiod's 15012, and istiod's log for refused signing"
+            " requests.",
+        ),
+    ),
+    Case(
+        "IstioCertificatesNotRenewed",
+        "quiet",
+        "a certificate of a day, renewed at half of its life",
+        life(f"{-11 * HOUR}x59 {HOUR}x180", f"{13 * HOUR}x59 {25 * HOUR}x180"),
+        {240: {}},
+    ),
+    Case(
+        "IstioCertificatesNotRenewed",
+        "trap",
+        "certificates of an hour are renewed between two readings",
+        renewed_hourly(4, seen_late=29),
+        {230: {}},
+    ),
+    Case(
+        "IstioCertificatesNotRenewed",
+        "trap",
+        "five hundred at once: one for each namespace",
+        life(f"{-20 * HOUR}x30", f"{4 * HOUR}x30", pod="web-{0..499}"),
+        {9: {}, 15: {"IstioCertificatesNotRenewed": 1}, 30: {"IstioCertificatesNotRenewed": 1}},
+    ),
+    Case(
+        "IstioRootCertificateEnding",
+        "fires",
+        "twenty days are left",
+        {
+            of(EXPIRY, "web-{1..3}", certificate="root", source="admin"): f"{20 * DAY}x120",
+            of(EXPIRY, "old-1", certificate="root", source="admin"): f"{19 * DAY}x120",
+        },
+        {59: {}, 90: {"IstioRootCertificateEnding": 1}},
+        Says(
+            90,
+            {},
+            "It ends in 18d 22h 30m 0s, and with it all mTLS of the mesh. Plan its rotation now: a"
+            " new root has to be trusted everywhere before it signs.",
+        ),
+    ),
+    Case(
+        "IstioRootCertificateEnding",
+        "quiet",
+        "ten years are left",
+        {of(EXPIRY, "web-1", certificate="root", source="admin"): f"{3650 * DAY}x120"},
+        {120: {}},
+    ),
+    Case(
+        "IstioRootCertificateEnding",
+        "trap",
+        "a certificate of a day is no root",
+        life("0x120", f"{DAY}x120"),
+        {120: {}},
+    ),
+    Case(
+        "IstioCertificateBehindAgent",
+        "fires",
+        "Envoy never took what the agent has",
+        {
+            **life("0x200", f"{DAY}x200"),
+            of(EXPIRY, "web-1", certificate="workload", source="agent"): f"{36 * HOUR}x200",
+        },
+        {74: {}, 80: {"IstioCertificateBehindAgent": 1}},
+        Says(
+            80,
+            WEB,
+            "The agent of shop/web-1 has renewed the certificate, but Envoy still presents one that"
+            " ends 12h 0m 0s earlier. Restart the pod before it ends.",
+        ),
+    ),
+    Case(
+        "IstioCertificateBehindAgent",
+        "quiet",
+        "both say the same but for a rounding",
+        {
+            **life("0x200", f"{DAY}x200"),
+            of(EXPIRY, "web-1", certificate="workload", source="agent"): f"{DAY + 60}x200",
+        },
+        {200: {}},
+    ),
+    Case(
+        "IstioCertificateBehindAgent",
+        "trap",
+        "the wire is read once an hour",
+        {
+            **life(f"0x60 {12 * HOUR}x140", f"{DAY}x60 {36 * HOUR}x140"),
+            of(EXPIRY, "web-1", certificate="workload", source="agent"): f"{DAY} {36 * HOUR}x200",
+        },
+        {200: {}},
+    ),
+)

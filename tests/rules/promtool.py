@@ -1,0 +1,170 @@
+"""Cases of alerts, and how Debian's promtool judges them.
+
+A case is series by minute and the alerts that fire at some of its minutes: those and no others,
+then or ever. Each runs with one replica of the exporter and with two, and has to end alike.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RULES = Path(__file__).parent.parent.parent / "charts" / "istio-port-exporter" / "rules"
+FILES = sorted(RULES.glob("*.yaml"))
+JOB = "istio-port-exporter"
+
+Series = dict[str, str]
+"""Selectors to values as promtool writes them, one a minute. `web-{0..29}` is thirty series."""
+
+
+def all_rules() -> list[dict[str, Any]]:
+    """Every rule of every file, in order."""
+    groups = [group for file in FILES for group in yaml.safe_load(file.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in all_rules() if "alert" in rule}
+
+
+@dataclass(frozen=True)
+class Says:
+    """One alert in full: its labels without the severity, what it says, where it points."""
+
+    minute: int
+    labels: dict[str, str]
+    description: str
+    runbook: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One alert's case.
+
+    kind: fires, quiet or trap. at: minute to the number of firing alerts by name. unbroken: at
+    every minute between these two some alert fires. watched: whether an exporter is scraped.
+    replicas: the numbers of replicas with which it has to hold.
+    """
+
+    alert: str
+    kind: str
+    name: str
+    series: Series
+    at: Mapping[int, Mapping[str, int]]
+    says: Says | None = None
+    unbroken: tuple[int, int] | None = None
+    watched: bool = True
+    replicas: tuple[int, ...] = (1, 2)
+
+    @property
+    def last(self) -> int:
+        """The last minute that is looked at."""
+        return max(self.at)
+
+    def test(self, replicas: int) -> dict[str, Any]:
+        """The case as promtool's unit test."""
+        names = {name for counts in self.at.values() for name in counts}
+        asked = [_expect(minute, _FIRING, counts) for minute, counts in self.at.items()]
+        asked.append(_expect(self.last, _ever(self.last), dict.fromkeys(names, 1)))
+        if self.unbroken:
+            asked.append(_no_gap(*self.unbroken))
+        return {
+            "interval": "1m",
+            "input_series": [
+                {"series": series, "values": values}
+                for series, values in expanded(self._all_series(), replicas)
+            ],
+            "promql_expr_test": asked,
+            "alert_rule_test": [_said(self.alert, self.says)] if self.says else [],
+        }
+
+    def _all_series(self) -> Series:
+        build = {"istio_port_exporter_build_info": f"1x{self.last}"} if self.watched else {}
+        return {**build, **self.series}
+
+
+_FIRING = 'count by (alertname) (ALERTS{alertstate="firing"})'
+
+
+def _ever(minutes: int) -> str:
+    past = f'max_over_time(ALERTS{{alertstate="firing"}}[{minutes + 1}m])'
+    return f"max by (alertname) ({past})"
+
+
+def _expect(minute: int, expression: str, counts: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "expr": expression,
+        "eval_time": f"{minute}m",
+        "exp_samples": [
+            {"labels": f'{{alertname="{name}"}}', "value": count}
+            for name, count in sorted(counts.items())
+        ],
+    }
+
+
+def _no_gap(first: int, last: int) -> dict[str, Any]:
+    firing = '(count(ALERTS{alertstate="firing"}) > bool 0) or vector(0)'
+    return {
+        "expr": f"min_over_time(({firing})[{last - first}m:1m])",
+        "eval_time": f"{last}m",
+        "exp_samples": [{"labels": "{}", "value": 1}],
+    }
+
+
+def _said(alert: str, says: Says) -> dict[str, Any]:
+    rule = ALERTS[alert]
+    annotations = {
+        "summary": rule["annotations"]["summary"],
+        "description": says.description,
+        "runbook_url": says.runbook or rule["annotations"]["runbook_url"],
+    }
+    labels = {**says.labels, "severity": rule["labels"]["severity"]}
+    expected = [{"exp_labels": labels, "exp_annotations": annotations}]
+    return {"eval_time": f"{says.minute}m", "alertname": alert, "exp_alerts": expected}
+
+
+def expanded(series: Series, replicas: int) -> Iterator[tuple[str, str]]:
+    """Ranges written out, and each series as every replica of the exporter exposes it."""
+    for selector, values in series.items():
+        for one in _ranges(selector):
+            for replica in range(replicas):
+                yield _scraped(one, f"10.0.0.{replica}:10520"), values
+
+
+def _ranges(selector: str) -> Iterator[str]:
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", selector)
+    if found is None:
+        yield selector
+        return
+    for number in range(int(found[1]), int(found[2]) + 1):
+        yield from _ranges(selector[: found.start()] + str(number) + selector[found.end() :])
+
+
+def _scraped(selector: str, instance: str) -> str:
+    """A series with the labels that Prometheus adds."""
+    name, _, labels = selector.partition("{")
+    if "instance=" in labels and "job=" in labels:
+        return selector
+    if "instance=" in labels:
+        return selector.replace("{", f'{{job="{JOB}",', 1)
+    own = [labels.rstrip("}")] if labels else []
+    told = ",".join([*own, f'job="{JOB}"', f'instance="{instance}"'])
+    return f"{name}{{{told}}}"
+
+
+def judge(case: Case, replicas: int, folder: Path) -> str:
+    """What promtool complains of; empty when the case holds."""
+    document = {
+        "rule_files": [str(file) for file in FILES],
+        "evaluation_interval": "1m",
+        "tests": [case.test(replicas)],
+    }
+    test = folder / "test.yaml"
+    test.write_text(yaml.safe_dump(document))
+    done = subprocess.run(
+        ("promtool", "test", "rules", test), capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr if done.returncode else ""

@@ -1,0 +1,55 @@
+"""Selectors of the exporter's series, as cases need them."""
+
+from exporter.diagnosis.causes import CAUSES
+from exporter.exposition import FAMILIES
+
+LABELS = {family.name: family.labels for family in FAMILIES}
+
+
+def of(family: str, pod: str, role: str = "sidecar", namespace: str = "shop", **labels: str) -> str:
+    """A series of a target; only labels that the family has, and the cluster's."""
+    assert set(labels) - {"cluster"} <= set(LABELS[family]), family
+    told = {"namespace": namespace, "pod": pod, "role": role, **labels}
+    labels = ",".join(f'{name}="{value}"' for name, value in told.items())
+    return f"{family}{{{labels}}}"
+
+
+def diagnosis(pod: str, cause: str, role: str = "sidecar", namespace: str = "shop") -> str:
+    """A cause, with the class that it has."""
+    told = {"cause": cause, "class": CAUSES[cause].cause_class.value}
+    return of("istio_target_diagnosis", pod, role, namespace, **told)
+
+
+def info(
+    pod: str,
+    role: str = "sidecar",
+    namespace: str = "shop",
+    *,
+    node: str = "node-1",
+    revision: str = "default",
+    version: str = "1.28.1",
+    **labels: str,
+) -> str:
+    """What is known of a target."""
+    told = {"node": node, "revision": revision, "version": version, **labels}
+    return of("istio_target_info", pod, role, namespace, **told)
+
+
+def ready(pod: str, endpoint: str, role: str = "sidecar", namespace: str = "shop") -> str:
+    """Readiness of an endpoint."""
+    return of("istio_target_ready", pod, role, namespace, endpoint=endpoint)
+
+
+def istiod(pod: str, *, revision: str = "default", version: str = "1.28.1") -> str:
+    """What is known of an istiod replica."""
+    return info(pod, "istiod", "istio-system", revision=revision, version=version)
+
+
+def istiod_ready(pod: str, endpoint: str = "istiod") -> str:
+    """Readiness of an istiod replica."""
+    return ready(pod, endpoint, "istiod", "istio-system")
+
+
+def seconds(minutes: int) -> int:
+    """Minutes of a case as promtool's time, which begins at 0."""
+    return minutes * 60

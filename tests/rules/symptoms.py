@@ -1,0 +1,154 @@
+"""Cases of the alerts of proxies without a known cause, and of what cannot be judged."""
+
+from tests.rules.promtool import Case, Says
+from tests.rules.series import diagnosis, of, ready
+
+WEB = {"namespace": "shop", "pod": "web-1", "role": "sidecar"}
+
+
+def ambient(redirection: str) -> str:
+    """Pods of one namespace and node that are enrolled in ambient."""
+    labels = f'namespace="shop",node="node-1",redirection="{redirection}"'
+    return f"istio_proxy_ambient_pods{{{labels}}}"
+
+
+CASES = (
+    Case(
+        "IstioEnvoyNotReady",
+        "fires",
+        "nobody knows why",
+        {ready("web-1", "envoy"): "0x30"},
+        {9: {}, 12: {"IstioEnvoyNotReady": 1}},
+        Says(
+            12,
+            WEB,
+            "Envoy of the sidecar shop/web-1 says that it is not ready. Look at the pod's readiness"
+            " chain on the exporter's page, and at the proxy's log.",
+        ),
+    ),
+    Case(
+        "IstioEnvoyNotReady",
+        "quiet",
+        "a slow start",
+        {ready("web-1", "envoy"): "0x8 1x30"},
+        {30: {}},
+    ),
+    Case(
+        "IstioEnvoyNotReady",
+        "trap",
+        "the cause is known: one alert, of the cause",
+        {ready("web-1", "envoy"): "0x30", diagnosis("web-1", "istiod_unreachable"): "1x30"},
+        {8: {"IstioProxyNeverConfigured": 1}, 30: {"IstioProxyNeverConfigured": 1}},
+    ),
+    Case(
+        "IstioProxyPortDown",
+        "fires",
+        "a port without a cause",
+        {of("istio_port_up", "web-1", port="15008", component="envoy"): "0x30"},
+        {9: {}, 12: {"IstioProxyPortDown": 1}},
+        Says(
+            12,
+            {**WEB, "port": "15008", "component": "envoy"},
+            "Port 15008 (envoy) of the sidecar shop/web-1 is proved not to answer. Ask it by hand"
+            " as istio-port-exporter explain 15008 says.",
+        ),
+    ),
+    Case(
+        "IstioProxyPortDown",
+        "quiet",
+        "up, unjudged, or down for a moment",
+        {
+            of("istio_port_up", "web-1", port="15006", component="envoy"): "1x30",
+            of("istio_port_up", "web-2", port="15006", component="envoy"): "1x3 _x27",
+            of("istio_port_up", "web-3", port="15006", component="envoy"): "1x3 0x5 1x22",
+        },
+        {30: {}},
+    ),
+    Case(
+        "IstioProxyPortDown",
+        "trap",
+        "all ports of a stuck Envoy: one alert, of the cause",
+        {
+            of("istio_port_up", "web-1", port="{15000..15090}", component="envoy"): "0x30",
+            ready("web-1", "envoy"): "0x30",
+            diagnosis("web-1", "envoy_stuck"): "1x30",
+        },
+        {9: {}, 12: {"IstioProxyFault": 1}, 30: {"IstioProxyFault": 1}},
+    ),
+    Case(
+        "IstioProxyPortDown",
+        "trap",
+        "replicas of the exporter disagree: one of them reaches it",
+        {
+            'istio_port_up{namespace="shop",pod="web-1",role="sidecar",port="15020",'
+            'component="pilot-agent",instance="a"}': "0x30",
+            'istio_port_up{namespace="shop",pod="web-1",role="sidecar",port="15020",'
+            'component="pilot-agent",instance="b"}': "1x30",
+        },
+        {30: {}},
+    ),
+    Case(
+        "IstioProxiesNotJudged",
+        "fires",
+        "a NetworkPolicy keeps the exporter out",
+        {diagnosis("web-{0..4}", "network_blocked"): "1x60"},
+        {14: {}, 17: {"IstioProxiesNotJudged": 1}},
+        Says(
+            17,
+            {"namespace": "shop"},
+            "A policy or the network keeps the exporter from 5 proxies in shop: nothing else is"
+            " known of them. Let it reach 15020, 15021 and 15090.",
+        ),
+    ),
+    Case(
+        "IstioProxiesNotJudged",
+        "quiet",
+        "for a moment",
+        {diagnosis("web-{0..4}", "network_blocked"): "1x10 stale"},
+        {60: {}},
+    ),
+    Case(
+        "IstioProxiesNotJudged",
+        "trap",
+        "one proxy was broken before: its alert stays",
+        {
+            diagnosis("web-1", "unreachable"): "1x12 stale",
+            diagnosis("web-1", "network_blocked"): "_x13 1x60",
+        },
+        {12: {"IstioProxyFault": 1}, 70: {"IstioProxyFault": 1}},
+        unbroken=(12, 70),
+    ),
+    Case(
+        "IstioAmbientRedirectionMissing",
+        "fires",
+        "pods on a node bypass ztunnel",
+        {
+            ambient("missing"): "3x30",
+            ambient("enabled"): "9x30",
+        },
+        {4: {}, 6: {"IstioAmbientRedirectionMissing": 1}},
+        Says(
+            6,
+            {"namespace": "shop", "node": "node-1"},
+            "3 pods of shop on node node-1 are enrolled in ambient but their traffic is not"
+            " redirected. Check istio-cni on the node, then restart the pods.",
+        ),
+    ),
+    Case(
+        "IstioAmbientRedirectionMissing",
+        "quiet",
+        "all are redirected",
+        {
+            ambient("missing"): "0x30",
+            ambient("enabled"): "9x30",
+        },
+        {30: {}},
+    ),
+    Case(
+        "IstioAmbientRedirectionMissing",
+        "trap",
+        "pods that have just started get theirs within a minute",
+        {ambient("missing"): ("0x5 9x2 0x20")},
+        {27: {}},
+    ),
+)

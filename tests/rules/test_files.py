@@ -1,0 +1,118 @@
+"""What must hold for every rule, whatever it says."""
+
+import re
+import subprocess
+
+import pytest
+
+from exporter.diagnosis.causes import CAUSES
+from exporter.exposition import FAMILIES
+from exporter.model import CauseClass
+from tests.rules.promtool import ALERTS, FILES, all_rules
+
+RULES = all_rules()
+EXPRESSIONS = "\n".join(rule["expr"] for rule in RULES)
+SHARED = ("IstioProxiesFailing", "IstioRevisionWithoutControlPlane")
+SINGLE = (
+    "IstioProxyNeverConfigured",
+    "IstioProxyConfigurationRejected",
+    "IstioProxyWithoutXds",
+    "IstioProxyRedirectionMissing",
+    "IstioProxyListenerNotBound",
+    "IstioProxyFault",
+)
+DOCUMENTED = re.compile(r"docs/(diagnosis|alerts)\.md#")
+
+
+def minutes(duration: str) -> int:
+    found = re.fullmatch(r"(\d+)(m|h)", duration)
+    assert found, duration
+    return int(found[1]) * {"m": 1, "h": 60}[found[2]]
+
+
+@pytest.mark.usefixtures("promtool")
+def test_promtool_has_nothing_to_say() -> None:
+    done = subprocess.run(
+        ("promtool", "check", "rules", "--lint=all", "--lint-fatal", *FILES),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_is_complete(name: str) -> None:
+    rule = ALERTS[name]
+    assert re.fullmatch(r"Istio([A-Z][a-z]+)+", name)
+    assert rule["labels"]["severity"] in ("critical", "warning", "info")
+    annotations = rule["annotations"]
+    assert list(annotations) == ["summary", "description", "runbook_url"]
+    assert re.fullmatch(r"[^{]+\.", annotations["summary"])
+    assert annotations["description"].endswith((".", "{{- end }}"))
+    assert DOCUMENTED.match(annotations["runbook_url"])
+    assert minutes(rule["for"]) >= 3
+    assert minutes(rule["keep_firing_for"]) >= 5
+
+
+def test_names_are_unique() -> None:
+    names = [rule["alert"] for rule in RULES if "alert" in rule]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", [rule["record"] for rule in RULES if "record" in rule])
+def test_a_recording_rule_is_named_level_metric_operation(name: str) -> None:
+    levels = "job|node|replica|revision|target|version"
+    assert re.fullmatch(rf"({levels}):istio_[a-z_]+:(count|info|max|number|ratio)", name)
+
+
+def test_what_is_shared_is_told_before_its_singles_and_bridges_their_wait() -> None:
+    for shared in SHARED:
+        for single in SINGLE:
+            assert minutes(ALERTS[shared]["for"]) < minutes(ALERTS[single]["for"])
+    waits = max(minutes(ALERTS[name]["for"]) for name in SINGLE)
+    assert min(minutes(ALERTS[name]["keep_firing_for"]) for name in (*SHARED, *SINGLE)) > waits
+
+
+def test_an_alert_on_proxies_does_not_hang_on_labels_of_the_scrape() -> None:
+    for rule in RULES:
+        plain = re.sub(r'"[^"]*"', "", rule["expr"])
+        groups = re.findall(r"\bby \(([^)]*)\)", plain)
+        assert all("instance" not in group or "job" in group for group in groups), rule
+        assert "without" not in plain
+
+
+def test_every_family_that_is_asked_exists() -> None:
+    known = {family.name for family in FAMILIES} | {"istio_proxy_ambient_pods"}
+    asked = set(
+        re.findall(r"(?<![:\w])(istio_(?:port|target|proxy|control_plane)_\w+)\b(?!:)", EXPRESSIONS)
+    )
+    asked = {name for name in asked if not name.startswith("istio_port_exporter_")}
+    assert asked - known == set()
+
+
+def test_every_cause_that_is_asked_exists() -> None:
+    words = re.findall(r'cause[!=]~?="?"([^"]+)"|cause=~"([^"]+)"', EXPRESSIONS)
+    asked = {word for pair in words for text in pair for word in text.split("|") if word}
+    assert {word for word in asked if ".*" not in word} <= set(CAUSES)
+
+
+def test_a_fault_is_told_with_the_advice_of_its_cause() -> None:
+    description = ALERTS["IstioProxyFault"]["annotations"]["description"]
+    told = dict(re.findall(r'eq \$cause "(\w+)" \}\} (.*?) ?\{\{-', description))
+    plane = (
+        "istiod_replica_stuck",
+        "istiod_not_ready",
+        "webhook_not_serving",
+        "webhook_unreachable",
+    )
+    assert told == {
+        cause.id: cause.advice
+        for cause in CAUSES.values()
+        if cause.id == "network_blocked"
+        or (cause.cause_class is CauseClass.FAULT and cause.id not in plane)
+    }
+
+
+def test_no_rule_names_an_address() -> None:
+    assert not [file for file in FILES if re.search(r"https?://", file.read_text())]
