@@ -23,7 +23,7 @@ import yaml
 from exporter.catalogue import PORTS
 from exporter.cli import main, parser
 from exporter.config import load
-from tests.charts.render import CHART, render
+from tests.charts.render import CHART, pod_specs, render
 from tests.docs.pages import ROOT, Fence, fences, pages
 
 KNOWN = {row.number for row in PORTS}
@@ -114,10 +114,21 @@ def by_helm(command: Command, folder: Path) -> str:
         return str(error)
 
 
+def by_docker(command: Command, _folder: Path) -> str:
+    """Docker: there is a Dockerfile, and the image has the name that the chart takes."""
+    verb, *words = command.words[1:]
+    if verb == "build" and words[-1] == "." and (ROOT / "Dockerfile").is_file():
+        name = words[words.index("--tag") + 1]
+        (pod,) = pod_specs(render({}))
+        return "" if pod["containers"][0]["image"] == name else f"the chart does not take {name}"
+    return "not a build of the project's Dockerfile"
+
+
 READERS: dict[str, Callable[[Command, Path], str]] = {
     "istio-port-exporter": ours,
     "make": by_make,
     "pip": by_file,
+    "docker": by_docker,
     "helm": by_helm,
     "promtool": by_file,
     "curl": by_catalogue,
@@ -172,6 +183,7 @@ def test_every_command_works_as_printed(page: Path, folder: Path) -> None:
             "additional properties 'creat' not allowed",
             id="value",
         ),
+        pytest.param("docker build --tag other:1 .", "does not take other:1", id="image"),
         pytest.param("promtool check rules no/such.yaml", "no such file", id="file"),
     ],
 )

@@ -1,0 +1,36 @@
+# The image of the exporter: a wheel and its pinned dependencies in a virtual environment, no compiler, no pip in it.
+# The base is pinned to a minor version so that a rebuild takes its security fixes; where images are promoted and not
+# rebuilt, pin it by digest: python:3.13-slim-trixie@sha256:...
+FROM python:3.13-slim-trixie AS build
+
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+
+# What changes seldom first: with the same constraints this layer is reused.
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN pip install --constraint constraints.txt hatchling \
+    && python -m venv --without-pip /opt/exporter
+
+COPY exporter exporter
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && pip --python /opt/exporter/bin/python install --constraint constraints.txt /wheels/*.whl
+
+FROM python:3.13-slim-trixie
+
+LABEL org.opencontainers.image.title="istio-port-exporter" \
+      org.opencontainers.image.description="A Prometheus exporter for the ports of Istio's data plane and control plane" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+# The root file system may be read-only: nothing is compiled at run time, and there is no home to write to.
+ENV PATH=/opt/exporter/bin:$PATH \
+    HOME=/ \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+
+COPY --from=build /opt/exporter /opt/exporter
+
+# A number and not a name, so that Kubernetes can tell that it is not root.
+USER 65532:65532
+EXPOSE 10520
+ENTRYPOINT ["istio-port-exporter"]
+CMD ["serve"]
