@@ -18,6 +18,7 @@ from exporter import __version__, kube
 from exporter.app.blindness import CAPABILITIES, Blindness, blindness
 from exporter.app.listed import ListedProxies
 from exporter.app.process import bind, is_in_mesh
+from exporter.app.roster import Roster
 from exporter.catalogue import is_newer_than_known
 from exporter.config import Config, ConfigError, Problem
 from exporter.discovery.cluster import ClusterSource, Reports
@@ -64,7 +65,7 @@ class Exporter:
         """
         self._load = load
         self._base = base
-        self._by_hand = self._given = {target.key: target for target in targets}
+        self._roster = Roster({target.key: target for target in targets})
         self._find_credentials = find_credentials
         self._listener = listener
         self.config = load()
@@ -93,7 +94,8 @@ class Exporter:
             config=lambda: self.config,
             families=lambda: self._families,
             targets=lambda: self.poller.targets,
-            cluster=self._cluster,
+            elsewhere=lambda: self._roster.elsewhere(self._cluster.elsewhere, self.config),
+            hides_istiods=lambda: self._cluster.hides_istiods,
             is_complete=self._is_current,
             records=self.state,
         )
@@ -215,7 +217,7 @@ class Exporter:
         static = config.discovery.static
         if static.files or static.targets:
             log.info("no kubernetes credentials found, only static targets are watched")
-        elif not self._given:
+        elif not self._roster.given:
             log.error(_NOTHING_TO_WATCH)
 
     def _lost(self, error: ConfigError) -> None:
@@ -228,25 +230,20 @@ class Exporter:
         self.metrics.forgot_files()
         for file in self.config.discovery.static.files:
             self.metrics.read_file(str(self._base / file), readable=True)
-        wanted = [target for target in targets if self._is_wanted(target)]
-        self._by_hand = {**self._given, **{target.key: target for target in wanted}}
-        known = {**self._cluster.targets, **self._by_hand}
+        self._roster.take(targets, self.config)
+        known = self._roster.ours(self._cluster.targets, self.config)
         for key in self.poller.targets.keys() - known.keys():
             self._listed.forget(key)
         self.poller.replace_all(tuple(known.values()))
         self._synced = True
         self._count_now()
 
-    def _is_wanted(self, target: Target) -> bool:
-        """A managed control plane has no istiod to look at, not even one written by hand."""
-        return target.role is not Role.ISTIOD or self.config.istiod.mode != "none"
-
     def _appeared(self, target: Target) -> None:
-        if target.key not in self._by_hand:
+        if target.key not in self._roster.by_hand:
             self.poller.put(target)
 
     def _vanished(self, key: TargetKey) -> None:
-        if key not in self._by_hand:
+        if key not in self._roster.by_hand:
             self.poller.drop(key)
             self._listed.forget(key)
 

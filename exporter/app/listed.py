@@ -13,7 +13,6 @@ from itertools import chain
 
 from exporter.config import Config
 from exporter.diagnosis import narrowed, unite
-from exporter.discovery.cluster import ClusterSource
 from exporter.exposition import Family, render_listed
 from exporter.model import Role, Target, TargetKey, TargetRecord
 from exporter.poller import STALE_AFTER_INTERVALS
@@ -27,14 +26,16 @@ _AT_ONCE = 256
 class ListedProxies:
     """Keeps `told` up to date with what the istiods say.
 
-    `targets`: this replica's own, whose records are in `records`. `is_complete`: whether they, and
-    the cluster's others, are all that there are at this moment.
+    `targets`: this replica's own, whose records are in `records`; `elsewhere`: those that other
+    shards poll. `hides_istiods`: some istiod opted out. `is_complete`: whether these are all that
+    there are at this moment.
     """
 
     config: Callable[[], Config]
     families: Callable[[], tuple[Family, ...]]
     targets: Callable[[], Mapping[TargetKey, Target]]
-    cluster: ClusterSource
+    elsewhere: Callable[[], Mapping[TargetKey, Target]]
+    hides_istiods: Callable[[], bool]
     is_complete: Callable[[], bool]
     records: State
     told: State = field(default_factory=State)
@@ -62,7 +63,7 @@ class ListedProxies:
         config, targets, now = self.config(), self.targets(), time.time()
         expires = now + STALE_AFTER_INTERVALS * config.poll.interval
         union = unite(self._istiods(targets, config), config, now)
-        proxies = chain(tuple(targets.values()), tuple(self.cluster.elsewhere.values()))
+        proxies = chain(tuple(targets.values()), tuple(self.elsewhere().values()))
         named = set()
         for number, proxy in enumerate(proxies, 1):
             status = union.status(proxy)
@@ -81,7 +82,7 @@ class ListedProxies:
     ) -> list[TargetRecord | None]:
         """The last record of every istiod; none where some could be missing, or nobody asks."""
         is_asked = any(family.by_istiod for family in self.families())
-        if not is_asked or narrowed(config) or self.cluster.hides_istiods or not self.is_complete():
+        if not is_asked or narrowed(config) or self.hides_istiods() or not self.is_complete():
             return []
         found = (key for key, target in targets.items() if target.role is Role.ISTIOD)
         return [self.records.get(key) for key in found]

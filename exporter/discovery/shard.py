@@ -8,10 +8,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from exporter.config import Config, ordinal_of
+from exporter.config import Config, ShardConfig, ordinal_of
 from exporter.model import Role, Settings, Target
 
-__all__ = ["is_listed_by_istiods", "is_ours", "jump", "ordinal_of", "outline", "owns"]
+__all__ = [
+    "is_listed_by_istiods",
+    "is_on_shard",
+    "is_ours",
+    "jump",
+    "ordinal_of",
+    "outline",
+    "owns",
+]
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _FNV_OFFSET = 0xCBF29CE484222325
@@ -24,13 +32,16 @@ _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 def is_ours(target: Target, config: Config) -> bool:
-    """Whether this replica polls the target. Istiods are not divided: the first shard has all."""
+    """Whether this replica polls a target of the cluster: its role is wanted, its shard is ours."""
     roles = config.discovery.kubernetes.roles
-    if roles and target.role not in roles:
-        return False
+    return (not roles or target.role in roles) and is_on_shard(target, config.shard)
+
+
+def is_on_shard(target: Target, shard: ShardConfig) -> bool:
+    """Whether the target belongs to this shard. Istiods are not divided: the first has all."""
     if target.role is Role.ISTIOD:
-        return config.shard.ordinal == 0
-    return owns(target.uid, config.shard.ordinal, config.shard.total)
+        return shard.ordinal == 0
+    return owns(target.uid, shard.ordinal, shard.total)
 
 
 def is_listed_by_istiods(target: Target, config: Config) -> bool:
