@@ -58,8 +58,8 @@ def samples(metrics: SelfMetrics, prefix: str = OWN) -> dict[tuple[str, ...], fl
             id="bad-reload-keeps-the-time-of-the-good-one",
         ),
         pytest.param(
-            lambda m: m.counted_targets({"sidecar": 3}, 1, outdated=True),
-            {("targets", "sidecar"): 3, ("targets_ignored",): 1, ("catalogue_outdated",): 1},
+            lambda m: m.counted_targets({"sidecar": 3}, 1, 2, outdated=True),
+            {("targets", "sidecar"): 3, ("targets_ignored",): 1, ("ports_ignored",): 2},
             id="targets",
         ),
         pytest.param(
@@ -98,8 +98,8 @@ def test_requests_to_kubernetes_are_counted_by_how_they_ended() -> None:
 
 def test_roles_and_files_that_are_gone_have_no_sample() -> None:
     metrics = SelfMetrics("1.0")
-    metrics.counted_targets({"sidecar": 3, "istiod": 1}, 0, outdated=False)
-    metrics.counted_targets({"istiod": 1}, 0, outdated=False)
+    metrics.counted_targets({"sidecar": 3, "istiod": 1}, 0, 0, outdated=False)
+    metrics.counted_targets({"istiod": 1}, 0, 0, outdated=False)
     metrics.read_file("old.yaml", readable=True)
     metrics.forgot_files()
     told = samples(metrics)
@@ -208,7 +208,7 @@ def full() -> SelfMetrics:
     metrics.polled(0.1)
     metrics.lagged(0.01)
     metrics.found_capable("loopback", able=True)
-    metrics.counted_targets({"sidecar": 1}, 0, outdated=False)
+    metrics.counted_targets({"sidecar": 1}, 0, 0, outdated=False)
     metrics.counted_ambient_pods({("a", "n1", "enabled"): 1})
     metrics.synced("pods", complete=True)
     metrics.relisted("pods")

@@ -270,7 +270,8 @@ class Exporter:
         known = self._known()
         roles = {str(role): count for role, count in Counter(t.role for t in known).items()}
         outdated = any(is_newer_than_known(target.istio_version) for target in known)
-        self.metrics.counted_targets(roles, self._cluster.ignored, outdated=outdated)
+        ports = sum(len(target.ignored_ports) for target in known)
+        self.metrics.counted_targets(roles, self._cluster.ignored, ports, outdated=outdated)
         self.metrics.counted_ambient_pods(self._cluster.ambient_pods())
         self._tell_blindness()
 

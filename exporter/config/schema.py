@@ -50,6 +50,7 @@ class KubernetesConfig:
 
     enabled: bool = True
     namespaces: tuple[str, ...] = ()
+    excluded_namespaces: tuple[str, ...] = ()
     label_selector: str = ""
     node: str = ""
     roles: tuple[Role, ...] = ()

@@ -6,28 +6,31 @@ outage, a refusal or a broken list removes none.
 """
 
 import asyncio
-import logging
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
 from exporter.config import Config
 from exporter.discovery.documents import Pod
-from exporter.discovery.pods import ambient_redirection, ignored, targets_of_pod
-from exporter.discovery.shard import is_listed_by_istiods, is_ours, outline, owns
-from exporter.discovery.watch import Api, Event, Kind, Pace, Resource, Witness, follow
-from exporter.model import KubernetesError, Role, Target, TargetKey
+from exporter.discovery.events import Event, Kind
+from exporter.discovery.following import Api, Pace, Resource
+from exporter.discovery.known import Known, KnownPods, known_of, unfiltered
+from exporter.discovery.pods import ignored
+from exporter.discovery.progress import Progress
+from exporter.discovery.scope import NAMESPACES, is_chosen, nodes_of, pods_of, scopes_of
+from exporter.discovery.surroundings import Mirror, Wish, decoded, readiness_of, wish_of
+from exporter.discovery.turns import Turns
+from exporter.discovery.watch import follow
+from exporter.model import Role, Target, TargetKey
 
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-_AMBIENT = {"istio.io/dataplane-mode": "ambient"}
-_PODS_AT_ONCE = 10
-"""So many pods are read before others get their turn on the event loop."""
-
+_POD = msgspec.json.Decoder(Pod)
+_NO_WISH = Wish()
 _HEAD_START_SECONDS = 10.0
 """How long pods wait for nodes and namespaces, so that what is ignored is never looked at."""
 
@@ -48,51 +51,6 @@ class Reports:
     asked: Callable[[str, str, str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What a pod says of itself: its target before others have their say.
-
-    `ambient` is its redirection in a namespace that is not ambient, and in one that is. Not
-    `is_ours`: another replica polls it, and we only say what the istiods say of it.
-    """
-
-    is_ours: bool
-    target: Target | None
-    ignore: str
-    node: str
-    ambient: tuple[str, str]
-
-
-class _Condition(msgspec.Struct, frozen=True):
-    type: str = ""
-    status: str = ""
-
-
-class _NodeStatus(msgspec.Struct, frozen=True):
-    conditions: tuple[_Condition, ...] | None = None
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    name: str
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-
-
-class _Node(msgspec.Struct, frozen=True):
-    metadata: _Metadata
-    status: _NodeStatus = _NodeStatus()
-
-
-class _Namespace(msgspec.Struct, frozen=True):
-    metadata: _Metadata
-
-
-T = TypeVar("T")
-_POD = msgspec.json.Decoder(Pod)
-_NODE = msgspec.json.Decoder(_Node)
-_NAMESPACE = msgspec.json.Decoder(_Namespace)
-
-
 class ClusterSource:
     """Follows a cluster. `run` may be called again with another configuration.
 
@@ -105,17 +63,15 @@ class ClusterSource:
         self.elsewhere: dict[TargetKey, Target] = {}
         self._reports = reports
         self._pace = pace or Pace()
-        self._pods: dict[TargetKey, _Known] = {}
-        self._on_node: dict[str, set[TargetKey]] = {}
-        self._nodes: dict[str, bool] = {}
-        self._nodes_listed = False
-        self._namespaces: dict[str, _Metadata] = {}
+        self._progress = Progress(reports.synced, reports.relisted, reports.asked)
+        self._pods = KnownPods()
+        self._nodes = Mirror[bool](self._node_changed)
+        self._namespaces = Mirror[Wish](self._namespace_changed)
         self._ignored: set[TargetKey] = set()
-        self._listed: dict[str, bool] = {}
-        self._following: dict[str, dict[str, bool]] = {}
-        self._trouble: dict[str, str] = {}
-        self._tried: dict[str, asyncio.Event] = {}
-        self._configure(Config())
+        self._stale: dict[TargetKey, None] = {}
+        self._has_stale = asyncio.Event()
+        self._config = self._everything = Config()
+        self._listed = {"": False}
 
     @property
     def ignored(self) -> int:
@@ -125,14 +81,13 @@ class ClusterSource:
     @property
     def hides_istiods(self) -> bool:
         """Whether an istiod opted out, so that nobody can know all that the istiods say."""
-        known = (self._pods[key].target for key in self._ignored)
-        return any(target is not None and target.role is Role.ISTIOD for target in known)
+        known = (self._pods.get(key) for key in self._ignored)
+        return any(row and row.target and row.target.role is Role.ISTIOD for row in known)
 
     @property
     def is_followed(self) -> bool:
         """Whether every pod is known as it is now: listed once, and watched at this moment."""
-        rows = self._following.get("pods", {})
-        return self.is_synced and bool(rows) and all(rows.values())
+        return self.is_synced and self._progress.is_followed("pods")
 
     @property
     def is_synced(self) -> bool:
@@ -141,220 +96,127 @@ class ClusterSource:
 
     def ambient_pods(self) -> Mapping[tuple[str, str, str], int]:
         """Pods enrolled in ambient by namespace, node and redirection (enabled or missing)."""
-        rows = (
-            (key.namespace, pod.node, self._ambient(key, pod)) for key, pod in self._pods.items()
-        )
-        return Counter(row for row in rows if row[2])
+        return self._pods.ambient(lambda name: self._wish(name).ambient)
 
     async def run(self, api: Api, config: Config) -> None:
         """Follow the cluster until cancelled."""
-        self._configure(config)
         chosen = config.discovery.kubernetes
-        scopes = chosen.namespaces or ("",)
-        for key in [key for key in self._pods if scopes != ("",) and key.namespace not in scopes]:
-            self._forget(key)
+        self._configure(config)
+        wish = partial(wish_of, annotation=config.discovery.ignore_annotation)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow_nodes(api, chosen.node))
-            tasks.create_task(self._follow_namespaces(api))
+            tasks.create_task(self._mirror(api, nodes_of(chosen), self._nodes, readiness_of))
+            tasks.create_task(self._mirror(api, NAMESPACES, self._namespaces, wish))
+            tasks.create_task(self._settle_stale())
             await self._head_start()
-            for scope in scopes:
+            for scope in scopes_of(chosen):
                 tasks.create_task(self._follow_pods(api, scope))
 
     def clear(self) -> None:
         """Forget the cluster: it is not to be followed any more."""
-        for key in list(self._pods):
-            self._forget(key)
-        for name, rows in self._following.items():
-            self._set_following(name, dict.fromkeys(rows, False))
+        self._forget(tuple(self._pods))
+        self._progress.stop()
         self._reports.changed()
 
     def _configure(self, config: Config) -> None:
-        self._config = config
-        # Opting out is decided here, where it can be counted; pods.py is to see everything.
-        # Roles are chosen here too: what the istiods say is about every role.
-        every_role = replace(config.discovery.kubernetes, roles=())
-        everything = replace(config.discovery, ignore_annotation="", kubernetes=every_role)
-        self._unfiltered = replace(config, discovery=everything)
-        scopes = config.discovery.kubernetes.namespaces or ("",)
-        self._listed = {scope: self._listed.get(scope, False) for scope in scopes}
-        self._tried = {name: asyncio.Event() for name in ("nodes", "namespaces")}
-        self._following.clear()
-        self._trouble.clear()
+        chosen = config.discovery.kubernetes
+        self._config, self._everything = config, unfiltered(config)
+        self._listed = {scope: self._listed.get(scope, False) for scope in scopes_of(chosen)}
+        self._forget([key for key in self._pods if not is_chosen(key.namespace, chosen)])
+        self._nodes.tried.clear()
+        self._namespaces.tried.clear()
+        self._progress.forget()
 
     async def _head_start(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_HEAD_START_SECONDS):
-                for tried in self._tried.values():
-                    await tried.wait()
+                await self._nodes.tried.wait()
+                await self._namespaces.tried.wait()
 
-    # --- nodes -------------------------------------------------------------------------------
+    # --- nodes and namespaces ------------------------------------------------------------------
 
-    async def _follow_nodes(self, api: Api, name: str) -> None:
-        query = {"fieldSelector": f"metadata.name={name}"} if name else {}
-        resource = Resource("nodes", "/api/v1/nodes", query)
-        seen: set[str] = set()
-        async with aclosing(follow(api, resource, self._witness(resource), self._pace)) as events:
-            async for event in events:
-                if event.kind is Kind.LISTING:
-                    seen = set()
-                elif event.kind is Kind.LISTED:
-                    self._nodes_listed = True
-                    for gone in set(self._nodes) - seen:
-                        self._set_node(gone, None)
-                    self._settle_all()
-                    self._tried["nodes"].set()
-                elif node := _decode(_NODE, event):
-                    seen.add(node.metadata.name)
-                    self._set_node(
-                        node.metadata.name, None if event.kind is Kind.DROP else _is_ready(node)
-                    )
+    async def _mirror(
+        self,
+        api: Api,
+        resource: Resource,
+        mirror: Mirror[T],
+        read: Callable[[Event], tuple[str, T] | None],
+    ) -> None:
+        witness = self._progress.witness(resource, tried=mirror.tried.set)
+        async with aclosing(follow(api, resource, witness, self._pace)) as events:
+            await mirror.follow(events, read)
 
-    def _set_node(self, name: str, ready: bool | None) -> None:  # noqa: FBT001
-        if self._nodes.get(name) is ready:
-            return
-        if ready is None:
-            self._nodes.pop(name, None)
-        else:
-            self._nodes[name] = ready
-        for key in tuple(self._on_node.get(name, ())):
-            self._settle(key)
-        self._reports.changed()
+    def _node_changed(self, name: str) -> None:
+        """A node became ready, not ready or gone; no name: the nodes were listed at last."""
+        self._mark_stale(self._pods.on_node(name) if name else self._pods)
 
-    def _node_ready(self, name: str) -> bool | None:
-        """A node that is not listed is gone; nothing is known while there is no list."""
-        return self._nodes.get(name, False) if self._nodes_listed and name else None
+    def _namespace_changed(self, name: str) -> None:
+        self._mark_stale(key for key in self._pods if key.namespace == name)
 
-    # --- namespaces --------------------------------------------------------------------------
+    def _mark_stale(self, keys: Iterable[TargetKey]) -> None:
+        self._stale.update(dict.fromkeys(keys))
+        self._has_stale.set()
 
-    async def _follow_namespaces(self, api: Api) -> None:
-        resource = Resource("namespaces", "/api/v1/namespaces")
-        seen: set[str] = set()
-        async with aclosing(follow(api, resource, self._witness(resource), self._pace)) as events:
-            async for event in events:
-                if event.kind is Kind.LISTING:
-                    seen = set()
-                elif event.kind is Kind.LISTED:
-                    self._namespaces = {n: row for n, row in self._namespaces.items() if n in seen}
-                    self._settle_all()
-                    self._tried["namespaces"].set()
-                elif namespace := _decode(_NAMESPACE, event):
-                    seen.add(namespace.metadata.name)
-                    self._set_namespace(namespace.metadata, is_there=event.kind is not Kind.DROP)
-
-    def _set_namespace(self, said: _Metadata, *, is_there: bool) -> None:
-        name = said.name
-        ignore = self._config.discovery.ignore_annotation
-        kept = _Metadata(name, _only(said.labels, *_AMBIENT), _only(said.annotations, ignore))
-        if not is_there:
-            self._namespaces.pop(name, None)
-        elif self._namespaces.get(name) != kept:
-            self._namespaces[name] = kept
-            for key in [key for key in self._pods if key.namespace == name]:
-                self._settle(key)
+    async def _settle_stale(self) -> None:
+        """Settle what nodes and namespaces changed: a few pods, or all of them."""
+        while True:
+            await self._has_stale.wait()
+            self._has_stale.clear()
+            turns = Turns()
+            while self._stale:
+                self._settle(self._stale.popitem()[0])
+                await turns.over()
             self._reports.changed()
 
-    # --- pods --------------------------------------------------------------------------------
+    # --- pods ----------------------------------------------------------------------------------
 
     async def _follow_pods(self, api: Api, scope: str) -> None:
-        resource = self._pod_resource(scope)
-        witness = self._witness(resource, scope)
+        resource = pods_of(scope, self._config.discovery.kubernetes)
+        witness = self._progress.witness(resource, scope)
         seen: set[TargetKey] = set()
-        count = 0
+        turns = Turns()
         async with aclosing(follow(api, resource, witness, self._pace)) as events:
             async for event in events:
                 if event.kind is Kind.LISTING:
                     seen = set()
                 elif event.kind is Kind.LISTED:
                     self._finish_list(scope, seen)
-                elif pod := _decode(_POD, event):
+                elif pod := decoded(_POD, event):
                     seen.add(self._take(pod, event.kind))
-                count += 1
-                if count % _PODS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-
-    def _pod_resource(self, scope: str) -> Resource:
-        chosen = self._config.discovery.kubernetes
-        path = f"/api/v1/namespaces/{scope}/pods" if scope else "/api/v1/pods"
-        query = {}
-        if chosen.label_selector:
-            query["labelSelector"] = chosen.label_selector
-        if chosen.node:
-            query["fieldSelector"] = f"spec.nodeName={chosen.node}"
-        return Resource("pods", path, query)
+                await turns.over()
 
     def _finish_list(self, scope: str, seen: set[TargetKey]) -> None:
         mine = (key for key in self._pods if not scope or key.namespace == scope)
-        for key in [key for key in mine if key not in seen]:
-            self._forget(key)
+        self._forget([key for key in mine if key not in seen])
         self._listed[scope] = True
         self._reports.changed()
 
     def _take(self, pod: Pod, kind: Kind) -> TargetKey:
         """Remember or forget a pod, and settle what it means."""
         key = TargetKey(pod.metadata.namespace, pod.metadata.name)
-        known = None if kind is Kind.DROP else self._known(pod)
-        if known is None:
-            self._forget(key)
-            return key
-        before = self._pods.get(key)
-        if before and before.node != known.node:
-            self._leave_node(key, before.node)
-        self._pods[key] = known
-        self._on_node.setdefault(known.node, set()).add(key)
-        self._settle(key)
-        self._reports.changed()
-        return key
-
-    def _known(self, pod: Pod) -> _Known | None:
-        """What matters of a pod; None for a pod that is nothing to this replica."""
-        found = next(iter(targets_of_pod(pod, self._unfiltered)), None)
-        ambient = (ambient_redirection(pod, {}), ambient_redirection(pod, _AMBIENT))
-        shard = self._config.shard
-        if not owns(found.uid if found else pod.metadata.uid, shard.ordinal, shard.total):
-            ambient = ("", "")
-        mine = found is not None and is_ours(found, self._config)
-        if found and not mine:
-            found = outline(found) if is_listed_by_istiods(found, self._config) else None
-        if not found and not any(ambient):
-            return None
-        ignore = pod.annotations.get(self._config.discovery.ignore_annotation, "")
-        return _Known(
-            is_ours=mine,
-            target=found,
-            ignore=ignore,
-            node=pod.spec.node_name or "",
-            ambient=ambient,
-        )
-
-    def _forget(self, key: TargetKey) -> None:
-        known = self._pods.pop(key, None)
-        if known:
-            self._leave_node(key, known.node)
+        known = None if kind is Kind.DROP else known_of(pod, self._config, self._everything)
+        if self._pods.set(key, known):
             self._settle(key)
             self._reports.changed()
+        return key
 
-    def _leave_node(self, key: TargetKey, node: str) -> None:
-        keys = self._on_node.get(node, set())
-        keys.discard(key)
-        if not keys:
-            self._on_node.pop(node, None)
+    def _forget(self, keys: Iterable[TargetKey]) -> None:
+        for key in keys:
+            self._pods.set(key, None)
+            self._settle(key)
+        self._reports.changed()
 
     # --- what all three mean together ----------------------------------------------------------
-
-    def _settle_all(self) -> None:
-        for key in tuple(self._pods):
-            self._settle(key)
 
     def _settle(self, key: TargetKey) -> None:
         """Report what became of a pod's target, if anything did."""
         known = self._pods.get(key)
         self._ignored.discard(key)
-        target = self._target_now(key, known.target) if known and known.target else None
-        if known and not known.is_ours:
-            self._note_elsewhere(key, target)
-            target = None
-        else:
-            self._note_elsewhere(key, None)
+        target = self._target_now(key, known) if known else None
+        is_ours = known is not None and known.is_ours
+        self._note_elsewhere(key, None if is_ours else target)
+        self._note(key, target if is_ours else None)
+
+    def _note(self, key: TargetKey, target: Target | None) -> None:
         before = self.targets.get(key)
         if target == before:
             return
@@ -374,86 +236,25 @@ class ClusterSource:
         if before and (target is None or before.uid != target.uid):
             self._reports.drop(key)
 
-    def _target_now(self, key: TargetKey, target: Target) -> Target | None:
+    def _target_now(self, key: TargetKey, known: Known) -> Target | None:
         """The target with its node's and namespace's say; None while it is not to be polled."""
-        name = self._config.discovery.ignore_annotation
-        said = self._namespaces.get(key.namespace)
-        texts = (said.annotations or {}).get(name, "") if said else "", self._pods[key].ignore
-        ignores = [ignored(text) for text in texts]
+        target = known.target
+        if target is None:
+            return None
+        ignores = [ignored(text) for text in (self._wish(key.namespace).ignore, known.ignore)]
         if any(row.entirely for row in ignores):
-            if self._pods[key].is_ours:
+            if known.is_ours:
                 self._ignored.add(key)
             return None
         if not target.addresses:
             return None
         ports = tuple(dict.fromkeys(port for row in ignores for port in row.ports))
-        ready = self._node_ready(target.node)
-        lifecycle = replace(target.lifecycle, node_ready=ready)
+        lifecycle = replace(target.lifecycle, node_ready=self._node_ready(known.node))
         return replace(target, ignored_ports=ports, lifecycle=lifecycle)
 
-    def _ambient(self, key: TargetKey, known: _Known) -> str:
-        said = self._namespaces.get(key.namespace)
-        return known.ambient[bool(said and said.labels == _AMBIENT)]
+    def _node_ready(self, name: str) -> bool | None:
+        """A node that is not listed is gone; nothing is known while there is no list."""
+        return self._nodes.values.get(name, False) if self._nodes.is_listed and name else None
 
-    # --- what happened on the way ----------------------------------------------------------------
-
-    def _witness(self, resource: Resource, scope: str = "") -> Witness:
-        name = resource.name
-        self._set_following(name, {scope: False})
-
-        def began() -> None:
-            self._set_following(name, {scope: True})
-            self._tell(resource.path, None)
-
-        def failed(error: KubernetesError) -> None:
-            self._set_following(name, {scope: False})
-            self._tell(resource.path, error)
-            if name in self._tried:
-                self._tried[name].set()
-
-        return Witness(
-            asked=lambda verb, code: self._reports.asked(verb, name, code),
-            began=began,
-            failed=failed,
-            relisted=lambda: self._reports.relisted(name),
-        )
-
-    def _set_following(self, name: str, scopes: Mapping[str, bool]) -> None:
-        rows = self._following.setdefault(name, {})
-        rows.update(scopes)
-        self._reports.synced(name, all(rows.values()))
-
-    def _tell(self, path: str, error: KubernetesError | None) -> None:
-        """Log when something begins to fail, fails otherwise, or works again."""
-        kind = f"{type(error).__name__} {error.status}" if error else ""
-        if kind == self._trouble.get(path, ""):
-            return
-        self._trouble[path] = kind
-        if error:
-            log.warning(
-                "kubernetes not followed, known targets stay path=%s status=%s reason=%r",
-                path,
-                error.status or "none",
-                str(error),
-            )
-        else:
-            log.info("kubernetes followed again path=%s", path)
-
-
-def _decode(decoder: "msgspec.json.Decoder[T]", event: Event) -> T | None:
-    """The object of an event; None for one that is not what it should be, which is logged."""
-    try:
-        return decoder.decode(event.document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        log.warning("kubernetes object not understood reason=%r", str(error))
-        return None
-
-
-def _is_ready(node: _Node) -> bool:
-    rows = node.status.conditions or ()
-    return any(row.type == "Ready" and row.status == "True" for row in rows)
-
-
-def _only(texts: Mapping[str, str] | None, *names: str) -> dict[str, str]:
-    """The named texts, so that no more than these is kept."""
-    return {name: texts[name] for name in names if texts and name in texts}
+    def _wish(self, namespace: str) -> Wish:
+        return self._namespaces.values.get(namespace, _NO_WISH)

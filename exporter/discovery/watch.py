@@ -7,157 +7,23 @@ stays known.
 """
 
 import asyncio
-import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
-import msgspec
-
+from exporter.discovery.backoff import Backoff
+from exporter.discovery.events import Event, Kind, Page, event_of, page_of
+from exporter.discovery.following import Api, Pace, Resource, Witness
 from exporter.model import GoneError, KubernetesError
-
-T = TypeVar("T")
 
 _TOO_LARGE = "Too large resource version"
 """What a restored API server says to a version that it has not reached yet."""
-
-_LONGEST_RETRY_AFTER = 300.0
-
-
-class Api(Protocol):
-    """What is asked; both methods raise KubernetesError."""
-
-    async def get(self, path: str, query: Mapping[str, str]) -> bytes:
-        """One whole document."""
-
-    def stream(
-        self, path: str, query: Mapping[str, str]
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The lines of an answer that goes on; entered once it began."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """What to follow: its plural name, the path of its list, selectors."""
-
-    name: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How much at a time and how patiently; seconds.
-
-    The API server sends a bookmark every minute, so `silence` is a watch that is dead, and
-    `lifetime`, after which the server ends a watch, has to be longer.
-    """
-
-    page_size: int = 250
-    silence: float = 150.0
-    lifetime: float = 300.0
-    first_wait: float = 0.5
-    longest_wait: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """Who is told what happened on the way.
-
-    `asked(verb, code)`; `began` when a watch opened, so that the list is complete and followed;
-    `failed` when it, or the list, broke; `relisted` when the list is read again.
-    """
-
-    asked: Callable[[str, str], None]
-    began: Callable[[], None]
-    failed: Callable[[KubernetesError], None]
-    relisted: Callable[[], None]
-
-
-class Kind(StrEnum):
-    """What an event says. A list stands between `listing` and `listed`, or broke off."""
-
-    LISTING = "listing"
-    LISTED = "listed"
-    PUT = "put"
-    DROP = "drop"
-    BOOKMARK = "bookmark"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One thing that happened. `document` is the object's JSON, empty for the list's limits."""
-
-    kind: Kind
-    document: bytes | msgspec.Raw = b""
-    version: str = ""
-
-
-class _ListMetadata(msgspec.Struct, frozen=True):
-    resource_version: str = msgspec.field(default="", name="resourceVersion")
-    following: str = msgspec.field(default="", name="continue")
-
-
-class Page(msgspec.Struct, frozen=True):
-    """One page of a list; its items are still JSON."""
-
-    metadata: _ListMetadata = _ListMetadata()
-    items: tuple[msgspec.Raw, ...] | None = None
-
-
-class _Line(msgspec.Struct, frozen=True):
-    """One line of a watch."""
-
-    type: str
-    object: msgspec.Raw
-
-
-class _Object(msgspec.Struct, frozen=True):
-    """Of an object its version; of an error, which is a Status, what it says."""
-
-    metadata: _ListMetadata = _ListMetadata()
-    code: int = 0
-    message: str = ""
-
-
-_PAGE = msgspec.json.Decoder(Page)
-_LINE = msgspec.json.Decoder(_Line)
-_OBJECT = msgspec.json.Decoder(_Object)
-_KINDS = {
-    "ADDED": Kind.PUT,
-    "MODIFIED": Kind.PUT,
-    "DELETED": Kind.DROP,
-    "BOOKMARK": Kind.BOOKMARK,
-}
-
-
-class _Backoff:
-    """How long to wait after the next failure: doubled each time, spread by chance."""
-
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
-        self._failures = 0
-
-    def reset(self) -> None:
-        """Something went well."""
-        self._failures = 0
-
-    async def wait(self, error: KubernetesError | None = None) -> None:
-        """Wait; at least as long as the server asked for."""
-        doubled = self._pace.first_wait * 2 ** min(self._failures, 16)
-        self._failures += 1
-        wait = min(self._pace.longest_wait, doubled) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        asked_for = (error.retry_after if error else None) or 0.0
-        await asyncio.sleep(wait + min(asked_for, _LONGEST_RETRY_AFTER))
 
 
 async def follow(
     api: Api, resource: Resource, witness: Witness, pace: Pace
 ) -> AsyncGenerator[Event]:
     """List and watch for ever; reads the list anew when its version is gone."""
-    backoff = _Backoff(pace)
+    backoff = Backoff(pace)
     clock = asyncio.get_running_loop().time
     while True:
         failed: KubernetesError | None = None
@@ -199,7 +65,7 @@ async def list_pages(
     query = {**resource.query, "limit": str(pace.page_size)}
     while True:
         try:
-            page = _decoded(_PAGE, await api.get(resource.path, query))
+            page = page_of(await api.get(resource.path, query))
         except KubernetesError as error:
             witness.asked("list", _code(error))
             raise
@@ -214,7 +80,7 @@ async def watch_on(
     api: Api, resource: Resource, version: str, witness: Witness, pace: Pace
 ) -> AsyncGenerator[Event]:
     """Every change after this version, over as many streams as it takes; ends when it is gone."""
-    backoff = _Backoff(pace)
+    backoff = Backoff(pace)
     while True:
         failed: KubernetesError | None = None
         try:
@@ -259,7 +125,7 @@ async def watch_once(
             witness.began()
             async with aclosing(_unless_silent(lines, pace.silence)) as heard:
                 async for line in heard:
-                    event = _event_of(line)
+                    event = event_of(line)
                     if event:
                         yield event
     except KubernetesError as error:
@@ -280,28 +146,11 @@ async def _unless_silent(lines: AsyncIterator[bytes], silence: float) -> AsyncGe
         yield line
 
 
-def _event_of(line: bytes) -> Event | None:
-    """The event in a line; None for one of a type that is not known. Raises KubernetesError."""
-    read = _decoded(_LINE, line)
-    told = _decoded(_OBJECT, read.object)
-    if read.type == "ERROR":
-        raise KubernetesError.of(told.code, told.message[:200])
-    kind = _KINDS.get(read.type)
-    return Event(kind, read.object, told.metadata.resource_version) if kind else None
-
-
 def _later(known: str, version: str) -> str:
     """The version to resume from. Raises GoneError when the server went back to an older state."""
     if known.isdecimal() and version.isdecimal() and int(version) < int(known):
         raise GoneError(0, f"the API server went back from version {known} to {version}")
     return version or known
-
-
-def _decoded(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) -> T:
-    try:
-        return decoder.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise KubernetesError.of(0, f"the answer is not Kubernetes': {error}") from None
 
 
 def _code(error: KubernetesError) -> str:

@@ -82,6 +82,9 @@ class SelfMetrics:
     def _describe_discovery(self) -> None:
         self._targets = self._gauge("targets", "Targets under watch.", ("role",))
         self._ignored = self._gauge("targets_ignored", "Targets left out because they opted out.")
+        self._ignored_ports = self._gauge(
+            "ports_ignored", "Ports of targets left out because they opted out."
+        )
         self._outdated = self._gauge(
             "catalogue_outdated",
             "Whether a target runs an Istio that this exporter does not know: it is judged as the "
@@ -157,12 +160,15 @@ class SelfMetrics:
 
     # --- discovery ---------------------------------------------------------------------------
 
-    def counted_targets(self, roles: Mapping[str, int], ignored: int, *, outdated: bool) -> None:
-        """The targets under watch by role, the ignored, and whether one is too new to be known."""
+    def counted_targets(
+        self, roles: Mapping[str, int], ignored: int, ignored_ports: int, *, outdated: bool
+    ) -> None:
+        """The targets under watch by role, what opted out, whether one is too new to be known."""
         self._targets.clear()
         for role, count in roles.items():
             self._targets.labels(role).set(count)
         self._ignored.set(ignored)
+        self._ignored_ports.set(ignored_ports)
         self._outdated.set(outdated)
 
     def counted_ambient_pods(self, pods: AmbientPods) -> None:

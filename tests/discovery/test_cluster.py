@@ -16,8 +16,8 @@ from exporter.config import (
     ShardConfig,
 )
 from exporter.discovery.cluster import ClusterSource, Reports
+from exporter.discovery.following import Pace
 from exporter.discovery.shard import owns
-from exporter.discovery.watch import Pace
 from exporter.kube import Api, Credentials
 from exporter.model import Role, Target, TargetKey
 
@@ -274,6 +274,15 @@ async def test_only_the_chosen_namespaces_labels_and_node_are_asked_for(cluster:
     assert not cluster.asked(PODS, watch=False)
 
 
+async def test_an_excluded_namespace_is_not_asked_for_even_where_it_is_chosen(cluster: Any) -> None:
+    cluster.put("/api/v1/namespaces/shop/pods", pod("cart"))
+    chosen = config_of(namespaces=("shop", "bank"), excluded_namespaces=("bank",))
+    async with following(cluster, chosen) as seen:
+        await until(lambda: seen.source.is_synced)
+        assert seen.names == ["cart"]
+    assert not cluster.asked("/api/v1/namespaces/bank/pods", watch=False)
+
+
 async def test_the_list_of_one_namespace_leaves_the_others_alone(cluster: Any) -> None:
     shop, bank = (f"/api/v1/namespaces/{name}/pods" for name in ("shop", "bank"))
     cluster.put(shop, pod("cart"))
@@ -450,7 +459,7 @@ async def test_an_object_that_is_no_pod_is_passed_over(cluster: Any) -> None:
 async def test_each_trouble_is_logged_once_and_its_end_too(
     cluster: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "exporter.discovery.cluster")
+    caplog.set_level("INFO", "exporter.discovery")
     cluster.put(PODS, pod("cart"))
     async with following(cluster) as seen:
         await seen.until_synced()

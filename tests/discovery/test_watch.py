@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.discovery.watch import Kind, Pace, Resource, Witness, follow
+from exporter.discovery.events import Kind
+from exporter.discovery.following import Pace, Resource, Witness
+from exporter.discovery.watch import follow
 from exporter.kube import Api, Credentials
 from exporter.model import KubernetesError
 

@@ -34,7 +34,7 @@ def full_page() -> str:
     metrics = SelfMetrics("1.0")
     metrics.probed(15020, "sidecar", 0.01)
     metrics.found_capable("loopback", able=True)
-    metrics.counted_targets({"sidecar": 1}, 0, outdated=False)
+    metrics.counted_targets({"sidecar": 1}, 0, 0, outdated=False)
     metrics.counted_ambient_pods({("a", "n1", "enabled"): 1})
     metrics.synced("pods", complete=True)
     metrics.relisted("pods")

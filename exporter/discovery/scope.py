@@ -1,0 +1,38 @@
+"""What of a cluster is asked for: the configuration's choices as lists of the API. Pure.
+
+Namespaces and the node are chosen by the API server, so that nothing else is ever sent.
+"""
+
+from exporter.config import KubernetesConfig
+from exporter.discovery.following import Resource
+
+NAMESPACES = Resource("namespaces", "/api/v1/namespaces")
+
+
+def is_chosen(namespace: str, chosen: KubernetesConfig) -> bool:
+    """Whether pods of a namespace are wanted; excluded is excluded."""
+    included = not chosen.namespaces or namespace in chosen.namespaces
+    return included and namespace not in chosen.excluded_namespaces
+
+
+def scopes_of(chosen: KubernetesConfig) -> tuple[str, ...]:
+    """The namespaces whose pods are listed one by one; an empty name stands for all at once."""
+    if not chosen.namespaces:
+        return ("",)
+    return tuple(name for name in chosen.namespaces if is_chosen(name, chosen))
+
+
+def pods_of(scope: str, chosen: KubernetesConfig) -> Resource:
+    """The list of the pods of a namespace, or of all."""
+    path = f"/api/v1/namespaces/{scope}/pods" if scope else "/api/v1/pods"
+    fields = [f"spec.nodeName={chosen.node}"] if chosen.node else []
+    if not scope:
+        fields += [f"metadata.namespace!={name}" for name in chosen.excluded_namespaces]
+    selectors = {"labelSelector": chosen.label_selector, "fieldSelector": ",".join(fields)}
+    return Resource("pods", path, {name: text for name, text in selectors.items() if text})
+
+
+def nodes_of(chosen: KubernetesConfig) -> Resource:
+    """The list of nodes, or of the one."""
+    query = {"fieldSelector": f"metadata.name={chosen.node}"} if chosen.node else {}
+    return Resource("nodes", "/api/v1/nodes", query)
