@@ -9,11 +9,11 @@ TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retri
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Container, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from exporter.access import Dialer
+from exporter.access import Dialer, PodView
 from exporter.access.direct import Direct
 from exporter.access.netns import Netns
 from exporter.access.processes import processes_under
@@ -21,7 +21,9 @@ from exporter.catalogue import Port, TargetPort, control_port, ports_of
 from exporter.config import Config
 from exporter.diagnosis import diagnose, wants_hello
 from exporter.model import (
+    PROVING,
     SOCKETS_PORT,
+    AdminFacts,
     AgentFacts,
     Cadence,
     Expectation,
@@ -33,7 +35,7 @@ from exporter.model import (
     Target,
     TargetRecord,
 )
-from exporter.probes import MeshTrust, ProbeOptions, Visit, probe
+from exporter.probes import ENDED_BY_CLOSING, MeshTrust, ProbeOptions, Visit, probe
 
 EVERY_CADENCE = frozenset(Cadence)
 FAST_ONLY = frozenset({Cadence.FAST})
@@ -75,18 +77,30 @@ class Plan:
     network: tuple[TargetPort, ...]
     inside: tuple[TargetPort, ...]
     dialers: tuple[Dialer, ...]
-    pod: Dialer | None
+    pod: PodView | None
     options: ProbeOptions
 
 
-def plan_of(target: Target, config: Config) -> Plan:
+Forward = Callable[[Target], PodView | None]
+"""The way into a target that has no netns; None for none."""
+
+
+def no_forward(_target: Target) -> None:
+    """No way into a target that has no netns."""
+    return
+
+
+def plan_of(target: Target, config: Config, forward: Forward = no_forward) -> Plan:
     """What to ask of this target, from its role, its settings and the configuration."""
     ports = ports_of(target, config.ports)
     control = control_port(target, config.poll.control_port)
     asked = {"exposure": config.poll.exposure, "hello": config.poll.hello}
     network = tuple(port for port in ports if port.probe and asked.get(port.probe, True))
-    pod = _inside(target, config)
-    inside = (*(port for port in ports if port.pod_probe), _SOCKETS) if pod else ()
+    pod: PodView | None = _inside(target, config)
+    tables = (_SOCKETS,) if pod else ()
+    if pod is None and target.addresses:
+        pod = forward(target)
+    inside = (*(port for port in ports if port.pod_probe), *tables) if pod else ()
     return Plan(
         target=target,
         ports=ports,
@@ -103,7 +117,7 @@ def plan_of(target: Target, config: Config) -> Plan:
     )
 
 
-def _inside(target: Target, config: Config) -> Dialer | None:
+def _inside(target: Target, config: Config) -> Netns | None:
     """How this target is seen from inside: by the namespace it names, or its pod's processes."""
     if not target.addresses:
         return None
@@ -132,7 +146,12 @@ def _trust_of(target: Target, config: Config) -> MeshTrust | None:
     )
 
 
-async def look(
+def inside_only(plan: Plan) -> Plan:
+    """The same without the network's view."""
+    return replace(plan, control=None, network=(), dialers=())
+
+
+async def look(  # noqa: PLR0913 - as `look_by`
     target: Target,
     memory: Memory,
     due: frozenset[Cadence],
@@ -140,9 +159,11 @@ async def look(
     now: float,
     *,
     in_mesh: bool = False,
+    forward: Forward = no_forward,
 ) -> Look:
     """Look once at a target that is not polled: plan and look in one."""
-    return await look_by(plan_of(target, config), memory, due, config, now, in_mesh=in_mesh)
+    plan = plan_of(target, config, forward)
+    return await look_by(plan, memory, due, config, now, in_mesh=in_mesh)
 
 
 async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and knows
@@ -223,16 +244,25 @@ class _Asker:
 
     async def pod_wave(self, seen: Sequence[Observation]) -> list[Observation]:
         """The pod's own view; pages that the network already brought are not asked again."""
-        if self.plan.pod is None:
+        pod = self.plan.pod
+        if pod is None:
             return []
-        answered = {o.port for o in seen if _told_all(o)}
-        visits = []
-        for port in self.plan.inside:
-            if port is _SOCKETS and Cadence.DETAIL not in self.due:
-                continue
-            due = FAST_ONLY if port.probe and port.number in answered else self.due
-            visits.append(self._ask(port.pod_probe, port, self.plan.pod, due))
-        return await self._all(visits)
+        asked = [p for p in self.plan.inside if p is not _SOCKETS or Cadence.DETAIL in self.due]
+        apart = [port.number for port in asked if port.pod_probe in ENDED_BY_CLOSING]
+        together = [p.number for p in asked if p.number not in apart and p is not _SOCKETS]
+        async with pod.entered(together, apart, urgent=_is_abnormal(seen)) as dialer:
+            if dialer is None:
+                return []
+            answered = {o.port for o in seen if _told_all(o)}
+            inside = await self._all([self._ask_inside(port, dialer, answered) for port in asked])
+        pod.is_worrying = any(map(_is_worrying, asked, inside))
+        return inside
+
+    async def _ask_inside(
+        self, port: TargetPort, dialer: Dialer, answered: Container[int]
+    ) -> Observation:
+        due = FAST_ONLY if port.probe and port.number in answered else self.due
+        return await self._ask(port.pod_probe, port, dialer, due)
 
     async def _all(self, visits: Sequence[Coroutine[None, None, Observation]]) -> list[Observation]:
         """Make the visits side by side."""
@@ -265,6 +295,17 @@ def _told_all(observation: Observation) -> bool:
         case _:
             whole = True
     return observation.outcome is Outcome.OK and whole
+
+
+def _is_abnormal(seen: Sequence[Observation]) -> bool:
+    """Whether the network's answers call for a look from inside; a closed admin is as it should."""
+    return any(o.outcome is not Outcome.OK for o in seen if not isinstance(o.facts, AdminFacts))
+
+
+def _is_worrying(port: TargetPort, seen: Observation) -> bool:
+    """Whether what was seen inside is to be looked at again soon."""
+    is_fine = seen.outcome in PROVING or seen.outcome is Outcome.NO_ACCESS
+    return not is_fine and port.expectation is not Expectation.OPTIONAL
 
 
 def _bare(number: int, pod_probe: str = "") -> TargetPort:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from exporter.config import Config
 from exporter.exposition import Family, render
-from exporter.look import EVERY_CADENCE, Meter, Plan, look_by, plan_of
+from exporter.look import EVERY_CADENCE, Forward, Meter, Plan, look_by, no_forward, plan_of
 from exporter.model import (
     SILENT,
     Cadence,
@@ -69,10 +69,16 @@ class Poller:
     """Polls every target that it was given, until it is told to forget it."""
 
     def __init__(
-        self, config: Config, state: State, families: tuple[Family, ...], tally: Tally
+        self,
+        config: Config,
+        state: State,
+        families: tuple[Family, ...],
+        tally: Tally,
+        forward: Forward = no_forward,
     ) -> None:
         self._state = state
         self._tally = tally
+        self._forward = forward
         self._meter = Meter(tally.probing, tally.probed)
         self._watched: dict[TargetKey, _Watched] = {}
         self._queue: list[tuple[float, int, _Watched]] = []
@@ -91,11 +97,11 @@ class Poller:
         self._slow_slots = asyncio.Semaphore(max(1, config.poll.concurrency // 2))
         self._state.render_again(lambda record: render(record, families))
         for watched in self._watched.values():
-            watched.plan = plan_of(watched.plan.target, config)
+            watched.plan = plan_of(watched.plan.target, config, self._forward)
 
     def put(self, target: Target) -> None:
         """Watch a target, or take its new description; a new address starts its memory anew."""
-        plan = plan_of(target, self._config)
+        plan = plan_of(target, self._config, self._forward)
         known = self._watched.get(target.key)
         if known and known.plan.target.addresses == target.addresses:
             known.plan = plan

@@ -8,7 +8,8 @@ closed, so that no TIME_WAIT entry stays behind.
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar, runtime_checkable
 
 from exporter.model import SocketTable, View
@@ -29,11 +30,13 @@ class Dialer(Protocol):
     """Opens connections to one address of one target, as seen from one view.
 
     `address` is the IP literal that is dialled. Failures are `OSError` (the target's or the
-    network's) or `NoAccess` (ours).
+    network's) or `NoAccess` (ours). `tells_connect`: that `connect` returns proves that the port
+    accepted; elsewhere only what the protocol hears afterwards does.
     """
 
     view: View
     address: str
+    tells_connect: bool
 
     async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
         """Open a TCP connection and return its protocol."""
@@ -45,6 +48,25 @@ class Dialer(Protocol):
 
     async def sockets(self) -> SocketTable:
         """Read the target's own socket table; only a namespace has one, else `NoAccess`."""
+        ...
+
+
+class PodView(Protocol):
+    """How a target is seen from inside; one per target.
+
+    `is_worrying`: what was last seen there calls for another look soon.
+    """
+
+    is_worrying: bool
+
+    def entered(
+        self, together: Sequence[int], apart: Sequence[int], *, urgent: bool
+    ) -> AbstractAsyncContextManager[Dialer | None]:
+        """Enter for one look at these ports; None where it has to be left out this time.
+
+        `apart` are the ports whose closing has to be seen. `urgent`: the network's evidence is
+        abnormal.
+        """
         ...
 
 

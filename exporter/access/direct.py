@@ -12,6 +12,8 @@ class Direct:
 
     __slots__ = ("address", "view")
 
+    tells_connect = True
+
     def __init__(self, address: str) -> None:
         self.address = address
         self.view = View.NETWORK

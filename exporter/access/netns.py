@@ -9,9 +9,9 @@ import asyncio
 import ctypes
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -41,7 +41,9 @@ class Netns:
     told of both (Istio pkg/bootstrap/config.go).
     """
 
-    __slots__ = ("_locate", "_loopbacks", "address", "view")
+    __slots__ = ("_locate", "_loopbacks", "address", "is_worrying", "view")
+
+    tells_connect = True
 
     def __init__(self, netns: str | Locate, *addresses: str) -> None:
         self._locate = partial(Place, path_of(netns)) if isinstance(netns, str) else netns
@@ -49,6 +51,14 @@ class Netns:
         self._loopbacks = tuple(_LOOPBACK[is_six] for is_six in sorted(families))
         self.address = self._loopbacks[0]
         self.view = View.POD
+        self.is_worrying = False
+
+    def entered(
+        self, together: Sequence[int], apart: Sequence[int], *, urgent: bool
+    ) -> AbstractAsyncContextManager["Netns"]:
+        """Nothing is opened ahead, and nothing is short."""
+        del together, apart, urgent
+        return nullcontext(self)
 
     async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
         """Open a TCP connection inside the namespace; refused when every loopback refuses."""

@@ -27,8 +27,12 @@ class Blindness:
     sentence: str
 
 
-def blindness(config: Config, *, inside: bool, trouble: str) -> list[Blindness]:
-    """What cannot be seen. `inside`: a target's netns is known; `trouble`: why it fails, if so."""
+def blindness(config: Config, *, inside: bool, trouble: str, refused: str = "") -> list[Blindness]:
+    """What cannot be seen.
+
+    `inside`: a target's netns is known; `trouble`: why it fails, if so; `refused`: why
+    port-forwards do.
+    """
     inside = inside or config.access.loopback == "netns"
     is_managed = config.istiod.mode == "none"
     unlisted = _why_unlisted(config)
@@ -55,13 +59,17 @@ def blindness(config: Config, *, inside: bool, trouble: str) -> list[Blindness]:
             f"what istiod says of its proxies (istio_proxy_xds_synced, _known): {unlisted}",
         ),
         "loopback": (
-            config.access.loopback == "none" and not inside,
-            (
+            bool(refused) or (config.access.loopback == "none" and not inside),
+            refused
+            or (
                 "15001 and the loopback ports 15000, 15004, 15053, 9876 are not seen from inside: "
                 "no access to pods is configured (access.loopback, or a target's netns)"
             ),
         ),
-        "netns": (bool(trouble) or not inside, trouble or "socket tables: no target has a netns"),
+        "netns": (
+            bool(trouble) or not inside,
+            trouble if inside else "socket tables: no target has a netns",
+        ),
     }
     return [
         Blindness(capability, off[capability][1])

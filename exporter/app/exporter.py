@@ -16,6 +16,7 @@ from pathlib import Path
 
 from exporter import __version__, kube
 from exporter.app.blindness import CAPABILITIES, Blindness, blindness
+from exporter.app.inside import Inside
 from exporter.app.listed import ListedProxies
 from exporter.app.process import bind, is_in_mesh
 from exporter.app.roster import Roster
@@ -75,7 +76,8 @@ class Exporter:
         self.metrics = SelfMetrics(__version__)
         self.state = State()
         tally = Tally(self._probing, self._probed, self.metrics.polled, self.metrics.skipped)
-        self.poller = Poller(self.config, self.state, self._families, tally)
+        self._inside = Inside(self.config)
+        self.poller = Poller(self.config, self.state, self._families, tally, self._inside.pod)
         self._in_flight = 0
         self._told: dict[str, str] = {}
         self.metrics.watch_in_flight(lambda: self._in_flight)
@@ -131,6 +133,7 @@ class Exporter:
             for problem in error.problems:
                 log.error("configuration not reloaded, the old one stays problem=%r", str(problem))  # noqa: TRY400 - the problem is the user's, not a traceback
             return str(error)
+        self._inside.configure(config)
         self.config, self._families = config, families
         self.poller.configure(config, families)
         self._listed.render_again()
@@ -144,7 +147,9 @@ class Exporter:
     def blindness(self) -> tuple[Blindness, ...]:
         """What this instance cannot see by its configuration, or in fact."""
         inside = any(target.netns for target in self._known())
-        return tuple(blindness(self.config, inside=inside, trouble=self.poller.trouble_inside))
+        trouble = self.poller.trouble_inside
+        found = blindness(self.config, inside=inside, trouble=trouble, refused=self._inside.trouble)
+        return tuple(found)
 
     async def probe(self, target: Target) -> Look:
         """One synchronous look at a target, with every cadence; it never gets the debug token."""
@@ -155,6 +160,7 @@ class Exporter:
             self.config,
             time.time(),
             in_mesh=self.poller.in_mesh,
+            forward=self._inside.pod_now,
         )
 
     def _known(self) -> Sequence[Target]:
@@ -203,15 +209,20 @@ class Exporter:
         """Follow the pods of the cluster; without a way to it say so, and forget its targets."""
         config = self.config
         is_wanted = config.discovery.kubernetes.enabled
-        load = self._find_credentials() if is_wanted else None
-        self._has_cluster = load is not None
-        if load is None:
+        load = self._find_credentials() if is_wanted or self._inside.is_allowed else None
+        self._has_cluster = is_wanted and load is not None
+        if not self._has_cluster:
             self._cluster.clear()
             if is_wanted:
                 self._tell_no_credentials(config)
+        if load is None:
             return
         async with kube.Api(load) as api:
-            await self._cluster.run(api, config)
+            self._inside.api = api
+            try:
+                await (self._cluster.run(api, config) if is_wanted else asyncio.Event().wait())
+            finally:
+                self._inside.api = None
 
     def _tell_no_credentials(self, config: Config) -> None:
         static = config.discovery.static

@@ -39,12 +39,6 @@ def _compared(poll: PollConfig, name: str, other: str, words: str, turned: str) 
     return ("poll", name), f"{this} {words} than poll.{other}, {that}"
 
 
-def _loopback(config: Config) -> Iterator[Broken]:
-    if config.access.loopback == "portforward":
-        message = "portforward is not available in this version: use netns or none"
-        yield ("access", "loopback"), message
-
-
 def _token(config: Config) -> Iterator[Broken]:
     """The token file has to be readable now; what is in it may change later."""
     file = config.istiod.debug_token_file
@@ -102,7 +96,6 @@ def broken_targets(targets: Iterable[StaticTarget]) -> Iterator[Broken]:
 
 RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     _intervals,
-    _loopback,
     _token,
     _shard,
     _ports,

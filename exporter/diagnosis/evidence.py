@@ -54,8 +54,8 @@ class Evidence:
     """Every port asked over the network is silent, and there was at least one."""
     left_out: tuple[str, ...] = ()
     """The addresses of a family that the exporter itself does not have."""
-    no_access: str = ""
-    """Why the pod's own view, though configured, could not be had."""
+    no_access: dict[int, str] = field(default_factory=dict)
+    """Why the pod's own view of a port, though configured, could not be had."""
 
     def seen(self, name: str) -> Observation | None:
         """The deciding observation of the port of that name: the pod's, else the network's."""
@@ -106,7 +106,7 @@ def read_evidence(
     for seen in _reachable(evidence, observations):
         if seen.view is View.POD:
             if seen.outcome is Outcome.NO_ACCESS:
-                evidence.no_access = seen.detail or "no access"
+                evidence.no_access[seen.port] = seen.detail or "no access"
             else:
                 evidence.pod[seen.port] = seen
             continue

@@ -145,6 +145,7 @@ def _unasked(evidence: Evidence, port: TargetPort) -> Verdict | None:
     if port.expectation is Expectation.OPTIONAL:
         return None
     behind = port.captured and port.expectation is Expectation.OPEN
+    refused = evidence.no_access.get(port.number, "")
     hidden = behind or port.expectation is Expectation.LOOPBACK
     return Verdict(
         port.number,
@@ -152,9 +153,9 @@ def _unasked(evidence: Evidence, port: TargetPort) -> Verdict | None:
         None,
         Outcome.CAPTURED if behind else Outcome.NO_ACCESS,
         View.NETWORK,
-        detail=evidence.no_access,
+        detail=refused,
         naive=naive_of(evidence, port),
-        structural=hidden and not evidence.no_access,
+        structural=hidden and not refused,
     )
 
 

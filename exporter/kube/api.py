@@ -5,7 +5,7 @@ Out: bytes as the API server sent them, or a `KubernetesError`, whose text never
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Self
 
@@ -14,6 +14,7 @@ import msgspec
 
 from exporter import __version__
 from exporter.kube.credentials import Credentials, Load
+from exporter.kube.forward import CLOSE_SECONDS, MOST_MESSAGE, PROTOCOL, Wire, refusal
 from exporter.kube.lines import lines_of
 from exporter.model import KubernetesError
 
@@ -75,6 +76,39 @@ class Api:
             yield lines
 
     @asynccontextmanager
+    async def forward(self, namespace: str, pod: str, ports: Sequence[int]) -> AsyncIterator[Wire]:
+        """Streams to ports of a pod, one each, in this order; closed on leaving.
+
+        Raises KubernetesError.
+        """
+        assert self._session, "used outside of its context"  # noqa: S101
+        credentials = await self._current()
+        if self._session.closed:
+            raise KubernetesError.of(0, "no port-forward: the connections were closed meanwhile")
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                socket = await self._session.ws_connect(
+                    f"{credentials.host}/api/v1/namespaces/{namespace}/pods/{pod}/portforward",
+                    params=[("ports", str(port)) for port in ports],
+                    protocols=(PROTOCOL,),
+                    headers=_authorization(credentials),
+                    ssl=credentials.tls or True,
+                    server_hostname=credentials.server_name,
+                    proxy=credentials.proxy,
+                    max_msg_size=MOST_MESSAGE,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            self._forget(credentials, error.status)
+            raise refusal(error.status) from None
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(credentials, error) from None
+        async with socket:
+            if socket.protocol != PROTOCOL:
+                raise KubernetesError.of(0, f"no port-forward: nobody there speaks {PROTOCOL}")
+            yield Wire(socket)
+
+    @asynccontextmanager
     async def _open(
         self, path: str, query: Mapping[str, str], seconds: float | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -101,11 +135,10 @@ class Api:
         seconds: float | None,
     ) -> aiohttp.ClientResponse:
         assert self._session, "used outside of its context"  # noqa: S101
-        authorization = {"Authorization": credentials.authorization}
         return await self._session.get(
             credentials.host + path,
             params=query,
-            headers=authorization if credentials.authorization else None,
+            headers=_authorization(credentials),
             ssl=credentials.tls or True,
             server_hostname=credentials.server_name,
             proxy=credentials.proxy,
@@ -121,16 +154,24 @@ class Api:
                 found = self._credentials = await self._load()
             return found
 
+    def _forget(self, credentials: Credentials, status: int) -> None:
+        """Load the credentials anew next time if these were refused."""
+        if status == 401 and self._credentials is credentials:  # noqa: PLR2004
+            self._credentials = None
+
     async def _refusal(
         self, response: aiohttp.ClientResponse, credentials: Credentials
     ) -> KubernetesError:
-        if response.status == 401 and self._credentials is credentials:  # noqa: PLR2004
-            self._credentials = None
+        self._forget(credentials, response.status)
         body = await response.content.read(_TEXT_BYTES)
         after = response.headers.get("Retry-After", "")
         seconds = float(after) if after.isascii() and after.isdigit() else None
         text = _cut(_message(body), credentials) or response.reason or "no reason given"
         return KubernetesError.of(response.status, text, seconds)
+
+
+def _authorization(credentials: Credentials) -> dict[str, str]:
+    return {"Authorization": credentials.authorization} if credentials.authorization else {}
 
 
 def _unreachable(credentials: Credentials, error: Exception) -> KubernetesError:

@@ -25,7 +25,16 @@ from exporter.probes.visit import EXPECTED, Answer, MeshTrust, ProbeOptions, Vis
 from exporter.probes.web import probe_any_http, probe_controlz, probe_http, probe_metrics
 from exporter.probes.webhook import probe_webhook
 
-__all__ = ["PROBERS", "Answer", "MeshTrust", "ProbeOptions", "Prober", "Visit", "probe"]
+__all__ = [
+    "ENDED_BY_CLOSING",
+    "PROBERS",
+    "Answer",
+    "MeshTrust",
+    "ProbeOptions",
+    "Prober",
+    "Visit",
+    "probe",
+]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +68,9 @@ PROBERS: Mapping[str, Prober] = MappingProxyType(
     }
 )
 """By the names that the catalogue and the configuration use."""
+
+ENDED_BY_CLOSING = frozenset({"blackhole", "connect", "tcp"})
+"""Probes to which the closing of a connection is an answer."""
 
 
 async def probe(name: str, visit: Visit) -> Observation:

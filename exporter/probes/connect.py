@@ -11,6 +11,10 @@ from exporter.probes.visit import Answer, Closed, Line, Visit, failure
 
 NOT_HTTP = b"\0\r\n\r\n"
 _ENOUGH = 16
+_HEARING = 0.9
+"""The share of the deadline in which a refusal has to show."""
+
+_UNTOLD = "not refused; a port-forward does not tell whether a silent port accepts"
 _MOST = 4096
 
 
@@ -43,8 +47,22 @@ class RawLine(Line):
 
 async def probe_connect(visit: Visit) -> Answer:
     """A TCP connection came about; nothing is sent."""
+    if not visit.dialer.tells_connect:
+        return await _hear(visit)
     await visit.connect(Line)
     return Answer(Outcome.OK)
+
+
+async def _hear(visit: Visit) -> Answer:
+    """Whether a port accepted, by what follows: a refusal, bytes, an end, or nothing."""
+    line = await visit.connect(RawLine)
+    heard, _ = await asyncio.wait((line.first,), timeout=visit.timeout * _HEARING)
+    if not heard:
+        return Answer(Outcome.NO_ACCESS, _UNTOLD)
+    fault = line.first.exception()
+    if fault is None or isinstance(fault, (Closed, ConnectionResetError)):
+        return Answer(Outcome.OK)
+    raise fault
 
 
 async def probe_blackhole(visit: Visit) -> Answer:
@@ -52,6 +70,8 @@ async def probe_blackhole(visit: Visit) -> Answer:
     line = await visit.connect(RawLine)
     try:
         await line.first
+    except ConnectionRefusedError:  # told late by a port-forward
+        raise
     except (Closed, ConnectionError):
         return Answer(Outcome.OK)
     return Answer(Outcome.WRONG_PROTOCOL, "bytes came where Envoy closes")

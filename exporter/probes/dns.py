@@ -9,6 +9,7 @@ import struct
 import dns.message
 import dns.rdatatype
 
+from exporter.access import NoAccess
 from exporter.model import Outcome
 from exporter.probes.visit import Answer, Closed, Line, Malformed, Visit, failure
 
@@ -78,17 +79,26 @@ class DnsLine(Line):
 
 
 async def probe_dns(visit: Visit) -> Answer:
-    """Ask over UDP, then over TCP; the first that fails is the answer."""
+    """Ask over UDP, then over TCP; the first that fails is the answer.
+
+    A way that carries TCP only leaves UDP out.
+    """
     query = make_query()
+    detail = ""
     for kind, ask in (("UDP", _ask_udp), ("TCP", _ask_tcp)):
         try:
             message = await ask(visit, query)
+        except NoAccess as error:
+            if kind == "TCP":
+                raise
+            detail = str(error)
+            continue
         except (OSError, Closed) as error:
             failed = failure(error, visit)
             return Answer(failed.outcome, f"{kind}: {failed.detail}")
         if not is_answer(message, query):
             raise Malformed(f"{kind}: the answer is not DNS")
-    return Answer(Outcome.OK)
+    return Answer(Outcome.OK, detail)
 
 
 async def _ask_udp(visit: Visit, query: bytes) -> bytes:

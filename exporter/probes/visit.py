@@ -107,7 +107,7 @@ class Visit:
         self.close()
         self.connected = bool(self.connected)  # a reconnect that fails takes nothing back
         line = await self.dialer.connect(port or self.port.number, factory)
-        self.connected = True
+        self.connected = True if self.dialer.tells_connect else None
         self._line = line
         return line
 
@@ -133,6 +133,9 @@ class Answer:
     facts: Facts = None
 
 
+_MISSED = {True: "connected, but no answer", False: "no connection", None: "no answer"}
+"""What did not come, by whether a connection did; None where that cannot be told."""
+
 _UNREACHABLE = frozenset(
     (
         errno.EHOSTUNREACH,
@@ -150,8 +153,7 @@ def failure(error: Exception, visit: Visit) -> Answer:
     """The outcome that an exception means, with a sentence for people. Total."""
     match error:
         case TimeoutError():
-            what = "connected, but no answer" if visit.connected else "no connection"
-            return Answer(Outcome.TIMEOUT, f"{what} within {visit.timeout:g} s")
+            return Answer(Outcome.TIMEOUT, f"{_MISSED[visit.connected]} within {visit.timeout:g} s")
         case Closed():
             return Answer(Outcome.CLOSED, str(error) or "closed before it answered")
         case Malformed():

@@ -96,23 +96,23 @@ class Kubelet:
         self, forward: web.WebSocketResponse, pod: tuple[str, str], ports: list[int]
     ) -> None:
         writers: dict[int, asyncio.StreamWriter] = {}
-        readers = []
-        for index, port in enumerate(ports):
-            try:
-                reader, writer = await self._connect(pod, port)
-            except OSError as error:
-                words = self._failure(pod, port, error).encode()
-                await forward.send_bytes(bytes([2 * index + 1]) + words)
-                continue
-            writers[2 * index] = writer
-            readers.append(asyncio.create_task(_pass_back(forward, 2 * index, reader)))
-        there, back = asyncio.create_task(_pass_on(forward, writers)), asyncio.gather(*readers)
+        tasks: list[asyncio.Future[Any]] = []
         try:
-            await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+            for index, port in enumerate(ports):
+                try:
+                    reader, writers[2 * index] = await self._connect(pod, port)
+                except OSError as error:
+                    words = self._failure(pod, port, error).encode()
+                    await forward.send_bytes(bytes([2 * index + 1]) + words)
+                    continue
+                tasks.append(asyncio.create_task(_pass_back(forward, 2 * index, reader)))
+            back = asyncio.gather(*tasks)
+            tasks += [back, asyncio.create_task(_pass_on(forward, writers))]
+            await asyncio.wait(tasks[-2:], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            there.cancel()
-            back.cancel()
-            await asyncio.gather(there, back, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             for writer in writers.values():
                 writer.transport.abort()
 

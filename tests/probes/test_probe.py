@@ -114,6 +114,7 @@ class Slow:
 
     view = View.NETWORK
     address = "127.0.0.1"
+    tells_connect = True
 
     def __init__(self, most: int) -> None:
         self.left = most

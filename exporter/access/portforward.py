@@ -1,0 +1,226 @@
+"""The pod's view through the API server: port-forwards, opened for one look and closed with it.
+
+One wire carries all ports of a look whose answers tell all; a port whose closing has to be seen
+gets a wire of its own. How a wire is opened is handed in. The rule: only what came out of the pod,
+or out of the error channel, is evidence; what happens on the way there is `NoAccess`.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from exporter.access import DatagramT, NoAccess, StreamT
+from exporter.access.budget import Budget
+from exporter.access.streams import Bundle, Stream, Wire
+from exporter.model import ForbiddenError, KubernetesError, SocketTable, TargetKey, View
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 600.0
+"""How long a namespace that refused port-forwards is not asked again."""
+
+_OPEN_SECONDS = 10.0
+
+Open = Callable[[TargetKey, Sequence[int]], AbstractAsyncContextManager[Wire]]
+"""Opens a wire to the ports of a pod; raises KubernetesError."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a namespace is not asked, and until when on the monotonic clock."""
+
+    reason: str
+    until: float
+
+
+class Forwarding:
+    """Port-forwards to any pod: one budget, and what the API server refused."""
+
+    def __init__(
+        self, open_wire: Open, budget: Budget | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`budget` None: whoever asks is served."""
+        self.open_wire = open_wire
+        self.budget = budget
+        self._clock = clock
+        self._refused: dict[str, _Refusal] = {}
+        self._pods: WeakValueDictionary[TargetKey, ForwardedPod] = WeakValueDictionary()
+
+    def pod(self, key: TargetKey, *, urgent: bool = False) -> "ForwardedPod":
+        """The way into a pod; an urgent one is not shared with whoever polls it."""
+        if urgent:
+            return ForwardedPod(self, key, is_worrying=True)
+        return self._pods.setdefault(key, ForwardedPod(self, key))
+
+    @property
+    def trouble(self) -> str:
+        """Why port-forwards are refused somewhere; empty where they are not."""
+        return next((refusal.reason for refusal in self._refused.values()), "")
+
+    def refusal(self, namespace: str) -> str:
+        """Why this namespace is not to be asked now; empty where it is."""
+        known = self._refused.get(namespace)
+        return known.reason if known and self._clock() < known.until else ""
+
+    def refused(self, namespace: str, reason: str) -> None:
+        """A namespace refused; that is said once."""
+        if not self._refused:
+            log.warning(
+                "port-forwards are refused, asked again every %d s namespace=%s reason=%r",
+                RETRY_SECONDS,
+                namespace,
+                reason,
+            )
+        self._refused[namespace] = _Refusal(reason, self._clock() + RETRY_SECONDS)
+
+    def allowed(self, namespace: str) -> None:
+        """A namespace did not refuse."""
+        if self._refused.pop(namespace, None) and not self._refused:
+            log.info("port-forwards are allowed again")
+
+
+class ForwardedPod:
+    """The way into one pod. `is_worrying`: what was last seen inside calls for another look."""
+
+    def __init__(
+        self, forwarding: Forwarding, key: TargetKey, *, is_worrying: bool = False
+    ) -> None:
+        self.is_worrying = is_worrying
+        self._forwarding = forwarding
+        self._key = key
+
+    @asynccontextmanager
+    async def entered(
+        self, together: Sequence[int], apart: Sequence[int], *, urgent: bool
+    ) -> AsyncIterator["PortForward | None"]:
+        """Open what one look needs, and close it after; None where the budget says no.
+
+        Args:
+            together: ports that share a wire.
+            apart: ports whose end has to be seen: a wire for each.
+            urgent: the network's evidence is abnormal.
+        """
+        groups = [list(together), *([port] for port in apart)]
+        groups = [ports for ports in groups if ports]
+        refusal = self._forwarding.refusal(self._key.namespace)
+        budget = self._forwarding.budget
+        if refusal:
+            yield PortForward(self._forwarding, self._key, refusal=refusal)
+            return
+        is_urgent = urgent or self.is_worrying
+        if budget and not budget.take(self, len(groups), urgent=is_urgent):
+            yield None
+            return
+        inside = PortForward(self._forwarding, self._key, len(groups))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                inside.tasks = tasks
+                await asyncio.gather(*(inside.open(ports) for ports in groups))
+                try:
+                    yield inside
+                finally:
+                    inside.close()
+        finally:
+            if budget:
+                budget.give_back(inside.wires)
+
+
+class PortForward:
+    """Dials ports of one pod during one look; they are dialled once it is entered.
+
+    A connection that came about proves nothing yet: the port is dialled on the other side.
+    """
+
+    tells_connect = False
+
+    def __init__(
+        self, forwarding: Forwarding, key: TargetKey, wires: int = 0, refusal: str = ""
+    ) -> None:
+        self.address = "127.0.0.1"
+        self.view = View.POD
+        self.wires = wires
+        self.tasks: asyncio.TaskGroup | None = None
+        self._forwarding = forwarding
+        self._key = key
+        self._refusal = refusal
+        self._running: list[asyncio.Task[None]] = []
+        self._free: defaultdict[int, list[Stream]] = defaultdict(list)
+
+    async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
+        """Take a stream to the port: one that is open, else on a wire of its own."""
+        if self._refusal:
+            raise NoAccess(self._refusal)
+        if not self._free[port]:
+            self.wires += 1
+            if self._forwarding.budget:
+                self._forwarding.budget.spend(1)
+            await self.open((port,))
+        return self._free[port].pop(0).attach(factory)
+
+    async def datagram(self, _port: int, _factory: Callable[[], DatagramT]) -> DatagramT:
+        """Never: a port-forward carries TCP only."""
+        raise NoAccess("A port-forward carries TCP only.")
+
+    async def sockets(self) -> SocketTable:
+        """Never: a port-forward does not show the pod's socket table."""
+        raise NoAccess("The socket table is seen only inside the pod's network namespace.")
+
+    async def open(self, ports: Sequence[int]) -> None:
+        """Open a wire; its ports can be connected to from then on, if only to learn of a fault."""
+        assert self.tasks, "used outside of a look"  # noqa: S101
+        bundle = Bundle(ports)
+        is_open = asyncio.Event()
+        self._running.append(self.tasks.create_task(self._carry(bundle, ports, is_open)))
+        await is_open.wait()
+        for stream in bundle.streams:
+            self._free[stream.port].append(stream)
+
+    def close(self) -> None:
+        """Close every wire."""
+        for task in self._running:
+            task.cancel()
+
+    async def _carry(self, bundle: Bundle, ports: Sequence[int], is_open: asyncio.Event) -> None:
+        """Carry a wire's streams until one side has enough of it."""
+        namespace = self._key.namespace
+        try:
+            async with asyncio.timeout(_OPEN_SECONDS) as opening:
+                async with self._forwarding.open_wire(self._key, ports) as wire:
+                    opening.reschedule(None)
+                    self._forwarding.allowed(namespace)
+                    is_open.set()
+                    await _pump(bundle, wire)
+            bundle.end(None)
+        except ForbiddenError as error:
+            reason = _sentence(error)
+            self._forwarding.refused(namespace, reason)
+            bundle.end(NoAccess(reason))
+        except KubernetesError as error:
+            bundle.end(NoAccess(_sentence(error)))
+        except TimeoutError:
+            bundle.end(NoAccess(f"No port-forward came about within {_OPEN_SECONDS:g} s."))
+        finally:
+            is_open.set()
+
+
+def _sentence(error: KubernetesError) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+async def _pump(bundle: Bundle, wire: Wire) -> None:
+    """Both directions until one ends; raises what the first to end raised."""
+    ways = [asyncio.create_task(way(wire)) for way in (bundle.send, bundle.receive)]
+    try:
+        done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.wait(ways)
+    for way in done:
+        way.result()

@@ -1,0 +1,196 @@
+"""Port-forwards through a real API server, into pods in network namespaces."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter import kube
+from exporter.access.portforward import Forwarding
+from exporter.access.streams import Wire
+from exporter.config import Config
+from exporter.look import (
+    EVERY_CADENCE,
+    Forward,
+    Look,
+    inside_only,
+    look_by,
+    no_forward,
+    plan_of,
+)
+from exporter.model import Memory, Outcome, Role, Target, TargetKey, TargetRecord
+from tests.kubernetes.client import Admin, Document
+from tests.kubernetes.control_plane import ControlPlane
+from tests.kubernetes.kubeconfig import write_kubeconfig
+from tests.kubernetes.kubelet import Kubelet
+from tests.kubernetes.pods import cluster_role
+from tests.kubernetes.stage import Staged, staged
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.real]
+
+CONFIG = Config()
+BOTH_VERBS = ("get", "create")
+
+
+def rules(*verbs: str) -> list[Document]:
+    return [{"apiGroups": [""], "resources": ["pods/portforward"], "verbs": list(verbs)}]
+
+
+@pytest.fixture
+async def kubelet(control_plane: ControlPlane, admin: Admin, corner: str) -> AsyncIterator[Kubelet]:
+    node = Kubelet(control_plane.authority, f"node-of-{corner}")
+    async with node.serving():
+        await admin.apply(node.node())
+        await admin.patch_status(node.node(), node.node()["status"])
+        yield node
+
+
+class Account:
+    """A service account of the test's own; `asked` are the ports of each wire it asked for."""
+
+    def __init__(self, plane: ControlPlane, admin: Admin, corner: str, folder: Path) -> None:
+        self.asked: list[Sequence[int]] = []
+        self.user = f"system:serviceaccount:{corner}:exporter"
+        self._plane, self._admin, self._corner, self._folder = plane, admin, corner, folder
+
+    @contextlib.asynccontextmanager
+    async def forwarding(self, *verbs: str) -> AsyncIterator[Forward]:
+        """Its ways into pods, with these verbs on pods/portforward."""
+        token = await self._admin.service_account_token(self._corner, "exporter")
+        binding = cluster_role(self._corner, rules(*verbs), (self._corner, "exporter"))
+        await self._admin.apply(*binding)
+        url, root = self._plane.url, self._plane.authority.root
+        config = str(write_kubeconfig(self._folder / "config", url, root, token=token))
+        async with kube.Api(lambda: kube.load_kubeconfig(config)) as api:
+
+            def open_wire(
+                key: TargetKey, ports: Sequence[int]
+            ) -> AbstractAsyncContextManager[Wire]:
+                self.asked.append(ports)
+                return api.forward(key.namespace, key.pod, ports)
+
+            forwarding = Forwarding(open_wire, None)
+            yield lambda target: forwarding.pod(target.key)
+
+
+@pytest.fixture
+def account(control_plane: ControlPlane, admin: Admin, corner: str, tmp_path: Path) -> Account:
+    return Account(control_plane, admin, corner, tmp_path)
+
+
+def target_of(one: Staged, corner: str) -> Target:
+    return replace(one.pod.target, key=TargetKey(corner, one.pod.name))
+
+
+async def look_inside(target: Target, forward: Forward) -> Look:
+    plan = inside_only(plan_of(target, CONFIG, forward))
+    return await look_by(plan, Memory(), EVERY_CADENCE, CONFIG, time.time())
+
+
+def seen_of(record: TargetRecord) -> dict[int, tuple[bool | None, Outcome]]:
+    return {verdict.port: (verdict.up, verdict.outcome) for verdict in record.verdicts}
+
+
+STATES = (
+    "agent-hung",
+    "app-holds-15001",
+    "dns-capture",
+    "draining",
+    "envoy-killed",
+    "envoy-hung",
+    "healthy",
+    "listeners-rejected-at-start",
+)
+
+
+async def test_a_port_forward_sees_what_the_namespace_shows(
+    control_plane: ControlPlane, admin: Admin, corner: str, kubelet: Kubelet, account: Account
+) -> None:
+    async with (
+        staged(admin, kubelet, corner, STATES) as pods,
+        account.forwarding(*BOTH_VERBS) as forward,
+    ):
+        assert sorted(pods) == sorted(STATES)
+        for name, one in pods.items():
+            target = target_of(one, corner)
+            there = (await look_inside(target, no_forward)).record
+            far = (await look_inside(replace(target, netns=""), forward)).record
+            assert seen_of(far) == seen_of(there), name
+            causes = [row.diagnosis and row.diagnosis.cause for row in (far, there)]
+            assert causes[0] == causes[1], name
+    rights = {(row.resource, row.verb, row.code) for row in control_plane.accesses(account.user)}
+    assert rights == {("pods/portforward", "get", 101)}
+    assert account.asked[:3] == [[15000, 15020, 15021, 15090], [15001], [15006]]
+
+
+@pytest.mark.parametrize("verb", BOTH_VERBS)
+async def test_one_verb_alone_is_no_access_and_asked_once(
+    admin: Admin,
+    corner: str,
+    kubelet: Kubelet,
+    account: Account,
+    caplog: pytest.LogCaptureFixture,
+    verb: str,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with (
+        staged(admin, kubelet, corner, ("healthy",)) as pods,
+        account.forwarding(verb) as forward,
+    ):
+        target = replace(target_of(pods["healthy"], corner), netns="")
+        for _ in range(3):
+            record = (await look_inside(target, forward)).record
+            assert {up for up, _ in seen_of(record).values()} == {None}
+            assert "needs the verbs get and create" in record.verdicts[0].detail
+    assert len([said for said in caplog.messages if "port-forwards are refused" in said]) == 1
+    assert len(account.asked) == 3
+    assert kubelet.opened == []
+
+
+async def test_a_pod_that_nobody_knows_is_gone(corner: str, account: Account) -> None:
+    async with account.forwarding(*BOTH_VERBS) as forward:
+        target = Target(key=TargetKey(corner, "gone"), role=Role.SIDECAR, addresses=("10.0.0.1",))
+        record = (await look_inside(target, forward)).record
+    assert {up for up, _ in seen_of(record).values()} == {None}
+    assert record.verdicts[0].detail == "No port-forward: the pod is gone."
+
+
+async def test_a_forward_that_dies_half_way_says_nothing_of_the_ports(
+    admin: Admin, corner: str, kubelet: Kubelet, account: Account
+) -> None:
+    async with (
+        staged(admin, kubelet, corner, ("envoy-hung",)) as pods,
+        account.forwarding(*BOTH_VERBS) as forward,
+    ):
+        target = replace(target_of(pods["envoy-hung"], corner), netns="")
+        looking = asyncio.create_task(look_inside(target, forward))
+        async with asyncio.timeout(10):
+            while len(kubelet.opened) < 6:  # noqa: ASYNC110 - it is the kubelet's
+                await asyncio.sleep(0.01)
+        kubelet.drop()
+        looked = await looking
+    silent = {o.port: (o.outcome, o.detail) for o in looked.observations}
+    broken = (Outcome.NO_ACCESS, "The port-forward broke off.")
+    assert [silent[port] for port in (15001, 15006, 15021, 15090)] == [broken] * 4
+    assert False not in {verdict.up for verdict in looked.record.verdicts}
+
+
+async def test_a_pod_that_dies_half_way_is_seen_to(
+    admin: Admin, corner: str, kubelet: Kubelet, account: Account
+) -> None:
+    async with account.forwarding(*BOTH_VERBS) as forward:
+        async with staged(admin, kubelet, corner, ("envoy-hung",)) as pods:
+            target = replace(target_of(pods["envoy-hung"], corner), netns="")
+            looking = asyncio.create_task(look_inside(target, forward))
+            async with asyncio.timeout(10):
+                while len(kubelet.opened) < 6:  # noqa: ASYNC110 - it is the kubelet's
+                    await asyncio.sleep(0.01)
+        looked = await looking
+    ups = {verdict.port: verdict.up for verdict in looked.record.verdicts}
+    assert ups[15021] is False
