@@ -1,0 +1,100 @@
+"""docs/kubernetes.md says what the chart renders: rights, ports, manifests."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.catalogue import PORTS
+from exporter.config import Config
+from exporter.model import Role
+from tests.charts.render import Document, of_kind, rbac, render
+from tests.docs.pages import ROOT, fences
+
+PAGE = ROOT / "docs" / "kubernetes.md"
+Right = tuple[str, tuple[str, ...]]
+SWITCHES: dict[str, Document] = {
+    "default": {},
+    "portForward.enabled": {"portForward": {"enabled": True}},
+}
+"""Values by what the column `granted by` says."""
+NARROWED: Document = {"namespaces": ["shop"]}
+
+
+def rights(values: Document) -> set[Right]:
+    """What the service accounts of an install may do: resource and verbs."""
+    roles = of_kind(rbac(values), "ClusterRole", "Role")
+    return {
+        (resource, tuple(rule["verbs"]))
+        for role in roles
+        for rule in role["rules"]
+        for resource in rule["resources"]
+    }
+
+
+def documented() -> dict[str, set[Right]]:
+    """The rights of the table, by what grants them."""
+    found: dict[str, set[Right]] = {}
+    row = re.compile(
+        r"^\| `([a-z/]+)` \| ([a-z, ]+) \| `?([\w.]+)`? \| [^|]+ \| [^|]+ \|$", re.MULTILINE
+    )
+    for resource, verbs, switch in row.findall(PAGE.read_text()):
+        found.setdefault(switch, set()).add((resource, tuple(verbs.split(", "))))
+    return found
+
+
+def test_the_rights_are_documented_as_they_are_granted() -> None:
+    default = rights(SWITCHES["default"])
+    added = {switch: rights(values) - default for switch, values in SWITCHES.items()}
+
+    assert documented() == {**added, "default": default}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_chosen_namespaces_move_rights_and_add_none(switch: str) -> None:
+    values = SWITCHES[switch]
+
+    assert rights(values | NARROWED) == rights(values)
+
+
+def test_chosen_namespaces_leave_nothing_about_pods_to_the_cluster() -> None:
+    documents = rbac(SWITCHES["portForward.enabled"] | NARROWED)
+    (role,) = of_kind(documents, "ClusterRole")
+
+    assert [rule["resources"] for rule in role["rules"]] == [["nodes", "namespaces"]]
+
+
+def test_no_right_but_port_forward_writes_or_reads_secrets() -> None:
+    for resource, verbs in rights(SWITCHES["portForward.enabled"]):
+        assert resource in {"pods", "nodes", "namespaces", "pods/portforward"}
+        assert set(verbs) <= {"get", "list", "watch"} or resource == "pods/portforward"
+
+
+def ports_of(policy: Document) -> set[int]:
+    (rule,) = policy["spec"]["ingress"]
+    return {row["port"] for row in rule["ports"]}
+
+
+def test_the_chart_admits_the_exporter_to_every_port_that_it_asks() -> None:
+    (policy,) = of_kind(
+        render({"networkPolicy": {"admit": {"namespaces": ["shop"]}}}), "NetworkPolicy"
+    )
+
+    asked = {row.number for row in PORTS if row.probe} | {Config().poll.control_port}
+    assert ports_of(policy) == asked
+
+
+def test_the_printed_policy_admits_it_to_every_port_of_a_proxy() -> None:
+    (text,) = [fence.text for fence in fences(PAGE) if fence.file == "admit-exporter.yaml"]
+    proxies = {Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT, Role.PROXYLESS}
+
+    asked = {row.number for row in PORTS if row.probe and row.role in proxies}
+    assert ports_of(yaml.safe_load(text)) == asked | {Config().poll.control_port}
+
+
+def test_every_family_that_is_named_exists() -> None:
+    known = Path(ROOT / "docs" / "metrics.md").read_text()
+    named = set(re.findall(r"`(istio_[a-z_]+)[`{]", PAGE.read_text()))
+
+    assert {name for name in named if f"`{name.rstrip('_')}" not in known} == set()
