@@ -5,6 +5,7 @@ from pathlib import Path
 
 from exporter.config import Config
 from exporter.diagnosis import narrowed
+from exporter.model import WebhookPath
 
 CAPABILITIES = (
     "loopback",
@@ -15,6 +16,7 @@ CAPABILITIES = (
     "istiod",
     "istiod_certificates",
     "debug_token",
+    "webhook_dry_run",
 )
 """The values of `istio_port_exporter_capability`."""
 
@@ -27,11 +29,18 @@ class Blindness:
     sentence: str
 
 
-def blindness(config: Config, *, inside: bool, trouble: str, refused: str = "") -> list[Blindness]:
+def blindness(
+    config: Config,
+    *,
+    inside: bool,
+    trouble: str,
+    refused: str = "",
+    webhook: WebhookPath | None = None,
+) -> list[Blindness]:
     """What cannot be seen.
 
     `inside`: a target's netns is known; `trouble`: why it fails, if so; `refused`: why
-    port-forwards do.
+    port-forwards do; `webhook`: what the last dry run showed.
     """
     inside = inside or config.access.loopback == "netns"
     is_managed = config.istiod.mode == "none"
@@ -70,6 +79,11 @@ def blindness(config: Config, *, inside: bool, trouble: str, refused: str = "") 
             bool(trouble) or not inside,
             trouble if inside else "socket tables: no target has a netns",
         ),
+        "webhook_dry_run": (
+            not config.istiod.webhook_dry_run.enabled or _is_refused(webhook),
+            "the API server's way to the injection webhook (istio_control_plane_webhook_path_up): "
+            + (webhook.detail if webhook else "istiod.webhook_dry_run.enabled is off"),
+        ),
     }
     return [
         Blindness(capability, off[capability][1])
@@ -83,3 +97,8 @@ def _why_unlisted(config: Config) -> str:
     if config.istiod.mode == "none":
         return "no istiod is looked at"
     return narrowed(config) if config.istiod.debug_token_file else "no debug token"
+
+
+def _is_refused(webhook: WebhookPath | None) -> bool:
+    """Whether the dry run was tried and showed nothing."""
+    return webhook is not None and webhook.up is None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from exporter import __version__, kube
 from exporter.app.blindness import CAPABILITIES, Blindness, blindness
+from exporter.app.dry_run import DryRun
 from exporter.app.inside import Inside
 from exporter.app.listed import ListedProxies
 from exporter.app.process import bind, is_in_mesh
@@ -101,6 +102,9 @@ class Exporter:
             is_complete=self._is_current,
             records=self.state,
         )
+        self._dry_run = DryRun(
+            tried=self.metrics.tried_webhook, asked=self.metrics.asked_kubernetes
+        )
         self._synced = False
         self._has_cluster = False
         self._uncounted = asyncio.Event()
@@ -148,7 +152,13 @@ class Exporter:
         """What this instance cannot see by its configuration, or in fact."""
         inside = any(target.netns for target in self._known())
         trouble = self.poller.trouble_inside
-        found = blindness(self.config, inside=inside, trouble=trouble, refused=self._inside.trouble)
+        found = blindness(
+            self.config,
+            inside=inside,
+            trouble=trouble,
+            refused=self._inside.trouble,
+            webhook=self._dry_run.last,
+        )
         return tuple(found)
 
     async def probe(self, target: Target) -> Look:
@@ -217,9 +227,10 @@ class Exporter:
                 self._tell_no_credentials(config)
         if load is None:
             return
-        async with kube.Api(load) as api:
+        async with kube.Api(load) as api, asyncio.TaskGroup() as tasks:
             self._inside.api = api
             try:
+                tasks.create_task(self._dry_run.run(api, config))
                 await (self._cluster.run(api, config) if is_wanted else asyncio.Event().wait())
             finally:
                 self._inside.api = None

@@ -11,6 +11,9 @@ from exporter.model import Role
 
 Broken = tuple[KeyPath, str]
 
+_LABEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""A namespace, or a revision (RFC 1123 label)."""
+
 
 def broken_rules(config: Config) -> Iterator[Broken]:
     """Every rule that the configuration breaks: the key to blame and what is wrong."""
@@ -50,6 +53,17 @@ def _token(config: Config) -> Iterator[Broken]:
         yield ("istiod", "debug_token_file"), f"{file} cannot be read: {reason}"
     except ValueError as error:
         yield ("istiod", "debug_token_file"), f"{file!r} cannot be read: {error}"
+
+
+def _dry_run(config: Config) -> Iterator[Broken]:
+    """The API server is asked for it, so it has to be there, and the names are part of a path."""
+    chosen = config.istiod.webhook_dry_run
+    if chosen.enabled and not config.discovery.kubernetes.enabled:
+        yield ("istiod", "webhook_dry_run", "enabled"), "needs discovery.kubernetes.enabled"
+    for name in ("namespace", "revision"):
+        text = getattr(chosen, name)
+        if not _LABEL_NAME.fullmatch(text) and (text or name == "namespace"):
+            yield ("istiod", "webhook_dry_run", name), f"{text!r} is no name of Kubernetes"
 
 
 def _shard(config: Config) -> Iterator[Broken]:
@@ -97,6 +111,7 @@ def broken_targets(targets: Iterable[StaticTarget]) -> Iterator[Broken]:
 RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     _intervals,
     _token,
+    _dry_run,
     _shard,
     _ports,
     _targets,

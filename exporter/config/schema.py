@@ -140,6 +140,15 @@ class AccessConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DryRunConfig:
+    """Whether, and where, the creation of a pod is tried without effect."""
+
+    enabled: bool = False
+    namespace: str = "default"
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IstiodConfig:
     """The control plane. Mode none: a managed one, of which no pods are looked at."""
 
@@ -147,6 +156,7 @@ class IstiodConfig:
     namespaces: tuple[str, ...] = ("istio-system",)
     debug_token_file: FilePath = ""
     root_cert_file: FilePath = "/var/run/secrets/istio/root-cert.pem"
+    webhook_dry_run: DryRunConfig = DryRunConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

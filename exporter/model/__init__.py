@@ -39,6 +39,7 @@ from exporter.model.memory import (
 from exporter.model.observation import (
     SOCKETS_PORT,
     Observation,
+    WebhookPath,
 )
 from exporter.model.record import (
     CertificateLife,
@@ -113,5 +114,6 @@ __all__ = [
     "UnreachableError",
     "Verdict",
     "View",
+    "WebhookPath",
     "XdsResource",
 ]

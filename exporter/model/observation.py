@@ -26,5 +26,19 @@ class Observation:
     connected: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookPath:
+    """What a pod's creation, tried without effect, showed of the way to the injection webhook.
+
+    `up`: the webhook injected (True), or the API server could not call it (False). None: neither
+    was shown, and `detail` says why. `revision`: the one that the pod asked for, empty for any.
+    """
+
+    up: bool | None
+    outcome: Outcome
+    detail: str
+    revision: str = ""
+
+
 SOCKETS_PORT = 0
 """The pseudo port under which a pod's socket table is observed."""

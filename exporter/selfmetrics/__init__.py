@@ -18,6 +18,7 @@ from prometheus_client import (
 )
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from exporter.model import WebhookPath
 from exporter.selfmetrics.collectors import PREFIX, AmbientPods, Chosen, Tallies, Tally
 
 __all__ = ["AmbientPods", "SelfMetrics"]
@@ -174,6 +175,10 @@ class SelfMetrics:
     def counted_ambient_pods(self, pods: AmbientPods) -> None:
         """All pods enrolled in ambient; replaces what was counted before."""
         self._tallies.ambient_pods = dict(pods)
+
+    def tried_webhook(self, path: WebhookPath | None) -> None:
+        """What a pod's creation, tried without effect, showed; None: it is not tried."""
+        self._tallies.webhook_path = path
 
     def synced(self, resource: str, complete: bool) -> None:  # noqa: FBT001
         """The list of a resource became complete, or its watch broke."""

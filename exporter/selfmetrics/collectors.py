@@ -16,6 +16,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from exporter.model import WebhookPath
+
 PREFIX = "istio_port_exporter_"
 
 PROBE_BUCKETS = (0.005, 0.05, 0.5, 2.0)
@@ -67,6 +69,7 @@ class Tallies(Collector):
         self.lateness = Tally(LATENESS_BUCKETS)
         self.lag = Tally(LAG_BUCKETS)
         self.ambient_pods: AmbientPods = {}
+        self.webhook_path: WebhookPath | None = None
 
     def probe(self, port: int, role: str) -> Tally:
         """The histogram of a port and role, new or the shared one when there are too many."""
@@ -100,6 +103,7 @@ class Tallies(Collector):
         self.lag.add_to(lag)
         yield lag
         yield self._ambient_pods()
+        yield from self._webhook_path()
 
     def _ambient_pods(self) -> Metric:
         pods = GaugeMetricFamily(
@@ -110,6 +114,25 @@ class Tallies(Collector):
         for labels, count in self.ambient_pods.items():
             pods.add_metric(labels, count)
         return pods
+
+    def _webhook_path(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily(
+            "istio_control_plane_webhook_path_up",
+            "Whether the API server reaches the injection webhook; absent while it is not tried, "
+            "or nothing was shown.",
+            labels=["revision"],
+        )
+        outcome = GaugeMetricFamily(
+            "istio_control_plane_webhook_path_outcome",
+            "1 for how the last try of the way to the injection webhook ended, where not ok.",
+            labels=["revision", "outcome"],
+        )
+        path = self.webhook_path
+        if path is not None and path.up is not None:
+            up.add_metric([path.revision], path.up)
+        if path is not None and not path.up:
+            outcome.add_metric([path.revision, path.outcome.value], 1)
+        yield from (up, outcome)
 
 
 class Chosen(Collector):

@@ -6,6 +6,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.exposition import FAMILIES
+from exporter.model import Outcome, WebhookPath
 from exporter.selfmetrics import SelfMetrics
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -36,6 +37,7 @@ def full_page() -> str:
     metrics.found_capable("loopback", able=True)
     metrics.counted_targets({"sidecar": 1}, 0, 0, outdated=False)
     metrics.counted_ambient_pods({("a", "n1", "enabled"): 1})
+    metrics.tried_webhook(WebhookPath(up=False, outcome=Outcome.TIMEOUT, detail="late"))
     metrics.synced("pods", complete=True)
     metrics.relisted("pods")
     metrics.asked_kubernetes("list", "pods", "200")
