@@ -129,3 +129,22 @@ def test_a_change_of_the_configuration_replaces_the_pods() -> None:
         return str(workload["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
 
     assert checksum({}) != checksum({"config": {"poll": {"interval": "15s"}}})
+
+
+def test_beside_a_daemonset_only_the_deployment_may_create_pods() -> None:
+    dry_run = {"enabled": True, "namespace": "probe"}
+    documents = render({"mode": "daemonset", "istiod": {"webhookDryRun": dry_run}})
+    found = of_kind(documents, "RoleBinding")
+
+    assert [(row["metadata"]["namespace"], *_names(row)) for row in found] == [
+        ("probe", "ipe-istio-port-exporter-istiod")
+    ]
+    inside, beside = pod_specs(documents)
+    assert (inside["serviceAccountName"], beside["serviceAccountName"]) == (
+        "ipe-istio-port-exporter",
+        "ipe-istio-port-exporter-istiod",
+    )
+
+
+def _names(binding: Document) -> list[str]:
+    return [subject["name"] for subject in binding["subjects"]]

@@ -15,6 +15,7 @@ DECIDED = (
     "access.loopback",
     "istiod.debug_token_file",
     "istiod.root_cert_file",
+    "istiod.webhook_dry_run",
     "shard",
     "web.listen_address",
     "web.config_file",
@@ -46,7 +47,8 @@ def test_every_rule_has_a_file() -> None:
 
 @pytest.mark.parametrize("path", DECIDED)
 def test_what_the_chart_decides_is_refused_in_the_configuration(path: str) -> None:
-    given: object = {} if path == "shard" else ([] if path.endswith("spaces") else "none")
+    sections = ("shard", "istiod.webhook_dry_run")
+    given: object = {} if path in sections else ([] if path.endswith("spaces") else "none")
     for key in reversed(path.split(".")):
         given = {key: given}
 

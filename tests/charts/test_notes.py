@@ -7,7 +7,10 @@ from tests.charts.render import Document, render_files
 ALL_SEEING: Document = {
     "mode": "daemonset",
     "namespaceOverride": "istio-system",
-    "istiod": {"debugToken": {"enabled": True}},
+    "istiod": {
+        "debugToken": {"enabled": True},
+        "webhookDryRun": {"enabled": True, "namespace": "mesh-probe"},
+    },
     "web": {"configSecret": "web"},
     "podMonitor": {"enabled": True},
 }
@@ -23,6 +26,7 @@ def notes(values: Document) -> str:
         pytest.param({}, "Ports that listen on loopback: 15000", id="loopback"),
         pytest.param({}, "Which process holds which port", id="socket tables"),
         pytest.param({}, "Set istiod.debugToken.enabled", id="token"),
+        pytest.param({}, "Set istiod.webhookDryRun", id="way to the webhook"),
         pytest.param({}, "honor_labels: true", id="scraped by nobody"),
         pytest.param({}, "Everybody who reaches port 10520", id="open to all"),
         pytest.param(

@@ -17,6 +17,7 @@ Right = tuple[str, tuple[str, ...]]
 SWITCHES: dict[str, Document] = {
     "default": {},
     "portForward.enabled": {"portForward": {"enabled": True}},
+    "istiod.webhookDryRun": {"istiod": {"webhookDryRun": {"enabled": True, "namespace": "probe"}}},
 }
 """Values by what the column `granted by` says."""
 NARROWED: Document = {"namespaces": ["shop"]}

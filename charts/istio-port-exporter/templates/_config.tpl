@@ -28,8 +28,15 @@ Takes (dict "root" $ "component" "exporter").
 {{- if and $values.portForward.enabled (eq .component "exporter") }}
 {{- $_ := set $decided "access" (dict "loopback" "portforward") }}
 {{- end }}
+{{- $istiod := dict }}
 {{- if include "istio-port-exporter.hasToken" . }}
-{{- $_ := set $decided "istiod" (dict "debug_token_file" "/var/run/secrets/istio-port-exporter/token") }}
+{{- $_ := set $istiod "debug_token_file" "/var/run/secrets/istio-port-exporter/token" }}
+{{- end }}
+{{- if and $values.istiod.webhookDryRun.enabled (eq .component (include "istio-port-exporter.istiodComponent" .root)) }}
+{{- $_ := set $istiod "webhook_dry_run" $values.istiod.webhookDryRun }}
+{{- end }}
+{{- with $istiod }}
+{{- $_ := set $decided "istiod" . }}
 {{- end }}
 {{- with $found }}
 {{- $_ := set $decided "discovery" (dict "kubernetes" .) }}

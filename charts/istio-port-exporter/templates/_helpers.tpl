@@ -52,7 +52,7 @@ app.kubernetes.io/part-of: istio-port-exporter
 
 {{/*
 A component is a kind of pod: `exporter`, and beside a DaemonSet `istiod`, a Deployment that looks at
-the control plane. These helpers take (dict "root" $ "component" "exporter").
+the control plane and tries its webhook. These helpers take (dict "root" $ "component" "exporter").
 */}}
 
 {{- define "istio-port-exporter.componentName" -}}
@@ -77,7 +77,7 @@ app.kubernetes.io/component: {{ .component }}
 {{/* The components of this install, as a JSON list. */}}
 {{- define "istio-port-exporter.components" -}}
 {{- $components := list "exporter" }}
-{{- if and (eq .Values.mode "daemonset") (include "istio-port-exporter.watchesIstiod" .) }}
+{{- if and (eq .Values.mode "daemonset") (or (include "istio-port-exporter.watchesIstiod" .) .Values.istiod.webhookDryRun.enabled) }}
 {{- $components = append $components "istiod" }}
 {{- end }}
 {{- toJson $components }}

@@ -7,6 +7,7 @@
   "access.loopback" "set portForward.enabled, or mode daemonset"
   "istiod.debug_token_file" "set istiod.debugToken.enabled"
   "istiod.root_cert_file" "set istiod.rootCertConfigMap"
+  "istiod.webhook_dry_run" "set istiod.webhookDryRun"
   "shard" "set mode to statefulset, and replicas"
   "web.listen_address" "set web.port"
   "web.config_file" "set web.configSecret"
@@ -32,6 +33,14 @@
 {{- end }}
 {{- if and .Values.istiod.debugToken.enabled (not (include "istio-port-exporter.watchesIstiod" .)) }}
 {{- fail "istiod.debugToken.enabled: istiod is not looked at (config.istiod.mode, config.discovery.kubernetes.roles)" }}
+{{- end }}
+{{- if .Values.istiod.webhookDryRun.enabled }}
+{{- if empty .Values.istiod.webhookDryRun.namespace }}
+{{- fail "istiod.webhookDryRun.namespace: name the namespace whose pods may be created; one that is there for this alone" }}
+{{- end }}
+{{- if not (dig "discovery" "kubernetes" "enabled" true .Values.config) }}
+{{- fail "istiod.webhookDryRun.enabled: config.discovery.kubernetes.enabled is false, but it asks the API server" }}
+{{- end }}
 {{- end }}
 {{- if and (not .Values.rbac.clusterScoped) (empty .Values.namespaces) }}
 {{- fail "rbac.clusterScoped: false needs namespaces: pods of all namespaces cannot be listed without a ClusterRole" }}
