@@ -19,7 +19,7 @@ from exporter.access.netns import Netns
 from exporter.access.processes import processes_under
 from exporter.catalogue import Port, TargetPort, control_port, ports_of
 from exporter.config import Config
-from exporter.diagnosis import diagnose, wants_hello
+from exporter.diagnosis import diagnose, is_server, learnt_servers, newest_admin, wants_hello
 from exporter.model import (
     PROVING,
     SOCKETS_PORT,
@@ -117,6 +117,27 @@ def plan_of(target: Target, config: Config, forward: Forward = no_forward) -> Pl
     )
 
 
+def _with_servers(plan: Plan, admin: AdminFacts | None) -> Plan:
+    """The plan with the servers that a gateway's Envoy was told of, which nothing else tells.
+
+    A connect from the network is proof there, so inside they are asked only for want of one.
+    """
+    learnt = learnt_servers(plan.target, plan.ports, admin)
+    if not learnt:
+        return plan
+    numbers = {port.number for port in learnt}
+
+    def with_learnt(ports: tuple[TargetPort, ...]) -> tuple[TargetPort, ...]:
+        return (*(port for port in ports if port.number not in numbers), *learnt)
+
+    return replace(
+        plan,
+        ports=with_learnt(plan.ports),
+        network=with_learnt(plan.network),
+        inside=plan.inside if plan.dialers else with_learnt(plan.inside),
+    )
+
+
 def _inside(target: Target, config: Config) -> Netns | None:
     """How this target is seen from inside: by the namespace it names, or its pod's processes."""
     if not target.addresses:
@@ -187,10 +208,15 @@ async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and kno
         in_mesh: the exporter sits behind a sidecar, so nothing it sees can be trusted.
         meter: is told of the probes.
     """
+    bare = plan
+    plan = _with_servers(bare, memory.admin.value if memory.admin else None)
     asker = _Asker(plan, due, config.poll.timeout, meter)
     seen = await asker.network_wave()
     seen += await asker.follow_up(seen, memory, config, now)
     seen += await asker.pod_wave(seen)
+    if admin := newest_admin(seen):
+        known, plan = plan, _with_servers(bare, admin)
+        seen += await _Asker(plan, due, config.poll.timeout, meter).further_wave(known)
     memory = replace(memory, polled={**memory.polled, **dict.fromkeys(due, now)})
     record, remembered = diagnose(
         plan.target, plan.ports, seen, memory, config, now, control=plan.control, in_mesh=in_mesh
@@ -254,15 +280,37 @@ class _Asker:
             if dialer is None:
                 return []
             answered = {o.port for o in seen if _told_all(o)}
-            inside = await self._all([self._ask_inside(port, dialer, answered) for port in asked])
+            due = self.due | {Cadence.DETAIL} if self._doubts(seen) else self.due
+            inside = await self._all(
+                [
+                    self._ask(
+                        port.pod_probe, port, dialer, FAST_ONLY if _is_told(port, answered) else due
+                    )
+                    for port in asked
+                ]
+            )
         pod.is_worrying = any(map(_is_worrying, asked, inside))
         return inside
 
-    async def _ask_inside(
-        self, port: TargetPort, dialer: Dialer, answered: Container[int]
-    ) -> Observation:
-        due = FAST_ONLY if port.probe and port.number in answered else self.due
-        return await self._ask(port.pod_probe, port, dialer, due)
+    def _doubts(self, seen: Sequence[Observation]) -> bool:
+        """Whether a gateway's server refuses: it may have been taken away since admin was asked."""
+        refused = {o.port for o in seen if o.outcome is Outcome.REFUSED}
+        return any(port.number in refused for port in self.plan.network if is_server(port))
+
+    async def further_wave(self, known: Plan) -> list[Observation]:
+        """The servers that were learnt of in this look."""
+        before = known.network if known.dialers else known.inside
+        numbers = {port.number for port in before}
+        new = [port for port in self.plan.ports if is_server(port) and port.number not in numbers]
+        if self.plan.dialers:
+            asked = [(port, dialer) for dialer in self.plan.dialers for port in new]
+            return await self._all([self._ask(p.probe, p, d, self.due) for p, d in asked])
+        if self.plan.pod is None or not new:
+            return []
+        async with self.plan.pod.entered([port.number for port in new], [], urgent=False) as dialer:
+            if dialer is None:
+                return []
+            return await self._all([self._ask(p.pod_probe, p, dialer, self.due) for p in new])
 
     async def _all(self, visits: Sequence[Coroutine[None, None, Observation]]) -> list[Observation]:
         """Make the visits side by side."""
@@ -282,6 +330,11 @@ class _Asker:
     ) -> Observation:
         visit = Visit(dialer, port, due, self.timeout, self.plan.target, self.plan.options)
         return await probe(name, visit)
+
+
+def _is_told(port: TargetPort, answered: Container[int]) -> bool:
+    """Whether the network has brought this port's pages already."""
+    return bool(port.probe) and port.number in answered
 
 
 def _told_all(observation: Observation) -> bool:

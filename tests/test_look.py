@@ -1,4 +1,4 @@
-"""One look from inside a pod that only its cgroup names, as one exporter per node sees it."""
+"""One look at one target: who is seen from inside, and which ports are learnt there."""
 
 import time
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ import pytest
 
 from exporter.config import AccessConfig, Config, NetnsConfig
 from exporter.demo import SHIPPED, load_states, mesh
-from exporter.look import EVERY_CADENCE, look, plan_of
+from exporter.look import EVERY_CADENCE, FAST_ONLY, look, plan_of
 from exporter.model import Memory, Outcome, Role, Target, TargetKey, View
 
 UID = "603de7be-a11f-4793-8b8d-0f1e2d3c4b5a"
 CONTAINER = "a" * 64
-STATES = [state for state in load_states(SHIPPED) if state.name == "healthy"]
+STATES = {state.name: state for state in load_states(SHIPPED)}
 
 
 def node_mode(proc: Path = Path("/proc")) -> Config:
@@ -42,7 +42,7 @@ def put_into_a_pod(proc: Path, process: Path) -> None:
 
 @pytest.mark.real
 async def test_a_pod_of_this_node_is_seen_from_inside_until_it_ends(tmp_path: Path) -> None:
-    async with mesh(STATES, flat=False, earlier=False) as standing:
+    async with mesh([STATES["healthy"]], flat=False, earlier=False) as standing:
         (pod,) = standing.pods
         for process in living_with(pod.target.netns):
             put_into_a_pod(tmp_path, process)
@@ -85,3 +85,24 @@ def test_who_is_seen_from_inside(
     )
     assert (plan_of(target, config).pod is not None) == is_seen
     assert plan_of(replace(target, addresses=()), config).pod is None
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [
+        pytest.param("gateway-healthy", {"0.0.0.0_8080": True}, id="bound"),
+        pytest.param("gateway-missing-secret", {"0.0.0.0_8443": False}, id="configured only"),
+    ],
+)
+async def test_a_gateways_servers_are_those_that_its_envoy_was_told_of(
+    name: str, bound: dict[str, bool]
+) -> None:
+    async with mesh([STATES[name]], flat=False, earlier=False) as standing:
+        (pod,) = standing.pods
+        first = await look(pod.target, Memory(), EVERY_CADENCE, Config(), time.time())
+        again = await look(pod.target, first.memory, FAST_ONLY, Config(), time.time())
+    for seen in (first, again):
+        assert seen.record.proxy.bound == bound
+        servers = {v.port: v.up for v in seen.record.verdicts if v.component == "gateway"}
+        assert {f"0.0.0.0_{port}": up for port, up in servers.items()} == bound

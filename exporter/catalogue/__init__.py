@@ -16,6 +16,7 @@ from exporter.catalogue.expectations import (
     line_of,
     number_of,
     ports_of,
+    servers_of,
 )
 from exporter.catalogue.port import ExtraPort, Port, TargetPort
 
@@ -34,4 +35,5 @@ __all__ = [
     "line_of",
     "number_of",
     "ports_of",
+    "servers_of",
 ]

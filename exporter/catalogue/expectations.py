@@ -1,6 +1,7 @@
 """What a given target's ports should be, from its role, version and settings. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from exporter.catalogue.control_plane import CONTROL_PLANE
 from exporter.catalogue.data_plane import DATA_PLANE
@@ -108,8 +109,12 @@ def ports_of(target: Target, extra: Iterable[ExtraPort] = ()) -> tuple[TargetPor
         number = number_of(row, target.settings)
         if wanted is not Expectation.ABSENT:
             ports[number] = _target_port(row, number, wanted, target)
-    for number in target.settings.server_ports:
-        ports.setdefault(number, _own_port(number, Component.GATEWAY, "tcp", target))
+    for server in servers_of(target, dict.fromkeys(target.settings.server_ports, "")):
+        ports.setdefault(server.number, server)
+    if target.role is Role.GATEWAY:
+        declared = dict.fromkeys(target.settings.app_ports, "")
+        for server in servers_of(target, declared, Expectation.OPTIONAL):
+            ports.setdefault(server.number, server)
     for own in extra:
         if own.selects(target):
             _overlay(ports, own, target)
@@ -133,13 +138,29 @@ def _target_port(row: Port, number: int, wanted: Expectation, target: Target) ->
     )
 
 
+def servers_of(
+    target: Target, listeners: Mapping[int, str], wanted: Expectation = Expectation.OPEN
+) -> tuple[TargetPort, ...]:
+    """A gateway's server ports, from port to the listener's name; empty for Istio's usual name.
+
+    Gateways have no redirection, so a connect is proof.
+    """
+    return tuple(
+        replace(
+            _own_port(number, Component.GATEWAY, "tcp", target, name=name or f"0.0.0.0_{number}"),
+            expectation=wanted,
+        )
+        for number, name in listeners.items()
+    )
+
+
 def _own_port(
-    number: int, component: str, probe: str, target: Target, path: str = "/"
+    number: int, component: str, probe: str, target: Target, path: str = "/", name: str = ""
 ) -> TargetPort:
     row = Port(
         number=number,
         role=target.role,
-        name="",
+        name=name,
         component=component,
         bind="all",
         protocol=probe,

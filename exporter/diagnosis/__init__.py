@@ -15,6 +15,7 @@ from exporter.diagnosis.evidence import ENVOY_ROLES, Evidence, read_evidence
 from exporter.diagnosis.follow_up import wants_hello
 from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.rules import RULES, Rule, first_cause
+from exporter.diagnosis.servers import is_server, learnt_servers, newest_admin
 from exporter.diagnosis.status import certificates_of, proxy_of, readiness_of, wire_certificate
 from exporter.diagnosis.union import Union, narrowed, unite
 from exporter.diagnosis.verdicts import judge
@@ -27,7 +28,10 @@ __all__ = [
     "Rule",
     "Union",
     "diagnose",
+    "is_server",
+    "learnt_servers",
     "narrowed",
+    "newest_admin",
     "unite",
     "wants_hello",
 ]

@@ -5,6 +5,7 @@ Pure. 15020 is the agent, 15021 and 15090 are Envoy.
 
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.inbound import is_bypassed
+from exporter.diagnosis.servers import is_server
 from exporter.model import Outcome, Role
 
 Evidence = tuple[str, ...] | None
@@ -16,7 +17,8 @@ _FOREIGN = frozenset({Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
 def port_is_taken(case: Case) -> Evidence:
     """One of the proxy's ports is another process's."""
     taken = []
-    for name in _OWN:
+    servers = (port.row.name for port in case.evidence.ports if is_server(port))
+    for name in (*_OWN, *servers):
         verdict = case.verdict(name)
         if verdict is not None and verdict.outcome in _FOREIGN:
             taken.append(f"{verdict.port}: {verdict.detail or 'another process answers'}")

@@ -8,6 +8,7 @@ from exporter.model import Component, Memory
 
 OWNERS = {
     Component.ENVOY: "envoy",
+    Component.GATEWAY: "envoy",
     Component.PILOT_AGENT: "pilot-agent",
     Component.ZTUNNEL: "ztunnel",
     Component.ISTIOD: "pilot-discovery",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from exporter.diagnosis.evidence import ENVOY_ROLES, Evidence
 from exporter.diagnosis.inbound import is_bypassed
+from exporter.diagnosis.servers import is_server
 from exporter.model import (
     AdminFacts,
     Certificate,
@@ -139,10 +140,10 @@ def _bound(
             bound[name] = up
         elif listed:
             bound[name] = name in listed and _is_open(memory, port.number)
-    for number in evidence.target.settings.server_ports:
-        verdict = verdicts.get(number)
+    for port in filter(is_server, evidence.ports):
+        verdict = verdicts.get(port.number)
         if verdict is not None and verdict.up is not None:
-            bound[f"0.0.0.0_{number}"] = verdict.up
+            bound[port.row.name] = verdict.up
     return bound
 
 

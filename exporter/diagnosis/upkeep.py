@@ -3,6 +3,7 @@
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.control_plane import debug_refusal
 from exporter.diagnosis.inbound import is_bypassed
+from exporter.diagnosis.servers import is_server
 from exporter.diagnosis.status import wire_certificate, xds_failures
 from exporter.diagnosis.verdicts import exposed_by
 from exporter.model import Certificate, Memory, Outcome, Role
@@ -74,9 +75,11 @@ def listener_waits(case: Case) -> Evidence:
         return (f"{stats.listeners_warming:.0f} listeners keep warming",)
     if case.target.role is Role.GATEWAY:
         waiting = tuple(
-            f"server port {port} refuses"
-            for port in case.target.settings.server_ports
-            if port in case.verdicts and case.verdicts[port].outcome is Outcome.REFUSED
+            f"server port {port.number} ({port.row.name}) refuses"
+            for port in case.evidence.ports
+            if is_server(port)
+            and port.number in case.verdicts
+            and case.verdicts[port.number].outcome is Outcome.REFUSED
         )
         return waiting or None
     return None

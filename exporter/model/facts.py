@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from exporter.model.words import Outcome
 
 
+def is_loopback(address: str) -> bool:
+    """Whether an address is in 127.0.0.0/8, or ::1."""
+    return address.startswith("127.") or address == "::1"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """A certificate seen on the wire or named by Envoy. Times in seconds since the epoch."""
@@ -97,6 +102,11 @@ class BoundListener:
     address: str
     port: int
 
+    @property
+    def is_loopback(self) -> bool:
+        """Bound to loopback, so the network cannot reach it."""
+        return is_loopback(self.address)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminFacts:
@@ -181,8 +191,8 @@ class ListeningSocket:
 
     @property
     def is_loopback(self) -> bool:
-        """Bound to 127.0.0.0/8 or ::1, so the network cannot reach it."""
-        return self.address.startswith("127.") or self.address == "::1"
+        """Bound to loopback, so the network cannot reach it."""
+        return is_loopback(self.address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -305,6 +305,18 @@ EXAMPLES = (
         ],
         GATEWAY,
     ),
+    Example(
+        "gateway-server-port-of-another",
+        "port_taken",
+        [
+            net(15020, OK, facts=page()),
+            net(15021, OK),
+            net(15090, OK, facts=STATS),
+            net(8443, OK),
+            sockets(ListeningSocket(port=8443, address="0.0.0.0", process="nginx")),
+        ],
+        GATEWAY,
+    ),
     Example("stats-slow", "admin_slow", sidecar(replace(net(15090, OK, facts=STATS), seconds=1.4))),
     Example("stats-hang", "admin_slow", sidecar(net(15090, TIMEOUT))),
     Example("stats-large", "stats_too_large", sidecar(net(15090, Outcome.TOO_LARGE))),
