@@ -34,6 +34,7 @@ from exporter.model import (
     Role,
     Target,
     TargetRecord,
+    WebhookPath,
 )
 from exporter.probes import ENDED_BY_CLOSING, MeshTrust, ProbeOptions, Visit, probe
 
@@ -195,6 +196,7 @@ async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and kno
     now: float,
     *,
     in_mesh: bool = False,
+    webhook: WebhookPath | None = None,
     meter: Meter = UNMETERED,
 ) -> Look:
     """Look at a target by its plan.
@@ -206,6 +208,7 @@ async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and kno
         config: intervals, timeouts and switches.
         now: seconds since the epoch.
         in_mesh: the exporter sits behind a sidecar, so nothing it sees can be trusted.
+        webhook: what the API server's last try of the injection webhook showed.
         meter: is told of the probes.
     """
     bare = plan
@@ -219,7 +222,15 @@ async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and kno
         seen += await _Asker(plan, due, config.poll.timeout, meter).further_wave(known)
     memory = replace(memory, polled={**memory.polled, **dict.fromkeys(due, now)})
     record, remembered = diagnose(
-        plan.target, plan.ports, seen, memory, config, now, control=plan.control, in_mesh=in_mesh
+        plan.target,
+        plan.ports,
+        seen,
+        memory,
+        config,
+        now,
+        control=plan.control,
+        in_mesh=in_mesh,
+        webhook=webhook,
     )
     return Look(record, remembered, tuple(seen))
 

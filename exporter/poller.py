@@ -30,6 +30,7 @@ from exporter.model import (
     Target,
     TargetKey,
     TargetRecord,
+    WebhookPath,
 )
 from exporter.state import State
 
@@ -87,6 +88,7 @@ class Poller:
         self._last_turn = time.monotonic()
         self._first_pass = False
         self.in_mesh = False
+        self.webhook: WebhookPath | None = None
         self.configure(config, families)
 
     def configure(self, config: Config, families: tuple[Family, ...]) -> None:
@@ -198,6 +200,7 @@ class Poller:
                 self._config,
                 time.time(),
                 in_mesh=self.in_mesh,
+                webhook=self.webhook,
                 meter=self._meter,
             )
         watched.busy = False

@@ -9,6 +9,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.model import Outcome, WebhookPath
 from exporter.selfmetrics import SelfMetrics
 from exporter.selfmetrics.collectors import MAX_PROBE_SERIES, PROBE_BUCKETS
 
@@ -22,6 +23,33 @@ def samples(metrics: SelfMetrics, prefix: str = OWN) -> dict[tuple[str, ...], fl
         for family in parse_text(metrics.expose(openmetrics=False).decode())
         for sample in family.samples
     }
+
+
+WEBHOOK = "istio_control_plane_webhook_path"
+PATHS = {
+    "not tried": (None, []),
+    "proved": (WebhookPath(up=True, outcome=Outcome.OK, detail=""), ['_up{revision=""} 1.0']),
+    "failed": (
+        WebhookPath(up=False, outcome=Outcome.TIMEOUT, detail="late", revision="canary"),
+        ['_up{revision="canary"} 0.0', '_outcome{outcome="timeout",revision="canary"} 1.0'],
+    ),
+    "nothing shown": (
+        WebhookPath(up=None, outcome=Outcome.NO_ACCESS, detail="403"),
+        ['_outcome{outcome="no_access",revision=""} 1.0'],
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "expected"), PATHS.values(), ids=PATHS)
+def test_the_way_to_the_webhook_is_told_as_far_as_it_was_shown(
+    path: WebhookPath | None, expected: list[str]
+) -> None:
+    metrics = SelfMetrics("1.0")
+    metrics.tried_webhook(PATHS["failed"][0])
+    metrics.tried_webhook(path)
+    page = metrics.expose(openmetrics=False).decode()
+    samples = [line.removeprefix(WEBHOOK) for line in page.splitlines() if line.startswith(WEBHOOK)]
+    assert samples == expected
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from exporter.discovery.cluster import ClusterSource, Reports
 from exporter.discovery.static import StaticSource, load_static
 from exporter.exposition import FAMILIES, Family, selected
 from exporter.look import EVERY_CADENCE, Look, look
-from exporter.model import Memory, Observation, Role, Target, TargetKey
+from exporter.model import Memory, Observation, Role, Target, TargetKey, WebhookPath
 from exporter.poller import Poller, Tally
 from exporter.selfmetrics import SelfMetrics
 from exporter.state import State
@@ -102,9 +102,7 @@ class Exporter:
             is_complete=self._is_current,
             records=self.state,
         )
-        self._dry_run = DryRun(
-            tried=self.metrics.tried_webhook, asked=self.metrics.asked_kubernetes
-        )
+        self._dry_run = DryRun(tried=self._tried_webhook, asked=self.metrics.asked_kubernetes)
         self._synced = False
         self._has_cluster = False
         self._uncounted = asyncio.Event()
@@ -182,6 +180,10 @@ class Exporter:
     def _probed(self, observation: Observation, role: Role) -> None:
         self._in_flight -= 1
         self.metrics.probed(observation.port, role, observation.seconds)
+
+    def _tried_webhook(self, path: WebhookPath | None) -> None:
+        self.metrics.tried_webhook(path)
+        self.poller.webhook = path
 
     def _tell_blindness(self) -> None:
         """Say once what cannot be seen, and again when it changes."""

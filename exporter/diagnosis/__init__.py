@@ -19,7 +19,7 @@ from exporter.diagnosis.servers import is_server, learnt_servers, newest_admin
 from exporter.diagnosis.status import certificates_of, proxy_of, readiness_of, wire_certificate
 from exporter.diagnosis.union import Union, narrowed, unite
 from exporter.diagnosis.verdicts import judge
-from exporter.model import Memory, Observation, Role, Target, TargetRecord
+from exporter.model import Memory, Observation, Role, Target, TargetRecord, WebhookPath
 
 __all__ = [
     "CAUSES",
@@ -47,6 +47,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
     *,
     control: int | None,
     in_mesh: bool = False,
+    webhook: WebhookPath | None = None,
 ) -> tuple[TargetRecord, Memory]:
     """What one look's observations mean, and what the next look needs to know.
 
@@ -59,8 +60,11 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
         now: seconds since the epoch.
         control: the control port's number, None where there is none.
         in_mesh: the exporter sits behind a sidecar, so that nothing it sees can be trusted.
+        webhook: what the API server's last try of the injection webhook showed, for istiods.
     """
-    evidence = read_evidence(Evidence(target, ports, config, now, control, in_mesh), observations)
+    evidence = Evidence(target, ports, config, now, control, in_mesh)
+    evidence.webhook = webhook if target.role is Role.ISTIOD else None
+    read_evidence(evidence, observations)
     known = memory if in_mesh else remember(evidence, memory)
     verdicts = judge(evidence, known)
     ready = {} if in_mesh else readiness_of(evidence, verdicts)

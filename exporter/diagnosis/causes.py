@@ -250,9 +250,9 @@ _TABLE = (
     Cause(
         "webhook_unreachable",
         _FAULT,
-        "istiod is ready but connections to its webhook port 15017 are dropped on the way.",
+        "istiod is ready but its webhook port 15017 is not reached: pods cannot be injected.",
         "Open 15017 from the API server to istiod in firewalls and NetworkPolicies.",
-        "15017",
+        "15017, a dry run by the API server",
     ),
     Cause(
         "ztunnel_not_ready",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from exporter.diagnosis.case import Case
-from exporter.model import SILENT, Outcome
+from exporter.model import SILENT, Outcome, WebhookPath
 
 Evidence = tuple[str, ...] | None
 
@@ -34,13 +34,39 @@ def _detail(case: Case, name: str) -> Iterator[str]:
 
 
 def webhook_is_dropped(case: Case) -> Evidence:
-    """Connections to 15017 are dropped while the rest of istiod answers."""
-    if (
-        case.outcome("http-debug") is Outcome.OK
-        and case.outcome("https-webhooks") is Outcome.BLOCKED
-    ):
+    """15017 is dropped while istiod answers; or looks well while the API server cannot call it."""
+    if case.outcome("http-debug") is not Outcome.OK:
+        return None
+    webhook = case.outcome("https-webhooks")
+    if webhook is Outcome.BLOCKED:
         return case.says("http-debug", "https-webhooks")
+    if webhook is Outcome.OK and (failed := _failed_call(case)) is not None:
+        return (*case.says("https-webhooks"), f"the API server cannot call it: {failed.detail}")
     return None
+
+
+def _failed_call(case: Case) -> WebhookPath | None:
+    """The API server's failed call of this istiod's webhook, if it tried."""
+    path = case.evidence.webhook
+    if path is None or path.up is not False:
+        return None
+    return path if path.revision in ("", case.target.revision) else None
+
+
+def webhook_remedy(case: Case) -> str:
+    """What to do about the way that this call failed; empty where the cause's advice fits."""
+    failed = _failed_call(case)
+    return _CALL_REMEDIES.get(failed.outcome, "") if failed else ""
+
+
+_CALL_REMEDIES: Mapping[Outcome, str] = {
+    Outcome.TLS_ERROR: "Compare the caBundle of the webhook configuration with the mesh's root"
+    " (config map istio-ca-root-cert); istiod writes it when it starts, so read its log.",
+    Outcome.UNREACHABLE: "Look at the Service that the webhook configuration names: does it exist,"
+    " and has it an endpoint that is ready?",
+    Outcome.HTTP_ERROR: "Read istiod's log for the injection that it failed: a template or an"
+    " annotation may be wrong.",
+}
 
 
 def webhook_is_silent(case: Case) -> Evidence:

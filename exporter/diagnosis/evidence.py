@@ -19,6 +19,7 @@ from exporter.model import (
     Target,
     TlsFacts,
     View,
+    WebhookPath,
 )
 
 ENVOY_ROLES = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT})
@@ -50,6 +51,8 @@ class Evidence:
     hellos: list[Observation] = field(default_factory=list)
     direct: list[Observation] = field(default_factory=list)
     named: Mapping[str, TargetPort] = field(default_factory=dict)
+    webhook: WebhookPath | None = None
+    """The API server's own way to the injection webhook, which no port shows."""
     silent: bool = False
     """Every port asked over the network is silent, and there was at least one."""
     left_out: tuple[str, ...] = ()

@@ -64,7 +64,12 @@ RULES: tuple[Rule, ...] = (
     Rule("application_unhealthy", _AGENTS, upkeep.application_is_unhealthy),
     Rule("istiod_replica_stuck", _ISTIOD, control_plane.replica_is_stuck),
     Rule("istiod_not_ready", _ISTIOD, control_plane.istiod_is_not_ready),
-    Rule("webhook_unreachable", _ISTIOD, control_plane.webhook_is_dropped),
+    Rule(
+        "webhook_unreachable",
+        _ISTIOD,
+        control_plane.webhook_is_dropped,
+        control_plane.webhook_remedy,
+    ),
     Rule("webhook_not_serving", _ISTIOD, control_plane.webhook_is_silent),
     Rule("ztunnel_not_ready", frozenset({Role.ZTUNNEL}), control_plane.ztunnel_is_not_ready),
     Rule("cni_not_ready", frozenset({Role.CNI}), control_plane.cni_is_not_ready),

@@ -23,6 +23,7 @@ from exporter.model import (
     TargetRecord,
     TlsFacts,
     View,
+    WebhookPath,
 )
 
 NOW = 1_700_000_000.0
@@ -135,6 +136,7 @@ def seen_by(
     config: Config | None = None,
     now: float = NOW,
     in_mesh: bool = False,
+    webhook: WebhookPath | None = None,
 ) -> tuple[TargetRecord, Memory]:
     config = config or Config()
     return diagnose(
@@ -146,6 +148,7 @@ def seen_by(
         now,
         control=control_port(target, config.poll.control_port),
         in_mesh=in_mesh,
+        webhook=webhook,
     )
 
 

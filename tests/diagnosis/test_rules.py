@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from exporter.diagnosis import CAUSES, RULES
-from exporter.model import Lifecycle, Memory, Observation, Outcome
+from exporter.model import Lifecycle, Memory, Observation, Outcome, WebhookPath
 from tests.diagnosis.cases import DARK, EXAMPLES, ISTIOD, Example, debug, istiod
-from tests.diagnosis.matrix import NOW, SIDECAR, cause_of, net, seen_by
+from tests.diagnosis.matrix import NOW, SIDECAR, cause_of, net, seen_by, sidecar
 
 DETAIL = 120.0
 
@@ -90,3 +90,46 @@ def test_evidence_carries_the_kubelets_words() -> None:
         "Kubernetes says that the container does not run: last ended: OOMKilled",
         "it restarted 4 times",
     )
+
+
+def tried(outcome: Outcome, *, up: bool | None = False, revision: str = "") -> WebhookPath:
+    return WebhookPath(up=up, outcome=outcome, detail="said so", revision=revision)
+
+
+CALLS = {
+    "refused": (tried(Outcome.REFUSED), istiod(), "webhook_unreachable", "Open 15017"),
+    "in no time": (tried(Outcome.TIMEOUT), istiod(), "webhook_unreachable", "Open 15017"),
+    "distrusted": (tried(Outcome.TLS_ERROR), istiod(), "webhook_unreachable", "caBundle"),
+    "no endpoint": (tried(Outcome.UNREACHABLE), istiod(), "webhook_unreachable", "Service"),
+    "failed inside": (tried(Outcome.HTTP_ERROR), istiod(), "webhook_unreachable", "istiod's log"),
+    "of this revision": (
+        tried(Outcome.REFUSED, revision="canary"),
+        istiod(),
+        "webhook_unreachable",
+        "Open 15017",
+    ),
+    "of another revision": (tried(Outcome.REFUSED, revision="old"), istiod(), "none", ""),
+    "injected": (tried(Outcome.OK, up=True), istiod(), "none", ""),
+    "nothing shown": (tried(Outcome.NO_ACCESS, up=None), istiod(), "none", ""),
+    "its own port fails too": (
+        tried(Outcome.REFUSED),
+        istiod(net(15017, Outcome.REFUSED)),
+        "webhook_not_serving",
+        "serving certificate",
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "seen", "cause", "advice"), CALLS.values(), ids=CALLS)
+def test_what_the_api_servers_own_call_shows_counts_where_the_port_looks_well(
+    path: WebhookPath, seen: list[Observation], cause: str, advice: str
+) -> None:
+    canary = replace(ISTIOD, revision="canary")
+    record, _ = seen_by(seen, target=canary, webhook=path)
+    assert cause_of(record) == cause
+    assert advice in (record.diagnosis.advice if record.diagnosis else "")
+
+
+def test_the_way_to_the_webhook_is_no_sidecars_matter() -> None:
+    record, _ = seen_by(sidecar(), webhook=tried(Outcome.REFUSED))
+    assert cause_of(record) == "none"

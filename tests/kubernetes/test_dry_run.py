@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
+from exporter.app import Exporter
 from exporter.app.dry_run import DryRun
-from exporter.config import Config, DryRunConfig, IstiodConfig
+from exporter.config import Config, DryRunConfig, IstiodConfig, load
 from exporter.kube import Api, load_kubeconfig
 from exporter.model import Outcome, WebhookPath
 from tests.kubernetes.authority import Authority
 from tests.kubernetes.client import Admin
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.kubeconfig import write_kubeconfig
-from tests.kubernetes.pods import cluster_role
+from tests.kubernetes.pods import DISCOVERY_RULES, cluster_role
 
 pytestmark = pytest.mark.kubernetes
 
@@ -243,3 +244,72 @@ async def test_without_an_injector_or_the_right_nothing_is_shown(
     assert "cannot create resource" in path.detail
     assert tried.asked == [("create", "pods", "403")]
     assert stranger not in repr(path)
+
+
+EXPORTER = """
+discovery: {kubernetes: {namespaces: [%s]}}
+poll: {interval: 300ms, detail_interval: 300ms, timeout: 200ms}
+istiod: {webhook_dry_run: {enabled: true, namespace: %s}}
+web: {listen_address: "127.0.0.1:0"}
+"""
+UP, OUTCOME = "istio_control_plane_webhook_path_up", "istio_control_plane_webhook_path_outcome"
+
+
+@contextlib.asynccontextmanager
+async def exporting(
+    plane: ControlPlane, token: str, corner: str, folder: Path
+) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    """A whole exporter with the rights of a token; how to read its page."""
+    kubeconfig, file = folder / "kubeconfig", folder / "exporter.yaml"
+    root = plane.authority.root
+    await asyncio.to_thread(write_kubeconfig, kubeconfig, plane.url, root, token=token)
+    await asyncio.to_thread(file.write_text, EXPORTER % (corner, corner))
+    credentials = lambda: load_kubeconfig(str(kubeconfig))  # noqa: E731
+    exporter = Exporter(lambda: load(file), folder, find_credentials=lambda: credentials)
+    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(exporter.run(address.set_result))
+    where = await address
+
+    async def page() -> str:
+        async with ClientSession() as session, session.get(f"http://{where}/metrics") as answer:
+            return await answer.text()
+
+    try:
+        yield page
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def told(page: Callable[[], Awaitable[str]], *lines: str) -> None:
+    """Wait until the page says these lines."""
+    async with asyncio.timeout(30):
+        while not set(lines) <= set((await page()).splitlines()):  # noqa: ASYNC110 - over HTTP
+            await asyncio.sleep(0.1)
+
+
+async def test_an_exporter_tells_of_the_way_and_of_its_loss(
+    control_plane: ControlPlane,
+    admin: Admin,
+    corner: str,
+    webhooks: Any,
+    token: str,
+    tmp_path: Path,
+) -> None:
+    rules = cluster_role(f"watch-{corner}", DISCOVERY_RULES, (corner, "exporter"))
+    await admin.apply(*rules)
+    async with exporting(control_plane, token, corner, tmp_path) as page:
+        await told(page, f'{OUTCOME}{{outcome="no_access",revision=""}} 1.0')
+        assert UP + "{" not in await page()
+        async with webhook(control_plane.authority, inject) as url:
+            await webhooks(url, control_plane.authority.root)
+            await told(page, f'{UP}{{revision=""}} 1.0')
+            assert OUTCOME + "{" not in await page()
+        await told(
+            page, f'{UP}{{revision=""}} 0.0', f'{OUTCOME}{{outcome="refused",revision=""}} 1.0'
+        )
+        asked = "istio_port_exporter_kubernetes_requests_total"
+        await told(page, 'istio_port_exporter_capability{capability="webhook_dry_run"} 1.0')
+        assert f'{asked}{{code="201",resource="pods",verb="create"}}' in await page()
+        assert token not in await page()
