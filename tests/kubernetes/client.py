@@ -56,6 +56,11 @@ class Admin:
             return await self.patch_status(created, document["status"])
         return created
 
+    async def try_out(self, document: Document) -> Document:
+        """What would come of creating it, with no unknown field allowed; nothing is created."""
+        query = {"dryRun": "All", "fieldValidation": "Strict"}
+        return await self._ask("POST", list_path(document), document, query=query)
+
     async def apply(self, *documents: Document) -> None:
         """Make them so, whether they are there or not; their status is not touched."""
         for document in documents:
