@@ -283,6 +283,17 @@ def virtual_outbound(families: tuple[int, ...]) -> Json:
     }
 
 
+def server(families: tuple[int, ...], port: int) -> Json:
+    """A gateway's HTTP server (Istio pilot/pkg/networking/core/gateway.go)."""
+    nowhere = {"cluster": "BlackHoleCluster"}
+    return {
+        "@type": LISTENER,
+        "name": f"0.0.0.0_{port}",
+        **sockets(families, port),
+        "filter_chains": [{"filters": [http(f"outbound_0.0.0.0_{port}", nowhere, "/")]}],
+    }
+
+
 def refused_listener(families: tuple[int, ...]) -> Json:
     """A listener that Envoy refuses: two chains match the same connections."""
     chain = {

@@ -37,12 +37,13 @@ class Shape:
     `capture`: families whose inbound connections are redirected (None: all of the pod's).
     `taken`: ports that the application bound before the proxy came. `relay`: arguments of a
     relay before admin. `app`: arguments of the application. `starts`: what to wait for: ready,
-    rejected (updates were refused) or gone (Envoy ended).
+    rejected (updates were refused) or gone (Envoy ended). `servers`: it is a gateway with these.
     """
 
     families: tuple[int, ...] = (4,)
     capture: tuple[int, ...] | None = None
     strict: bool = False
+    servers: tuple[int, ...] = ()
     taken: tuple[int, ...] = ()
     admin_address: str = ""
     relay: tuple[str, ...] = ()
@@ -83,7 +84,8 @@ class Pod:
 
     def _start(self) -> None:
         shape = self.shape
-        captured = shape.families if shape.capture is None else shape.capture
+        whole = () if shape.servers else shape.families
+        captured = whole if shape.capture is None else shape.capture
         for family in captured:
             self.network.capture(family)
         family = shape.families[0]
@@ -168,9 +170,9 @@ class Pod:
         """The pod as the exporter is told of it; with `inside` its namespace too."""
         return Target(
             key=TargetKey("real", self.name),
-            role=Role.SIDECAR,
+            role=Role.GATEWAY if self.shape.servers else Role.SIDECAR,
             addresses=tuple(self.network.addresses.values()),
-            captured=True,
+            captured=not self.shape.servers,
             istio_version="1.28.0",
             settings=settings or Settings(),
             netns=self.network.name if inside else "",
@@ -202,11 +204,14 @@ class Pod:
             self.istiod = None
 
     def listen(self, *further: envoy.Json) -> None:
-        """Send Envoy its listeners: Istio's two, and those of the shape and the caller."""
+        """Send Envoy its listeners: Istio's two or the servers, and the shape's and caller's."""
         shape = self.shape
+        inbound = envoy.virtual_inbound(
+            self.folder, shape.families, strict=shape.strict, log=shape.log
+        )
+        own = [envoy.server(shape.families, port) for port in shape.servers]
         listeners = [
-            envoy.virtual_inbound(self.folder, shape.families, strict=shape.strict, log=shape.log),
-            envoy.virtual_outbound(shape.families),
+            *(own or [inbound, envoy.virtual_outbound(shape.families)]),
             *([envoy.refused_listener(shape.families)] if shape.refuse else []),
             *further,
         ]
@@ -215,17 +220,18 @@ class Pod:
 
     def reject_update(self) -> None:
         """Send an update of which Envoy refuses a part, and wait until it has."""
-        self._update("rejected", envoy.refused_listener(self.shape.families))
+        self.update("rejected", envoy.refused_listener(self.shape.families))
 
     def mend(self) -> None:
         """Send an update that Envoy accepts, and wait until it has."""
-        self._update("success")
+        self.update("success")
 
     def warm_for_ever(self) -> None:
         """Send a listener that can never be used, and wait until Envoy tries."""
-        self._update("success", envoy.warming_listener(self.shape.families))
+        self.update("success", envoy.warming_listener(self.shape.families))
 
-    def _update(self, result: str, *listeners: envoy.Json) -> None:
+    def update(self, result: str, *listeners: envoy.Json) -> None:
+        """Send the listeners with these further ones, and wait until Envoy counts the result."""
         before = self.counted(f"lds.update_{result}")
         self.listen(*listeners)
         self.wait(
