@@ -93,7 +93,7 @@ def no_forward(_target: Target) -> None:
 
 def plan_of(target: Target, config: Config, forward: Forward = no_forward) -> Plan:
     """What to ask of this target, from its role, its settings and the configuration."""
-    ports = ports_of(target, config.ports)
+    ports = ports_of(target, config.ports, applications=config.poll.application_ports)
     control = control_port(target, config.poll.control_port)
     asked = {"exposure": config.poll.exposure, "hello": config.poll.hello}
     network = tuple(port for port in ports if port.probe and asked.get(port.probe, True))

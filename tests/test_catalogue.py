@@ -189,3 +189,15 @@ def test_every_row_explains_itself() -> None:
 def test_ports_and_roles_are_unique() -> None:
     keys = [(row.number, row.role) for row in PORTS]
     assert len(keys) == len(set(keys))
+
+
+def test_application_ports_are_asked_where_a_connect_proves_something() -> None:
+    settings = {"app_ports": (8080, 9000, 15021), "excluded_inbound_ports": (9000,)}
+    target = a_target(**settings)
+    assert not {port.number for port in ports_of(target)} & {8080, 9000}
+    found = {port.number: port for port in ports_of(target, applications=True)}
+    asked = {number: (found[number].probe, found[number].pod_probe) for number in (8080, 9000)}
+    assert asked == {8080: ("", "tcp"), 9000: ("tcp", "tcp")}
+    assert {found[number].expectation for number in asked} == {Expectation.OPTIONAL}
+    assert {found[number].component for number in asked} == {"app"}
+    assert found[15021].row.name == "health"

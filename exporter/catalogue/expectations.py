@@ -1,6 +1,6 @@
 """What a given target's ports should be, from its role, version and settings. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from exporter.catalogue.control_plane import CONTROL_PLANE
@@ -98,10 +98,13 @@ def number_of(port: Port, settings: Settings) -> int:
     return getattr(settings, port.setting) if port.setting else port.number
 
 
-def ports_of(target: Target, extra: Iterable[ExtraPort] = ()) -> tuple[TargetPort, ...]:
+def ports_of(
+    target: Target, extra: Iterable[ExtraPort] = (), *, applications: bool = False
+) -> tuple[TargetPort, ...]:
     """Every port of the target with its expectation, the user's rows laid over the catalogue's.
 
     Ports expected absent are left out; a port that the target opted out of is too.
+    `applications`: with the ports that the application's containers declare.
     """
     ports = {}
     for row in PORTS_BY_ROLE[target.role]:
@@ -109,12 +112,8 @@ def ports_of(target: Target, extra: Iterable[ExtraPort] = ()) -> tuple[TargetPor
         number = number_of(row, target.settings)
         if wanted is not Expectation.ABSENT:
             ports[number] = _target_port(row, number, wanted, target)
-    for server in servers_of(target, dict.fromkeys(target.settings.server_ports, "")):
-        ports.setdefault(server.number, server)
-    if target.role is Role.GATEWAY:
-        declared = dict.fromkeys(target.settings.app_ports, "")
-        for server in servers_of(target, declared, Expectation.OPTIONAL):
-            ports.setdefault(server.number, server)
+    for further in (*_servers(target), *(_application_ports(target) if applications else ())):
+        ports.setdefault(further.number, further)
     for own in extra:
         if own.selects(target):
             _overlay(ports, own, target)
@@ -136,6 +135,22 @@ def _target_port(row: Port, number: int, wanted: Expectation, target: Target) ->
         path=row.path,
         component=component,
     )
+
+
+def _servers(target: Target) -> Iterator[TargetPort]:
+    """The servers that are to be there, and those that a gateway's container declares."""
+    settings = target.settings
+    yield from servers_of(target, dict.fromkeys(settings.server_ports, ""))
+    if target.role is Role.GATEWAY:
+        yield from servers_of(target, dict.fromkeys(settings.app_ports, ""), Expectation.OPTIONAL)
+
+
+def _application_ports(target: Target) -> Iterator[TargetPort]:
+    """The application's ports; behind redirection a connect from the network tells nothing."""
+    for number in target.settings.app_ports:
+        port = _own_port(number, "app", "tcp", target)
+        probe = "" if port.captured else port.probe
+        yield replace(port, expectation=Expectation.OPTIONAL, probe=probe)
 
 
 def servers_of(

@@ -113,6 +113,7 @@ class PollConfig:
     exposure: bool = True
     hello: bool = True
     application_probes: bool = False
+    application_ports: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
