@@ -24,7 +24,9 @@ labels:
   {{- with .monitor.scrapeTimeout }}
   scrapeTimeout: {{ . }}
   {{- end }}
-  {{- include "istio-port-exporter.monitorOptions" . | nindent 2 }}
+  {{- with include "istio-port-exporter.monitorOptions" . | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- with .monitor.relabelings }}
   relabelings:
     {{- toYaml . | nindent 4 }}

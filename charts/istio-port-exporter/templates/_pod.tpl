@@ -88,16 +88,16 @@ spec:
           containerPort: {{ $values.web.port }}
           protocol: TCP
       livenessProbe:
-        {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/healthy") | nindent 8 }}
+        {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/healthy") | trim | nindent 8 }}
         periodSeconds: 15
         timeoutSeconds: 5
         failureThreshold: 4
       readinessProbe:
-        {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/ready") | nindent 8 }}
+        {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/ready") | trim | nindent 8 }}
         periodSeconds: 5
         timeoutSeconds: 5
       startupProbe:
-        {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/healthy") | nindent 8 }}
+        {{- include "istio-port-exporter.probe" (dict "root" .root "path" "/-/healthy") | trim | nindent 8 }}
         periodSeconds: 5
         timeoutSeconds: 5
         failureThreshold: 24
