@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+_LEEWAY_SECONDS = 60
+
 
 class Signer:
     """The key pair of service-account tokens, in two files of the folder."""
@@ -35,9 +37,9 @@ class Signer:
         """The token of a service account (its document), which ends in so many seconds.
 
         The claims are those of a TokenRequest (pkg/serviceaccount/claims.go), which gives no
-        token for less than ten minutes.
+        token for less than ten minutes. What is checked allows for clocks a minute apart.
         """
-        metadata, now = account["metadata"], time.time()
+        metadata, now = account["metadata"], time.time() - _LEEWAY_SECONDS
         namespace, name = metadata["namespace"], metadata["name"]
         claims = {
             "iss": self._issuer,

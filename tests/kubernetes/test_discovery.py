@@ -1,0 +1,184 @@
+"""Finding targets on the real API server, with nothing but a service account's rights."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from exporter.config import Config, DiscoveryConfig, KubernetesConfig
+from exporter.discovery.following import Pace
+from exporter.kube import load_service_account
+from exporter.model import Role
+from tests.kubernetes import pods
+from tests.kubernetes.client import Admin, Document
+from tests.kubernetes.control_plane import ControlPlane
+from tests.kubernetes.follower import Follower, following, until
+from tests.kubernetes.kubeconfig import rotate, write_kubeconfig, write_service_account
+
+pytestmark = pytest.mark.kubernetes
+
+SHORT = Pace(page_size=5, lifetime=1.0, first_wait=0.05, longest_wait=0.5)
+IGNORE = "istio-port-exporter/ignore"
+
+
+@pytest.fixture
+async def account(control_plane: ControlPlane, admin: Admin, corner: str, tmp_path: Path) -> Path:
+    """The kubeconfig of a service account with the rights of the default install."""
+    token = await admin.service_account_token(corner, "exporter")
+    await admin.apply(*pods.cluster_role(corner, pods.DISCOVERY_RULES, (corner, "exporter")))
+    root = control_plane.authority.root
+    return write_kubeconfig(tmp_path / "config", control_plane.url, root, token=token)
+
+
+def config(*namespaces: str, **chosen: object) -> Config:
+    kubernetes = KubernetesConfig(namespaces=namespaces, **chosen)  # type: ignore[arg-type]
+    return Config(discovery=DiscoveryConfig(kubernetes=kubernetes))
+
+
+def web(namespace: str, name: str, **given: object) -> Document:
+    address = f"10.1.{len(name)}.{sum(name.encode()) % 250}"
+    return pods.sidecar_pod(namespace, name, node="node-a", address=address, **given)  # type: ignore[arg-type]
+
+
+async def test_pages_then_changes_are_followed(admin: Admin, corner: str, account: Path) -> None:
+    for number in range(12):
+        await admin.create(web(corner, f"web-{number:02}"))
+    async with following(account, config(corner)) as seen:
+        await seen.until_synced()
+        assert seen.names == [f"web-{number:02}" for number in range(12)]
+        assert seen.lists() == 3
+        await admin.create(web(corner, "late"))
+        await until(lambda: "late" in seen.names, "an added pod")
+        await admin.patch(web(corner, "late"), {"metadata": {"annotations": {IGNORE: "15090"}}})
+        target = next(iter(seen.targets.values()))
+        await until(
+            lambda: any(t.ignored_ports == (15090,) for t in seen.targets.values()), "a change"
+        )
+        await admin.delete(web(corner, "late"))
+        await until(lambda: "late" not in seen.names, "a deleted pod")
+    assert target.role is Role.SIDECAR
+    assert seen.relisted == []
+
+
+async def test_a_pod_without_an_address_becomes_a_target_when_it_has_one(
+    admin: Admin, corner: str, account: Path
+) -> None:
+    pod = await admin.create(pods.sidecar_pod(corner, "web", node="node-a"))
+    async with following(account, config(corner)) as seen:
+        await seen.until_synced()
+        assert seen.names == []
+        await admin.patch_status(pod, pods.running_status("10.1.1.1"))
+        await until(lambda: seen.names == ["web"], "a target")
+        done = {"phase": "Succeeded"}
+        await admin.patch_status(pod, done)
+        await until(lambda: seen.names == [], "the end of the pod")
+
+
+async def test_the_server_leaves_out_what_was_not_chosen(
+    admin: Admin, corner: str, account: Path
+) -> None:
+    await admin.create(web(corner, "here", labels={"tier": "front"}))
+    await admin.create(web(corner, "there", labels={"tier": "back"}))
+    chosen = {
+        "label": config(corner, label_selector="tier=front"),
+        "node": config(corner, node="node-b"),
+        "excluded": config(excluded_namespaces=(corner,)),
+        "role": config(corner, roles=(Role.ISTIOD,)),
+    }
+    expected = {"label": ["here"], "node": [], "excluded": [], "role": []}
+    for name, choice in chosen.items():
+        async with following(account, choice) as seen:
+            await seen.until_synced()
+            mine = [key.pod for key in seen.targets if key.namespace == corner]
+            assert mine == expected[name], name
+
+
+async def test_who_opts_out_is_counted(admin: Admin, corner: str, account: Path) -> None:
+    await admin.create(web(corner, "web"))
+    await admin.create(web(corner, "quiet", annotations={IGNORE: "true"}))
+    async with following(account, config(corner)) as seen:
+        await seen.until_synced()
+        assert (seen.names, seen.source.ignored) == (["web"], 1)
+        space = pods.namespace(corner)
+        await admin.patch(space, {"metadata": {"annotations": {IGNORE: "true"}}})
+        await until(lambda: seen.source.ignored == 2, "the namespace's word")
+        assert seen.names == []
+        await admin.patch(space, {"metadata": {"annotations": {IGNORE: None}}})
+        await until(lambda: seen.names == ["web"], "the namespace's other word")
+
+
+async def test_a_node_that_is_lost_is_known_to_its_pods(
+    admin: Admin, corner: str, account: Path
+) -> None:
+    name = f"node-of-{corner}"
+    node = await admin.create(pods.node(name))
+    pod = pods.sidecar_pod(corner, "web", node=name, address="10.1.1.1")
+    await admin.create(pod)
+
+    def ready() -> bool | None:
+        return next(iter(seen.targets.values())).lifecycle.node_ready
+
+    async with following(account, config(corner)) as seen:
+        await seen.until_synced()
+        assert ready() is True
+        await admin.patch_status(node, pods.node(name, ready=False)["status"])
+        await until(lambda: ready() is False, "the node is not ready")
+        await admin.patch_status(node, pods.node(name)["status"])
+        await until(lambda: ready() is True, "the node is ready")
+        await admin.delete(node)
+        await until(lambda: ready() is False, "the node is gone")
+
+
+async def test_a_missing_right_is_said_and_its_grant_is_noticed(
+    control_plane: ControlPlane, admin: Admin, corner: str, tmp_path: Path
+) -> None:
+    token = await admin.service_account_token(corner, "powerless")
+    root = control_plane.authority.root
+    path = write_kubeconfig(tmp_path / "config", control_plane.url, root, token=token)
+    await admin.create(web(corner, "web"))
+    async with following(path, config(corner)) as seen:
+        await until(lambda: seen.lists("403") > 1, "refused")
+        assert seen.synced["pods"] is False
+        rules = pods.cluster_role(f"late-{corner}", pods.DISCOVERY_RULES, (corner, "powerless"))
+        await admin.apply(*rules)
+        await until(lambda: seen.names == ["web"], "granted")
+
+
+async def test_a_token_that_ended_is_401_until_its_file_is_rotated(
+    control_plane: ControlPlane, admin: Admin, corner: str, tmp_path: Path
+) -> None:
+    await admin.apply(*pods.cluster_role(corner, pods.DISCOVERY_RULES, (corner, "exporter")))
+    await admin.create(web(corner, "web"))
+    first = await admin.service_account_token(corner, "exporter", seconds=3)
+    write_service_account(tmp_path, control_plane.authority.root, corner, first)
+    environ = {
+        "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+        "KUBERNETES_SERVICE_PORT": str(control_plane.port),
+    }
+    load = partial(load_service_account, tmp_path, environ)
+    # A watch outlives its token, so these watches are short.
+    async with Follower(SHORT).following(load, config(corner)) as seen:
+        await seen.until_synced()
+        # The API server trusts what it has checked for ten seconds more.
+        await until(lambda: seen.watches("401") > 0, "refused")
+        rotate(tmp_path, await admin.service_account_token(corner, "exporter"))
+        await seen.until_synced()
+        await admin.create(web(corner, "late"))
+        await until(lambda: seen.names == ["late", "web"], "followed again")
+    assert seen.dropped == []
+
+
+async def test_every_right_is_used_and_every_right_used_is_granted(
+    control_plane: ControlPlane, admin: Admin, corner: str, account: Path
+) -> None:
+    await admin.create(web(corner, "web"))
+    async with following(account, config()) as seen:
+        await seen.until_synced()
+    user = f"system:serviceaccount:{corner}:exporter"
+    rows = control_plane.accesses(user)
+    assert {row.code for row in rows} == {200}
+    used = {(row.resource, row.verb) for row in rows}
+    (rule,) = pods.DISCOVERY_RULES
+    granted = {(resource, verb) for resource in rule["resources"] for verb in rule["verbs"]}
+    assert used <= granted
+    assert {verb for _, verb in granted - used} <= {"get"}
