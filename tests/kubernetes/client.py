@@ -111,6 +111,17 @@ class Admin:
         answer = await self._ask("POST", f"{path_of(account)}/token", request)
         return str(answer["status"]["token"])
 
+    async def may(self, user: str, verb: str, resource: str, namespace: str) -> bool:
+        """Whether a user has a right in a namespace by now; roles need a moment."""
+        attributes = {"verb": verb, "resource": resource, "namespace": namespace}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return bool((await self._ask("POST", path, review))["status"]["allowed"])
+
     def forward(
         self, pod: Document, *ports: int
     ) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:

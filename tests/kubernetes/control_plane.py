@@ -134,7 +134,7 @@ class ControlPlane:
         """The audit log so far, or what one user did."""
         log = self.folder / "audit.log"
         rows = (json.loads(line) for line in log.read_text().splitlines()) if log.exists() else ()
-        return [_access(row) for row in rows if user in ("", row["user"]["username"])]
+        return [_access(row) for row in rows if user in ("", _user(row))]
 
     def _run(self, name: str, *flags: str) -> None:
         program = find(name)
@@ -229,11 +229,16 @@ def _flags(values: Mapping[str, object]) -> Iterator[str]:
     return (f"--{name}={value}" for name, value in values.items())
 
 
+def _user(row: Mapping[str, Any]) -> str:
+    """Nobody, where a token was refused."""
+    return str(row["user"].get("username", "nobody"))
+
+
 def _access(row: Mapping[str, Any]) -> Access:
     seen = row.get("objectRef", {})
     parts = (seen.get("resource", ""), seen.get("subresource", ""))
     return Access(
-        user=row["user"]["username"],
+        user=_user(row),
         verb=row["verb"],
         resource="/".join(part for part in parts if part) or row["requestURI"].partition("?")[0],
         namespace=seen.get("namespace", ""),

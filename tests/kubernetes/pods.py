@@ -82,32 +82,3 @@ def node(name: str, *, ready: bool = True) -> Document:
 def namespace(name: str, **metadata: Any) -> Document:
     """A namespace; `labels`, `annotations`."""
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, **metadata}}
-
-
-def cluster_role(name: str, rules: list[Document], account: tuple[str, str]) -> list[Document]:
-    """A cluster role, and its binding to the service account (namespace, name)."""
-    group = "rbac.authorization.k8s.io"
-    role = {"apiGroup": group, "kind": "ClusterRole", "name": name}
-    subject = {"kind": "ServiceAccount", "namespace": account[0], "name": account[1]}
-    metadata = {"name": name}
-    version = f"{group}/v1"
-    return [
-        {"apiVersion": version, "kind": "ClusterRole", "metadata": metadata, "rules": rules},
-        {
-            "apiVersion": version,
-            "kind": "ClusterRoleBinding",
-            "metadata": metadata,
-            "roleRef": role,
-            "subjects": [subject],
-        },
-    ]
-
-
-DISCOVERY_RULES: list[Document] = [
-    {
-        "apiGroups": [""],
-        "resources": ["pods", "namespaces", "nodes"],
-        "verbs": ["get", "list", "watch"],
-    }
-]
-"""What finding targets needs."""

@@ -9,8 +9,9 @@ import pytest
 
 from tests.kubernetes.client import Admin, RefusedError, path_of
 from tests.kubernetes.control_plane import Access, ControlPlane
+from tests.kubernetes.install import install, token_of
 from tests.kubernetes.kubelet import Kubelet
-from tests.kubernetes.pods import DISCOVERY_RULES, cluster_role, sidecar_pod
+from tests.kubernetes.pods import sidecar_pod
 
 pytestmark = pytest.mark.kubernetes
 
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.kubernetes
 async def test_a_token_has_the_rights_of_its_account_and_leaves_its_traces(
     control_plane: ControlPlane, admin: Admin, corner: str
 ) -> None:
-    token = await admin.service_account_token(corner, "exporter")
-    await admin.apply(*cluster_role(corner, DISCOVERY_RULES, (corner, "exporter")))
+    user = await install(admin, corner)
+    token = await token_of(admin, user)
     pod = await admin.create(sidecar_pod(corner, "web", node="node-a", address="10.0.0.1"))
     headers = {"Authorization": f"Bearer {token}"}
     context = control_plane.client_context()
@@ -28,7 +29,6 @@ async def test_a_token_has_the_rights_of_its_account_and_leaves_its_traces(
             assert (await answer.json())["status"]["podIP"] == "10.0.0.1"
         async with session.delete(path_of(pod), ssl=context) as answer:
             assert answer.status == 403
-    user = f"system:serviceaccount:{corner}:exporter"
     assert control_plane.accesses(user) == [
         Access(user, "get", "pods", corner, 200),
         Access(user, "delete", "pods", corner, 403),

@@ -1,5 +1,6 @@
 """Finding targets on the real API server, with nothing but a service account's rights."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -9,10 +10,12 @@ from exporter.config import Config, DiscoveryConfig, KubernetesConfig
 from exporter.discovery.following import Pace
 from exporter.kube import load_service_account
 from exporter.model import Role
+from tests.charts.render import of_kind, rbac
 from tests.kubernetes import pods
 from tests.kubernetes.client import Admin, Document
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.follower import Follower, following, until
+from tests.kubernetes.install import granted, install, token_of
 from tests.kubernetes.kubeconfig import rotate, write_kubeconfig, write_service_account
 
 pytestmark = pytest.mark.kubernetes
@@ -23,9 +26,8 @@ IGNORE = "istio-port-exporter/ignore"
 
 @pytest.fixture
 async def account(control_plane: ControlPlane, admin: Admin, corner: str, tmp_path: Path) -> Path:
-    """The kubeconfig of a service account with the rights of the default install."""
-    token = await admin.service_account_token(corner, "exporter")
-    await admin.apply(*pods.cluster_role(corner, pods.DISCOVERY_RULES, (corner, "exporter")))
+    """The kubeconfig of the default install's service account."""
+    token = await token_of(admin, await install(admin, corner))
     root = control_plane.authority.root
     return write_kubeconfig(tmp_path / "config", control_plane.url, root, token=token)
 
@@ -132,24 +134,24 @@ async def test_a_node_that_is_lost_is_known_to_its_pods(
 async def test_a_missing_right_is_said_and_its_grant_is_noticed(
     control_plane: ControlPlane, admin: Admin, corner: str, tmp_path: Path
 ) -> None:
-    token = await admin.service_account_token(corner, "powerless")
+    (account,) = of_kind(rbac({}, corner), "ServiceAccount")
+    token = await admin.service_account_token(corner, account["metadata"]["name"])
     root = control_plane.authority.root
     path = write_kubeconfig(tmp_path / "config", control_plane.url, root, token=token)
     await admin.create(web(corner, "web"))
     async with following(path, config(corner)) as seen:
         await until(lambda: seen.lists("403") > 1, "refused")
         assert seen.synced["pods"] is False
-        rules = pods.cluster_role(f"late-{corner}", pods.DISCOVERY_RULES, (corner, "powerless"))
-        await admin.apply(*rules)
+        await install(admin, corner)
         await until(lambda: seen.names == ["web"], "granted")
 
 
 async def test_a_token_that_ended_is_401_until_its_file_is_rotated(
     control_plane: ControlPlane, admin: Admin, corner: str, tmp_path: Path
 ) -> None:
-    await admin.apply(*pods.cluster_role(corner, pods.DISCOVERY_RULES, (corner, "exporter")))
+    user = await install(admin, corner)
     await admin.create(web(corner, "web"))
-    first = await admin.service_account_token(corner, "exporter", seconds=3)
+    first = await token_of(admin, user, seconds=3)
     write_service_account(tmp_path, control_plane.authority.root, corner, first)
     environ = {
         "KUBERNETES_SERVICE_HOST": "127.0.0.1",
@@ -161,24 +163,34 @@ async def test_a_token_that_ended_is_401_until_its_file_is_rotated(
         await seen.until_synced()
         # The API server trusts what it has checked for ten seconds more.
         await until(lambda: seen.watches("401") > 0, "refused")
-        rotate(tmp_path, await admin.service_account_token(corner, "exporter"))
+        rotate(tmp_path, await token_of(admin, user))
         await seen.until_synced()
         await admin.create(web(corner, "late"))
         await until(lambda: seen.names == ["late", "web"], "followed again")
     assert seen.dropped == []
 
 
-async def test_every_right_is_used_and_every_right_used_is_granted(
-    control_plane: ControlPlane, admin: Admin, corner: str, account: Path
+@pytest.mark.parametrize("scope", ["the cluster", "a namespace"])
+async def test_every_right_used_is_granted_and_what_is_never_used_is_reported(
+    control_plane: ControlPlane,
+    admin: Admin,
+    corner: str,
+    tmp_path: Path,
+    say: Callable[[str], None],
+    scope: str,
 ) -> None:
+    values = {"namespaces": [corner]} if scope == "a namespace" else {}
+    user = await install(admin, corner, values)
+    token = await token_of(admin, user)
+    root = control_plane.authority.root
+    path = write_kubeconfig(tmp_path / "config", control_plane.url, root, token=token)
     await admin.create(web(corner, "web"))
-    async with following(account, config()) as seen:
+    async with following(path, config(*values.get("namespaces", ()))) as seen:
         await seen.until_synced()
-    user = f"system:serviceaccount:{corner}:exporter"
     rows = control_plane.accesses(user)
     assert {row.code for row in rows} == {200}
     used = {(row.resource, row.verb) for row in rows}
-    (rule,) = pods.DISCOVERY_RULES
-    granted = {(resource, verb) for resource in rule["resources"] for verb in rule["verbs"]}
-    assert used <= granted
-    assert {verb for _, verb in granted - used} <= {"get"}
+    unused = granted(rbac(values, corner)) - used
+    say(f"granted for {scope}, never used by discovery: {sorted(unused)}")
+    assert used <= granted(rbac(values, corner))
+    assert {verb for _, verb in unused} <= {"get"}

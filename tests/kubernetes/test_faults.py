@@ -11,6 +11,7 @@ from tests.kubernetes.client import Admin, Document
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.fault_proxy import FaultProxy
 from tests.kubernetes.follower import PACE, Follower, following, until
+from tests.kubernetes.install import install, token_of
 from tests.kubernetes.kubeconfig import write_kubeconfig
 
 pytestmark = pytest.mark.kubernetes
@@ -24,8 +25,7 @@ async def path(
     control_plane: ControlPlane, admin: Admin, corner: str, faults: FaultProxy, tmp_path: Path
 ) -> Path:
     """A kubeconfig that leads through the proxy; its corner has six pods."""
-    token = await admin.service_account_token(corner, "exporter")
-    await admin.apply(*pods.cluster_role(corner, pods.DISCOVERY_RULES, (corner, "exporter")))
+    token = await token_of(admin, await install(admin, corner))
     for number in range(6):
         await admin.create(web(corner, number))
     root = control_plane.authority.root

@@ -12,6 +12,7 @@ from tests.kubernetes.client import Admin, Document
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.fault_proxy import FaultProxy, fault_proxy
 from tests.kubernetes.follower import following, until
+from tests.kubernetes.install import install, token_of
 from tests.kubernetes.kubeconfig import certificate_user, write_kubeconfig
 
 pytestmark = pytest.mark.kubernetes
@@ -42,9 +43,7 @@ async def through(own_control_plane: ControlPlane, proxy: FaultProxy, tmp_path: 
     """A kubeconfig that leads through the proxy, where a client certificate does not get."""
     async with own_control_plane.admin() as admin:
         await fill(admin)
-        token = await admin.service_account_token(SHOP, "exporter")
-        rights = pods.cluster_role("exporter", pods.DISCOVERY_RULES, (SHOP, "exporter"))
-        await admin.apply(*rights)
+        token = await token_of(admin, await install(admin, SHOP))
     root = own_control_plane.authority.root
     return write_kubeconfig(tmp_path / "through", proxy.url, root, token=token)
 
