@@ -83,7 +83,7 @@ _DEBUG_REMEDIES: Mapping[Outcome | int, str] = {
     401: "istiod does not know the debug token: mount a service account's token of audience"
     " istio-ca, and look whether it has ended.",
     403: "Run the exporter under a service account in istiod's namespace, or name its namespace in"
-    " istiod's DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES (Istio 1.27 and newer).",
+    " istiod's DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES (releases after March 2026).",
     404: "istiod serves no debug interface: set ENABLE_DEBUG_ON_HTTP=true on istiod, or leave"
     " istiod.debug_token_file empty.",
     Outcome.TLS_ERROR: "The token was kept back: mount the mesh's root certificate (the config map"

@@ -53,7 +53,7 @@ class HttpLine(Line):
 
         `most` limits this answer, in bytes; without it the line's own limit does.
         """
-        self._limit = self._left = self._most if most is None else min(most, self._most)
+        self._limit = self._left = self._most if most is None else most
         waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         if self.lost is not None:
             waiter.set_exception(self.lost)
@@ -144,8 +144,8 @@ class HttpClient:
         self._line = line
         self._visit = visit
 
-    async def get(self, path: Path, authorization: bytes = b"") -> Reply:
-        """GET a path.
+    async def get(self, path: Path, authorization: bytes = b"", most: int | None = None) -> Reply:
+        """GET a path. `most`: the bytes of its answer, where these are more than usual.
 
         Raises:
             Closed, Malformed, TooLarge, OSError, NoAccess: as `failure` maps them.
@@ -157,7 +157,8 @@ class HttpClient:
             limit = self._visit.options.max_bytes
             line = self._line = await self._visit.connect(lambda: HttpLine(limit))
             self._visit.asked = self._visit.asked or time.monotonic()
-        most = SMALL_BYTES if path in SMALL else None
+        if most is None and path in SMALL:
+            most = min(SMALL_BYTES, self._visit.options.max_bytes)
         if authorization:
             lines = b"\r\nAuthorization: " + authorization + b"\r\n\r\n"
             return await line.ask(path.head + self._host[:-4] + lines, most)

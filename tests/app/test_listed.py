@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,31 @@ async def test_the_shards_together_tell_what_one_exporter_tells(
     assert together == whole
 
 
+@pytest.mark.usefixtures("mesh")
+async def test_who_looks_at_istiods_only_tells_of_every_proxy_and_polls_none(
+    cluster: Any, folder: Path
+) -> None:
+    async with exporting(cluster, folder, kubernetes="{roles: [istiod]}") as one:
+        found = await one.until(lambda series: len(known(series)) == len(NAMES))
+        assert known(found) == dict.fromkeys(NAMES, 1)
+        assert {key.pod for key in one.exporter.poller.targets} == {"istiod-0", "istiod-1"}
+        polled = await one.series(["istio_port_up", "istio_target_info"])
+        assert {pod for _, pod, _ in polled} == {"istiod-0", "istiod-1"}
+
+
+async def test_where_some_istiods_may_be_missing_nothing_is_said(
+    cluster: Any, mesh: tuple[Istiod, Istiod], folder: Path
+) -> None:
+    selector = "{label_selector: 'app!=cart'}"
+    async with exporting(cluster, folder, kubernetes=selector) as one:
+        await one.until_ready()
+        assert mesh[0].authorized, "it did answer"
+        await one.exporter._listed.unite()
+        assert await one.series() == {}
+        page = await one.page()
+        assert 'istio_port_exporter_capability{capability="debug_token"} 0.0' in page
+
+
 async def test_ten_shards_ask_an_istiod_no_more_than_one(
     cluster: Any, mesh: tuple[Istiod, Istiod], folder: Path
 ) -> None:
@@ -289,3 +315,26 @@ async def test_what_only_looks_like_istiod_gets_no_token_and_nothing_is_said(
         assert impostor.authorized == []
         assert not any(b"authorization" in head.lower() for head in impostor.asked)
         assert await one.series() == {}
+
+
+async def test_a_probe_on_demand_never_carries_the_token(
+    cluster: Any, mesh: tuple[Istiod, Istiod], folder: Path
+) -> None:
+    async with exporting(cluster, folder) as one:
+        await one.until_ready()
+        (known,) = (t for key, t in one.exporter.poller.targets.items() if key.pod == "istiod-0")
+    assert known.trusted
+    assert mesh[0].authorized, "the poller was let in"
+    mesh[0].asked.clear()
+    looked = await one.exporter.probe(known)
+    assert looked.record.control_plane is not None
+    assert looked.record.control_plane.version == "1.30.0"
+    assert mesh[0].asked
+    assert not any(b"authorization" in head.lower() for head in mesh[0].asked)
+
+
+@pytest.fixture(autouse=True)
+def _no_token_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    caplog.set_level(logging.DEBUG)
+    yield
+    assert TOKEN not in caplog.text

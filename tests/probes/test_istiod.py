@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -159,6 +160,35 @@ async def test_syncz_says_how_it_ended(
     assert observed.facts.syncz_status == given[0]
     assert observed.facts.syncz == rows
     assert not any(b"Authorization" in head for head in asked), "loopback asks for no token"
+
+
+async def test_thousands_of_proxies_are_read_without_holding_the_loop(
+    serve: Any, visit: Any, answer: Any
+) -> None:
+    url, count = LISTENER, 6000
+    nonce = {"sent": "n" * 60, "acked": "n" * 60, "sentTime": "2026-11-23T07:18:54Z"}
+    types = {url: nonce, CLUSTER: nonce, **{f"type.googleapis.com/{n}": nonce for n in range(7)}}
+    rows = [{"proxy": f"cart-{n}.shop", "resources": types} for n in range(count)]
+    body = json.dumps(rows).encode()
+    assert len(body) > 8 * 1024 * 1024, "more than other pages may have"
+    port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(200, body)})
+    inside = visit(port, 15014, Role.ISTIOD, due=Cadence)
+    inside.dialer.view = View.POD
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(take_turns())
+    observed = await probe("istiod", inside)
+    other.cancel()
+    assert isinstance(observed.facts, IstiodFacts)
+    assert observed.facts.syncz_outcome is Outcome.OK
+    assert len(observed.facts.syncz or ()) == count
+    assert turns > count / 64
 
 
 async def test_syncz_is_not_asked_without_a_token(serve: Any, visit: Any, answer: Any) -> None:
