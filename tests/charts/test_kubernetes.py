@@ -56,6 +56,23 @@ def test_the_versions_are_the_oldest_and_the_newest() -> None:
     assert (OLDEST, int(NEWEST.split(".")[1]) > 36) == ("1.25", True)
 
 
+def test_names_of_digits_stay_text() -> None:
+    values = {
+        "namespaceOverride": "2026",
+        "namespaces": ["2027"],
+        "priorityClassName": "1",
+        "web": {"configSecret": "2"},
+        "istiod": {
+            "debugToken": {"enabled": True, "audience": "3"},
+            "rootCertConfigMap": "4",
+            "webhookDryRun": {"enabled": True, "namespace": "2028"},
+        },
+        "networkPolicy": {"enabled": True, "admit": {"namespaces": ["2029"]}},
+    }
+    for document in render(values):
+        kubernetes_validate.validate(document, NEWEST, strict=True)
+
+
 def test_an_unknown_field_is_found() -> None:
     document = of_kind(render({}), "Deployment")[0]
     document["spec"]["template"]["spec"]["hostPid"] = True

@@ -26,7 +26,7 @@
 
 {{- define "istio-port-exporter.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "istio-port-exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "istio-port-exporter.labels" -}}
@@ -105,7 +105,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- range uniq $names }}
 - kind: ServiceAccount
   name: {{ . }}
-  namespace: {{ include "istio-port-exporter.namespace" $root }}
+  namespace: {{ include "istio-port-exporter.namespace" $root | quote }}
 {{- end }}
 {{- end }}
 

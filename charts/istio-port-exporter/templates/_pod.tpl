@@ -40,7 +40,7 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with $values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   {{- with $values.nodeSelector }}
   nodeSelector:
@@ -137,7 +137,7 @@ spec:
     {{- with $values.web.configSecret }}
     - name: web
       secret:
-        secretName: {{ . }}
+        secretName: {{ . | quote }}
         defaultMode: 0440
     {{- end }}
     {{- if $hasToken }}
@@ -147,13 +147,13 @@ spec:
         sources:
           - serviceAccountToken:
               path: token
-              audience: {{ $values.istiod.debugToken.audience }}
+              audience: {{ $values.istiod.debugToken.audience | quote }}
               expirationSeconds: {{ $values.istiod.debugToken.expirationSeconds }}
     {{- end }}
     {{- if $hasRoot }}
     - name: root-cert
       configMap:
-        name: {{ $values.istiod.rootCertConfigMap }}
+        name: {{ $values.istiod.rootCertConfigMap | quote }}
         {{- /* Where it is missing nothing is verified and no token is sent; everything else goes on. */}}
         optional: true
         items:
