@@ -6,10 +6,12 @@ certificate outlives the page or the handshake that told of it.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any, TypeVar
 
 from exporter.config import Config
-from exporter.model import Memory, Seen
+from exporter.diagnosis.evidence import Evidence
+from exporter.model import Cadence, IstiodFacts, Listing, Memory, Outcome, Seen
 
 T = TypeVar("T")
 
@@ -70,3 +72,18 @@ def drop_old(memory: Memory, config: Config, now: float) -> Memory:
                 key: seen for key, seen in known.items() if is_fresh(seen, identity, now, intervals)
             }
     return replace(memory, **changes) if changes else memory
+
+
+def current_listings(evidence: Evidence, before: Memory) -> tuple[Seen[Listing], ...]:
+    """An istiod's last two answers to syncz after this look, newest first.
+
+    None, where it does not answer now, or did not answer when it was asked: whom it listed before
+    may be another replica's by now.
+    """
+    for seen in (*chain.from_iterable(evidence.network.values()), *evidence.pod.values()):
+        if isinstance(seen.facts, IstiodFacts) and seen.facts.syncz is not None:
+            return (Seen(seen.facts.syncz, evidence.now), *before.listings[:1])
+    monitoring = evidence.seen("http-monitoring")
+    was_asked = before.polled.get(Cadence.DETAIL) == evidence.now
+    is_silent = monitoring is None or monitoring.outcome is not Outcome.OK
+    return () if was_asked or is_silent else before.listings

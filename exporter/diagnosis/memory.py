@@ -10,13 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from exporter.diagnosis.evidence import Evidence
-from exporter.diagnosis.freshness import drop_old
+from exporter.diagnosis.freshness import current_listings, drop_old
 from exporter.model import (
     PROVING,
     AdminFacts,
     AgentFacts,
     AgentMetrics,
-    Cadence,
     Certificate,
     EnvoyStats,
     Growth,
@@ -24,6 +23,7 @@ from exporter.model import (
     Memory,
     Observation,
     Outcome,
+    Role,
     Seen,
     SocketTable,
     TlsFacts,
@@ -60,7 +60,8 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
     for seen in evidence.pod.values():
         if seen.facts is not None:
             _learn(seen, learnt)
-    _forget_listings(evidence, learnt)
+    if evidence.target.role is Role.ISTIOD:
+        learnt.changes["listings"] = current_listings(evidence, before)
     _learn_hellos(evidence, learnt)
     _learn_state(evidence, learnt)
     return replace(before, **learnt.changes)
@@ -228,18 +229,6 @@ def _learn_istiod(facts: IstiodFacts, learnt: _Learnt) -> None:
     detail = facts.connected_proxies is not None or facts.syncz_outcome is not None
     if detail or last is None:
         learnt.changes["istiod"] = Seen(facts, learnt.now)
-    if facts.syncz is not None:
-        learnt.changes["listings"] = (Seen(facts.syncz, learnt.now), *learnt.before.listings[:1])
-
-
-def _forget_listings(evidence: Evidence, learnt: _Learnt) -> None:
-    """An istiod that does not answer now, or did not when it was asked, lists nobody."""
-    if not learnt.before.listings or "listings" in learnt.changes:
-        return
-    seen = evidence.seen("http-monitoring")
-    was_asked = learnt.before.polled.get(Cadence.DETAIL) == learnt.now
-    if was_asked or seen is None or seen.outcome is not Outcome.OK:
-        learnt.changes["listings"] = ()
 
 
 def _learn_hellos(evidence: Evidence, learnt: _Learnt) -> None:

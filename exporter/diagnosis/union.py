@@ -26,8 +26,11 @@ LISTED_ROLES = frozenset(
 )
 """The roles that can be an istiod's clients."""
 
-_ALWAYS_CLIENTS = LISTED_ROLES - {Role.PROXYLESS, Role.AGENTGATEWAY}
-"""The roles that are wrong without istiod; a proxyless application may never have asked it."""
+_ALWAYS_LISTED = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT})
+"""The roles that an istiod lists without fail, being Envoys with an agent.
+
+A proxyless application may never have asked it, and of the others that has not been seen.
+"""
 
 _PASSES = 2
 """How many passes of every replica it takes to miss a proxy."""
@@ -137,7 +140,7 @@ def _judged(
 def _ran_at(proxy: Target, moment: float) -> bool:
     """Whether the proxy ran then already, and is not about to end; by hand it always ran."""
     life = proxy.lifecycle
-    if proxy.role not in _ALWAYS_CLIENTS or life.terminating:
+    if proxy.role not in _ALWAYS_LISTED or life.terminating:
         return False
     if life.started is None:
         return life.container_ready is None

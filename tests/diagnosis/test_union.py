@@ -124,7 +124,7 @@ def test_only_a_proxy_that_ran_then_is_missed(life: Lifecycle, expected: bool | 
 def test_which_roles_are_missed_and_which_are_only_found(role: Role) -> None:
     proxy = replace(CART, role=role)
     never = role in (Role.ISTIOD, Role.CNI)
-    may_stay_away = role in (Role.PROXYLESS, Role.AGENTGATEWAY)
+    may_stay_away = role in (Role.PROXYLESS, Role.AGENTGATEWAY, Role.ZTUNNEL)
     assert known(replica(HERE), proxy=proxy) is (None if never else True)
     assert known(replica(*TWICE), proxy=proxy) is (None if never or may_stay_away else False)
 

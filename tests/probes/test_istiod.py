@@ -1,15 +1,18 @@
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import exporter.demo
 from exporter.model import Cadence, IstiodFacts, Outcome, Role, SyncStatus, View, XdsResource
 from exporter.probes import probe
 from exporter.probes.istiod import read_metrics, read_syncz
 
+RECORDED = Path(exporter.demo.__file__).parent / "states" / "istiod-healthy" / "loopback"
 METRICS = b"""\
 # TYPE istio_build gauge
 istio_build{component="pilot",tag="1.30.0"} 1
@@ -160,6 +163,20 @@ async def test_syncz_says_how_it_ended(
     assert observed.facts.syncz_status == given[0]
     assert observed.facts.syncz == rows
     assert not any(b"Authorization" in head for head in asked), "loopback asks for no token"
+
+
+async def test_the_recorded_syncz_is_read(serve: Any, visit: Any, answer: Any) -> None:
+    page = await asyncio.to_thread((RECORDED / "15014_debug_syncz.http").read_bytes)
+    port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": page})
+    inside = visit(port, 15014, Role.ISTIOD, due=Cadence)
+    inside.dialer.view = View.POD
+    observed = await probe("istiod", inside)
+    assert isinstance(observed.facts, IstiodFacts)
+    rows = observed.facts.syncz or ()
+    assert [row.proxy for row in rows] == ["cart.shop", "tlsgw.shop", "webgw.shop"]
+    assert {row.cluster_id for row in rows} == {"Kubernetes"}
+    late = {(row.proxy, n) for row in rows for n, one in row.resources.items() if not one.synced}
+    assert late == {("tlsgw.shop", "sds")}, "a gateway whose secret is missing"
 
 
 async def test_thousands_of_proxies_are_read_without_holding_the_loop(
