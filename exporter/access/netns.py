@@ -2,7 +2,8 @@
 
 One worker thread of its own enters a namespace, makes a socket and goes back; the event loop's
 thread is never moved. A socket stays in the namespace it was made in, so connecting and talking
-are ordinary. Needs CAP_SYS_ADMIN, and CAP_SYS_PTRACE to name other users' processes.
+are ordinary. Needs CAP_SYS_ADMIN to enter; and where the processes are other users', CAP_SYS_PTRACE
+to open their namespace and CAP_DAC_READ_SEARCH to name who holds a socket.
 """
 
 import asyncio
