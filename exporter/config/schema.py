@@ -54,6 +54,7 @@ class KubernetesConfig:
     label_selector: str = ""
     node: str = ""
     roles: tuple[Role, ...] = ()
+    services: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,15 @@ from exporter.discovery.following import Api, Pace, Resource
 from exporter.discovery.known import Known, KnownPods, known_of, unfiltered
 from exporter.discovery.pods import ignored
 from exporter.discovery.progress import Progress
-from exporter.discovery.scope import NAMESPACES, is_chosen, nodes_of, pods_of, scopes_of
+from exporter.discovery.scope import (
+    NAMESPACES,
+    is_chosen,
+    nodes_of,
+    pods_of,
+    scopes_of,
+    services_of,
+)
+from exporter.discovery.services import Service, service_of, with_services
 from exporter.discovery.surroundings import Mirror, Wish, decoded, readiness_of, wish_of
 from exporter.discovery.turns import Turns
 from exporter.discovery.watch import follow
@@ -67,6 +75,7 @@ class ClusterSource:
         self._pods = KnownPods()
         self._nodes = Mirror[bool](self._node_changed)
         self._namespaces = Mirror[Wish](self._namespace_changed)
+        self._services: dict[str, Mirror[Service]] = {}
         self._ignored: set[TargetKey] = set()
         self._stale: dict[TargetKey, None] = {}
         self._has_stale = asyncio.Event()
@@ -107,6 +116,8 @@ class ClusterSource:
             tasks.create_task(self._mirror(api, nodes_of(chosen), self._nodes, readiness_of))
             tasks.create_task(self._mirror(api, NAMESPACES, self._namespaces, wish))
             tasks.create_task(self._settle_stale())
+            for scope, services in self._services.items():
+                tasks.create_task(self._mirror(api, services_of(scope), services, service_of))
             await self._head_start()
             for scope in scopes_of(chosen):
                 tasks.create_task(self._follow_pods(api, scope))
@@ -122,6 +133,10 @@ class ClusterSource:
         self._config, self._everything = config, unfiltered(config)
         self._listed = {scope: self._listed.get(scope, False) for scope in scopes_of(chosen)}
         self._forget([key for key in self._pods if not is_chosen(key.namespace, chosen)])
+        before, scopes = self._services, scopes_of(chosen) if chosen.services else ()
+        self._services = {scope: self._services_in(scope) for scope in scopes}
+        if before != self._services:
+            self._mark_stale(self._pods)
         self._nodes.tried.clear()
         self._namespaces.tried.clear()
         self._progress.forget()
@@ -132,7 +147,7 @@ class ClusterSource:
                 await self._nodes.tried.wait()
                 await self._namespaces.tried.wait()
 
-    # --- nodes and namespaces ------------------------------------------------------------------
+    # --- nodes, namespaces and services --------------------------------------------------------
 
     async def _mirror(
         self,
@@ -151,6 +166,13 @@ class ClusterSource:
 
     def _namespace_changed(self, name: str) -> None:
         self._mark_stale(key for key in self._pods if key.namespace == name)
+
+    def _services_in(self, scope: str) -> Mirror[Service]:
+        return self._services.get(scope) or Mirror[Service](self._service_changed)
+
+    def _service_changed(self, name: str) -> None:
+        namespace = name.partition("/")[0]
+        self._mark_stale(key for key in self._pods if namespace in ("", key.namespace))
 
     def _mark_stale(self, keys: Iterable[TargetKey]) -> None:
         self._stale.update(dict.fromkeys(keys))
@@ -250,7 +272,9 @@ class ClusterSource:
             return None
         ports = tuple(dict.fromkeys(port for row in ignores for port in row.ports))
         lifecycle = replace(target.lifecycle, node_ready=self._node_ready(known.node))
-        return replace(target, ignored_ports=ports, lifecycle=lifecycle)
+        services = (row for mirror in self._services.values() for row in mirror.values.values())
+        served = with_services(target, services)
+        return replace(served, ignored_ports=ports, lifecycle=lifecycle)
 
     def _node_ready(self, name: str) -> bool | None:
         """A node that is not listed is gone; nothing is known while there is no list."""

@@ -32,6 +32,12 @@ def pods_of(scope: str, chosen: KubernetesConfig) -> Resource:
     return Resource("pods", path, {name: text for name, text in selectors.items() if text})
 
 
+def services_of(scope: str) -> Resource:
+    """The list of the Services of a namespace, or of all."""
+    path = f"/api/v1/namespaces/{scope}/services" if scope else "/api/v1/services"
+    return Resource("services", path)
+
+
 def nodes_of(chosen: KubernetesConfig) -> Resource:
     """The list of nodes, or of the one."""
     query = {"fieldSelector": f"metadata.name={chosen.node}"} if chosen.node else {}

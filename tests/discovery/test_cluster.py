@@ -472,3 +472,62 @@ async def test_each_trouble_is_logged_once_and_its_end_too(
     lines = [record.getMessage() for record in caplog.records if PODS in record.getMessage()]
     assert len([line for line in lines if "status=403" in line]) == 1
     assert lines[-1] == "kubernetes followed again path=/api/v1/pods"
+
+
+SERVICES = "/api/v1/services"
+GATEWAY_API = {"gateway.networking.k8s.io/gateway-name": "web"}
+
+
+def gateway(name: str) -> dict[str, Any]:
+    document = pod(name, labels=GATEWAY_API)
+    document["spec"]["containers"][0]["args"] = ["proxy", "router"]
+    return document
+
+
+def service(*ports: int) -> dict[str, Any]:
+    rows = [{"port": port, "targetPort": port} for port in ports]
+    metadata = {"name": "web", "namespace": "shop"}
+    return {"metadata": metadata, "spec": {"selector": GATEWAY_API, "ports": rows}}
+
+
+async def test_services_are_not_read_unless_that_was_chosen(cluster: Any) -> None:
+    cluster.put(PODS, gateway("web-1"))
+    cluster.put(SERVICES, service(8443))
+    async with following(cluster) as seen:
+        await seen.until_synced()
+        assert seen.target("web-1").settings.server_ports == ()
+    assert not cluster.asked(SERVICES, watch=False)
+
+
+async def test_the_ports_that_services_ask_of_a_gateway_follow_them(cluster: Any) -> None:
+    cluster.put(PODS, gateway("web-1"))
+    cluster.put(SERVICES, service(8443))
+    async with following(cluster, config_of(services=True)) as seen:
+        await until(lambda: "web-1" in seen.names)
+        await until(lambda: seen.target("web-1").settings.server_ports == (8443,))
+        cluster.put(SERVICES, service(8443, 9443))
+        await until(lambda: seen.target("web-1").settings.server_ports == (8443, 9443))
+        cluster.delete(SERVICES, service())
+        await until(lambda: seen.target("web-1").settings.server_ports == ())
+    assert "drop web-1" not in seen.log
+
+
+async def test_services_are_listed_in_the_chosen_namespaces_only(cluster: Any) -> None:
+    paths = [f"/api/v1/namespaces/shop/{kind}" for kind in ("pods", "services")]
+    cluster.put(paths[0], gateway("web-1"))
+    cluster.put(paths[1], service(8443))
+    async with following(cluster, config_of(services=True, namespaces=("shop",))) as seen:
+        await until(lambda: "web-1" in seen.names)
+        await until(lambda: seen.target("web-1").settings.server_ports == (8443,))
+    assert not cluster.asked(SERVICES, watch=False)
+
+
+async def test_services_that_are_not_read_any_more_ask_for_nothing(cluster: Any) -> None:
+    seen = Followed()
+    cluster.put(PODS, gateway("web-1"))
+    cluster.put(SERVICES, service(8443))
+    async with seen.running(cluster, config_of(services=True)):
+        await until(lambda: "web-1" in seen.names)
+        await until(lambda: seen.target("web-1").settings.server_ports == (8443,))
+    async with seen.running(cluster, Config()):
+        await until(lambda: seen.target("web-1").settings.server_ports == ())

@@ -16,6 +16,9 @@ PAGE = ROOT / "docs" / "kubernetes.md"
 Right = tuple[str, tuple[str, ...]]
 SWITCHES: dict[str, Document] = {
     "default": {},
+    "config.discovery.kubernetes.services": {
+        "config": {"discovery": {"kubernetes": {"services": True}}}
+    },
     "portForward.enabled": {"portForward": {"enabled": True}},
     "istiod.webhookDryRun": {"istiod": {"webhookDryRun": {"enabled": True, "namespace": "probe"}}},
 }

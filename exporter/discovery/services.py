@@ -1,0 +1,85 @@
+"""Services that lead to gateways, and the ports of a pod that they ask for. Pure.
+
+In: Services as the API tells them. Out: a gateway's target with the ports that they name. The rule:
+a Service alone proves nothing is wrong. Only the one that istiod makes for a Gateway of the Gateway
+API lists its very listeners; of any other, ports are told of while they answer, because Istio's
+chart opens 80 and 443 whether or not a Gateway selects them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from exporter.discovery.events import Event
+from exporter.discovery.surroundings import decoded
+from exporter.model import Role, Target
+
+_MANAGED = "gateway.networking.k8s.io/gateway-name"
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    name: str
+    namespace: str = ""
+
+
+class _Port(msgspec.Struct, frozen=True, rename="camel"):
+    port: int = 0
+    target_port: int | str = 0
+    protocol: str = "TCP"
+
+
+class _Spec(msgspec.Struct, frozen=True):
+    selector: dict[str, str] | None = None
+    ports: tuple[_Port, ...] | None = None
+
+
+class _Service(msgspec.Struct, frozen=True):
+    metadata: _Metadata
+    spec: _Spec = _Spec()
+
+
+_SERVICE = msgspec.json.Decoder(_Service)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Whom a Service leads to, and at which TCP ports of theirs; named ports are left out."""
+
+    namespace: str
+    selector: Mapping[str, str]
+    ports: tuple[int, ...]
+
+    def leads_to(self, target: Target) -> bool:
+        """Whether the target is one of its pods; a Service without a selector has none."""
+        return (
+            bool(self.selector)
+            and self.namespace == target.key.namespace
+            and self.selector.items() <= target.labels.items()
+        )
+
+
+def service_of(event: Event) -> tuple[str, Service] | None:
+    """A Service by namespace and name; None for what is no Service."""
+    found = decoded(_SERVICE, event)
+    if found is None:
+        return None
+    rows = [row for row in found.spec.ports or () if row.protocol == "TCP"]
+    numbers = [row.target_port or row.port for row in rows]
+    ports = tuple(dict.fromkeys(number for number in numbers if isinstance(number, int)))
+    namespace = found.metadata.namespace
+    selector = found.spec.selector or {}
+    return f"{namespace}/{found.metadata.name}", Service(namespace, selector, ports)
+
+
+def with_services(target: Target, services: Iterable[Service]) -> Target:
+    """A gateway with the ports that Services ask of it; any other target as it is."""
+    if target.role is not Role.GATEWAY:
+        return target
+    ports = {port for row in services if row.leads_to(target) for port in row.ports}
+    settings = target.settings
+    if _MANAGED in target.labels:
+        settings = replace(settings, server_ports=tuple(sorted(ports.union(settings.server_ports))))
+    else:
+        settings = replace(settings, app_ports=tuple(sorted(ports.union(settings.app_ports))))
+    return replace(target, settings=settings)

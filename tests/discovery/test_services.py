@@ -1,0 +1,72 @@
+"""The ports that Services ask of gateways."""
+
+import json
+
+import pytest
+
+from exporter.catalogue import ports_of
+from exporter.discovery.events import Event, Kind
+from exporter.discovery.services import service_of, with_services
+from exporter.model import Expectation, Role, Settings, Target, TargetKey
+
+MANAGED = {"gateway.networking.k8s.io/gateway-name": "web"}
+CLASSIC = {"istio": "ingressgateway"}
+PORTS = (
+    {"name": "http", "port": 80, "targetPort": 8080},
+    {"name": "status", "port": 15021, "targetPort": 15021},
+    {"name": "same", "port": 8443},
+    {"name": "http3", "port": 8443, "targetPort": 9443, "protocol": "UDP"},
+    {"name": "named", "port": 81, "targetPort": "web"},
+)
+
+
+def service(selector: dict[str, str] | None, namespace: str = "shop") -> Event:
+    document = {
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": {"selector": selector, "ports": PORTS},
+    }
+    return Event(Kind.PUT, json.dumps(document).encode())
+
+
+def gateway(labels: dict[str, str], role: Role = Role.GATEWAY) -> Target:
+    return Target(key=TargetKey("shop", "web-1"), role=role, addresses=("10.0.0.7",), labels=labels)
+
+
+def served(target: Target, event: Event) -> Settings:
+    found = service_of(event)
+    assert found is not None
+    return with_services(target, [found[1]]).settings
+
+
+def test_a_gateway_api_gateway_has_to_serve_what_its_service_asks() -> None:
+    settings = served(gateway(MANAGED), service(MANAGED))
+    assert settings == Settings(server_ports=(8080, 8443, 15021))
+
+
+def test_any_other_gateway_may_serve_it() -> None:
+    target = gateway(CLASSIC)
+    found = service_of(service(CLASSIC))
+    assert found is not None
+    wanted = {p.number: p.expectation for p in ports_of(with_services(target, [found[1]]))}
+    assert {number: wanted[number] for number in (8080, 8443)} == dict.fromkeys(
+        (8080, 8443), Expectation.OPTIONAL
+    )
+    assert wanted[15021] is Expectation.OPEN
+
+
+@pytest.mark.parametrize(
+    ("target", "event"),
+    [
+        pytest.param(gateway(CLASSIC), service(MANAGED), id="other labels"),
+        pytest.param(gateway(MANAGED), service(MANAGED, "bank"), id="another namespace"),
+        pytest.param(gateway(MANAGED), service(None), id="no selector"),
+        pytest.param(gateway(MANAGED), service({}), id="an empty selector"),
+        pytest.param(gateway(MANAGED, Role.SIDECAR), service(MANAGED), id="no gateway"),
+    ],
+)
+def test_a_service_that_leads_elsewhere_changes_nothing(target: Target, event: Event) -> None:
+    assert served(target, event) == Settings()
+
+
+def test_what_is_no_service_is_passed_over() -> None:
+    assert service_of(Event(Kind.PUT, b'{"metadata": {"name": 7}}')) is None
