@@ -209,7 +209,7 @@ class Poller:
         watched.turn += 1
         watched.memory = looked.memory
         watched.silent = _is_silent(looked.observations)
-        watched.trouble = _trouble_inside(looked.observations)
+        watched.trouble = "" if _is_ending(watched) else _trouble_inside(looked.observations)
         self._publish(watched, looked.record)
 
     def _due_now(self, watched: _Watched) -> frozenset[Cadence]:
@@ -240,6 +240,12 @@ class Poller:
 def _is_silent(observations: tuple[Observation, ...]) -> bool:
     """Whether the target let probes run into their deadlines, so that it holds its slot long."""
     return any(o.outcome in SILENT for o in observations)
+
+
+def _is_ending(watched: _Watched) -> bool:
+    """Whether Kubernetes says that the proxy goes or is gone: no wonder that nothing is inside."""
+    life = watched.plan.target.lifecycle
+    return bool(life.terminating) or life.is_down
 
 
 def _trouble_inside(observations: tuple[Observation, ...]) -> str:

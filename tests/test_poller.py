@@ -10,7 +10,7 @@ import pytest
 
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
-from exporter.model import Observation, Role, Settings, Target, TargetKey
+from exporter.model import Lifecycle, Observation, Role, Settings, Target, TargetKey
 from exporter.poller import Poller, Tally
 from exporter.state import State
 
@@ -126,6 +126,25 @@ async def test_the_details_are_asked_at_their_own_cadence() -> None:
     pages = [bool(o.facts and o.facts.metrics) for o in counted.ended]  # type: ignore[union-attr]
     assert pages[0], "the first look asks everything"
     assert 0.3 < sum(pages) / len(pages) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("life", "is_trouble"),
+    [
+        (Lifecycle(container_ready=True, started=1.0), True),
+        (Lifecycle(), True),
+        (Lifecycle(terminating=True), False),
+        (Lifecycle(container_ready=False), False),
+    ],
+    ids=["it runs", "nobody said", "it is being deleted", "it has ended"],
+)
+async def test_a_pod_that_cannot_be_entered_is_trouble_unless_it_ends(
+    life: Lifecycle, *, is_trouble: bool
+) -> None:
+    async with listening(_agent) as port, polling() as (poller, state, _):
+        poller.put(replace(agent_on(port), netns="no-such-namespace", lifecycle=life))
+        await until(lambda: len(state) == 1)
+        assert ("no-such-namespace" in poller.trouble_inside) == is_trouble
 
 
 async def test_a_dropped_target_is_forgotten_at_once() -> None:
