@@ -49,18 +49,47 @@ class Program:
                 return row.value
         return None
 
+    async def until_targets(self, count: int, seconds: float = 30.0) -> None:
+        """Wait until so many sidecars are targets."""
+        async with asyncio.timeout(seconds):
+            name = "istio_port_exporter_targets"
+            while await self.value(name, role="sidecar") != count:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.1)
+
     def is_listening(self) -> bool:
         return "listening address=" in self.log.read_text()
 
 
+def in_a_pod(service_account: Path) -> tuple[str, ...]:
+    """A command that runs another where a pod has its service account, in mounts of its own."""
+    mounts = (
+        "mount -t tmpfs tmpfs /run && mkdir -p /run/secrets/kubernetes.io && "
+        f'ln -s {service_account} /run/secrets/kubernetes.io/serviceaccount && exec "$@"'
+    )
+    return ("unshare", "--mount", "sh", "-c", mounts, "in-a-pod")
+
+
 @contextlib.asynccontextmanager
-async def serving(folder: Path, config: object, **environ: str) -> AsyncIterator[Program]:
-    """Run it until the block ends; it has to end cleanly when it is told to."""
+async def serving(
+    folder: Path, config: object, *inside: str, **environ: str
+) -> AsyncIterator[Program]:
+    """Run it until the block ends; it has to end cleanly when it is told to.
+
+    `inside` is a command that runs it, such as `in_a_pod`.
+    """
     program = Program(folder)
     (folder / "exporter.yaml").write_text(yaml.safe_dump(config))
     with program.log.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "exporter.cli", "serve", "--config.file", "exporter.yaml"),
+            *(
+                *inside,
+                sys.executable,
+                "-m",
+                "exporter.cli",
+                "serve",
+                "--config.file",
+                "exporter.yaml",
+            ),
             *("--web.listen-address", "127.0.0.1:0"),
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environ},

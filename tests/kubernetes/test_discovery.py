@@ -14,6 +14,7 @@ from tests.charts.render import of_kind, rbac
 from tests.kubernetes import pods
 from tests.kubernetes.client import Admin, Document
 from tests.kubernetes.control_plane import ControlPlane
+from tests.kubernetes.fault_proxy import FaultProxy
 from tests.kubernetes.follower import Follower, following, until
 from tests.kubernetes.install import granted, install, token_of
 from tests.kubernetes.kubeconfig import rotate, write_kubeconfig, write_service_account
@@ -59,6 +60,27 @@ async def test_pages_then_changes_are_followed(admin: Admin, corner: str, accoun
         await admin.delete(web(corner, "late"))
         await until(lambda: "late" not in seen.names, "a deleted pod")
     assert target.role is Role.SIDECAR
+    assert seen.relisted == []
+
+
+async def test_a_quiet_watch_goes_on_from_its_last_bookmark(
+    control_plane: ControlPlane, admin: Admin, corner: str, faults: FaultProxy, tmp_path: Path
+) -> None:
+    token = await token_of(admin, await install(admin, corner))
+    root = control_plane.authority.root
+    path = write_kubeconfig(tmp_path / "config", faults.url, root, token=token)
+    watched = f"/api/v1/namespaces/{corner}/pods"
+    # The API server sends a bookmark two seconds before it ends a watch.
+    async with following(path, config(corner), Pace(lifetime=4.0, silence=30.0)) as seen:
+        await seen.until_synced()
+        elsewhere = await admin.create(web("default", f"other-{corner}"))
+        version = int(elsewhere["metadata"]["resourceVersion"])
+        await until(lambda: len(faults.asked(watched, watch=True)) > 1, "another watch")
+        await admin.delete(elsewhere)
+    first, second, *_ = (
+        int(row.query["resourceVersion"]) for row in faults.asked(watched, watch=True)
+    )
+    assert first < version <= second
     assert seen.relisted == []
 
 

@@ -4,6 +4,7 @@ Real Envoys behind real redirection, registered in the real API server as the in
 made them; `serve` finds them with the chart's rights and follows what becomes of them.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ class Watcher:
         while not await condition():
             elapsed = time.monotonic() - began
             assert elapsed < 2 * INTERVAL, f"not within two intervals: {what}: {await self.seen()}"
+            await asyncio.sleep(0.1)
         self._say(f"{what}: {time.monotonic() - began:.1f} s, interval {INTERVAL:g} s")
 
     async def is_up(self, pod: str) -> float | None:
@@ -115,6 +117,7 @@ async def test_samples_follow_the_life_of_pods(
             return not await program.pods(corner)
 
         await watcher.follows("all are deleted", is_empty)
+    assert token not in program.log.read_text()
 
 
 def _is(

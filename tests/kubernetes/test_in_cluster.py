@@ -1,0 +1,47 @@
+"""The exporter in a pod: its service account's token ends, and another takes its place."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes import pods
+from tests.kubernetes.client import Admin, Document
+from tests.kubernetes.control_plane import ControlPlane
+from tests.kubernetes.fault_proxy import FaultProxy
+from tests.kubernetes.install import install, token_of
+from tests.kubernetes.kubeconfig import rotate, write_service_account
+from tests.kubernetes.program import in_a_pod, serving
+
+pytestmark = [pytest.mark.real, pytest.mark.kubernetes]
+
+
+def web(corner: str, name: str) -> Document:
+    return pods.sidecar_pod(corner, name, node="node-a", address="127.8.0.1")
+
+
+async def test_a_rotated_token_is_taken_up_and_no_token_is_told(
+    control_plane: ControlPlane, admin: Admin, corner: str, faults: FaultProxy, tmp_path: Path
+) -> None:
+    user = await install(admin, corner)
+    await admin.create(web(corner, "early"))
+    account = tmp_path / "serviceaccount"
+    first = await token_of(admin, user, seconds=5)
+    second = await token_of(admin, user)
+    write_service_account(account, control_plane.authority.root, corner, first)
+    config = {"discovery": {"kubernetes": {"namespaces": [corner]}}}
+    environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(faults.port)}
+    async with serving(tmp_path, config, *in_a_pod(account), **environ) as program:
+        await program.until_targets(1)
+        while "status=401" not in program.log.read_text():
+            # A watch outlives its token; only a new one is refused.
+            await faults.drop()
+            await program.until_targets(1)
+        rotate(account, second)
+        await admin.create(web(corner, "late"))
+        await program.until_targets(2)
+        assert await program.value("istio_port_exporter_discovery_synced", resource="pods") == 1
+        requests = "istio_port_exporter_kubernetes_requests_total"
+        assert await program.value(requests, code="401")
+    told = program.log.read_text()
+    assert first not in told
+    assert second not in told
