@@ -1,8 +1,8 @@
 """Listing 10,000 pods of usual size from a real API server, as the exporter does at its start.
 
-The pods are put into a real kube-apiserver on a real etcd; then a fresh process lists them while
-something else wants the event loop every millisecond. `python -m benchmarks.kubernetes` prints
-the CPU time and the longest hold, each with its limit.
+The pods are put into a real kube-apiserver on a real etcd; then fresh processes list them into a
+poller while something else wants the event loop every millisecond. `python -m
+benchmarks.kubernetes` prints the CPU time and the longest hold, each with its limit.
 """
 
 import asyncio
@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import uvloop
 
 from benchmarks.processes import Failed
+from exporter.app import Exporter
 from exporter.app.process import collect_garbage_rarely
 from exporter.config import Config
 from exporter.discovery.cluster import ClusterSource, Reports
@@ -35,11 +37,12 @@ HOLD_LIMIT_SECONDS = 0.050
 _LEAST_BYTES, _MOST_BYTES = 6_000, 10_000
 _NAMESPACES = 20
 _AT_ONCE = 64
+_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured: seconds, and the mean size of a pod's JSON in bytes."""
+    """Medians of the rounds in seconds, and the mean size of a pod's JSON in bytes."""
 
     cpu_seconds: float
     hold_seconds: float
@@ -62,10 +65,18 @@ def measure(count: int = PODS) -> Figures:
         root = plane.authority.root
         path = write_kubeconfig(plane.folder / "config", plane.url, root, **user)
         command = (sys.executable, "-m", "benchmarks.kubernetes", str(path), str(count))
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Failed(f"the list was not read: {done.stderr[-500:]}")
-        return Figures(**json.loads(done.stdout), pod_bytes=size)
+        rounds = [_in_a_process(command) for _ in range(_ROUNDS)]
+        # A busy machine can keep a whole process waiting, which is no hold of ours: the median.
+        usual = {name: median(found[name] for found in rounds) for name in rounds[0]}
+        return Figures(**usual, pod_bytes=size)
+
+
+def _in_a_process(command: tuple[str, ...]) -> dict[str, float]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"the list was not read: {done.stderr[-500:]}")
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def report(figures: Figures) -> Iterator[str]:
@@ -136,6 +147,7 @@ def _pod(number: int) -> dict[str, Any]:
 async def _list(path: str, count: int) -> dict[str, Any]:
     """Follow until every pod is a target; seconds of CPU, of the longest hold, in all."""
     synced = asyncio.Event()
+    exporter = Exporter(Config, Path())
     source: ClusterSource
 
     def changed() -> None:
@@ -144,8 +156,8 @@ async def _list(path: str, count: int) -> dict[str, Any]:
 
     source = ClusterSource(
         Reports(
-            put=lambda _target: None,
-            drop=lambda _key: None,
+            put=exporter.poller.put,
+            drop=exporter.poller.drop,
             changed=changed,
             synced=lambda _name, _is_so: None,
             relisted=lambda _name: None,

@@ -103,8 +103,10 @@ class Poller:
 
     def put(self, target: Target) -> None:
         """Watch a target, or take its new description; a new address starts its memory anew."""
-        plan = plan_of(target, self._config, self._forward)
         known = self._watched.get(target.key)
+        if known and known.plan.target == target:
+            return
+        plan = plan_of(target, self._config, self._forward)
         if known and known.plan.target.addresses == target.addresses:
             known.plan = plan
             return

@@ -234,3 +234,14 @@ async def test_new_families_are_shown_at_once() -> None:
         minimal = selected("minimal", ())
         poller.configure(Config(poll=POLL), minimal)
         assert {len(blocks) for blocks in state.blocks(0.0)} == {len(minimal)}
+
+
+def test_a_target_told_again_as_it_is_keeps_its_plan() -> None:
+    poller = Poller(Config(), State(), FAMILIES, Counted().tally())
+    target = Target(key=TargetKey("shop", "cart"), role=Role.SIDECAR, addresses=("127.0.0.1",))
+    poller.put(target)
+    plan = poller._watched[target.key].plan
+    poller.replace_all((replace(target),))
+    assert poller._watched[target.key].plan is plan
+    poller.replace_all((replace(target, node="node-b"),))
+    assert poller._watched[target.key].plan is not plan
