@@ -275,6 +275,6 @@ def test_a_managed_control_plane_is_not_looked_at_and_that_is_said_once(tmp_path
         until(lambda: ("istio_target_info", "cart") in served.samples(), "polled")
         page = served.get("/metrics")[1]
         assert 'role="istiod"' not in page
-        assert "istio_control_plane_" not in page
+        assert "\nistio_control_plane_" not in page
         assert 'istio_port_exporter_capability{capability="istiod"} 0.0' in page
         assert served.log.read_text().count("capability=istiod ") == 1

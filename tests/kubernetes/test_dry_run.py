@@ -21,7 +21,7 @@ from tests.kubernetes.authority import Authority
 from tests.kubernetes.client import Admin
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.kubeconfig import write_kubeconfig
-from tests.kubernetes.pods import DISCOVERY_RULES, cluster_role
+from tests.kubernetes.roles import DISCOVERY_RULES, cluster_role
 
 pytestmark = pytest.mark.kubernetes
 

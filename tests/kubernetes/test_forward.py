@@ -29,7 +29,7 @@ from tests.kubernetes.client import Admin, Document
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.kubeconfig import write_kubeconfig
 from tests.kubernetes.kubelet import Kubelet
-from tests.kubernetes.pods import cluster_role
+from tests.kubernetes.roles import cluster_role
 from tests.kubernetes.stage import Staged, staged
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.real]
