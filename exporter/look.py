@@ -8,8 +8,7 @@ Strategy: the control port and the genuine ports first; then what their answers 
 TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retries.
 """
 
-import asyncio
-from collections.abc import Callable, Container, Coroutine, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -36,7 +35,15 @@ from exporter.model import (
     TargetRecord,
     WebhookPath,
 )
-from exporter.probes import ENDED_BY_CLOSING, MeshTrust, ProbeOptions, Visit, probe
+from exporter.probes import (
+    ENDED_BY_CLOSING,
+    PROBERS,
+    MeshTrust,
+    ProbeOptions,
+    Prober,
+    Visit,
+    probe_all,
+)
 
 EVERY_CADENCE = frozenset(Cadence)
 FAST_ONLY = frozenset({Cadence.FAST})
@@ -323,12 +330,12 @@ class _Asker:
                 return []
             return await self._all([self._ask(p.pod_probe, p, dialer, self.due) for p in new])
 
-    async def _all(self, visits: Sequence[Coroutine[None, None, Observation]]) -> list[Observation]:
+    async def _all(self, visits: Sequence[tuple[Prober, Visit]]) -> list[Observation]:
         """Make the visits side by side."""
         left = len(visits)
         self.meter.begun(left)
         try:
-            seen = list(await asyncio.gather(*visits))
+            seen = await probe_all(visits)
             for observation in seen:
                 self.meter.ended(observation, self.plan.target.role)
             left = 0
@@ -336,11 +343,11 @@ class _Asker:
             self.meter.begun(-left)
         return seen
 
-    async def _ask(
+    def _ask(
         self, name: str, port: TargetPort, dialer: Dialer, due: frozenset[Cadence]
-    ) -> Observation:
+    ) -> tuple[Prober, Visit]:
         visit = Visit(dialer, port, due, self.timeout, self.plan.target, self.plan.options)
-        return await probe(name, visit)
+        return PROBERS[name], visit
 
 
 def _is_told(port: TargetPort, answered: Container[int]) -> bool:

@@ -1,25 +1,32 @@
 """The network view: plain sockets from this process to the target's address."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 
-from exporter.access import DatagramT, NoAccess, StreamT, close_with_reset
+from exporter.access import DatagramT, NoAccess, StreamT, close_with_reset, wire
 from exporter.model import SocketTable, View
+
+_STREAM = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
 
 
 class Direct:
     """Dials an address over the network that this process is in."""
 
-    __slots__ = ("address", "view")
+    __slots__ = ("_family", "address", "view")
 
     tells_connect = True
 
     def __init__(self, address: str) -> None:
+        self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.address = address
         self.view = View.NETWORK
 
     async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
         """Open a TCP connection; an IP literal is never looked up."""
+        if wire.AVAILABLE:
+            made = socket.SocketType(self._family, _STREAM)
+            return await wire.connect(made, (self.address, port), factory)
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.create_connection(factory, self.address, port)
         close_with_reset(transport)

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
-from exporter.access import LINGER_ZERO, DatagramT, NoAccess, StreamT
+from exporter.access import DatagramT, NoAccess, StreamT, wire
 from exporter.access.processes import Locate, Place
 from exporter.access.sockets import read_sockets
 from exporter.model import SocketTable, View
@@ -72,15 +72,8 @@ class Netns:
         return await self._connect(last, port, factory)
 
     async def _connect(self, loopback: str, port: int, factory: Callable[[], StreamT]) -> StreamT:
-        loop = asyncio.get_running_loop()
         made = await self._socket(loopback, socket.SOCK_STREAM)
-        try:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
-            await loop.sock_connect(made, (loopback, port))
-            return (await loop.create_connection(factory, sock=made))[1]
-        except BaseException:
-            made.close()
-            raise
+        return await wire.connect(made, (loopback, port), factory)
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
         """Open a UDP socket inside the namespace, connected to the port."""

@@ -1,16 +1,13 @@
 """Asking a port in its own protocol.
 
-One prober per protocol or endpoint, in `PROBERS`. `probe` runs one and turns whatever happens
-into an `Observation`: it has the only broad `except`, so no target can raise beyond it.
+One prober per protocol or endpoint, in `PROBERS`. `probe_all` runs some side by side and turns
+whatever happens into `Observation`s.
 """
 
-import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from exporter.model import Observation, Outcome
+from exporter.model import Observation
 from exporter.probes.admin import probe_admin
 from exporter.probes.agent import probe_agent
 from exporter.probes.connect import probe_blackhole, probe_connect, probe_exposure
@@ -21,7 +18,8 @@ from exporter.probes.readiness import probe_http_ready, probe_readiness, probe_z
 from exporter.probes.sockets import probe_sockets
 from exporter.probes.stats import probe_stats
 from exporter.probes.tls import probe_hello, probe_tls
-from exporter.probes.visit import EXPECTED, Answer, MeshTrust, ProbeOptions, Visit, failure
+from exporter.probes.visit import Answer, MeshTrust, ProbeOptions, Visit
+from exporter.probes.wave import Prober, probe_all
 from exporter.probes.web import probe_any_http, probe_controlz, probe_http, probe_metrics
 from exporter.probes.webhook import probe_webhook
 
@@ -34,11 +32,8 @@ __all__ = [
     "Prober",
     "Visit",
     "probe",
+    "probe_all",
 ]
-
-log = logging.getLogger(__name__)
-
-Prober = Callable[[Visit], Awaitable[Answer]]
 
 PROBERS: Mapping[str, Prober] = MappingProxyType(
     {
@@ -74,38 +69,5 @@ ENDED_BY_CLOSING = frozenset({"blackhole", "connect", "tcp"})
 
 
 async def probe(name: str, visit: Visit) -> Observation:
-    """Make one attempt and say how it ended. Never raises but for cancellation.
-
-    Args:
-        name: a key of `PROBERS`.
-        visit: what to ask; used up by this.
-
-    An HTTP probe's seconds count from its first request, so that a lost SYN is not taken for a
-    slow answer; all others count from the start.
-    """
-    started = time.monotonic()
-    try:
-        async with asyncio.timeout(visit.timeout) as visit.deadline:
-            answer = await PROBERS[name](visit)
-    except Exception as error:  # noqa: BLE001 - the one place where failures become outcomes
-        answer = _failed(error, visit)
-    finally:
-        visit.close()
-    seconds = (visit.settled or time.monotonic()) - (visit.asked or started)
-    return Observation(
-        visit.port.number,
-        visit.dialer.view,
-        answer.outcome,
-        seconds,
-        answer.detail,
-        visit.facts if answer.facts is None else answer.facts,
-        visit.dialer.address,
-        None if answer.outcome is Outcome.NO_ACCESS else visit.connected,
-    )
-
-
-def _failed(error: Exception, visit: Visit) -> Answer:
-    """The outcome of a failure; one that no target can cause is a bug of ours and is logged."""
-    if not isinstance(error, EXPECTED):
-        log.error("probe failed port=%d", visit.port.number, exc_info=error)
-    return failure(error, visit)
+    """Make one attempt and say how it ended; `probe_all` for many at once."""
+    return (await probe_all(((PROBERS[name], visit),)))[0]

@@ -5,7 +5,6 @@ agent's part, has a deadline of its own, and never changes the readiness outcome
 that another process answers. The application's own probes are asked only where chosen.
 """
 
-import asyncio
 from collections.abc import Mapping
 
 from exporter.model import AgentFacts, AgentMetrics, Cadence, Outcome
@@ -72,9 +71,9 @@ def judge_agent(reply: Reply) -> Answer:
 
 
 async def _page(client: HttpClient, visit: Visit) -> tuple[Outcome, AgentMetrics | None]:
+    visit.allow(PAGE_SECONDS)
     try:
-        async with asyncio.timeout(PAGE_SECONDS):
-            reply = await client.get(paths.AGENT_PAGE)
+        reply = await client.get(paths.AGENT_PAGE)
     except Exception as error:  # noqa: BLE001 - readiness stands, whatever the page does
         return failure(error, visit).outcome, None
     return judge_page(reply)
@@ -121,9 +120,9 @@ async def _app_health(client: HttpClient, visit: Visit) -> Mapping[str, int]:
     if not visit.options.application_probes:
         return health
     for text in visit.target.settings.app_probe_paths:
+        visit.allow(visit.timeout)
         try:
-            async with asyncio.timeout(visit.timeout):
-                health[text] = (await client.get(paths.application(text))).status
+            health[text] = (await client.get(paths.application(text))).status
         except Exception:  # noqa: BLE001, S112 - no answer is no sample
             continue
     return health

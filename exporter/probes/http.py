@@ -66,6 +66,11 @@ class HttpLine(Line):
         self.transport.write(request)
         return waiter
 
+    @property
+    def is_free(self) -> bool:
+        """Whether another request can be sent: nothing was lost, and no answer is outstanding."""
+        return self.lost is None and self._waiter is None
+
     def data_received(self, data: bytes) -> None:
         """Feed the parser; stop at the byte limit or at the first byte that is not HTTP."""
         self._left -= len(data)
@@ -153,7 +158,7 @@ class HttpClient:
         if type(path) is not Path:
             raise TypeError("only paths of probes.paths are sent")
         line = self._line
-        if line is None or (line.lost is not None and not self._given):
+        if line is None or (not line.is_free and not self._given):
             limit = self._visit.options.max_bytes
             line = self._line = await self._visit.connect(lambda: HttpLine(limit))
             self._visit.asked = self._visit.asked or time.monotonic()

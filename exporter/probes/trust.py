@@ -11,7 +11,7 @@ import ssl
 from functools import lru_cache
 from pathlib import Path as File
 
-from exporter.access import NoAccess, close_with_reset
+from exporter.access import NoAccess
 from exporter.model import Certificate
 from exporter.probes.tls import TlsLine, client_context, handshake
 from exporter.probes.visit import Visit
@@ -64,7 +64,6 @@ async def authorize(visit: Visit) -> bytes:
     try:
         await line.done
     finally:
-        close_with_reset(line.transport)
         line.transport.abort()
     _require_name(line.facts.certificate, trust.names)
     return b"Bearer " + _read_token(trust.token_file).encode()

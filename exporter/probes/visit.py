@@ -6,6 +6,7 @@ whatever was raised into an `Answer`, so that all failures are mapped in one pla
 
 import asyncio
 import errno
+import math
 import ssl
 import time
 from collections.abc import Callable
@@ -86,7 +87,8 @@ class Visit:
 
     The first six fields are the question. The rest is filled in on the way: `connected` whether
     TCP connected (None: not tried), `facts` what is known even if the prober fails, `settled`
-    when the outcome stood; `asked` when the first HTTP request was sent.
+    when the outcome stood; `asked` when the first HTTP request was sent; `until` when the prober's
+    time is up. All in seconds of the monotonic clock.
     """
 
     dialer: Dialer
@@ -99,7 +101,7 @@ class Visit:
     facts: Facts = field(default=None, init=False)
     settled: float = field(default=0.0, init=False)
     asked: float = field(default=0.0, init=False)
-    deadline: asyncio.Timeout | None = field(default=None, init=False)
+    until: float = field(default=math.inf, init=False)
     _line: Line | None = field(default=None, init=False)
 
     async def connect(self, factory: Callable[[], LineT], port: int = 0) -> LineT:
@@ -120,8 +122,11 @@ class Visit:
     def settle(self) -> None:
         """The outcome stands: what is still asked has deadlines of its own."""
         self.settled = time.monotonic()
-        if self.deadline is not None:
-            self.deadline.reschedule(None)
+        self.until = math.inf
+
+    def allow(self, seconds: float) -> None:
+        """What is asked from here on has so long; then `TimeoutError` is raised where it waits."""
+        self.until = time.monotonic() + seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,7 @@ _UNREACHABLE = frozenset(
 )
 
 
-def failure(error: Exception, visit: Visit) -> Answer:
+def failure(error: BaseException, visit: Visit) -> Answer:
     """The outcome that an exception means, with a sentence for people. Total."""
     match error:
         case TimeoutError():

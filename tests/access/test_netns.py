@@ -74,7 +74,7 @@ def test_connects_inside_the_namespace_and_stays_outside(
 ) -> None:
     async def dial() -> str:
         line = await Netns(kind(*namespace), address).connect(15021, Quiet)
-        peer = line.transport.get_extra_info("peername")[0]
+        peer = line.transport.peer[0]
         line.transport.abort()
         await asyncio.sleep(0)
         return peer

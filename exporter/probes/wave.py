@@ -1,0 +1,165 @@
+"""Probes side by side: each is driven from one awaited future to the next, without a task.
+
+A task and a timeout of asyncio's own cost a probe more than its system calls. Here a wave has one
+timer, and a probe is only its coroutine. What a prober awaits must be a future (a task is one):
+whatever needs `asyncio.current_task`, as `asyncio.timeout` and aiohttp do, gets a task of its own
+from whoever starts it. This module has the only broad `except`: no target can raise beyond it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
+
+from exporter.access import wire
+from exporter.model import Observation, Outcome
+from exporter.probes.visit import EXPECTED, Answer, Visit, failure
+
+log = logging.getLogger(__name__)
+
+Prober = Callable[[Visit], Coroutine[Any, Any, Answer]]
+
+
+async def probe_all(asked: Sequence[tuple[Prober, Visit]]) -> list[Observation]:
+    """Make one attempt each and say how they ended, in their order. Only cancellation raises.
+
+    An HTTP probe's seconds count from its first request, so that a lost SYN is not taken for a
+    slow answer; all others count from the start.
+    """
+    if not asked:
+        return []
+    wave = _Wave()
+    attempts = [_Attempt(prober, visit, wave) for prober, visit in asked]
+    await wave.run(attempts)
+    return [attempt.observed() for attempt in attempts]
+
+
+class _Wave:
+    """Attempts under way and the one timer that watches their deadlines."""
+
+    __slots__ = ("_ended", "_pending", "_timer")
+
+    def __init__(self) -> None:
+        self._pending: set[_Attempt] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self, attempts: Sequence["_Attempt"]) -> None:
+        """Start every attempt and wait for the last one's end."""
+        self._pending.update(attempts)
+        try:
+            for attempt in attempts:
+                attempt.resume()
+            if self._pending:
+                self._watch()
+                await self._ended
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for attempt in tuple(self._pending):
+                attempt.drop()
+
+    def end(self, attempt: "_Attempt") -> None:
+        """An attempt ended."""
+        self._pending.discard(attempt)
+        if not self._pending and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _watch(self) -> None:
+        """Wake up at the next deadline."""
+        first = min(attempt.visit.until for attempt in self._pending)
+        wait = max(0.0, first - time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(wait, self._call_late)
+
+    def _call_late(self) -> None:
+        """Hand out what has already come: that we are late is not the target's doing."""
+        if wire.AVAILABLE:
+            wire.deliver()
+        asyncio.get_running_loop().call_soon(self._expire)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for attempt in tuple(self._pending):
+            if attempt.visit.until <= now:
+                attempt.expire()
+        if self._pending:
+            self._watch()
+
+
+class _Attempt:
+    """One probe: its coroutine, and the future that it awaits."""
+
+    __slots__ = ("_answer", "_coroutine", "_ended", "_started", "_waiting", "_wave", "visit")
+
+    def __init__(self, prober: Prober, visit: Visit, wave: _Wave) -> None:
+        self.visit = visit
+        self._wave = wave
+        self._coroutine = prober(visit)
+        self._waiting: asyncio.Future[Any] | None = None
+        self._answer: Answer | None = None
+        self._started = self._ended = time.monotonic()
+        visit.until = self._started + visit.timeout
+
+    def resume(self, _future: object = None) -> None:
+        """Go on until the next future, or the end."""
+        self._advance(self._coroutine.send, None)
+
+    def expire(self) -> None:
+        """Its time is up: the prober is told where it waits."""
+        self._forget()
+        self._advance(self._coroutine.throw, TimeoutError())
+
+    def drop(self) -> None:
+        """Nobody waits for it any more."""
+        self._forget()
+        self._coroutine.close()
+        self.visit.close()
+
+    def observed(self) -> Observation:
+        """How it ended."""
+        visit, answer = self.visit, cast("Answer", self._answer)
+        return Observation(
+            visit.port.number,
+            visit.dialer.view,
+            answer.outcome,
+            self._ended - (visit.asked or self._started),
+            answer.detail,
+            visit.facts if answer.facts is None else answer.facts,
+            visit.dialer.address,
+            None if answer.outcome is Outcome.NO_ACCESS else visit.connected,
+        )
+
+    def _forget(self) -> None:
+        """Let go of what is awaited; a task among it is cancelled."""
+        if self._waiting is not None:
+            self._waiting.remove_done_callback(self.resume)
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _advance(self, go_on: Callable[[Any], Any], value: object) -> None:
+        try:
+            waiting = go_on(value)
+        except StopIteration as end:
+            self._end(end.value)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - failures become outcomes here
+            self._end(_failed(error, self.visit))
+        else:
+            self._waiting = waiting
+            if waiting is None:  # a bare yield: asyncio.sleep(0)
+                asyncio.get_running_loop().call_soon(self.resume)
+            else:
+                waiting.add_done_callback(self.resume)
+
+    def _end(self, answer: Answer) -> None:
+        self._answer = answer
+        self._ended = self.visit.settled or time.monotonic()
+        self.visit.close()
+        self._wave.end(self)
+
+
+def _failed(error: BaseException, visit: Visit) -> Answer:
+    """The outcome of a failure; one that no target can cause is a bug of ours and is logged."""
+    if not isinstance(error, EXPECTED):
+        log.error("probe failed port=%d", visit.port.number, exc_info=error)
+    return failure(error, visit)
