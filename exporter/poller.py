@@ -40,6 +40,8 @@ STALE_AFTER_INTERVALS = 3
 """A family, and a target, vanishes when it was not renewed for so many intervals."""
 
 _HEARTBEAT_SECONDS = 1.0
+_TICK_SECONDS = 0.02
+"""Targets that come due within a tick start together: one wake-up then serves many connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class Poller:
     async def _sleep(self) -> None:
         wait = _HEARTBEAT_SECONDS
         if self._queue:
-            wait = min(wait, max(0.0, self._queue[0][0] - time.monotonic()))
+            wait = min(wait, max(_TICK_SECONDS, self._queue[0][0] - time.monotonic()))
         self._woken.clear()
         try:
             async with asyncio.timeout(wait):

@@ -1,0 +1,126 @@
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from exporter.model import Outcome
+from exporter.probes import PROBERS, Answer, Visit, paths, probe_all
+from exporter.probes.http import HttpClient
+from exporter.probes.visit import Line
+
+
+async def test_a_wave_answers_in_the_order_of_its_probes(
+    listen: Any, serve: Any, visit: Any, answer: Any, endings: Any
+) -> None:
+    silent, ready = await listen(endings["silent"]), await serve({"/healthz/ready": answer(200)})
+    asked = [
+        (PROBERS["readiness"], visit(port, timeout=0.2)) for port in (silent, ready, silent, ready)
+    ]
+    seen = await probe_all(asked)
+    assert [one.port for one in seen] == [silent, ready, silent, ready]
+    assert [one.outcome for one in seen] == [Outcome.TIMEOUT, Outcome.OK] * 2
+
+
+async def test_each_probe_has_its_own_deadline(listen: Any, visit: Any, endings: Any) -> None:
+    port = await listen(endings["silent"])
+    waits = (0.1, 0.4, 0.2)
+    started = time.monotonic()
+    seen = await probe_all(
+        [(PROBERS["readiness"], visit(port, timeout=seconds)) for seconds in waits]
+    )
+    assert time.monotonic() - started < 1
+    for one, seconds in zip(seen, waits, strict=True):
+        assert one.outcome is Outcome.TIMEOUT
+        assert seconds - 0.01 <= one.seconds < seconds + 0.15
+
+
+async def test_what_came_while_we_were_late_is_no_timeout(
+    serve: Any, visit: Any, answer: Any
+) -> None:
+    """The answer waits in the kernel while this process stalls past the deadline."""
+    port = await serve({"/healthz/ready": answer(200)})
+
+    async def stalls(asked: Visit) -> Answer:
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.05, time.sleep, 0.3)
+        await asyncio.sleep(0)
+        return await PROBERS["readiness"](asked)
+
+    slow = visit(port, timeout=0.2)
+    answered = await probe_all([(stalls, slow), (stalls, visit(port, timeout=0.2))])
+    assert [one.outcome for one in answered] == [Outcome.OK, Outcome.OK]
+
+
+async def test_a_prober_may_await_a_task_of_its_own(visit: Any) -> None:
+    cancelled = asyncio.Event()
+
+    async def needs_a_task() -> None:
+        try:
+            async with asyncio.timeout(5):
+                await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async def prober(_asked: Visit) -> Answer:
+        await asyncio.create_task(needs_a_task())
+        return Answer(Outcome.OK)
+
+    (seen,) = await probe_all([(prober, visit(1, timeout=0.05))])
+    assert seen.outcome is Outcome.TIMEOUT
+    await asyncio.wait_for(cancelled.wait(), 1)
+
+
+async def test_a_cancelled_wave_closes_its_connections(listen: Any, visit: Any) -> None:
+    ended = asyncio.Event()
+
+    async def talk(reader: Any, _writer: Any) -> None:
+        try:
+            await reader.read()
+        finally:
+            ended.set()
+
+    asked = visit(await listen(talk))
+    connected = asyncio.Event()
+
+    async def prober(asked: Visit) -> Answer:
+        await asked.connect(Line)
+        connected.set()
+        await asyncio.get_running_loop().create_future()
+        return Answer(Outcome.OK)
+
+    wave = asyncio.ensure_future(probe_all([(prober, asked)]))
+    await connected.wait()
+    wave.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await wave
+    await asyncio.wait_for(ended.wait(), 1)
+
+
+async def test_a_late_answer_is_not_taken_for_the_next(
+    listen: Any, visit: Any, answer: Any
+) -> None:
+    """After the agent's page has timed out, the application is asked on a line of its own."""
+    asked: list[bytes] = []
+
+    async def talk(reader: Any, writer: Any) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            asked.append(head.split()[1])
+            late = b"first" in head
+            if late:
+                await asyncio.sleep(0.3)
+            writer.write(answer(500 if late else 200, server=b""))
+
+    async def prober(asked: Visit) -> Answer:
+        client = HttpClient(asked)
+        asked.allow(0.1)
+        with pytest.raises(TimeoutError):
+            await client.get(paths.configured("/first"))
+        asked.allow(2.0)
+        reply = await client.get(paths.configured("/second"))
+        return Answer(Outcome.OK, str(reply.status))
+
+    (seen,) = await probe_all([(prober, visit(await listen(talk)))])
+    assert seen.detail == "200"
+    assert asked == [b"/first", b"/second"]
