@@ -4,6 +4,7 @@ Only named families are read from the metrics page. `/debug/*` needs a token of 
 `istio-ca` (Istio pilot/pkg/xds/debug.go); from inside the pod it is open to loopback.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
