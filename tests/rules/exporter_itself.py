@@ -315,8 +315,7 @@ CASES = (
             12,
             {"job": JOB},
             "1 series of the job istio-port-exporter carry exported_namespace: their namespace and"
-            " pod are the exporter's. Set honor_labels on the scrape job, or the chart's label"
-            " names.",
+            " pod are the exporter's. Set honor_labels on the scrape job.",
         ),
         replicas=(1,),
     ),
