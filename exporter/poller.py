@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from exporter.config import Config
 from exporter.exposition import Family, render
-from exporter.look import EVERY_CADENCE, Forward, Meter, Plan, look_by, no_forward, plan_of
+from exporter.look import EVERY_CADENCE, Meter, look_by
 from exporter.model import (
     SILENT,
     Cadence,
@@ -32,6 +32,7 @@ from exporter.model import (
     TargetRecord,
     WebhookPath,
 )
+from exporter.plan import Forward, Plan, no_forward, plan_of
 from exporter.state import State
 
 log = logging.getLogger(__name__)

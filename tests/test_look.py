@@ -9,8 +9,9 @@ import pytest
 
 from exporter.config import AccessConfig, Config, NetnsConfig
 from exporter.demo import SHIPPED, load_states, mesh
-from exporter.look import EVERY_CADENCE, FAST_ONLY, look, plan_of
+from exporter.look import EVERY_CADENCE, FAST_ONLY, look
 from exporter.model import Memory, Outcome, Role, Target, TargetKey, View
+from exporter.plan import plan_of
 
 UID = "603de7be-a11f-4793-8b8d-0f1e2d3c4b5a"
 CONTAINER = "a" * 64

@@ -15,16 +15,9 @@ from exporter import kube
 from exporter.access.portforward import Forwarding
 from exporter.access.streams import Wire
 from exporter.config import Config
-from exporter.look import (
-    EVERY_CADENCE,
-    Forward,
-    Look,
-    inside_only,
-    look_by,
-    no_forward,
-    plan_of,
-)
+from exporter.look import EVERY_CADENCE, Look, look_by
 from exporter.model import Memory, Outcome, Role, Target, TargetKey, TargetRecord
+from exporter.plan import Forward, inside_only, no_forward, plan_of
 from tests.kubernetes.client import Admin, Document
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.kubeconfig import write_kubeconfig

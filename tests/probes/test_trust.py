@@ -12,8 +12,8 @@ import pytest
 
 from exporter.config import Config, IstiodConfig
 from exporter.discovery.pods import decode_pod, targets_of_pod
-from exporter.look import plan_of
 from exporter.model import Cadence, IstiodFacts, Outcome, Role, Target, TargetKey, TlsFacts
+from exporter.plan import plan_of
 from exporter.probes import MeshTrust, ProbeOptions, probe
 from tests.probes.mesh import MeshAuthority
 
