@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk etcd-server
+SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk chromium etcd-server
 RECORDINGS ?= exporter/demo/states
 TARGETS ?=
 

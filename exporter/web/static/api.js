@@ -17,4 +17,8 @@ export async function ask(path, query = {}) {
   throw answer.status === 404 ? new Missing(sentence) : new Error(sentence);
 }
 
-export const targetPath = (name) => `targets/${name.split("/").map(encodeURIComponent).join("/")}`;
+// A target is named namespace/pod; what follows the first slash is the pod's.
+export function targetPath(name) {
+  const slash = name.indexOf("/");
+  return `targets/${encodeURIComponent(name.slice(0, slash))}/${encodeURIComponent(name.slice(slash + 1))}`;
+}

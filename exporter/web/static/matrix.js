@@ -13,7 +13,7 @@ export function matrixTable(at, { total, ports, targets }, now) {
   const hasOthers = ports.length > columns.length;
   return [
     legend(),
-    h("div", { class: "board", role: "region", "aria-labelledby": "targets", tabindex: "0" },
+    h("div", { class: "board", role: "group", "aria-labelledby": "targets", tabindex: "0" },
       h("table", { class: "matrix" },
         h("caption", { class: "unseen-by-eye" }, `${number(total)} targets by ports, the worst first`),
         h("thead", null, h("tr", null,

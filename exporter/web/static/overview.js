@@ -105,7 +105,7 @@ function pages(at, { total, offset, limit }) {
   const to = Math.min(total, offset + limit);
   return h("nav", { class: "pages", "aria-label": "Parts of the list" },
     step(at.page > 1 && at.page - 1, "Previous"),
-    h("span", null, to > offset ? `${number(offset + 1)} – ${number(to)} of ${number(total)}` : `nothing here: ${number(total)} in all`),
+    h("span", null, to > offset ? `${number(offset + 1)} to ${number(to)} of ${number(total)}` : `nothing here: ${number(total)} in all`),
     step(at.page < last && at.page + 1, "Next"));
 }
 

@@ -72,7 +72,7 @@ function ports(all, now) {
     h("h2", { id: "ports" }, "Ports"),
     !all.length
       ? h("p", null, "Nothing was seen of its ports yet.")
-      : h("div", { class: "board", role: "region", "aria-labelledby": "ports", tabindex: "0" },
+      : h("div", { class: "board", role: "group", "aria-labelledby": "ports", tabindex: "0" },
         h("table", { class: "ports" },
           h("thead", null, h("tr", null, ["Port", "Owner", "Outcome", "Seen from", "Plain connect", "Took", "Last success", "Detail"].map((name) => h("th", { scope: "col" }, name)))),
           h("tbody", null, all.map((port) => portRow(port, now))))));
@@ -115,7 +115,7 @@ function certificates({ certificates: all }, now) {
   if (!all.length) return null;
   return h("section", { "aria-labelledby": "certificates", "data-key": "certificates" },
     h("h2", { id: "certificates" }, "Certificates"),
-    h("div", { class: "board", role: "region", "aria-labelledby": "certificates", tabindex: "0" },
+    h("div", { class: "board", role: "group", "aria-labelledby": "certificates", tabindex: "0" },
       h("table", null,
         h("thead", null, h("tr", null, ["Certificate", "Told by", "From", "Until", "Left"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", null, all.map((one) => h("tr", { "data-key": `${one.certificate} ${one.source}` },
@@ -130,7 +130,7 @@ function listening(sockets) {
   if (!sockets.length) return null;
   return h("section", { "aria-labelledby": "listening", "data-key": "listening" },
     h("h2", { id: "listening" }, "Listening sockets", h("small", null, ` ${count(sockets.length, "socket")} in the pod`)),
-    h("div", { class: "board", role: "region", "aria-labelledby": "listening", tabindex: "0" },
+    h("div", { class: "board", role: "group", "aria-labelledby": "listening", tabindex: "0" },
       h("table", null,
         h("thead", null, h("tr", null, ["Port", "Address", "Process", "Protocol"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", null, sockets.map((one) => h("tr", null,
