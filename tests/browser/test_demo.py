@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from playwright.async_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -47,6 +48,7 @@ async def test_it_filters_and_the_address_says_so(demo: Any, watch: Any) -> None
     await rows.filter(has_text="envoy-killed").wait_for()
     assert await rows.count() == 1
     await page.get_by_role("link", name="Clear filters").click()
+    await expect(page.get_by_label("Search")).to_have_value("")
     await page.get_by_label("Role").select_option("istiod")
     await page.wait_for_url("**/?role=istiod")
     await page.locator(".matrix tbody tr:not(:has-text('istiod'))").first.wait_for(state="detached")
@@ -54,7 +56,8 @@ async def test_it_filters_and_the_address_says_so(demo: Any, watch: Any) -> None
     await page.wait_for_url("**/?role=istiod&state=unhealthy")
     await page.go_back()
     await page.wait_for_url("**/?role=istiod")
-    assert await page.get_by_label("State").input_value() == ""
+    await expect(page.get_by_label("State")).to_have_value("")
+    await expect(page.get_by_label("Role")).to_have_value("istiod")
     watched.demand_quiet()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import expect
 
 from benchmarks.records import broken_sidecar, healthy_sidecar, istiod, seen_from_pod
 from exporter.diagnosis import CAUSES
@@ -123,6 +124,20 @@ async def test_a_refresh_keeps_focus_selection_and_scroll(stage: Any, watch: Any
     assert await link.evaluate("element => element === document.activeElement")
     assert await page.evaluate("String(getSelection())") == name
     assert abs(await page.evaluate("scrollY") - before) < 1000 < before
+
+
+async def test_the_form_follows_the_address_before_an_answer_comes(stage: Any, watch: Any) -> None:
+    stage.put(*some())
+    page = await (await watch(stage.url)).open()
+    await page.get_by_label("Search").fill("reviews")
+    await page.wait_for_url("**/?q=reviews")
+    await page.get_by_label("Role").select_option("istiod")
+    await page.wait_for_url("**/?role=istiod&q=reviews")
+    await page.route("**/api/v1/**", lambda _unanswered: None)
+    await page.go_back()
+    await expect(page.get_by_label("Role")).to_have_value("")
+    await page.get_by_role("link", name="Clear filters").click()
+    await expect(page.get_by_label("Search")).to_have_value("")
 
 
 @pytest.mark.parametrize(

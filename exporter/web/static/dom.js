@@ -67,6 +67,8 @@ function become(have, want) {
     if (have.data !== want.data) have.data = want.data;
     return;
   }
+  // What somebody has typed stays until other words are wanted.
+  const isRetold = have.nodeName === "INPUT" && have.getAttribute("value") !== want.getAttribute("value");
   for (const { name } of [...have.attributes]) {
     // An open disclosure is the reader's doing.
     if (!want.hasAttribute(name) && name !== "open") have.removeAttribute(name);
@@ -76,5 +78,5 @@ function become(have, want) {
   }
   for (const name of ["onclick", "onchange", "oninput", "onsubmit"]) have[name] = want[name];
   align(have, [...want.childNodes]);
-  if (have.nodeName === "SELECT" && have.value !== want.value) have.value = want.value;
+  if ((have.nodeName === "SELECT" || isRetold) && have.value !== want.value) have.value = want.value;
 }

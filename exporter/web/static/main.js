@@ -147,6 +147,7 @@ addEventListener("routed", async () => {
   const { target } = route();
   const isElsewhere = target !== shownTarget;
   shownTarget = target;
+  if (heard) draw();
   await refresh();
   if (!isElsewhere) return;
   scrollTo(0, 0);

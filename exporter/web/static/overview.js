@@ -18,7 +18,7 @@ export function overview(at, summary, matrix, now) {
     causes(at, summary.causes),
     h("section", { class: "targets", "aria-labelledby": "targets", "data-key": "targets" },
       h("h2", { id: "targets" }, "Targets by ports"),
-      filters(at, summary),
+      filters(route(), summary),
       matrixTable(at, matrix, now),
       pages(at, matrix)),
     blind(summary.unseen),
@@ -68,6 +68,7 @@ function cause(at, { cause: id, class: kind, sentence, advice, targets, runbook 
       /^https?:/.test(runbook) && [" ", h("a", { href: runbook, rel: "noreferrer" }, "Runbook", hidden(` for ${plain(id)}`))]));
 }
 
+// The form says what the address says, also before the answer to it has come.
 function filters(at, summary) {
   const isFiltered = at.namespace || at.role || at.state || at.cause || at.q;
   return h("form", { class: "filters", role: "search", "aria-label": "Targets", onsubmit: (event) => event.preventDefault() },
