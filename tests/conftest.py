@@ -88,6 +88,16 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return request.config.stash.setdefault(SAID, []).append
 
 
+@pytest.fixture(scope="session")
+def promtool() -> None:
+    """Skip, with the reason, where promtool is not installed; with CI=true that fails."""
+    if shutil.which("promtool") is None:
+        reason = "not installed: promtool (Debian: prometheus)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"cannot run here: {reason}", pytrace=False)
+        pytest.skip(reason)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     said = terminalreporter.config.stash.get(SAID, [])
     if said:

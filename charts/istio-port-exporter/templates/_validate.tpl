@@ -61,4 +61,12 @@
 {{- if and (eq .Values.web.scheme "https") (empty .Values.web.configSecret) }}
 {{- fail "web.scheme: https needs web.configSecret, which has the certificate" }}
 {{- end }}
+{{- if eq .Values.rules.namespaceLabel .Values.rules.podLabel }}
+{{- fail "rules.namespaceLabel: has the same name as rules.podLabel" }}
+{{- end }}
+{{- range keys .Values.rules.overrides | sortAlpha }}
+{{- if not (has . (include "istio-port-exporter.alerts" $ | fromJsonArray)) }}
+{{- fail (printf "rules.overrides: there is no alert named %s" .) }}
+{{- end }}
+{{- end }}
 {{- end }}
