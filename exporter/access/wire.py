@@ -30,6 +30,7 @@ _CAME_ABOUT = frozenset((errno.ECONNRESET, errno.EPIPE))
 """Errors of a connection that was there: a refused one has ECONNREFUSED (tcp_reset in Linux)."""
 
 _BEGUN = frozenset((0, errno.EINPROGRESS))
+_NOBODY = asyncio.Protocol()
 
 if AVAILABLE:
     _BROKEN = select.EPOLLERR | select.EPOLLHUP
@@ -113,6 +114,7 @@ class Wire:
         if self._socket is not None:
             self._hub.drop(self.fd, self._socket)
             self._socket = None
+            self._line = _NOBODY  # each would keep the other alive for the garbage collector
 
     def ready(self, events: int) -> None:
         """Take the kernel's news; what a protocol raises ends its own connection only."""
@@ -164,8 +166,9 @@ class Wire:
 
     def _lose(self, error: Exception | None) -> None:
         if self._socket is not None:
+            line = self._line
             self.abort()
-            self._line.connection_lost(error)
+            line.connection_lost(error)
 
 
 class _Hub:

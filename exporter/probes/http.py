@@ -75,26 +75,25 @@ class HttpLine(Line):
         """Feed the parser; stop at the byte limit or at the first byte that is not HTTP."""
         self._left -= len(data)
         if self._left < 0:
-            self._drop(TooLarge(self._limit))
+            self._fail(TooLarge(self._limit))
             return
         if self._waiter is None:
-            self._drop(Malformed("bytes that nobody asked for"))
+            self._fail(Malformed("bytes that nobody asked for"))
             return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._drop(Malformed("the answer is not HTTP"))
+            self._fail(Malformed("the answer is not HTTP"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the request in flight: an answer without a length ends with the connection."""
         self.lost = self.lost or exc or Closed()
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():
+        if self._waiter is None:
             return
         if exc is None and self._headed and not self._by_length:
-            waiter.set_result(self._reply())
+            self._end(self._reply())
         else:
-            waiter.set_exception(self.lost)
+            self._end(self.lost)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note who answers and whether the answer says its length (called by the parser)."""
@@ -114,23 +113,39 @@ class HttpLine(Line):
 
     def on_message_complete(self) -> None:
         """Hand the answer over (called by the parser)."""
+        if self._waiter is None:  # an answer that nobody asked for
+            return
         if self._parser.get_status_code() < 200:  # noqa: PLR2004 - 1xx: the answer follows
             return
-        waiter, self._waiter = self._waiter, None
         if not self._parser.should_keep_alive():
             self.lost = Closed()
-        if waiter is not None and not waiter.done():
-            waiter.set_result(self._reply())
+        self._end(self._reply())
+
+    def drop(self) -> None:
+        """Drop the connection; nobody waits any more."""
+        if self._waiter is not None:
+            self._end(Closed())
+        super().drop()
 
     def _reply(self) -> Reply:
         return Reply(self._parser.get_status_code(), self._server, b"".join(self._body))
 
-    def _drop(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         self.lost = error
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
+        if self._waiter is not None:
+            self._end(error)
         self.transport.abort()
+
+    def _end(self, how: Reply | Exception) -> None:
+        """End the request in flight; the parser, which calls back here, goes with it."""
+        waiter, self._waiter = self._waiter, None
+        del self._parser
+        if waiter is None or waiter.done():
+            return
+        if isinstance(how, Reply):
+            waiter.set_result(how)
+        else:
+            waiter.set_exception(how)
 
 
 class HttpClient:

@@ -77,6 +77,10 @@ class Line(asyncio.Protocol):
         """Keep the transport."""
         self.transport = transport  # type: ignore[assignment]
 
+    def drop(self) -> None:
+        """Drop the connection with a reset."""
+        self.transport.abort()
+
 
 LineT = TypeVar("LineT", bound=Line)
 
@@ -116,7 +120,7 @@ class Visit:
     def close(self) -> None:
         """Drop the open connection, if any, with a reset."""
         if self._line is not None:
-            self._line.transport.abort()
+            self._line.drop()
             self._line = None
 
     def settle(self) -> None:

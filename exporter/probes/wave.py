@@ -162,4 +162,5 @@ def _failed(error: BaseException, visit: Visit) -> Answer:
     """The outcome of a failure; one that no target can cause is a bug of ours and is logged."""
     if not isinstance(error, EXPECTED):
         log.error("probe failed port=%d", visit.port.number, exc_info=error)
+    error.__traceback__ = None  # its frames know the future that keeps it: garbage in a circle
     return failure(error, visit)

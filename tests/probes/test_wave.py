@@ -1,5 +1,8 @@
 import asyncio
+import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -124,3 +127,35 @@ async def test_a_late_answer_is_not_taken_for_the_next(
     (seen,) = await probe_all([(prober, visit(await listen(talk)))])
     assert seen.detail == "200"
     assert asked == [b"/first", b"/second"]
+
+
+@contextmanager
+def circles() -> Iterator[list[Any]]:
+    """What only the garbage collector could free in the meantime, once the block is left."""
+    found: list[Any] = []
+    gc.collect()
+    gc.disable()
+    try:
+        yield found
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found += gc.garbage
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+@pytest.mark.parametrize("name", ["tcp", "readiness", "stats", "blackhole"])
+async def test_a_probe_leaves_nothing_to_the_garbage_collector(
+    name: str, listen: Any, serve: Any, visit: Any, answer: Any, endings: Any
+) -> None:
+    """Connections, parsers, futures and tracebacks know each other; a probe's end parts them."""
+    port = await serve({"/healthz/ready": answer(200)})
+    silent, deaf = await listen(endings["silent"]), visit(1)
+    with circles() as left:
+        for asked in (visit(port), visit(silent, timeout=0.05), deaf):
+            await probe_all([(PROBERS[name], asked)])
+        del asked, deaf
+    ours = [one for one in left if type(one).__module__.startswith(("exporter.", "httptools."))]
+    assert [type(one).__name__ for one in ours] == []
