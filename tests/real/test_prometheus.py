@@ -5,11 +5,8 @@ The same pods through Debian's blackbox exporter show what status codes and conn
 
 import contextlib
 import json
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +16,7 @@ import pytest
 import yaml
 
 from tests.real.pod import Pod, Shape, running
+from tests.real.programs import fetch, free_address, serving, wait_for
 
 pytestmark = pytest.mark.real("prometheus", "promtool", "prometheus-blackbox-exporter")
 
@@ -131,50 +129,6 @@ def blackbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     with serving(folder / "out", address, *command):
         yield address
-
-
-def free_address() -> str:
-    """A loopback address with a port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
-
-
-@contextlib.contextmanager
-def serving(output: Path, address: str, *command: object) -> Iterator[None]:
-    """Run a server until it accepts connections; end it cleanly afterwards."""
-    host, port = address.split(":")
-    with output.open("wb") as written:
-        process = subprocess.Popen([str(part) for part in command], stdout=written, stderr=written)
-
-    def accepts() -> bool:
-        assert process.poll() is None, output.read_text()[-2000:]
-        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
-            return True
-        return False
-
-    try:
-        wait_for(accepts, f"{command[0]} on {address}")
-        yield
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0, output.read_text()[-2000:]
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_for(happened: Callable[[], bool], what: str, seconds: float = 15) -> None:
-    """Poll until it is true."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.2)
-
-
-def fetch(url: str) -> bytes | None:
-    """The body of a GET; None when it was no 200."""
-    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-        return answer.read()
-    return None
 
 
 def query(address: str, expression: str) -> list[dict[str, str]]:

@@ -1,0 +1,54 @@
+"""Programs that a test starts: on a loopback address of their own, until the block ends."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+def free_address() -> str:
+    """A loopback address with a port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def serving(output: Path, address: str, *command: object) -> Iterator[None]:
+    """Run a server until it accepts connections; end it cleanly afterwards."""
+    host, port = address.split(":")
+    with output.open("wb") as written:
+        process = subprocess.Popen([str(part) for part in command], stdout=written, stderr=written)
+
+    def accepts() -> bool:
+        assert process.poll() is None, output.read_text()[-2000:]
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+            return True
+        return False
+
+    try:
+        wait_for(accepts, f"{command[0]} on {address}")
+        yield
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0, output.read_text()[-2000:]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(happened: Callable[[], bool], what: str, seconds: float = 15) -> None:
+    """Poll until it is true."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.2)
+
+
+def fetch(url: str) -> bytes | None:
+    """The body of a GET; None when it was no 200."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read()
+    return None

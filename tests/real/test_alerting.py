@@ -1,0 +1,244 @@
+"""From a broken proxy to the message on somebody's telephone, and back.
+
+The exporter watches the demo mesh, a real Prometheus evaluates the rules as the chart renders
+them, and a real Alertmanager tells a webhook here. What the rules measure in minutes takes as
+many seconds; the expressions are the chart's own.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.demo import SHIPPED, Pod, load_states, mesh
+from tests.charts.render import of_kind, render
+from tests.real.programs import fetch, free_address, serving, wait_for
+from tests.rules.promtool import ALERTS
+
+pytestmark = pytest.mark.real("prometheus", "prometheus-alertmanager")
+
+STATES = ("healthy", "strict-mtls", "gateway-healthy")
+RUNBOOKS = "https://runbooks.example"
+PATIENCE = 40.0
+
+Alert = dict[str, Any]
+
+
+class Receiver:
+    """A webhook of Alertmanager: what it was told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[Alert] = []
+
+    def brief(self) -> list[tuple[str, str, str]]:
+        """State, alert and pod of everything that it was told."""
+        return [
+            (row["status"], row["labels"]["alertname"], row["labels"].get("pod", ""))
+            for row in self.told
+        ]
+
+    @contextlib.contextmanager
+    def listening(self, address: str) -> Iterator[None]:
+        """Take messages until the block ends."""
+        told = self.told
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                told.extend(json.loads(self.rfile.read(length))["alerts"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing of each request."""
+
+        host, port = address.split(":")
+        with ThreadingHTTPServer((host, int(port)), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                yield
+            finally:
+                server.shutdown()
+                thread.join()
+
+
+@pytest.fixture
+def pods(machine: None) -> Iterator[dict[str, Pod]]:  # noqa: ARG001 - cleaned before the first pod
+    """Healthy pods of the demo mesh, by name."""
+    states = [state for state in load_states(SHIPPED) if state.name in STATES]
+    with asyncio.Runner() as runner:
+        standing = mesh(states, flat=False, earlier=False)
+        built = runner.run(standing.__aenter__())
+        try:
+            yield {pod.name: pod for pod in built.pods}
+        finally:
+            runner.run(standing.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[Receiver, str]]:
+    """The webhook and its address."""
+    webhook, address = Receiver(), free_address()
+    with webhook.listening(address):
+        yield webhook, address
+
+
+@pytest.fixture
+def alertmanager(receiver: tuple[Receiver, str], tmp_path: Path) -> Iterator[str]:
+    """Debian's Alertmanager, which tells the webhook of each alert by itself; its address."""
+    config = {
+        "route": {
+            "receiver": "webhook",
+            "group_by": ["..."],
+            "group_wait": "1s",
+            "group_interval": "1s",
+            "repeat_interval": "4h",
+        },
+        "receivers": [
+            {"name": "webhook", "webhook_configs": [{"url": f"http://{receiver[1]}/"}]},
+        ],
+    }
+    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config))
+    address = free_address()
+    command = (
+        "prometheus-alertmanager",
+        f"--config.file={tmp_path}/alertmanager.yml",
+        f"--storage.path={tmp_path}/alertmanager",
+        f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+    )
+    with serving(tmp_path / "alertmanager.out", address, *command):
+        yield address
+
+
+def rules() -> dict[str, Any]:
+    """The chart's rules with a second for each minute that an alert waits or goes on."""
+    overrides = {
+        name: {key: f"{minutes(rule[key])}s" for key in ("for", "keep_firing_for") if key in rule}
+        for name, rule in ALERTS.items()
+    }
+    values = {"enabled": True, "overrides": overrides, "runbookBaseURL": RUNBOOKS}
+    [document] = of_kind(render({"rules": values}), "PrometheusRule")
+    found: dict[str, Any] = document["spec"]
+    return found
+
+
+def minutes(duration: str) -> int:
+    """`90m` or `1h` in minutes."""
+    return int(duration[:-1]) * {"m": 1, "h": 60}[duration[-1]]
+
+
+@contextlib.contextmanager
+def prometheus(exporter: str, alertmanager: str, folder: Path) -> Iterator[str]:
+    """Debian's Prometheus with the rules, looking every second; its address."""
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["rules.yaml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+        "scrape_configs": [
+            {
+                "job_name": "istio-ports",
+                "honor_labels": True,
+                "static_configs": [{"targets": [exporter]}],
+            }
+        ],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rules()))
+    address = free_address()
+    command = (
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address={address}",
+    )
+    with serving(folder / "prometheus.out", address, *command):
+        yield address
+
+
+@contextlib.contextmanager
+def exporter(pods: dict[str, Pod], address: str, folder: Path) -> Iterator[None]:
+    """The exporter's `serve` on these pods, from its first complete look on."""
+    targets = [
+        {
+            "namespace": pod.target.key.namespace,
+            "pod": pod.name,
+            "role": str(pod.target.role),
+            "address": pod.target.addresses[0],
+        }
+        for pod in pods.values()
+    ]
+    config = {
+        "discovery": {"kubernetes": {"enabled": False}, "static": {"targets": targets}},
+        "poll": {"interval": "1s", "detail_interval": "1s", "timeout": "500ms"},
+        "web": {"listen_address": address},
+    }
+    (folder / "exporter.yaml").write_text(yaml.safe_dump(config))
+    program = Path(sys.executable).parent / "istio-port-exporter"
+    command = (program, "serve", "--config.file", folder / "exporter.yaml")
+    with serving(folder / "exporter.out", address, *command):
+        wait_for(lambda: fetch(f"http://{address}/-/ready") is not None, "the first pass", PATIENCE)
+        yield
+
+
+def send(pod: Pod, process: str, what: signal.Signals) -> None:
+    """Send a signal to one process of a pod."""
+    first = pod.target.netns
+    children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    [found] = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == process]
+    os.kill(int(found), what)
+
+
+def firing(prometheus: str) -> list[Alert]:
+    """The alerts that fire, as Prometheus lists them."""
+    listed = json.loads(fetch(f"http://{prometheus}/api/v1/alerts") or b"{}")["data"]["alerts"]
+    return [row for row in listed if row["state"] == "firing"]
+
+
+def is_held(row: Alert) -> bool:
+    """Whether it fires by keep_firing_for alone."""
+    return "keepFiringSince" in row
+
+
+def test_a_broken_proxy_is_told_once_and_so_is_its_end(
+    pods: dict[str, Pod], receiver: tuple[Receiver, str], alertmanager: str, tmp_path: Path
+) -> None:
+    webhook, address = receiver[0], free_address()
+    told = ("firing", "IstioProxyFault", "healthy")
+    with contextlib.ExitStack() as watching:
+        running = watching.enter_context(contextlib.ExitStack())
+        running.enter_context(exporter(pods, address, tmp_path))
+        server = watching.enter_context(prometheus(address, alertmanager, tmp_path))
+
+        send(pods["healthy"], "envoy", signal.SIGSTOP)
+        wait_for(lambda: bool(webhook.told), "the first message", PATIENCE)
+        assert webhook.brief() == [told]
+        [alert] = webhook.told
+        assert alert["labels"]["severity"] == "warning"
+        assert "envoy_stuck" in alert["annotations"]["description"]
+        assert alert["annotations"]["runbook_url"] == f"{RUNBOOKS}/diagnosis.md#envoy_stuck"
+        [before] = firing(server)
+
+        running.close()
+        wait_for(lambda: any(map(is_held, firing(server))), "Prometheus to miss the exporter")
+        running.enter_context(exporter(pods, address, tmp_path))
+        wait_for(lambda: not any(map(is_held, firing(server))), "the fault to be seen again")
+        [after] = firing(server)
+        assert (after["labels"], after["activeAt"]) == (before["labels"], before["activeAt"])
+        assert webhook.brief() == [told]
+
+        send(pods["healthy"], "envoy", signal.SIGCONT)
+        wait_for(lambda: len(webhook.told) > 1, "the end to be told", PATIENCE)
+        assert webhook.brief() == [told, ("resolved", "IstioProxyFault", "healthy")]
+        assert firing(server) == []
