@@ -1,7 +1,8 @@
 """Write what follows from other files into the chart: `make chart`, compared by a test.
 
 In: values.yaml with a comment above each key, and the exporter's own configuration keys. Out: the
-table of values in the chart's README.md, and the part of values.schema.json about `config`.
+table of values in the chart's README.md, the part of values.schema.json about `config`, and the
+dashboards, which `charts.dashboards` makes.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 import yaml
 
+from charts import dashboards
 from exporter.config.convert import REQUIRED, describe, keys_of, meta_of, section_of
 from exporter.config.schema import Config
 
@@ -43,6 +45,9 @@ def main() -> None:
     readme, schema = CHART / "README.md", CHART / "values.schema.json"
     readme.write_text(with_table(readme.read_text(), (CHART / "values.yaml").read_text()))
     schema.write_text(with_config(schema.read_text()))
+    dashboards.FOLDER.mkdir(exist_ok=True)
+    for name, document in dashboards.documents().items():
+        (dashboards.FOLDER / name).write_text(document)
 
 
 def with_table(readme: str, values: str) -> str:

@@ -40,8 +40,7 @@ function legend() {
     h("li", null, mark("up"), "proved up"),
     h("li", null, mark("down"), "proved down"),
     h("li", null, mark("unjudged"), "cannot be judged"),
-    h("li", null, h("span", { class: "naive" }, "tcp ✓"), h("span", { class: "naive" }, "tcp ✗"), "a plain connect says otherwise"),
-    h("li", null, h("span", { class: "naive" }, "unready"), "answers, and says that it is not ready"));
+    h("li", null, h("span", { class: "naive" }, "tcp ✓"), h("span", { class: "naive" }, "tcp ✗"), "a plain connect says otherwise"));
 }
 
 function row({ namespace, pod, role, state, cause, class: kind, looked, ports }, columns, hasOthers, now) {

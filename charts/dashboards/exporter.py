@@ -1,0 +1,268 @@
+"""The exporter itself: whether what it says is whole and fresh, and what it costs."""
+
+from charts.dashboards.page import Page
+from charts.dashboards.panels import stacked, stat, table, timeline, trend
+from charts.dashboards.values import (
+    NO,
+    NONE_IS_BETTER,
+    PLAIN,
+    RATE,
+    SECONDS,
+    YES,
+    Column,
+    Query,
+    Scale,
+)
+
+WHERE = 'cluster=~"$cluster", instance=~"$instance"'
+OWN = "istio_port_exporter_"
+BYTES = Scale(unit="bytes", steps=((None, "blue"),))
+
+
+def now(name: str) -> str:
+    """One of the exporter's own families."""
+    return f"{OWN}{name}{{{WHERE}}}"
+
+
+def rate(name: str, by: str = "instance") -> str:
+    """How fast one of the exporter's own counters grows."""
+    return f"sum by ({by}) (rate({now(name)}[$__rate_interval]))"
+
+
+def quantile(share: float, name: str, by: str) -> str:
+    """A quantile of one of the exporter's own histograms, in seconds."""
+    buckets = rate(f"{name}_bucket", f"{by}, le")
+    return f"histogram_quantile({share}, {buckets})"
+
+
+def ours(family: str) -> str:
+    """A family of the Prometheus client, of the exporter's processes alone."""
+    return f"{family}{{{WHERE}}} and on (cluster, job, instance) {now('build_info')}"
+
+
+def spread(name: str) -> list[Query]:
+    """The median and the slowest hundredth of one of the exporter's own histograms."""
+    return [
+        Query(quantile(0.5, name, "instance"), "{{instance}} median"),
+        Query(quantile(0.99, name, "instance"), "{{instance}} p99"),
+    ]
+
+
+PAGE = Page(
+    uid="istio-ports-exporter",
+    title="Istio ports: the exporter",
+    about="Whether what the port exporter says is whole and fresh, and what it costs.",
+    variables=("instance",),
+    rows=(
+        (
+            "Is it whole?",
+            (
+                stat(
+                    "Targets",
+                    "Targets under watch, of all shards.",
+                    [Query(f"sum({now('targets')})")],
+                    PLAIN,
+                ),
+                stat(
+                    "Shards seen",
+                    "How many of the shards that there ought to be are scraped.",
+                    [
+                        Query(
+                            f"count(count_values by (cluster) ('shard', {now('shard_ordinal')}))",
+                            "seen",
+                        ),
+                        Query(f"max({now('total_shards')})", "total"),
+                    ],
+                    PLAIN,
+                ),
+                stat(
+                    "In the mesh",
+                    "Its own connections must not go through a proxy of the mesh.",
+                    [Query(f"max({now('in_mesh')})")],
+                    NO,
+                ),
+                stat(
+                    "Configuration good",
+                    "Whether the last load worked; else the one before is in use.",
+                    [Query(f"min({now('config_last_reload_successful')})")],
+                    YES,
+                ),
+                stat(
+                    "Catalogue outdated",
+                    "Whether a target runs a newer Istio than the exporter knows.",
+                    [Query(f"max({now('catalogue_outdated')})")],
+                    NO,
+                ),
+                stat(
+                    "Opted out",
+                    "Targets, and ports of targets, that are left out because they said so.",
+                    [
+                        Query(f"sum({now('targets_ignored')})", "targets"),
+                        Query(f"sum({now('ports_ignored')})", "ports"),
+                    ],
+                    NONE_IS_BETTER,
+                ),
+                table(
+                    "What it can see",
+                    "A no here is a limit of its view, and the log says what that costs.",
+                    [f"min by (capability) ({now('capability')})"],
+                    (Column("capability"), Column("Value", "able", YES)),
+                ),
+                timeline(
+                    "Discovery",
+                    "Whether each list is complete and being watched, and each file readable.",
+                    [
+                        Query(
+                            f"min by (instance, resource) ({now('discovery_synced')})",
+                            "{{instance}} {{resource}}",
+                        ),
+                        Query(
+                            f"min by (instance, file) ({now('discovery_file_up')})",
+                            "{{instance}} {{file}}",
+                        ),
+                    ],
+                    YES,
+                ),
+                table(
+                    "Instances",
+                    "Version and shard of each.",
+                    [
+                        f"max by (instance, version, python) ({now('build_info')})",
+                        f"max by (instance) ({now('shard_ordinal')})",
+                        f"max by (instance) ({now('total_shards')})",
+                    ],
+                    (
+                        Column("instance"),
+                        Column("version"),
+                        Column("python"),
+                        Column("Value #B", "shard"),
+                        Column("Value #C", "of"),
+                    ),
+                ),
+                stacked(
+                    trend(
+                        "Targets by role",
+                        "Targets under watch.",
+                        [Query(f"sum by (role) ({now('targets')})", "{{role}}")],
+                        PLAIN,
+                    )
+                ),
+            ),
+        ),
+        (
+            "Is it fresh?",
+            (
+                trend(
+                    "Polls",
+                    "Polls started, and polls left out because the last one still ran.",
+                    [
+                        Query(rate("polls_total"), "{{instance}} started"),
+                        Query(rate("polls_skipped_total"), "{{instance}} skipped"),
+                    ],
+                    RATE,
+                ),
+                trend(
+                    "Poll lateness",
+                    "How long after they were due polls started.",
+                    spread("poll_lateness_seconds"),
+                    SECONDS,
+                ),
+                trend(
+                    "Probes",
+                    "Probes that ended, however they ended.",
+                    [Query(rate("probes_total"), "{{instance}}")],
+                    RATE,
+                ),
+                trend(
+                    "Probes under way",
+                    "At its limit the exporter waits for silent targets.",
+                    [Query(f"sum by (instance) ({now('probes_in_flight')})", "{{instance}}")],
+                    PLAIN,
+                ),
+                trend(
+                    "Probe duration by port",
+                    "The slowest hundredth.",
+                    [
+                        Query(
+                            quantile(0.99, "probe_duration_seconds", "port, role"),
+                            "{{role}} {{port}}",
+                        )
+                    ],
+                    SECONDS,
+                ),
+                trend(
+                    "Event loop lag",
+                    "How long the event loop kept a due timer waiting.",
+                    spread("event_loop_lag_seconds"),
+                    SECONDS,
+                ),
+            ),
+        ),
+        (
+            "What does it cost?",
+            (
+                trend(
+                    "CPU",
+                    "Cores in use.",
+                    [
+                        Query(
+                            f"rate(process_cpu_seconds_total{{{WHERE}}}[$__rate_interval])"
+                            f" and on (cluster, job, instance) {now('build_info')}",
+                            "{{instance}}",
+                        )
+                    ],
+                    PLAIN,
+                ),
+                trend(
+                    "Memory",
+                    "Resident memory.",
+                    [Query(ours("process_resident_memory_bytes"), "{{instance}}")],
+                    BYTES,
+                ),
+                trend(
+                    "Files open",
+                    "Of those that it may open; each connection is one.",
+                    [
+                        Query(ours("process_open_fds"), "{{instance}}"),
+                        Query(ours("process_max_fds"), "{{instance}} limit"),
+                    ],
+                    PLAIN,
+                ),
+                trend(
+                    "Size of the exposition",
+                    "Before compression.",
+                    [Query(now("exposition_bytes"), "{{instance}}")],
+                    BYTES,
+                ),
+                trend(
+                    "Time of the exposition",
+                    "How long the last one took to hand out.",
+                    [Query(now("exposition_duration_seconds"), "{{instance}}")],
+                    SECONDS,
+                ),
+                trend(
+                    "Requests to the Kubernetes API",
+                    "By answer; error where none came.",
+                    [
+                        Query(
+                            rate("kubernetes_requests_total", "verb, resource, code"),
+                            "{{verb}} {{resource}} {{code}}",
+                        )
+                    ],
+                    RATE,
+                ),
+                trend(
+                    "Lists read anew",
+                    "Each costs the API server a whole list.",
+                    [
+                        Query(
+                            rate("discovery_relists_total", "instance, resource"),
+                            "{{instance}} {{resource}}",
+                        )
+                    ],
+                    RATE,
+                ),
+            ),
+        ),
+    ),
+)

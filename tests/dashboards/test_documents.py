@@ -1,0 +1,104 @@
+"""The dashboards are what `make chart` makes, and hold together."""
+
+import re
+
+import pytest
+
+from charts.dashboards import FOLDER, documents
+from exporter.exposition import FAMILIES
+from tests.dashboards.documents import Asked, dashboards, panels, queries
+from tests.docs.pages import ROOT
+
+UIDS = {
+    "overview.json": "istio-ports-overview",
+    "proxy.json": "istio-ports-proxy",
+    "control-plane.json": "istio-ports-control-plane",
+    "exporter.json": "istio-ports-exporter",
+}
+"""Links from outside hold to these: they never change."""
+
+DOCUMENTED = set(
+    re.findall(r"^\| `(istio_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
+)
+OF_THE_CLIENT = {
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+}
+FAMILY = re.compile(r"\b((?:istio|process)_\w+)(?=\{)")
+
+
+def test_the_committed_files_are_what_the_code_makes() -> None:
+    committed = {path.name: path.read_text() for path in FOLDER.iterdir()}
+    assert committed == documents(), "run make chart"
+
+
+def test_their_addresses_stay() -> None:
+    assert {file: board["uid"] for file, board in dashboards().items()} == UIDS
+
+
+@pytest.mark.parametrize("file", UIDS)
+def test_every_panel_says_what_it_is_about(file: str) -> None:
+    shown = panels(dashboards()[file])
+    assert [panel["title"] for panel in shown if not panel.get("description")] == []
+    assert len({panel["id"] for panel in shown}) == len(shown)
+    assert {panel["datasource"]["uid"] for panel in shown} == {"${datasource}"}
+
+
+@pytest.mark.parametrize("file", UIDS)
+def test_no_panel_lies_on_another(file: str) -> None:
+    taken: dict[tuple[int, int], str] = {}
+    for panel in dashboards()[file]["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert taken.setdefault((x, y), panel["title"]) == panel["title"]
+
+
+@pytest.mark.parametrize("asked", queries(), ids=lambda asked: asked.name)
+def test_a_query_asks_for_documented_families_of_the_chosen_targets(asked: Asked) -> None:
+    families = set(FAMILY.findall(asked.expr))
+    known = {name for family in DOCUMENTED for name in (family, f"{family}_bucket")}
+    assert families
+    assert families <= known | OF_THE_CLIENT
+    assert asked.expr.count('{cluster=~"$cluster"') == len(FAMILY.findall(asked.expr))
+    assert asked.expr.count("rate(") == asked.expr.count("[$__rate_interval]")
+
+
+@pytest.mark.parametrize("file", UIDS)
+def test_a_query_uses_the_dashboards_own_variables(file: str) -> None:
+    board = dashboards()[file]
+    offered = {variable["name"] for variable in board["templating"]["list"]}
+    used = {
+        name
+        for asked in queries()
+        if asked.file == file
+        for name in re.findall(r"\$([a-z]+)\b", asked.expr)
+    }
+    assert used <= offered
+    assert {"datasource", "cluster", "runbooks"} <= offered
+
+
+@pytest.mark.parametrize("file", UIDS)
+def test_all_clusters_includes_targets_without_the_label(file: str) -> None:
+    variables = {each["name"]: each for each in dashboards()[file]["templating"]["list"]}
+    assert variables["cluster"]["allValue"] == ".*"
+    assert variables["cluster"]["current"]["value"] == "$__all"
+
+
+def test_links_between_dashboards_lead_to_one() -> None:
+    text = "".join(path.read_text() for path in FOLDER.iterdir())
+    assert set(re.findall(r"/d/([\w-]+)", text)) <= set(UIDS.values())
+    assert all(
+        [link["tags"] for link in board["links"] if link["type"] == "dashboards"]
+        == [[tag] for tag in board["tags"]]
+        for board in dashboards().values()
+    )
+
+
+def test_every_family_of_a_target_is_on_some_panel() -> None:
+    shown = {name for asked in queries() for name in FAMILY.findall(asked.expr)}
+    unshown = {family.name for family in FAMILIES} - shown
+    assert unshown == {"istio_target_identity_info"}
