@@ -1,11 +1,13 @@
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp.test_utils import TestClient
 
 from benchmarks.records import broken_sidecar, healthy_sidecar
 from exporter.catalogue import PORTS
 from exporter.diagnosis import CAUSES
+from tests.docs.test_api import ANSWERS
 
 
 async def listed(client: TestClient, **query: str) -> Any:
@@ -165,3 +167,16 @@ async def test_ports_are_the_catalogue_with_causes_in_words(serve: Any) -> None:
     assert inbound["port"] == 15006
     assert inbound["causes"][0]["sentence"] == CAUSES[inbound["causes"][0]["cause"]].sentence
     assert next(row for row in rows if row["port"] == 15004)["until"] == "1.24"
+
+
+@pytest.mark.parametrize(("path", "document"), ANSWERS.items())
+async def test_each_path_answers_with_its_document(
+    serve: Any, path: str, document: type[msgspec.Struct]
+) -> None:
+    answer = await (await serve()).get(
+        path.format(namespace="team-0", pod="reviews-v0-6d4f8c7b9d-00000")
+    )
+    body = await answer.read()
+    told = msgspec.json.decode(body, type=document)
+    assert answer.status == 200
+    assert msgspec.json.decode(msgspec.json.encode(told)) == msgspec.json.decode(body)

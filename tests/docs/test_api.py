@@ -1,0 +1,87 @@
+"""docs/api.md and the code name the same paths, parameters, documents, fields and types."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from exporter.web import api, documents
+from exporter.web.matrix import Matrix
+from exporter.web.summary import Summary
+from exporter.web.walk import DEFAULT_LIMIT, MAX_LIMIT, MAX_TEXT, Filters
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "api.md"
+DOCUMENT = PAGE.read_text(encoding="utf-8")
+ANSWERS: dict[str, type[msgspec.Struct]] = {
+    "/api/v1/summary": Summary,
+    "/api/v1/matrix": Matrix,
+    "/api/v1/targets": api.TargetList,
+    "/api/v1/targets/{namespace}/{pod}": documents.TargetState,
+    "/api/v1/ports": api.PortList,
+}
+SCALARS = {str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+
+
+def told(hint: Any) -> str:
+    """A type in the page's words."""
+    if hint in SCALARS:
+        return SCALARS[hint]
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return f"[{hint.__name__}](#{hint.__name__.lower()})"
+    within = get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(told, within))
+    if get_origin(hint) is tuple:
+        return f"list of {told(within[0])}"
+    return f"map of {told(within[0])} to {told(within[1])}"
+
+
+def structs_in(hint: Any) -> list[type[msgspec.Struct]]:
+    """The structs of a type, each before those within it."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        within = [struct for each in get_type_hints(hint).values() for struct in structs_in(each)]
+        return [hint, *within]
+    return [struct for each in get_args(hint) for struct in structs_in(each)]
+
+
+DOCUMENTS = tuple(
+    dict.fromkeys(struct for answer in ANSWERS.values() for struct in structs_in(answer))
+)
+
+
+def rows_under(heading: str) -> list[list[str]]:
+    """The rows of the table under a heading, without its head; empty where there is none."""
+    found = re.search(rf"^##+ {heading}\n(.*?)(?=^##|\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)
+    lines = [line for line in found[1].splitlines() if line.startswith("|")] if found else []
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_every_path_is_told_with_its_answer() -> None:
+    served = [route.path for route in api.ROUTES if isinstance(route, web.RouteDef)]
+    assert list(ANSWERS) == [path for path in served if path.startswith("/api/v1/")]
+    rows = [(path, answer) for path, answer, *_ in rows_under("Requests")]
+    assert rows == [(f"`{path}`", told(answer)) for path, answer in ANSWERS.items()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.__name__)
+def test_every_field_is_told_with_its_type_in_order(document: type[msgspec.Struct]) -> None:
+    hints = get_type_hints(document)
+    rows = rows_under(document.__name__)
+    assert [(name, kind) for name, kind, _ in rows] == [
+        (f"`{field.encode_name}`", told(hints[field.name]))
+        for field in msgspec.structs.fields(document)
+    ]
+    assert all(meaning for *_, meaning in rows)
+
+
+def test_every_parameter_is_told_with_its_bounds() -> None:
+    rows = {name.strip("`"): meaning for name, meaning in rows_under("Parameters")}
+    filters = {field.name for field in fields(Filters)} - {"text"}
+    assert set(rows) == filters | {"q", "offset", "limit"}
+    assert str(MAX_TEXT) in rows["q"]
+    assert {str(DEFAULT_LIMIT), str(MAX_LIMIT)} <= set(re.findall(r"\d+", rows["limit"]))
