@@ -9,7 +9,9 @@ TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retri
 """
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from exporter.access import Dialer
 from exporter.catalogue import TargetPort

@@ -5,9 +5,10 @@ certificate outlives the page or the handshake that told of it.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from exporter.config import Config
 from exporter.diagnosis.evidence import Evidence

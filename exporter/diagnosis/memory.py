@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import structs
+
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_old
 from exporter.model import (
@@ -64,7 +66,7 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
         learnt.changes["listings"] = current_listings(evidence, before)
     _learn_hellos(evidence, learnt)
     _learn_state(evidence, learnt)
-    return replace(before, **learnt.changes)
+    return structs.replace(before, **learnt.changes)
 
 
 def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Memory:
@@ -72,7 +74,7 @@ def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Mem
     answered = {verdict.port: now for verdict in verdicts if verdict.up}
     if not answered:
         return memory
-    return replace(memory, last_ok={**memory.last_ok, **answered})
+    return structs.replace(memory, last_ok={**memory.last_ok, **answered})
 
 
 def _learn(seen: Observation, learnt: _Learnt) -> None:

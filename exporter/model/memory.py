@@ -1,8 +1,10 @@
 """What a target's last polls left that the next one needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
 
 from exporter.model.facts import (
     AdminFacts,
@@ -36,8 +38,7 @@ class Seen(Generic[T]):
     at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(Struct, frozen=True, kw_only=True):
     """What a target's last polls left that the next one needs. Pure data, replaced each poll.
 
     `proofs` maps ports to when their identity was last proved; `growth` maps counter names

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from exporter.model.facts import Facts
 from exporter.model.words import Outcome, View
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """What one probe saw of one port from one view at one address.
 
     `seconds` is the probe's duration, for HTTP without the connect; `detail` is for people: short,

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from exporter.model.facts import IstiodFacts, ListeningSocket, Listing
 from exporter.model.memory import Seen
 from exporter.model.target import Target
 from exporter.model.words import Cadence, CauseClass, Outcome, View
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What can be said of one port. `up` None: unjudged, and `outcome` says why.
 
     `view` is the view that decided. `naive`: what a plain connect from the network said

@@ -6,9 +6,9 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 
 import httptools
+from msgspec import Struct
 
 from exporter.model import Outcome
 from exporter.probes.paths import SMALL, Path
@@ -18,8 +18,7 @@ SMALL_BYTES = 65536
 """The most that is read of an answer that is a word, a status or two samples."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """One HTTP answer. `server` is the Server header in lower case, empty without one."""
 
     status: int

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from msgspec import Struct
+
 from exporter.access import Dialer, NoAccess
 from exporter.catalogue import TargetPort
 from exporter.model import Cadence, Facts, Outcome, Target
@@ -133,8 +135,7 @@ class Visit:
         self.until = time.monotonic() + seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """How a probe ended: the outcome, a short detail for people, and what it learnt."""
 
     outcome: Outcome

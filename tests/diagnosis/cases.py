@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from exporter.config import Config
 from exporter.model import (
     AdminFacts,
@@ -317,7 +319,11 @@ EXAMPLES = (
         ],
         GATEWAY,
     ),
-    Example("stats-slow", "admin_slow", sidecar(replace(net(15090, OK, facts=STATS), seconds=1.4))),
+    Example(
+        "stats-slow",
+        "admin_slow",
+        sidecar(structs.replace(net(15090, OK, facts=STATS), seconds=1.4)),
+    ),
     Example("stats-hang", "admin_slow", sidecar(net(15090, TIMEOUT))),
     Example("stats-large", "stats_too_large", sidecar(net(15090, Outcome.TOO_LARGE))),
     Example(

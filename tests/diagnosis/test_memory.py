@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from exporter.config import Config
 from exporter.diagnosis import wants_hello
@@ -314,5 +315,5 @@ def test_a_lost_hello_decides_at_once_when_the_certificate_has_ended() -> None:
 
 @pytest.mark.parametrize(("seconds", "cause"), [(0.99, "none"), (1.0, "admin_slow")])
 def test_statistics_are_slow_from_a_second_on(seconds: float, cause: str) -> None:
-    slow = replace(net(15090, OK, facts=STATS), seconds=seconds)
+    slow = structs.replace(net(15090, OK, facts=STATS), seconds=seconds)
     assert cause_of(seen_by(sidecar(slow))[0]) == cause

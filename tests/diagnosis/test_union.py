@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from exporter.config import Config, DiscoveryConfig, IstiodConfig, KubernetesConfig
 from exporter.diagnosis import narrowed, unite
@@ -192,7 +193,7 @@ def test_an_istiods_last_two_answers_are_kept_while_it_answers(
     for number, seen in enumerate(polls):
         now = NOW + 30.0 * number
         due = {Cadence.FAST} if seen in (QUICK, GONE) else {Cadence.FAST, Cadence.DETAIL}
-        memory = replace(memory, polled={**memory.polled, **dict.fromkeys(due, now)})
+        memory = structs.replace(memory, polled={**memory.polled, **dict.fromkeys(due, now)})
         record, memory = seen_by(seen, target=ISTIOD, memory=memory, now=now)
     assert [listing.value for listing in record.listings] == expected
     assert record.listings == memory.listings

@@ -2,6 +2,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from benchmarks.records import broken_sidecar, healthy_sidecar, istiod, seen_from_pod
 from exporter.model import Component, Outcome, ProxyStatus, Role, TargetRecord, Verdict, View
@@ -91,7 +92,7 @@ def test_each_role_has_a_chain_of_its_own(role: Role, names: list[str]) -> None:
 def test_an_istiod_whose_xds_is_refused_breaks_there() -> None:
     record = istiod()
     verdicts = tuple(
-        replace(v, up=False, outcome=Outcome.REFUSED) if v.port == 15012 else v
+        structs.replace(v, up=False, outcome=Outcome.REFUSED) if v.port == 15012 else v
         for v in record.verdicts
     )
     assert first_broken(record) is None
