@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import msgspec
 import yaml
@@ -18,12 +17,29 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import Progress
 
+from exporter import kube
 from exporter.cli.exits import Exit
 from exporter.cli.flags import add_config_flags, base_of, config_of, start_logging
+from exporter.cli.sources import (
+    ByHand,
+    Source,
+    add_cluster_flags,
+    cluster,
+    names_cluster,
+    selects,
+)
 from exporter.cli.tables import console, report
 from exporter.config import Config
 from exporter.discovery.static import load_static
-from exporter.model import Cadence, Memory, Outcome, Target, TargetKey, TargetRecord
+from exporter.model import (
+    Cadence,
+    KubernetesError,
+    Memory,
+    Outcome,
+    Target,
+    TargetKey,
+    TargetRecord,
+)
 from exporter.web.documents import Standing, TargetState, standing_of, target_state
 
 MANY = 200
@@ -33,8 +49,9 @@ AT_ONCE = 64
 """Targets under look at the same time: what a laptop's defaults for open files allow."""
 
 _NO_TARGETS = (
-    "There is nothing to look at. Name targets under discovery.static in a configuration, and "
-    "give it with --config.file: {namespace: default, pod: web, role: sidecar, address: 10.0.0.7}."
+    "There is nothing to look at: there is no kubeconfig. Name one with --kubeconfig, or name "
+    "targets under discovery.static in a configuration, and give it with --config.file: "
+    "{namespace: default, pod: web, role: sidecar, address: 10.0.0.7}."
 )
 
 
@@ -49,17 +66,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class _Pass:
     """What the looks found so far, and what they left for the next ones."""
 
-    config: Config
+    source: Source
     targets: Sequence[Target]
     memories: dict[TargetKey, Memory]
     records: dict[TargetKey, TargetRecord]
 
     def report(self) -> Report:
         """The documents of everything that was looked at."""
-        extra = self.config.ports
+        extra = self.source.config.ports
         return Report(
             targets=tuple(target_state(t, self.records.get(t.key), extra) for t in self.targets),
-            unseen=not_judged(self.records.values()),
+            unseen=(*self.source.unseen, *not_judged(self.records.values())),
         )
 
 
@@ -71,8 +88,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         metavar="SELECTOR",
         nargs="?",
         default="",
-        help="a namespace, a pod, or namespace/pod; * and ? stand for anything",
+        help="a pod, namespace/pod or deployment/name, or a namespace of a file; * and ? are wild",
     )
+    add_cluster_flags(parser)
     add_config_flags(parser)
     outputs = ("table", "wide", "json", "yaml")
     parser.add_argument("-o", dest="output", choices=outputs, default="table", help="format")
@@ -86,33 +104,60 @@ def run(chosen: argparse.Namespace) -> Exit:
     config = config_of(chosen)
     start_logging(config.log)
     found = load_static(config.discovery.static, base_of(chosen))
-    targets = [target for target in found if selects(chosen.selector, target.key)]
+    try:
+        return asyncio.run(_check(chosen, config, found))
+    except KubernetesError as error:
+        text = str(error)
+        print(f"{text[:1].upper()}{text[1:]}.", file=sys.stderr)
+        return Exit.COULD_NOT_LOOK
+
+
+async def _check(chosen: argparse.Namespace, config: Config, found: Sequence[Target]) -> Exit:
+    """Look at the targets written by hand, else at the cluster's. Raises KubernetesError.
+
+    A flag that chooses of a cluster means the cluster, whatever is written by hand.
+    """
+    if found and not names_cluster(chosen):
+        targets = [target for target in found if selects(chosen.selector, target.key)]
+        return await _look(chosen, ByHand(config, targets, AT_ONCE))
+    load = kube.find_credentials(kubeconfig=chosen.kubeconfig, context=chosen.context)
+    if load is None:
+        print(_NO_TARGETS, file=sys.stderr)
+        return Exit.COULD_NOT_LOOK
+    async with cluster(chosen, config, load, AT_ONCE) as source:
+        return await _look(chosen, source)
+
+
+async def _look(chosen: argparse.Namespace, source: Source) -> Exit:
+    targets = await source.targets()
     if not targets:
-        print(f"No target matches {chosen.selector!r}." if found else _NO_TARGETS, file=sys.stderr)
+        print(_nothing(chosen, source), file=sys.stderr)
         return Exit.COULD_NOT_LOOK
     if len(targets) > MANY and not chosen.all:
         sentence = f"{len(targets)} targets are more than {MANY}: narrow them, or say --all."
         print(sentence, file=sys.stderr)
         return Exit.USAGE
-    passed = _Pass(config, targets, {}, {})
+    passed = _Pass(source, targets, {}, {})
     try:
-        asyncio.run(_watch(passed, chosen) if chosen.watch else _once(passed, chosen))
-    except KeyboardInterrupt:
+        await (_watch(passed, chosen) if chosen.watch else _once(passed, chosen))
+    except asyncio.CancelledError:
         print("interrupted", file=sys.stderr)
     return exit_of(passed.records.values())
+
+
+def _nothing(chosen: argparse.Namespace, source: Source) -> str:
+    if isinstance(source, ByHand):
+        return f"No target matches {chosen.selector!r}."
+    places = source.config.discovery.kubernetes.namespaces
+    where = f"namespace {', '.join(places)}: -n names another, -A looks in all" if places else "any"
+    what = f" that {chosen.selector!r} means" if chosen.selector else ""
+    return f"There is no pod of Istio{what} in {where}."
 
 
 _WHY_NOT = {
     Outcome.NO_ACCESS: "listens inside the pod only; give the target a netns to see it",
     Outcome.CAPTURED: "the pod's redirection answers for it; give the target a netns to see it",
 }
-
-
-def selects(selector: str, key: TargetKey) -> bool:
-    """Whether the selector names this target: by namespace, by pod, or by both."""
-    if "/" in selector:
-        return fnmatchcase(str(key), selector)
-    return not selector or fnmatchcase(key.namespace, selector) or fnmatchcase(key.pod, selector)
 
 
 def exit_of(records: Iterable[TargetRecord]) -> Exit:
@@ -126,6 +171,7 @@ def exit_of(records: Iterable[TargetRecord]) -> Exit:
 def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
     """What cannot be judged from here, each thing once and not per target."""
     said: dict[str, None] = {}
+    refused: dict[str, dict[TargetKey, None]] = {}
     causes: dict[str, None] = {}
     for record in records:
         for verdict in record.verdicts:
@@ -133,8 +179,11 @@ def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
                 why = _WHY_NOT.get(verdict.outcome, str(verdict.outcome))
                 said[f"port {verdict.port} ({record.target.role}): {why}"] = None
             elif verdict.outcome is Outcome.NO_ACCESS and verdict.detail:
-                said[f"{record.target.key}: {verdict.detail}"] = None
+                refused.setdefault(verdict.detail, {})[record.target.key] = None
         causes.update(dict.fromkeys(record.unseen))
+    for detail, keys in refused.items():
+        whom = f"{len(keys)} targets" if len(keys) > 1 else next(iter(keys))
+        said[f"{whom}: {detail}"] = None
     if causes:
         said[f"causes that one look cannot tell: {', '.join(causes)}"] = None
     return tuple(said)
@@ -164,21 +213,34 @@ async def _watch(passed: _Pass, chosen: argparse.Namespace) -> None:
             else:
                 _print(found, chosen.output)
             due = frozenset({Cadence.FAST, Cadence.DETAIL})
-            await asyncio.sleep(passed.config.poll.interval)
+            await asyncio.sleep(passed.source.config.poll.interval)
+            await _follow(passed)
+
+
+async def _follow(passed: _Pass) -> None:
+    """Take the targets as they are now; while nobody tells, the old ones stay."""
+    with contextlib.suppress(KubernetesError):
+        passed.targets = await passed.source.targets()
+    kept = {target.key for target in passed.targets}
+    for known in (passed.records, passed.memories):
+        for key in [key for key in known if key not in kept]:
+            del known[key]
 
 
 async def _look_at_all(passed: _Pass, due: frozenset[Cadence], done: Callable[[], None]) -> None:
     from exporter.app import is_in_mesh, raise_file_limit
-    from exporter.look import look
+    from exporter.look import look_by
 
     raise_file_limit()
     in_mesh = await is_in_mesh()
-    slots = asyncio.Semaphore(min(AT_ONCE, passed.config.poll.concurrency))
+    source = passed.source
+    slots = asyncio.Semaphore(source.at_once)
 
     async def look_at(target: Target) -> None:
         memory = passed.memories.get(target.key, Memory())
         async with slots:
-            seen = await look(target, memory, due, passed.config, time.time(), in_mesh=in_mesh)
+            plan = source.plan(target)
+            seen = await look_by(plan, memory, due, source.config, time.time(), in_mesh=in_mesh)
         passed.memories[target.key] = seen.memory
         passed.records[target.key] = seen.record
         done()

@@ -59,6 +59,13 @@ class Api:
         if self._session:
             await self._session.close()
 
+    async def namespace(self) -> str | None:
+        """The namespace that a kubeconfig's context names, if any; None for a pod's own account.
+
+        Raises KubernetesError.
+        """
+        return (await self._current()).namespace
+
     async def get(self, path: str, query: Mapping[str, str]) -> bytes:
         """One whole document. Raises KubernetesError."""
         async with self._open(path, query, _DOCUMENT_SECONDS) as response:

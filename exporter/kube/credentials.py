@@ -12,10 +12,12 @@ import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from cryptography import x509
 
 from exporter.model import KubernetesError
 
@@ -38,6 +40,8 @@ class Credentials:
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     server_name: str | None = None
     proxy: str | None = field(default=None, repr=False)
+    namespace: str | None = ""
+    """The one that the context names, empty where it names none; None for a pod's own account."""
     expires: float = float("inf")
     """When they have to be loaded again, on the monotonic clock."""
 
@@ -45,14 +49,20 @@ class Credentials:
 Load = Callable[[], Awaitable[Credentials]]
 
 
-def find_credentials(environ: Mapping[str, str] = os.environ) -> Load | None:
-    """How to load what there is: KUBECONFIG, the pod's service account, ~/.kube/config; or None."""
-    if paths := environ.get("KUBECONFIG"):
-        return lambda: load_kubeconfig(paths)
-    if environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").is_file():
+def find_credentials(
+    environ: Mapping[str, str] = os.environ, *, kubeconfig: str = "", context: str | None = None
+) -> Load | None:
+    """How to load what there is: KUBECONFIG, the pod's service account, ~/.kube/config; or None.
+
+    `kubeconfig` goes before all of these; a `context` is one of a kubeconfig.
+    """
+    if paths := kubeconfig or environ.get("KUBECONFIG"):
+        return lambda: load_kubeconfig(paths, context)
+    is_inside = environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").is_file()
+    if is_inside and not context:
         return lambda: load_service_account(SERVICE_ACCOUNT, environ)
     default = _KUBECONFIG.expanduser()
-    return (lambda: load_kubeconfig(str(default))) if default.is_file() else None
+    return (lambda: load_kubeconfig(str(default), context)) if default.is_file() else None
 
 
 async def load_service_account(
@@ -66,7 +76,8 @@ async def load_service_account(
     try:
         loader = library.InClusterConfigLoader(token, authority, environ=environ)
         loader.load_and_set(configuration)
-        return _credentials(configuration, time.monotonic() + _TOKEN_SECONDS)
+        found = _credentials(configuration, time.monotonic() + _TOKEN_SECONDS)
+        return replace(found, namespace=None)
     except (library.ConfigException, *_SPOILT) as error:
         message = f"the service account in {folder} cannot be used: {_reason(error)}"
         raise KubernetesError.of(0, message) from None
@@ -80,7 +91,9 @@ async def load_kubeconfig(paths: str, context: str | None = None) -> Credentials
     try:
         loader = await library.load_kube_config(paths, context, configuration, persist_config=False)
         _require_plugin_answer(loader, configuration)
-        return _credentials(configuration, _expiry(loader))
+        _require_valid_certificate(configuration)
+        found = _credentials(configuration, _expiry(loader))
+        return replace(found, namespace=_namespace(loader))
     except (library.ConfigException, library.yaml.YAMLError, *_SPOILT) as error:
         message = f"the kubeconfig {paths} cannot be used: {_reason(error)}"
         raise KubernetesError.of(0, message) from None
@@ -100,7 +113,26 @@ def _require_plugin_answer(loader: Any, configuration: Any) -> None:  # noqa: AN
     user = loader._user  # noqa: SLF001 - the only place that tells
     has_plugin = bool(user) and "exec" in user
     if has_plugin and not configuration.api_key and not configuration.cert_file:
-        raise ValueError("its exec plugin gave no credentials; run the plugin by hand to see why")
+        raise _ToldError("its exec plugin gave no credentials; run the plugin by hand to see why")
+
+
+class _ToldError(ValueError):
+    """Something wrong that we found ourselves, in words that quote no secret."""
+
+
+def _require_valid_certificate(configuration: Any) -> None:  # noqa: ANN401
+    """Say that the client's certificate has ended: the API server only says that it is nobody's."""
+    if configuration.cert_file:
+        parsed = x509.load_pem_x509_certificate(Path(configuration.cert_file).read_bytes())
+        ended = parsed.not_valid_after_utc
+        if ended <= datetime.now(UTC):
+            raise _ToldError(
+                f"its client certificate expired at {ended:%Y-%m-%d %H:%M} UTC: renew it"
+            )
+
+
+def _namespace(loader: Any) -> str:  # noqa: ANN401
+    return str(loader.current_context["context"].get("namespace") or "")
 
 
 def _expiry(loader: Any) -> float:  # noqa: ANN401
@@ -115,7 +147,9 @@ def _reason(error: Exception) -> str:
     """An error of the credential library without what it quotes from the file."""
     if isinstance(error, OSError):
         return error.strerror or "it cannot be read"
-    if type(error).__name__ == "ConfigException" or str(error).startswith("its exec plugin"):
+    if isinstance(error, _ToldError):
+        return str(error)
+    if type(error).__name__ == "ConfigException":
         return str(error).partition(" in ")[0]
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1} is not YAML" if mark else "it is malformed"

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from exporter.cli import main
-from exporter.cli.check import exit_of, not_judged, selects
+from exporter.cli.check import exit_of, not_judged
+from exporter.cli.sources import selects
 from exporter.model import (
     CauseClass,
     Diagnosis,
@@ -30,6 +31,14 @@ from exporter.model import (
 
 READY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 CNI = "{namespace: istio-system, pod: %s, role: cni, address: %s, istio_version: '1.28.0'}"
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have a kubeconfig; it is not theirs."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @contextlib.contextmanager
@@ -140,7 +149,7 @@ def test_wide_shows_every_port_in_a_row(
 @pytest.mark.parametrize(
     ("targets", "selector", "code", "sentence"),
     [
-        ([], "", 3, "There is nothing to look at. Name targets under discovery.static"),
+        ([], "", 3, "There is nothing to look at: there is no kubeconfig."),
         ([BROKEN], "nothing-like-it", 3, "No target matches 'nothing-like-it'."),
         (
             [CNI % (f"cni-{n}", f"127.72.0.{n}") for n in range(1, 202)],
@@ -224,6 +233,27 @@ def test_what_is_not_judged_is_said_once_for_all_targets() -> None:
         "port 15002 (sidecar): listens inside the pod only; give the target a netns to see it",
         "causes that one look cannot tell: xds_disconnected",
     )
+
+
+def test_what_was_refused_alike_of_several_targets_is_said_once() -> None:
+    refused = Verdict(15020, "agent", None, Outcome.NO_ACCESS, View.POD, detail="No right.")
+    records = [
+        replace(
+            record_of(""),
+            target=Target(key=TargetKey("n", pod), role=Role.SIDECAR, addresses=()),
+            verdicts=(refused, refused),
+        )
+        for pod in ("one", "two")
+    ]
+    assert not_judged(records) == ("2 targets: No right.",)
+    assert not_judged(records[:1]) == ("n/one: No right.",)
+
+
+def test_flags_of_a_cluster_mean_the_cluster_beside_targets_written_by_hand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "-n", "shop", *configured(tmp_path, BROKEN)]) == 3
+    assert "there is no kubeconfig" in capsys.readouterr().err
 
 
 def test_watch_looks_again_until_it_is_interrupted(tmp_path: Path) -> None:

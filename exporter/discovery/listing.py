@@ -1,0 +1,85 @@
+"""The targets of a cluster as they are now: one list instead of a watch.
+
+The rule: who may list pods can look. Nodes and namespaces that may not be listed cost what they
+would have told, and `unseen` says so.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import msgspec
+
+from exporter.config import Config
+from exporter.discovery.documents import Pod
+from exporter.discovery.events import Event, Kind
+from exporter.discovery.following import Api, Pace, Resource, Witness
+from exporter.discovery.pods import targets_of_pod
+from exporter.discovery.scope import NAMESPACES, is_chosen, nodes_of, pods_of, scopes_of
+from exporter.discovery.surroundings import Wish, decoded, readiness_of, wish_of
+from exporter.discovery.watch import list_pages
+from exporter.model import KubernetesError, Target
+
+_POD = msgspec.json.Decoder(Pod)
+_NOBODY = Witness(
+    asked=lambda _verb, _code: None,
+    began=lambda: None,
+    failed=lambda _error: None,
+    relisted=lambda: None,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The targets, and what could not be known of them, a sentence each."""
+
+    targets: tuple[Target, ...]
+    unseen: tuple[str, ...]
+
+
+async def list_targets(api: Api, config: Config) -> Listing:
+    """The targets that the configuration chooses. Raises KubernetesError where pods are refused."""
+    chosen = config.discovery.kubernetes
+    annotation = config.discovery.ignore_annotation
+    unseen: list[str] = []
+    pods = [
+        pod
+        for scope in scopes_of(chosen)
+        for event in await _objects(api, pods_of(scope, chosen))
+        if (pod := decoded(_POD, event)) and is_chosen(pod.metadata.namespace, chosen)
+    ]
+    nodes = await _read(api, nodes_of(chosen), readiness_of, unseen)
+    wishes = await _read(api, NAMESPACES, lambda event: wish_of(event, annotation), unseen)
+    targets = []
+    for pod in pods:
+        wish = (wishes or {}).get(pod.metadata.namespace, Wish())
+        for target in targets_of_pod(pod, config, namespace_ignore=wish.ignore):
+            ready = None if nodes is None else nodes.get(target.node, False)
+            lifecycle = replace(target.lifecycle, node_ready=ready)
+            targets.append(replace(target, lifecycle=lifecycle))
+    return Listing(tuple(targets), tuple(unseen))
+
+
+async def _read(
+    api: Api,
+    resource: Resource,
+    read: Callable[[Event], tuple[str, T] | None],
+    unseen: list[str],
+) -> dict[str, T] | None:
+    """What each object says, by name; None where they may not be listed."""
+    try:
+        events = await _objects(api, resource)
+    except KubernetesError as error:
+        unseen.append(f"what {resource.name} say: {error}")
+        return None
+    return dict(row for event in events if (row := read(event)))
+
+
+async def _objects(api: Api, resource: Resource) -> list[Event]:
+    return [
+        Event(Kind.PUT, document)
+        async for page in list_pages(api, resource, _NOBODY, Pace())
+        for document in page.items or ()
+    ]
