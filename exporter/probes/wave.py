@@ -101,9 +101,10 @@ class _Attempt:
         self._started = self._ended = time.monotonic()
         visit.until = self._started + visit.timeout
 
-    def resume(self, _future: object = None) -> None:
-        """Go on until the next future, or the end."""
-        self._advance(self._coroutine.send, None)
+    def resume(self, awaited: object = None) -> None:
+        """Go on until the next future, or the end; what was let go of can come too late."""
+        if awaited is self._waiting:
+            self._advance(self._coroutine.send, None)
 
     def expire(self) -> None:
         """Its time is up: the prober is told where it waits."""
@@ -145,11 +146,11 @@ class _Attempt:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - failures become outcomes here
             self._end(_failed(error, self.visit))
         else:
-            self._waiting = waiting
             if waiting is None:  # a bare yield: asyncio.sleep(0)
-                asyncio.get_running_loop().call_soon(self.resume)
-            else:
-                waiting.add_done_callback(self.resume)
+                waiting = asyncio.get_running_loop().create_future()
+                waiting.set_result(None)
+            self._waiting = waiting
+            waiting.add_done_callback(self.resume)
 
     def _end(self, answer: Answer) -> None:
         self._answer = answer

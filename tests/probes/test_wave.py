@@ -159,3 +159,29 @@ async def test_a_probe_leaves_nothing_to_the_garbage_collector(
         del asked, deaf
     ours = [one for one in left if type(one).__module__.startswith(("exporter.", "httptools."))]
     assert [type(one).__name__ for one in ours] == []
+
+
+@pytest.mark.parametrize("is_bare", [True, False], ids=["bare-yield", "done-future"])
+async def test_what_comes_after_a_wave_was_cancelled_wakes_no_probe(
+    visit: Any, caplog: pytest.LogCaptureFixture, is_bare: object
+) -> None:
+    """The future is done and its callback is on its way when the wave is cancelled."""
+    loop = asyncio.get_running_loop()
+    answered = loop.create_future()
+
+    async def prober(_asked: Visit) -> Answer:
+        await answered
+        await asyncio.sleep(0)
+        return Answer(Outcome.OK)
+
+    wave = asyncio.ensure_future(probe_all([(prober, visit(1))]))
+    await asyncio.sleep(0)
+    wave.cancel()
+    answered.set_result(None)
+    if is_bare:
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await wave
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert caplog.text == ""
