@@ -11,8 +11,10 @@ import yaml
 
 from tests.charts.render import Document, of_kind, render
 from tests.rules.promtool import ALERTS, FILES, all_rules
+from tests.rules.test_alerts import CASES
 
 RENAMED = {"namespaceLabel": "exported_namespace", "podLabel": "exported_pod"}
+CLOBBERED = "IstioPortExporterLabelsClobbered"
 OVERRIDE = {
     "severity": "page",
     "for": "1m30s",
@@ -98,9 +100,35 @@ def test_renamed_labels_change_no_other_word() -> None:
     undone = yaml.safe_load(
         text.replace("exported_namespace", "namespace").replace("exported_pod", "pod")
     )
-    clobbered = "IstioPortExporterLabelsClobbered"
 
-    assert undone == [rule for rule in all_rules() if rule.get("alert") != clobbered]
+    assert undone == [rule for rule in all_rules() if rule.get("alert") != CLOBBERED]
+
+
+@pytest.mark.usefixtures("promtool")
+def test_alerts_with_renamed_labels_fire_as_the_plain_ones(tmp_path: Path) -> None:
+    """Every alert that fires says the same of samples whose labels Prometheus renamed."""
+    names = {"namespace": RENAMED["namespaceLabel"], "pod": RENAMED["podLabel"]}
+    cases = [case for case in CASES if case.says and case.alert != CLOBBERED]
+    tests = [case.test(replicas=1) for case in cases]
+    for test in tests:
+        for row in test["input_series"]:
+            row["series"] = re.sub(
+                r"\b(namespace|pod)=", lambda found: f"{names[found[1]]}=", row["series"]
+            )
+        for alert in test["alert_rule_test"][0]["exp_alerts"]:
+            labels = alert["exp_labels"]
+            alert["exp_labels"] = {names.get(name, name): labels[name] for name in labels}
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups(**RENAMED)}))
+    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
+    done = subprocess.run(
+        ("promtool", "test", "rules", tmp_path / "tests.yaml"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_no_rule_takes_a_label_s_value_for_its_name() -> None:
