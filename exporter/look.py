@@ -8,6 +8,7 @@ Strategy: the control port and the genuine ports first; then what their answers 
 TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retries.
 """
 
+import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
@@ -114,6 +115,7 @@ async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and kno
         webhook: what the API server's last try of the injection webhook showed.
         meter: is told of the probes.
     """
+    began = time.monotonic()
     bare = plan
     plan = with_servers(bare, memory.admin.value if memory.admin else None)
     asker = _Asker(plan, due, config.poll.timeout, meter)
@@ -123,7 +125,12 @@ async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and kno
     if admin := newest_admin(seen):
         known, plan = plan, with_servers(bare, admin)
         seen += await _Asker(plan, due, config.poll.timeout, meter).further_wave(known)
-    memory = replace(memory, polled={**memory.polled, **dict.fromkeys(due, now)})
+    took = time.monotonic() - began
+    memory = replace(
+        memory,
+        polled={**memory.polled, **dict.fromkeys(due, now)},
+        took={**memory.took, **dict.fromkeys(due, took)},
+    )
     record, remembered = diagnose(
         plan.target,
         plan.ports,

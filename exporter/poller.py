@@ -38,7 +38,7 @@ from exporter.state import State
 log = logging.getLogger(__name__)
 
 STALE_AFTER_INTERVALS = 3
-"""A family, and a target, vanishes when it was not renewed for so many intervals."""
+"""A target's samples vanish when they were not renewed for so many effective intervals."""
 
 _HEARTBEAT_SECONDS = 1.0
 _TICK_SECONDS = 0.02
@@ -229,7 +229,8 @@ class Poller:
         )
 
     def _publish(self, watched: _Watched, record: TargetRecord) -> None:
-        expires = time.time() + STALE_AFTER_INTERVALS * self._config.poll.interval
+        interval = watched.memory.effective(self._config.poll.interval)
+        expires = time.time() + STALE_AFTER_INTERVALS * interval
         self._state.put(record, render(record, self._families), expires)
         cause = record.diagnosis.cause if record.diagnosis else ""
         if cause != watched.cause:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -216,6 +217,18 @@ async def test_a_look_that_is_still_busy_is_counted_as_skipped() -> None:
         for n in range(4):
             poller.put(agent_on(hole, f"hole-{n}"))
         await until(lambda: counted.skips > 3)
+
+
+async def test_samples_outlast_looks_that_take_longer_than_the_interval() -> None:
+    poll = replace(POLL, interval=0.05, detail_interval=0.05, timeout=0.4)
+    async with listening(_silence) as hole, polling(poll) as (poller, state, counted):
+        poller.put(agent_on(hole))
+        await until(lambda: len(state) == 1)
+        told = []
+        while len(counted.lateness) < 4:
+            told.append(len(state.blocks(time.time())))
+            await asyncio.sleep(0.01)
+    assert set(told) == {1}
 
 
 async def test_a_change_of_diagnosis_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ from exporter.model import Cadence, IstiodFacts, Listing, Memory, Outcome, Seen
 T = TypeVar("T")
 
 KEPT_INTERVALS = 3
-"""What a cadence learnt is believed for this many of its intervals."""
+"""What a cadence learnt is believed for this many of its effective intervals."""
 
 PROOF_INTERVALS = 2
 """A hello and an exposure are believed for this many identity intervals."""
@@ -44,8 +44,8 @@ def drop_old(memory: Memory, config: Config, now: float) -> Memory:
     What says that an update was rejected stays, and the counters that order it.
     """
     poll = config.poll
-    detail = max(poll.detail_interval, poll.interval)
-    identity = max(poll.identity_interval, poll.interval)
+    detail = memory.effective(max(poll.detail_interval, poll.interval))
+    identity = memory.effective(max(poll.identity_interval, poll.interval))
     changes: dict[str, Any] = {
         name: None
         for name in _DETAILS

@@ -48,6 +48,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     `listings`: an istiod's last two answers to syncz, newest first; none while it is silent.
     `disproved` maps ports that another process answered to what was seen; `page` is how 15020's
     page ended when it was last asked, `page_asked` when that was.
+    `took` maps cadences to how many seconds the last look took in which they were due.
     """
 
     polls: int = 0
@@ -73,3 +74,11 @@ class Memory(Struct, frozen=True, kw_only=True):
     initializing_since: float | None = None
     last_ok: Mapping[int, float] = field(default_factory=dict)
     polled: Mapping[Cadence, float] = field(default_factory=dict)
+    took: Mapping[Cadence, float] = field(default_factory=dict)
+
+    def effective(self, interval: float) -> float:
+        """The interval at which this target can be polled: none is shorter than its looks.
+
+        A target that lets probes run into their deadlines takes longer than a short interval.
+        """
+        return max(interval, *self.took.values()) if self.took else interval

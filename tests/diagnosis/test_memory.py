@@ -8,6 +8,7 @@ from exporter.diagnosis import wants_hello
 from exporter.model import (
     AdminFacts,
     AgentMetrics,
+    Cadence,
     ListeningSocket,
     Memory,
     Observation,
@@ -273,6 +274,16 @@ def test_evidence_lasts_as_long_as_the_slower_of_poll_and_detail_interval() -> N
     _, memory = seen_by(stats(xds_connections=0), config=slow)
     held, _ = seen_by(fast(), memory=memory, config=slow, now=NOW + 1800)
     aged, _ = seen_by(fast(), memory=memory, config=slow, now=NOW + 1801)
+    assert (cause_of(held), cause_of(aged)) == ("xds_disconnected", "none")
+
+
+def test_evidence_lasts_through_looks_that_take_longer_than_the_interval() -> None:
+    config = Config()
+    quick = replace(config, poll=replace(config.poll, interval=3.0, detail_interval=3.0))
+    _, memory = seen_by(stats(xds_connections=0), config=quick)
+    memory = structs.replace(memory, took={Cadence.FAST: 2.0, Cadence.DETAIL: 12.0})
+    held, _ = seen_by(fast(), memory=memory, config=quick, now=NOW + 36)
+    aged, _ = seen_by(fast(), memory=memory, config=quick, now=NOW + 37)
     assert (cause_of(held), cause_of(aged)) == ("xds_disconnected", "none")
 
 
