@@ -30,7 +30,14 @@ async def serve(load: Callable[[], Config], base: Path) -> None:
     loop = asyncio.get_running_loop()
     for stop in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(stop, running.cancel)
-    loop.add_signal_handler(signal.SIGHUP, exporter.reload)
+    reloads: set[asyncio.Task[str | None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(exporter.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     with contextlib.suppress(asyncio.CancelledError):
         await running
     log.info("stopped")

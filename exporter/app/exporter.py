@@ -9,25 +9,24 @@ import contextlib
 import logging
 import socket
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from exporter import __version__, kube
-from exporter.app.blindness import CAPABILITIES, Blindness, blindness
+from exporter.app.blindness import Blindness, blindness
 from exporter.app.dry_run import DryRun
+from exporter.app.following import Following
 from exporter.app.inside import Inside
 from exporter.app.listed import ListedProxies
-from exporter.app.process import bind, is_in_mesh
+from exporter.app.process import bind
 from exporter.app.roster import Roster
-from exporter.catalogue import is_newer_than_known
+from exporter.app.upkeep import Upkeep
 from exporter.config import Config, ConfigError, Problem
-from exporter.discovery.cluster import ClusterSource, Reports
-from exporter.discovery.static import StaticSource, load_static
+from exporter.discovery.static import load_static
 from exporter.exposition import FAMILIES, Family, selected
 from exporter.look import EVERY_CADENCE, Look, look
-from exporter.model import Memory, Observation, Role, Target, TargetKey, WebhookPath
+from exporter.model import Memory, Observation, Role, Target, WebhookPath
 from exporter.poller import Poller, Tally
 from exporter.selfmetrics import SelfMetrics
 from exporter.state import State
@@ -37,19 +36,12 @@ from exporter.web.toolkit import FrontDoor
 
 log = logging.getLogger(__name__)
 
-_LAG_EVERY_SECONDS = 0.5
-_REVIEW_EVERY_SECONDS = 15.0
-_COUNT_EVERY_SECONDS = 1.0
-
-_NOTHING_TO_WATCH = (
-    "there is nothing to watch: no Kubernetes credentials were found (no service account, "
-    "KUBECONFIG or ~/.kube/config) and no static targets are configured; run this in a cluster, "
-    "set KUBECONFIG, or name targets under discovery.static"
-)
-
 
 class Exporter:
     """The running program: configuration, targets, poller, pages."""
+
+    _following: Following
+    _upkeep: Upkeep
 
     def __init__(
         self,
@@ -67,8 +59,6 @@ class Exporter:
         """
         self._load = load
         self._base = base
-        self._roster = Roster({target.key: target for target in targets})
-        self._find_credentials = find_credentials
         self._listener = listener
         self.config = load()
         load_static(self.config.discovery.static, base)
@@ -80,71 +70,85 @@ class Exporter:
         self._inside = Inside(self.config)
         self.poller = Poller(self.config, self.state, self._families, tally, self._inside.pod)
         self._in_flight = 0
-        self._told: dict[str, str] = {}
         self.metrics.watch_in_flight(lambda: self._in_flight)
-        self._static = StaticSource(self.config.discovery.static, base)
-        self._cluster = ClusterSource(
-            Reports(
-                put=self._appeared,
-                drop=self._vanished,
-                changed=self._count_soon,
-                synced=self.metrics.synced,
-                relisted=self.metrics.relisted,
-                asked=self.metrics.asked_kubernetes,
-            )
+        self._dry_run = DryRun(tried=self._tried_webhook, asked=self.metrics.asked_kubernetes)
+        self._upkeep = Upkeep(
+            config=lambda: self.config,
+            blindness=self.blindness,
+            cluster=lambda: self._following.cluster,
+            poller=self.poller,
+            metrics=self.metrics,
         )
         self._listed = ListedProxies(
             config=lambda: self.config,
             families=lambda: self._families,
             targets=lambda: self.poller.targets,
-            elsewhere=lambda: self._roster.elsewhere(self._cluster.elsewhere, self.config),
-            hides_istiods=lambda: self._cluster.hides_istiods,
-            is_complete=self._is_current,
+            elsewhere=lambda: self._following.elsewhere,
+            hides_istiods=lambda: self._following.cluster.hides_istiods,
+            is_complete=lambda: self._following.is_current,
             records=self.state,
         )
-        self._dry_run = DryRun(tried=self._tried_webhook, asked=self.metrics.asked_kubernetes)
-        self._synced = False
-        self._has_cluster = False
-        self._uncounted = asyncio.Event()
-        self._reload = asyncio.Event()
+        self._following = Following(
+            config=lambda: self.config,
+            base=base,
+            roster=Roster({target.key: target for target in targets}),
+            find_credentials=find_credentials,
+            inside=self._inside,
+            dry_run=self._dry_run,
+            poller=self.poller,
+            metrics=self.metrics,
+            forget=self._listed.forget,
+            changed=self._upkeep.count_soon,
+        )
+        self._reloading = asyncio.Lock()
         self.metrics.reloaded(successful=True, now=time.time())
 
     async def run(self, started: Callable[[str], None] | None = None) -> None:
         """Serve until cancelled. `started` is told the address once it is bound."""
-        await self._place()
+        await self._upkeep.place()
         async with self._serving() as address, asyncio.TaskGroup() as tasks:
             log.info("listening address=%s version=%s", address, __version__)
             if started:
                 started(address)
             tasks.create_task(self.poller.run())
-            tasks.create_task(self._discover())
+            tasks.create_task(self._following.run())
             tasks.create_task(self._listed.run())
-            tasks.create_task(self._count())
-            tasks.create_task(self._measure_lag())
-            tasks.create_task(self._review())
+            tasks.create_task(self._upkeep.run())
 
-    def reload(self) -> str | None:
-        """Take the configuration anew; a bad one changes nothing. Returns what is wrong."""
-        try:
-            config = self._load()
-            families = _families(config)
-            load_static(config.discovery.static, self._base)
-            _front_door(config)
-        except ConfigError as error:
-            self.metrics.reloaded(successful=False, now=time.time())
-            for problem in error.problems:
-                log.error("configuration not reloaded, the old one stays problem=%r", str(problem))  # noqa: TRY400 - the problem is the user's, not a traceback
-            return str(error)
+    async def reload(self) -> str | None:
+        """Take the configuration anew; a bad one changes nothing. Returns what is wrong.
+
+        Files are read in a thread: ten thousand targets take about a second.
+        """
+        async with self._reloading:
+            try:
+                config, families = await asyncio.to_thread(self._read)
+            except ConfigError as error:
+                self.metrics.reloaded(successful=False, now=time.time())
+                for problem in error.problems:
+                    said = str(problem)
+                    log.error("configuration not reloaded, the old one stays problem=%r", said)  # noqa: TRY400 - the problem is the user's
+                return str(error)
+            self._take(config, families)
+        return None
+
+    def _read(self) -> tuple[Config, tuple[Family, ...]]:
+        """The configuration, after everything that it names was read once."""
+        config = self._load()
+        families = _families(config)
+        load_static(config.discovery.static, self._base)
+        _front_door(config)
+        return config, families
+
+    def _take(self, config: Config, families: tuple[Family, ...]) -> None:
         self._inside.configure(config)
         self.config, self._families = config, families
         self.poller.configure(config, families)
         self._listed.render_again()
-        self._static = StaticSource(config.discovery.static, self._base)
-        self._reload.set()
+        self._following.begin_anew()
         self.metrics.reloaded(successful=True, now=time.time())
-        self._tell_blindness()
+        self._upkeep.tell_blindness()
         log.info("configuration reloaded")
-        return None
 
     def blindness(self) -> tuple[Blindness, ...]:
         """What this instance cannot see by its configuration, or in fact."""
@@ -185,142 +189,6 @@ class Exporter:
         self.metrics.tried_webhook(path)
         self.poller.webhook = path
 
-    def _tell_blindness(self) -> None:
-        """Say once what cannot be seen, and again when it changes."""
-        blind = {one.capability: one.sentence for one in self.blindness()}
-        for capability in CAPABILITIES:
-            self.metrics.found_capable(capability, able=capability not in blind)
-            sentence = blind.get(capability)
-            if sentence and self._told.get(capability) != sentence:
-                log.warning("cannot see capability=%s reason=%r", capability, sentence)
-        self._told = blind
-
-    async def _discover(self) -> None:
-        """Follow what the configuration names, and begin anew with each reload."""
-        while True:
-            self._reload.clear()
-            self.metrics.forgot_files()
-            reloaded = asyncio.create_task(self._reload.wait())
-            following = asyncio.create_task(self._follow())
-            try:
-                await asyncio.wait({following, reloaded}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                reloaded.cancel()
-                following.cancel()
-            # Awaiting it would raise its cancellation, which cannot be told from our own.
-            await asyncio.wait({following})
-            if not following.cancelled():
-                following.result()
-
-    async def _follow(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._static.run(self._found, self._lost))
-            tasks.create_task(self._follow_cluster())
-
-    async def _follow_cluster(self) -> None:
-        """Follow the pods of the cluster; without a way to it say so, and forget its targets."""
-        config = self.config
-        is_wanted = config.discovery.kubernetes.enabled
-        load = self._find_credentials() if is_wanted or self._inside.is_allowed else None
-        self._has_cluster = is_wanted and load is not None
-        if not self._has_cluster:
-            self._cluster.clear()
-            if is_wanted:
-                self._tell_no_credentials(config)
-        if load is None:
-            return
-        async with kube.Api(load) as api, asyncio.TaskGroup() as tasks:
-            self._inside.api = api
-            try:
-                tasks.create_task(self._dry_run.run(api, config))
-                await (self._cluster.run(api, config) if is_wanted else asyncio.Event().wait())
-            finally:
-                self._inside.api = None
-
-    def _tell_no_credentials(self, config: Config) -> None:
-        static = config.discovery.static
-        if static.files or static.targets:
-            log.info("no kubernetes credentials found, only static targets are watched")
-        elif not self._roster.given:
-            log.error(_NOTHING_TO_WATCH)
-
-    def _lost(self, error: ConfigError) -> None:
-        """A file of targets broke: its old targets stay, and the metric says so."""
-        for problem in error.problems:
-            self.metrics.read_file(problem.file, readable=False)
-
-    def _found(self, targets: tuple[Target, ...]) -> None:
-        """Take the targets written by hand, which go before the cluster's of the same name."""
-        self.metrics.forgot_files()
-        for file in self.config.discovery.static.files:
-            self.metrics.read_file(str(self._base / file), readable=True)
-        self._roster.take(targets, self.config)
-        known = self._roster.ours(self._cluster.targets, self.config)
-        for key in self.poller.targets.keys() - known.keys():
-            self._listed.forget(key)
-        self.poller.replace_all(tuple(known.values()))
-        self._synced = True
-        self._count_now()
-
-    def _appeared(self, target: Target) -> None:
-        if target.key not in self._roster.by_hand:
-            self.poller.put(target)
-
-    def _vanished(self, key: TargetKey) -> None:
-        if key not in self._roster.by_hand:
-            self.poller.drop(key)
-            self._listed.forget(key)
-
-    def _is_synced(self) -> bool:
-        """Whether every source told all that it has."""
-        return self._synced and (self._cluster.is_synced or not self._has_cluster)
-
-    def _is_current(self) -> bool:
-        """Whether what is known is what there is, at this moment."""
-        return self._is_synced() and (self._cluster.is_followed or not self._has_cluster)
-
-    def _count_soon(self) -> None:
-        self._uncounted.set()
-
-    async def _count(self) -> None:
-        """Count the targets after they changed, but not after each of many changes."""
-        while True:
-            await self._uncounted.wait()
-            await asyncio.sleep(_COUNT_EVERY_SECONDS)
-            self._count_now()
-
-    def _count_now(self) -> None:
-        self._uncounted.clear()
-        known = self._known()
-        roles = {str(role): count for role, count in Counter(t.role for t in known).items()}
-        outdated = any(is_newer_than_known(target.istio_version) for target in known)
-        ports = sum(len(target.ignored_ports) for target in known)
-        self.metrics.counted_targets(roles, self._cluster.ignored, ports, outdated=outdated)
-        self.metrics.counted_ambient_pods(self._cluster.ambient_pods())
-        self._tell_blindness()
-
-    async def _place(self) -> None:
-        """Find out whether we stand behind a sidecar, and say which share is ours."""
-        in_mesh = await is_in_mesh()
-        if in_mesh and not self.poller.in_mesh:
-            log.error("a sidecar answers on our own loopback: nothing that we see can be trusted")
-        self.poller.in_mesh = in_mesh
-        shard = self.config.shard
-        self.metrics.placed(in_mesh=in_mesh, ordinal=shard.ordinal, total=shard.total)
-
-    async def _review(self) -> None:
-        """Look again at what may change under us: our own place, and what we are let see."""
-        while True:
-            await asyncio.sleep(_REVIEW_EVERY_SECONDS)
-            await self._place()
-            self._tell_blindness()
-
-    async def _measure_lag(self) -> None:
-        while True:
-            asked = time.monotonic()
-            await asyncio.sleep(_LAG_EVERY_SECONDS)
-            self.metrics.lagged(max(0.0, time.monotonic() - asked - _LAG_EVERY_SECONDS))
-
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[str]:
         context = WebContext(
@@ -332,7 +200,7 @@ class Exporter:
             probe=self.probe,
             reload=self.reload if self.config.web.enable_reload else None,
             is_healthy=lambda: self.poller.is_live,
-            is_ready=lambda: self._is_synced() and self.poller.is_warm,
+            is_ready=lambda: self._following.is_synced and self.poller.is_warm,
             targets=lambda: self.poller.targets,
             unseen=lambda: tuple(blind.sentence for blind in self.blindness()),
         )

@@ -33,7 +33,7 @@ class WebContext:
     probe: Callable[[Target], Awaitable[Look]]
     is_healthy: Callable[[], bool]
     is_ready: Callable[[], bool]
-    reload: Callable[[], str | None] | None = None
+    reload: Callable[[], Awaitable[str | None]] | None = None
     listed: State = field(default_factory=State)
 
 

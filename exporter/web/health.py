@@ -24,7 +24,7 @@ async def reload(request: web.Request) -> web.Response:
     read_again = request.app[CONTEXT].reload
     if read_again is None:
         return web.Response(status=403, text="Reloading over HTTP is switched off.\n")
-    wrong = read_again()
+    wrong = await read_again()
     if wrong is None:
         return web.Response(text="Reloaded.\n")
     return web.Response(status=500, text=f"The old configuration stays:\n{wrong}\n")

@@ -153,6 +153,7 @@ async def test_nothing_wrong_is_said_plainly(
     page = await watched.open()
     await page.get_by_role("heading", name=says).wait_for()
     assert await page.get_by_role("region", name="Causes").count() == 0
+    assert await page.get_by_role("search").count() == bool(records)
     watched.demand_quiet()
 
 

@@ -26,6 +26,9 @@ def web(corner: str, number: int) -> Document:
     return pods.sidecar_pod(corner, f"web-{number:04}", node="node-a", address=address)
 
 
+IGNORED = "istio_port_exporter_targets_ignored"
+
+
 async def each(numbers: Iterable[int], act: Callable[[int], Awaitable[object]]) -> None:
     """Do it to each, many at once."""
     limit = asyncio.Semaphore(AT_ONCE)
@@ -85,11 +88,15 @@ async def test_two_thousand_pods_through_their_life(
             faults.refuse(410, watch=True, path=f"/api/v1/namespaces/{corner}/pods")
             await faults.up()
             await until_pods(program, corner, [number for number in kept if number % 4 != 1])
-            assert await program.value("istio_port_exporter_targets_ignored") == COUNT // 4
+            async with asyncio.timeout(10):
+                while await program.value(IGNORED) != COUNT // 4:  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.2)
             await admin.delete_all(f"/api/v1/namespaces/{corner}/pods")
             await until_pods(program, corner, [])
             memory.append(await program.value("process_resident_memory_bytes"))
-        assert await program.value("istio_port_exporter_targets", role="sidecar") is None
+        async with asyncio.timeout(10):
+            while await program.value("istio_port_exporter_targets", role="sidecar") is not None:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.2)
         relists = "istio_port_exporter_discovery_relists_total"
         assert (await program.value(relists, resource="pods") or 0) >= 2
     first, second = (value or 0.0 for value in memory)

@@ -15,13 +15,20 @@ async def test_health_follows_the_program(
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_reload_reads_the_configuration_again(serve: Any, method: str) -> None:
     calls = []
-    client = await serve(reload=lambda: calls.append("read"))
+
+    async def read() -> None:
+        calls.append("read")
+
+    client = await serve(reload=read)
     assert (await client.request(method, "/-/reload")).status == 200
     assert calls == ["read"]
 
 
 async def test_a_failed_reload_says_why(serve: Any) -> None:
-    client = await serve(reload=lambda: "exporter.yaml:3: poll.interval: too short")
+    async def read() -> str:
+        return "exporter.yaml:3: poll.interval: too short"
+
+    client = await serve(reload=read)
     answer = await client.post("/-/reload")
     assert answer.status == 500
     assert "exporter.yaml:3: poll.interval: too short" in await answer.text()

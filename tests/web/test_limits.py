@@ -12,6 +12,10 @@ KEY = healthy_sidecar(0).target.key
 PROBE = {"target": str(KEY)}
 
 
+async def reloaded() -> None:
+    """A reload that went well."""
+
+
 class Held:
     """A probe that waits until it is let go, and knows how many wait."""
 
@@ -80,7 +84,7 @@ async def test_a_client_that_goes_away_gives_its_place_back(serve: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/-/reload", "/-/healthy", "/api/v1/targets"])
 async def test_a_large_body_is_refused_before_it_is_read(serve: Any, path: str) -> None:
-    client = await serve(reload=lambda: None)
+    client = await serve(reload=reloaded)
     answer = await client.post(path, data=b"x" * 2000)
     assert answer.status == 413
     assert answer.headers["Connection"] == "close"
@@ -94,5 +98,5 @@ async def test_a_body_of_unknown_size_is_refused(serve: Any) -> None:
 
 
 async def test_a_small_body_does_no_harm(serve: Any) -> None:
-    client = await serve(reload=lambda: None)
+    client = await serve(reload=reloaded)
     assert (await client.post("/-/reload", data=b"{}")).status == 200

@@ -40,7 +40,8 @@ function legend() {
     h("li", null, mark("up"), "proved up"),
     h("li", null, mark("down"), "proved down"),
     h("li", null, mark("unjudged"), "cannot be judged"),
-    h("li", null, h("span", { class: "naive" }, "tcp ✓"), h("span", { class: "naive" }, "tcp ✗"), "a plain connect says otherwise"));
+    h("li", null, h("span", { class: "naive" }, "tcp ✓"), h("span", { class: "naive" }, "tcp ✗"), "a plain connect says otherwise"),
+    h("li", null, h("span", { class: "naive" }, "unready"), "answers, and says that it is not ready"));
 }
 
 function row({ namespace, pod, role, state, cause, class: kind, looked, ports }, columns, hasOthers, now) {

@@ -18,7 +18,7 @@ export function overview(at, summary, matrix, now) {
     causes(at, summary.causes),
     h("section", { class: "targets", "aria-labelledby": "targets", "data-key": "targets" },
       h("h2", { id: "targets" }, "Targets by ports"),
-      filters(route(), summary),
+      summary.namespaces.length > 0 && filters(route(), summary),
       matrixTable(at, matrix, now),
       pages(at, matrix)),
     blind(summary.unseen),
@@ -31,7 +31,7 @@ function verdict(at, { states, targets }) {
     h("h1", { tabindex: "-1" }, verdictLine(states, targets), scope && h("small", null, ` ${scope}`)),
     targets > 0 && h("ul", { class: "tally" }, Object.entries(STATES).map(([state, { label, mark: kind }]) =>
       h("li", null,
-        h("a", { href: linkTo({ state: at.state === state ? "" : state }), "data-go": true, class: state, "aria-current": at.state === state && "true" },
+        h("a", { href: linkTo({ state: at.state === state ? "" : state }), "data-go": true, class: states[state] ? state : `${state} none`, "aria-current": at.state === state && "true" },
           mark(kind), h("b", null, number(states[state])), ` ${label}`)))));
 }
 
