@@ -71,7 +71,7 @@ PAGE = Page(
                             f"count(count_values by (cluster) ('shard', {now('shard_ordinal')}))",
                             "seen",
                         ),
-                        Query(f"max({now('total_shards')})", "total"),
+                        Query(f"sum(max by (cluster) ({now('total_shards')}))", "total"),
                     ],
                     PLAIN,
                 ),

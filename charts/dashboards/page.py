@@ -69,9 +69,8 @@ def _variables() -> dict[str, Any]:
             about="Replicas and shards of the exporter.",
         ),
         "runbooks": dashboard.TextBoxVariable("runbooks")
-        .description("Where your copy of docs/diagnosis.md is read; causes lead to #cause there.")
-        .default_value("")
-        .current(model.VariableOption(text="", value="")),
+        .description("The address of the folder with alerts.md and diagnosis.md, where links lead.")
+        .default_value(""),
     }
 
 
@@ -98,7 +97,7 @@ def built(page: Page) -> model.Dashboard:
             dashboard.DashboardLink("Runbooks")
             .type(model.DashboardLinkType.LINK)
             .icon("doc")
-            .url("${runbooks}")
+            .url("${runbooks}/alerts.md")
             .target_blank(True)  # noqa: FBT003 - a builder's
         )
     )

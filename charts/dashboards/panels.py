@@ -42,11 +42,10 @@ def stat(title: str, about: str, queries: Sequence[Query], scale: Scale, width: 
     return _drawn(panel, title, about, scale, (width, 4), [_instant(query) for query in queries])
 
 
-def names(title: str, about: str, queries: Sequence[Query], nothing: str, width: int = 8) -> Panel:
+def names(title: str, about: str, queries: Sequence[Query], nothing: str, scale: Scale) -> Panel:
     """What series there are at this moment, by their names; `nothing` says that there is none."""
-    panel = stat(title, about, queries, Scale(steps=((None, "blue"), (1, "red"))), width)
-    panel.text_mode(common_model.BigValueTextMode.NAME).no_value(nothing)
-    return panel
+    panel = stat(title, about, queries, scale, width=8)
+    return panel.text_mode(common_model.BigValueTextMode.NAME).no_value(nothing)
 
 
 def bars(title: str, about: str, queries: Sequence[Query], scale: Scale, width: int = 12) -> Panel:

@@ -25,6 +25,23 @@ USED = Scale(unit="percentunit", steps=((None, "green"), (0.75, "orange"), (1, "
 AGE = Scale(unit="s", steps=((None, "green"), (60, "orange"), (300, "red")))
 
 
+def cause(is_fault: str) -> str:
+    """The proxy's cause, where its class is (`=`) or is not (`!=`) fault."""
+    where = f'{WHERE}, class{is_fault}"fault"'
+    return best("istio_target_diagnosis", "cause, class", where)
+
+
+CAUSE = (
+    Query(f"2 * {cause('=')}", "{{cause}} ({{class}})"),
+    Query(cause("!="), "{{cause}} ({{class}})"),
+    Query(
+        f"0 * max(istio_target_last_poll_timestamp_seconds{{{WHERE}}}) "
+        f"unless on () istio_target_diagnosis{{{WHERE}}}",
+        "nothing is wrong",
+    ),
+)
+"""2 is a fault, 1 another cause, 0 none although it was looked at."""
+
 CHAIN = {
     "agent says ready": best("istio_target_ready", "pod", f'{WHERE}, endpoint="agent"'),
     "connected to istiod": best("istio_proxy_xds_connected", "pod", WHERE),
@@ -48,14 +65,10 @@ PAGE = Page(
             (
                 names(
                     "Cause",
-                    "The most likely cause of what is wrong, and its class.",
-                    [
-                        Query(
-                            best("istio_target_diagnosis", "cause, class", WHERE),
-                            "{{cause}} ({{class}})",
-                        )
-                    ],
-                    "nothing is wrong",
+                    "The most likely cause of what is wrong, and its class; red is a fault.",
+                    CAUSE,
+                    "not watched",
+                    Scale(steps=((None, "green"), (1, "orange"), (2, "red"))),
                 ),
                 stat(
                     "Last polled",

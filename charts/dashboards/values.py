@@ -73,9 +73,9 @@ def best(family: str, by: str, where: str) -> str:
     return f"max by ({by}) ({family}{{{where}}})"
 
 
-TO_RUNBOOK = ("Runbook of ${__value.text}", "${runbooks}#${__value.text}")
+TO_RUNBOOK = ("Runbook of ${__value.text}", "${runbooks}/diagnosis.md#${__value.text}")
 """From a cell that holds a cause."""
-SERIES_TO_RUNBOOK = ("Runbook of this cause", "${runbooks}#${__field.labels.cause}")
+SERIES_TO_RUNBOOK = ("Runbook of this cause", "${runbooks}/diagnosis.md#${__field.labels.cause}")
 TO_PROXY = (
     "This proxy",
     (

@@ -28,10 +28,11 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rendered(source: Path, **values: Any) -> list[Document]:
+def rendered(source: Path, runbooks: str = "", **values: Any) -> list[Document]:
     """The ConfigMaps with these values below `dashboards`."""
+    given = {"dashboards": values, "rules": {"runbookBaseURL": runbooks}}
     with helm.Chart.load(source) as loaded:
-        files = loaded.render({"dashboards": values}, name=RELEASE, namespace=NAMESPACE)
+        files = loaded.render(given, name=RELEASE, namespace=NAMESPACE)
     [text] = [text for name, text in files.items() if name.endswith("dashboards-configmap.yaml")]
     return [document for document in yaml.safe_load_all(text) if document]
 
@@ -67,6 +68,22 @@ def test_they_stand_where_and_as_they_were_told(chart: Path) -> None:
         assert metadata["namespace"] == "grafana"
         assert metadata["annotations"] == {**annotations, "grafana_folder": "Istio"}
         assert metadata["labels"]["dashboard"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        pytest.param("", "", id="not told"),
+        pytest.param("https://wiki.example/docs/", "https://wiki.example/docs", id="told"),
+    ],
+)
+def test_the_real_ones_lead_to_the_runbooks(given: str, wanted: str) -> None:
+    documents = rendered(CHART, given, enabled=True)
+    for document in documents:
+        [text] = document["data"].values()
+        variables = json.loads(text)["templating"]["list"]
+        assert [row["query"] for row in variables if row["name"] == "runbooks"] == [wanted]
+    assert len(documents) == 4
 
 
 def test_a_chart_without_dashboards_renders(chart: Path, tmp_path: Path) -> None:

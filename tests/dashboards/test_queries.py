@@ -54,6 +54,7 @@ EMPTY = {
     "exporter.json: Discovery: B": "the demo's targets are in no file",
     "exporter.json: Requests to the Kubernetes API: A": NO_KUBERNETES,
     "exporter.json: Lists read anew: A": NO_KUBERNETES,
+    "proxy.json: Cause: C": "some of the demo's proxies have a cause, and all are chosen",
     "proxy.json: Connected to istiod: B": NO_TOKEN,
     "proxy.json: Behind istiod: A": NO_TOKEN,
 }
