@@ -11,7 +11,7 @@ import ctypes
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
@@ -92,13 +92,26 @@ class Netns:
 
     async def _socket(self, loopback: str, kind: socket.SocketKind) -> socket.socket:
         family = socket.AF_INET6 if ":" in loopback else socket.AF_INET
-        return await self._inside(
-            _worker, lambda _place: socket.socket(family, kind | socket.SOCK_NONBLOCK)
+        making = _worker.submit(
+            _run_inside,
+            self._locate,
+            lambda _place: socket.socket(family, kind | socket.SOCK_NONBLOCK),
         )
+        try:
+            return await asyncio.wrap_future(making)
+        except BaseException:
+            making.add_done_callback(_close)  # the thread may be making it at this moment
+            raise
 
     async def _inside(self, thread: ThreadPoolExecutor, work: Callable[[Place], T]) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(thread, _run_inside, self._locate, work)
+
+
+def _close(making: Future[socket.socket]) -> None:
+    """Close a socket that nobody waits for any more, where it was made."""
+    if not making.cancelled() and making.exception() is None:
+        making.result().close()
 
 
 def path_of(netns: str) -> str:

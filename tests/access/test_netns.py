@@ -1,7 +1,11 @@
 import asyncio
+import contextlib
+import gc
 import subprocess
 import sys
+import threading
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,9 @@ import pytest
 import uvloop
 
 from exporter.access import Dialer, NoAccess
+from exporter.access import netns as netns_module
 from exporter.access.netns import Netns, path_of
+from exporter.access.processes import Place
 from exporter.model import View
 
 SERVER = """
@@ -158,3 +164,25 @@ async def test_on_a_mixed_pod_either_loopback_will_do(
 async def test_on_a_mixed_pod_refused_means_by_both(namespace: tuple[str, int]) -> None:
     with pytest.raises(ConnectionRefusedError):
         await Netns(namespace[0], "10.0.0.7", "fd00::7").connect(15020, Quiet)
+
+
+async def test_a_socket_that_nobody_waits_for_any_more_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(netns_module, "_entered", lambda _path: contextlib.nullcontext())
+    entered, go_on = threading.Event(), threading.Event()
+
+    def locate() -> Place:
+        entered.set()
+        go_on.wait()
+        return Place("anywhere")
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        dialling = asyncio.create_task(Netns(locate, "10.0.0.1").connect(15000, Quiet))
+        await asyncio.to_thread(entered.wait)
+        dialling.cancel()
+        await asyncio.wait({dialling})
+        go_on.set()
+        netns_module._worker.submit(gc.collect).result()
+    assert [str(each.message) for each in said] == []
