@@ -12,6 +12,7 @@ import errno
 import os
 import select
 import socket
+import sys
 from collections.abc import Callable
 from typing import cast
 from weakref import WeakKeyDictionary
@@ -26,6 +27,9 @@ _READS_IN_A_ROW = 16
 """A peer that sends without end is left for another turn after so many chunks."""
 
 _EVENTS_AT_ONCE = 512
+_TOLD = 56
+"""Bytes of struct tcp_info up to tcpi_last_data_recv, milliseconds (Linux uapi/linux/tcp.h)."""
+
 _CAME_ABOUT = frozenset((errno.ECONNRESET, errno.EPIPE))
 """Errors of a connection that was there: a refused one has ECONNREFUSED (tcp_reset in Linux)."""
 
@@ -80,7 +84,7 @@ class Wire:
         self._unsent = b""
         self.fd = made.fileno()
         self.peer = ("", 0)
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.opened: asyncio.Future[None] = hub.loop.create_future()
 
     def begin(self, remote: tuple[str, int]) -> None:
         """Begin to connect; raises OSError where the system will not even try."""
@@ -105,7 +109,7 @@ class Wire:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            asyncio.get_running_loop().call_soon(self._lose, error)
+            self._hub.loop.call_soon(self._lose, error)
             return
         self._unsent = data[sent:]
 
@@ -115,6 +119,14 @@ class Wire:
             self._hub.drop(self.fd, self._socket)
             self._socket = None
             self._line = _NOBODY  # each would keep the other alive for the garbage collector
+
+    @property
+    def unread_seconds(self) -> float:
+        """How long ago what was read last had come: for so long this process was busy (tcp(7))."""
+        if self._socket is None:
+            return 0.0
+        info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TOLD)
+        return int.from_bytes(info[-4:], sys.byteorder) / 1000
 
     def ready(self, events: int) -> None:
         """Take the kernel's news; what a protocol raises ends its own connection only."""
@@ -162,7 +174,7 @@ class Wire:
             self._line.data_received(data)
             if len(data) < _CHUNK and not until_end:
                 return
-        asyncio.get_running_loop().call_soon(self.ready, select.EPOLLIN | select.EPOLLRDHUP)
+        self._hub.loop.call_soon(self.ready, select.EPOLLIN | select.EPOLLRDHUP)
 
     def _lose(self, error: Exception | None) -> None:
         if self._socket is not None:
@@ -174,12 +186,13 @@ class Wire:
 class _Hub:
     """The wires of one event loop, by descriptor."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._wires: dict[int, Wire] = {}
         self._ended: list[socket.SocketType] = []
         self._is_dispatching = False
         self._epoll = select.epoll()
-        asyncio.get_running_loop().add_reader(self._epoll.fileno(), self.dispatch)
+        loop.add_reader(self._epoll.fileno(), self.dispatch)
 
     def add(self, wire: "Wire") -> None:
         """Watch a wire until it is dropped."""
@@ -213,5 +226,5 @@ def _hub() -> _Hub:
     loop = asyncio.get_running_loop()
     hub = _hubs.get(loop)
     if hub is None:
-        hub = _hubs[loop] = _Hub()
+        hub = _hubs[loop] = _Hub(loop)
     return hub

@@ -16,11 +16,15 @@ from typing import TypeVar
 from msgspec import Struct
 
 from exporter.access import Dialer, NoAccess
+from exporter.access.wire import Wire
 from exporter.catalogue import TargetPort
 from exporter.model import Cadence, Facts, Outcome, Target
 
 MAX_BYTES = 8 * 1024 * 1024
 """The most that one probe reads of an answer, in bytes."""
+
+_STALL_SECONDS = 0.1
+"""Answers that seem to take less are not looked into."""
 
 
 class Closed(Exception):  # noqa: N818 - names what the peer did
@@ -127,8 +131,16 @@ class Visit:
 
     def settle(self) -> None:
         """The outcome stands: what is still asked has deadlines of its own."""
-        self.settled = time.monotonic()
+        self.settled = self.answered()
         self.until = math.inf
+
+    def answered(self) -> float:
+        """When the answer to a request had come: a stall of ours is not the target's."""
+        now = time.monotonic()
+        transport = self._line and self._line.transport
+        if not isinstance(transport, Wire) or now - self.asked < _STALL_SECONDS:
+            return now
+        return max(self.asked, now - transport.unread_seconds)
 
     def allow(self, seconds: float) -> None:
         """What is asked from here on has so long; then `TimeoutError` is raised where it waits."""

@@ -142,9 +142,9 @@ class _Attempt:
         try:
             waiting = go_on(value)
         except StopIteration as end:
-            self._end(end.value)
+            self._end(end.value, self.visit.answered() if self.visit.asked else time.monotonic())
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - failures become outcomes here
-            self._end(_failed(error, self.visit))
+            self._end(_failed(error, self.visit), time.monotonic())
         else:
             if waiting is None:  # a bare yield: asyncio.sleep(0)
                 waiting = asyncio.get_running_loop().create_future()
@@ -152,9 +152,9 @@ class _Attempt:
             self._waiting = waiting
             waiting.add_done_callback(self.resume)
 
-    def _end(self, answer: Answer) -> None:
+    def _end(self, answer: Answer, at: float) -> None:
         self._answer = answer
-        self._ended = self.visit.settled or time.monotonic()
+        self._ended = self.visit.settled or at
         self.visit.close()
         self._wave.end(self)
 
