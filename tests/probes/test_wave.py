@@ -1,8 +1,10 @@
 import asyncio
 import gc
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -53,7 +55,26 @@ async def test_what_came_while_we_were_late_is_no_timeout(
     slow = visit(port, timeout=0.2)
     answered = await probe_all([(stalls, slow), (stalls, visit(port, timeout=0.2))])
     assert [one.outcome for one in answered] == [Outcome.OK, Outcome.OK]
-    assert max(one.seconds for one in answered) < 0.1, "the stall is ours, not the target's"
+
+
+async def test_a_stall_of_ours_does_not_make_a_target_slow(visit: Any, answer: Any) -> None:
+    """The answer comes after 0.1 s, from a thread, and lies in the kernel for 0.4 s more."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answers() -> None:
+            with listener.accept()[0] as peer, suppress(ConnectionResetError):
+                peer.recv(4096)
+                time.sleep(0.1)
+                peer.sendall(answer(200))
+                peer.recv(4096)
+
+        with ThreadPoolExecutor(1) as server:
+            server.submit(answers)
+            asyncio.get_running_loop().call_later(0.05, time.sleep, 0.45)
+            asked = visit(listener.getsockname()[1])
+            (seen,) = await probe_all([(PROBERS["readiness"], asked)])
+    assert seen.outcome is Outcome.OK
+    assert 0.09 < seen.seconds < 0.3
 
 
 async def test_a_prober_may_await_a_task_of_its_own(visit: Any) -> None:
