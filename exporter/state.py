@@ -43,6 +43,11 @@ class State:
         entry = self._entries.get(key)
         return None if entry is None else entry.record
 
+    def is_expired(self, key: TargetKey, now: float) -> bool:
+        """Whether a target's samples are told no more because nobody renewed them in time."""
+        entry = self._entries.get(key)
+        return entry is not None and entry.expires <= now
+
     def records(self) -> Iterator[TargetRecord]:
         """Every last record, however old; safe to hold while polls go on."""
         return iter([entry.record for entry in self._entries.values()])

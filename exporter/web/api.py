@@ -39,7 +39,7 @@ async def show_summary(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     config = context.config()
     filters = read_filters(request)
-    total = Sum(config.poll.interval)
+    total = Sum(config.poll.interval, context.state.is_expired)
     async for found in walk(context):
         total.add(found, filters)
     return await json_answer(

@@ -2,18 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
 
 from exporter.diagnosis import CAUSES
-from exporter.model import Cadence, CauseClass
+from exporter.model import Cadence, CauseClass, TargetKey
 from exporter.web.documents import Standing
 from exporter.web.walk import Filters, Found
-
-OVERDUE_AFTER_INTERVALS = 3
-"""A target that nobody looked at for so many intervals is overdue; its samples are gone too."""
 
 
 class CauseCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +39,8 @@ class Looks(msgspec.Struct, frozen=True, kw_only=True):
     """How fresh all that is. `interval`: seconds from one look at a target to the next.
 
     `newest` and `oldest` are the last looks of the targets that were looked at last and longest
-    ago; null when there was none. `overdue` targets were not looked at for three intervals,
-    `waiting` ones never.
+    ago; null when there was none. `overdue` targets were looked at so long ago that their samples
+    are told no more, `waiting` ones never.
     """
 
     interval: float
@@ -76,6 +73,7 @@ class Sum:
     """What a walk adds up to, one target at a time."""
 
     interval: float
+    is_expired: Callable[[TargetKey, float], bool]
     now: float = field(default_factory=time.time)
     states: Counter[str] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
@@ -110,7 +108,7 @@ class Sum:
             return
         self.newest = looked if self.newest is None else max(looked, self.newest)
         self.oldest = looked if self.oldest is None else min(looked, self.oldest)
-        self.overdue += self.now - looked > OVERDUE_AFTER_INTERVALS * self.interval
+        self.overdue += self.is_expired(found.target.key, self.now)
 
     def summary(self, version: str, runbooks: str, unseen: tuple[str, ...]) -> Summary:
         """The document. `runbooks`: the address that a cause's `#id` is appended to."""

@@ -23,6 +23,9 @@ HEALTHY = healthy_sidecar(0)
 BROKEN = broken_sidecar(1)
 ISTIOD = istiod()
 WAITING = replace(healthy_sidecar(2).target, addresses=("10.9.9.9",))
+EXPIRED = healthy_sidecar(5).target.key
+"""Nobody renewed this one's samples in time, however it was looked at."""
+EXPIRED_LAST = 1.0
 FAMILIES = selected("full", ())
 
 
@@ -33,7 +36,8 @@ async def nothing_seen(target: Target) -> Look:
 def state_of(*records: TargetRecord) -> State:
     state = State()
     for record in records:
-        state.put(record, render(record, FAMILIES), time.time() + 600)
+        told_until = EXPIRED_LAST if record.target.key == EXPIRED else time.time() + 600
+        state.put(record, render(record, FAMILIES), told_until)
     return state
 
 

@@ -118,10 +118,10 @@ function oldData({ newest, interval }) {
 
 function freshness() {
   if (!heard) return [];
-  const { newest, waiting, overdue, interval } = heard.summary.looks;
+  const { newest, waiting, overdue } = heard.summary.looks;
   const parts = [newest === null ? "no look yet" : `last look ${ago(now() - newest)}`];
   if (waiting) parts.push(`${count(waiting, "target")} waiting for the first`);
-  if (overdue) parts.push(h("span", { class: "late" }, `${count(overdue, "target")} not seen for ${span(OLD_AFTER_INTERVALS * interval)}`));
+  if (overdue) parts.push(h("span", { class: "late" }, `${count(overdue, "target")} not seen in time`));
   if (isPaused) parts.push(`paused at ${clock(heard.summary.now)}`);
   return parts.flatMap((part, index) => (index ? [" · ", part] : [part]));
 }
