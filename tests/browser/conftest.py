@@ -65,6 +65,12 @@ class Watched:
         assert {url for url in self.requested if not url.startswith(f"{self.url}/")} == set()
 
 
+NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+"""Chromium's word when an interface of this machine comes or goes, as those of the tests' pods do.
+
+It drops the request at hand; the page asks again at its next turn.
+"""
+
 Open = Callable[..., Awaitable[Watched]]
 
 
@@ -91,7 +97,9 @@ async def watch(browser: "Browser") -> AsyncIterator[Open]:
             watched.page.on(
                 "console",
                 lambda said: (
-                    said.type in ("error", "warning") and watched.complaints.append(said.text)
+                    said.type in ("error", "warning")
+                    and NETWORK_CHANGED not in said.text
+                    and watched.complaints.append(said.text)
                 ),
             )
             return watched
