@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
@@ -71,7 +72,9 @@ async def test_the_keyboard_reaches_a_target(stage: Any, watch: Any) -> None:
 
 async def test_words_from_a_target_never_become_markup(stage: Any, watch: Any) -> None:
     record = with_cause(broken_sidecar(1), "port_taken", HOSTILE)
-    verdicts = tuple(replace(verdict, detail=HOSTILE) for verdict in record.verdicts)
+    verdicts = tuple(
+        msgspec.structs.replace(verdict, detail=HOSTILE) for verdict in record.verdicts
+    )
     proxy = replace(record.proxy, rejected_reasons={HOSTILE: HOSTILE}, bound={HOSTILE: False})
     target = replace(record.target, key=TargetKey("x", HOSTILE), node=HOSTILE, workload=HOSTILE)
     stage.put(fresh(replace(record, target=target, verdicts=verdicts, proxy=proxy)))
