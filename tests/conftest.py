@@ -90,12 +90,24 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def promtool() -> None:
-    """Skip, with the reason, where promtool is not installed; with CI=true that fails."""
-    if shutil.which("promtool") is None:
-        reason = "not installed: promtool (Debian: prometheus)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"cannot run here: {reason}", pytrace=False)
-        pytest.skip(reason)
+    """Prometheus' own reader of rules and configurations."""
+    demand("promtool", "prometheus")
+
+
+@pytest.fixture(scope="session")
+def amtool() -> None:
+    """Alertmanager's own reader of configurations."""
+    demand("amtool", "prometheus-alertmanager")
+
+
+def demand(program: str, package: str) -> None:
+    """Skip, with the reason, where a program is not installed; with CI=true that fails."""
+    if shutil.which(program) is not None:
+        return
+    reason = f"not installed: {program} (Debian: {package})"
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"cannot run here: {reason}", pytrace=False)
+    pytest.skip(reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
