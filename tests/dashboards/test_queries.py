@@ -8,18 +8,17 @@ import contextlib
 import json
 import socket
 import urllib.parse
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from exporter.app import Exporter
 from exporter.config import load
 from exporter.demo import SHIPPED, load_states, mesh
 from tests.dashboards.documents import Asked, queries
-from tests.real.test_prometheus import fetch, free_address, serving
+from tests.real.programs import fetch, scraping
 
 pytestmark = pytest.mark.real("prometheus")
 
@@ -77,28 +76,6 @@ async def prometheus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
             yield address
             running.cancel()
             await asyncio.wait({running})
-
-
-@contextlib.contextmanager
-def scraping(exporter: str, folder: Path) -> Iterator[str]:
-    """A Prometheus that scrapes this address every second; its own address."""
-    job = {
-        "job_name": "istio-ports",
-        "honor_labels": True,
-        "scrape_interval": "1s",
-        "scrape_timeout": "1s",
-        "static_configs": [{"targets": [exporter]}],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
-    address = free_address()
-    command = (
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address={address}",
-    )
-    with serving(folder / "out", address, *command):
-        yield address
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

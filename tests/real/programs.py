@@ -9,6 +9,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import yaml
+
 
 def free_address() -> str:
     """A loopback address with a port that is free now."""
@@ -37,6 +39,28 @@ def serving(output: Path, address: str, *command: object) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextlib.contextmanager
+def scraping(exporter: str, folder: Path) -> Iterator[str]:
+    """A Prometheus that scrapes this address every second; its own address."""
+    job = {
+        "job_name": "istio-ports",
+        "honor_labels": True,
+        "scrape_interval": "1s",
+        "scrape_timeout": "1s",
+        "static_configs": [{"targets": [exporter]}],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    address = free_address()
+    command = (
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address={address}",
+    )
+    with serving(folder / "out", address, *command):
+        yield address
 
 
 def wait_for(happened: Callable[[], bool], what: str, seconds: float = 15) -> None:

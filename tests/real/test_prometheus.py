@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.real.pod import Pod, Shape, running
-from tests.real.programs import fetch, free_address, serving, wait_for
+from tests.real.programs import fetch, free_address, scraping, serving, wait_for
 
 pytestmark = pytest.mark.real("prometheus", "promtool", "prometheus-blackbox-exporter")
 
@@ -92,23 +92,7 @@ def exporter(mesh: Mapping[str, Pod], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def prometheus(exporter: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Debian's Prometheus, scraping the exporter every second; its address."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    job = {
-        "job_name": "istio-ports",
-        "honor_labels": True,
-        "scrape_interval": "1s",
-        "scrape_timeout": "1s",
-        "static_configs": [{"targets": [exporter]}],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
-    address = free_address()
-    command = (
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address={address}",
-    )
-    with serving(folder / "out", address, *command):
+    with scraping(exporter, tmp_path_factory.mktemp("prometheus")) as address:
         yield address
 
 
