@@ -43,30 +43,8 @@ def blindness(
     port-forwards do; `webhook`: what the last dry run showed.
     """
     inside = inside or config.access.loopback == "netns"
-    is_managed = config.istiod.mode == "none"
-    unlisted = _why_unlisted(config)
     off = {
-        "hello": (not config.poll.hello, "15006 and wire certificates: poll.hello is off"),
-        "exposure": (not config.poll.exposure, "an exposed admin port: poll.exposure is off"),
-        "application_probes": (
-            not config.poll.application_probes,
-            "application health: poll.application_probes is off",
-        ),
-        "istiod": (
-            is_managed,
-            "the control plane (istio_control_plane_*): istiod.mode is none, it is managed",
-        ),
-        "istiod_certificates": (
-            not is_managed and not Path(config.istiod.root_cert_file).is_file(),
-            (
-                "whether the certificates of 15012 and 15017 are the mesh's: there is no "
-                f"{config.istiod.root_cert_file} (istiod.root_cert_file)"
-            ),
-        ),
-        "debug_token": (
-            bool(unlisted),
-            f"what istiod says of its proxies (istio_proxy_xds_synced, _known): {unlisted}",
-        ),
+        **_switched_off(config),
         "loopback": (
             bool(refused) or (config.access.loopback == "none" and not inside),
             refused
@@ -90,6 +68,35 @@ def blindness(
         for capability in CAPABILITIES
         if off[capability][0]
     ]
+
+
+def _switched_off(config: Config) -> dict[str, tuple[bool, str]]:
+    """What the configuration alone decides: by capability, whether it is off, and its sentence."""
+    is_managed = config.istiod.mode == "none"
+    unlisted = _why_unlisted(config)
+    return {
+        "hello": (not config.poll.hello, "15006 and wire certificates: poll.hello is off"),
+        "exposure": (not config.poll.exposure, "an exposed admin port: poll.exposure is off"),
+        "application_probes": (
+            not config.poll.application_probes,
+            "application health: poll.application_probes is off",
+        ),
+        "istiod": (
+            is_managed,
+            "the control plane (istio_control_plane_*): istiod.mode is none, it is managed",
+        ),
+        "istiod_certificates": (
+            not is_managed and not Path(config.istiod.root_cert_file).is_file(),
+            (
+                "whether the certificates of 15012 and 15017 are the mesh's: there is no "
+                f"{config.istiod.root_cert_file} (istiod.root_cert_file)"
+            ),
+        ),
+        "debug_token": (
+            bool(unlisted),
+            f"what istiod says of its proxies (istio_proxy_xds_synced, _known): {unlisted}",
+        ),
+    }
 
 
 def _why_unlisted(config: Config) -> str:
