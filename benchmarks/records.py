@@ -5,6 +5,8 @@ Benchmarks, tests and the figures in docs/metrics.md are about these.
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from exporter.model import (
     Cadence,
     CauseClass,
@@ -104,7 +106,7 @@ def seen_from_pod(record: TargetRecord) -> TargetRecord:
         )
         for kind, days in (("workload", 1), ("root", 3650))
     )
-    return replace(
+    return structs.replace(
         record,
         verdicts=tuple(
             Verdict(port, owner, up=True, outcome=Outcome.OK, view=View.POD, seconds=0.0012)
@@ -126,7 +128,7 @@ def seen_from_pod(record: TargetRecord) -> TargetRecord:
 def broken_sidecar(index: int = 0) -> TargetRecord:
     """A sidecar that has something for every sparse family."""
     record = seen_from_pod(healthy_sidecar(index))
-    return replace(
+    return structs.replace(
         record,
         verdicts=(
             Verdict(

@@ -70,11 +70,15 @@ UNMETERED = Meter()
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look brought: the record to publish, the memory to keep, the raw observations."""
+    """What one look brought: the record to publish, the memory to keep, the raw observations.
+
+    `repeats`: the record says what the last one said, but for its times.
+    """
 
     record: TargetRecord
     memory: Memory
     observations: tuple[Observation, ...]
+    repeats: bool = False
 
 
 async def look(  # noqa: PLR0913 - as `look_by`
@@ -142,7 +146,8 @@ async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and kno
         in_mesh=in_mesh,
         webhook=webhook,
     )
-    return Look(record, remembered, tuple(seen))
+    repeats = remembered.steady is not None and remembered.steady is memory.steady
+    return Look(record, remembered, tuple(seen), repeats)
 
 
 @dataclass(frozen=True, slots=True)

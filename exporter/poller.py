@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exporter.config import Config
-from exporter.exposition import Family, render
-from exporter.look import EVERY_CADENCE, Meter, look_by
+from exporter.exposition import Family, render, renew
+from exporter.look import EVERY_CADENCE, Look, Meter, look_by
 from exporter.model import (
     SILENT,
     Cadence,
@@ -215,7 +215,7 @@ class Poller:
         watched.memory = looked.memory
         watched.silent = _is_silent(looked.observations)
         watched.trouble = "" if _is_ending(watched) else _trouble_inside(looked.observations)
-        self._publish(watched, looked.record)
+        self._publish(watched, looked)
 
     def _due_now(self, watched: _Watched) -> frozenset[Cadence]:
         if watched.turn == 0:
@@ -228,10 +228,11 @@ class Poller:
             | {c for c, span in spans.items() if turn % math.ceil(span / poll.interval) == 0}
         )
 
-    def _publish(self, watched: _Watched, record: TargetRecord) -> None:
+    def _publish(self, watched: _Watched, looked: Look) -> None:
+        record = looked.record
         interval = watched.memory.effective(self._config.poll.interval)
         expires = time.time() + STALE_AFTER_INTERVALS * interval
-        self._state.put(record, render(record, self._families), expires)
+        self._state.put(record, self._blocks(record, repeats=looked.repeats), expires)
         cause = record.diagnosis.cause if record.diagnosis else ""
         if cause != watched.cause:
             log.info(
@@ -241,6 +242,13 @@ class Poller:
                 cause or "none",
             )
             watched.cause = cause
+
+    def _blocks(self, record: TargetRecord, *, repeats: bool) -> tuple[bytes, ...]:
+        """The record rendered; what a repeating one says again is not rendered again."""
+        known = self._state.blocks_of(record.target.key) if repeats else None
+        if known is None:
+            return render(record, self._families)
+        return renew(record, self._families, known)
 
 
 def _is_silent(observations: tuple[Observation, ...]) -> bool:

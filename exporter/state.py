@@ -43,6 +43,11 @@ class State:
         entry = self._entries.get(key)
         return None if entry is None else entry.record
 
+    def blocks_of(self, key: TargetKey) -> Blocks | None:
+        """What was last rendered of a target; None if nothing was."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry.blocks
+
     def is_expired(self, key: TargetKey, now: float) -> bool:
         """Whether a target's samples are told no more because nobody renewed them in time."""
         entry = self._entries.get(key)

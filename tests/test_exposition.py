@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
@@ -13,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from benchmarks.exposition import Figures, measure, report
 from benchmarks.records import NOW, broken_sidecar, healthy_sidecar, istiod, seen_from_pod
-from exporter.exposition import FAMILIES, PROFILES, Family, assemble, render, selected
+from exporter.exposition import FAMILIES, PROFILES, Family, assemble, render, renew, selected
 from exporter.exposition.samples import MAX_LISTENING
 from exporter.exposition.text import TARGETS_PER_CHUNK, escaped, number
 from exporter.model import (
@@ -460,3 +461,14 @@ def test_the_benchmark_says_which_limits_hold() -> None:
         "BENCH exposition_ratio 80 50 holds",
         "BENCH exposition_hold_seconds 0.03 0.02 short",
     ]
+
+
+def test_renewed_blocks_are_those_that_rendering_gives() -> None:
+    families = selected("full")
+    record = healthy_sidecar()
+    later = structs.replace(
+        record,
+        polled={Cadence.FAST: 1_700_000_900.0},
+        verdicts=tuple(structs.replace(verdict, seconds=0.5) for verdict in record.verdicts),
+    )
+    assert renew(later, families, render(record, families)) == render(later, families)

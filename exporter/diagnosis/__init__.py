@@ -1,11 +1,13 @@
 """Diagnosis: what a target's observations mean. Pure: values in, values out, no clock.
 
 `diagnose` reads the observations into `evidence`, updates `memory`, judges each port
-(`verdicts`) and finds the first cause whose condition holds (`rules`). It is total: any
-observations give a record.
+(`verdicts`) and finds the first cause whose condition holds (`rules`). A healthy target that shows
+the same again is told again (`steady`). It is total: any observations give a record.
 """
 
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from exporter.catalogue import TargetPort
 from exporter.config import Config
@@ -17,6 +19,7 @@ from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.rules import RULES, Rule, first_cause
 from exporter.diagnosis.servers import is_server, learnt_servers, newest_admin
 from exporter.diagnosis.status import certificates_of, proxy_of, readiness_of, wire_certificate
+from exporter.diagnosis.steady import steady_after, told_again
 from exporter.diagnosis.union import Union, narrowed, unite
 from exporter.diagnosis.verdicts import judge
 from exporter.model import Memory, Observation, Role, Target, TargetRecord, WebhookPath
@@ -62,6 +65,9 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
         in_mesh: the exporter sits behind a sidecar, so that nothing it sees can be trusted.
         webhook: what the API server's last try of the injection webhook showed, for istiods.
     """
+    if not in_mesh and (again := told_again(target, ports, observations, memory, now)):
+        return again
+    memory = replace(memory, steady=None)
     evidence = Evidence(target, ports, config, now, control, in_mesh)
     evidence.webhook = webhook if target.role is Role.ISTIOD else None
     read_evidence(evidence, observations)
@@ -87,7 +93,8 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
         last_ok=known.last_ok,
         unseen=_unseen(evidence, known),
     )
-    return record, known
+    steady = steady_after(evidence, observations, record, memory, known)
+    return record, replace(known, steady=steady)
 
 
 _GROWING = (

@@ -5,13 +5,11 @@ from exporter.diagnosis.control_plane import debug_refusal
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.servers import is_server
 from exporter.diagnosis.status import wire_certificate, xds_failures
+from exporter.diagnosis.steady import SLOW_SECONDS
 from exporter.diagnosis.verdicts import exposed_by
 from exporter.model import Certificate, Memory, Outcome, Role
 
 Evidence = tuple[str, ...] | None
-
-_SLOW_SECONDS = 1.0
-"""The agent's own limit on the call that its readiness is built on (util/stats.go)."""
 
 _SERVER_ERROR = 500
 
@@ -90,7 +88,7 @@ def admin_is_slow(case: Case) -> Evidence:
     stats = case.verdict("stats")
     if stats is None:
         return None
-    if stats.up and stats.seconds >= _SLOW_SECONDS:
+    if stats.up and stats.seconds >= SLOW_SECONDS:
         return (f"{stats.port} took {stats.seconds:.1f} s",)
     if case.is_stuck("stats") and case.answers("health"):
         return case.says("stats", "health")

@@ -5,6 +5,15 @@ family when a poll ends, `assemble` joins the blocks of all targets when Prometh
 """
 
 from exporter.exposition.families import FAMILIES, PROFILES, selected
-from exporter.exposition.text import Family, assemble, render, render_listed
+from exporter.exposition.text import Family, assemble, render, render_listed, renew
 
-__all__ = ["FAMILIES", "PROFILES", "Family", "assemble", "render", "render_listed", "selected"]
+__all__ = [
+    "FAMILIES",
+    "PROFILES",
+    "Family",
+    "assemble",
+    "render",
+    "render_listed",
+    "renew",
+    "selected",
+]

@@ -56,6 +56,7 @@ FAMILIES: tuple[Family, ...] = (
         profile="full",
         labels=_PORT,
         samples=samples.probe_duration,
+        by_the_clock=True,
     ),
     Family(
         name="istio_port_listening",
@@ -98,6 +99,7 @@ FAMILIES: tuple[Family, ...] = (
         labels=("cadence",),
         samples=samples.last_poll,
         brief=samples.last_regular_poll,
+        by_the_clock=True,
     ),
     Family(
         name="istio_target_certificate_expiry_timestamp_seconds",

@@ -24,7 +24,8 @@ class Family:
 
     `type` is gauge or counter. `profile` is the smallest profile that has the family; `brief`
     is what the profiles below full show of it, where that is not everything. `by_istiod`: not
-    the target's own look tells it but the istiods, of every proxy of the cluster.
+    the target's own look tells it but the istiods, of every proxy of the cluster. `by_the_clock`:
+    it tells times of looks, which differ though nothing else does.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Family:
     samples: Samples
     brief: Samples | None = None
     by_istiod: bool = False
+    by_the_clock: bool = False
 
 
 def escaped(value: str) -> str:
@@ -72,6 +74,19 @@ def render(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...
     """
     target = _labels_of(record)
     return tuple([_block(family.name + target, family.samples(record)) for family in families])
+
+
+def renew(
+    record: TargetRecord, families: Sequence[Family], blocks: tuple[bytes, ...]
+) -> tuple[bytes, ...]:
+    """The blocks of a record that differs in its times alone from the one that `blocks` tell."""
+    target = _labels_of(record)
+    return tuple(
+        [
+            _block(family.name + target, family.samples(record)) if family.by_the_clock else block
+            for family, block in zip(families, blocks, strict=True)
+        ]
+    )
 
 
 def render_listed(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...]:

@@ -18,6 +18,7 @@ from exporter.model.facts import (
     ListeningSocket,
     Listing,
     ReadinessFacts,
+    Seen,
     SocketTable,
     SyncStatus,
     TlsFacts,
@@ -34,7 +35,6 @@ from exporter.model.kubernetes import (
 from exporter.model.memory import (
     Growth,
     Memory,
-    Seen,
 )
 from exporter.model.observation import (
     SOCKETS_PORT,
@@ -45,6 +45,7 @@ from exporter.model.record import (
     CertificateLife,
     Diagnosis,
     ProxyStatus,
+    Steady,
     TargetRecord,
     Verdict,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "Seen",
     "Settings",
     "SocketTable",
+    "Steady",
     "SyncStatus",
     "Target",
     "TargetKey",

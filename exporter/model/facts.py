@@ -2,13 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from exporter.model.words import Outcome
+
+T = TypeVar("T")
 
 
 def is_loopback(address: str) -> bool:
     """Whether an address is in 127.0.0.0/8, or ::1."""
     return address.startswith("127.") or address == "::1"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[T]):
+    """Something that a slower cadence learnt, and when (seconds since the epoch)."""
+
+    value: T
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

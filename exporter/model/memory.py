@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from msgspec import Struct, field
 
@@ -13,12 +12,12 @@ from exporter.model.facts import (
     EnvoyStats,
     IstiodFacts,
     Listing,
+    Seen,
     SocketTable,
 )
 from exporter.model.observation import Observation
+from exporter.model.record import Steady
 from exporter.model.words import Cadence, Outcome
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +27,6 @@ class Growth:
     value: float
     step: float = 0.0
     streak: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Seen(Generic[T]):
-    """Something that a slower cadence learnt, and when (seconds since the epoch)."""
-
-    value: T
-    at: float
 
 
 class Memory(Struct, frozen=True, kw_only=True):
@@ -49,6 +40,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     `disproved` maps ports that another process answered to what was seen; `page` is how 15020's
     page ended when it was last asked, `page_asked` when that was.
     `took` maps cadences to how many seconds the last look took in which they were due.
+    `steady`: what the next look is told again as long as it sees nothing else.
     """
 
     polls: int = 0
@@ -75,6 +67,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     last_ok: Mapping[int, float] = field(default_factory=dict)
     polled: Mapping[Cadence, float] = field(default_factory=dict)
     took: Mapping[Cadence, float] = field(default_factory=dict)
+    steady: Steady | None = None
 
     def effective(self, interval: float) -> float:
         """The interval at which this target can be polled: none is shorter than its looks.

@@ -1,12 +1,12 @@
 """What the observations mean: verdicts by port, one diagnosis, the record that is published."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from exporter.model.facts import IstiodFacts, ListeningSocket, Listing
-from exporter.model.memory import Seen
+from exporter.model.facts import IstiodFacts, ListeningSocket, Listing, Seen
+from exporter.model.observation import Observation
 from exporter.model.target import Target
 from exporter.model.words import Cadence, CauseClass, Outcome, View
 
@@ -74,8 +74,10 @@ class ProxyStatus:
     rejected_reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetRecord:
+_NO_PROXY = ProxyStatus()
+
+
+class TargetRecord(Struct, frozen=True, kw_only=True):
     """Everything one look said of one target: what `exposition` renders and the API serves.
 
     `ready` maps an endpoint (envoy, agent, istiod, webhook, ztunnel, cni) to its readiness.
@@ -85,14 +87,25 @@ class TargetRecord:
 
     target: Target
     verdicts: tuple[Verdict, ...] = ()
-    ready: Mapping[str, bool] = field(default_factory=dict)
+    ready: Mapping[str, bool] = {}
     diagnosis: Diagnosis | None = None
-    proxy: ProxyStatus = ProxyStatus()
+    proxy: ProxyStatus = _NO_PROXY
     control_plane: IstiodFacts | None = None
     listings: tuple[Seen[Listing], ...] = ()
     certificates: tuple[CertificateLife, ...] = ()
     spiffe_id: str = ""
     listening: tuple[ListeningSocket, ...] = ()
-    polled: Mapping[Cadence, float] = field(default_factory=dict)
-    last_ok: Mapping[int, float] = field(default_factory=dict)
+    polled: Mapping[Cadence, float] = {}
+    last_ok: Mapping[int, float] = {}
     unseen: tuple[str, ...] = ()
+
+
+class Steady(Struct, frozen=True):
+    """What a look showed that left nothing to learn: the same again means the same again.
+
+    `ports` are the very ones that were looked at, of `record`'s target.
+    """
+
+    ports: Sequence[object]
+    observations: tuple[Observation, ...]
+    record: TargetRecord

@@ -23,11 +23,11 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 
 def fresh(record: TargetRecord, age: float = 1.0) -> TargetRecord:
     at = time.time() - age
-    return replace(record, polled={Cadence.FAST: at, Cadence.DETAIL: at})
+    return msgspec.structs.replace(record, polled={Cadence.FAST: at, Cadence.DETAIL: at})
 
 
 def with_cause(record: TargetRecord, cause: str, *evidence: str) -> TargetRecord:
-    return replace(record, diagnosis=CAUSES[cause].diagnosis(evidence))
+    return msgspec.structs.replace(record, diagnosis=CAUSES[cause].diagnosis(evidence))
 
 
 def some() -> list[TargetRecord]:
@@ -77,7 +77,7 @@ async def test_words_from_a_target_never_become_markup(stage: Any, watch: Any) -
     )
     proxy = replace(record.proxy, rejected_reasons={HOSTILE: HOSTILE}, bound={HOSTILE: False})
     target = replace(record.target, key=TargetKey("x", HOSTILE), node=HOSTILE, workload=HOSTILE)
-    stage.put(fresh(replace(record, target=target, verdicts=verdicts, proxy=proxy)))
+    stage.put(fresh(msgspec.structs.replace(record, target=target, verdicts=verdicts, proxy=proxy)))
     stage.unseen = (HOSTILE,)
     watched = await watch(stage.url)
     page = await watched.open()

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from msgspec import structs
 
 from exporter.cli import main
 from exporter.cli.check import exit_of, not_judged
@@ -226,7 +226,7 @@ def test_exit_codes_follow_what_was_seen(records: list[TargetRecord], code: int)
 
 
 def test_what_is_not_judged_is_said_once_for_all_targets() -> None:
-    once = replace(record_of("?+?"), unseen=("xds_disconnected",))
+    once = structs.replace(record_of("?+?"), unseen=("xds_disconnected",))
     records = [once, once]
     assert not_judged(records) == (
         "port 15000 (sidecar): listens inside the pod only; give the target a netns to see it",
@@ -238,7 +238,7 @@ def test_what_is_not_judged_is_said_once_for_all_targets() -> None:
 def test_what_was_refused_alike_of_several_targets_is_said_once() -> None:
     refused = Verdict(15020, "agent", None, Outcome.NO_ACCESS, View.POD, detail="No right.")
     records = [
-        replace(
+        structs.replace(
             record_of(""),
             target=Target(key=TargetKey("n", pod), role=Role.SIDECAR, addresses=()),
             verdicts=(refused, refused),

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 from msgspec import structs
 from rich.console import Console, RenderableType
@@ -71,7 +69,7 @@ def test_what_is_not_judged_is_said_beneath() -> None:
 def test_what_a_target_says_is_neither_markup_nor_an_escape_sequence() -> None:
     healthy = healthy_sidecar(0)
     rude = structs.replace(healthy.verdicts[0], detail="[red]x[/red]\x1b[2J")
-    record = replace(healthy, verdicts=(rude,))
+    record = structs.replace(healthy, verdicts=(rude,))
     text = printed(every_port([target_state(record.target, record)]))
     assert "[red]x[/red]\ufffd[2J" in text
     assert "\x1b" not in text

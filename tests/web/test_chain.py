@@ -50,13 +50,13 @@ def test_the_first_broken_link_is_where_to_look(
     proxy: dict[str, Any], link: str, says: str
 ) -> None:
     record = healthy_sidecar()
-    record = replace(record, proxy=replace(record.proxy, **proxy))
+    record = structs.replace(record, proxy=replace(record.proxy, **proxy))
     assert first_broken(record) == link
     assert links(record)[link] == (False, says)
 
 
 def test_a_silent_port_says_so_and_a_no_says_not_ready() -> None:
-    record = replace(
+    record = structs.replace(
         broken_sidecar(),
         verdicts=(ended(15020, Outcome.TIMEOUT), ended(15021, Outcome.NOT_READY)),
     )
@@ -66,7 +66,7 @@ def test_a_silent_port_says_so_and_a_no_says_not_ready() -> None:
 
 
 def test_an_envoy_that_says_nothing_is_judged_by_its_admin_port() -> None:
-    record = replace(
+    record = structs.replace(
         healthy_sidecar(), proxy=ProxyStatus(), verdicts=(ended(15000, Outcome.TIMEOUT),)
     )
     assert links(record)["Envoy"] == (False, "15000 timeout")
@@ -85,7 +85,7 @@ def test_an_envoy_that_says_nothing_is_judged_by_its_admin_port() -> None:
 )
 def test_each_role_has_a_chain_of_its_own(role: Role, names: list[str]) -> None:
     record = healthy_sidecar()
-    record = replace(record, target=replace(record.target, role=role))
+    record = structs.replace(record, target=replace(record.target, role=role))
     assert [link.name for link in chain_of(record)] == names
 
 
@@ -96,4 +96,4 @@ def test_an_istiod_whose_xds_is_refused_breaks_there() -> None:
         for v in record.verdicts
     )
     assert first_broken(record) is None
-    assert links(replace(record, verdicts=verdicts))["xDS"] == (False, "15012 refused")
+    assert links(structs.replace(record, verdicts=verdicts))["xDS"] == (False, "15012 refused")

@@ -1,9 +1,9 @@
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from msgspec import structs
 
 from benchmarks.records import broken_sidecar, healthy_sidecar
 from exporter.config import Config, PollConfig, WebConfig
@@ -18,11 +18,11 @@ async def summary(client: TestClient, **query: str) -> Any:
 
 
 def looked(record: TargetRecord, at: float) -> TargetRecord:
-    return replace(record, polled={Cadence.FAST: at})
+    return structs.replace(record, polled={Cadence.FAST: at})
 
 
 def with_cause(record: TargetRecord, cause: str) -> TargetRecord:
-    return replace(record, diagnosis=CAUSES[cause].diagnosis(()))
+    return structs.replace(record, diagnosis=CAUSES[cause].diagnosis(()))
 
 
 async def test_it_counts_states_causes_and_what_is_not_seen(serve: Any) -> None:

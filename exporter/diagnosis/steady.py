@@ -1,0 +1,132 @@
+"""A look that shows what the one before it showed means the same: it is not judged anew. Pure.
+
+A verdict follows from observations, memory and time. Where a healthy target's look has left its
+memory as it was, the same observations lead to the same record but for its times. The rule: only
+looks of the fast cadence are short, so that time itself is judged at every detail poll.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from exporter.catalogue import TargetPort
+from exporter.diagnosis.evidence import Evidence
+from exporter.model import (
+    PROVING,
+    Cadence,
+    Memory,
+    Observation,
+    Role,
+    Steady,
+    Target,
+    TargetRecord,
+    Verdict,
+    View,
+)
+
+SLOW_SECONDS = 1.0
+"""The agent's own limit on the call that its readiness is built on (util/stats.go)."""
+
+
+def told_again(
+    target: Target,
+    ports: Sequence[TargetPort],
+    observations: Sequence[Observation],
+    memory: Memory,
+    now: float,
+) -> tuple[TargetRecord, Memory] | None:
+    """The last record with this look's times; None where the look has to be judged.
+
+    Args:
+        target: who was looked at.
+        ports: its ports; others than the last look's have to be judged.
+        observations: what this look saw.
+        memory: what the last look left, with this look's `polled`.
+        now: seconds since the epoch.
+    """
+    last = memory.steady
+    if last is None or last.ports is not ports or last.record.target is not target:
+        return None
+    if _is_slower_due(memory.polled, now) or not _is_same(observations, last.observations):
+        return None
+    seconds = _seconds(observations)
+    verdicts = tuple([_timed(verdict, seconds) for verdict in last.record.verdicts])
+    last_ok = dict(memory.last_ok)
+    for verdict in verdicts:
+        if verdict.up:
+            last_ok[verdict.port] = now
+    record = replace(last.record, verdicts=verdicts, polled=memory.polled, last_ok=last_ok)
+    return record, replace(memory, polls=memory.polls + 1, last_ok=last_ok)
+
+
+def steady_after(
+    evidence: Evidence,
+    observations: Sequence[Observation],
+    record: TargetRecord,
+    before: Memory,
+    after: Memory,
+) -> Steady | None:
+    """What to tell again after a look that was judged; None where that would not be safe.
+
+    An istiod's record also rests on what the API server says, so it is judged at every look.
+    """
+    if record.diagnosis is not None or record.unseen or evidence.in_mesh:
+        return None
+    if evidence.target.role is Role.ISTIOD or _is_slower_due(after.polled, evidence.now):
+        return None
+    if any(seen.seconds >= SLOW_SECONDS for seen in observations):
+        return None
+    if replace(after, polls=before.polls, last_ok=before.last_ok) != before:
+        return None
+    return Steady(evidence.ports, tuple(observations), record)
+
+
+def _is_slower_due(polled: Mapping[Cadence, float], now: float) -> bool:
+    return polled.get(Cadence.DETAIL) == now or polled.get(Cadence.IDENTITY) == now
+
+
+def _is_same(seen: Sequence[Observation], last: Sequence[Observation]) -> bool:
+    """Whether two looks saw the same, each answer in good time."""
+    if len(seen) != len(last):
+        return False
+    for one, other in zip(seen, last, strict=True):
+        if (
+            one.outcome is not other.outcome
+            or one.port != other.port
+            or one.connected is not other.connected
+            or one.view is not other.view
+            or one.seconds >= SLOW_SECONDS
+            or one.detail != other.detail
+            or one.address != other.address
+            or one.facts != other.facts
+        ):
+            return False
+    return True
+
+
+def _seconds(observations: Iterable[Observation]) -> dict[tuple[View, int], float]:
+    """How long each port took, by view: of several addresses the one that decides."""
+    deciding: dict[tuple[View, int], Observation] = {}
+    for seen in observations:
+        known = deciding.get((seen.view, seen.port))
+        if known is None or (known.outcome in PROVING and seen.outcome not in PROVING):
+            deciding[(seen.view, seen.port)] = seen
+    return {key: seen.seconds for key, seen in deciding.items()}
+
+
+def _timed(verdict: Verdict, seconds: Mapping[tuple[View, int], float]) -> Verdict:
+    took = seconds.get((verdict.view, verdict.port))
+    if took is None:
+        return verdict
+    return Verdict(
+        verdict.port,
+        verdict.component,
+        verdict.up,
+        verdict.outcome,
+        verdict.view,
+        took,
+        verdict.detail,
+        verdict.naive,
+        verdict.exposed,
+        verdict.structural,
+    )
