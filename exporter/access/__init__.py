@@ -8,7 +8,7 @@ closed, so that no TIME_WAIT entry stays behind.
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -38,8 +38,8 @@ class Dialer(Protocol):
     address: str
     tells_connect: bool
 
-    async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
-        """Open a TCP connection and return its protocol."""
+    def connect(self, port: int, factory: Callable[[], StreamT]) -> Awaitable[StreamT]:
+        """Begin a TCP connection; awaited, it gives its protocol."""
         ...
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:

@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from exporter.access import DatagramT, NoAccess, StreamT, close_with_reset, wire
+from exporter.access import DatagramT, NoAccess, StreamT, close_with_reset
+from exporter.access.wire import AVAILABLE, Wire
 from exporter.model import SocketTable, View
 
 _STREAM = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
@@ -22,11 +23,15 @@ class Direct:
         self.address = address
         self.view = View.NETWORK
 
-    async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
-        """Open a TCP connection; an IP literal is never looked up."""
-        if wire.AVAILABLE:
+    def connect(self, port: int, factory: Callable[[], StreamT]) -> Awaitable[StreamT]:
+        """Begin a TCP connection; an IP literal is never looked up."""
+        if AVAILABLE:
             made = socket.SocketType(self._family, _STREAM)
-            return await wire.connect(made, (self.address, port), factory)
+            return Wire(made, (self.address, port), factory)
+        return self._connect(port, factory)
+
+    async def _connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
+        """The same without epoll."""
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.create_connection(factory, self.address, port)
         close_with_reset(transport)

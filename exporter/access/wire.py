@@ -13,11 +13,11 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Callable
-from typing import cast
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Generator
+from typing import Any, Generic, cast
 
 from exporter.access import LINGER_ZERO, StreamT
+from exporter.access.signal import Signal
 
 AVAILABLE = hasattr(select, "epoll")
 """Whether this system has epoll; without it dialers fall back to asyncio's transports."""
@@ -43,59 +43,45 @@ if AVAILABLE:
     _WATCHED = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
 
-async def connect(
-    made: socket.SocketType, remote: tuple[str, int], factory: Callable[[], StreamT]
-) -> StreamT:
-    """Connect a fresh non-blocking socket and return its protocol.
-
-    Args:
-        made: is taken over, and closed with a reset.
-        remote: an IP literal and a port.
-        factory: makes the protocol.
-
-    Raises:
-        OSError: the target's or the network's failure.
-    """
-    line = factory()
-    wire = Wire(_hub(), made, line)
-    try:
-        wire.begin(remote)
-        await wire.opened
-    except BaseException:
-        wire.abort()
-        raise
-    return line
-
-
 def deliver() -> None:
     """Hand out what has already come, before somebody calls it late."""
     _hub().dispatch()
 
 
-class Wire:
-    """One connection. `opened` ends when it came about or failed; `peer` is whom it dialled."""
+class Wire(Generic[StreamT]):
+    """One connection: begun at once; awaited, it gives its protocol or raises OSError.
 
-    __slots__ = ("_hub", "_line", "_socket", "_unsent", "fd", "opened", "peer")
+    It takes over a fresh non-blocking socket, and closes it with a reset. `remote` is an IP literal
+    and a port; OSError is raised where the system will not even try to connect to it.
+    """
 
-    def __init__(self, hub: "_Hub", made: socket.SocketType, line: asyncio.BaseProtocol) -> None:
-        self._hub = hub
+    __slots__ = ("_hub", "_line", "_opened", "_socket", "_unsent", "fd")
+
+    def __init__(
+        self, made: socket.SocketType, remote: tuple[str, int], factory: Callable[[], StreamT]
+    ) -> None:
         self._socket: socket.SocketType | None = made
-        self._line = cast("asyncio.Protocol", line)
         self._unsent = b""
         self.fd = made.fileno()
-        self.peer = ("", 0)
-        self.opened: asyncio.Future[None] = hub.loop.create_future()
-
-    def begin(self, remote: tuple[str, int]) -> None:
-        """Begin to connect; raises OSError where the system will not even try."""
-        self.peer = remote
-        made = self._socket
-        assert made is not None  # noqa: S101 - it was made just now
+        self._hub = _hub()
+        self._line: asyncio.Protocol = factory()
+        self._opened: Signal[None] = Signal()
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
         number = made.connect_ex(remote)
         if number not in _BEGUN:
+            made.close()
             raise OSError(number, os.strerror(number))
         self._hub.add(self)
+
+    def __await__(self) -> Generator[Any, None, StreamT]:
+        """The protocol, once the connection came about."""
+        line = self._line
+        try:
+            yield from self._opened.__await__()
+        except BaseException:
+            self.abort()
+            raise
+        return cast("StreamT", line)
 
     def write(self, data: bytes) -> None:
         """Send, or keep what the kernel does not take yet. An error is told in a later turn."""
@@ -131,7 +117,7 @@ class Wire:
     def ready(self, events: int) -> None:
         """Take the kernel's news; what a protocol raises ends its own connection only."""
         try:
-            if not self.opened.done():
+            if not self._opened.is_told:
                 self._open(events)
             if self._unsent and events & select.EPOLLOUT:
                 data, self._unsent = self._unsent, b""
@@ -146,13 +132,13 @@ class Wire:
         number = 0
         if self._socket is not None and events & _BROKEN:
             number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        error = OSError(number, os.strerror(number))
-        if number and number not in _CAME_ABOUT:
+        error = OSError(number, os.strerror(number)) if number else None
+        if error and number not in _CAME_ABOUT:
             self.abort()
-            self.opened.set_exception(error)
+            self._opened.fail(error)
             return
-        self._line.connection_made(cast("asyncio.Transport", self))
-        self.opened.set_result(None)
+        self._line.connection_made(self)  # type: ignore[arg-type] # all that ours need of one
+        self._opened.tell(None)
         if number:
             self._lose(error)
 
@@ -188,13 +174,13 @@ class _Hub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._wires: dict[int, Wire] = {}
+        self._wires: dict[int, Wire[Any]] = {}
         self._ended: list[socket.SocketType] = []
         self._is_dispatching = False
         self._epoll = select.epoll()
         loop.add_reader(self._epoll.fileno(), self.dispatch)
 
-    def add(self, wire: "Wire") -> None:
+    def add(self, wire: "Wire[Any]") -> None:
         """Watch a wire until it is dropped."""
         self._epoll.register(wire.fd, _WATCHED)
         self._wires[wire.fd] = wire
@@ -206,6 +192,10 @@ class _Hub:
             self._ended.append(made)
         else:
             made.close()
+
+    def close(self) -> None:
+        """Give the epoll back, when the loop has ended."""
+        self._epoll.close()
 
     def dispatch(self) -> None:
         """Tell every wire that has news."""
@@ -219,12 +209,14 @@ class _Hub:
             self._ended.pop().close()
 
 
-_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, _Hub] = WeakKeyDictionary()
+_hubs: dict[asyncio.AbstractEventLoop, _Hub] = {}
 
 
 def _hub() -> _Hub:
     loop = asyncio.get_running_loop()
     hub = _hubs.get(loop)
     if hub is None:
+        for ended in [known for known in _hubs if known.is_closed()]:
+            _hubs.pop(ended).close()
         hub = _hubs[loop] = _Hub(loop)
     return hub

@@ -4,12 +4,12 @@
 `paths` and no other string. It asks neither for compression nor for closing: the prober closes.
 """
 
-import asyncio
 import time
 
 import httptools
 from msgspec import Struct
 
+from exporter.access.signal import Signal
 from exporter.model import Outcome
 from exporter.probes.paths import SMALL, Path
 from exporter.probes.visit import Answer, Closed, Line, Malformed, TooLarge, Visit
@@ -44,18 +44,18 @@ class HttpLine(Line):
 
     def __init__(self, max_bytes: int) -> None:
         self._left = self._limit = self._most = max_bytes
-        self._waiter: asyncio.Future[Reply] | None = None
+        self._waiter: Signal[Reply] | None = None
         self.lost: Exception | None = None
 
-    def ask(self, request: bytes, most: int | None = None) -> asyncio.Future[Reply]:
-        """Send a request; the future ends with its answer or with what went wrong.
+    def ask(self, request: bytes, most: int | None = None) -> Signal[Reply]:
+        """Send a request; the signal tells its answer, or fails with what went wrong.
 
         `most` limits this answer, in bytes; without it the line's own limit does.
         """
         self._limit = self._left = self._most if most is None else most
-        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        waiter: Signal[Reply] = Signal()
         if self.lost is not None:
-            waiter.set_exception(self.lost)
+            waiter.fail(self.lost)
             return waiter
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
@@ -139,12 +139,12 @@ class HttpLine(Line):
         """End the request in flight; the parser, which calls back here, goes with it."""
         waiter, self._waiter = self._waiter, None
         del self._parser
-        if waiter is None or waiter.done():
+        if waiter is None:
             return
         if isinstance(how, Reply):
-            waiter.set_result(how)
+            waiter.tell(how)
         else:
-            waiter.set_exception(how)
+            waiter.fail(how)
 
 
 class HttpClient:

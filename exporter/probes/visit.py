@@ -10,7 +10,7 @@ import math
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from msgspec import Struct
@@ -91,14 +91,13 @@ class Line(asyncio.Protocol):
 LineT = TypeVar("LineT", bound=Line)
 
 
-@dataclass(slots=True)
-class Visit:
+class Visit(Struct, eq=False):
     """One attempt at one port: whom, what of it, how long.
 
     The first six fields are the question. The rest is filled in on the way: `connected` whether
-    TCP connected (None: not tried), `facts` what is known even if the prober fails, `settled`
-    when the outcome stood; `asked` when the first HTTP request was sent; `until` when the prober's
-    time is up. All in seconds of the monotonic clock.
+    TCP connected (None: not tried), `line` what is open, `facts` what is known even if the prober
+    fails, `settled` when the outcome stood; `asked` when the first HTTP request was sent; `until`
+    when the prober's time is up. All in seconds of the monotonic clock.
     """
 
     dialer: Dialer
@@ -107,12 +106,12 @@ class Visit:
     timeout: float
     target: Target
     options: ProbeOptions
-    connected: bool | None = field(default=None, init=False)
-    facts: Facts = field(default=None, init=False)
-    settled: float = field(default=0.0, init=False)
-    asked: float = field(default=0.0, init=False)
-    until: float = field(default=math.inf, init=False)
-    _line: Line | None = field(default=None, init=False)
+    connected: bool | None = None
+    facts: Facts = None
+    settled: float = 0.0
+    asked: float = 0.0
+    until: float = math.inf
+    line: Line | None = None
 
     async def connect(self, factory: Callable[[], LineT], port: int = 0) -> LineT:
         """Connect to the visited port, or to another one; closed by `close`."""
@@ -120,14 +119,14 @@ class Visit:
         self.connected = bool(self.connected)  # a reconnect that fails takes nothing back
         line = await self.dialer.connect(port or self.port.number, factory)
         self.connected = True if self.dialer.tells_connect else None
-        self._line = line
+        self.line = line
         return line
 
     def close(self) -> None:
         """Drop the open connection, if any, with a reset."""
-        if self._line is not None:
-            self._line.drop()
-            self._line = None
+        if self.line is not None:
+            self.line.drop()
+            self.line = None
 
     def settle(self) -> None:
         """The outcome stands: what is still asked has deadlines of its own."""
@@ -137,7 +136,7 @@ class Visit:
     def answered(self) -> float:
         """When the answer to a request had come: a stall of ours is not the target's."""
         now = time.monotonic()
-        transport = self._line and self._line.transport
+        transport = self.line and self.line.transport
         if not isinstance(transport, Wire) or now - self.asked < _STALL_SECONDS:
             return now
         return max(self.asked, now - transport.unread_seconds)

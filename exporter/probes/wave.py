@@ -1,7 +1,7 @@
 """Probes side by side: each is driven from one awaited future to the next, without a task.
 
 A task and a timeout of asyncio's own cost a probe more than its system calls. Here a wave has one
-timer, and a probe is only its coroutine. What a prober awaits must be a future (a task is one):
+timer, and a probe is only its coroutine. What a prober awaits must be a future or a signal:
 whatever needs `asyncio.current_task`, as `asyncio.timeout` and aiohttp do, gets a task of its own
 from whoever starts it. This module has the only broad `except`: no target can raise beyond it.
 """
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, cast
+from typing import Any
 
 from exporter.access import wire
 from exporter.model import Observation, Outcome
@@ -30,7 +30,8 @@ async def probe_all(asked: Sequence[tuple[Prober, Visit]]) -> list[Observation]:
     if not asked:
         return []
     wave = _Wave()
-    attempts = [_Attempt(prober, visit, wave) for prober, visit in asked]
+    started = time.monotonic()
+    attempts = [_Attempt(prober, visit, wave, started) for prober, visit in asked]
     await wave.run(attempts)
     return [attempt.observed() for attempt in attempts]
 
@@ -92,14 +93,15 @@ class _Attempt:
 
     __slots__ = ("_answer", "_coroutine", "_ended", "_started", "_waiting", "_wave", "visit")
 
-    def __init__(self, prober: Prober, visit: Visit, wave: _Wave) -> None:
+    _answer: Answer
+
+    def __init__(self, prober: Prober, visit: Visit, wave: _Wave, started: float) -> None:
         self.visit = visit
         self._wave = wave
         self._coroutine = prober(visit)
         self._waiting: asyncio.Future[Any] | None = None
-        self._answer: Answer | None = None
-        self._started = self._ended = time.monotonic()
-        visit.until = self._started + visit.timeout
+        self._started = self._ended = started
+        visit.until = started + visit.timeout
 
     def resume(self, awaited: object = None) -> None:
         """Go on until the next future, or the end; what was let go of can come too late."""
@@ -119,7 +121,7 @@ class _Attempt:
 
     def observed(self) -> Observation:
         """How it ended."""
-        visit, answer = self.visit, cast("Answer", self._answer)
+        visit, answer = self.visit, self._answer
         return Observation(
             visit.port.number,
             visit.dialer.view,

@@ -80,7 +80,7 @@ def test_connects_inside_the_namespace_and_stays_outside(
 ) -> None:
     async def dial() -> str:
         line = await Netns(kind(*namespace), address).connect(15021, Quiet)
-        peer = line.transport.peer[0]
+        peer = line.transport._socket.getpeername()[0]
         line.transport.abort()
         await asyncio.sleep(0)
         return peer

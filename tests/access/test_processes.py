@@ -245,7 +245,7 @@ async def test_enters_the_pod_of_a_real_process(real_pod: RealPod) -> None:
     processes = PodProcesses(real_pod.proc)
     dialer = Netns(lambda: processes.locate(real_pod.uid, PROXY), "10.0.0.7")
     line: Any = await dialer.connect(15000, Quiet)
-    assert line.transport.peer == ("127.0.0.1", 15000)
+    assert line.transport._socket.getpeername() == ("127.0.0.1", 15000)
     line.transport.abort()
     table = await dialer.sockets()
     name = Path(sys.executable).name[:15]

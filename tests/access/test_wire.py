@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.access.wire import connect
+from exporter.access.wire import Wire
 
 pytestmark = pytest.mark.skipif("not hasattr(__import__('select'), 'epoll')", reason="needs epoll")
 
@@ -45,8 +45,12 @@ def listener() -> Iterator[socket.socket]:
 async def dial(listener: socket.socket, kind: type[Ear] = Ear) -> tuple[Any, socket.socket]:
     """A wire to the listener, and the accepted socket."""
     made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    line = await connect(made, listener.getsockname(), kind)
+    line = await Wire(made, listener.getsockname(), kind)
     return line, listener.accept()[0]
+
+
+async def awaited(wire: Wire[Ear]) -> Ear:
+    return await wire
 
 
 def reset(peer: socket.socket) -> None:
@@ -70,7 +74,7 @@ async def test_a_reset_is_told_as_an_error(listener: socket.socket) -> None:
 
 async def test_a_connection_that_was_reset_at_once_came_about(listener: socket.socket) -> None:
     made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    opening = asyncio.ensure_future(connect(made, listener.getsockname(), Ear))
+    opening = asyncio.ensure_future(awaited(Wire(made, listener.getsockname(), Ear)))
     await asyncio.sleep(0)
     reset(listener.accept()[0])
     line = await opening
@@ -115,20 +119,20 @@ async def test_a_faulty_protocol_ends_its_own_connection_only(listener: socket.s
 async def test_a_refused_connection_raises_and_leaves_no_descriptor(unused_tcp_port: int) -> None:
     made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     with pytest.raises(ConnectionRefusedError):
-        await connect(made, ("127.0.0.1", unused_tcp_port), Ear)
+        await Wire(made, ("127.0.0.1", unused_tcp_port), Ear)
     assert made.fileno() == -1
 
 
 async def test_what_the_system_will_not_try_raises_at_once() -> None:
     made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     with pytest.raises(OSError, match=r"unreachable|denied"):
-        await connect(made, ("255.255.255.255", 9), Ear)
+        await Wire(made, ("255.255.255.255", 9), Ear)
     assert made.fileno() == -1
 
 
 async def test_a_cancelled_connect_closes_its_socket(listener: socket.socket) -> None:
     made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    opening = asyncio.ensure_future(connect(made, listener.getsockname(), Ear))
+    opening = asyncio.ensure_future(awaited(Wire(made, listener.getsockname(), Ear)))
     await asyncio.sleep(0)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -139,7 +143,7 @@ async def test_a_cancelled_connect_closes_its_socket(listener: socket.socket) ->
 async def test_many_wires_at_once_leave_no_descriptor_behind(listener: socket.socket) -> None:
     stream = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
     made = [socket.SocketType(socket.AF_INET, stream) for _ in range(40)]
-    lines = await asyncio.gather(*(connect(one, listener.getsockname(), Ear) for one in made))
+    lines = await asyncio.gather(*(awaited(Wire(one, listener.getsockname(), Ear)) for one in made))
     peers = [listener.accept()[0] for _ in made]
     for peer in peers:
         peer.close()

@@ -3,11 +3,11 @@
 import asyncio
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import dns.message
 import pytest
+from msgspec.structs import replace
 
 from exporter.access import NoAccess
 from exporter.model import Outcome, View
