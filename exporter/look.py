@@ -56,13 +56,10 @@ FAST_ONLY = frozenset({Cadence.FAST})
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Who wants to know of probes: how many begin, and each one that ended.
+    """Who wants to know of probes: how many are under way more or less, and what they saw."""
 
-    A look that is cancelled takes back what it had begun.
-    """
-
-    begun: Callable[[int], None] = lambda _probes: None
-    ended: Callable[[Observation, Role], None] = lambda _observation, _role: None
+    under_way: Callable[[int], None] = lambda _more: None
+    ended: Callable[[Sequence[Observation], Role], None] = lambda _observations, _role: None
 
 
 UNMETERED = Meter()
@@ -240,15 +237,14 @@ class _Asker:
 
     async def _all(self, visits: Sequence[tuple[Prober, Visit]]) -> list[Observation]:
         """Make the visits side by side."""
-        left = len(visits)
-        self.meter.begun(left)
+        if not visits:
+            return []
+        self.meter.under_way(len(visits))
         try:
             seen = await probe_all(visits)
-            for observation in seen:
-                self.meter.ended(observation, self.plan.target.role)
-            left = 0
         finally:
-            self.meter.begun(-left)
+            self.meter.under_way(-len(visits))
+        self.meter.ended(seen, self.plan.target.role)
         return seen
 
     def _ask(

@@ -14,12 +14,12 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from exporter.config import Config
 from exporter.exposition import Family, render, renew
-from exporter.look import EVERY_CADENCE, Look, Meter, look_by
+from exporter.look import EVERY_CADENCE, FAST_ONLY, Look, Meter, look_by
 from exporter.model import (
     SILENT,
     Cadence,
@@ -49,8 +49,8 @@ _TICK_SECONDS = 0.02
 class Tally:
     """Where the poller reports what it did; the exporter's own metrics behind callables."""
 
-    probing: Callable[[int], None]
-    probed: Callable[[Observation, Role], None]
+    under_way: Callable[[int], None]
+    probed: Callable[[Sequence[Observation], Role], None]
     polled: Callable[[float], None]
     skipped: Callable[[], None]
 
@@ -83,7 +83,7 @@ class Poller:
         self._state = state
         self._tally = tally
         self._forward = forward
-        self._meter = Meter(tally.probing, tally.probed)
+        self._meter = Meter(tally.under_way, tally.probed)
         self._watched: dict[TargetKey, _Watched] = {}
         self._queue: list[tuple[float, int, _Watched]] = []
         self._order = itertools.count()
@@ -98,6 +98,9 @@ class Poller:
         """Take a new configuration; it holds from each target's next poll on."""
         self._config = config
         self._families = families
+        poll = config.poll
+        spans = {Cadence.DETAIL: poll.detail_interval, Cadence.IDENTITY: poll.identity_interval}
+        self._slower = [(slow, math.ceil(span / poll.interval)) for slow, span in spans.items()]
         self._slots = asyncio.Semaphore(config.poll.concurrency)
         self._slow_slots = asyncio.Semaphore(max(1, config.poll.concurrency // 2))
         self._state.render_again(lambda record: render(record, families))
@@ -188,26 +191,19 @@ class Poller:
         if self._queue:
             wait = min(wait, max(_TICK_SECONDS, self._queue[0][0] - time.monotonic()))
         self._woken.clear()
+        alarm = asyncio.get_running_loop().call_later(wait, self._woken.set)
         try:
-            async with asyncio.timeout(wait):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+            await self._woken.wait()
+        finally:
+            alarm.cancel()
 
     async def _poll(self, watched: _Watched, due: float) -> None:
-        slow_slots = self._slow_slots if watched.silent else _NO_LIMIT
-        async with slow_slots, self._slots:
-            self._tally.polled(max(0.0, time.monotonic() - due))
-            looked = await look_by(
-                watched.plan,
-                watched.memory,
-                self._due_now(watched),
-                self._config,
-                time.time(),
-                in_mesh=self.in_mesh,
-                webhook=self.webhook,
-                meter=self._meter,
-            )
+        if watched.silent:
+            async with self._slow_slots, self._slots:
+                looked = await self._look(watched, due)
+        else:
+            async with self._slots:
+                looked = await self._look(watched, due)
         watched.busy = False
         if not self._is_current(watched):
             return
@@ -217,16 +213,25 @@ class Poller:
         watched.trouble = "" if _is_ending(watched) else _trouble_inside(looked.observations)
         self._publish(watched, looked)
 
+    async def _look(self, watched: _Watched, due: float) -> Look:
+        self._tally.polled(max(0.0, time.monotonic() - due))
+        return await look_by(
+            watched.plan,
+            watched.memory,
+            self._due_now(watched),
+            self._config,
+            time.time(),
+            in_mesh=self.in_mesh,
+            webhook=self.webhook,
+            meter=self._meter,
+        )
+
     def _due_now(self, watched: _Watched) -> frozenset[Cadence]:
         if watched.turn == 0:
             return EVERY_CADENCE
-        poll = self._config.poll
-        spans = {Cadence.DETAIL: poll.detail_interval, Cadence.IDENTITY: poll.identity_interval}
         turn = watched.turn + watched.offset
-        return frozenset(
-            {Cadence.FAST}
-            | {c for c, span in spans.items() if turn % math.ceil(span / poll.interval) == 0}
-        )
+        slower = [cadence for cadence, every in self._slower if turn % every == 0]
+        return FAST_ONLY.union(slower) if slower else FAST_ONLY
 
     def _publish(self, watched: _Watched, looked: Look) -> None:
         record = looked.record
@@ -266,16 +271,3 @@ def _trouble_inside(observations: tuple[Observation, ...]) -> str:
     """Why the pod's own view was refused to us, in the words of the first probe that found out."""
     refused = (o.detail for o in observations if o.outcome is Outcome.NO_ACCESS)
     return next((detail for detail in refused if detail), "")
-
-
-class _NoLimit:
-    """A limit that never waits."""
-
-    async def __aenter__(self) -> None:
-        """Enter at once."""
-
-    async def __aexit__(self, *_exception: object) -> None:
-        """Leave at once."""
-
-
-_NO_LIMIT = _NoLimit()

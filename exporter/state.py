@@ -4,15 +4,15 @@ One writer (the poller) and many readers on one event loop, so no locks.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from exporter.model import TargetKey, TargetRecord
 
 Blocks = tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     record: TargetRecord
     blocks: Blocks
     expires: float
@@ -72,7 +72,7 @@ class State:
         Blocks of different families must never meet in one exposition.
         """
         for key, entry in self._entries.items():
-            self._entries[key] = replace(entry, blocks=render(entry.record))
+            self._entries[key] = _Entry(entry.record, render(entry.record), entry.expires)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -31,14 +31,13 @@ class Counted:
     in_flight: int = 0
 
     def tally(self) -> Tally:
-        return Tally(self._probing, self._probed, self.lateness.append, self._skipped)
+        return Tally(self._under_way, self._probed, self.lateness.append, self._skipped)
 
-    def _probing(self, probes: int) -> None:
-        self.in_flight += probes
+    def _under_way(self, more: int) -> None:
+        self.in_flight += more
 
-    def _probed(self, observation: Observation, _role: Role) -> None:
-        self.in_flight -= 1
-        self.ended.append(observation)
+    def _probed(self, observations: Sequence[Observation], _role: Role) -> None:
+        self.ended += observations
 
     def _skipped(self) -> None:
         self.skips += 1

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.model import Outcome, WebhookPath
+from exporter.model import Observation, Outcome, Role, View, WebhookPath
 from exporter.selfmetrics import SelfMetrics
 from exporter.selfmetrics.collectors import MAX_PROBE_SERIES, PROBE_BUCKETS
 
@@ -137,11 +137,15 @@ def test_roles_and_files_that_are_gone_have_no_sample() -> None:
     assert told["targets", "istiod"] == 1
 
 
+def probed(port: int, seconds: float = 0.01) -> Observation:
+    return Observation(port, View.NETWORK, Outcome.OK, seconds)
+
+
 def test_probes_are_counted_in_buckets_by_port_and_role() -> None:
     metrics = SelfMetrics("1.0")
-    for seconds in (0.001, PROBE_BUCKETS[0], 0.2, 60.0):
-        metrics.probed(15020, "sidecar", seconds)
-    metrics.probed(15020, "gateway", 1.0)
+    times = (0.001, PROBE_BUCKETS[0], 0.2, 60.0)
+    metrics.probed([probed(15020, seconds) for seconds in times], Role.SIDECAR)
+    metrics.probed([probed(15020, 1.0)], Role.GATEWAY)
     told = samples(metrics)
 
     def bucket(bound: str) -> float:
@@ -159,8 +163,7 @@ def test_probes_are_counted_in_buckets_by_port_and_role() -> None:
 
 def test_ports_without_number_share_one_histogram() -> None:
     metrics = SelfMetrics("1.0")
-    for port in range(MAX_PROBE_SERIES + 10):
-        metrics.probed(port, "gateway", 0.01)
+    metrics.probed([probed(port) for port in range(MAX_PROBE_SERIES + 10)], Role.GATEWAY)
     told = samples(metrics)
 
     assert told["probe_duration_seconds_count", "other", "gateway"] == 10
@@ -232,7 +235,7 @@ def test_promtool_has_nothing_to_object(full: SelfMetrics) -> None:
 def full() -> SelfMetrics:
     """Metrics of which every family has a sample."""
     metrics = SelfMetrics("1.0")
-    metrics.probed(15020, "sidecar", 0.01)
+    metrics.probed([probed(15020)], Role.SIDECAR)
     metrics.polled(0.1)
     metrics.lagged(0.01)
     metrics.found_capable("loopback", able=True)

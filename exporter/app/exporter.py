@@ -26,7 +26,7 @@ from exporter.config import Config, ConfigError, Problem
 from exporter.discovery.static import load_static
 from exporter.exposition import FAMILIES, Family, selected
 from exporter.look import EVERY_CADENCE, Look, look
-from exporter.model import Memory, Observation, Role, Target, WebhookPath
+from exporter.model import Memory, Target, WebhookPath
 from exporter.poller import Poller, Tally
 from exporter.selfmetrics import SelfMetrics
 from exporter.state import State
@@ -66,7 +66,9 @@ class Exporter:
         self._families = _families(self.config)
         self.metrics = SelfMetrics(__version__)
         self.state = State()
-        tally = Tally(self._probing, self._probed, self.metrics.polled, self.metrics.skipped)
+        tally = Tally(
+            self._under_way, self.metrics.probed, self.metrics.polled, self.metrics.skipped
+        )
         self._inside = Inside(self.config)
         self.poller = Poller(self.config, self.state, self._families, tally, self._inside.pod)
         self._in_flight = 0
@@ -178,12 +180,8 @@ class Exporter:
     def _known(self) -> Sequence[Target]:
         return tuple(self.poller.targets.values())
 
-    def _probing(self, probes: int) -> None:
-        self._in_flight += probes
-
-    def _probed(self, observation: Observation, role: Role) -> None:
-        self._in_flight -= 1
-        self.metrics.probed(observation.port, role, observation.seconds)
+    def _under_way(self, more: int) -> None:
+        self._in_flight += more
 
     def _tried_webhook(self, path: WebhookPath | None) -> None:
         self.metrics.tried_webhook(path)

@@ -4,7 +4,8 @@ Methods are named by what happened; their callers hold no metric.
 """
 
 import platform
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,7 +19,7 @@ from prometheus_client import (
 )
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter.model import WebhookPath
+from exporter.model import Observation, Role, WebhookPath
 from exporter.selfmetrics.collectors import PREFIX, AmbientPods, Chosen, Tallies, Tally
 
 __all__ = ["AmbientPods", "SelfMetrics"]
@@ -31,7 +32,7 @@ class SelfMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._tallies = Tallies()
-        self._probe_tallies: dict[tuple[int, str], Tally] = {}
+        self._probe_tallies: defaultdict[Role, dict[int, Tally]] = defaultdict(dict)
         self._registry.register(self._tallies)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -110,13 +111,14 @@ class SelfMetrics:
 
     # --- polling ---------------------------------------------------------------------------
 
-    def probed(self, port: int, role: str, seconds: float) -> None:
-        """A probe of a port ended."""
-        tally = self._probe_tallies.get((port, role))
-        if tally is None:
-            tally = self._tallies.probe(port, role)
-            self._probe_tallies[(port, role)] = tally
-        tally.observe(seconds)
+    def probed(self, observations: Iterable[Observation], role: Role) -> None:
+        """Probes of a target of this role ended."""
+        known = self._probe_tallies[role]
+        for seen in observations:
+            tally = known.get(seen.port)
+            if tally is None:
+                tally = known[seen.port] = self._tallies.probe(seen.port, role.value)
+            tally.observe(seen.seconds)
 
     def polled(self, lateness: float) -> None:
         """A poll started so many seconds after it was due."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.exposition import FAMILIES
-from exporter.model import Outcome, WebhookPath
+from exporter.model import Observation, Outcome, Role, View, WebhookPath
 from exporter.selfmetrics import SelfMetrics
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def labels_cell(labels: list[str]) -> str:
 def full_page() -> str:
     """The exporter's own metrics, each family with a sample that shows its labels."""
     metrics = SelfMetrics("1.0")
-    metrics.probed(15020, "sidecar", 0.01)
+    metrics.probed([Observation(15020, View.NETWORK, Outcome.OK, 0.01)], Role.SIDECAR)
     metrics.found_capable("loopback", able=True)
     metrics.counted_targets({"sidecar": 1}, 0, 0, outdated=False)
     metrics.counted_ambient_pods({("a", "n1", "enabled"): 1})
