@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT = Path(__file__).parent.parent.parent
-_LEFT_OUT = {".venv", "node_modules"}
+_LEFT_OUT = {".venv", ".pytest_cache", "node_modules"}
 _NAMED = re.compile(r"#\s*(?P<name>[\w./-]+\.ya?ml)\s*$", re.MULTILINE)
 
 
