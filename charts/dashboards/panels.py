@@ -105,6 +105,7 @@ def table(
     """Rows of this moment: what several queries say of the same labels stands in one row.
 
     The columns' values are `Value` with one query, else `Value #A`, `Value #B` and so on.
+    Headings are always told, so that they stay where the chart renames a label.
     """
     asked = [_instant(Query(expr)).format(PromQueryFormat.TABLE) for expr in queries]
     panel = _drawn(tables.Panel(), title, about, PLAIN, (width, 9), asked)
@@ -112,7 +113,7 @@ def table(
     _transform(panel, "filterFieldsByName", {"include": {"names": names}})
     if len(queries) > 1:
         _transform(panel, "merge", {})
-    headings = {column.label: column.heading for column in columns if column.heading}
+    headings = {column.label: column.heading or column.label for column in columns}
     order = {name: index for index, name in enumerate(names)}
     _transform(panel, "organize", {"indexByName": order, "renameByName": headings})
     for column in columns:

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "istio-port-exporter"
 RELEASE, NAMESPACE = "ipe", "monitoring"
 RBAC_KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+RENAMED = {label: f"exported_{label}" for label in ("namespace", "pod", "endpoint")}
+"""The samples' labels as a Prometheus without honor_labels has them, where its operator scrapes."""
 
 Document = dict[str, Any]
 

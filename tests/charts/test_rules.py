@@ -3,17 +3,17 @@
 import copy
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.charts.render import Document, of_kind, render
+from tests.charts.render import RENAMED, Document, of_kind, render
 from tests.rules.promtool import ALERTS, FILES, all_rules
 from tests.rules.test_alerts import CASES
 
-RENAMED = {"namespaceLabel": "exported_namespace", "podLabel": "exported_pod"}
 CLOBBERED = "IstioPortExporterLabelsClobbered"
 OVERRIDE = {
     "severity": "page",
@@ -23,16 +23,17 @@ OVERRIDE = {
 }
 
 
-def groups(**values: Any) -> list[Document]:
-    """The groups of the PrometheusRule with these values below `rules`."""
-    [document] = of_kind(render({"rules": {"enabled": True, **values}}), "PrometheusRule")
+def groups(labels: Mapping[str, str] | None = None, **values: Any) -> list[Document]:
+    """The groups of the PrometheusRule with these labels, and these values below `rules`."""
+    given = {"rules": {"enabled": True, **values}, "sampleLabels": labels or {}}
+    [document] = of_kind(render(given), "PrometheusRule")
     found: list[Document] = document["spec"]["groups"]
     return found
 
 
-def alerts(**values: Any) -> dict[str, Document]:
+def alerts(labels: Mapping[str, str] | None = None, **values: Any) -> dict[str, Document]:
     """The rendered alerts by name."""
-    rules = [rule for group in groups(**values) for rule in group["rules"]]
+    rules = [rule for group in groups(labels, **values) for rule in group["rules"]]
     return {rule["alert"]: rule for rule in rules if "alert" in rule}
 
 
@@ -51,10 +52,10 @@ def test_the_rules_are_those_of_the_plain_files() -> None:
 
 
 @pytest.mark.usefixtures("promtool")
-@pytest.mark.parametrize("values", [{}, RENAMED], ids=["plain", "renamed"])
-def test_promtool_has_nothing_to_say(values: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("labels", [{}, RENAMED], ids=["plain", "renamed"])
+def test_promtool_has_nothing_to_say(labels: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
-    file.write_text(yaml.safe_dump({"groups": groups(**values)}))
+    file.write_text(yaml.safe_dump({"groups": groups(labels)}))
     done = subprocess.run(
         ("promtool", "check", "rules", "--lint=all", "--lint-fatal", file),
         capture_output=True,
@@ -75,7 +76,7 @@ def test_an_override_changes_its_alert_and_no_other() -> None:
 
 
 def test_an_expression_of_one_s_own_stays_as_it_is() -> None:
-    own = alerts(**RENAMED, overrides={"IstioProxyFault": OVERRIDE})
+    own = alerts(RENAMED, overrides={"IstioProxyFault": OVERRIDE})
 
     assert own["IstioProxyFault"]["expr"] == OVERRIDE["expr"]
 
@@ -87,19 +88,17 @@ def test_an_alert_can_be_switched_off() -> None:
 
 
 def test_renamed_labels_leave_none_of_the_old_names() -> None:
-    for group in groups(**RENAMED):
+    for group in groups(RENAMED):
         for rule in group["rules"]:
             templates = re.findall(r"(?s)\{\{.*?\}\}", str(rule.get("annotations", "")))
             for text in (rule["expr"], *templates):
-                assert not words(text) & {"namespace", "pod"}, rule
+                assert not words(text) & set(RENAMED), rule
 
 
 def test_renamed_labels_change_no_other_word() -> None:
     """Undone, the renaming gives the plain rules: sentences and values of labels stay."""
-    text = yaml.safe_dump([rule for group in groups(**RENAMED) for rule in group["rules"]])
-    undone = yaml.safe_load(
-        text.replace("exported_namespace", "namespace").replace("exported_pod", "pod")
-    )
+    text = yaml.safe_dump([rule for group in groups(RENAMED) for rule in group["rules"]])
+    undone = yaml.safe_load(text.replace("exported_", ""))
 
     assert undone == [rule for rule in all_rules() if rule.get("alert") != CLOBBERED]
 
@@ -107,18 +106,15 @@ def test_renamed_labels_change_no_other_word() -> None:
 @pytest.mark.usefixtures("promtool")
 def test_alerts_with_renamed_labels_fire_as_the_plain_ones(tmp_path: Path) -> None:
     """Every alert that fires says the same of samples whose labels Prometheus renamed."""
-    names = {"namespace": RENAMED["namespaceLabel"], "pod": RENAMED["podLabel"]}
     cases = [case for case in CASES if case.says and case.alert != CLOBBERED]
     tests = [case.test(replicas=1) for case in cases]
     for test in tests:
         for row in test["input_series"]:
-            row["series"] = re.sub(
-                r"\b(namespace|pod)=", lambda found: f"{names[found[1]]}=", row["series"]
-            )
+            row["series"] = re.sub(rf"\b({'|'.join(RENAMED)})=", r"exported_\1=", row["series"])
         for alert in test["alert_rule_test"][0]["exp_alerts"]:
             labels = alert["exp_labels"]
-            alert["exp_labels"] = {names.get(name, name): labels[name] for name in labels}
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups(**RENAMED)}))
+            alert["exp_labels"] = {RENAMED.get(name, name): labels[name] for name in labels}
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups(RENAMED)}))
     document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}
     (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
     done = subprocess.run(
@@ -135,7 +131,7 @@ def test_no_rule_takes_a_label_s_value_for_its_name() -> None:
     """Renaming goes by words: `scope="namespace"` in an expression would be renamed too."""
     for rule in all_rules():
         for value in re.findall(r'=~?\s*"([^"]*)"', rule["expr"]):
-            assert not words(value) & {"namespace", "pod"}, rule
+            assert not words(value) & set(RENAMED), rule
 
 
 @pytest.mark.parametrize(

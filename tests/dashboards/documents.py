@@ -1,11 +1,11 @@
-"""The committed dashboards: their panels and queries, as Grafana would read them."""
+"""The dashboards, committed and renamed: their panels and queries, as Grafana would read them."""
 
 import json
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from charts.dashboards import FOLDER
-
-Document = dict[str, Any]
+from tests.charts.render import RENAMED, Document, render
 
 
 class Asked(NamedTuple):
@@ -26,16 +26,28 @@ def dashboards() -> dict[str, Document]:
     return {path.name: json.loads(path.read_text()) for path in sorted(FOLDER.iterdir())}
 
 
+def rendered(labels: Mapping[str, str]) -> dict[str, str]:
+    """The text of each dashboard as the chart makes it where Prometheus has these labels."""
+    documents = render({"dashboards": {"enabled": True}, "sampleLabels": dict(labels)})
+    held = [row["data"] for row in documents if "-dashboard-" in row["metadata"]["name"]]
+    return {name: text for row in held for name, text in row.items()}
+
+
+def renamed() -> dict[str, Document]:
+    """Each dashboard for a Prometheus that renames the samples' labels."""
+    return {name: json.loads(text) for name, text in rendered(RENAMED).items()}
+
+
 def panels(dashboard: Document) -> list[Document]:
     """The panels that show something: all but the rows."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
-def queries() -> list[Asked]:
-    """Every query of every panel."""
+def queries(boards: Mapping[str, Document] | None = None) -> list[Asked]:
+    """Every query of every panel of these dashboards, or of the committed ones."""
     return [
         Asked(file, panel["title"], target["refId"], target["expr"])
-        for file, dashboard in dashboards().items()
+        for file, dashboard in (boards or dashboards()).items()
         for panel in panels(dashboard)
         for target in panel["targets"]
     ]

@@ -124,6 +124,13 @@ def by_docker(command: Command, _folder: Path) -> str:
     return "not a build of the project's Dockerfile"
 
 
+def by_sed(command: Command, _folder: Path) -> str:
+    """Sed takes the script, and the files that it changes are there."""
+    *words, files = (word for word in command.words if word != "-i")
+    ended = subprocess.run(words, input="", capture_output=True, text=True, check=False)
+    return ended.stderr if list(ROOT.glob(files)) else f"no such file: {files}"
+
+
 READERS: dict[str, Callable[[Command, Path], str]] = {
     "istio-port-exporter": ours,
     "make": by_make,
@@ -131,6 +138,7 @@ READERS: dict[str, Callable[[Command, Path], str]] = {
     "docker": by_docker,
     "helm": by_helm,
     "promtool": by_file,
+    "sed": by_sed,
     "curl": by_catalogue,
     "kubectl": by_catalogue,
     "istioctl": by_catalogue,
@@ -185,6 +193,7 @@ def test_every_command_works_as_printed(page: Path, folder: Path) -> None:
         ),
         pytest.param("docker build --tag other:1 .", "does not take other:1", id="image"),
         pytest.param("promtool check rules no/such.yaml", "no such file", id="file"),
+        pytest.param("sed -i -E 's/a/' config/*.yml", "unterminated", id="script"),
     ],
 )
 def test_a_wrong_command_is_found(line: str, said: str, tmp_path: Path) -> None:

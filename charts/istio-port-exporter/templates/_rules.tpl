@@ -1,4 +1,4 @@
-{{/* The plain rule files of rules/, with what the values say otherwise. `rules` is always .Values.rules. */}}
+{{/* The plain rule files of rules/, with what the values say otherwise. `values` is always .Values. */}}
 
 {{/* Every group of every file. Takes the root. A JSON list. */}}
 {{- define "istio-port-exporter.ruleGroups" -}}
@@ -8,7 +8,7 @@
 {{- range (fromYaml ($root.Files.Get $path)).groups }}
 {{- $kept := list }}
 {{- range .rules }}
-{{- with include "istio-port-exporter.rule" (dict "rules" $root.Values.rules "rule" .) }}
+{{- with include "istio-port-exporter.rule" (dict "values" $root.Values "rule" .) }}
 {{- $kept = append $kept (fromJson .) }}
 {{- end }}
 {{- end }}
@@ -34,18 +34,19 @@
 {{- toJson $names }}
 {{- end }}
 
-{{/* One rule as JSON; nothing where it is switched off. Takes (dict "rules" .Values.rules "rule" ...). */}}
+{{/* One rule as JSON; nothing where it is switched off. Takes (dict "values" .Values "rule" ...). */}}
 {{- define "istio-port-exporter.rule" -}}
-{{- $rules := .rules }}
+{{- $rules := .values.rules }}
+{{- $labels := .values.sampleLabels }}
 {{- $rule := deepCopy .rule }}
 {{- $own := dig (default "" $rule.alert) dict $rules.overrides }}
-{{- /* Who renames the labels here has Prometheus clobber them, and knows it. */}}
-{{- $isRenamed := ne (list $rules.namespaceLabel $rules.podLabel | join " ") "namespace pod" }}
+{{- /* Who renames the label here has Prometheus clobber it, and knows. */}}
+{{- $isRenamed := ne $labels.namespace "namespace" }}
 {{- $isOn := not (and $isRenamed (eq (default "" $rule.alert) "IstioPortExporterLabelsClobbered")) }}
 {{- if dig "enabled" $isOn $own }}
-{{- $_ := set $rule "expr" (include "istio-port-exporter.withLabelNames" (dict "rules" $rules "text" $rule.expr)) }}
+{{- $_ := set $rule "expr" (include "istio-port-exporter.withLabelNames" (dict "labels" $labels "text" $rule.expr)) }}
 {{- range $name, $text := $rule.annotations }}
-{{- $_ := set $rule.annotations $name (include "istio-port-exporter.annotation" (dict "rules" $rules "text" $text)) }}
+{{- $_ := set $rule.annotations $name (include "istio-port-exporter.annotation" (dict "labels" $labels "text" $text)) }}
 {{- end }}
 {{- if and $rule.alert $rules.runbookBaseURL }}
 {{- $page := trimPrefix "docs/" $rule.annotations.runbook_url }}
@@ -61,17 +62,12 @@
 {{- end }}
 {{- end }}
 
-{{/* An expression, or a template of an alert, with the labels' names that Prometheus has. */}}
-{{- define "istio-port-exporter.withLabelNames" -}}
-{{- regexReplaceAllLiteral "\\bpod\\b" (regexReplaceAllLiteral "\\bnamespace\\b" .text .rules.namespaceLabel) .rules.podLabel -}}
-{{- end }}
-
 {{/* An annotation: only its templates name labels, its sentences speak of pods. */}}
 {{- define "istio-port-exporter.annotation" -}}
-{{- $rules := .rules }}
+{{- $labels := .labels }}
 {{- $text := .text }}
 {{- range regexFindAll "(?s)[{][{].*?[}][}]" $text -1 | uniq }}
-{{- $text = replace . (include "istio-port-exporter.withLabelNames" (dict "rules" $rules "text" .)) $text }}
+{{- $text = replace . (include "istio-port-exporter.withLabelNames" (dict "labels" $labels "text" .)) $text }}
 {{- end }}
 {{- $text -}}
 {{- end }}

@@ -61,8 +61,8 @@
 {{- if and (eq .Values.web.scheme "https") (empty .Values.web.configSecret) }}
 {{- fail "web.scheme: https needs web.configSecret, which has the certificate" }}
 {{- end }}
-{{- if eq .Values.rules.namespaceLabel .Values.rules.podLabel }}
-{{- fail "rules.namespaceLabel: has the same name as rules.podLabel" }}
+{{- if ne (len .Values.sampleLabels) (values .Values.sampleLabels | uniq | len) }}
+{{- fail "sampleLabels: two labels have the same name" }}
 {{- end }}
 {{- range keys .Values.rules.overrides | sortAlpha }}
 {{- if not (has . (include "istio-port-exporter.alerts" $ | fromJsonArray)) }}
