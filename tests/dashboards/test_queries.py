@@ -1,23 +1,27 @@
 """Every query of every panel, asked of a real Prometheus that scraped the demo mesh.
 
-The exporter runs here, on the demo's stand-ins, with the profile that has every family.
+The exporter runs here, on the demo's stand-ins, with the profile that has every family. Two scrape
+it: one that honours the samples' labels, and one that renames them.
 """
 
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import urllib.parse
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
 
 from exporter.app import Exporter
 from exporter.config import load
-from exporter.demo import SHIPPED, load_states, mesh
-from tests.dashboards.documents import Asked, queries
+from exporter.demo import SHIPPED, Mesh, load_states, mesh
+from tests.charts.render import RENAMED, Document
+from tests.dashboards.documents import dashboards, queries, renamed
 from tests.real.programs import fetch, scraping
 
 pytestmark = pytest.mark.real("prometheus")
@@ -62,57 +66,117 @@ EMPTY = {
 PATIENCE_SECONDS = 50
 
 
+KINDS = {
+    "plain": (dashboards, {}),
+    "renamed": (renamed, dict.fromkeys(RENAMED, "the exporter's own")),
+}
+"""Dashboards, and the labels that the scraped target has beside those of the samples."""
+
+
+class Scraped(NamedTuple):
+    """Dashboards, and the address of the Prometheus that they are for."""
+
+    boards: dict[str, Document]
+    address: str
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """What Prometheus answers, with everything chosen that a dashboard lets choose."""
+        asked = {name: chosen(text) for name, text in parameters.items()}
+        body = fetch(f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(asked)}")
+        assert body, f"Prometheus does not take {asked}"
+        return json.loads(body)["data"]
+
+    def found(self) -> dict[str, int]:
+        """How many series each query finds now."""
+        return {
+            asked.name: len(self.get("query", query=asked.expr)["result"])
+            for asked in queries(self.boards)
+        }
+
+
+def chosen(text: str) -> str:
+    """A query with everything chosen."""
+    for variable, value in CHOSEN.items():
+        text = text.replace(variable, value)
+    return text
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def prometheus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """Debian's Prometheus, scraping an exporter on the demo mesh; its address."""
+async def built() -> AsyncIterator[Mesh]:
+    """The demo mesh."""
+    async with mesh(load_states(SHIPPED), earlier=False) as demo:
+        yield demo
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scraped(
+    built: Mesh, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[dict[str, Scraped]]:
+    """A Prometheus for each kind of dashboards, all scraping one exporter on the demo mesh."""
     listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    async with mesh(load_states(SHIPPED), earlier=False) as built:
-        with scraping(f"127.0.0.1:{port}", tmp_path_factory.mktemp("prometheus")) as address:
-            config = load(None, PACE)
-            targets = [pod.target for pod in built.pods]
-            exporter = Exporter(lambda: config, Path(), targets, listener)
-            running = asyncio.create_task(exporter.run())
-            yield address
-            running.cancel()
-            await asyncio.wait({running})
+    exporter = f"127.0.0.1:{listener.getsockname()[1]}"
+    with contextlib.ExitStack() as stack:
+        made = {
+            kind: Scraped(
+                boards(),
+                stack.enter_context(scraping(exporter, tmp_path_factory.mktemp(kind), labels)),
+            )
+            for kind, (boards, labels) in KINDS.items()
+        }
+        config = load(None, PACE)
+        targets = [pod.target for pod in built.pods]
+        running = asyncio.create_task(Exporter(lambda: config, Path(), targets, listener).run())
+        yield made
+        running.cancel()
+        await asyncio.wait({running})
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def answers(prometheus: str) -> dict[str, int]:
+async def answers(scraped: dict[str, Scraped]) -> dict[str, dict[str, int]]:
     """How many series each query finds, once all that ought to find some do, or at the end."""
-    found: dict[str, int] = {}
+    answered: dict[str, dict[str, int]] = {kind: {} for kind in scraped}
+    wanted = {asked.name for asked in queries()} - set(EMPTY)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while any(not found.get(asked.name) for asked in queries() if asked.name not in EMPTY):
-                found = await asyncio.to_thread(asked_now, prometheus)
+            while any(not found.get(name) for found in answered.values() for name in wanted):
+                for kind, each in scraped.items():
+                    answered[kind] = await asyncio.to_thread(each.found)
                 await asyncio.sleep(0.5)
-    return found
-
-
-def asked_now(prometheus: str) -> dict[str, int]:
-    """How many series each query finds now."""
-    return {asked.name: series(prometheus, asked) for asked in queries()}
-
-
-def series(prometheus: str, asked: Asked) -> int:
-    """How many series a query finds now, with everything chosen."""
-    expr = asked.expr
-    for variable, value in CHOSEN.items():
-        expr = expr.replace(variable, value)
-    url = f"http://{prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expr})}"
-    body = fetch(url)
-    assert body, f"Prometheus takes no such query: {expr}"
-    return len(json.loads(body)["data"]["result"])
+    return answered
 
 
 @pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", [asked.name for asked in queries()])
-async def test_a_query_finds_data(answers: dict[str, int], name: str) -> None:
+async def test_a_query_finds_data(answers: dict[str, dict[str, int]], name: str, kind: str) -> None:
     if name in EMPTY:
-        assert answers[name] == 0, f"finds data after all: {EMPTY[name]}"
+        assert answers[kind][name] == 0, f"finds data after all: {EMPTY[name]}"
     else:
-        assert answers[name] > 0
+        assert answers[kind][name] > 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.usefixtures("answers")
+@pytest.mark.parametrize("kind", KINDS)
+async def test_variables_offer_what_targets_have(
+    built: Mesh, scraped: dict[str, Scraped], kind: str
+) -> None:
+    targets = [pod.target for pod in built.pods]
+    wanted = {
+        "namespace": {target.key.namespace for target in targets},
+        "pod": {target.key.pod for target in targets},
+        "role": {str(target.role) for target in targets},
+    }
+    for board in scraped[kind].boards.values():
+        for variable in board["templating"]["list"]:
+            if variable["name"] in wanted:
+                asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
+                assert asked
+                parameters = {"match[]": asked[1]}
+                path = f"label/{asked[2]}/values"
+                offered = await asyncio.to_thread(scraped[kind].get, path, **parameters)
+                assert set(offered) <= wanted[variable["name"]], variable["query"]
+                assert offered, variable["query"]
 
 
 def test_what_is_excused_is_a_query() -> None:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -42,14 +42,17 @@ def serving(output: Path, address: str, *command: object) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def scraping(exporter: str, folder: Path) -> Iterator[str]:
-    """A Prometheus that scrapes this address every second; its own address."""
+def scraping(exporter: str, folder: Path, labels: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A Prometheus that scrapes this address every second; its own address.
+
+    It honours the samples' labels, unless there are labels of the target: these then win.
+    """
     job = {
         "job_name": "istio-ports",
-        "honor_labels": True,
+        "honor_labels": not labels,
         "scrape_interval": "1s",
         "scrape_timeout": "1s",
-        "static_configs": [{"targets": [exporter]}],
+        "static_configs": [{"targets": [exporter], "labels": dict(labels or {})}],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
     address = free_address()
