@@ -18,12 +18,13 @@ from charts.dashboards.values import (
 )
 
 MESH = 'cluster=~"$cluster"'
-ISTIOD = f'{MESH}, namespace=~"$namespace", role="istiod"'
+ISTIOD = f'{MESH}, namespace=~"$istiod_namespace", role="istiod"'
 PROXIES = f'{MESH}, role!~"istiod|cni"'
 REPLICAS = best("istio_target_last_poll_timestamp_seconds", TARGET, ISTIOD)
 READY = best("istio_target_ready", f"{TARGET}, endpoint", ISTIOD)
 CONNECTED = best("istio_control_plane_connected_proxies", "cluster, namespace, pod", ISTIOD)
 INFO = best("istio_target_info", "cluster, namespace, pod, revision, version", PROXIES)
+KNOWN = best("istio_target_info", "version", f'{PROXIES}, version!=""')
 XDS = best("istio_proxy_xds_connected", "cluster, namespace, pod", PROXIES)
 NO_PROXY = Scale(steps=((None, "red"), (1, "green")))
 
@@ -37,7 +38,7 @@ PAGE = Page(
     uid="istio-ports-control-plane",
     title="Istio ports: control plane",
     about="istiod's replicas, ports and webhooks, and the proxies that depend on them.",
-    variables=("namespace",),
+    variables=("istiod_namespace",),
     rows=(
         (
             "Now",
@@ -90,8 +91,8 @@ PAGE = Page(
                 ),
                 stat(
                     "Versions",
-                    "Versions of Istio among the proxies; more than two are seldom meant.",
-                    [Query(f"count(group by (version) ({INFO}))")],
+                    "Known versions of Istio among the proxies; more than two are seldom meant.",
+                    [Query(f"count(group by (version) ({KNOWN}))")],
                     Scale(steps=((None, "green"), (3, "orange"))),
                 ),
             ),

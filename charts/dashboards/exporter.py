@@ -59,7 +59,7 @@ PAGE = Page(
             (
                 stat(
                     "Targets",
-                    "Targets under watch, of all shards.",
+                    "Targets under watch, of all instances: replicas count the same ones each.",
                     [Query(f"sum({now('targets')})")],
                     PLAIN,
                 ),
@@ -95,7 +95,8 @@ PAGE = Page(
                 ),
                 stat(
                     "Opted out",
-                    "Targets, and ports of targets, that are left out because they said so.",
+                    "Targets, and ports of targets, that are left out because they said so, of all "
+                    "instances.",
                     [
                         Query(f"sum({now('targets_ignored')})", "targets"),
                         Query(f"sum({now('ports_ignored')})", "ports"),
@@ -142,7 +143,7 @@ PAGE = Page(
                 stacked(
                     trend(
                         "Targets by role",
-                        "Targets under watch.",
+                        "Targets under watch, of all instances.",
                         [Query(f"sum by (role) ({now('targets')})", "{{role}}")],
                         PLAIN,
                     )

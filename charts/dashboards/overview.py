@@ -22,15 +22,17 @@ FAULTS = best("istio_target_diagnosis", f"{TARGET}, cause, class", FAULTY)
 PORTS = best("istio_port_up", f"{TARGET}, port", WHERE)
 READY = best("istio_target_ready", f"{TARGET}, endpoint", WHERE)
 UNJUDGED = best("istio_port_unjudged", f"{TARGET}, port, reason", WHERE)
+DESCRIBED = best("istio_target_info", TARGET, WHERE)
+"""As `TARGETS`, but not in the profile minimal, which does not have `UNJUDGED` and `EXPOSED`."""
 EXPOSED = best("istio_port_exposed", f"{TARGET}, port", WHERE)
 DOWN = f"sum by ({TARGET}) (1 - {PORTS})"
 FAULTS_WITH_DOWN = f"{FAULTS} * on ({TARGET}) group_left () {DOWN}"
 SHARE = Scale(unit="percentunit", steps=((None, "red"), (0.9, "orange"), (1, "green")), top=1)
 
 
-def counted(series: str) -> Query:
-    """How many there are: 0 only while targets are seen, else nothing."""
-    return Query(f"count({series}) or 0 * count({TARGETS})")
+def counted(series: str, among: str = TARGETS) -> Query:
+    """How many there are: 0 only while targets are seen that would have them, else nothing."""
+    return Query(f"count({series}) or 0 * count({among})")
 
 
 PAGE = Page(
@@ -68,14 +70,16 @@ PAGE = Page(
                 ),
                 stat(
                     "Ports unjudged",
-                    "Ports of which nothing can be said: they are neither up nor down.",
-                    [counted(UNJUDGED)],
+                    "Ports of which nothing can be said: they are neither up nor down. Not in the "
+                    "profile minimal.",
+                    [counted(UNJUDGED, DESCRIBED)],
                     NONE_IS_BETTER,
                 ),
                 stat(
                     "Ports exposed",
-                    "Ports that belong inside the pod and answer from the network.",
-                    [counted(EXPOSED)],
+                    "Ports that belong inside the pod and answer from the network. Not in the "
+                    "profile minimal.",
+                    [counted(EXPOSED, DESCRIBED)],
                     NONE_IS_GOOD,
                 ),
             ),

@@ -25,13 +25,15 @@ class Page:
     rows: Sequence[tuple[str, Sequence[Panel]]]
 
 
-def _labels(name: str, *, of: str, many: bool, about: str) -> dashboard.QueryVariable:
-    """A choice of what a label has; All matches targets without the label too."""
+def _labels(
+    name: str, *, of: str, many: bool, about: str, label: str = ""
+) -> dashboard.QueryVariable:
+    """A choice of what a label (that of its name) has; All matches targets without it too."""
     choice = (
         dashboard.QueryVariable(name)
         .description(about)
         .datasource(DATASOURCE)
-        .query(f"label_values({of}, {name})")
+        .query(f"label_values({of}, {label or name})")
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
     )
@@ -56,6 +58,13 @@ def _variables() -> dict[str, Any]:
         ),
         "namespace": _labels(
             "namespace", of=clustered, many=True, about="Of the targets, not of the exporter."
+        ),
+        "istiod_namespace": _labels(
+            "istiod_namespace",
+            of=f'{_TARGETS}{{cluster=~"$cluster", role="istiod"}}',
+            many=True,
+            about="Of istiod; the proxies shown are those of every namespace.",
+            label="namespace",
         ),
         "one namespace": _labels(
             "namespace", of=clustered, many=False, about="The namespace of the proxy."

@@ -22,7 +22,6 @@ EXPIRY = best("istio_target_certificate_expiry_timestamp_seconds", CERTIFICATE, 
 BEGIN = best("istio_target_certificate_not_before_timestamp_seconds", CERTIFICATE, WHERE)
 LEFT = Scale(unit="s", steps=((None, "red"), (0, "orange"), (3600, "green")))
 USED = Scale(unit="percentunit", steps=((None, "green"), (0.75, "orange"), (1, "red")))
-AGE = Scale(unit="s", steps=((None, "green"), (60, "orange"), (300, "red")))
 
 
 def cause(is_fault: str) -> str:
@@ -72,7 +71,8 @@ PAGE = Page(
                 ),
                 stat(
                     "Last polled",
-                    "How long ago it was last looked at, by cadence: what is shown is as old.",
+                    "How long ago it was last looked at, by cadence: what is shown is as old. What "
+                    "was not looked at for three of its intervals is gone.",
                     [
                         Query(
                             "time() - "
@@ -80,7 +80,7 @@ PAGE = Page(
                             "{{cadence}}",
                         )
                     ],
-                    AGE,
+                    SECONDS,
                     width=6,
                 ),
                 table(

@@ -26,6 +26,7 @@ OF_THE_CLIENT = {
     "process_open_fds",
     "process_resident_memory_bytes",
 }
+PROFILES = {row.name: ("minimal", "standard", "full").index(row.profile) for row in FAMILIES}
 FAMILY = re.compile(r"\b((?:istio|process)_\w+)(?=\{)")
 
 
@@ -75,10 +76,21 @@ def test_a_query_uses_the_dashboards_own_variables(file: str) -> None:
         name
         for asked in queries()
         if asked.file == file
-        for name in re.findall(r"\$([a-z]+)\b", asked.expr)
+        for name in re.findall(r"\$([a-z]\w*)", asked.expr)
     }
     assert used <= offered
     assert {"datasource", "cluster", "runbooks"} <= offered
+
+
+@pytest.mark.parametrize(
+    "asked", [row for row in queries() if " or 0 * count(" in row.expr], ids=lambda row: row.name
+)
+def test_a_count_is_0_only_in_profiles_that_would_tell(asked: Asked) -> None:
+    told, nothing = (
+        {PROFILES[name] for name in FAMILY.findall(part)}
+        for part in asked.expr.split(" or 0 * count(")
+    )
+    assert max(told) <= max(nothing)
 
 
 @pytest.mark.parametrize("file", UIDS)

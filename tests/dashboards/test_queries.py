@@ -20,6 +20,7 @@ import pytest_asyncio
 from exporter.app import Exporter
 from exporter.config import load
 from exporter.demo import SHIPPED, Mesh, load_states, mesh
+from exporter.model import Role
 from tests.charts.render import RENAMED, Document
 from tests.dashboards.documents import dashboards, queries, renamed
 from tests.real.programs import fetch, scraping
@@ -38,6 +39,7 @@ PACE = {
 CHOSEN = {
     "$cluster": ".*",
     "$namespace": ".*",
+    "$istiod_namespace": ".*",
     "$role": ".*",
     "$pod": ".*",
     "$instance": ".*",
@@ -164,6 +166,7 @@ async def test_variables_offer_what_targets_have(
     targets = [pod.target for pod in built.pods]
     wanted = {
         "namespace": {target.key.namespace for target in targets},
+        "istiod_namespace": {row.key.namespace for row in targets if row.role is Role.ISTIOD},
         "pod": {target.key.pod for target in targets},
         "role": {str(target.role) for target in targets},
     }
