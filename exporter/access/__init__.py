@@ -17,6 +17,17 @@ from exporter.model import SocketTable, View
 StreamT = TypeVar("StreamT", bound=asyncio.Protocol)
 DatagramT = TypeVar("DatagramT", bound=asyncio.DatagramProtocol)
 
+
+class Knock(asyncio.Protocol):
+    """A protocol that only asks whether a port accepts, and is dropped as soon as it does.
+
+    Where it can be, the last packet of the handshake is withheld: a reset follows instead, and the
+    process that listens never hears of it.
+    """
+
+    __slots__ = ()
+
+
 LINGER_ZERO = struct.pack("ii", 1, 0)
 """SO_LINGER's value for "close with a reset"."""
 

@@ -5,10 +5,9 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from exporter.access import DatagramT, NoAccess, StreamT, close_with_reset
-from exporter.access.wire import AVAILABLE, Wire
+from exporter.access.hub import AVAILABLE
+from exporter.access.wire import dial
 from exporter.model import SocketTable, View
-
-_STREAM = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
 
 
 class Direct:
@@ -26,8 +25,7 @@ class Direct:
     def connect(self, port: int, factory: Callable[[], StreamT]) -> Awaitable[StreamT]:
         """Begin a TCP connection; an IP literal is never looked up."""
         if AVAILABLE:
-            made = socket.SocketType(self._family, _STREAM)
-            return Wire(made, (self.address, port), factory)
+            return dial(self._family, (self.address, port), factory)
         return self._connect(port, factory)
 
     async def _connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:

@@ -19,7 +19,7 @@ from typing import TypeVar
 from exporter.access import DatagramT, NoAccess, StreamT
 from exporter.access.processes import Locate, Place
 from exporter.access.sockets import read_sockets
-from exporter.access.wire import Wire
+from exporter.access.wire import carry
 from exporter.model import SocketTable, View
 
 _CLONE_NEWNET = 0x40000000
@@ -74,7 +74,7 @@ class Netns:
 
     async def _connect(self, loopback: str, port: int, factory: Callable[[], StreamT]) -> StreamT:
         made = await self._socket(loopback, socket.SOCK_STREAM)
-        return await Wire(made, (loopback, port), factory)
+        return await carry(made, (loopback, port), factory)
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
         """Open a UDP socket inside the namespace, connected to the port."""

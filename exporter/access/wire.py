@@ -1,10 +1,8 @@
 """TCP connections of our own, many to a wake-up: what the dialers on Linux stand on.
 
-asyncio's transports cost a probe a dozen system calls beside its own. A `Wire` takes a socket, a
-linger, a connect, one `epoll_ctl`, what is sent and read, and a close that resets. Strategy: all
-wires of an event loop share one edge-triggered epoll whose own descriptor the loop watches, so
-that one wake-up serves every connection that is ready. A `Wire` is what protocols take for their
-transport; an aborted one tells its protocol nothing more.
+asyncio's transports cost a probe a dozen system calls beside its own. A `Wire` takes a connect,
+what is sent and read, and a reset; the `Hub` of its event loop has its socket and its news. A
+`Wire` is what protocols take for their transport; an aborted one tells its protocol nothing more.
 """
 
 import asyncio
@@ -16,17 +14,14 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any, Generic, cast
 
-from exporter.access import LINGER_ZERO, StreamT
+from exporter.access import Knock, StreamT
+from exporter.access.hub import AVAILABLE, Hub, running_hub
 from exporter.access.signal import Signal
-
-AVAILABLE = hasattr(select, "epoll")
-"""Whether this system has epoll; without it dialers fall back to asyncio's transports."""
 
 _CHUNK = 65536
 _READS_IN_A_ROW = 16
 """A peer that sends without end is left for another turn after so many chunks."""
 
-_EVENTS_AT_ONCE = 512
 _TOLD = 56
 """Bytes of struct tcp_info up to tcpi_last_data_recv, milliseconds (Linux uapi/linux/tcp.h)."""
 
@@ -40,38 +35,55 @@ if AVAILABLE:
     _BROKEN = select.EPOLLERR | select.EPOLLHUP
     _ENDING = _BROKEN | select.EPOLLRDHUP
     _READABLE = select.EPOLLIN | _ENDING
-    _WATCHED = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+
+
+def dial(family: int, remote: tuple[str, int], factory: Callable[[], StreamT]) -> "Wire[StreamT]":
+    """Begin a connection to an IP literal and a port; OSError where that is not even tried."""
+    hub = running_hub()
+    return Wire(hub, hub.take(family), remote, factory, is_spare=True)
+
+
+def carry(
+    made: socket.SocketType, remote: tuple[str, int], factory: Callable[[], StreamT]
+) -> "Wire[StreamT]":
+    """The same on a fresh non-blocking socket that was made elsewhere; it is taken over."""
+    hub = running_hub()
+    return Wire(hub, hub.adopt(made), remote, factory, is_spare=False)
 
 
 def deliver() -> None:
     """Hand out what has already come, before somebody calls it late."""
-    _hub().dispatch()
+    running_hub().dispatch()
 
 
 class Wire(Generic[StreamT]):
-    """One connection: begun at once; awaited, it gives its protocol or raises OSError.
+    """One connection, begun when it is made; awaited, it gives its protocol or raises OSError."""
 
-    It takes over a fresh non-blocking socket, and closes it with a reset. `remote` is an IP literal
-    and a port; OSError is raised where the system will not even try to connect to it.
-    """
-
-    __slots__ = ("_hub", "_line", "_opened", "_socket", "_unsent", "fd")
+    __slots__ = ("_hub", "_is_spare", "_line", "_opened", "_socket", "_unsent", "fd")
 
     def __init__(
-        self, made: socket.SocketType, remote: tuple[str, int], factory: Callable[[], StreamT]
+        self,
+        hub: Hub,
+        made: socket.SocketType,
+        remote: tuple[str, int],
+        factory: Callable[[], StreamT],
+        *,
+        is_spare: bool,
     ) -> None:
+        self._hub = hub
         self._socket: socket.SocketType | None = made
-        self._unsent = b""
-        self.fd = made.fileno()
-        self._hub = _hub()
+        self._is_spare = is_spare
         self._line: asyncio.Protocol = factory()
         self._opened: Signal[None] = Signal()
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+        self._unsent = b""
+        self.fd = made.fileno()
+        if isinstance(self._line, Knock):
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         number = made.connect_ex(remote)
         if number not in _BEGUN:
             made.close()
             raise OSError(number, os.strerror(number))
-        self._hub.add(self)
+        hub.tell(self.fd, self.ready)
 
     def __await__(self) -> Generator[Any, None, StreamT]:
         """The protocol, once the connection came about."""
@@ -100,11 +112,8 @@ class Wire(Generic[StreamT]):
         self._unsent = data[sent:]
 
     def abort(self) -> None:
-        """Close with a reset, and tell the protocol nothing more."""
-        if self._socket is not None:
-            self._hub.drop(self.fd, self._socket)
-            self._socket = None
-            self._line = _NOBODY  # each would keep the other alive for the garbage collector
+        """Reset the connection, and tell the protocol nothing more."""
+        self._end(again=self._is_spare and self._opened.is_told)
 
     @property
     def unread_seconds(self) -> float:
@@ -165,58 +174,11 @@ class Wire(Generic[StreamT]):
     def _lose(self, error: Exception | None) -> None:
         if self._socket is not None:
             line = self._line
-            self.abort()
+            self._end(again=False)
             line.connection_lost(error)
 
-
-class _Hub:
-    """The wires of one event loop, by descriptor."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._wires: dict[int, Wire[Any]] = {}
-        self._ended: list[socket.SocketType] = []
-        self._is_dispatching = False
-        self._epoll = select.epoll()
-        loop.add_reader(self._epoll.fileno(), self.dispatch)
-
-    def add(self, wire: "Wire[Any]") -> None:
-        """Watch a wire until it is dropped."""
-        self._epoll.register(wire.fd, _WATCHED)
-        self._wires[wire.fd] = wire
-
-    def drop(self, fd: int, made: socket.SocketType) -> None:
-        """Close a wire's socket; after the turn, so that its number is not given out within it."""
-        self._wires.pop(fd, None)
-        if self._is_dispatching:
-            self._ended.append(made)
-        else:
-            made.close()
-
-    def close(self) -> None:
-        """Give the epoll back, when the loop has ended."""
-        self._epoll.close()
-
-    def dispatch(self) -> None:
-        """Tell every wire that has news."""
-        self._is_dispatching = True
-        for fd, events in self._epoll.poll(0, _EVENTS_AT_ONCE):
-            wire = self._wires.get(fd)
-            if wire is not None:
-                wire.ready(events)
-        self._is_dispatching = False
-        while self._ended:
-            self._ended.pop().close()
-
-
-_hubs: dict[asyncio.AbstractEventLoop, _Hub] = {}
-
-
-def _hub() -> _Hub:
-    loop = asyncio.get_running_loop()
-    hub = _hubs.get(loop)
-    if hub is None:
-        for ended in [known for known in _hubs if known.is_closed()]:
-            _hubs.pop(ended).close()
-        hub = _hubs[loop] = _Hub(loop)
-    return hub
+    def _end(self, *, again: bool) -> None:
+        if self._socket is not None:
+            self._hub.drop(self.fd, self._socket, again=again)
+            self._socket = None
+            self._line = _NOBODY  # each would keep the other alive for the garbage collector

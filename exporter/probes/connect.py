@@ -6,6 +6,7 @@ a request: an exposed admin answers `400` to the bytes, a loopback-only one rese
 
 import asyncio
 
+from exporter.access import Knock
 from exporter.model import AdminFacts, Outcome
 from exporter.probes.visit import Answer, Closed, Line, Visit, failure
 
@@ -45,12 +46,21 @@ class RawLine(Line):
             self.first.exception()
 
 
+class _KnockLine(Line, Knock):
+    """A connection that is not used."""
+
+    __slots__ = ()
+
+
+_ACCEPTS = Answer(Outcome.OK)
+
+
 async def probe_connect(visit: Visit) -> Answer:
-    """A TCP connection came about; nothing is sent."""
+    """The port accepts a TCP connection; nothing is sent."""
     if not visit.dialer.tells_connect:
         return await _hear(visit)
-    await visit.connect(Line)
-    return Answer(Outcome.OK)
+    await visit.connect(_KnockLine)
+    return _ACCEPTS
 
 
 async def _hear(visit: Visit) -> Answer:

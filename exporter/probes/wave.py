@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from exporter.access import wire
+from exporter.access import hub, wire
 from exporter.model import Observation, Outcome
 from exporter.probes.visit import EXPECTED, Answer, Visit, failure
 
@@ -75,7 +75,7 @@ class _Wave:
 
     def _call_late(self) -> None:
         """Hand out what has already come: that we are late is not the target's doing."""
-        if wire.AVAILABLE:
+        if hub.AVAILABLE:
             wire.deliver()
         asyncio.get_running_loop().call_soon(self._expire)
 

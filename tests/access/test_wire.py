@@ -4,11 +4,13 @@ import asyncio
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exporter.access.wire import Wire
+from exporter.access import Knock
+from exporter.access.wire import Wire, carry, dial
 
 pytestmark = pytest.mark.skipif("not hasattr(__import__('select'), 'epoll')", reason="needs epoll")
 
@@ -42,11 +44,18 @@ def listener() -> Iterator[socket.socket]:
         yield made
 
 
-async def dial(listener: socket.socket, kind: type[Ear] = Ear) -> tuple[Any, socket.socket]:
+async def joined(listener: socket.socket, kind: type[Ear] = Ear) -> tuple[Any, socket.socket]:
     """A wire to the listener, and the accepted socket."""
     made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    line = await Wire(made, listener.getsockname(), kind)
+    line = await carry(made, listener.getsockname(), kind)
     return line, listener.accept()[0]
+
+
+def dialled_from(port: int) -> set[int]:
+    """The ports of this machine that have a connection to this one, in any state."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = [[int(end.rpartition(":")[2], 16) for end in row[1:3]] for row in rows]
+    return {local for local, remote in ends if remote == port}
 
 
 async def awaited(wire: Wire[Ear]) -> Ear:
@@ -59,7 +68,7 @@ def reset(peer: socket.socket) -> None:
 
 
 async def test_reads_what_came_before_the_end(listener: socket.socket) -> None:
-    line, peer = await dial(listener)
+    line, peer = await joined(listener)
     peer.sendall(b"x" * 200_000)
     peer.close()
     assert await line.lost is None
@@ -67,14 +76,14 @@ async def test_reads_what_came_before_the_end(listener: socket.socket) -> None:
 
 
 async def test_a_reset_is_told_as_an_error(listener: socket.socket) -> None:
-    line, peer = await dial(listener)
+    line, peer = await joined(listener)
     reset(peer)
     assert isinstance(await line.lost, ConnectionResetError)
 
 
 async def test_a_connection_that_was_reset_at_once_came_about(listener: socket.socket) -> None:
     made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    opening = asyncio.ensure_future(awaited(Wire(made, listener.getsockname(), Ear)))
+    opening = asyncio.ensure_future(awaited(carry(made, listener.getsockname(), Ear)))
     await asyncio.sleep(0)
     reset(listener.accept()[0])
     line = await opening
@@ -82,7 +91,7 @@ async def test_a_connection_that_was_reset_at_once_came_about(listener: socket.s
 
 
 async def test_writes_more_than_the_kernel_takes(listener: socket.socket) -> None:
-    line, peer = await dial(listener)
+    line, peer = await joined(listener)
     sent = bytes(range(256)) * 40_000
     line.transport.write(sent[:9_000_000])
     line.transport.write(sent[9_000_000:])
@@ -97,7 +106,7 @@ async def test_writes_more_than_the_kernel_takes(listener: socket.socket) -> Non
 
 
 async def test_writing_to_a_lost_connection_ends_it(listener: socket.socket) -> None:
-    line, peer = await dial(listener)
+    line, peer = await joined(listener)
     reset(peer)
     line.transport.write(b"x")
     assert isinstance(await line.lost, ConnectionError)
@@ -105,8 +114,8 @@ async def test_writing_to_a_lost_connection_ends_it(listener: socket.socket) -> 
 
 
 async def test_a_faulty_protocol_ends_its_own_connection_only(listener: socket.socket) -> None:
-    faulty, first = await dial(listener, Faulty)
-    line, second = await dial(listener)
+    faulty, first = await joined(listener, Faulty)
+    line, second = await joined(listener)
     first.sendall(b"?")
     second.sendall(b"!")
     second.close()
@@ -119,20 +128,20 @@ async def test_a_faulty_protocol_ends_its_own_connection_only(listener: socket.s
 async def test_a_refused_connection_raises_and_leaves_no_descriptor(unused_tcp_port: int) -> None:
     made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     with pytest.raises(ConnectionRefusedError):
-        await Wire(made, ("127.0.0.1", unused_tcp_port), Ear)
+        await carry(made, ("127.0.0.1", unused_tcp_port), Ear)
     assert made.fileno() == -1
 
 
 async def test_what_the_system_will_not_try_raises_at_once() -> None:
     made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     with pytest.raises(OSError, match=r"unreachable|denied"):
-        await Wire(made, ("255.255.255.255", 9), Ear)
+        await carry(made, ("255.255.255.255", 9), Ear)
     assert made.fileno() == -1
 
 
 async def test_a_cancelled_connect_closes_its_socket(listener: socket.socket) -> None:
     made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    opening = asyncio.ensure_future(awaited(Wire(made, listener.getsockname(), Ear)))
+    opening = asyncio.ensure_future(awaited(carry(made, listener.getsockname(), Ear)))
     await asyncio.sleep(0)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -143,9 +152,81 @@ async def test_a_cancelled_connect_closes_its_socket(listener: socket.socket) ->
 async def test_many_wires_at_once_leave_no_descriptor_behind(listener: socket.socket) -> None:
     stream = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
     made = [socket.SocketType(socket.AF_INET, stream) for _ in range(40)]
-    lines = await asyncio.gather(*(awaited(Wire(one, listener.getsockname(), Ear)) for one in made))
+    lines = await asyncio.gather(
+        *(awaited(carry(one, listener.getsockname(), Ear)) for one in made)
+    )
     peers = [listener.accept()[0] for _ in made]
     for peer in peers:
         peer.close()
     assert [await line.lost for line in lines] == [None] * 40
     assert {one.fileno() for one in made} == {-1}
+
+
+async def test_a_dialled_socket_is_used_again_for_a_connection_of_its_own(
+    listener: socket.socket,
+) -> None:
+    remote = listener.getsockname()
+    first = await dial(socket.AF_INET, remote, Ear)
+    peer, local = listener.accept()
+    peer.sendall(b"not read")
+    number = first.transport.fd
+    first.transport.abort()
+    with pytest.raises(ConnectionResetError):
+        peer.recv(1)
+
+    second = await dial(socket.AF_INET, remote, Ear)
+    other, further = listener.accept()
+    assert second.transport.fd == number
+    assert further != local
+    other.sendall(b"hello")
+    other.close()
+    assert await second.lost is None
+    assert second.heard == b"hello"
+    assert first.heard == b""
+    peer.close()
+
+
+async def test_a_socket_that_failed_is_not_used_again(
+    listener: socket.socket, unused_tcp_port: int
+) -> None:
+    wire = dial(socket.AF_INET, ("127.0.0.1", unused_tcp_port), Ear)
+    made = wire._socket
+    with pytest.raises(ConnectionRefusedError):
+        await wire
+    assert made is not None
+    assert made.fileno() == -1
+    line = await dial(socket.AF_INET, listener.getsockname(), Ear)
+    line.transport.abort()
+
+
+async def test_who_listens_does_not_hear_a_knock(listener: socket.socket) -> None:
+    class Knocking(Ear, Knock):
+        pass
+
+    remote = listener.getsockname()
+    line = await dial(socket.AF_INET, remote, Knocking)
+    number = line.transport.fd
+    line.transport.abort()
+    listener.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        listener.accept()
+
+    line = await dial(socket.AF_INET, remote, Ear)
+    assert line.transport.fd == number
+    peer, local = listener.accept()
+    assert local == line.transport._socket.getsockname()
+    peer.close()
+    line.transport.abort()
+
+
+async def test_no_time_wait_is_left_by_sockets_that_are_used_again(
+    listener: socket.socket,
+) -> None:
+    remote = listener.getsockname()
+    for _ in range(20):
+        line = await dial(socket.AF_INET, remote, Ear)
+        peer, local = listener.accept()
+        assert local[1] in dialled_from(remote[1])
+        line.transport.abort()
+        peer.close()
+    assert dialled_from(remote[1]) == set()
