@@ -3,8 +3,6 @@
 Benchmarks, tests and the figures in docs/metrics.md are about these.
 """
 
-from dataclasses import replace
-
 from msgspec import structs
 
 from exporter.model import (
@@ -112,7 +110,9 @@ def seen_from_pod(record: TargetRecord) -> TargetRecord:
             Verdict(port, owner, up=True, outcome=Outcome.OK, view=View.POD, seconds=0.0012)
             for port, owner in owners
         ),
-        proxy=replace(record.proxy, bound={"virtualInbound": True, "virtualOutbound": True}),
+        proxy=structs.replace(
+            record.proxy, bound={"virtualInbound": True, "virtualOutbound": True}
+        ),
         certificates=(*record.certificates, *admin),
         listening=tuple(
             ListeningSocket(
@@ -162,7 +162,7 @@ def broken_sidecar(index: int = 0) -> TargetRecord:
         diagnosis=Diagnosis(
             "port_taken", CauseClass.APPLICATION, "Another process sits on 15020.", "Move it."
         ),
-        proxy=replace(
+        proxy=structs.replace(
             record.proxy,
             captured=False,
             envoy_live=False,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.access import Dialer
@@ -65,8 +66,7 @@ class Meter:
 UNMETERED = Meter()
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What one look brought: the record to publish, the memory to keep, the raw observations.
 
     `repeats`: the record says what the last one said, but for its times.
@@ -147,8 +147,7 @@ async def look_by(  # noqa: PLR0913 - the poller hands in what it counts and kno
     return Look(record, remembered, tuple(seen), repeats)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asker:
+class _Asker(Struct, frozen=True, eq=False):
     """The waves of one look."""
 
     plan: Plan

@@ -1,7 +1,6 @@
 """Rendering records, joining blocks, and reading the result back with other people's parsers."""
 
 import subprocess
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -171,7 +170,7 @@ def test_a_target_without_an_address_still_has_its_info() -> None:
 
 def test_a_series_that_comes_twice_is_rendered_once() -> None:
     twice = ListeningSocket(port=15053, address="127.0.0.1", process="pilot-agent")
-    record = bare(listening=(twice, replace(twice, protocol="udp")))
+    record = bare(listening=(twice, structs.replace(twice, protocol="udp")))
 
     assert lines(record, "istio_port_listening") == [
         'port="15053",component="",address="127.0.0.1",process="pilot-agent"} 1'

@@ -4,7 +4,8 @@ Pure. It gives names to the questions that several rules ask.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from exporter.config import Config
 from exporter.diagnosis.evidence import Evidence, says
@@ -24,8 +25,7 @@ from exporter.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True, eq=False):
     """Everything that a rule may rest on."""
 
     evidence: Evidence

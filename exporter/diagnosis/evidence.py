@@ -5,7 +5,8 @@ Flows in: the observations of one target; out: an `Evidence` that `memory`, `ver
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from exporter.catalogue import TargetPort
 from exporter.config import Config
@@ -29,8 +30,7 @@ UNANSWERED = SILENT | {Outcome.REFUSED}
 """Outcomes of a port that was not reached: silence, or nobody (or a firewall) refusing."""
 
 
-@dataclass(slots=True)
-class Evidence:
+class Evidence(Struct, eq=False):
     """What one look saw of a target.
 
     `network` and `pod` map ports to observations (network: one per address). `connects` are the
@@ -45,19 +45,19 @@ class Evidence:
     now: float
     control: int | None
     in_mesh: bool = False
-    network: dict[int, list[Observation]] = field(default_factory=dict)
-    pod: dict[int, Observation] = field(default_factory=dict)
-    connects: list[Observation] = field(default_factory=list)
-    hellos: list[Observation] = field(default_factory=list)
-    direct: list[Observation] = field(default_factory=list)
-    named: Mapping[str, TargetPort] = field(default_factory=dict)
+    network: dict[int, list[Observation]] = {}
+    pod: dict[int, Observation] = {}
+    connects: list[Observation] = []
+    hellos: list[Observation] = []
+    direct: list[Observation] = []
+    named: Mapping[str, TargetPort] = {}
     webhook: WebhookPath | None = None
     """The API server's own way to the injection webhook, which no port shows."""
     silent: bool = False
     """Every port asked over the network is silent, and there was at least one."""
     left_out: tuple[str, ...] = ()
     """The addresses of a family that the exporter itself does not have."""
-    no_access: dict[int, str] = field(default_factory=dict)
+    no_access: dict[int, str] = {}
     """Why the pod's own view of a port, though configured, could not be had."""
 
     def seen(self, name: str) -> Observation | None:

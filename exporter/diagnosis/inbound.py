@@ -4,7 +4,7 @@ A captured connection always accepts, so only the hello's certificate proves tha
 virtualInbound; that 15006 itself closes a direct connection says that redirection is missing.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import Evidence
@@ -27,8 +27,7 @@ _CLOSES = frozenset({Outcome.OK, Outcome.CLOSED, Outcome.RESET})
 """How a direct look at 15006 ends where Envoy accepts it and closes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(Struct, frozen=True):
     """What one address says of 15006; `reached`: its redirection, or 15006 itself, was."""
 
     outcome: Outcome

@@ -6,10 +6,9 @@ said again for three of its intervals; a rejected update stays rejected until a 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_old
@@ -33,13 +32,12 @@ from exporter.model import (
 )
 
 
-@dataclass(slots=True)
-class _Learnt:
+class _Learnt(Struct, eq=False):
     """The memory before a look and what the look changes in it."""
 
     before: Memory
     now: float
-    changes: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, Any] = {}
 
     def mapping(self, name: str) -> dict[Any, Any]:
         """A mapping of the memory, copied on its first change."""
@@ -219,7 +217,7 @@ def _detail_of(facts: AdminFacts) -> tuple[object, ...]:
 
 def _merge(last: AdminFacts, facts: AdminFacts) -> AdminFacts:
     """Certificates come at a slower cadence than the rest: keep the last ones."""
-    return replace(
+    return structs.replace(
         facts,
         workload_certificate=facts.workload_certificate or last.workload_certificate,
         root_certificate=facts.root_certificate or last.root_certificate,

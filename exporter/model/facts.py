@@ -1,8 +1,9 @@
 """What a probe can learn beside its outcome, one type per prober."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from exporter.model.words import Outcome
 
@@ -14,16 +15,14 @@ def is_loopback(address: str) -> bool:
     return address.startswith("127.") or address == "::1"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen(Generic[T]):
+class Seen(Struct, Generic[T], frozen=True):
     """Something that a slower cadence learnt, and when (seconds since the epoch)."""
 
     value: T
     at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
+class Certificate(Struct, frozen=True, kw_only=True):
     """A certificate seen on the wire or named by Envoy. Times in seconds since the epoch."""
 
     not_before: float
@@ -37,23 +36,21 @@ class Certificate:
         return next((uri for uri in self.uris if uri.startswith("spiffe://")), "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadinessFacts:
+class ReadinessFacts(Struct, frozen=True, kw_only=True):
     """An HTTP answer's status and what it says is pending (ztunnel names its tasks)."""
 
     status: int
     pending: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentMetrics:
+class AgentMetrics(Struct, frozen=True, kw_only=True):
     """The agent's own part of 15020's page (`istio_agent_*`); None where never counted.
 
     Names: Istio pkg/monitoring, pilot/cmd/pilot-agent/status; recorded pages.
     """
 
     has_envoy: bool = False
-    scrape_failures: Mapping[str, float] = field(default_factory=dict)
+    scrape_failures: Mapping[str, float] = {}
     istiod_terminations_by_error: float = 0.0
     csr_requests: float = 0.0
     csr_failures: float = 0.0
@@ -61,12 +58,11 @@ class AgentMetrics:
     xds_requests: float = 0.0
     xds_responses: float = 0.0
     dns_upstream_failures: float = 0.0
-    certificate_seconds: Mapping[str, float] = field(default_factory=dict)
+    certificate_seconds: Mapping[str, float] = {}
     startup_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentFacts:
+class AgentFacts(Struct, frozen=True, kw_only=True):
     """What 15020 told in one poll; a part that was not asked or did not come is None.
 
     `page` is how the metrics page ended where it was asked; `app_health` maps
@@ -76,11 +72,10 @@ class AgentFacts:
     status: int | None = None
     page: Outcome | None = None
     metrics: AgentMetrics | None = None
-    app_health: Mapping[str, int] = field(default_factory=dict)
+    app_health: Mapping[str, int] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvoyStats:
+class EnvoyStats(Struct, frozen=True, kw_only=True):
     """Envoy's own statistics, from 15090 or admin; None where the page does not have it.
 
     `state`: 0 LIVE, 1 DRAINING, 2 PRE_INITIALIZING, 3 INITIALIZING (envoy server.state).
@@ -105,8 +100,7 @@ class EnvoyStats:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundListener:
+class BoundListener(Struct, frozen=True, kw_only=True):
     """One row of admin /listeners: a name and where it listens."""
 
     name: str
@@ -119,8 +113,7 @@ class BoundListener:
         return is_loopback(self.address)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminFacts:
+class AdminFacts(Struct, frozen=True, kw_only=True):
     """What 15000 told, from inside the pod; parts not asked in this poll are None.
 
     `state` is /ready's word (LIVE, INITIALIZING, ...). `rejected` maps a listener's name to
@@ -140,8 +133,7 @@ class AdminFacts:
     exposed: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFacts:
+class TlsFacts(Struct, frozen=True, kw_only=True):
     """What a TLS handshake showed. `via` is the port that was dialled for it."""
 
     certificate: Certificate | None = None
@@ -149,8 +141,7 @@ class TlsFacts:
     via: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class XdsResource:
+class XdsResource(Struct, frozen=True, kw_only=True):
     """One resource type of one proxy in istiod's syncz (nonces compared, not versions).
 
     `behind`: the nonce that it acknowledged last, where another one was sent since.
@@ -163,8 +154,7 @@ class XdsResource:
     behind: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncStatus:
+class SyncStatus(Struct, frozen=True, kw_only=True):
     """One proxy as one istiod replica sees it; resources by short name (cds, lds, rds, eds)."""
 
     proxy: str
@@ -173,8 +163,7 @@ class SyncStatus:
     resources: Mapping[str, XdsResource]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IstiodFacts:
+class IstiodFacts(Struct, frozen=True, kw_only=True):
     """What 15014 told; None where it was not asked. `syncz` is None without a token or 200.
 
     `syncz_outcome` keeps 401 and 403 (forbidden) apart from 404 (http_error); `syncz_status`
@@ -191,8 +180,7 @@ class IstiodFacts:
     syncz_status: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListeningSocket:
+class ListeningSocket(Struct, frozen=True, kw_only=True):
     """One listening socket of a pod, worker duplicates merged: what `lsof -i` shows."""
 
     port: int
@@ -206,8 +194,7 @@ class ListeningSocket:
         return is_loopback(self.address)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketTable:
+class SocketTable(Struct, frozen=True, kw_only=True):
     """A pod's sockets: who listens, and the remote ports of the agent's connections."""
 
     listening: tuple[ListeningSocket, ...]

@@ -1,7 +1,6 @@
 """What a target's last polls left that the next one needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from msgspec import Struct, field
 
@@ -20,8 +19,7 @@ from exporter.model.record import Steady
 from exporter.model.words import Cadence, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(Struct, frozen=True):
     """A counter between detail polls: its last value, last step, and how often in a row it grew."""
 
     value: float

@@ -1,7 +1,7 @@
 """What the observations mean: verdicts by port, one diagnosis, the record that is published."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -46,8 +46,7 @@ class Diagnosis:
     evidence: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateLife:
+class CertificateLife(Struct, frozen=True, kw_only=True):
     """One certificate of a target: which (workload, root, serving), told by whom, how long."""
 
     certificate: str
@@ -56,22 +55,21 @@ class CertificateLife:
     not_before: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyStatus:
+class ProxyStatus(Struct, frozen=True, kw_only=True):
     """What is known of an Envoy or ztunnel beyond its ports; None and empty mean not known."""
 
     captured: bool | None = None
     envoy_live: bool | None = None
-    listeners: Mapping[str, float] = field(default_factory=dict)
-    bound: Mapping[str, bool] = field(default_factory=dict)
-    rejected: Mapping[str, bool] = field(default_factory=dict)
-    updates: Mapping[str, float] = field(default_factory=dict)
-    rejects: Mapping[str, float] = field(default_factory=dict)
+    listeners: Mapping[str, float] = {}
+    bound: Mapping[str, bool] = {}
+    rejected: Mapping[str, bool] = {}
+    updates: Mapping[str, float] = {}
+    rejects: Mapping[str, float] = {}
     xds_connected: bool | None = None
-    xds_synced: Mapping[str, bool] = field(default_factory=dict)
+    xds_synced: Mapping[str, bool] = {}
     xds_known: bool | None = None
-    agent_scrape_failures: Mapping[str, float] = field(default_factory=dict)
-    rejected_reasons: Mapping[str, str] = field(default_factory=dict)
+    agent_scrape_failures: Mapping[str, float] = {}
+    rejected_reasons: Mapping[str, str] = {}
 
 
 _NO_PROXY = ProxyStatus()

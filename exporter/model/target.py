@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from exporter.model.words import Interception, Role
 
 
@@ -33,8 +35,7 @@ class Settings:
     app_probe_paths: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TargetKey:
+class TargetKey(Struct, frozen=True):
     """What identifies a target in metrics, pages and logs."""
 
     namespace: str

@@ -6,13 +6,13 @@ page that cannot be read leaves the facts as they were. Masks and filters keep t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from exporter.model import AdminFacts, BoundListener, Certificate
 from exporter.probes import paths

@@ -7,9 +7,9 @@ Only named families are read from the metrics page. `/debug/*` needs a token of 
 import asyncio
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from exporter.model import Cadence, IstiodFacts, Listing, Outcome, SyncStatus, View, XdsResource
 from exporter.probes import paths

@@ -5,9 +5,9 @@ import time
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import pytest
 from axe_playwright_python.async_playwright import Axe
+from msgspec import structs
 from playwright.async_api import expect
 
 from benchmarks.records import broken_sidecar, healthy_sidecar, istiod, seen_from_pod
@@ -23,11 +23,11 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 
 def fresh(record: TargetRecord, age: float = 1.0) -> TargetRecord:
     at = time.time() - age
-    return msgspec.structs.replace(record, polled={Cadence.FAST: at, Cadence.DETAIL: at})
+    return structs.replace(record, polled={Cadence.FAST: at, Cadence.DETAIL: at})
 
 
 def with_cause(record: TargetRecord, cause: str, *evidence: str) -> TargetRecord:
-    return msgspec.structs.replace(record, diagnosis=CAUSES[cause].diagnosis(evidence))
+    return structs.replace(record, diagnosis=CAUSES[cause].diagnosis(evidence))
 
 
 def some() -> list[TargetRecord]:
@@ -72,12 +72,12 @@ async def test_the_keyboard_reaches_a_target(stage: Any, watch: Any) -> None:
 
 async def test_words_from_a_target_never_become_markup(stage: Any, watch: Any) -> None:
     record = with_cause(broken_sidecar(1), "port_taken", HOSTILE)
-    verdicts = tuple(
-        msgspec.structs.replace(verdict, detail=HOSTILE) for verdict in record.verdicts
+    verdicts = tuple(structs.replace(verdict, detail=HOSTILE) for verdict in record.verdicts)
+    proxy = structs.replace(
+        record.proxy, rejected_reasons={HOSTILE: HOSTILE}, bound={HOSTILE: False}
     )
-    proxy = replace(record.proxy, rejected_reasons={HOSTILE: HOSTILE}, bound={HOSTILE: False})
     target = replace(record.target, key=TargetKey("x", HOSTILE), node=HOSTILE, workload=HOSTILE)
-    stage.put(fresh(msgspec.structs.replace(record, target=target, verdicts=verdicts, proxy=proxy)))
+    stage.put(fresh(structs.replace(record, target=target, verdicts=verdicts, proxy=proxy)))
     stage.unseen = (HOSTILE,)
     watched = await watch(stage.url)
     page = await watched.open()

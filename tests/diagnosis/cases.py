@@ -102,11 +102,11 @@ def unconfigured(metrics: AgentMetrics | None, *more: Observation) -> list[Obser
 
 
 def counted(**counters: object) -> list[Observation]:
-    return sidecar(net(15090, OK, facts=replace(STATS, **counters)))
+    return sidecar(net(15090, OK, facts=structs.replace(STATS, **counters)))
 
 
 def agent_counted(**counters: object) -> list[Observation]:
-    return sidecar(net(15020, OK, facts=page(metrics=replace(AGENT, **counters))))
+    return sidecar(net(15020, OK, facts=page(metrics=structs.replace(AGENT, **counters))))
 
 
 def sockets(*rows: ListeningSocket) -> Observation:
@@ -114,7 +114,7 @@ def sockets(*rows: ListeningSocket) -> Observation:
 
 
 ENDED = Certificate(not_before=NOW - 90_000, not_after=NOW - 60)
-TAKEN = replace(STATS, lds_success=0, lds_rejected=1, listener_create_failures=1)
+TAKEN = structs.replace(STATS, lds_success=0, lds_rejected=1, listener_create_failures=1)
 ADMIN = AdminFacts(
     state="LIVE", listeners=(BoundListener(name="virtualInbound", address="0.0.0.0", port=15006),)
 )

@@ -48,12 +48,12 @@ def polled(*looks: list[Observation], every: float = 120.0) -> tuple[TargetRecor
 
 
 def stats(**counters: object) -> list[Observation]:
-    return sidecar(net(15090, OK, facts=replace(STATS, **counters)))
+    return sidecar(net(15090, OK, facts=structs.replace(STATS, **counters)))
 
 
 def fast(*changes: Observation) -> list[Observation]:
     """A healthy poll at the fast cadence: no pages, no hello, no exposure."""
-    quick = replace(STATS, complete=False, listeners_active=None, xds_connections=None)
+    quick = structs.replace(STATS, complete=False, listeners_active=None, xds_connections=None)
     return sidecar(
         net(15020, OK, facts=page(metrics=None)),
         net(15090, OK, facts=quick),
@@ -194,10 +194,10 @@ def test_certificates_come_with_their_source() -> None:
 
 
 def agent(**counters: object) -> list[Observation]:
-    return sidecar(net(15020, OK, facts=page(metrics=replace(AGENT, **counters))))
+    return sidecar(net(15020, OK, facts=page(metrics=structs.replace(AGENT, **counters))))
 
 
-ENDED = replace(CERTIFICATE, not_after=NOW - 1)
+ENDED = structs.replace(CERTIFICATE, not_after=NOW - 1)
 OPEN_ADMIN = SocketTable(
     listening=(ListeningSocket(port=15000, address="0.0.0.0", process="envoy"),)
 )

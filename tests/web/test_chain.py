@@ -50,7 +50,7 @@ def test_the_first_broken_link_is_where_to_look(
     proxy: dict[str, Any], link: str, says: str
 ) -> None:
     record = healthy_sidecar()
-    record = structs.replace(record, proxy=replace(record.proxy, **proxy))
+    record = structs.replace(record, proxy=structs.replace(record.proxy, **proxy))
     assert first_broken(record) == link
     assert links(record)[link] == (False, says)
 
