@@ -93,7 +93,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
         last_ok=known.last_ok,
         unseen=_unseen(evidence, known),
     )
-    steady = steady_after(evidence, observations, record, memory, known)
+    steady = steady_after(evidence, observations, record, known)
     return record, replace(known, steady=steady)
 
 

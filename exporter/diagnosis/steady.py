@@ -1,7 +1,7 @@
 """A look that shows what the one before it showed means the same: it is not judged anew. Pure.
 
-A verdict follows from observations, memory and time. Where a healthy target's look has left its
-memory as it was, the same observations lead to the same record but for its times. The rule: only
+A verdict follows from observations, memory and time. Where a healthy target's observations teach
+its memory nothing more, the same ones lead to the same record but for its times. The rule: only
 looks of the fast cadence are short, so that time itself is judged at every detail poll.
 """
 
@@ -10,10 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from exporter.catalogue import TargetPort
-from exporter.diagnosis.evidence import Evidence
+from exporter.diagnosis.evidence import Evidence, read_evidence
+from exporter.diagnosis.memory import remember
 from exporter.model import (
     PROVING,
+    SOCKETS_PORT,
+    AdminFacts,
+    AgentFacts,
     Cadence,
+    EnvoyStats,
     Memory,
     Observation,
     Role,
@@ -60,25 +65,42 @@ def told_again(
 
 
 def steady_after(
-    evidence: Evidence,
-    observations: Sequence[Observation],
-    record: TargetRecord,
-    before: Memory,
-    after: Memory,
+    evidence: Evidence, observations: Sequence[Observation], record: TargetRecord, known: Memory
 ) -> Steady | None:
     """What to tell again after a look that was judged; None where that would not be safe.
 
-    An istiod's record also rests on what the API server says, so it is judged at every look.
+    An istiod's record also rests on what the API server says, so it is judged at every look; a
+    look of the identity cadence asks ports that no other does, so the one after it is judged.
     """
     if record.diagnosis is not None or record.unseen or evidence.in_mesh:
         return None
-    if evidence.target.role is Role.ISTIOD or _is_slower_due(after.polled, evidence.now):
+    if evidence.target.role is Role.ISTIOD or known.polled.get(Cadence.IDENTITY) == evidence.now:
         return None
-    if any(seen.seconds >= SLOW_SECONDS for seen in observations):
+    expected = tuple([_at_fast(seen) for seen in observations if seen.port != SOCKETS_PORT])
+    if any(seen.seconds >= SLOW_SECONDS for seen in expected):
         return None
-    if replace(after, polls=before.polls, last_ok=before.last_ok) != before:
+    target, ports, config = evidence.target, evidence.ports, evidence.config
+    next_poll = evidence.now + config.poll.interval
+    again = Evidence(target, ports, config, next_poll, evidence.control)
+    learnt = remember(read_evidence(again, expected), known)
+    if replace(learnt, polls=known.polls) != known:
         return None
-    return Steady(evidence.ports, tuple(observations), record)
+    return Steady(ports, expected, record)
+
+
+def _at_fast(seen: Observation) -> Observation:
+    """What a look of the fast cadence would have seen there.
+
+    Whatever a slower cadence learns, verdicts and causes take from memory and not from facts.
+    """
+    match seen.facts:
+        case AgentFacts(status=status):
+            return replace(seen, facts=AgentFacts(status=status))
+        case EnvoyStats(live=live, state=state):
+            return replace(seen, facts=EnvoyStats(live=live, state=state))
+        case AdminFacts(exposed=None, state=state):
+            return replace(seen, facts=AdminFacts(state=state))
+    return seen
 
 
 def _is_slower_due(polled: Mapping[Cadence, float], now: float) -> bool:
@@ -115,8 +137,9 @@ def _seconds(observations: Iterable[Observation]) -> dict[tuple[View, int], floa
 
 
 def _timed(verdict: Verdict, seconds: Mapping[tuple[View, int], float]) -> Verdict:
+    """The verdict with its probe's new duration; one that was inferred has none."""
     took = seconds.get((verdict.view, verdict.port))
-    if took is None:
+    if took is None or not verdict.seconds:
         return verdict
     return Verdict(
         verdict.port,

@@ -97,7 +97,6 @@ class EnvoyStats(Struct, frozen=True, kw_only=True):
     lds_rejected: float | None = None
     lds_failure: float | None = None
     xds_connections: float | None = None
-    bytes: int = 0
 
 
 class BoundListener(Struct, frozen=True, kw_only=True):

@@ -41,7 +41,6 @@ def read_stats(page: bytes, *, complete: bool) -> EnvoyStats:
     fast = EnvoyStats(
         live=None if live is None else live > 0,
         state=None if state is None else int(state),
-        bytes=len(page),
     )
     return _read_details(page, fast) if complete else fast
 
@@ -55,7 +54,6 @@ def _read_details(page: bytes, fast: EnvoyStats) -> EnvoyStats:
         complete=True,
         live=fast.live,
         state=fast.state,
-        bytes=fast.bytes,
         workers_started=None if started is None else started > 0,
         listeners_active=sample(page, b"envoy_listener_manager_total_listeners_active", zero),
         listeners_warming=sample(page, b"envoy_listener_manager_total_listeners_warming", zero),

@@ -20,14 +20,18 @@ from exporter.model import (
 from tests.diagnosis.matrix import CONTROL, NOW, SIDECAR, net, page, sidecar, target_of
 from tests.diagnosis.test_total import OBSERVATIONS, TARGETS
 
-FAST = {Cadence.FAST}
-ALL = set(Cadence)
+FAST = frozenset({Cadence.FAST})
+DETAIL = FAST | {Cadence.DETAIL}
+ALL = frozenset(Cadence)
 HEALTHY = sidecar(
     net(15020, Outcome.OK, facts=page(metrics=None)),
     net(15090, Outcome.OK, facts=EnvoyStats(live=True, state=0)),
     without=(15000, 15006),
 )
 """What the fast cadence sees of a healthy sidecar."""
+
+USUAL = {FAST: HEALTHY, DETAIL: sidecar(without=(15000, 15006)), ALL: sidecar()}
+DUE = tuple(USUAL)
 
 
 def judged(
@@ -36,7 +40,7 @@ def judged(
     seen: list[Observation],
     memory: Memory,
     now: float,
-    due: set[Cadence],
+    due: frozenset[Cadence],
 ) -> tuple[TargetRecord, Memory]:
     memory = replace(memory, polled={**memory.polled, **dict.fromkeys(due, now)})
     return diagnose(target, ports, seen, memory, Config(), now, control=CONTROL)
@@ -50,16 +54,15 @@ def slowed(seen: list[Observation], seconds: float) -> list[Observation]:
 @given(
     target=TARGETS,
     kinds=st.lists(OBSERVATIONS, min_size=1, max_size=2),
-    looks=st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=3, max_size=8),
+    looks=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(DUE)), min_size=3, max_size=8),
 )
 def test_telling_again_changes_nothing(
-    target: Target, kinds: list[list[Observation]], looks: list[tuple[int, bool]]
+    target: Target, kinds: list[list[Observation]], looks: list[tuple[int, frozenset[Cadence]]]
 ) -> None:
     ports = ports_of(target)
     short = whole = Memory()
-    for index, (kind, detail) in enumerate(looks):
-        seen = kinds[kind % len(kinds)] if kind > 7 else sidecar() if detail else HEALTHY
-        due = ALL if detail else FAST
+    for index, (kind, due) in enumerate(looks):
+        seen = kinds[kind % len(kinds)] if kind > 7 else slowed(USUAL[due], 0.01 + index / 100)
         now = NOW + index
         told, short = judged(target, ports, seen, short, now, due)
         anew, whole = judged(target, ports, seen, replace(whole, steady=None), now, due)
@@ -70,8 +73,7 @@ def test_telling_again_changes_nothing(
 def test_a_healthy_target_is_told_again_with_the_times_of_the_look() -> None:
     ports, seen = ports_of(SIDECAR), HEALTHY
     _, memory = judged(SIDECAR, ports, sidecar(), Memory(), NOW, ALL)
-    for index in (1, 2):
-        _, memory = judged(SIDECAR, ports, seen, memory, NOW + index, FAST)
+    _, memory = judged(SIDECAR, ports, USUAL[DETAIL], memory, NOW + 1, DETAIL)
     told, after = judged(SIDECAR, ports, slowed(seen, 0.25), memory, NOW + 3, FAST)
     assert memory.steady is not None
     assert after.steady is memory.steady
