@@ -57,7 +57,10 @@ class Tally:
 
 @dataclass(slots=True)
 class _Watched:
-    """One target under watch. `turn` counts its polls, `offset` shifts its slower cadences."""
+    """One target under watch. `turn` counts its polls, `offset` shifts its slower cadences.
+
+    `gone`: it was dropped, or is watched anew.
+    """
 
     plan: Plan
     offset: int
@@ -65,6 +68,7 @@ class _Watched:
     turn: int = 0
     busy: bool = False
     silent: bool = False
+    gone: bool = False
     cause: str = ""
     trouble: str = ""
 
@@ -117,6 +121,8 @@ class Poller:
             known.plan = plan
             return
         spread = zlib.crc32(target.uid.encode() or str(target.key).encode())
+        if known:
+            known.gone = True
         watched = _Watched(plan=plan, offset=spread)
         self._watched[target.key] = watched
         log.info("target appeared target=%s role=%s", target.key, target.role)
@@ -126,7 +132,8 @@ class Poller:
 
     def drop(self, key: TargetKey) -> None:
         """Forget a target at once: it is not polled again and its series are gone."""
-        if self._watched.pop(key, None):
+        if watched := self._watched.pop(key, None):
+            watched.gone = True
             log.info("target vanished target=%s", key)
         self._state.drop(key)
 
@@ -170,21 +177,19 @@ class Poller:
 
     def _start_due(self, looks: asyncio.TaskGroup) -> None:
         interval = self._config.poll.interval
-        while self._queue and self._queue[0][0] <= time.monotonic():
-            due, order, watched = heapq.heappop(self._queue)
-            if not self._is_current(watched):
+        queue = self._queue
+        while queue and queue[0][0] <= time.monotonic():
+            due, order, watched = queue[0]
+            if watched.gone:
+                heapq.heappop(queue)
                 continue
-            missed = max(0, math.floor((time.monotonic() - due) / interval))
-            heapq.heappush(self._queue, (due + (1 + missed) * interval, order, watched))
+            missed = max(0, int((time.monotonic() - due) / interval))
+            heapq.heapreplace(queue, (due + (1 + missed) * interval, order, watched))
             if watched.busy:
                 self._tally.skipped()
                 continue
             watched.busy = True
             looks.create_task(self._poll(watched, due))
-
-    def _is_current(self, watched: _Watched) -> bool:
-        """Whether the target is still watched under this entry, and not dropped or made anew."""
-        return self._watched.get(watched.plan.target.key) is watched
 
     async def _sleep(self) -> None:
         wait = _HEARTBEAT_SECONDS
@@ -205,7 +210,7 @@ class Poller:
             async with self._slots:
                 looked = await self._look(watched, due)
         watched.busy = False
-        if not self._is_current(watched):
+        if watched.gone:
             return
         watched.turn += 1
         watched.memory = looked.memory

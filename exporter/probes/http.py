@@ -11,11 +11,15 @@ from msgspec import Struct
 
 from exporter.access.signal import Signal
 from exporter.model import Outcome
-from exporter.probes.paths import SMALL, Path
+from exporter.probes.paths import Path
 from exporter.probes.visit import Answer, Closed, Line, Malformed, TooLarge, Visit
 
 SMALL_BYTES = 65536
 """The most that is read of an answer that is a word, a status or two samples."""
+
+
+_TELLING = frozenset(map(len, (b"server", b"content-length", b"transfer-encoding")))
+"""How long the names of the headers are that are read."""
 
 
 class Reply(Struct, frozen=True):
@@ -96,6 +100,8 @@ class HttpLine(Line):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note who answers and whether the answer says its length (called by the parser)."""
+        if len(name) not in _TELLING:
+            return
         match name.lower():
             case b"server":
                 self._server = value.lower()
@@ -176,7 +182,7 @@ class HttpClient:
             limit = self._visit.options.max_bytes
             line = self._line = await self._visit.connect(lambda: HttpLine(limit))
             self._visit.asked = self._visit.asked or time.monotonic()
-        if most is None and path in SMALL:
+        if most is None and path.is_small:
             most = min(SMALL_BYTES, self._visit.options.max_bytes)
         if authorization:
             lines = b"\r\nAuthorization: " + authorization + b"\r\n\r\n"

@@ -15,15 +15,19 @@ from exporter import __version__
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A request path with the request's start, ready to be sent but for the Host."""
+    """A request path with the request's start, ready to be sent but for the Host.
+
+    `is_small`: its answer is short: a status, a word, or two samples.
+    """
 
     text: str
     head: bytes
+    is_small: bool = False
 
 
-def _path(text: str, *headers: str) -> Path:
+def _path(text: str, *headers: str, is_small: bool = False) -> Path:
     lines = [f"GET {text} HTTP/1.1", f"User-Agent: istio-port-exporter/{__version__}", *headers]
-    return Path(text, "\r\n".join([*lines, "Host: "]).encode())
+    return Path(text, "\r\n".join([*lines, "Host: "]).encode(), is_small)
 
 
 def _stats(regex: str) -> str:
@@ -42,15 +46,15 @@ _LISTENER_STATES = (
     "active_state.version_info,draining_state.version_info"
 )
 
-HEALTHZ_READY = _path("/healthz/ready")
-READY = _path("/ready")
-READYZ = _path("/readyz")
+HEALTHZ_READY = _path("/healthz/ready", is_small=True)
+READY = _path("/ready", is_small=True)
+READYZ = _path("/readyz", is_small=True)
 METRICS = _path("/metrics")
-VERSION = _path("/version")
+VERSION = _path("/version", is_small=True)
 ROOT = _path("/")
 CONTROLZ_HOME = _path("/homej/")
 SYNCZ = _path("/debug/syncz")
-ENVOY_LIVE = _path(_stats(_LIVE))
+ENVOY_LIVE = _path(_stats(_LIVE), is_small=True)
 ENVOY_STATS = _path(_stats(ENVOY_STATS_REGEX))
 AGENT_PAGE = _path(_stats("^none$"), "X-Prometheus-Scrape-Timeout-Seconds: 8")
 LISTENERS = _path("/listeners?format=json")
@@ -76,9 +80,6 @@ FIXED = (
     CERTS,
 )
 """Every path that is sent without being configured."""
-
-SMALL = frozenset((HEALTHZ_READY, READY, READYZ, VERSION, ENVOY_LIVE))
-"""Paths whose answers are short: a status, a word, or two samples."""
 
 _CHANGING = re.compile(
     r"/(quitquitquit|drain|app-lifecycle|inject|validate|healthcheck|logging|reset_counters"

@@ -69,7 +69,7 @@ class _Wave:
 
     def _watch(self) -> None:
         """Wake up at the next deadline."""
-        first = min(attempt.visit.until for attempt in self._pending)
+        first = min([attempt.visit.until for attempt in self._pending])
         wait = max(0.0, first - time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(wait, self._call_late)
 
