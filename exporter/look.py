@@ -38,7 +38,6 @@ from exporter.plan import (
     SOCKETS,
     Forward,
     Plan,
-    bare,
     no_forward,
     plan_of,
     with_servers,
@@ -53,6 +52,12 @@ from exporter.probes import (
 
 EVERY_CADENCE = frozenset(Cadence)
 FAST_ONLY = frozenset({Cadence.FAST})
+
+_FOLLOWING = frozenset({"hello"})
+"""Probes that follow upon the answers of others."""
+
+_NOT_FAST = _FOLLOWING | {"exposure"}
+"""Probes that only the identity cadence starts with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +162,14 @@ class _Asker(Struct, frozen=True, eq=False):
 
     async def network_wave(self) -> list[Observation]:
         """The control port and every port that is asked directly, on each address at once."""
-        asked = [port for port in self.plan.network if port.probe != "hello"]
-        if Cadence.IDENTITY not in self.due:
-            asked = [port for port in asked if port.probe != "exposure"]
-        visits = [
-            self._ask(port.probe, port, dialer, self.due)
-            for dialer in self.plan.dialers
-            for port in asked
-        ]
-        if self.plan.control is not None:
-            control = bare(self.plan.control)
-            visits += [self._ask("connect", control, d, self.due) for d in self.plan.dialers]
-        return await self._all(visits)
+        plan, due = self.plan, self.due
+        left_out = _FOLLOWING if Cadence.IDENTITY in due else _NOT_FAST
+        asked = [port for port in plan.network if port.probe not in left_out]
+        if plan.knock is not None:
+            asked.append(plan.knock)
+        return await self._all(
+            [self._ask(port.probe, port, dialer, due) for dialer in plan.dialers for port in asked]
+        )
 
     async def follow_up(
         self, seen: Sequence[Observation], memory: Memory, config: Config, now: float

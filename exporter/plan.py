@@ -32,12 +32,14 @@ from exporter.probes import (
 class Plan:
     """What is asked of one target on every look; made once a target.
 
-    `control` is the control port's number, None where capture cannot be shown.
+    `control` is the control port's number, None where capture cannot be shown; `knock` is that port
+    as one that is asked.
     """
 
     target: Target
     ports: tuple[TargetPort, ...]
     control: int | None
+    knock: TargetPort | None
     network: tuple[TargetPort, ...]
     inside: tuple[TargetPort, ...]
     dialers: tuple[Dialer, ...]
@@ -69,6 +71,7 @@ def plan_of(target: Target, config: Config, forward: Forward = no_forward) -> Pl
         target=target,
         ports=ports,
         control=control,
+        knock=None if control is None else _bare(control, probe="connect"),
         network=network,
         inside=inside,
         dialers=tuple(Direct(address) for address in target.addresses),
@@ -133,10 +136,10 @@ def _trust_of(target: Target, config: Config) -> MeshTrust | None:
 
 def inside_only(plan: Plan) -> Plan:
     """The same without the network's view."""
-    return replace(plan, control=None, network=(), dialers=())
+    return replace(plan, control=None, knock=None, network=(), dialers=())
 
 
-def bare(number: int, pod_probe: str = "") -> TargetPort:
+def _bare(number: int, *, probe: str = "", pod_probe: str = "") -> TargetPort:
     """A port that is no port of Istio's: the control port, the socket table."""
     row = Port(
         number=number,
@@ -148,8 +151,14 @@ def bare(number: int, pod_probe: str = "") -> TargetPort:
         category="control",
         purpose="",
     )
-    return TargetPort(number=number, row=row, expectation=Expectation.OPTIONAL, pod_probe=pod_probe)
+    return TargetPort(
+        number=number,
+        row=row,
+        expectation=Expectation.OPTIONAL,
+        probe=probe,
+        pod_probe=pod_probe,
+    )
 
 
-SOCKETS = bare(SOCKETS_PORT, "sockets")
+SOCKETS = _bare(SOCKETS_PORT, pod_probe="sockets")
 """A pod's socket table, as a port that is asked inside."""

@@ -31,7 +31,8 @@ _STREAM = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
 _NOWHERE = struct.pack("H14x", socket.AF_UNSPEC)
 """A struct sockaddr that dissolves a connection."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_connect = ctypes.CDLL(None).connect
+_connect.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 
 if AVAILABLE:
     _WATCHED = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
@@ -104,7 +105,7 @@ class Hub:
 
 def _disconnect(made: socket.SocketType) -> bool:
     """Reset a socket's connection and forget of it; False where the system will not."""
-    if _libc.connect(made.fileno(), _NOWHERE, len(_NOWHERE)) != 0:
+    if _connect(made.fileno(), _NOWHERE, len(_NOWHERE)) != 0:
         return False
     made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # the reset stands there as an error
     return True

@@ -5,7 +5,7 @@ its memory nothing more, the same ones lead to the same record but for its times
 looks of the fast cadence are short, so that time itself is judged at every detail poll.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -54,8 +54,12 @@ def told_again(
         return None
     if _is_slower_due(memory.polled, now) or not _is_same(observations, last.observations):
         return None
-    seconds = _seconds(observations)
-    verdicts = tuple([_timed(verdict, seconds) for verdict in last.record.verdicts])
+    verdicts = tuple(
+        [
+            verdict if place is None else _timed(verdict, observations[place].seconds)
+            for verdict, place in zip(last.record.verdicts, last.timed, strict=True)
+        ]
+    )
     last_ok = dict(memory.last_ok)
     for verdict in verdicts:
         if verdict.up:
@@ -85,7 +89,9 @@ def steady_after(
     learnt = remember(read_evidence(again, expected), known)
     if replace(learnt, polls=known.polls) != known:
         return None
-    return Steady(ports, expected, record)
+    deciding = _deciding(expected)
+    timed = tuple([deciding.get((v.view, v.port)) if v.seconds else None for v in record.verdicts])
+    return Steady(ports, expected, timed, record)
 
 
 def _at_fast(seen: Observation) -> Observation:
@@ -126,28 +132,24 @@ def _is_same(seen: Sequence[Observation], last: Sequence[Observation]) -> bool:
     return True
 
 
-def _seconds(observations: Iterable[Observation]) -> dict[tuple[View, int], float]:
-    """How long each port took, by view: of several addresses the one that decides."""
-    deciding: dict[tuple[View, int], Observation] = {}
-    for seen in observations:
-        known = deciding.get((seen.view, seen.port))
-        if known is None or (known.outcome in PROVING and seen.outcome not in PROVING):
-            deciding[(seen.view, seen.port)] = seen
-    return {key: seen.seconds for key, seen in deciding.items()}
+def _deciding(observations: Sequence[Observation]) -> dict[tuple[View, int], int]:
+    """The place of the observation that decides, by view and port: the first that fails."""
+    deciding: dict[tuple[View, int], int] = {}
+    for place, seen in enumerate(observations):
+        known = deciding.setdefault((seen.view, seen.port), place)
+        if observations[known].outcome in PROVING and seen.outcome not in PROVING:
+            deciding[(seen.view, seen.port)] = place
+    return deciding
 
 
-def _timed(verdict: Verdict, seconds: Mapping[tuple[View, int], float]) -> Verdict:
-    """The verdict with its probe's new duration; one that was inferred has none."""
-    took = seconds.get((verdict.view, verdict.port))
-    if took is None or not verdict.seconds:
-        return verdict
+def _timed(verdict: Verdict, seconds: float) -> Verdict:
     return Verdict(
         verdict.port,
         verdict.component,
         verdict.up,
         verdict.outcome,
         verdict.view,
-        took,
+        seconds,
         verdict.detail,
         verdict.naive,
         verdict.exposed,

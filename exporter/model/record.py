@@ -101,9 +101,11 @@ class TargetRecord(Struct, frozen=True, kw_only=True):
 class Steady(Struct, frozen=True):
     """What a look showed that left nothing to learn: the same again means the same again.
 
-    `ports` are the very ones that were looked at, of `record`'s target.
+    `ports` are the very ones that were looked at, of `record`'s target. `timed` names the
+    observation whose duration each verdict has, by its place; None for one that was inferred.
     """
 
     ports: Sequence[object]
     observations: tuple[Observation, ...]
+    timed: tuple[int | None, ...]
     record: TargetRecord

@@ -115,8 +115,10 @@ class Visit(Struct, eq=False):
 
     async def connect(self, factory: Callable[[], LineT], port: int = 0) -> LineT:
         """Connect to the visited port, or to another one; closed by `close`."""
-        self.close()
-        self.connected = bool(self.connected)  # a reconnect that fails takes nothing back
+        if self.line is not None:
+            self.close()
+        if self.connected is None:  # a reconnect that fails takes nothing back
+            self.connected = False
         line = await self.dialer.connect(port or self.port.number, factory)
         self.connected = True if self.dialer.tells_connect else None
         self.line = line
