@@ -41,6 +41,12 @@ def no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table is as wide as the terminal, and where the tests run there may be none."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 @contextlib.contextmanager
 def answering(address: str, port: int, answer: bytes) -> Iterator[None]:
     """A listener in a thread of its own that answers every request with the same bytes."""
