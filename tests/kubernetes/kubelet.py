@@ -33,13 +33,14 @@ class Kubelet:
     """Forwards into pods. Each is a network namespace's path, or an address of this machine.
 
     `places`: where a pod is, by (namespace, name). `opened`: the (namespace, name, port) of every
-    forward so far.
+    forward so far, `connected` those of the ports that took a connection.
     """
 
     def __init__(self, authority: Authority, name: str) -> None:
         self.name = name
         self.places: dict[tuple[str, str], str] = {}
         self.opened: list[tuple[str, str, int]] = []
+        self.connected: list[tuple[str, str, int]] = []
         self.port = 0
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.root))
         self._tls.load_cert_chain(*authority.issue(f"kubelet-{name}"))
@@ -105,6 +106,7 @@ class Kubelet:
                     words = self._failure(pod, port, error).encode()
                     await forward.send_bytes(bytes([2 * index + 1]) + words)
                     continue
+                self.connected.append((*pod, port))
                 tasks.append(asyncio.create_task(_pass_back(forward, 2 * index, reader)))
             back = asyncio.gather(*tasks)
             tasks += [back, asyncio.create_task(_pass_on(forward, writers))]

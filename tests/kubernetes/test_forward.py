@@ -164,7 +164,7 @@ async def test_a_forward_that_dies_half_way_says_nothing_of_the_ports(
         target = replace(target_of(pods["envoy-hung"], corner), netns="")
         looking = asyncio.create_task(look_inside(target, forward))
         async with asyncio.timeout(10):
-            while len(kubelet.opened) < 6:  # noqa: ASYNC110 - it is the kubelet's
+            while len(kubelet.connected) < 6:  # noqa: ASYNC110 - it is the kubelet's
                 await asyncio.sleep(0.01)
         kubelet.drop()
         looked = await looking
@@ -183,7 +183,7 @@ async def test_a_pod_that_dies_half_way_is_seen_to(
             target = replace(target_of(pods["envoy-hung"], corner), netns="")
             looking = asyncio.create_task(look_inside(target, forward))
             async with asyncio.timeout(10):
-                while len(kubelet.opened) < 6:  # noqa: ASYNC110 - it is the kubelet's
+                while len(kubelet.connected) < 6:  # noqa: ASYNC110 - it is the kubelet's
                     await asyncio.sleep(0.01)
         looked = await looking
     ups = {verdict.port: verdict.up for verdict in looked.record.verdicts}
