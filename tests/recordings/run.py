@@ -151,19 +151,22 @@ async def _is_2xx(address: str, port: int, path: str) -> bool:
 
 
 async def replay(folder: Path) -> tuple[list[Verdict], dict[str, Naive]]:
-    """Build the mesh once a view, judge it, and ask the naive probes as well."""
+    """Build a mesh for each view, judge them side by side, and ask the naive probes of one."""
     states = load_states(folder)
-    verdicts: list[Verdict] = []
     naive: dict[str, Naive] = {}
     with Progress(console=console, transient=True) as progress:
-        for view in VIEWS:
+
+        async def judged(view: str) -> list[Verdict]:
             async with mesh(states, folder, growing=0) as built:
-                verdicts += await judge(built, view, progress)
-                if not naive:
+                verdicts = await judge(built, view, progress)
+                if view == VIEWS[0]:
                     seen = await asyncio.gather(*(probe_naively(pod) for pod in built.pods))
                     names = (pod.state.name for pod in built.pods)
-                    naive = dict(zip(names, seen, strict=True))
-    return verdicts, naive
+                    naive.update(zip(names, seen, strict=True))
+            return verdicts
+
+        of_views = await asyncio.gather(*(judged(view) for view in VIEWS))
+    return [verdict for verdicts in of_views for verdict in verdicts], naive
 
 
 def show(verdicts: list[Verdict]) -> None:
