@@ -31,13 +31,13 @@ web: {listen_address: "127.0.0.1:0"}
 class Served:
     """A serving process, its log and its address."""
 
-    def __init__(self, folder: Path, config: str = CONFIG, **environ: str) -> None:
+    def __init__(self, folder: Path, config: str, targets: str, **environ: str) -> None:
         self.folder = folder
         self.config = folder / "exporter.yaml"
         self.targets = folder / "targets.yaml"
         self.log = folder / "log"
         self.config.write_text(config)
-        self.targets.write_text(TARGET % "cart")
+        self.targets.write_text(targets)
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "exporter.cli", "serve", "--config.file", self.config],
@@ -74,8 +74,10 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> No
 
 
 @contextmanager
-def serving(folder: Path, config: str = CONFIG, **environ: str) -> Iterator[Served]:
-    served = Served(folder, config, **environ)
+def serving(
+    folder: Path, config: str = CONFIG, targets: str = TARGET % "cart", **environ: str
+) -> Iterator[Served]:
+    served = Served(folder, config, targets, **environ)
     try:
         yield served
     finally:
@@ -251,8 +253,8 @@ async def test_only_a_sidecar_of_our_own_means_in_the_mesh(server: str, in_mesh:
 
 
 def test_a_namespace_that_cannot_be_entered_is_said_once(tmp_path: Path) -> None:
-    with serving(tmp_path) as served:
-        served.targets.write_text(TARGET.replace("}", ", netns: nope}") % "cart")
+    targets = TARGET.replace("}", ", netns: nope}") % "cart"
+    with serving(tmp_path, targets=targets) as served:
         said = "namespace /run/netns/nope cannot be entered"
         until(lambda: said in served.log.read_text(), "said", 40)
         page = served.get("/metrics")[1]
@@ -269,9 +271,8 @@ web: {listen_address: "127.0.0.1:0"}
 
 
 def test_a_managed_control_plane_is_not_looked_at_and_that_is_said_once(tmp_path: Path) -> None:
-    with serving(tmp_path, MANAGED) as served:
-        istiod = "- {namespace: istio-system, pod: istiod, role: istiod, address: 127.0.0.8}\n"
-        served.targets.write_text(TARGET % "cart" + istiod)
+    istiod = "- {namespace: istio-system, pod: istiod, role: istiod, address: 127.0.0.8}\n"
+    with serving(tmp_path, MANAGED, TARGET % "cart" + istiod) as served:
         until(lambda: ("istio_target_info", "cart") in served.samples(), "polled")
         page = served.get("/metrics")[1]
         assert 'role="istiod"' not in page
