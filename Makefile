@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk chromium etcd-server
 RECORDINGS ?= exporter/demo/states
 TARGETS ?=
+PROCESSES ?= 2
 
 .PHONY: demo test check lint format chart bench recordings clean system-packages test-assets
 .DEFAULT_GOAL := help
@@ -40,7 +41,7 @@ test-assets: system-packages
 	@$(PYTHON) tests/kubernetes/assets.py
 
 test: $(VENV)/.dev system-packages test-assets
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

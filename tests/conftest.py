@@ -4,15 +4,23 @@
 programs it names. `@pytest.mark.kubernetes` needs etcd and kube-apiserver (`make test-assets`).
 Without them a test is skipped and the summary says why; with CI=true it fails: nothing may pass
 there by not running.
+
+`make test` runs two files at a time (pytest-xdist). Beside a test that is `@pytest.mark.alone` no
+other runs: one that measures, or that is disturbed by what others do to the machine.
 """
 
+import contextlib
+import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import cache
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -23,8 +31,10 @@ REHEARSAL = (
     "ip link add name ipe type veth peer name ipep && "
     "iptables -t nat -A PREROUTING -p tcp -j REDIRECT --to-ports 15006"
 )
-SAID = pytest.StashKey[list[str]]()
-NOT_RUN = pytest.StashKey[dict[str, int]]()
+QUEUE, MACHINE = Path(__file__).parents[1] / "pyproject.toml", Path(__file__)
+"""Locked for a turn; they are there anyway, and only locked."""
+MEASURED = "measured"
+NOT_RUN = "could not run here"
 
 
 @cache
@@ -70,6 +80,12 @@ def why_not(item: pytest.Item) -> str:
     return reason
 
 
+def pytest_configure() -> None:
+    """Programs that are started here hear of Ctrl-C, though a shell's background jobs do not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     reason = why_not(item)
@@ -77,15 +93,42 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     if os.environ.get("CI") == "true":
         pytest.fail(f"cannot run here: {reason}", pytrace=False)
-    counts = item.config.stash.setdefault(NOT_RUN, {})
-    counts[reason] = counts.get(reason, 0) + 1
+    item.user_properties.append((NOT_RUN, reason))
     pytest.skip(reason)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs alone comes last, when there is the least to wait for."""
+    items.sort(key=is_alone)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """First of all, so that no test's time limit runs while it waits."""
+    with turn(item) if hasattr(item.config, "workerinput") else contextlib.nullcontext():
+        return (yield)
+
+
+def is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
+@contextlib.contextmanager
+def turn(item: pytest.Item) -> Iterator[None]:
+    """Until the block ends no test of another process runs beside one that runs alone."""
+    with QUEUE.open() as queue, MACHINE.open() as machine:
+        # Nobody overtakes one who waits to be alone.
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        fcntl.flock(machine, fcntl.LOCK_EX if is_alone(item) else fcntl.LOCK_SH)
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        yield
+        fcntl.flock(machine, fcntl.LOCK_UN)
+
+
 @pytest.fixture
-def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+def say(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Put a line into the summary: something that a test measured."""
-    return request.config.stash.setdefault(SAID, []).append
+    return partial(record_property, MEASURED)
 
 
 @pytest.fixture(scope="session")
@@ -111,13 +154,21 @@ def demand(program: str, package: str) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    said = terminalreporter.config.stash.get(SAID, [])
-    if said:
-        terminalreporter.section("measured")
-    for line in said:
+    """From the reports, which come from other processes too."""
+    ended = [
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "teardown"
+    ]
+    told = [(name, str(text)) for report in ended for name, text in report.user_properties]
+    measured = [text for name, text in told if name == MEASURED]
+    if measured:
+        terminalreporter.section(MEASURED)
+    for line in measured:
         terminalreporter.line(line)
-    counts = terminalreporter.config.stash.get(NOT_RUN, {})
+    counts = Counter(text for name, text in told if name == NOT_RUN)
     if counts:
-        terminalreporter.section("could not run here")
+        terminalreporter.section(NOT_RUN)
     for reason, count in counts.items():
         terminalreporter.line(f"{count} tests with real parts: {reason}")

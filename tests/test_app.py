@@ -231,6 +231,7 @@ def test_without_credentials_it_says_once_what_is_watched(
         assert served.log.read_text().count(said) == 1
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("server", "in_mesh"),
     [

@@ -14,7 +14,7 @@ from benchmarks.records import broken_sidecar, healthy_sidecar, istiod, seen_fro
 from exporter.diagnosis import CAUSES
 from exporter.model import Cadence, TargetKey, TargetRecord
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 NARROW = {"width": 390, "height": 844}
 HOSTILE = """<img src=x onerror="document.title='gone'"><script>document.title='gone'</script>"""

@@ -107,6 +107,7 @@ def starved(pod: Pod) -> Iterator[None]:
         burner.join()
 
 
+@pytest.mark.alone
 async def test_hellos_to_a_starved_envoy_turn_no_port_down(
     say: Callable[[str], None],
 ) -> None:
