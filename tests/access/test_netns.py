@@ -153,6 +153,7 @@ def test_is_a_dialer_of_the_pods_own_view() -> None:
     assert (dialer.view, dialer.address) == (View.POD, "::1")
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("port", [15000, 15090])
 async def test_on_a_mixed_pod_either_loopback_will_do(
     namespace: tuple[str, int], port: int
@@ -161,6 +162,7 @@ async def test_on_a_mixed_pod_either_loopback_will_do(
     line.transport.abort()
 
 
+@pytest.mark.real
 async def test_on_a_mixed_pod_refused_means_by_both(namespace: tuple[str, int]) -> None:
     with pytest.raises(ConnectionRefusedError):
         await Netns(namespace[0], "10.0.0.7", "fd00::7").connect(15020, Quiet)
