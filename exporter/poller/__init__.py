@@ -16,6 +16,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from exporter.config import Config
 from exporter.exposition import Family, render, renew
@@ -33,6 +34,7 @@ from exporter.model import (
     WebhookPath,
 )
 from exporter.plan import Forward, Plan, no_forward, plan_of
+from exporter.poller.slots import Slots
 from exporter.state import State
 
 log = logging.getLogger(__name__)
@@ -91,7 +93,7 @@ class Poller:
         self._watched: dict[TargetKey, _Watched] = {}
         self._queue: list[tuple[float, int, _Watched]] = []
         self._order = itertools.count()
-        self._woken = asyncio.Event()
+        self._alarm: asyncio.Future[None] | None = None
         self._last_turn = time.monotonic()
         self._first_pass = False
         self.in_mesh = False
@@ -105,8 +107,7 @@ class Poller:
         poll = config.poll
         spans = {Cadence.DETAIL: poll.detail_interval, Cadence.IDENTITY: poll.identity_interval}
         self._slower = [(slow, math.ceil(span / poll.interval)) for slow, span in spans.items()]
-        self._slots = asyncio.Semaphore(config.poll.concurrency)
-        self._slow_slots = asyncio.Semaphore(max(1, config.poll.concurrency // 2))
+        self._slots = Slots(config.poll.concurrency)
         self._state.render_again(lambda record: render(record, families))
         for watched in self._watched.values():
             watched.plan = plan_of(watched.plan.target, config, self._forward)
@@ -128,7 +129,7 @@ class Poller:
         log.info("target appeared target=%s role=%s", target.key, target.role)
         phase = spread / 2**32 * self._config.poll.interval
         heapq.heappush(self._queue, (time.monotonic() + phase, next(self._order), watched))
-        self._woken.set()
+        self._wake()
 
     def drop(self, key: TargetKey) -> None:
         """Forget a target at once: it is not polled again and its series are gone."""
@@ -189,26 +190,31 @@ class Poller:
                 self._tally.skipped()
                 continue
             watched.busy = True
-            looks.create_task(self._poll(watched, due))
+            begin = partial(self._begin, looks, watched, due, self._slots)
+            self._slots.take(begin, is_silent=watched.silent)
 
     async def _sleep(self) -> None:
         wait = _HEARTBEAT_SECONDS
         if self._queue:
             wait = min(wait, max(_TICK_SECONDS, self._queue[0][0] - time.monotonic()))
-        self._woken.clear()
-        alarm = asyncio.get_running_loop().call_later(wait, self._woken.set)
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.create_future()
+        timer = loop.call_later(wait, self._wake)
         try:
-            await self._woken.wait()
+            await self._alarm
         finally:
-            alarm.cancel()
+            timer.cancel()
 
-    async def _poll(self, watched: _Watched, due: float) -> None:
-        if watched.silent:
-            async with self._slow_slots, self._slots:
-                looked = await self._look(watched, due)
-        else:
-            async with self._slots:
-                looked = await self._look(watched, due)
+    def _wake(self) -> None:
+        if self._alarm is not None and not self._alarm.done():
+            self._alarm.set_result(None)
+
+    def _begin(self, looks: asyncio.TaskGroup, watched: _Watched, due: float, slots: Slots) -> None:
+        looks.create_task(self._poll(watched, due, slots))
+
+    async def _poll(self, watched: _Watched, due: float, slots: Slots) -> None:
+        looked = await self._look(watched, due)
+        slots.give_back(is_silent=watched.silent)
         watched.busy = False
         if watched.gone:
             return
