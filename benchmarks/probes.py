@@ -46,6 +46,9 @@ PACE = 1500
 
 INTERVAL = TARGETS * len(envoy.PORTS) / PACE
 TURN_SECONDS = 2
+WARM_UP_SECONDS = 2 * INTERVAL
+"""A target's first polls learn what the later ones know, and happen once."""
+
 SETTLE_SECONDS = 4.5
 """Whoever was stopped catches up with what it missed before it is measured."""
 
@@ -86,6 +89,7 @@ def measure(folder: Path, probe: str) -> Figures:
     with _exporter(folder, probe) as (pid, port), _blackbox(folder) as (their_pid, their_port):
         _check_outcomes(port)
         _, late = _our_turn(pid, port)
+        time.sleep(WARM_UP_SECONDS)
         os.kill(pid, signal.SIGSTOP)
         rows = []
         for _ in range(ROUNDS):

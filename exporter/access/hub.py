@@ -77,16 +77,20 @@ class Hub:
             self._end(made, again=again)
 
     def dispatch(self) -> None:
-        """Tell everybody who has news."""
-        self._is_dispatching = True
-        for fd, events in self._epoll.poll(0, _EVENTS_AT_ONCE):
-            hear = self._hearing.get(fd)
-            if hear is not None:
-                hear(events)
-        self._is_dispatching = False
-        while self._ended:
-            made, again = self._ended.pop()
-            self._end(made, again=again)
+        """Tell everybody who has news; then once more, for sockets that were reset have some too.
+
+        Not until there is none left: a peer that sends without end would keep the loop.
+        """
+        for _ in range(2):
+            self._is_dispatching = True
+            for fd, events in self._epoll.poll(0, _EVENTS_AT_ONCE):
+                hear = self._hearing.get(fd)
+                if hear is not None:
+                    hear(events)
+            self._is_dispatching = False
+            while self._ended:
+                made, again = self._ended.pop()
+                self._end(made, again=again)
 
     def close(self) -> None:
         """Give the epoll and the spare sockets back, when the loop has ended."""

@@ -73,7 +73,7 @@ def render(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...
     Prometheus the whole scrape.
     """
     target = _labels_of(record)
-    return tuple([_block(family.name + target, family.samples(record)) for family in families])
+    return tuple([_block(family.name, target, family.samples(record)) for family in families])
 
 
 def renew(
@@ -83,7 +83,7 @@ def renew(
     target = _labels_of(record)
     return tuple(
         [
-            _block(family.name + target, family.samples(record)) if family.by_the_clock else block
+            _block(family.name, target, family.samples(record)) if family.by_the_clock else block
             for family, block in zip(families, blocks, strict=True)
         ]
     )
@@ -94,7 +94,7 @@ def render_listed(record: TargetRecord, families: Sequence[Family]) -> tuple[byt
     target = _labels_of(record)
     return tuple(
         [
-            _block(family.name + target, family.samples(record)) if family.by_istiod else b""
+            _block(family.name, target, family.samples(record)) if family.by_istiod else b""
             for family in families
         ]
     )
@@ -108,7 +108,10 @@ def _labels_of(record: TargetRecord) -> str:
     )
 
 
-def _block(opening: str, samples: Iterable[tuple[str, float]]) -> bytes:
+def _block(name: str, target: str, samples: Iterable[tuple[str, float]]) -> bytes:
+    if not samples:
+        return b""
+    opening = name + target
     lines = [f"{opening}{labels}}} {number(value)}\n" for labels, value in dict(samples).items()]
     return "".join(lines).encode("utf-8", "replace") if lines else b""
 
