@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import Process
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.access import LINGER_ZERO
 from exporter.access.direct import Direct
 from exporter.catalogue import control_port, ports_of
 from exporter.config import Config, PollConfig
@@ -50,9 +52,16 @@ def log_after(pod: Pod, seconds: float = 1.0) -> list[str]:
     return pod.logged()
 
 
+def silent_connections(pod: Pod) -> int:
+    """Captured connections that were reset before they said anything, as Envoy counts them."""
+    page = pod.get(15090, "/stats/prometheus?filter=15006.*listener_filter_error")
+    return sum(int(n) for n in re.findall(rb"^envoy_.*\} (\d+)$", page[1], re.MULTILINE))
+
+
 async def test_fast_looks_leave_no_log_line_and_no_request(healthy: Pod) -> None:
     first = await look(healthy.target(), Memory(), EVERY_CADENCE, Config(poll=POLL), time.time())
     lines, requests = log_after(healthy), mesh_requests(healthy)
+    silent = silent_connections(healthy)
     memory = first.memory
     for _ in range(20):
         seen = await look(healthy.target(), memory, FAST_ONLY, Config(poll=POLL), time.time())
@@ -60,6 +69,14 @@ async def test_fast_looks_leave_no_log_line_and_no_request(healthy: Pod) -> None
         assert seen.record.diagnosis is None
     assert log_after(healthy) == lines
     assert mesh_requests(healthy) == requests
+    assert silent_connections(healthy) == silent
+
+
+def test_envoy_would_count_a_bare_connect_that_it_heard_of(healthy: Pod) -> None:
+    before = silent_connections(healthy)
+    with socket.create_connection((healthy.address, 15999)) as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+    healthy.wait(lambda: silent_connections(healthy) > before, "the connection to be counted")
 
 
 async def test_identity_look_leaves_two_log_lines_and_no_request(healthy: Pod) -> None:
