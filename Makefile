@@ -7,7 +7,7 @@ RECORDINGS ?= exporter/demo/states
 TARGETS ?=
 PROCESSES ?= 2
 
-.PHONY: demo test check lint format chart bench recordings clean system-packages test-assets
+.PHONY: demo test check lint format chart runbooks bench recordings clean system-packages test-assets
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test-assets find or compile the control plane that the tests use"
 	@echo "make check       format, lint, types, layers and tests"
 	@echo "make chart       rewrite what the chart takes from other files"
+	@echo "make runbooks    rewrite the runbooks that the exporter serves, from docs/"
 	@echo "make bench       measure the promises side by side"
 	@echo "make recordings RECORDINGS=DIR   replay recorded states and judge them"
 
@@ -58,6 +59,9 @@ check: lint test
 
 chart: $(VENV)/.dev
 	@$(BIN)/python -m charts.generate
+
+runbooks: $(VENV)/.dev
+	@$(BIN)/python -m docs.runbooks
 
 bench: $(VENV)/.dev system-packages test-assets
 	@$(BIN)/python -m benchmarks

@@ -209,8 +209,8 @@ class WebConfig:
     """Where the exporter serves, and the exporter-toolkit file with TLS and users.
 
     `probe_unknown_targets`: /probe may look at addresses that are no targets. `enable_reload`:
-    a POST to /-/reload reads the configuration again, as SIGHUP always does. `runbook_url`: the
-    page of runbooks; the page links to `#cause` on it. `max_requests`, `max_probes`: requests
+    a POST to /-/reload reads the configuration again, as SIGHUP always does. `runbook_url`: where
+    the page links causes to instead of our own runbooks. `max_requests`, `max_probes`: requests
     answered at once, and how many of them may be to /probe.
     """
 

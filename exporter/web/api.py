@@ -12,6 +12,7 @@ from exporter.web.answers import json_answer
 from exporter.web.context import CONTEXT
 from exporter.web.documents import PortRow, TargetState, port_row, target_state
 from exporter.web.matrix import Board
+from exporter.web.pages import OWN_RUNBOOKS
 from exporter.web.summary import Sum
 from exporter.web.walk import read_filters, read_part, walk
 
@@ -42,9 +43,8 @@ async def show_summary(request: web.Request) -> web.Response:
     total = Sum(config.poll.interval, context.state.is_expired)
     async for found in walk(context):
         total.add(found, filters)
-    return await json_answer(
-        request, total.summary(__version__, config.web.runbook_url, context.unseen())
-    )
+    runbooks = config.web.runbook_url or OWN_RUNBOOKS
+    return await json_answer(request, total.summary(__version__, runbooks, context.unseen()))
 
 
 async def show_matrix(request: web.Request) -> web.Response:

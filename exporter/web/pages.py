@@ -1,7 +1,9 @@
-"""The status page: files of this package, served as they are. It reads /api/v1 and nothing else.
+"""The status page and the runbooks: files of this package, served as they are.
 
-Scripts and style are files of their own, so that the content security policy allows no inline
-ones; addresses in them are relative, so that the page works behind a path prefix.
+The page reads /api/v1 and nothing else. Scripts and style are files of their own, so that the
+content security policy allows no inline ones; addresses in them are relative, so that the page
+works behind a path prefix. The runbooks are made from docs/ (`make runbooks`) and have the names of
+their sources, so that an address of that folder serves alerts and dashboards too.
 """
 
 from importlib.resources import files
@@ -19,16 +21,21 @@ _TYPES = {
 _INDEX = "index.html"
 
 
-def _read() -> dict[str, Content]:
-    """Every file of the page by its name."""
+OWN_RUNBOOKS = "runbooks/diagnosis.md"
+"""Where the runbooks of the causes are, seen from the page."""
+
+
+def _read(folder: str) -> dict[str, Content]:
+    """Every file of a folder by its name."""
     return {
         entry.name: content_of(entry.read_bytes(), _TYPES[entry.name.rpartition(".")[2]])
-        for entry in files("exporter.web").joinpath("static").iterdir()
+        for entry in files("exporter.web").joinpath(folder).iterdir()
         if entry.is_file()
     }
 
 
-_FILES = _read()
+_FILES = _read("static")
+_RUNBOOKS = {name.replace(".html", ".md"): page for name, page in _read("runbooks").items()}
 
 
 async def show_page(request: web.Request) -> web.Response:
@@ -44,4 +51,17 @@ async def serve_file(request: web.Request) -> web.Response:
     return answer(request, _FILES[name])
 
 
-ROUTES = (web.get("/", show_page), web.get("/static/{name}", serve_file))
+async def show_runbooks(request: web.Request) -> web.Response:
+    """What each cause, or each alert, means and what to do."""
+    page = _RUNBOOKS.get(request.match_info["name"])
+    if page is None:
+        known = " and ".join(f"/runbooks/{name}" for name in sorted(_RUNBOOKS))
+        raise web.HTTPNotFound(text=f"{request.path} is no runbook; there are {known}.\n")
+    return answer(request, page)
+
+
+ROUTES = (
+    web.get("/", show_page),
+    web.get("/static/{name}", serve_file),
+    web.get("/runbooks/{name}", show_runbooks),
+)

@@ -14,17 +14,13 @@ from exporter.web.walk import Filters, Found
 
 
 class CauseCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of the targets have a cause, and what to do about it.
-
-    `runbook` is empty where the configuration names no base for runbooks.
-    """
+    """How many of the targets have a cause, and what to do about it."""
 
     cause: str
     cause_class: str = msgspec.field(name="class")
     sentence: str
     advice: str
     targets: int
-    runbook: str
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +50,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The mesh in one document. `now` is this exporter's clock.
 
     `targets`, `states`, `causes` and `looks` count what namespace and role let through;
-    `namespaces` and `roles` count all. `unseen`: what this instance cannot see.
+    `namespaces` and `roles` count all. `runbooks`: the address to which a cause's `#id` is
+    appended, relative to the page where the runbooks are this exporter's own. `unseen`: what this
+    instance cannot see.
     """
 
     version: str
@@ -65,6 +63,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     looks: Looks
     namespaces: tuple[Group, ...]
     roles: tuple[Group, ...]
+    runbooks: str
     unseen: tuple[str, ...]
 
 
@@ -111,13 +110,13 @@ class Sum:
         self.overdue += self.is_expired(found.target.key, self.now)
 
     def summary(self, version: str, runbooks: str, unseen: tuple[str, ...]) -> Summary:
-        """The document. `runbooks`: the address that a cause's `#id` is appended to."""
+        """The document; the arguments are its fields of these names."""
         return Summary(
             version=version,
             now=self.now,
             targets=self.states.total(),
             states={standing: self.states[standing] for standing in Standing},
-            causes=tuple(_cause_count(cause, n, runbooks) for cause, n in _pressing(self.causes)),
+            causes=tuple(_cause_count(cause, n) for cause, n in _pressing(self.causes)),
             looks=Looks(
                 interval=self.interval,
                 newest=self.newest,
@@ -127,6 +126,7 @@ class Sum:
             ),
             namespaces=_groups(self.namespaces),
             roles=_groups(self.roles),
+            runbooks=runbooks,
             unseen=unseen,
         )
 
@@ -146,7 +146,7 @@ def _pressing(causes: Counter[str]) -> Iterable[tuple[str, int]]:
     )
 
 
-def _cause_count(cause: str, targets: int, runbooks: str) -> CauseCount:
+def _cause_count(cause: str, targets: int) -> CauseCount:
     known = CAUSES[cause]
     return CauseCount(
         cause=cause,
@@ -154,7 +154,6 @@ def _cause_count(cause: str, targets: int, runbooks: str) -> CauseCount:
         sentence=known.sentence,
         advice=known.advice,
         targets=targets,
-        runbook=f"{runbooks}#{cause}" if runbooks else "",
     )
 
 

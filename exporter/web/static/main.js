@@ -81,7 +81,7 @@ function draw() {
   const { at, summary } = heard;
   const title = at.target || headline(summary);
   document.title = `${title} · Istio ports`;
-  show(main, at.target ? targetPage(at, heard.target, now()) : overview(at, summary, heard.matrix, now()));
+  show(main, at.target ? targetPage(at, heard.target, summary.runbooks, now()) : overview(at, summary, heard.matrix, now()));
 }
 
 function headline({ states, targets }) {

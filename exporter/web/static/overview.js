@@ -2,6 +2,7 @@
 
 import { h, hidden, mark } from "./dom.js";
 import { matrixTable } from "./matrix.js";
+import { runbookLink } from "./runbooks.js";
 import { go, linkTo, route } from "./route.js";
 import { STATES, count, number, plain } from "./words.js";
 
@@ -15,7 +16,7 @@ let typing = 0;
 export function overview(at, summary, matrix, now) {
   return [
     verdict(at, summary),
-    causes(at, summary.causes),
+    causes(at, summary),
     h("section", { class: "targets", "aria-labelledby": "targets", "data-key": "targets" },
       h("h2", { id: "targets" }, "Targets by ports"),
       summary.namespaces.length > 0 && filters(route(), summary),
@@ -42,13 +43,13 @@ function verdictLine(states, targets) {
   return "No target is unhealthy";
 }
 
-function causes(at, found) {
+function causes(at, { causes: found, runbooks }) {
   if (!found.length) return null;
   const shown = areAllCausesShown ? found : found.slice(0, CAUSES_SHOWN);
   const more = found.length - CAUSES_SHOWN;
   return h("section", { class: "causes", "aria-labelledby": "causes", "data-key": "causes" },
     h("h2", { id: "causes" }, "Causes"),
-    h("ol", null, shown.map((one) => cause(at, one))),
+    h("ol", null, shown.map((one) => cause(at, one, runbooks))),
     more > 0 && h("button", { type: "button", "aria-expanded": String(areAllCausesShown), onclick: toggleCauses },
       areAllCausesShown ? "Show fewer causes" : `Show ${count(more, "more cause")}`));
 }
@@ -58,14 +59,13 @@ function toggleCauses() {
   dispatchEvent(new Event("routed"));
 }
 
-function cause(at, { cause: id, class: kind, sentence, advice, targets, runbook }) {
+function cause(at, { cause: id, class: kind, sentence, advice, targets }, runbooks) {
   const isChosen = at.cause === id;
   return h("li", { "data-key": id, class: isChosen ? "chosen" : null },
     h("a", { class: "figure", href: linkTo({ cause: isChosen ? "" : id }), "data-go": true, "aria-current": isChosen && "true" },
       number(targets), hidden(` ${targets === 1 ? "target" : "targets"} with ${plain(id)}: ${isChosen ? "show all targets" : "show these"}`)),
     h("div", { class: "name" }, h("code", null, id), h("span", { class: `class ${kind}` }, kind)),
-    h("p", null, h("strong", null, sentence), " ", advice,
-      /^https?:/.test(runbook) && [" ", h("a", { href: runbook, rel: "noreferrer" }, "Runbook", hidden(` for ${plain(id)}`))]));
+    h("p", null, h("strong", null, sentence), " ", advice, " ", runbookLink(runbooks, id)));
 }
 
 // The form says what the address says, also before the answer to it has come.

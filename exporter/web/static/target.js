@@ -2,12 +2,13 @@
 
 import { h, hidden, mark } from "./dom.js";
 import { linkTo } from "./route.js";
+import { runbookLink } from "./runbooks.js";
 import { STATES, ago, connectSays, count, date, kindOf, number, plain, saysOtherwise, span, took } from "./words.js";
 
 const CADENCES = { fast: "ports", detail: "pages", identity: "certificates" };
 const COPIED_MS = 1500;
 
-export function targetPage(at, target, now) {
+export function targetPage(at, target, runbooks, now) {
   const back = h("p", { class: "back", "data-key": "back" }, h("a", { href: linkTo({ target: "", page: at.page }), "data-go": true }, "← All targets"));
   if (!target) {
     return [back, h("h1", { tabindex: "-1", "data-key": "gone" }, at.target), h("p", { "data-key": "told" }, "This target is not watched: it is gone, or belongs to another instance.")];
@@ -15,7 +16,7 @@ export function targetPage(at, target, now) {
   return [
     back,
     heading(target),
-    target.diagnosis && diagnosis(target.diagnosis),
+    target.diagnosis && diagnosis(target.diagnosis, runbooks),
     chain(target.chain),
     ports(target.ports, now),
     h("div", { class: "pair", "data-key": "facts" },
@@ -46,11 +47,11 @@ function heading(target) {
     h("dl", null, rows.filter(([, value]) => value).map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))));
 }
 
-function diagnosis({ cause, class: kind, sentence, advice, evidence }) {
+function diagnosis({ cause, class: kind, sentence, advice, evidence }, runbooks) {
   return h("section", { class: `cause-of ${kind}`, "aria-labelledby": "cause", "data-key": "cause" },
     h("h2", { id: "cause" }, h("code", null, cause), h("span", { class: `class ${kind}` }, kind)),
     h("p", { class: "sentence" }, sentence),
-    h("p", null, advice),
+    h("p", null, advice, " ", runbookLink(runbooks, cause)),
     evidence.length > 0 && [h("h3", null, "Evidence"), h("ul", null, evidence.map((one) => h("li", null, one)))]);
 }
 

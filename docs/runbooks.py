@@ -1,0 +1,96 @@
+"""Write the runbooks that the exporter serves from the pages of this folder: `make runbooks`.
+
+In: alerts.md and diagnosis.md. Out: one HTML page each in exporter/web/runbooks, compared by a
+test. Links to a heading or to the other page stay; any other link becomes plain text, for the
+exporter serves nothing else of the documentation.
+"""
+
+import re
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+PAGES = ("alerts.md", "diagnosis.md")
+FOLDER = Path(__file__).parent.parent / "exporter" / "web" / "runbooks"
+
+_DOCS = Path(__file__).parent
+_SERVED = re.compile(r"(alerts\.md|diagnosis\.md)?(#[\w-]+)?")
+_LAYOUT = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title} - Istio ports</title>
+<link rel="icon" href="../static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="../static/page.css">
+</head>
+<body>
+<a class="skip" href="#main">Skip to content</a>
+<header class="top">
+  <a class="brand" href="../">
+    <img src="../static/icon.svg" alt="" width="20" height="20">Istio ports
+  </a>
+  <nav aria-label="Runbooks"><a href="diagnosis.md">Causes</a> <a href="alerts.md">Alerts</a></nav>
+</header>
+<main id="main" class="prose" tabindex="-1">
+{body}</main>
+</body>
+</html>
+"""
+
+
+def main() -> None:
+    """Write the pages."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, document in documents().items():
+        (FOLDER / name).write_text(document)
+
+
+def documents() -> dict[str, str]:
+    """Each page as HTML, by the name of its file."""
+    return {f"{name.removesuffix('.md')}.html": page_of(name) for name in PAGES}
+
+
+def page_of(name: str) -> str:
+    """One page as HTML."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse((_DOCS / name).read_text())
+    title = ""
+    for opening, inline in pairwise(tokens):
+        if opening.type == "heading_open":
+            title = title or inline.content
+            opening.attrs["id"] = _slug(inline)
+        elif opening.type in ("fence", "table_open"):
+            opening.attrs["tabindex"] = "0"
+    for token in tokens:
+        if token.children:
+            token.children = _with_served_links(token.children)
+    body = str(parser.renderer.render(tokens, parser.options, {}))
+    return _LAYOUT.format(title=escape(title), body=body)
+
+
+def _with_served_links(children: list[Token]) -> list[Token]:
+    """The same text without the links that lead to what is not served."""
+    kept, depth = [], 0
+    for child in children:
+        if child.type == "link_open" and not _SERVED.fullmatch(str(child.attrs["href"])):
+            depth += 1
+        elif child.type == "link_close" and depth:
+            depth -= 1
+        else:
+            kept.append(child)
+    return kept
+
+
+def _slug(inline: Token) -> str:
+    """The anchor that a forge makes of a heading."""
+    text = "".join(child.content for child in inline.children or ())
+    return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+
+
+if __name__ == "__main__":
+    main()
