@@ -58,19 +58,30 @@ def documents() -> dict[str, str]:
 def page_of(name: str) -> str:
     """One page as HTML."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("fence", _fence)
     tokens = parser.parse((_DOCS / name).read_text())
-    title = ""
-    for opening, inline in pairwise(tokens):
-        if opening.type == "heading_open":
-            title = title or inline.content
-            opening.attrs["id"] = _slug(inline)
-        elif opening.type in ("fence", "table_open"):
-            opening.attrs["tabindex"] = "0"
-    for token in tokens:
-        if token.children:
-            token.children = _with_served_links(token.children)
+    _lay_out(tokens)
+    title = next(token.content for token in tokens if token.type == "inline")
     body = str(parser.renderer.render(tokens, parser.options, {}))
     return _LAYOUT.format(title=escape(title), body=body)
+
+
+def _lay_out(tokens: list[Token]) -> None:
+    """Give headings their anchors and one place below the page's own, and links what is served."""
+    deeper = -1
+    for token, following in pairwise(tokens):
+        if token.type == "heading_open":
+            token.attrs["id"] = _slug(following)
+            deeper += token.tag == "h1"
+        if token.type.startswith("heading_") and deeper > 0:
+            token.tag = f"h{int(token.tag[1:]) + 1}"
+        if token.children:
+            token.children = _with_served_links(token.children)
+
+
+def _fence(_renderer: object, tokens: list[Token], index: int, *_rest: object) -> str:
+    """A block of code that the keyboard can scroll."""
+    return f'<pre tabindex="0"><code>{escape(tokens[index].content, quote=False)}</code></pre>\n'
 
 
 def _with_served_links(children: list[Token]) -> list[Token]:

@@ -40,7 +40,16 @@ def some() -> list[TargetRecord]:
 @pytest.mark.parametrize(
     "viewport", [{"width": 1440, "height": 900}, NARROW], ids=["wide", "narrow"]
 )
-@pytest.mark.parametrize("query", ["", "?target=team-1/reviews-v1-6d4f8c7b9d-00001", "?q=none"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?target=team-1/reviews-v1-6d4f8c7b9d-00001",
+        "?q=none",
+        "runbooks/diagnosis.md",
+        "runbooks/alerts.md",
+    ],
+)
 async def test_everyone_can_use_it(
     stage: Any, watch: Any, scheme: str, viewport: dict[str, int], query: str
 ) -> None:
@@ -53,6 +62,17 @@ async def test_everyone_can_use_it(
     assert await page.evaluate(
         "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     )
+    watched.demand_quiet()
+
+
+async def test_a_cause_leads_to_its_runbook(stage: Any, watch: Any) -> None:
+    stage.put(*some())
+    watched = await watch(stage.url)
+    page = await watched.open("?target=team-1/reviews-v1-6d4f8c7b9d-00001")
+    (cause,) = await page.locator(".cause-of code").all_inner_texts()
+    await page.get_by_role("link", name="Runbook for").click()
+    await expect(page.locator("h2:target")).to_have_text(cause)
+    await expect(page.locator("h2:target")).to_be_in_viewport()
     watched.demand_quiet()
 
 
