@@ -61,9 +61,11 @@ def free_port() -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What all threads of a process have used so far, to the nanosecond (proc(5), schedstat)."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+    """What a process has used so far, to the nanosecond, threads that have ended included.
+
+    The clock's number is made as clock_getcpuclockid(3) makes it.
+    """
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def run_measured(log: Path, *command: object) -> tuple[float, str]:

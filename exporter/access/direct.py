@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 
 from exporter.access import DatagramT, NoAccess, StreamT, close_with_reset
 from exporter.access.hub import AVAILABLE
@@ -11,21 +12,27 @@ from exporter.model import SocketTable, View
 
 
 class Direct:
-    """Dials an address over the network that this process is in."""
+    """Dials an address over the network that this process is in.
 
-    __slots__ = ("_family", "address", "view")
+    An IPv4 address that is written as an IPv6 one is dialled as what it is: a socket that was
+    connected to one can never be used for IPv6 again.
+    """
+
+    __slots__ = ("_family", "_host", "address", "view")
 
     tells_connect = True
 
     def __init__(self, address: str) -> None:
-        self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        mapped = getattr(ip_address(address), "ipv4_mapped", None)
+        self._host = str(mapped or address)
+        self._family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         self.address = address
         self.view = View.NETWORK
 
     def connect(self, port: int, factory: Callable[[], StreamT]) -> Awaitable[StreamT]:
         """Begin a TCP connection; an IP literal is never looked up."""
         if AVAILABLE:
-            return dial(self._family, (self.address, port), factory)
+            return dial(self._family, (self._host, port), factory)
         return self._connect(port, factory)
 
     async def _connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:

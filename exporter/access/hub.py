@@ -45,8 +45,6 @@ class Hub:
         self.loop = loop
         self._hearing: dict[int, Hear] = {}
         self._spare: defaultdict[int, list[socket.SocketType]] = defaultdict(list)
-        self._ended: list[tuple[socket.SocketType, bool]] = []
-        self._is_dispatching = False
         self._epoll = select.epoll()
         loop.add_reader(self._epoll.fileno(), self.dispatch)
 
@@ -66,31 +64,26 @@ class Hub:
         self._hearing[fd] = hear
 
     def drop(self, fd: int, made: socket.SocketType, *, again: bool) -> None:
-        """Reset a connection and keep its socket to use it `again`, or close it.
-
-        After the turn, so that nobody gets the number, and the news of its last user, within it.
-        """
+        """Reset a connection and keep its socket to use it `again`, or close it."""
         self._hearing.pop(fd, None)
-        if self._is_dispatching:
-            self._ended.append((made, again))
+        spare = self._spare[made.family]
+        if again and len(spare) < _MOST_SPARE and _disconnect(made):
+            spare.append(made)
         else:
-            self._end(made, again=again)
+            made.close()
 
     def dispatch(self) -> None:
         """Tell everybody who has news; then once more, for sockets that were reset have some too.
 
-        Not until there is none left: a peer that sends without end would keep the loop.
+        Who hears is settled before anybody is told: news of a descriptor is its last user's, though
+        somebody else may have it by then. Not until there is none left: a peer that sends without
+        end would keep the loop.
         """
         for _ in range(2):
-            self._is_dispatching = True
-            for fd, events in self._epoll.poll(0, _EVENTS_AT_ONCE):
-                hear = self._hearing.get(fd)
+            news = self._epoll.poll(0, _EVENTS_AT_ONCE)
+            for hear, events in [(self._hearing.get(fd), events) for fd, events in news]:
                 if hear is not None:
                     hear(events)
-            self._is_dispatching = False
-            while self._ended:
-                made, again = self._ended.pop()
-                self._end(made, again=again)
 
     def close(self) -> None:
         """Give the epoll and the spare sockets back, when the loop has ended."""
@@ -98,13 +91,6 @@ class Hub:
         for sockets in self._spare.values():
             for made in sockets:
                 made.close()
-
-    def _end(self, made: socket.SocketType, *, again: bool) -> None:
-        spare = self._spare[made.family]
-        if again and len(spare) < _MOST_SPARE and _disconnect(made):
-            spare.append(made)
-        else:
-            made.close()
 
 
 def _disconnect(made: socket.SocketType) -> bool:

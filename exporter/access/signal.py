@@ -14,13 +14,17 @@ T = TypeVar("T")
 
 
 class Signal(Generic[T]):
-    """Something that will be told once, or fail. What is told after that, nobody hears."""
+    """Something that will be told once, or fail; what is told after that, nobody hears.
+
+    It is awaited by one, and not given to `asyncio.wait` and its like.
+    """
 
     __slots__ = ("_asyncio_future_blocking", "_error", "_value", "_wake", "is_told")
 
     _value: T
 
     def __init__(self) -> None:
+        self._asyncio_future_blocking = False
         self._error: BaseException | None = None
         self._wake: Callable[[Signal[T]], object] | None = None
         self.is_told = False
@@ -64,7 +68,7 @@ class Signal(Generic[T]):
         """Wake nobody."""
         self._wake = None
 
-    def cancel(self, _message: object = None) -> bool:
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - as asyncio calls it
         """Nobody waits any more; a task among those who did is cancelled."""
         if self.is_told:
             return False

@@ -40,7 +40,7 @@ if AVAILABLE:
 def dial(family: int, remote: tuple[str, int], factory: Callable[[], StreamT]) -> "Wire[StreamT]":
     """Begin a connection to an IP literal and a port; OSError where that is not even tried."""
     hub = running_hub()
-    return Wire(hub, hub.take(family), remote, factory, is_spare=True)
+    return Wire(hub, hub.take(family), remote, factory, can_spare=True)
 
 
 def carry(
@@ -48,7 +48,7 @@ def carry(
 ) -> "Wire[StreamT]":
     """The same on a fresh non-blocking socket that was made elsewhere; it is taken over."""
     hub = running_hub()
-    return Wire(hub, hub.adopt(made), remote, factory, is_spare=False)
+    return Wire(hub, hub.adopt(made), remote, factory, can_spare=False)
 
 
 def deliver() -> None:
@@ -59,7 +59,7 @@ def deliver() -> None:
 class Wire(Generic[StreamT]):
     """One connection, begun when it is made; awaited, it gives its protocol or raises OSError."""
 
-    __slots__ = ("_hub", "_is_spare", "_line", "_opened", "_socket", "_unsent", "fd")
+    __slots__ = ("_can_spare", "_hub", "_is_open", "_line", "_opened", "_socket", "_unsent", "fd")
 
     def __init__(
         self,
@@ -68,11 +68,12 @@ class Wire(Generic[StreamT]):
         remote: tuple[str, int],
         factory: Callable[[], StreamT],
         *,
-        is_spare: bool,
+        can_spare: bool,
     ) -> None:
         self._hub = hub
         self._socket: socket.SocketType | None = made
-        self._is_spare = is_spare
+        self._can_spare = can_spare
+        self._is_open = False
         self._line: asyncio.Protocol = factory()
         self._opened: Signal[None] = Signal()
         self._unsent = b""
@@ -113,7 +114,7 @@ class Wire(Generic[StreamT]):
 
     def abort(self) -> None:
         """Reset the connection, and tell the protocol nothing more."""
-        self._end(again=self._is_spare and self._opened.is_told)
+        self._end(again=self._can_spare and self._is_open)
 
     @property
     def unread_seconds(self) -> float:
@@ -125,8 +126,10 @@ class Wire(Generic[StreamT]):
 
     def ready(self, events: int) -> None:
         """Take the kernel's news; what a protocol raises ends its own connection only."""
+        if self._socket is None:  # ended by somebody who was told before
+            return
         try:
-            if not self._opened.is_told:
+            if not self._is_open:
                 self._open(events)
             if self._unsent and events & select.EPOLLOUT:
                 data, self._unsent = self._unsent, b""
@@ -146,6 +149,7 @@ class Wire(Generic[StreamT]):
             self.abort()
             self._opened.fail(error)
             return
+        self._is_open = True
         self._line.connection_made(self)  # type: ignore[arg-type] # all that ours need of one
         self._opened.tell(None)
         if number:
@@ -175,6 +179,7 @@ class Wire(Generic[StreamT]):
         if self._socket is not None:
             line = self._line
             self._end(again=False)
+            self._opened.fail(error or ConnectionAbortedError())  # unless it was told already
             line.connection_lost(error)
 
     def _end(self, *, again: bool) -> None:

@@ -26,6 +26,9 @@ from exporter.model import (
 ENVOY_ROLES = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT})
 """The roles whose ports belong to an Envoy and its agent."""
 
+SLOW_SECONDS = 1.0
+"""The agent's own limit on the call that its readiness is built on (util/stats.go)."""
+
 UNANSWERED = SILENT | {Outcome.REFUSED}
 """Outcomes of a port that was not reached: silence, or nobody (or a firewall) refusing."""
 

@@ -2,7 +2,8 @@
 
 A verdict follows from observations, memory and time. Where a healthy target's observations teach
 its memory nothing more, the same ones lead to the same record but for its times. The rule: only
-looks of the fast cadence are short, so that time itself is judged at every detail poll.
+looks of the fast cadence are short, and none after a certificate's end or two minutes, so that
+what time alone changes is told then. Gateways whose servers were learnt are always judged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from exporter.catalogue import TargetPort
-from exporter.diagnosis.evidence import Evidence, read_evidence
+from exporter.diagnosis.evidence import SLOW_SECONDS, Evidence, read_evidence
 from exporter.diagnosis.memory import remember
 from exporter.model import (
     PROVING,
@@ -29,8 +30,8 @@ from exporter.model import (
     View,
 )
 
-SLOW_SECONDS = 1.0
-"""The agent's own limit on the call that its readiness is built on (util/stats.go)."""
+_LONGEST_SECONDS = 120.0
+"""After so long time itself is judged again: the usual detail interval."""
 
 
 def told_again(
@@ -52,7 +53,9 @@ def told_again(
     last = memory.steady
     if last is None or last.ports is not ports or last.record.target is not target:
         return None
-    if _is_slower_due(memory.polled, now) or not _is_same(observations, last.observations):
+    if now >= last.until or _is_slower_due(memory.polled, now):
+        return None
+    if not _is_same(observations, last.observations):
         return None
     verdicts = tuple(
         [
@@ -91,7 +94,9 @@ def steady_after(
         return None
     deciding = _deciding(expected)
     timed = tuple([deciding.get((v.view, v.port)) if v.seconds else None for v in record.verdicts])
-    return Steady(ports, expected, timed, record)
+    ends = [life.not_after for life in record.certificates if life.not_after > evidence.now]
+    until = min([evidence.now + _LONGEST_SECONDS, *ends])
+    return Steady(ports, expected, timed, until, record)
 
 
 def _at_fast(seen: Observation) -> Observation:

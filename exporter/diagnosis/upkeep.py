@@ -2,10 +2,10 @@
 
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.control_plane import debug_refusal
+from exporter.diagnosis.evidence import SLOW_SECONDS
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.servers import is_server
 from exporter.diagnosis.status import wire_certificate, xds_failures
-from exporter.diagnosis.steady import SLOW_SECONDS
 from exporter.diagnosis.verdicts import exposed_by
 from exporter.model import Certificate, Memory, Outcome, Role
 

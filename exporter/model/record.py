@@ -103,9 +103,11 @@ class Steady(Struct, frozen=True):
 
     `ports` are the very ones that were looked at, of `record`'s target. `timed` names the
     observation whose duration each verdict has, by its place; None for one that was inferred.
+    `until`: what time alone changes is judged then, seconds since the epoch.
     """
 
     ports: Sequence[object]
     observations: tuple[Observation, ...]
     timed: tuple[int | None, ...]
+    until: float
     record: TargetRecord

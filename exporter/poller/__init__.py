@@ -107,6 +107,7 @@ class Poller:
         self._first_pass = False
         self.in_mesh = False
         self.webhook: WebhookPath | None = None
+        self._slots = Slots()
         self.configure(config, families)
 
     def configure(self, config: Config, families: tuple[Family, ...]) -> None:
@@ -116,7 +117,7 @@ class Poller:
         poll = config.poll
         spans = {Cadence.DETAIL: poll.detail_interval, Cadence.IDENTITY: poll.identity_interval}
         self._slower = [(slow, math.ceil(span / poll.interval)) for slow, span in spans.items()]
-        self._slots = Slots(config.poll.concurrency)
+        self._slots.resize(config.poll.concurrency)
         self._state.render_again(lambda record: render(record, families))
         for watched in self._watched.values():
             watched.plan = plan_of(watched.plan.target, config, self._forward)
@@ -181,13 +182,13 @@ class Poller:
         """Poll until cancelled. Looks run in a task group: a bug in one ends the process."""
         async with asyncio.TaskGroup() as looks:
             while True:
-                self._last_turn = time.monotonic()
                 while self._start_due(looks):  # noqa: ASYNC110 - others get a turn in between
                     await asyncio.sleep(0)
                 await self._sleep()
 
     def _start_due(self, looks: asyncio.TaskGroup) -> bool:
         """Start some of what is due; whether there may be more."""
+        self._last_turn = time.monotonic()
         interval = self._config.poll.interval
         queue = self._queue
         for _ in range(_LOOKS_IN_A_ROW):
@@ -203,7 +204,7 @@ class Poller:
                 self._tally.skipped()
                 continue
             watched.busy = True
-            begin = partial(self._begin, looks, watched, due, self._slots)
+            begin = partial(self._begin, looks, watched, due)
             self._slots.take(begin, is_silent=watched.silent)
         return True
 
@@ -224,12 +225,15 @@ class Poller:
         if self._alarm is not None and not self._alarm.done():
             self._alarm.set_result(None)
 
-    def _begin(self, looks: asyncio.TaskGroup, watched: _Watched, due: float, slots: Slots) -> None:
-        looks.create_task(self._poll(watched, due, slots))
+    def _begin(self, looks: asyncio.TaskGroup, watched: _Watched, due: float) -> bool:
+        """Begin a look; whether it did: a target may have gone while it waited."""
+        if not watched.gone:
+            looks.create_task(self._poll(watched, due))
+        return not watched.gone
 
-    async def _poll(self, watched: _Watched, due: float, slots: Slots) -> None:
+    async def _poll(self, watched: _Watched, due: float) -> None:
         looked = await self._look(watched, due)
-        slots.give_back(is_silent=watched.silent)
+        self._slots.give_back(is_silent=watched.silent)
         watched.busy = False
         if watched.gone:
             return

@@ -43,6 +43,7 @@ class HttpLine(Line):
         "_parser",
         "_server",
         "_waiter",
+        "_whole",
         "lost",
     )
 
@@ -65,6 +66,7 @@ class HttpLine(Line):
         self._body: list[bytes] = []
         self._server = b""
         self._headed = self._by_length = False
+        self._whole: Reply | None = None
         self._waiter = waiter
         self.transport.write(request)
         return waiter
@@ -75,7 +77,11 @@ class HttpLine(Line):
         return self.lost is None and self._waiter is None
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; stop at the byte limit or at the first byte that is not HTTP."""
+        """Feed the parser; stop at the byte limit or at the first byte that is not HTTP.
+
+        The answer is told when the parser has returned: whoever waits may ask again at once, and
+        what stands behind an answer belongs to no request.
+        """
         self._left -= len(data)
         if self._left < 0:
             self._fail(TooLarge(self._limit))
@@ -83,10 +89,16 @@ class HttpLine(Line):
         if self._waiter is None:
             self._fail(Malformed("bytes that nobody asked for"))
             return
+        fault: Malformed | None = None
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail(Malformed("the answer is not HTTP"))
+            fault = Malformed("the answer is not HTTP")
+        if self._whole is not None:
+            self.lost = self.lost or fault
+            self._end(self._whole)
+        elif fault is not None:
+            self._fail(fault)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the request in flight: an answer without a length ends with the connection."""
@@ -117,14 +129,14 @@ class HttpLine(Line):
         self._body.append(data)
 
     def on_message_complete(self) -> None:
-        """Hand the answer over (called by the parser)."""
-        if self._waiter is None:  # an answer that nobody asked for
+        """Keep the answer (called by the parser)."""
+        if self._whole is not None:  # an answer that nobody asked for
             return
         if self._parser.get_status_code() < 200:  # noqa: PLR2004 - 1xx: the answer follows
             return
         if not self._parser.should_keep_alive():
             self.lost = Closed()
-        self._end(self._reply())
+        self._whole = self._reply()
 
     def drop(self) -> None:
         """Drop the connection; nobody waits any more."""
@@ -144,6 +156,7 @@ class HttpLine(Line):
     def _end(self, how: Reply | Exception) -> None:
         """End the request in flight; the parser, which calls back here, goes with it."""
         waiter, self._waiter = self._waiter, None
+        self._whole = None
         del self._parser
         if waiter is None:
             return

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -95,3 +96,12 @@ async def test_is_a_dialer_of_the_network_without_a_socket_table() -> None:
     assert direct.view is View.NETWORK
     with pytest.raises(NoAccess):
         await direct.sockets()
+
+
+async def test_a_mapped_address_is_dialled_as_the_ipv4_address_that_it_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dialer = Direct("::ffff:127.0.0.1")
+        line = await dialer.connect(listener.getsockname()[1], Ear)
+        assert dialer.address == "::ffff:127.0.0.1"
+        assert line.transport._socket.family == socket.AF_INET
+        line.transport.abort()

@@ -230,3 +230,66 @@ async def test_no_time_wait_is_left_by_sockets_that_are_used_again(
         line.transport.abort()
         peer.close()
     assert dialled_from(remote[1]) == set()
+
+
+@pytest.fixture
+def hole() -> Iterator[tuple[str, int]]:
+    """A port whose accept queue is full, so that no connection to it comes about."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        filling = [socket.socket() for _ in range(4)]
+        for one in filling:
+            one.setblocking(False)  # noqa: FBT003
+            one.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+        for one in filling:
+            one.close()
+
+
+async def test_news_of_a_socket_is_not_told_to_who_has_it_next(
+    listener: socket.socket, hole: tuple[str, int]
+) -> None:
+    """Its end and somebody else's answer come in one batch, and the answer makes him dial."""
+    dialled: list[Wire[Ear]] = []
+
+    class Dials(Ear):
+        def data_received(self, _data: bytes) -> None:
+            dialled.append(dial(socket.AF_INET, hole, Ear))
+
+    remote = listener.getsockname()
+    dials = await dial(socket.AF_INET, remote, Dials)
+    ended = await dial(socket.AF_INET, remote, Ear)
+    peers = [listener.accept()[0] for _ in range(2)]
+    peers[0].sendall(b"go on")
+    number = ended.transport.fd
+    ended.transport.abort()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(dials.lost, 0.2)
+    (wire,) = dialled
+    assert wire.fd == number
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(awaited(wire), 0.2)
+    dials.transport.abort()
+    for peer in peers:
+        peer.close()
+
+
+async def test_a_connection_that_never_came_about_leaves_no_socket_to_use_again(
+    hole: tuple[str, int],
+) -> None:
+    wire = dial(socket.AF_INET, hole, Ear)
+    made = wire._socket
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(awaited(wire), 0.2)
+    assert made is not None
+    assert made.fileno() == -1
+
+
+async def test_a_protocol_that_fails_at_once_fails_who_waits(listener: socket.socket) -> None:
+    class Failing(Ear):
+        def connection_made(self, transport: Any) -> None:
+            raise KeyError(transport)
+
+    with pytest.raises(KeyError):
+        await asyncio.wait_for(awaited(dial(socket.AF_INET, listener.getsockname(), Failing)), 1)

@@ -17,7 +17,7 @@ from exporter.model import (
     Target,
     TargetRecord,
 )
-from tests.diagnosis.matrix import CONTROL, NOW, SIDECAR, net, page, sidecar, target_of
+from tests.diagnosis.matrix import CERTIFICATE, CONTROL, NOW, SIDECAR, net, page, sidecar, target_of
 from tests.diagnosis.test_total import OBSERVATIONS, TARGETS
 
 FAST = frozenset({Cadence.FAST})
@@ -97,3 +97,18 @@ def test_what_differs_is_judged() -> None:
         (*again[:5], ALL),
     ):
         assert judged(*differs)[1].steady is not memory.steady
+
+
+def test_what_time_alone_changes_is_judged_in_time() -> None:
+    ports = ports_of(SIDECAR)
+    _, memory = judged(SIDECAR, ports, sidecar(), Memory(), NOW, ALL)
+    _, memory = judged(SIDECAR, ports, USUAL[DETAIL], memory, NOW + 1, DETAIL)
+    assert memory.steady is not None
+    for later, is_told in ((NOW + 100, True), (NOW + 121, False)):
+        after = judged(SIDECAR, ports, HEALTHY, memory, later, FAST)[1]
+        assert (after.steady is memory.steady) is is_told
+    ends = CERTIFICATE.not_after
+    _, memory = judged(SIDECAR, ports, sidecar(), memory, ends - 40, ALL)
+    _, memory = judged(SIDECAR, ports, USUAL[DETAIL], memory, ends - 20, DETAIL)
+    assert memory.steady is not None
+    assert memory.steady.until == ends

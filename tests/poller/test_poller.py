@@ -257,3 +257,17 @@ def test_a_target_told_again_as_it_is_keeps_its_plan() -> None:
     assert poller._watched[target.key].plan is plan
     poller.replace_all((replace(target, node="node-b"),))
     assert poller._watched[target.key].plan is not plan
+
+
+async def test_a_loop_that_never_catches_up_is_alive() -> None:
+    """More falls due than can be done: what is late is counted, and nobody restarts us for it."""
+    poll = replace(POLL, interval=0.01, detail_interval=0.01)
+    async with listening(_agent) as port, polling(poll) as (poller, _, counted):
+        for number in range(300):
+            poller.put(agent_on(port, f"agent-{number}"))
+        await until(lambda: len(counted.lateness) > 300)
+        turns = []
+        for _ in range(20):
+            turns.append(poller._last_turn)
+            await asyncio.sleep(0.02)
+        assert len(set(turns)) > 5

@@ -8,7 +8,7 @@ def begun_by(slots: Slots) -> tuple[list[str], Callable[..., None]]:
     begun: list[str] = []
 
     def ask(name: str, *, is_silent: bool = False) -> None:
-        slots.take(lambda: begun.append(name), is_silent=is_silent)
+        slots.take(lambda: begun.append(name) or name != "gone", is_silent=is_silent)
 
     return begun, ask
 
@@ -48,3 +48,28 @@ def test_others_do_not_keep_silent_targets_waiting_for_ever() -> None:
     slots.give_back(is_silent=False)
     slots.give_back(is_silent=True)
     assert begun == ["a", "s", "b"]
+
+
+def test_who_is_not_wanted_any_more_takes_no_place() -> None:
+    slots = Slots(1)
+    begun, ask = begun_by(slots)
+    for name in ("a", "gone", "b", "c"):
+        ask(name)
+    slots.give_back(is_silent=False)
+    assert begun == ["a", "gone", "b"]
+
+
+def test_fewer_places_hold_from_the_next_look_on() -> None:
+    slots = Slots(3)
+    begun, ask = begun_by(slots)
+    for name in "abcd":
+        ask(name)
+    slots.resize(1)
+    slots.give_back(is_silent=False)
+    slots.give_back(is_silent=False)
+    assert begun == ["a", "b", "c"]
+    slots.give_back(is_silent=False)
+    assert begun == ["a", "b", "c", "d"]
+    slots.resize(2)
+    ask("e")
+    assert begun == ["a", "b", "c", "d", "e"]

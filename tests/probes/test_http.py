@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.access.signal import Signal
 from exporter.model import Outcome
-from exporter.probes import ProbeOptions, paths, probe
+from exporter.probes import Answer, ProbeOptions, Visit, paths, probe, probe_all
 from exporter.probes.http import HttpClient, HttpLine, Reply
 from exporter.probes.visit import Closed, Malformed, TooLarge
 
@@ -23,6 +23,10 @@ class Wire:
 
     def abort(self) -> None:
         self.aborted = True
+
+
+def http_200(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
 def line_after(*chunks: bytes, end: Any = False, limit: int = 10_000) -> Signal[Reply]:
@@ -195,3 +199,22 @@ async def test_the_byte_limit_is_an_option_of_the_visit(
     port = await serve({"/healthz/ready": answer(200, b"x" * 5000)})
     asked = visit(port, options=ProbeOptions(max_bytes=1000))
     assert (await probe("readiness", asked)).outcome is Outcome.TOO_LARGE
+
+
+@pytest.mark.parametrize("behind", [http_200(b"EVIL"), b"garbage"], ids=["an answer", "garbage"])
+async def test_what_stands_behind_an_answer_is_no_answer_to_the_next(
+    listen: Any, visit: Any, behind: bytes
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        extra = behind
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(http_200(b"real") + extra)
+            extra = b""
+
+    async def prober(asked: Visit) -> Answer:
+        client = HttpClient(asked)
+        replies = [await client.get(paths.ROOT) for _ in range(2)]
+        return Answer(Outcome.OK, b" ".join(reply.body for reply in replies).decode())
+
+    (seen,) = await probe_all([(prober, visit(await listen(talk)))])
+    assert (seen.outcome, seen.detail) == (Outcome.OK, "real real")
