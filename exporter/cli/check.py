@@ -28,7 +28,7 @@ from exporter.cli.sources import (
     names_cluster,
     selects,
 )
-from exporter.cli.tables import console, report
+from exporter.cli.tables import Window, console, report
 from exporter.config import Config
 from exporter.discovery.static import load_static
 from exporter.model import (
@@ -49,10 +49,14 @@ AT_ONCE = 64
 """Targets under look at the same time: what a laptop's defaults for open files allow."""
 
 _NO_TARGETS = (
-    "There is nothing to look at: there is no kubeconfig. Name one with --kubeconfig, or name "
+    "There is nothing to look at: there is no kubeconfig. Name one with --kubeconfig (-n, -A and "
+    "-l ask the cluster; targets of a file are chosen as NAMESPACE/POD, without a flag), or name "
     "targets under discovery.static in a configuration, and give it with --config.file: "
     "{namespace: default, pod: web, role: sidecar, address: 10.0.0.7}."
 )
+
+
+_ENDS = "Ctrl-C ends it; without --watch causes come with evidence and advice."
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,8 +212,9 @@ async def _watch(passed: _Pass, chosen: argparse.Namespace) -> None:
             await _look_at_all(passed, due, lambda: None)
             found = passed.report()
             if live:
-                wide = chosen.output == "wide"
-                live.update(report(found.targets, found.unseen, wide=wide), refresh=True)
+                whole = report(found.targets, found.unseen, wide=True)
+                is_wide = chosen.output == "wide"
+                live.update(whole if is_wide else Window(found.targets, _ENDS), refresh=True)
             else:
                 _print(found, chosen.output)
             due = frozenset({Cadence.FAST, Cadence.DETAIL})

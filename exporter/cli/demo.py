@@ -21,8 +21,8 @@ from rich.live import Live
 from exporter.app import Exporter, bind, raise_file_limit
 from exporter.cli.check import not_judged
 from exporter.cli.exits import Exit
-from exporter.cli.flags import add_web_flags, overrides_of, start_logging
-from exporter.cli.tables import console, report
+from exporter.cli.flags import ANOTHER_ADDRESS, add_web_flags, overrides_of, start_logging
+from exporter.cli.tables import Window, console, report
 from exporter.config import Config, LogConfig, load
 from exporter.demo import SHIPPED, Mesh, MeshError, enter_own_network, load_states, mesh
 from exporter.model import Cadence, TargetKey, TargetRecord
@@ -68,6 +68,8 @@ def run(chosen: argparse.Namespace) -> Exit:
         uvloop.run(_demo(config, listener, chosen.targets, once=chosen.once))
     except* (OSError, MeshError) as group:
         print(f"the demo cannot start: {group.exceptions[0]}", file=sys.stderr)
+        if isinstance(group.exceptions[0], OSError):
+            print(ANOTHER_ADDRESS, file=sys.stderr)
         ended = Exit.COULD_NOT_LOOK
     return ended
 
@@ -93,26 +95,32 @@ async def _serve(
     listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(exporter.run(listening.set_result))
-        _print_urls(screen, await listening, config, built)
-        await _show(screen, exporter, built, once=once)
+        urls = _urls(await listening, config)
+        screen.print(f"{len(built.pods)} stand-ins, {_place(built)}.\n{urls}\n", highlight=False)
+        await _show(screen, exporter, built, urls, once=once)
         serving.cancel()
 
 
-def _print_urls(screen: Console, address: str, config: Config, built: Mesh) -> None:
-    where = (
-        "on loopback addresses: without root there is no redirection to see through"
-        if built.is_flat
-        else "each in its own network namespace, behind real redirection"
+def _place(built: Mesh) -> str:
+    if built.is_flat:
+        return "on loopback addresses: without root there is no redirection to see through"
+    return "each in its own network namespace, behind real redirection"
+
+
+def _urls(address: str, config: Config) -> str:
+    return (
+        f"Page     http://{address}/\n"
+        f"Metrics  http://{address}{config.web.telemetry_path}\n"
+        f"API      http://{address}/api/v1/targets\n"
+        "Ctrl-C ends it."
     )
-    screen.print(f"{len(built.pods)} stand-ins, {where}.", highlight=False)
-    screen.print(f"Page     http://{address}/")
-    screen.print(f"Metrics  http://{address}{config.web.telemetry_path}")
-    screen.print(f"API      http://{address}/api/v1/targets")
-    screen.print("Ctrl-C ends it.\n")
 
 
-async def _show(screen: Console, exporter: Exporter, built: Mesh, *, once: bool) -> None:
-    """Wait for the first complete table, then keep it current: live on a terminal."""
+async def _show(screen: Console, exporter: Exporter, built: Mesh, urls: str, *, once: bool) -> None:
+    """Wait for the first complete table, then keep it current.
+
+    On a terminal that is one window, which has room for so many targets, and at its end the whole.
+    """
     # What only grows, such as lost connections, shows between two looks.
     growing = {pod.target.key for pod in built.pods if pod.state.earlier}
     with screen.status("Looking ...") if screen.is_terminal else contextlib.nullcontext():
@@ -123,9 +131,12 @@ async def _show(screen: Console, exporter: Exporter, built: Mesh, *, once: bool)
     if once:
         screen.print(_table(exporter))
     elif screen.is_terminal:
-        with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
-            async for _ in _changes(exporter):
-                live.update(_table(exporter), refresh=True)
+        try:
+            with Live(console=screen, auto_refresh=False, screen=True) as live:
+                async for _ in _changes(exporter):
+                    live.update(Window(_targets(exporter), urls), refresh=True)
+        finally:
+            screen.print(_table(exporter))
     else:
         async for _ in _changes(exporter):
             screen.print(_table(exporter))

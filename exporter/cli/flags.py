@@ -24,6 +24,12 @@ _KEYS = (
 )
 
 
+ANOTHER_ADDRESS = (
+    "Is another exporter, or a demo, running there? Choose another address with "
+    "--web.listen-address, such as 127.0.0.1:10521."
+)
+
+
 def add_config_flags(parser: argparse.ArgumentParser) -> None:
     """--config.file and the log's flags."""
     parser.add_argument(

@@ -5,6 +5,7 @@ import sys
 
 from exporter.cli.exits import Exit
 from exporter.cli.flags import (
+    ANOTHER_ADDRESS,
     add_config_flags,
     add_web_flags,
     base_of,
@@ -33,5 +34,6 @@ def run(chosen: argparse.Namespace) -> Exit:
         uvloop.run(app.serve(lambda: config_of(chosen), base_of(chosen)))
     except OSError as error:
         print(f"cannot listen on {config.web.listen_address}: {error}", file=sys.stderr)
+        print(ANOTHER_ADDRESS, file=sys.stderr)
         return Exit.COULD_NOT_LOOK
     return Exit.HEALTHY

@@ -6,13 +6,14 @@ The verdict and what a plain connect says always stand side by side.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from exporter.web.documents import Cause, PortState, Standing, TargetState
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("?", "dim")}
+_ORDER = (Standing.UNHEALTHY, Standing.UNJUDGED, Standing.HEALTHY)
 _STYLES = {Standing.HEALTHY: "green", Standing.UNHEALTHY: "red", Standing.UNJUDGED: "dim"}
 LEGEND = "✓ up  ✗ down  ? not judged  · not tried  ! a plain connect is wrong"
 
@@ -90,6 +91,32 @@ def report(
         parts.append(Text(f"Not judged from here:{lines}", style="dim"))
     parts.append(Text(summary(targets), style="bold"))
     return Group(*parts)
+
+
+class Window:
+    """What a terminal has room for: unhealthy targets first, then the count and some last words."""
+
+    def __init__(self, targets: Sequence[TargetState], last_words: str) -> None:
+        """`last_words` are lines that always show."""
+        self._targets = sorted(targets, key=lambda target: _ORDER.index(Standing(target.state)))
+        self._foot = Group(Text(summary(targets), style="bold"), Text(last_words))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table with as many rows as fit (called by rich)."""
+        whole = options.update(height=None)
+
+        def height(part: RenderableType) -> int:
+            return len(console.render_lines(part, whole))
+
+        room = console.height - height(self._foot) - 2
+        count = min(len(self._targets), max(1, room))
+        while count > 1 and (lines := height(overview(self._targets[:count]))) > room:
+            count = min(count - 1, count * room // lines)
+        count = max(1, count)
+        yield overview(self._targets[:count])
+        if left := len(self._targets) - count:
+            yield Text(f"... and {left} more", style="dim")
+        yield self._foot
 
 
 def summary(targets: Sequence[TargetState]) -> str:

@@ -9,6 +9,7 @@ from exporter.diagnosis.evidence import ENVOY_ROLES, Evidence
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.servers import is_server
 from exporter.model import (
+    SILENT,
     AdminFacts,
     Certificate,
     CertificateLife,
@@ -126,7 +127,10 @@ def _bound(
     memory: Memory,
     verdicts: Mapping[int, Verdict],
 ) -> dict[str, bool]:
-    """Which of the proxy's own listeners are bound: by their verdicts, then by admin's list."""
+    """Which of the proxy's own listeners are bound: by their verdicts, then by admin's list.
+
+    One that accepts and stays silent is bound: that Envoy hangs does not close it.
+    """
     if evidence.target.role not in ENVOY_ROLES:
         return {}
     bound = {}
@@ -135,9 +139,9 @@ def _bound(
         port = evidence.named.get(name)
         if port is None:
             continue
-        up = verdicts[port.number].up if port.number in verdicts else None
-        if up is not None:
-            bound[name] = up
+        verdict = verdicts.get(port.number)
+        if verdict is not None and verdict.up is not None and verdict.outcome not in SILENT:
+            bound[name] = verdict.up
         elif listed:
             bound[name] = name in listed and _is_open(memory, port.number)
     for port in filter(is_server, evidence.ports):

@@ -5,6 +5,7 @@ in between, and gzip runs in a thread.
 """
 
 import asyncio
+import logging
 import time
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from aiohttp import web
 from exporter.exposition import assemble
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.negotiation import accepts_gzip, choose_format
+
+log = logging.getLogger(__name__)
 
 GZIP_LEVEL = 3
 """Half the time of the default level for a tenth more bytes, on this text."""
@@ -51,7 +54,7 @@ def _pieces(
 async def stream(
     request: web.Request, pieces: Iterator[bytes], content_type: str
 ) -> tuple[web.StreamResponse, int]:
-    """Send pieces as they come, gzipped where that is asked for.
+    """Send pieces as they come, gzipped where that is asked for, until the client goes away.
 
     Returns the answer and the bytes of its body before compression.
     """
@@ -59,20 +62,27 @@ async def stream(
     zipped = accepts_gzip(request.headers.get("Accept-Encoding", ""))
     if zipped:
         response.headers["Content-Encoding"] = "gzip"
-    await response.prepare(request)
     size = 0
-    if request.method != "HEAD":
-        squeeze = _Gzip() if zipped else None
-        for piece in pieces:
-            size += len(piece)
-            chunk = await squeeze.add(piece) if squeeze else piece
-            if chunk:
-                await response.write(chunk)
-            await asyncio.sleep(0)
-        if squeeze:
-            await response.write(await squeeze.end())
-    await response.write_eof()
+    try:
+        await response.prepare(request)
+        if request.method != "HEAD":
+            squeeze = _Gzip() if zipped else None
+            for piece in pieces:
+                size += len(piece)
+                await _send(response, await squeeze.add(piece) if squeeze else piece)
+            if squeeze:
+                await _send(response, await squeeze.end())
+        await response.write_eof()
+    except ConnectionResetError:
+        log.debug("client left path=%s", request.path)
     return response, size
+
+
+async def _send(response: web.StreamResponse, chunk: bytes) -> None:
+    """Send what there is, and let others have a turn."""
+    if chunk:
+        await response.write(chunk)
+    await asyncio.sleep(0)
 
 
 class _Gzip:

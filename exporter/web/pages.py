@@ -60,8 +60,14 @@ async def show_runbooks(request: web.Request) -> web.Response:
     return answer(request, page)
 
 
+async def find_runbooks(_request: web.Request) -> web.Response:
+    """The folder of the runbooks, which people are told of: on to those of the causes."""
+    raise web.HTTPFound("diagnosis.md")
+
+
 ROUTES = (
     web.get("/", show_page),
     web.get("/static/{name}", serve_file),
+    web.get("/runbooks/", find_runbooks),
     web.get("/runbooks/{name}", show_runbooks),
 )
