@@ -151,7 +151,7 @@ def _unasked(evidence: Evidence, port: TargetPort) -> Verdict | None:
         port.number,
         port.component,
         None,
-        Outcome.CAPTURED if behind else Outcome.NO_ACCESS,
+        Outcome.CAPTURED if behind and not refused else Outcome.NO_ACCESS,
         View.NETWORK,
         detail=refused,
         naive=naive_of(evidence, port),

@@ -1,7 +1,11 @@
+import asyncio
 import gzip
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aiohttp import ClientError, ClientSession, web
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
@@ -10,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from benchmarks.records import healthy_sidecar
 from exporter.config import Config, WebConfig
 from exporter.selfmetrics import SelfMetrics
+from exporter.web.metrics import stream
+from exporter.web.server import serving
 
 PROMETHEUS_3 = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
@@ -94,3 +100,29 @@ async def test_head_has_no_body_and_the_path_is_configurable(serve: Any) -> None
     assert answer.status == 200
     assert await answer.read() == b""
     assert (await client.get("/metrics")).status == 404
+
+
+async def test_a_client_that_leaves_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Prometheus leaves when its scrape_timeout has passed; an answer may take longer."""
+    ended = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        def pieces() -> Iterator[bytes]:
+            yield b"a"
+            assert request.transport is not None
+            request.transport.abort()
+            yield from (b"b", b"c")
+
+        response, _ = await stream(request, pieces(), "text/plain")
+        ended.set()
+        return response
+
+    application = web.Application()
+    application.router.add_get("/", answer)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        async with serving(application, listener), ClientSession() as client:
+            with pytest.raises(ClientError):
+                await (await client.get(url)).read()
+            await asyncio.wait_for(ended.wait(), 1)
+    assert caplog.text == ""

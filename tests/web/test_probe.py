@@ -1,8 +1,6 @@
-import asyncio
 from typing import Any
 
 import pytest
-from aiohttp import ClientTimeout
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
@@ -124,24 +122,3 @@ async def test_unknown_addresses_are_looked_at_where_that_is_allowed(
     assert target.addresses == (query["target"].strip("[]"),)
     assert (target.role, target.captured) == (role, captured)
     assert not target.trusted
-
-
-async def test_a_client_that_leaves_is_no_error(
-    serve: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Prometheus leaves when its scrape_timeout has passed; a look may take longer."""
-    left, ended = asyncio.Event(), asyncio.Event()
-
-    async def look(target: Target) -> Look:
-        await left.wait()
-        ended.set()
-        return Look(TargetRecord(target=target), Memory(), ())
-
-    client = await serve(probe=look)
-    asked = client.get("/probe", params={"target": str(KNOWN.key)}, timeout=ClientTimeout(0.1))
-    with pytest.raises(TimeoutError):
-        await asked
-    left.set()
-    await ended.wait()
-    await asyncio.sleep(0.1)
-    assert caplog.text == ""
