@@ -21,11 +21,12 @@ from typing import Any
 import uvloop
 
 from benchmarks.processes import Failed
-from exporter.app import Exporter
 from exporter.app.process import collect_garbage_rarely
+from exporter.app.session import Exporter
 from exporter.config import Config
-from exporter.discovery.cluster import ClusterSource, Reports
-from exporter.kube import Api, load_kubeconfig
+from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import load_kubeconfig
 from tests.kubernetes import assets, pods
 from tests.kubernetes.client import Admin
 from tests.kubernetes.control_plane import ControlPlane, running
@@ -155,9 +156,9 @@ async def _list(path: str, count: int) -> dict[str, Any]:
             synced.set()
 
     source = ClusterSource(
-        Reports(
-            put=exporter.poller.put,
-            drop=exporter.poller.drop,
+        ClusterCallbacks(
+            put=exporter.scheduler.put,
+            drop=exporter.scheduler.drop,
             changed=changed,
             synced=lambda _name, _is_so: None,
             relisted=lambda _name: None,
@@ -165,7 +166,7 @@ async def _list(path: str, count: int) -> dict[str, Any]:
         )
     )
     began, used = time.perf_counter(), time.process_time()
-    async with Api(partial(load_kubeconfig, path)) as api:
+    async with KubernetesClient(partial(load_kubeconfig, path)) as api:
         tasks = [asyncio.create_task(source.run(api, Config())), asyncio.create_task(synced.wait())]
         ticking = asyncio.create_task(_longest_hold())
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

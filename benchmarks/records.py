@@ -8,7 +8,7 @@ from msgspec import structs
 from exporter.model import (
     Cadence,
     CauseClass,
-    CertificateLife,
+    CertificateValidity,
     Component,
     Diagnosis,
     IstiodFacts,
@@ -84,11 +84,11 @@ def healthy_sidecar(index: int = 0) -> TargetRecord:
             agent_scrape_failures={"envoy": 0.0, "application": 0.0, "agent": 0.0},
         ),
         certificates=(
-            CertificateLife(
+            CertificateValidity(
                 certificate="workload", source="wire", not_after=at + _DAY, not_before=at
             ),
-            CertificateLife(certificate="workload", source="agent", not_after=at + _DAY),
-            CertificateLife(certificate="root", source="agent", not_after=at + 3650 * _DAY),
+            CertificateValidity(certificate="workload", source="agent", not_after=at + _DAY),
+            CertificateValidity(certificate="root", source="agent", not_after=at + 3650 * _DAY),
         ),
         spiffe_id=f"spiffe://cluster.local/ns/team-{index % 40}/sa/reviews",
         polled={Cadence.FAST: at, Cadence.DETAIL: at - 60, Cadence.IDENTITY: at - 1800},
@@ -99,7 +99,7 @@ def seen_from_pod(record: TargetRecord) -> TargetRecord:
     """The same sidecar with its loopback ports, listeners, certificates and sockets seen too."""
     owners = (*_NETWORK, *_LOOPBACK)
     admin = (
-        CertificateLife(
+        CertificateValidity(
             certificate=kind, source="admin", not_after=NOW + days * _DAY, not_before=NOW
         )
         for kind, days in (("workload", 1), ("root", 3650))
@@ -209,7 +209,7 @@ def istiod() -> TargetRecord:
             push_errors=0.0,
         ),
         certificates=(
-            CertificateLife(
+            CertificateValidity(
                 certificate="serving", source="wire", not_after=NOW + 90 * _DAY, not_before=NOW
             ),
         ),

@@ -11,6 +11,9 @@ from exporter.model import TargetKey, TargetRecord
 
 Blocks = tuple[bytes, ...]
 
+STALE_AFTER_INTERVALS = 3
+"""A target's samples vanish when they were not renewed for so many effective intervals."""
+
 
 class _Entry(Struct, frozen=True):
     record: TargetRecord

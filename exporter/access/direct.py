@@ -5,10 +5,11 @@ import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
-from exporter.access import DatagramT, NoAccess, StreamT, close_with_reset
-from exporter.access.hub import AVAILABLE
-from exporter.access.wire import dial
+from exporter.access.dialer import DatagramT, NoAccess
 from exporter.model import SocketTable, View
+from exporter.transport.connection import dial
+from exporter.transport.epoll import AVAILABLE
+from exporter.transport.protocols import StreamT, close_with_reset
 
 
 class Direct:
@@ -20,7 +21,7 @@ class Direct:
 
     __slots__ = ("_family", "_host", "address", "view")
 
-    tells_connect = True
+    reports_accept = True
 
     def __init__(self, address: str) -> None:
         mapped = getattr(ip_address(address), "ipv4_mapped", None)

@@ -16,11 +16,12 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
-from exporter.access import DatagramT, NoAccess, StreamT
-from exporter.access.processes import Locate, Place
-from exporter.access.sockets import read_sockets
-from exporter.access.wire import carry
+from exporter.access.dialer import DatagramT, NoAccess
+from exporter.access.pod_processes import LocateNamespace, PodNamespace
+from exporter.access.socket_table import read_sockets
 from exporter.model import SocketTable, View
+from exporter.transport.connection import connect_socket
+from exporter.transport.protocols import StreamT
 
 _CLONE_NEWNET = 0x40000000
 _LOOPBACK = {False: "127.0.0.1", True: "::1"}
@@ -43,17 +44,17 @@ class Netns:
     told of both (Istio pkg/bootstrap/config.go).
     """
 
-    __slots__ = ("_locate", "_loopbacks", "address", "is_worrying", "view")
+    __slots__ = ("_locate", "_loopbacks", "address", "needs_attention", "view")
 
-    tells_connect = True
+    reports_accept = True
 
-    def __init__(self, netns: str | Locate, *addresses: str) -> None:
-        self._locate = partial(Place, path_of(netns)) if isinstance(netns, str) else netns
+    def __init__(self, netns: str | LocateNamespace, *addresses: str) -> None:
+        self._locate = partial(PodNamespace, path_of(netns)) if isinstance(netns, str) else netns
         families = {":" in address for address in addresses}
         self._loopbacks = tuple(_LOOPBACK[is_six] for is_six in sorted(families))
         self.address = self._loopbacks[0]
         self.view = View.POD
-        self.is_worrying = False
+        self.needs_attention = False
 
     def entered(
         self, together: Sequence[int], apart: Sequence[int], *, urgent: bool
@@ -74,7 +75,7 @@ class Netns:
 
     async def _connect(self, loopback: str, port: int, factory: Callable[[], StreamT]) -> StreamT:
         made = await self._socket(loopback, socket.SOCK_STREAM)
-        return await carry(made, (loopback, port), factory)
+        return await connect_socket(made, (loopback, port), factory)
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
         """Open a UDP socket inside the namespace, connected to the port."""
@@ -104,7 +105,7 @@ class Netns:
             making.add_done_callback(_close)  # the thread may be making it at this moment
             raise
 
-    async def _inside(self, thread: ThreadPoolExecutor, work: Callable[[Place], T]) -> T:
+    async def _inside(self, thread: ThreadPoolExecutor, work: Callable[[PodNamespace], T]) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(thread, _run_inside, self._locate, work)
 
@@ -122,7 +123,7 @@ def path_of(netns: str) -> str:
     return netns if "/" in netns else f"/run/netns/{netns}"
 
 
-def _run_inside(locate: Locate, work: Callable[[Place], T]) -> T:
+def _run_inside(locate: LocateNamespace, work: Callable[[PodNamespace], T]) -> T:
     place = locate()
     with _entered(place.path):
         return work(place)

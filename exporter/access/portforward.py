@@ -14,10 +14,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from exporter.access import DatagramT, NoAccess, StreamT
-from exporter.access.budget import Budget
-from exporter.access.streams import Bundle, Stream, Wire
-from exporter.model import ForbiddenError, KubernetesError, SocketTable, TargetKey, View
+from exporter.access.dialer import DatagramT, NoAccess
+from exporter.access.forwarded_streams import MessageStream, Stream, StreamBundle
+from exporter.access.portforward_budget import Budget
+from exporter.kube.errors import ForbiddenError, KubernetesError
+from exporter.model import SocketTable, TargetKey, View
+from exporter.transport.protocols import StreamT
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ RETRY_SECONDS = 600.0
 
 _OPEN_SECONDS = 10.0
 
-Open = Callable[[TargetKey, Sequence[int]], AbstractAsyncContextManager[Wire]]
+Open = Callable[[TargetKey, Sequence[int]], AbstractAsyncContextManager[MessageStream]]
 """Opens a wire to the ports of a pod; raises KubernetesError."""
 
 
@@ -38,14 +40,17 @@ class _Refusal:
     until: float
 
 
-class Forwarding:
+class PortForwards:
     """Port-forwards to any pod: one budget, and what the API server refused."""
 
     def __init__(
-        self, open_wire: Open, budget: Budget | None, clock: Callable[[], float] = time.monotonic
+        self,
+        open_websocket: Open,
+        budget: Budget | None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`budget` None: whoever asks is served."""
-        self.open_wire = open_wire
+        self.open_websocket = open_websocket
         self.budget = budget
         self._clock = clock
         self._refused: dict[str, _Refusal] = {}
@@ -54,7 +59,7 @@ class Forwarding:
     def pod(self, key: TargetKey, *, urgent: bool = False) -> "ForwardedPod":
         """The way into a pod; an urgent one is not shared with whoever polls it."""
         if urgent:
-            return ForwardedPod(self, key, is_worrying=True)
+            return ForwardedPod(self, key, needs_attention=True)
         return self._pods.setdefault(key, ForwardedPod(self, key))
 
     @property
@@ -85,12 +90,12 @@ class Forwarding:
 
 
 class ForwardedPod:
-    """The way into one pod. `is_worrying`: what was last seen inside calls for another look."""
+    """The way into one pod. `needs_attention`: what was last seen inside calls for another look."""
 
     def __init__(
-        self, forwarding: Forwarding, key: TargetKey, *, is_worrying: bool = False
+        self, forwarding: PortForwards, key: TargetKey, *, needs_attention: bool = False
     ) -> None:
-        self.is_worrying = is_worrying
+        self.needs_attention = needs_attention
         self._forwarding = forwarding
         self._key = key
 
@@ -112,7 +117,7 @@ class ForwardedPod:
         if refusal:
             yield PortForward(self._forwarding, self._key, refusal=refusal)
             return
-        is_urgent = urgent or self.is_worrying
+        is_urgent = urgent or self.needs_attention
         if budget and not budget.take(self, len(groups), urgent=is_urgent):
             yield None
             return
@@ -136,10 +141,10 @@ class PortForward:
     A connection that came about proves nothing yet: the port is dialled on the other side.
     """
 
-    tells_connect = False
+    reports_accept = False
 
     def __init__(
-        self, forwarding: Forwarding, key: TargetKey, wires: int = 0, refusal: str = ""
+        self, forwarding: PortForwards, key: TargetKey, wires: int = 0, refusal: str = ""
     ) -> None:
         self.address = "127.0.0.1"
         self.view = View.POD
@@ -173,7 +178,7 @@ class PortForward:
     async def open(self, ports: Sequence[int]) -> None:
         """Open a wire; its ports can be connected to from then on, if only to learn of a fault."""
         assert self.tasks, "used outside of a look"  # noqa: S101
-        bundle = Bundle(ports)
+        bundle = StreamBundle(ports)
         is_open = asyncio.Event()
         self._running.append(self.tasks.create_task(self._carry(bundle, ports, is_open)))
         await is_open.wait()
@@ -185,12 +190,14 @@ class PortForward:
         for task in self._running:
             task.cancel()
 
-    async def _carry(self, bundle: Bundle, ports: Sequence[int], is_open: asyncio.Event) -> None:
+    async def _carry(
+        self, bundle: StreamBundle, ports: Sequence[int], is_open: asyncio.Event
+    ) -> None:
         """Carry a wire's streams until one side has enough of it."""
         namespace = self._key.namespace
         try:
             async with asyncio.timeout(_OPEN_SECONDS) as opening:
-                async with self._forwarding.open_wire(self._key, ports) as wire:
+                async with self._forwarding.open_websocket(self._key, ports) as wire:
                     opening.reschedule(None)
                     self._forwarding.allowed(namespace)
                     is_open.set()
@@ -213,7 +220,7 @@ def _sentence(error: KubernetesError) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-async def _pump(bundle: Bundle, wire: Wire) -> None:
+async def _pump(bundle: StreamBundle, wire: MessageStream) -> None:
     """Both directions until one ends; raises what the first to end raised."""
     ways = [asyncio.create_task(way(wire)) for way in (bundle.send, bundle.receive)]
     try:

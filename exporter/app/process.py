@@ -7,7 +7,8 @@ import socket
 from exporter.access.direct import Direct
 from exporter.catalogue import ports_of
 from exporter.model import PROVING, Cadence, Role, Target, TargetKey
-from exporter.probes import ProbeOptions, Visit, probe
+from exporter.probes.attempt import Attempt, ProbeOptions
+from exporter.probes.probers import probe
 
 _OURSELVES = Target(key=TargetKey("", "exporter"), role=Role.SIDECAR, addresses=("127.0.0.1",))
 _ANSWERS_WITHIN_SECONDS = 1.0
@@ -30,7 +31,7 @@ async def is_in_mesh() -> bool:
     Only Envoy's own answer on its health port counts; another listener there proves nothing.
     """
     health = next(port for port in ports_of(_OURSELVES) if port.probe == "readiness")
-    visit = Visit(
+    visit = Attempt(
         Direct("127.0.0.1"),
         health,
         frozenset({Cadence.FAST}),

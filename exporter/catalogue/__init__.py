@@ -4,7 +4,8 @@
 into `TargetPort`s by its settings and version. Pure.
 """
 
-from exporter.catalogue.expectations import (
+from exporter.catalogue.port import ExtraPort, Port, TargetPort
+from exporter.catalogue.target_ports import (
     ALWAYS_EXCLUDED,
     NEWEST_VERSION,
     PORTS,
@@ -18,7 +19,6 @@ from exporter.catalogue.expectations import (
     ports_of,
     servers_of,
 )
-from exporter.catalogue.port import ExtraPort, Port, TargetPort
 
 __all__ = [
     "ALWAYS_EXCLUDED",

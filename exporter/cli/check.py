@@ -17,30 +17,23 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import Progress
 
-from exporter import kube
-from exporter.cli.exits import Exit
+from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import add_config_flags, base_of, config_of, start_logging
-from exporter.cli.sources import (
-    ByHand,
-    Source,
+from exporter.cli.tables import Window, console, report
+from exporter.cli.target_sources import (
+    CheckSource,
+    StaticSelection,
     add_cluster_flags,
     cluster,
     names_cluster,
     selects,
 )
-from exporter.cli.tables import Window, console, report
 from exporter.config import Config
 from exporter.discovery.static import load_static
-from exporter.model import (
-    Cadence,
-    KubernetesError,
-    Memory,
-    Outcome,
-    Target,
-    TargetKey,
-    TargetRecord,
-)
-from exporter.web.documents import Standing, TargetState, standing_of, target_state
+from exporter.kube.credentials import find_credentials
+from exporter.kube.errors import KubernetesError
+from exporter.model import Cadence, Memory, Outcome, Target, TargetKey, TargetRecord
+from exporter.report.target_documents import Health, TargetState, health_of, target_state
 
 MANY = 200
 """More targets than this are looked at only with --all."""
@@ -70,7 +63,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class _Pass:
     """What the looks found so far, and what they left for the next ones."""
 
-    source: Source
+    source: CheckSource
     targets: Sequence[Target]
     memories: dict[TargetKey, Memory]
     records: dict[TargetKey, TargetRecord]
@@ -103,7 +96,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.set_defaults(run=run)
 
 
-def run(chosen: argparse.Namespace) -> Exit:
+def run(chosen: argparse.Namespace) -> ExitCode:
     """Look, print, and end with 0 healthy, 1 unhealthy, 2 usage, 3 could not look."""
     config = config_of(chosen)
     start_logging(config.log)
@@ -113,34 +106,34 @@ def run(chosen: argparse.Namespace) -> Exit:
     except KubernetesError as error:
         text = str(error)
         print(f"{text[:1].upper()}{text[1:]}.", file=sys.stderr)
-        return Exit.COULD_NOT_LOOK
+        return ExitCode.UNJUDGED
 
 
-async def _check(chosen: argparse.Namespace, config: Config, found: Sequence[Target]) -> Exit:
+async def _check(chosen: argparse.Namespace, config: Config, found: Sequence[Target]) -> ExitCode:
     """Look at the targets written by hand, else at the cluster's. Raises KubernetesError.
 
     A flag that chooses of a cluster means the cluster, whatever is written by hand.
     """
     if found and not names_cluster(chosen):
         targets = [target for target in found if selects(chosen.selector, target.key)]
-        return await _look(chosen, ByHand(config, targets, AT_ONCE))
-    load = kube.find_credentials(kubeconfig=chosen.kubeconfig, context=chosen.context)
+        return await _look(chosen, StaticSelection(config, targets, AT_ONCE))
+    load = find_credentials(kubeconfig=chosen.kubeconfig, context=chosen.context)
     if load is None:
         print(_NO_TARGETS, file=sys.stderr)
-        return Exit.COULD_NOT_LOOK
+        return ExitCode.UNJUDGED
     async with cluster(chosen, config, load, AT_ONCE) as source:
         return await _look(chosen, source)
 
 
-async def _look(chosen: argparse.Namespace, source: Source) -> Exit:
+async def _look(chosen: argparse.Namespace, source: CheckSource) -> ExitCode:
     targets = await source.targets()
     if not targets:
         print(_nothing(chosen, source), file=sys.stderr)
-        return Exit.COULD_NOT_LOOK
+        return ExitCode.UNJUDGED
     if len(targets) > MANY and not chosen.all:
         sentence = f"{len(targets)} targets are more than {MANY}: narrow them, or say --all."
         print(sentence, file=sys.stderr)
-        return Exit.USAGE
+        return ExitCode.USAGE
     passed = _Pass(source, targets, {}, {})
     try:
         await (_watch(passed, chosen) if chosen.watch else _once(passed, chosen))
@@ -149,8 +142,8 @@ async def _look(chosen: argparse.Namespace, source: Source) -> Exit:
     return exit_of(passed.records.values())
 
 
-def _nothing(chosen: argparse.Namespace, source: Source) -> str:
-    if isinstance(source, ByHand):
+def _nothing(chosen: argparse.Namespace, source: CheckSource) -> str:
+    if isinstance(source, StaticSelection):
         return f"No target matches {chosen.selector!r}."
     places = source.config.discovery.kubernetes.namespaces
     where = f"namespace {', '.join(places)}: -n names another, -A looks in all" if places else "any"
@@ -164,12 +157,12 @@ _WHY_NOT = {
 }
 
 
-def exit_of(records: Iterable[TargetRecord]) -> Exit:
+def exit_of(records: Iterable[TargetRecord]) -> ExitCode:
     """The exit code that these records come to; nothing judged is nothing seen."""
-    standings = {standing_of(record) for record in records}
-    if Standing.UNHEALTHY in standings:
-        return Exit.UNHEALTHY
-    return Exit.HEALTHY if Standing.HEALTHY in standings else Exit.COULD_NOT_LOOK
+    standings = {health_of(record) for record in records}
+    if Health.UNHEALTHY in standings:
+        return ExitCode.UNHEALTHY
+    return ExitCode.HEALTHY if Health.HEALTHY in standings else ExitCode.UNJUDGED
 
 
 def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
@@ -233,8 +226,8 @@ async def _follow(passed: _Pass) -> None:
 
 
 async def _look_at_all(passed: _Pass, due: frozenset[Cadence], done: Callable[[], None]) -> None:
-    from exporter.app import is_in_mesh, raise_file_limit
-    from exporter.look import look_by
+    from exporter.app.process import is_in_mesh, raise_file_limit
+    from exporter.poll.poll_target import poll_target
 
     raise_file_limit()
     in_mesh = await is_in_mesh()
@@ -245,7 +238,7 @@ async def _look_at_all(passed: _Pass, due: frozenset[Cadence], done: Callable[[]
         memory = passed.memories.get(target.key, Memory())
         async with slots:
             plan = source.plan(target)
-            seen = await look_by(plan, memory, due, source.config, time.time(), in_mesh=in_mesh)
+            seen = await poll_target(plan, memory, due, source.config, time.time(), in_mesh=in_mesh)
         passed.memories[target.key] = seen.memory
         passed.records[target.key] = seen.record
         done()

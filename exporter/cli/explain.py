@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.text import Text
 
 from exporter.catalogue import PORTS, Port
-from exporter.cli.exits import Exit
+from exporter.cli.exit_codes import ExitCode
 from exporter.cli.ports import as_json, versions
 from exporter.model import Role
-from exporter.web.documents import port_row
+from exporter.report.target_documents import port_document
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,20 +21,20 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.set_defaults(run=run)
 
 
-def run(chosen: argparse.Namespace) -> Exit:
+def run(chosen: argparse.Namespace) -> ExitCode:
     """Print every row of the port, one a role; ends with 2 when there is none."""
     rows = find(chosen.port)
     if not rows:
         names = ", ".join(sorted({f"{row.number} ({row.name})" for row in PORTS}))
         print(f"{chosen.port} is no port of Istio's. Known: {names}.", file=sys.stderr)
-        return Exit.USAGE
+        return ExitCode.USAGE
     if chosen.output == "json":
-        print(as_json([port_row(row) for row in rows]))
-        return Exit.HEALTHY
+        print(as_json([port_document(row) for row in rows]))
+        return ExitCode.HEALTHY
     console = Console()
     for roles, row in _merged(rows):
         console.print(_explanation(roles, row), soft_wrap=not console.is_terminal)
-    return Exit.HEALTHY
+    return ExitCode.HEALTHY
 
 
 def find(wanted: str) -> list[Port]:
@@ -60,7 +60,7 @@ def _capture(row: Port) -> str:
 
 
 def _explanation(roles: str, row: Port) -> Text:
-    document = port_row(row)
+    document = port_document(row)
     bind = "every address" if row.bind == "all" else "loopback only"
     facts = {
         "owner": row.component,

@@ -11,10 +11,10 @@ import msgspec
 from rich.table import Table
 
 from exporter.catalogue import NEWEST_VERSION, PORTS, Port
-from exporter.cli.exits import Exit
+from exporter.cli.exit_codes import ExitCode
 from exporter.cli.tables import console
 from exporter.model import Role
-from exporter.web.documents import PortRow, port_row
+from exporter.report.target_documents import PortDocument, port_document
 
 PREFACE = f"""\
 # Ports
@@ -49,20 +49,20 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.set_defaults(run=run)
 
 
-def run(chosen: argparse.Namespace) -> Exit:
+def run(chosen: argparse.Namespace) -> ExitCode:
     """Print the rows."""
     rows = [row for row in PORTS if chosen.role in (None, row.role)]
     match chosen.output:
         case "json":
-            print(as_json([port_row(row) for row in rows]))
+            print(as_json([port_document(row) for row in rows]))
         case "markdown":
             print(markdown(rows), end="")
         case _:
             console().print(_table(rows))
-    return Exit.HEALTHY
+    return ExitCode.HEALTHY
 
 
-def as_json(rows: list[PortRow]) -> str:
+def as_json(rows: list[PortDocument]) -> str:
     """The rows as `/api/v1/ports` answers them, indented."""
     return msgspec.json.format(msgspec.json.encode({"ports": rows})).decode()
 
@@ -92,7 +92,9 @@ def _section(role: Role, rows: list[Port]) -> str:
         *(f"| {' | '.join(map(_cell, _cells(row)))} |" for row in rows),
     ]
     commands = [
-        f"- {row.number}: `{port_row(row).by_hand}`" + _causes(row) for row in rows if row.by_hand
+        f"- {row.number}: `{port_document(row).by_hand}`" + _causes(row)
+        for row in rows
+        if row.by_hand
     ]
     by_hand = ["By hand, and the causes that show there:", "", *commands, ""]
     return "\n".join([f"## {role}", "", *table, "", *by_hand])

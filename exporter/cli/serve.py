@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from exporter.cli.exits import Exit
+from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import (
     ANOTHER_ADDRESS,
     add_config_flags,
@@ -22,18 +22,18 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.set_defaults(run=run)
 
 
-def run(chosen: argparse.Namespace) -> Exit:
+def run(chosen: argparse.Namespace) -> ExitCode:
     """Serve; ends with 0 after SIGTERM or Ctrl-C, 3 when the address cannot be bound."""
     import uvloop
 
-    from exporter import app
+    from exporter.app.run import serve
 
     config = config_of(chosen)
     start_logging(config.log)
     try:
-        uvloop.run(app.serve(lambda: config_of(chosen), base_of(chosen)))
+        uvloop.run(serve(lambda: config_of(chosen), base_of(chosen)))
     except OSError as error:
         print(f"cannot listen on {config.web.listen_address}: {error}", file=sys.stderr)
         print(ANOTHER_ADDRESS, file=sys.stderr)
-        return Exit.COULD_NOT_LOOK
-    return Exit.HEALTHY
+        return ExitCode.UNJUDGED
+    return ExitCode.HEALTHY

@@ -10,11 +10,11 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from exporter.web.documents import Cause, PortState, Standing, TargetState
+from exporter.report.target_documents import CauseDocument, Health, PortState, TargetState
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("?", "dim")}
-_ORDER = (Standing.UNHEALTHY, Standing.UNJUDGED, Standing.HEALTHY)
-_STYLES = {Standing.HEALTHY: "green", Standing.UNHEALTHY: "red", Standing.UNJUDGED: "dim"}
+_ORDER = (Health.UNHEALTHY, Health.UNJUDGED, Health.HEALTHY)
+_STYLES = {Health.HEALTHY: "green", Health.UNHEALTHY: "red", Health.UNJUDGED: "dim"}
 LEGEND = "✓ up  ✗ down  ? not judged  · not tried  ! a plain connect is wrong"
 
 
@@ -36,7 +36,7 @@ def overview(targets: Iterable[TargetState]) -> Table:
     table.add_column("Role")
     table.add_column("Ports", ratio=3)
     table.add_column("A plain connect says", ratio=3)
-    table.add_column("Cause", overflow="fold")
+    table.add_column("CauseDocument", overflow="fold")
     for target in targets:
         table.add_row(
             _plain(f"{target.namespace}/{target.pod}"),
@@ -52,7 +52,7 @@ def every_port(targets: Iterable[TargetState]) -> Table:
     """One row a port: outcome, view, time and detail."""
     table = Table(caption=LEGEND, caption_justify="left")
     headings = ("Target", "Role", "Port", "Name", "Owner", "Up", "Outcome", "View")
-    for heading in (*headings, "Plain connect", "Seconds", "Detail", "Cause"):
+    for heading in (*headings, "Plain connect", "Seconds", "Detail", "CauseDocument"):
         table.add_column(heading, overflow="fold")
     for target in targets:
         for row in _port_rows(target):
@@ -63,7 +63,7 @@ def every_port(targets: Iterable[TargetState]) -> Table:
 
 def advice(targets: Iterable[TargetState]) -> Text:
     """Each cause once: what it is, what to do, and the targets with their evidence."""
-    found: dict[str, list[tuple[TargetState, Cause]]] = {}
+    found: dict[str, list[tuple[TargetState, CauseDocument]]] = {}
     for target in targets:
         if target.diagnosis:
             found.setdefault(target.diagnosis.cause, []).append((target, target.diagnosis))
@@ -98,7 +98,7 @@ class Window:
 
     def __init__(self, targets: Sequence[TargetState], last_words: str) -> None:
         """`last_words` are lines that always show."""
-        self._targets = sorted(targets, key=lambda target: _ORDER.index(Standing(target.state)))
+        self._targets = sorted(targets, key=lambda target: _ORDER.index(Health(target.state)))
         self._foot = Group(Text(summary(targets), style="bold"), Text(last_words))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -121,8 +121,8 @@ class Window:
 
 def summary(targets: Sequence[TargetState]) -> str:
     """How many targets there are of each standing."""
-    counts = {s: sum(target.state == s for target in targets) for s in Standing}
-    told = ", ".join(f"{count} {standing}" for standing, count in counts.items() if count)
+    counts = {s: sum(target.state == s for target in targets) for s in Health}
+    told = ", ".join(f"{count} {health}" for health, count in counts.items() if count)
     return f"{len(targets)} targets: {told}" if len(targets) != 1 else f"1 target: {told}"
 
 
@@ -168,5 +168,5 @@ def _marks(marked: Iterable[tuple[int, tuple[str, str]]]) -> Text:
 
 def _verdict(target: TargetState) -> Text:
     if target.diagnosis:
-        return Text(target.diagnosis.cause, _STYLES[Standing(target.state)])
-    return Text(target.state if target.polled else "waiting", _STYLES[Standing(target.state)])
+        return Text(target.diagnosis.cause, _STYLES[Health(target.state)])
+    return Text(target.state if target.polled else "waiting", _STYLES[Health(target.state)])

@@ -1,23 +1,7 @@
-"""Configuration: a YAML file and command line overrides in, one frozen `Config` out.
+"""Configuration: a YAML file and command line overrides in, one frozen `Config` out."""
 
-`document` reads YAML with lines, `convert` checks shape and types against `schema` and
-`kinds`, `rules` the cross-references. The rule: everything that is wrong is told at once,
-each with file, line and key, and nothing half-checked comes out.
-"""
-
-import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
-from exporter.config.convert import Converter
-from exporter.config.document import (
-    ConfigError,
-    Document,
-    Problem,
-    read_document,
-    read_file,
-)
-from exporter.config.rules import broken_rules, broken_targets, ordinal_of
+from exporter.config.constraints import ordinal_of
+from exporter.config.load import load, read_targets
 from exporter.config.schema import (
     AccessConfig,
     Config,
@@ -35,6 +19,7 @@ from exporter.config.schema import (
     StaticTarget,
     WebConfig,
 )
+from exporter.config.yaml_document import ConfigError, Problem
 
 __all__ = [
     "AccessConfig",
@@ -58,112 +43,3 @@ __all__ = [
     "ordinal_of",
     "read_targets",
 ]
-
-COMMAND_LINE = "command line"
-
-
-def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Config:
-    """The configuration of a file, or the defaults; overrides (`web.listen_address`) win.
-
-    Paths to files in it are relative to its folder. Raises ConfigError with all problems.
-    """
-    document = (
-        Document(COMMAND_LINE, None, {})
-        if path is None
-        else read_document(read_file(path), str(path))
-    )
-    folder = Path() if path is None else path.parent
-    overrides = overrides or {}
-    converter = Converter(document, folder, {tuple(key.split(".")) for key in overrides})
-    value = _from_environment(_overridden(document.value, converter, overrides), converter)
-    config = converter.section(Config, value, ())
-    if converter.problems:
-        raise ConfigError(*_in_order(converter.problems))
-    broken = [document.problem(key, message) for key, message in broken_rules(config)]
-    if broken:
-        raise ConfigError(*_in_order(broken))
-    return config  # type: ignore[no-any-return]
-
-
-def read_targets(path: Path) -> tuple[StaticTarget, ...]:
-    """The targets of a file that holds a list of them; raises ConfigError.
-
-    An empty file is an error, for it is what a file looks like while it is written.
-    """
-    document = read_document(read_file(path), str(path))
-    converter = Converter(document, path.parent)
-    targets = converter.value(tuple[StaticTarget, ...], document.value, ())
-    if converter.problems:
-        raise ConfigError(*_in_order(converter.problems))
-    broken = [document.problem(key, message) for key, message in broken_targets(targets)]
-    if broken:
-        raise ConfigError(*broken)
-    return targets  # type: ignore[no-any-return]
-
-
-def _overridden(value: object, converter: Converter, overrides: Mapping[str, object]) -> object:
-    """The file's values with the command line's laid over them; checked on their own first."""
-    wanted: dict[str, object] = {}
-    for key, item in overrides.items():
-        _put(wanted, tuple(key.split(".")), item)
-    command = Converter(Document(COMMAND_LINE, wanted, {}), Path())
-    command.given(Config, wanted, ())
-    converter.problems += command.problems
-    if command.problems or not overrides or not (value is None or isinstance(value, dict)):
-        return value
-    return _merged(value or {}, wanted)
-
-
-def _put(tree: dict[str, object], path: tuple[str, ...], item: object) -> None:
-    for part in path[:-1]:
-        inner = tree.setdefault(part, {})
-        tree = inner if isinstance(inner, dict) else {}
-    tree[path[-1]] = item
-
-
-def _merged(below: object, above: object) -> object:
-    if not isinstance(above, dict) or not isinstance(below, dict):
-        return above
-    return {**below, **{key: _merged(below.get(key), item) for key, item in above.items()}}
-
-
-def _from_environment(value: object, converter: Converter) -> object:
-    """What is `auto` becomes what our own pod's environment says."""
-    for path, read, otherwise in _AUTO:
-        found = value
-        for part in path:
-            found = found.get(part) if isinstance(found, dict) else None
-        if found != "auto":
-            continue
-        wanted: dict[str, object] = {}
-        try:
-            _put(wanted, path, read())
-        except ValueError as error:
-            converter.complain(path, f"auto: {error}")
-            _put(wanted, path, otherwise)
-        value = _merged(value, wanted)
-    return value
-
-
-def _own_ordinal() -> int:
-    try:
-        return ordinal_of(os.environ.get("POD_NAME") or os.environ.get("HOSTNAME", ""))
-    except ValueError as error:
-        raise ValueError(f"{error} (POD_NAME, HOSTNAME)") from None
-
-
-def _own_node() -> str:
-    if name := os.environ.get("NODE_NAME"):
-        return name
-    raise ValueError("NODE_NAME is not set: it is to hold the pod's spec.nodeName")
-
-
-_AUTO: tuple[tuple[tuple[str, ...], Callable[[], object], object], ...] = (
-    (("shard", "ordinal"), _own_ordinal, 0),
-    (("discovery", "kubernetes", "node"), _own_node, ""),
-)
-"""Keys that may be `auto`: how they are found, and what stands in where they are not."""
-
-
-def _in_order(problems: list[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: problem.line)

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from exporter.catalogue import ExtraPort
-from exporter.config.document import Document, KeyPath, Problem
-from exporter.config.kinds import PortNumber, PortOrOff
-from exporter.config.schema import PortRow, Source, StaticTarget
+from exporter.config.schema import PortOverride, SourceLocation, StaticTarget
+from exporter.config.value_types import PortNumber, PortOrOff
+from exporter.config.yaml_document import Document, KeyPath, Problem
 from exporter.model import Settings
 
 REQUIRED = object()
@@ -48,7 +48,7 @@ def keys_of(section: type) -> tuple[Key, ...]:
     return tuple(
         Key(found.name, kinds.get(hints[found.name], hints[found.name]), _default(found))
         for found in fields(section)
-        if hints[found.name] is not Source
+        if hints[found.name] is not SourceLocation
     )
 
 
@@ -101,9 +101,9 @@ class Converter:
             return _WRONG
         if kind is StaticTarget:
             line = self.document.lines.get(path, 0)
-            given["source"] = Source(self.document.file, line)
+            given["source"] = SourceLocation(self.document.file, line)
         built = kind(**given)
-        return built.extra_port() if kind is PortRow else built
+        return built.extra_port() if kind is PortOverride else built
 
     def _complain_missing(self, missing: list[str], value: object, path: KeyPath) -> None:
         for name in missing:
@@ -196,7 +196,7 @@ def meta_of(kind: Any) -> msgspec.Meta | None:  # noqa: ANN401
 def section_of(kind: Any) -> type | None:  # noqa: ANN401
     """The dataclass whose fields are the keys of a section; None for a leaf."""
     if kind is ExtraPort:
-        return PortRow
+        return PortOverride
     return kind if isinstance(kind, type) and is_dataclass(kind) else None
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from exporter.catalogue import ExtraPort
-from exporter.config.kinds import (
+from exporter.config.value_types import (
     Addresses,
     Count,
     Duration,
@@ -30,14 +30,14 @@ from exporter.config.kinds import (
 )
 from exporter.model import Expectation, Role, Settings
 
-Given = Annotated[
+SettingsMapping = Annotated[
     Mapping[str, object], Meta(description="settings of a proxy", extra={"fields_of": Settings})
 ]
 """The settings that an entry names, checked; those it does not name keep what they were."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceLocation:
     """Where an entry stands: file and line."""
 
     file: str = ""
@@ -68,14 +68,14 @@ class StaticTarget:
     istio_version: str = ""
     captured: bool | None = None
     netns: Netns = ""
-    settings: Given = field(default_factory=dict)
+    settings: SettingsMapping = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     node: str = ""
     workload: str = ""
     revision: str = ""
     cluster_id: str = ""
     ignored_ports: tuple[PortNumber, ...] = ()
-    source: Source = Source()
+    source: SourceLocation = SourceLocation()
 
     @property
     def is_document(self) -> bool:
@@ -162,7 +162,7 @@ class IstiodConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PortRow:
+class PortOverride:
     """A user's port as written; becomes a catalogue `ExtraPort`."""
 
     port: PortNumber

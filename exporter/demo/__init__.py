@@ -6,15 +6,15 @@ the demo, the tests and the recordings runner use.
 """
 
 from exporter.demo.kernel import can_build_networks, enter_own_network
-from exporter.demo.mesh import Mesh, MeshError, Pod, mesh
-from exporter.demo.recording import SHIPPED, State, load_states
+from exporter.demo.mesh import DemoPod, Mesh, MeshError, mesh
+from exporter.demo.recording import SHIPPED, RecordedState, load_states
 
 __all__ = [
     "SHIPPED",
+    "DemoPod",
     "Mesh",
     "MeshError",
-    "Pod",
-    "State",
+    "RecordedState",
     "can_build_networks",
     "enter_own_network",
     "load_states",

@@ -1,7 +1,7 @@
 """A mesh of stand-ins for as long as it is used: `async with mesh(states, folder) as built`.
 
-In: recorded states. Out: a `Pod` for each, with a target that `look` can be given. The rule: the
-processes belong to the stage process, and end when the block ends, whatever ends it.
+In: recorded states. Out: a `DemoPod` for each, with a target that `look` can be given. The rule:
+the processes belong to the stage process, and end when the block ends, whatever ends it.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exporter.demo.addresses import target_of
 from exporter.demo.kernel import can_build_networks
-from exporter.demo.recording import SHIPPED, State
-from exporter.demo.scenery import target_of
+from exporter.demo.recording import SHIPPED, RecordedState
 from exporter.model import Target
 
 _LIMIT = 1 << 24
@@ -27,13 +27,13 @@ class MeshError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Pod:
+class DemoPod:
     """One pod of the mesh: the state that it shows and the target that it is.
 
     `target.netns` is the pod's first process, empty where pods have no namespace.
     """
 
-    state: State
+    state: RecordedState
     target: Target
 
     @property
@@ -46,7 +46,7 @@ class Mesh:
     """A mesh that stands. `is_flat`: on loopback addresses, without redirection."""
 
     def __init__(
-        self, pods: tuple[Pod, ...], stage: asyncio.subprocess.Process, *, is_flat: bool
+        self, pods: tuple[DemoPod, ...], stage: asyncio.subprocess.Process, *, is_flat: bool
     ) -> None:
         self.pods = pods
         self.is_flat = is_flat
@@ -64,7 +64,7 @@ class Mesh:
 
 @asynccontextmanager
 async def mesh(
-    states: Sequence[State],
+    states: Sequence[RecordedState],
     folder: Path = SHIPPED,
     *,
     targets: int = 0,
@@ -113,7 +113,7 @@ async def mesh(
         await _end(stage)
 
 
-def _repetitions(states: Sequence[State], targets: int) -> list[int]:
+def _repetitions(states: Sequence[RecordedState], targets: int) -> list[int]:
     """How often each state is repeated so that the mesh grows to `targets`."""
     repeated = [index for index, state in enumerate(states) if state.is_healthy]
     counts = [0] * len(states)
@@ -135,7 +135,9 @@ async def _ask(stage: asyncio.subprocess.Process, request: dict[str, Any]) -> li
     return rows
 
 
-def _pods(states: Sequence[State], rows: Sequence[dict[str, Any]], *, is_flat: bool) -> list[Pod]:
+def _pods(
+    states: Sequence[RecordedState], rows: Sequence[dict[str, Any]], *, is_flat: bool
+) -> list[DemoPod]:
     now = time.time()
     pods = []
     for state, row in zip(states, rows, strict=True):
@@ -144,7 +146,7 @@ def _pods(states: Sequence[State], rows: Sequence[dict[str, Any]], *, is_flat: b
             addresses = [address]
             if row["address6"] and not number:
                 addresses.append(row["address6"])
-            pods.append(Pod(state, target_of(state, addresses, netns, now, number=number)))
+            pods.append(DemoPod(state, target_of(state, addresses, netns, now, number=number)))
     return pods
 
 

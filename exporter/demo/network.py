@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.catalogue import is_captured
-from exporter.demo.recording import Seen, Socket, State
+from exporter.demo.recording import RecordedState, RecordedView, Socket
 from exporter.demo.script import NOBODY
 from exporter.model import Target
 
@@ -31,7 +31,7 @@ class Rules:
         return self.redirection + self.drops + self.rejects
 
 
-def rules_of(state: State, target: Target, *, is_ipv6: bool) -> Rules:
+def rules_of(state: RecordedState, target: Target, *, is_ipv6: bool) -> Rules:
     """The rules that make connects from the network end as recorded."""
     seen = (state.network6 if is_ipv6 else None) or state.network
     sockets = tuple(row for row in state.sockets if _reaches(row, is_ipv6=is_ipv6))
@@ -48,7 +48,7 @@ def rules_of(state: State, target: Target, *, is_ipv6: bool) -> Rules:
     )
 
 
-def is_redirected(state: State, target: Target, seen: Seen) -> bool:
+def is_redirected(state: RecordedState, target: Target, seen: RecordedView) -> bool:
     """Whether the pod had its redirection: expected, and the recording does not deny it."""
     if not target.captured:
         return False
@@ -99,13 +99,13 @@ def _included(target: Target) -> tuple[int, ...]:
     return target.settings.included_inbound_ports or ()
 
 
-def _drops(seen: Seen) -> str:
+def _drops(seen: RecordedView) -> str:
     """Drop what timed out; unrecorded ports go the way of the one that nobody serves."""
     lines = list(_drop_lines(seen))
     return "\n".join(("*raw", *lines, "COMMIT\n")) if lines else ""
 
 
-def _drop_lines(seen: Seen) -> Iterator[str]:
+def _drop_lines(seen: RecordedView) -> Iterator[str]:
     match = "-A PREROUTING -i eth0 -p tcp --syn"
     if seen.connects.get(NOBODY) == "timeout":
         for port, connect in seen.connects.items():

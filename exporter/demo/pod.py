@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from exporter.demo import kernel
+from exporter.demo.addresses import Addresses, flat_sockets
 from exporter.demo.network import is_redirected, rules_of
-from exporter.demo.recording import Socket, State
-from exporter.demo.scenery import Addresses, flat_sockets
+from exporter.demo.recording import RecordedState, Socket
 from exporter.demo.script import Script
-from exporter.demo.standin import Part, StandIn, bind
+from exporter.demo.standin import ProcessSpec, StandIn, bind
 from exporter.model import Target
 
 _QUEUE = 2
@@ -27,10 +27,10 @@ _QUEUE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class PodPlan:
     """One pod to build. `addresses` are IPv4 ones, the repetitions' after its own."""
 
-    state: State
+    state: RecordedState
     target: Target
     addresses: tuple[str, ...]
     address6: str = ""
@@ -53,7 +53,7 @@ class BuildError(RuntimeError):
     """A pod could not be built; the message says which command failed."""
 
 
-def shift_of(state: State, now: float) -> float:
+def shift_of(state: RecordedState, now: float) -> float:
     """How far the state's absolute times have to be moved, in seconds."""
     return now - state.date if state.date else 0.0
 
@@ -72,7 +72,7 @@ def run(command: tuple[str, ...], text: str) -> None:
         raise BuildError(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
-def be_pod(plan: Plan, props: Props, channel: socket.socket, parent: int) -> NoReturn:
+def be_pod(plan: PodPlan, props: Props, channel: socket.socket, parent: int) -> NoReturn:
     """The pod's first process: its network, then its parts, then nothing."""
     try:
         os.setpgid(0, 0)
@@ -97,7 +97,7 @@ def be_pod(plan: Plan, props: Props, channel: socket.socket, parent: int) -> NoR
     os._exit(1)
 
 
-def _build_network(plan: Plan, props: Props) -> None:
+def _build_network(plan: PodPlan, props: Props) -> None:
     lines = [
         "link set lo up",
         *(f"addr add {address}/32 dev eth0" for address in plan.addresses),
@@ -116,7 +116,7 @@ def _build_network(plan: Plan, props: Props) -> None:
             run((kernel.tool("ip6tables-restore" if is_ipv6 else "iptables-restore"),), rules)
 
 
-def _start_parts(plan: Plan, props: Props) -> None:
+def _start_parts(plan: PodPlan, props: Props) -> None:
     """Fork one process for each owner of sockets, and wait until all are bound."""
     sockets = plan.state.sockets
     if props.is_flat:
@@ -139,12 +139,12 @@ def _start_parts(plan: Plan, props: Props) -> None:
             raise BuildError(failure or f"{process} ended while it was started")
 
 
-def _part(plan: Plan, props: Props, process: str, own: tuple[Socket, ...]) -> Part:
+def _part(plan: PodPlan, props: Props, process: str, own: tuple[Socket, ...]) -> ProcessSpec:
     state = plan.state
     redirects = is_redirected(state, plan.target, state.network)
     starts_earlier = props.shows_earlier and bool(state.earlier)
     talks = state.has_istiod_connection and process == "pilot-agent" and not props.is_flat
-    return Part(
+    return ProcessSpec(
         process=process,
         sockets=own,
         script=Script(state, step=int(not starts_earlier), shift=shift_of(state, props.now)),
@@ -157,7 +157,7 @@ def _part(plan: Plan, props: Props, process: str, own: tuple[Socket, ...]) -> Pa
     )
 
 
-def _be_part(part: Part, writing: int, parent: int) -> NoReturn:
+def _be_part(part: ProcessSpec, writing: int, parent: int) -> NoReturn:
     """One process of the pod: bind, say so, answer until killed."""
     status = 1
     try:

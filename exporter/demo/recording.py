@@ -1,7 +1,7 @@
 """A recorded state as plain data: what every port of one pod answered, byte for byte.
 
-In: a folder of states with its `index.yaml` (what was done, what is true). Out: `State`s. The
-demo's scenarios, the tests and the recordings runner read nothing else. The rule: nothing is
+In: a folder of states with its `index.yaml` (what was done, what is true). Out: `RecordedState`s.
+The demo's scenarios, the tests and the recordings runner read nothing else. The rule: nothing is
 judged or completed here, only read; `script` decides what a recording means.
 """
 
@@ -34,7 +34,7 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RecordedAnswer:
     """What came back: bytes, how the connection ended, and seconds until then."""
 
     data: bytes = b""
@@ -61,14 +61,14 @@ class Exchange:
 
     port: int
     path: str
-    answer: Answer
+    answer: RecordedAnswer
     header: str = ""
     tls: bool = False
     method: str = "GET"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class RecordedView:
     """What one view saw. `connects` is ok, refused or timeout by port.
 
     `silence` is what saying nothing brought, `roots` a bare GET (its first line is `data`),
@@ -76,10 +76,10 @@ class Seen:
     """
 
     connects: Mapping[int, str] = field(default_factory=dict)
-    silence: Mapping[int, Answer] = field(default_factory=dict)
-    roots: Mapping[int, Answer] = field(default_factory=dict)
+    silence: Mapping[int, RecordedAnswer] = field(default_factory=dict)
+    roots: Mapping[int, RecordedAnswer] = field(default_factory=dict)
     hellos: Mapping[tuple[int, bool], Hello] = field(default_factory=dict)
-    bare: Mapping[int, Answer] = field(default_factory=dict)
+    bare: Mapping[int, RecordedAnswer] = field(default_factory=dict)
     exchanges: tuple[Exchange, ...] = ()
     is_unreachable: bool = False
 
@@ -112,7 +112,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class RecordedState:
     """One recorded state of one pod.
 
     `earlier` holds pages from some seconds before, to be polled first. `date` is when it was
@@ -124,9 +124,9 @@ class State:
     done: str
     expected: Expected
     pod_expected: Expected
-    network: Seen
-    network6: Seen | None
-    loopback: Seen
+    network: RecordedView
+    network6: RecordedView | None
+    loopback: RecordedView
     sockets: tuple[Socket, ...] = ()
     has_istiod_connection: bool = False
     earlier: tuple[Exchange, ...] = ()
@@ -139,7 +139,7 @@ class State:
         return self.expected.causes == ("none",)
 
 
-def load_states(folder: Path) -> tuple[State, ...]:
+def load_states(folder: Path) -> tuple[RecordedState, ...]:
     """Every state that the folder's index names, in its order.
 
     Raises:
@@ -150,12 +150,12 @@ def load_states(folder: Path) -> tuple[State, ...]:
     return tuple(load_state(folder / row["name"], row) for row in rows)
 
 
-def load_state(folder: Path, row: Mapping[str, Any]) -> State:
+def load_state(folder: Path, row: Mapping[str, Any]) -> RecordedState:
     """One state from its folder and its row of the index."""
     loopback = _seen(folder, "loopback")
     network6 = folder / "network6.json"
     pod = folder / "pod.json"
-    return State(
+    return RecordedState(
         name=row["name"],
         role=row["role"],
         done=row.get("done", ""),
@@ -172,7 +172,7 @@ def load_state(folder: Path, row: Mapping[str, Any]) -> State:
     )
 
 
-def _with_pod_view(row: Mapping[str, Any], loopback: Seen) -> Mapping[str, Any]:
+def _with_pod_view(row: Mapping[str, Any], loopback: RecordedView) -> Mapping[str, Any]:
     """The row with what differs when the pod's view is there as well.
 
     Where the cause differs, what was not up and can be reached inside is free to be judged.
@@ -194,7 +194,7 @@ def _expected(row: Mapping[str, Any]) -> Expected:
     )
 
 
-def _seen(folder: Path, view: str) -> Seen:
+def _seen(folder: Path, view: str) -> RecordedView:
     document = json.loads((folder / f"{view}.json").read_text(encoding="utf-8"))
     ports = document["tcp"]
     rows = document["http"]
@@ -203,7 +203,7 @@ def _seen(folder: Path, view: str) -> Seen:
         **{(row["port"], False): _hello(folder, row["tls"]) for row in talks if "tls" in row},
         **{(row["port"], True): _hello(folder, row) for row in rows if "handshake" in row},
     }
-    return Seen(
+    return RecordedView(
         connects={row["port"]: row["connect"] for row in ports},
         silence={row["port"]: _silence(row["silent"]) for row in talks},
         roots={row["port"]: _root(row["http_get_root"]) for row in talks},
@@ -214,13 +214,13 @@ def _seen(folder: Path, view: str) -> Seen:
     )
 
 
-def _silence(row: Mapping[str, Any]) -> Answer:
-    return Answer(data=bytes(row["bytes"]), end=_end(row["end"]))
+def _silence(row: Mapping[str, Any]) -> RecordedAnswer:
+    return RecordedAnswer(data=bytes(row["bytes"]), end=_end(row["end"]))
 
 
-def _root(row: Mapping[str, Any]) -> Answer:
+def _root(row: Mapping[str, Any]) -> RecordedAnswer:
     first = row["first_line"].encode("latin-1") if row["bytes"] else b""
-    return Answer(data=first, end=_end(row["end"]))
+    return RecordedAnswer(data=first, end=_end(row["end"]))
 
 
 def _end(text: str) -> End:
@@ -245,7 +245,7 @@ def _exchange(folder: Path, row: Mapping[str, Any]) -> Exchange:
     return Exchange(
         port=row["port"],
         path=row["path"],
-        answer=Answer(data, _end(row["end"]), row.get("ms", 0.0) / 1000),
+        answer=RecordedAnswer(data, _end(row["end"]), row.get("ms", 0.0) / 1000),
         header=row.get("headers") or "",
         tls=bool(row.get("tls")),
         method=row["method"],
@@ -268,7 +268,7 @@ def _earlier(folder: Path) -> Iterator[Exchange]:
     """Pages are named PORT_PATH.http."""
     for file in sorted(folder.glob("*_stats_prometheus.http")):
         port = int(file.name.partition("_")[0])
-        yield Exchange(port, "/stats/prometheus", Answer(file.read_bytes()))
+        yield Exchange(port, "/stats/prometheus", RecordedAnswer(file.read_bytes()))
 
 
 def _date(folder: Path) -> float:

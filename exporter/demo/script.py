@@ -1,7 +1,7 @@
 """What a stand-in says: a recorded state turned into an answer for whatever is asked. Pure.
 
 In: a view, the port that was dialled (before redirection) and what came first on it. Out: an
-`Answer` or a `Hello`. The rule: a question that was not recorded is answered from the same
+`RecordedAnswer` or a `Hello`. The rule: a question that was not recorded is answered from the same
 state and the same process, never from a healthy one; what is silent stays silent.
 """
 
@@ -11,17 +11,24 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import unquote
 
-from exporter.demo import pages
-from exporter.demo.recording import Answer, End, Exchange, Hello, Seen, State
+from exporter.demo import metrics_pages
+from exporter.demo.recording import (
+    End,
+    Exchange,
+    Hello,
+    RecordedAnswer,
+    RecordedState,
+    RecordedView,
+)
 
 NOBODY = 15009
 """A port that nobody ever serves: unrecorded ports connect as this one."""
 
 NOBODYS_HELLO = 9999
 APPLICATION = 8080
-SILENT = Answer(end=End.OPEN)
-GONE = Answer()
-RESET = Answer(end=End.RESET)
+SILENT = RecordedAnswer(end=End.OPEN)
+GONE = RecordedAnswer()
+RESET = RecordedAnswer(end=End.RESET)
 
 _AGENT, _ADMIN, _STATS = 15020, 15000, 15090
 _SLOW = 0.3
@@ -49,7 +56,7 @@ class Script:
     one what grew between the two goes on growing. `shift` moves absolute times, in seconds.
     """
 
-    state: State
+    state: RecordedState
     step: int = 1
     shift: float = 0.0
 
@@ -58,7 +65,7 @@ class Script:
         last = 1 if self.state.is_healthy or not self.state.earlier else self.step + 1
         return replace(self, step=max(1, min(self.step + 1, last)))
 
-    def seen(self, side: Side) -> Seen:
+    def seen(self, side: Side) -> RecordedView:
         """What was recorded from this side."""
         state = self.state
         if side is Side.LOOPBACK:
@@ -71,20 +78,20 @@ class Script:
         known = [port for port in ports if port in self.state.loopback.silence]
         return bool(known) and all(self._is_mute(self.state.loopback, port) for port in known)
 
-    def _is_mute(self, seen: Seen, port: int) -> bool:
+    def _is_mute(self, seen: RecordedView, port: int) -> bool:
         hello = seen.hellos.get((port, False))
         mute = seen.silence[port].end is End.OPEN and not seen.silence[port].data
         mute = mute and seen.roots[port].end is End.OPEN and not seen.roots[port].data
         return mute and (hello is None or hello.handshake == "timeout")
 
-    def greet(self, side: Side, port: int) -> Answer:
+    def greet(self, side: Side, port: int) -> RecordedAnswer:
         """What comes before anything was said: bytes, or the end of the connection."""
         seen = self.seen(side)
         silence = seen.silence.get(_known(seen, port), SILENT)
         if not silence.data:
             return silence
         first = next((row.answer.data for row in self._exchanges(side, port)), b"")
-        return Answer(first[: len(silence.data)], silence.end)
+        return RecordedAnswer(first[: len(silence.data)], silence.end)
 
     def speaks_grpc(self, side: Side, port: int) -> bool:
         """Whether HTTP/2 is spoken here in plaintext: its settings come unasked."""
@@ -104,18 +111,18 @@ class Script:
             return self.hello(side, 0, is_istio=True)
         return hellos.get((known, False), Hello("reset"))
 
-    def _is_nobodys(self, seen: Seen, port: int) -> bool:
+    def _is_nobodys(self, seen: RecordedView, port: int) -> bool:
         """Whether only the redirection answers here: what was recorded is as on 15009."""
         return port not in {row.port for row in self.state.sockets if not row.is_loopback} and (
             seen.hellos.get((port, False)) == seen.hellos.get((NOBODY, False))
         )
 
-    def bare(self, side: Side, port: int) -> Answer:
+    def bare(self, side: Side, port: int) -> RecordedAnswer:
         """What bytes that are no protocol bring."""
         seen = self.seen(side)
         if port in seen.bare:
             answer = seen.bare[port]
-            return Answer(_NOT_HTTP, End.FIN) if answer.data else answer
+            return RecordedAnswer(_NOT_HTTP, End.FIN) if answer.data else answer
         known = _known(seen, port)
         root = seen.roots.get(known, RESET)
         if root.end is End.OPEN and not root.data:
@@ -123,14 +130,14 @@ class Script:
         serves = {row.port for row in self.state.sockets}
         served = port in serves and root.data.startswith(b"HTTP/")
         is_other = side is not Side.LOOPBACK and port not in self._open()
-        return Answer(_NOT_HTTP) if served and not is_other else RESET
+        return RecordedAnswer(_NOT_HTTP) if served and not is_other else RESET
 
     def _open(self) -> frozenset[int]:
         return frozenset(row.port for row in self.state.sockets if not row.is_loopback)
 
     def request(
         self, side: Side, port: int, path: str, headers: Mapping[str, str], *, tls: bool = False
-    ) -> Answer:
+    ) -> RecordedAnswer:
         """The answer to a GET. `headers` have lower case names."""
         seen = self.seen(side)
         known = _known(seen, port)
@@ -139,7 +146,7 @@ class Script:
             return SILENT
         rows = [r for r in self._exchanges(side, known) if r.tls == tls and r.method == "GET"]
         answer = _patient(rows, path, headers) or self._recorded(rows, path, headers)
-        if answer is None and pages.is_metrics_path(path):
+        if answer is None and metrics_pages.is_metrics_path(path):
             answer = self._page(side, known, rows, path, headers)
         if answer is None and path == "/healthz/ready":
             answer = self._relayed(side, known)
@@ -158,7 +165,7 @@ class Script:
             ]
         if self.step == 1 or not self._has_earlier(port):
             return rows
-        others = [row for row in rows if not pages.is_metrics_path(row.path)]
+        others = [row for row in rows if not metrics_pages.is_metrics_path(row.path)]
         return others + [self._at_step(row, rows) for row in self._earlier(port)]
 
     def _earlier(self, port: int) -> list[Exchange]:
@@ -172,14 +179,16 @@ class Script:
         present = next((row for row in rows if row.path == earlier.path and not row.header), None)
         if not self.step or present is None:
             return earlier
-        before = pages.split(earlier.answer.data)[1].decode()
-        head, body = pages.split(present.answer.data)
-        grown = pages.grow(before, body.decode(), self.step - 1).encode()
-        return replace(present, answer=replace(present.answer, data=pages.join(head, grown)))
+        before = metrics_pages.split(earlier.answer.data)[1].decode()
+        head, body = metrics_pages.split(present.answer.data)
+        grown = metrics_pages.grow(before, body.decode(), self.step - 1).encode()
+        return replace(
+            present, answer=replace(present.answer, data=metrics_pages.join(head, grown))
+        )
 
     def _recorded(
         self, rows: list[Exchange], path: str, headers: Mapping[str, str]
-    ) -> Answer | None:
+    ) -> RecordedAnswer | None:
         """The answer to exactly this request, the one with the same headers first."""
         found = [row for row in rows if unquote(row.path) == unquote(path)]
         if not found:
@@ -187,14 +196,16 @@ class Script:
         row = max(found, key=lambda row: (_header_fits(row, headers), not row.header))
         answer = row.answer
         if path == "/certs":
-            head, body = pages.split(answer.data)
-            text = pages.move_times(body.decode(), self.shift)
-            answer = Answer(pages.join(head, text.encode()), answer.end, answer.seconds)
+            head, body = metrics_pages.split(answer.data)
+            text = metrics_pages.move_times(body.decode(), self.shift)
+            answer = RecordedAnswer(
+                metrics_pages.join(head, text.encode()), answer.end, answer.seconds
+            )
         return answer
 
     def _page(
         self, side: Side, port: int, rows: list[Exchange], path: str, headers: Mapping[str, str]
-    ) -> Answer | None:
+    ) -> RecordedAnswer | None:
         """A metrics page by filtering the same process's full one.
 
         The agent's page is in no other page: where nobody recorded it, nothing is made up and the
@@ -218,11 +229,11 @@ class Script:
             row
             for port in (_STATS, *sorted({row.port for row in self.state.sockets}))
             for row in self._exchanges(side, port)
-            if self._is_envoys(port) and pages.is_metrics_path(row.path) and row.answer.data
+            if self._is_envoys(port) and metrics_pages.is_metrics_path(row.path) and row.answer.data
         ]
         yield from sorted(rows, key=lambda row: (row.port != _STATS, len(row.path)))
 
-    def _relayed(self, side: Side, port: int) -> Answer | None:
+    def _relayed(self, side: Side, port: int) -> RecordedAnswer | None:
         """Envoy's readiness port relays the agent's answer."""
         if not self._is_envoys(port) or port in (_ADMIN, _STATS):
             return None
@@ -231,9 +242,11 @@ class Script:
             return None
         status = row.answer.data.split(b"\r\n", 1)[0]
         more = b"\r\ncontent-length: 0\r\nserver: envoy\r\nconnection: close\r\n\r\n"
-        return Answer(status + more)
+        return RecordedAnswer(status + more)
 
-    def _unknown(self, seen: Seen, port: int, rows: list[Exchange], *, tls: bool) -> Answer:
+    def _unknown(
+        self, seen: RecordedView, port: int, rows: list[Exchange], *, tls: bool
+    ) -> RecordedAnswer:
         """A path that was not asked: as the bare GET, or not found."""
         root = next((row.answer for row in rows if row.path == "/"), None)
         if root is not None:
@@ -247,10 +260,10 @@ class Script:
         status = first.data if first and first.data else b"HTTP/1.1 404 Not Found"
         server = b"server: envoy\r\n" if self._is_envoys(port) else b""
         more = b"\r\ncontent-length: 0\r\n%bconnection: close\r\n\r\n" % server
-        return Answer(status + more)
+        return RecordedAnswer(status + more)
 
 
-def _known(seen: Seen, port: int) -> int:
+def _known(seen: RecordedView, port: int) -> int:
     """The port, or the one that unrecorded ports behave as."""
     return port if port in seen.connects else NOBODY
 
@@ -266,20 +279,20 @@ def _is_slow(row: Exchange) -> bool:
     return row.answer.seconds > _SLOW and bool(row.answer.data) and not is_error
 
 
-def _patient(rows: list[Exchange], path: str, headers: Mapping[str, str]) -> Answer | None:
+def _patient(rows: list[Exchange], path: str, headers: Mapping[str, str]) -> RecordedAnswer | None:
     """A page that costs the patience granted by a header, because a part of it hangs."""
-    if _PATIENCE not in headers or not pages.is_metrics_path(path):
+    if _PATIENCE not in headers or not metrics_pages.is_metrics_path(path):
         return None
     for row in rows:
         name, _, recorded = row.header.partition(":")
         if name.strip().lower() == _PATIENCE and _is_slow(row):
             page = _filtered(row.answer, path)
             seconds = page.seconds * float(headers[_PATIENCE]) / float(recorded)
-            return Answer(page.data, page.end, seconds)
+            return RecordedAnswer(page.data, page.end, seconds)
     return None
 
 
-def _filtered(full: Answer, path: str) -> Answer:
-    head, body = pages.split(full.data)
-    text = pages.filter_page(body.decode("utf-8", "replace"), path)
-    return Answer(pages.join(head, text.encode()), full.end, full.seconds)
+def _filtered(full: RecordedAnswer, path: str) -> RecordedAnswer:
+    head, body = metrics_pages.split(full.data)
+    text = metrics_pages.filter_page(body.decode("utf-8", "replace"), path)
+    return RecordedAnswer(metrics_pages.join(head, text.encode()), full.end, full.seconds)

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from exporter.demo import kernel
+from exporter.demo.addresses import Addresses, target_of
 from exporter.demo.certificates import Authority
-from exporter.demo.pod import BuildError, Plan, Props, batch, be_pod, shift_of
-from exporter.demo.recording import Seen, State, load_states
-from exporter.demo.scenery import Addresses, target_of
+from exporter.demo.pod import BuildError, PodPlan, Props, batch, be_pod, shift_of
+from exporter.demo.recording import RecordedState, RecordedView, load_states
 
 RUNS = 64
 _ISTIOD = 15012
@@ -44,13 +44,13 @@ def claim_run() -> tuple[int, socket.socket]:
 
 
 def plans_of(
-    states: Sequence[State],
+    states: Sequence[RecordedState],
     addresses: Addresses,
     repetitions: Sequence[int],
     now: float,
     *,
     is_flat: bool,
-) -> Iterator[Plan]:
+) -> Iterator[PodPlan]:
     """Where each state's pod stands; repetitions take the addresses after the last pod."""
     make = addresses.flat if is_flat else addresses.pod
     after = len(states)
@@ -59,7 +59,7 @@ def plans_of(
         after += repetitions[index]
         address6 = addresses.pod6(index) if state.network6 and not is_flat else ""
         own = (make(index), *((address6,) if address6 else ()))
-        yield Plan(
+        yield PodPlan(
             state=state,
             target=target_of(state, own, "", now),
             addresses=(make(index), *(make(number) for number in more)),
@@ -95,14 +95,16 @@ def main() -> None:
             pods.kill()
 
 
-def _props(states: Sequence[State], request: dict[str, Any], run: int, scratch: Path) -> Props:
+def _props(
+    states: Sequence[RecordedState], request: dict[str, Any], run: int, scratch: Path
+) -> Props:
     authority = Authority(scratch)
     now = time.time()
     certificates = {
         hello.certificate: authority.reissue(hello.certificate, shift_of(state, now))
         for state in states
         for seen in (state.network, state.network6, state.loopback)
-        for hello in (seen or Seen()).hellos.values()
+        for hello in (seen or RecordedView()).hellos.values()
         if hello.certificate
     }
     return Props(
@@ -124,7 +126,7 @@ def _say(line: str) -> None:
 class Pods:
     """The pods' processes."""
 
-    def __init__(self, plans: tuple[Plan, ...], props: Props) -> None:
+    def __init__(self, plans: tuple[PodPlan, ...], props: Props) -> None:
         self._plans = plans
         self._props = props
         self._processes: list[int] = []
@@ -176,7 +178,7 @@ class Pods:
             command, input=lines, capture_output=True, text=True, check=False
         )
 
-    def _spawn(self, plan: Plan) -> socket.socket:
+    def _spawn(self, plan: PodPlan) -> socket.socket:
         ours, theirs = socket.socketpair()
         parent = os.getpid()
         pid = os.fork()

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.demo.certificates import server_context
-from exporter.demo.conversation import DNS_PORT, Conversation
-from exporter.demo.dns import answer_query
+from exporter.demo.dns_server import answer_query
 from exporter.demo.recording import End, Hello, Socket
 from exporter.demo.script import Script, Side
-from exporter.demo.wire import Wire
+from exporter.demo.served_connection import DNS_PORT, Conversation
+from exporter.demo.tls_socket import TlsSocket
 
 BACKLOG = 4096
 
@@ -31,7 +31,7 @@ _CHUNK = 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ProcessSpec:
     """What one process of a pod needs to know.
 
     `inbound` is the port where redirected connections arrive, 0 for none. `certificates` maps a
@@ -69,7 +69,7 @@ def bind(row: Socket) -> socket.socket:
 class StandIn:
     """The process at work."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: ProcessSpec) -> None:
         self._part = part
         self._script = part.script
         self._contexts: dict[tuple[Hello, bool], ssl.SSLContext] = {}
@@ -114,7 +114,7 @@ class StandIn:
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with accepted, contextlib.suppress(OSError, ssl.SSLError):
             side, port = self._dialled(accepted, peer)
-            wire = Wire(accepted)
+            wire = TlsSocket(accepted)
             end = await Conversation(self._script, self._context, wire, side, port).run()
             if end is End.RESET:
                 accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from exporter.config import Config
-from exporter.diagnosis.evidence import Evidence, says
-from exporter.diagnosis.status import remembered_admin, remembered_stats
+from exporter.diagnosis.evidence import Evidence, describe
+from exporter.diagnosis.proxy_status import remembered_admin, remembered_stats
 from exporter.model import (
     PROVING,
     AdminFacts,
@@ -76,17 +76,17 @@ class Case(Struct, frozen=True, eq=False):
         asked = [outcome for outcome in outcomes if outcome is not None]
         return bool(asked) and all(outcome is Outcome.REFUSED for outcome in asked)
 
-    def says(self, *names: str) -> tuple[str, ...]:
+    def describe(self, *names: str) -> tuple[str, ...]:
         """What was seen of these ports, a sentence each."""
         found: list[Observation] = [
             seen for name in names if (seen := self.evidence.seen(name)) is not None
         ]
-        return tuple(says(seen) for seen in found)
+        return tuple(describe(seen) for seen in found)
 
-    def says_control(self) -> tuple[str, ...]:
+    def describe_control_port(self) -> tuple[str, ...]:
         """What the control port and the hello showed, a sentence each."""
         told = [
-            f"the control port {says(connect).split(' ', 1)[1]}"
+            f"the control port {describe(connect).split(' ', 1)[1]}"
             for connect in self.evidence.connects[:1]
         ]
         inbound = self.verdict("virtualInbound")
@@ -94,7 +94,7 @@ class Case(Struct, frozen=True, eq=False):
             told.append(f"{inbound.port}: {inbound.detail}")
         return tuple(told)
 
-    def says_kubelet(self) -> tuple[str, ...]:
+    def describe_container(self) -> tuple[str, ...]:
         """What Kubernetes says of the proxy's container, a sentence each; nothing if unasked."""
         life = self.target.lifecycle
         if life.container_ready is None:

@@ -92,7 +92,7 @@ class Evidence(Struct, eq=False):
         """Whether the control port accepts on some address: redirection, or Envoy, is there."""
         return any(connect.outcome is Outcome.OK for connect in self.connects)
 
-    def is_dark(self) -> bool:
+    def nothing_responds(self) -> bool:
         """Every port silent, no connection come about, and the pod's view shows no answer."""
         if not self.silent or any(seen.outcome in PROVING for seen in self.pod.values()):
             return False
@@ -157,7 +157,7 @@ def _lacks_family(seen: Observation) -> bool:
     return seen.outcome is Outcome.UNREACHABLE and seen.detail.lower().startswith(_NOT_HERE)
 
 
-def says(seen: Observation, number: int | None = None) -> str:
+def describe(seen: Observation, number: int | None = None) -> str:
     """One observation as a short sentence for people: "15090 refuses"."""
     port = seen.port if number is None else number
     if seen.outcome in SILENT:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from exporter.config import Config
 from exporter.diagnosis.evidence import Evidence
-from exporter.model import Cadence, IstiodFacts, Listing, Memory, Outcome, Seen
+from exporter.model import Cadence, IstiodFacts, Memory, Outcome, ProxyListing, Timestamped
 
 T = TypeVar("T")
 
@@ -23,7 +23,9 @@ PROOF_INTERVALS = 2
 """A hello and an exposure are believed for this many identity intervals."""
 
 
-def is_fresh(seen: Seen[T], interval: float, now: float, intervals: int = KEPT_INTERVALS) -> bool:
+def is_fresh(
+    seen: Timestamped[T], interval: float, now: float, intervals: int = KEPT_INTERVALS
+) -> bool:
     """Whether something remembered may still be used."""
     return now - seen.at <= intervals * interval
 
@@ -38,7 +40,7 @@ _GROWN = {
 """The growths that say something by themselves, by whose page has the counters."""
 
 
-def drop_old(memory: Memory, config: Config, now: float) -> Memory:
+def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
     """The memory without what nobody has said again for too long.
 
     What says that an update was rejected stays, and the counters that order it.
@@ -61,13 +63,13 @@ def drop_old(memory: Memory, config: Config, now: float) -> Memory:
         changes["growth"] = {n: g for n, g in memory.growth.items() if n not in ended}
     if "stats" in changes:
         changes["warming_polls"] = 0
-    if memory.page is not None and now - memory.page_asked > KEPT_INTERVALS * detail:
+    if memory.page is not None and now - memory.page_requested_at > KEPT_INTERVALS * detail:
         changes["page"] = None
     exposure = memory.exposure
     if exposure is not None and not is_fresh(exposure, identity, now, PROOF_INTERVALS):
         changes["exposure"] = None
     for name, intervals in (("hello", PROOF_INTERVALS), ("serving", KEPT_INTERVALS)):
-        known: Mapping[Any, Seen[Any]] = getattr(memory, name)
+        known: Mapping[Any, Timestamped[Any]] = getattr(memory, name)
         if not all(is_fresh(seen, identity, now, intervals) for seen in known.values()):
             changes[name] = {
                 key: seen for key, seen in known.items() if is_fresh(seen, identity, now, intervals)
@@ -75,7 +77,7 @@ def drop_old(memory: Memory, config: Config, now: float) -> Memory:
     return replace(memory, **changes) if changes else memory
 
 
-def current_listings(evidence: Evidence, before: Memory) -> tuple[Seen[Listing], ...]:
+def current_listings(evidence: Evidence, before: Memory) -> tuple[Timestamped[ProxyListing], ...]:
     """An istiod's last two answers to syncz after this look, newest first.
 
     None, where it does not answer now, or did not answer when it was asked: whom it listed before
@@ -83,7 +85,7 @@ def current_listings(evidence: Evidence, before: Memory) -> tuple[Seen[Listing],
     """
     for seen in (*chain.from_iterable(evidence.network.values()), *evidence.pod.values()):
         if isinstance(seen.facts, IstiodFacts) and seen.facts.syncz is not None:
-            return (Seen(seen.facts.syncz, evidence.now), *before.listings[:1])
+            return (Timestamped(seen.facts.syncz, evidence.now), *before.listings[:1])
     monitoring = evidence.seen("http-monitoring")
     was_asked = before.polled.get(Cadence.DETAIL) == evidence.now
     is_silent = monitoring is None or monitoring.outcome is not Outcome.OK

@@ -9,8 +9,8 @@ from msgspec import Struct
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
-from exporter.diagnosis.life import is_said_alive
-from exporter.diagnosis.owners import impostor_of
+from exporter.diagnosis.liveness import kubernetes_reports_ready
+from exporter.diagnosis.port_owner import foreign_listener
 from exporter.model import (
     PROVING,
     SILENT,
@@ -50,7 +50,7 @@ def judge_inbound(
     readings = [_read(evidence, memory, connect) for connect in evidence.connects]
     reading = min(readings, key=lambda one: one.rank) if readings else None
     inside = evidence.pod.get(port.number)
-    wrong = impostor_of(memory, port)
+    wrong = foreign_listener(memory, port)
     view = View.NETWORK
     if wrong:
         reading = _Reading(Outcome.WRONG_IDENTITY, wrong)
@@ -154,8 +154,8 @@ def is_bypassed(evidence: Evidence) -> bool:
 
 def _read_silence(evidence: Evidence, connect: Observation) -> _Reading:
     """The control port is silent: as the genuine ports."""
-    if evidence.is_dark():
-        blocked = is_said_alive(evidence.target.lifecycle)
+    if evidence.nothing_responds():
+        blocked = kubernetes_reports_ready(evidence.target.lifecycle)
         outcome = Outcome.BLOCKED if blocked else Outcome.TIMEOUT
         return _Reading(outcome, "nothing answers", reached=False)
     heard = any(

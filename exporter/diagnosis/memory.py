@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from exporter.diagnosis.evidence import Evidence
-from exporter.diagnosis.freshness import current_listings, drop_old
+from exporter.diagnosis.freshness import current_listings, drop_expired
 from exporter.model import (
     PROVING,
     AdminFacts,
@@ -25,14 +25,14 @@ from exporter.model import (
     Observation,
     Outcome,
     Role,
-    Seen,
     SocketTable,
+    Timestamped,
     TlsFacts,
     Verdict,
 )
 
 
-class _Learnt(Struct, eq=False):
+class _MemoryUpdate(Struct, eq=False):
     """The memory before a look and what the look changes in it."""
 
     before: Memory
@@ -49,22 +49,22 @@ class _Learnt(Struct, eq=False):
 
 def remember(evidence: Evidence, before: Memory) -> Memory:
     """The memory after this look; `last_ok` is left to `mark_answers`."""
-    before = drop_old(before, evidence.config, evidence.now)
-    learnt = _Learnt(before, evidence.now)
-    learnt.changes["polls"] = before.polls + 1
-    _forget_what_refused(evidence, learnt)
+    before = drop_expired(before, evidence.config, evidence.now)
+    update = _MemoryUpdate(before, evidence.now)
+    update.changes["polls"] = before.polls + 1
+    _forget_what_refused(evidence, update)
     for group in evidence.network.values():
         for seen in group:
             if seen.facts is not None:
-                _learn(seen, learnt)
+                _update(seen, update)
     for seen in evidence.pod.values():
         if seen.facts is not None:
-            _learn(seen, learnt)
+            _update(seen, update)
     if evidence.target.role is Role.ISTIOD:
-        learnt.changes["listings"] = current_listings(evidence, before)
-    _learn_hellos(evidence, learnt)
-    _learn_state(evidence, learnt)
-    return structs.replace(before, **learnt.changes)
+        update.changes["listings"] = current_listings(evidence, before)
+    _update_hellos(evidence, update)
+    _update_state(evidence, update)
+    return structs.replace(before, **update.changes)
 
 
 def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Memory:
@@ -75,108 +75,108 @@ def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Mem
     return structs.replace(memory, last_ok={**memory.last_ok, **answered})
 
 
-def _learn(seen: Observation, learnt: _Learnt) -> None:
+def _update(seen: Observation, update: _MemoryUpdate) -> None:
     match seen.facts:
         case AgentFacts():
-            _learn_agent(seen, seen.facts, learnt)
+            _update_agent(seen, seen.facts, update)
         case EnvoyStats(complete=True):
-            learnt.mapping("proofs")[seen.port] = learnt.now
-            _learn_stats(seen.facts, learnt)
+            update.mapping("proofs")[seen.port] = update.now
+            _update_stats(seen.facts, update)
         case AdminFacts():
-            _learn_admin(seen, seen.facts, learnt)
+            _update_admin(seen, seen.facts, update)
         case IstiodFacts():
-            _learn_istiod(seen.facts, learnt)
+            _update_istiod(seen.facts, update)
         case SocketTable():
-            learnt.changes["sockets"] = Seen(seen.facts, learnt.now)
+            update.changes["sockets"] = Timestamped(seen.facts, update.now)
         case TlsFacts(certificate=Certificate() as certificate):
-            learnt.mapping("serving")[seen.port] = Seen(certificate, learnt.now)
+            update.mapping("serving")[seen.port] = Timestamped(certificate, update.now)
 
 
-def _forget_what_refused(evidence: Evidence, learnt: _Learnt) -> None:
+def _forget_what_refused(evidence: Evidence, update: _MemoryUpdate) -> None:
     """A refused connect ends a proof, and what the process said before is another process's."""
     status, stats = evidence.seen("status"), evidence.seen("stats")
     if status is not None and status.outcome is Outcome.REFUSED:
-        _forget(status.port, learnt, "agent", "page")
+        _forget(status.port, update, "agent", "page")
     if stats is not None and stats.outcome is Outcome.REFUSED:
-        _forget(stats.port, learnt, "stats")
-        if learnt.before.rejected:
-            learnt.changes["rejected"] = {}
-        if learnt.before.growth:
-            learnt.changes["growth"] = {}
-        if learnt.before.warming_polls:
-            learnt.changes["warming_polls"] = 0
+        _forget(stats.port, update, "stats")
+        if update.before.rejected:
+            update.changes["rejected"] = {}
+        if update.before.growth:
+            update.changes["growth"] = {}
+        if update.before.warming_polls:
+            update.changes["warming_polls"] = 0
 
 
-def _forget(port: int, learnt: _Learnt, *names: str) -> None:
+def _forget(port: int, update: _MemoryUpdate, *names: str) -> None:
     for name in names:
-        if getattr(learnt.before, name) is not None:
-            learnt.changes[name] = None
+        if getattr(update.before, name) is not None:
+            update.changes[name] = None
     for name in ("proofs", "disproved"):
-        if port in getattr(learnt.before, name):
-            del learnt.mapping(name)[port]
+        if port in getattr(update.before, name):
+            del update.mapping(name)[port]
 
 
-def _learn_agent(seen: Observation, facts: AgentFacts, learnt: _Learnt) -> None:
+def _update_agent(seen: Observation, facts: AgentFacts, update: _MemoryUpdate) -> None:
     if facts.app_health:
-        learnt.changes["app_health"] = Seen(facts.app_health, learnt.now)
+        update.changes["app_health"] = Timestamped(facts.app_health, update.now)
     if seen.outcome is Outcome.WRONG_IDENTITY:
-        learnt.mapping("disproved")[seen.port] = seen.detail or "another process answers"
+        update.mapping("disproved")[seen.port] = seen.detail or "another process answers"
         return
     if facts.page is None:
         return
-    learnt.changes["page"] = facts.page
-    learnt.changes["page_asked"] = learnt.now
+    update.changes["page"] = facts.page
+    update.changes["page_requested_at"] = update.now
     if facts.page in PROVING:
-        learnt.mapping("proofs")[seen.port] = learnt.now
-        if seen.port in learnt.before.disproved:
-            learnt.mapping("disproved").pop(seen.port, None)
+        update.mapping("proofs")[seen.port] = update.now
+        if seen.port in update.before.disproved:
+            update.mapping("disproved").pop(seen.port, None)
     if facts.metrics is not None:
-        learnt.changes["agent"] = Seen(facts.metrics, learnt.now)
-        _grow_agent(facts.metrics, learnt)
+        update.changes["agent"] = Timestamped(facts.metrics, update.now)
+        _grow_agent(facts.metrics, update)
 
 
-def _grow_agent(metrics: AgentMetrics, learnt: _Learnt) -> None:
-    _grow(learnt, "terminations", metrics.istiod_terminations_by_error)
-    _grow(learnt, "dns", metrics.dns_upstream_failures)
-    _grow(learnt, "application", metrics.scrape_failures.get("application", 0.0))
+def _grow_agent(metrics: AgentMetrics, update: _MemoryUpdate) -> None:
+    _grow(update, "terminations", metrics.istiod_terminations_by_error)
+    _grow(update, "dns", metrics.dns_upstream_failures)
+    _grow(update, "application", metrics.scrape_failures.get("application", 0.0))
 
 
-def _grow(learnt: _Learnt, name: str, value: float | None) -> None:
+def _grow(update: _MemoryUpdate, name: str, value: float | None) -> None:
     """Note a counter's value; a counter never seen before, or fallen, has not grown."""
     if value is None:
         return
-    last = learnt.before.growth.get(name)
+    last = update.before.growth.get(name)
     if last is None or value < last.value:
         grown = Growth(value)
     else:
         step = value - last.value
         grown = Growth(value, step, last.streak + 1 if step > 0 else 0)
-    learnt.mapping("growth")[name] = grown
+    update.mapping("growth")[name] = grown
 
 
-def _learn_stats(stats: EnvoyStats, learnt: _Learnt) -> None:
-    learnt.changes["stats"] = Seen(stats, learnt.now)
+def _update_stats(stats: EnvoyStats, update: _MemoryUpdate) -> None:
+    update.changes["stats"] = Timestamped(stats, update.now)
     for resource, success, rejected, failure in (
         ("cds", stats.cds_success, stats.cds_rejected, stats.cds_failure),
         ("lds", stats.lds_success, stats.lds_rejected, stats.lds_failure),
     ):
-        _judge_rejects(resource, success, rejected, learnt)
-        _grow(learnt, f"{resource}_success", success)
-        _grow(learnt, f"{resource}_rejected", rejected)
-        _grow(learnt, f"{resource}_failure", failure)
+        _judge_rejects(resource, success, rejected, update)
+        _grow(update, f"{resource}_success", success)
+        _grow(update, f"{resource}_rejected", rejected)
+        _grow(update, f"{resource}_failure", failure)
     warming = bool(stats.listeners_warming)
-    learnt.changes["warming_polls"] = learnt.before.warming_polls + 1 if warming else 0
+    update.changes["warming_polls"] = update.before.warming_polls + 1 if warming else 0
 
 
 def _judge_rejects(
-    resource: str, success: float | None, rejected: float | None, learnt: _Learnt
+    resource: str, success: float | None, rejected: float | None, update: _MemoryUpdate
 ) -> None:
     """Whether the last update was rejected; unknown where rejects and successes have no order."""
     if rejected is None or success is None:
         return
-    growth = learnt.before.growth
+    growth = update.before.growth
     succeeded, refused = growth.get(f"{resource}_success"), growth.get(f"{resource}_rejected")
-    known = learnt.mapping("rejected")
+    known = update.mapping("rejected")
     if rejected == 0 or success == 0:
         known[resource] = rejected > 0
     elif succeeded is None or refused is None or rejected < refused.value:
@@ -198,17 +198,17 @@ def _order_rejects(
         known[resource] = refused
 
 
-def _learn_admin(seen: Observation, facts: AdminFacts, learnt: _Learnt) -> None:
+def _update_admin(seen: Observation, facts: AdminFacts, update: _MemoryUpdate) -> None:
     if facts.exposed is not None:
-        learnt.changes["exposure"] = Seen(seen, learnt.now)
+        update.changes["exposure"] = Timestamped(seen, update.now)
         return
-    if facts.stats is not None and "stats" not in learnt.changes:
-        _learn_stats(facts.stats, learnt)
+    if facts.stats is not None and "stats" not in update.changes:
+        _update_stats(facts.stats, update)
     if facts.rejected is not None:
-        learnt.mapping("rejected")["lds"] = bool(facts.rejected)
+        update.mapping("rejected")["lds"] = bool(facts.rejected)
     if any(part is not None for part in _detail_of(facts)):
-        last = learnt.before.admin.value if learnt.before.admin else AdminFacts()
-        learnt.changes["admin"] = Seen(_merge(last, facts), learnt.now)
+        last = update.before.admin.value if update.before.admin else AdminFacts()
+        update.changes["admin"] = Timestamped(_merge(last, facts), update.now)
 
 
 def _detail_of(facts: AdminFacts) -> tuple[object, ...]:
@@ -224,30 +224,30 @@ def _merge(last: AdminFacts, facts: AdminFacts) -> AdminFacts:
     )
 
 
-def _learn_istiod(facts: IstiodFacts, learnt: _Learnt) -> None:
-    last = learnt.changes.get("istiod") or learnt.before.istiod
+def _update_istiod(facts: IstiodFacts, update: _MemoryUpdate) -> None:
+    last = update.changes.get("istiod") or update.before.istiod
     detail = facts.connected_proxies is not None or facts.syncz_outcome is not None
     if detail or last is None:
-        learnt.changes["istiod"] = Seen(facts, learnt.now)
+        update.changes["istiod"] = Timestamped(facts, update.now)
 
 
-def _learn_hellos(evidence: Evidence, learnt: _Learnt) -> None:
+def _update_hellos(evidence: Evidence, update: _MemoryUpdate) -> None:
     """Keep what a hello decided, per address, until the control port no longer accepts there."""
     for connect in evidence.connects:
-        if connect.outcome is Outcome.REFUSED and connect.address in learnt.before.hello:
-            learnt.mapping("hello").pop(connect.address, None)
-            learnt.changes["hello_missed"] = learnt.before.hello_missed - {connect.address}
+        if connect.outcome is Outcome.REFUSED and connect.address in update.before.hello:
+            update.mapping("hello").pop(connect.address, None)
+            update.changes["hello_missed"] = update.before.hello_missed - {connect.address}
     for hello in evidence.hellos:
-        learnt.changes["hello_asked"] = learnt.now
+        update.changes["hello_sent_at"] = update.now
         if hello.outcome in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.NO_ACCESS):
             continue
-        missed = learnt.changes.get("hello_missed", learnt.before.hello_missed)
-        if _is_first_miss(evidence, learnt.before, hello):
-            learnt.changes["hello_missed"] = missed | {hello.address}
+        missed = update.changes.get("hello_missed", update.before.hello_missed)
+        if _is_first_miss(evidence, update.before, hello):
+            update.changes["hello_missed"] = missed | {hello.address}
             continue
-        learnt.mapping("hello")[hello.address] = Seen(hello, learnt.now)
+        update.mapping("hello")[hello.address] = Timestamped(hello, update.now)
         if hello.address in missed:
-            learnt.changes["hello_missed"] = missed - {hello.address}
+            update.changes["hello_missed"] = missed - {hello.address}
 
 
 def _is_first_miss(evidence: Evidence, before: Memory, hello: Observation) -> bool:
@@ -276,15 +276,15 @@ _ENVOYS_OWN = ("health", "stats")
 """The catalogue's names of 15021 and 15090."""
 
 
-def _learn_state(evidence: Evidence, learnt: _Learnt) -> None:
+def _update_state(evidence: Evidence, update: _MemoryUpdate) -> None:
     """Since when Envoy says that it is initialising, by its own statistics on 15090."""
     stats = evidence.stats()
-    since = learnt.before.initializing_since
+    since = update.before.initializing_since
     if stats is not None and is_initializing(stats):
         if since is None:
-            learnt.changes["initializing_since"] = learnt.now
+            update.changes["initializing_since"] = update.now
     elif since is not None:
-        learnt.changes["initializing_since"] = None
+        update.changes["initializing_since"] = None
 
 
 def is_initializing(stats: EnvoyStats) -> bool:

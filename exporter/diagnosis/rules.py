@@ -7,9 +7,14 @@ Pure. A condition returns the sentences that speak for its cause, or None. The o
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exporter.diagnosis import control_plane, data_plane, reach, upkeep
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.causes import CAUSES
+from exporter.diagnosis.conditions import (
+    istiod_replica,
+    proxy_processes,
+    reachability,
+    running_proxy,
+)
 from exporter.model import Diagnosis, Role
 
 Condition = Callable[[Case], tuple[str, ...] | None]
@@ -36,44 +41,44 @@ class Rule:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("unknown", _ALL, reach.exporter_is_suspect),
-    Rule("draining", _ALL, reach.is_terminating),
-    Rule("starting", _ALL, reach.is_starting),
-    Rule("node_unreachable", _ALL, reach.node_is_gone),
-    Rule("network_blocked", _ALL, reach.network_blocks),
-    Rule("unreachable", _ALL, reach.nothing_answers),
-    Rule("port_taken", _AGENTS, data_plane.port_is_taken),
-    Rule("address_family_mismatch", _ALL, reach.families_differ),
-    Rule("proxy_not_running", _PROXIES, data_plane.proxy_is_down),
-    Rule("envoy_stuck", _ENVOYS, data_plane.envoy_is_stuck),
-    Rule("agent_stuck", _AGENTS, data_plane.agent_is_stuck),
-    Rule("agent_gone", _ENVOYS, data_plane.agent_is_gone),
-    Rule("configuration_rejected", _ENVOYS, data_plane.update_was_rejected),
-    Rule("identity_not_issued", _AGENTS, data_plane.identity_is_missing),
-    Rule("configuration_incomplete", _AGENTS, data_plane.configuration_is_partial),
-    Rule("istiod_unreachable", _AGENTS, data_plane.istiod_never_answered),
-    Rule("certificate_expired", _ALL, upkeep.certificate_has_ended),
-    Rule("redirection_missing", _SIDECAR, upkeep.redirection_is_missing),
-    Rule("admin_exposed", _ENVOYS, upkeep.admin_is_open),
-    Rule("xds_disconnected", _AGENTS, upkeep.istiod_is_lost),
-    Rule("listener_warming", _ENVOYS, upkeep.listener_waits),
-    Rule("admin_slow", _ENVOYS, upkeep.admin_is_slow),
-    Rule("stats_too_large", _ENVOYS, upkeep.stats_are_large),
-    Rule("dns_proxy_failing", _AGENTS, upkeep.dns_fails),
-    Rule("application_metrics_broken", _AGENTS, upkeep.application_scrape_fails),
-    Rule("application_unhealthy", _AGENTS, upkeep.application_is_unhealthy),
-    Rule("istiod_replica_stuck", _ISTIOD, control_plane.replica_is_stuck),
-    Rule("istiod_not_ready", _ISTIOD, control_plane.istiod_is_not_ready),
+    Rule("unknown", _ALL, reachability.exporter_is_suspect),
+    Rule("draining", _ALL, reachability.is_terminating),
+    Rule("starting", _ALL, reachability.is_starting),
+    Rule("node_unreachable", _ALL, reachability.node_is_gone),
+    Rule("network_blocked", _ALL, reachability.network_blocks),
+    Rule("unreachable", _ALL, reachability.nothing_answers),
+    Rule("port_taken", _AGENTS, proxy_processes.port_is_taken),
+    Rule("address_family_mismatch", _ALL, reachability.families_differ),
+    Rule("proxy_not_running", _PROXIES, proxy_processes.proxy_is_down),
+    Rule("envoy_stuck", _ENVOYS, proxy_processes.envoy_is_stuck),
+    Rule("agent_stuck", _AGENTS, proxy_processes.agent_is_stuck),
+    Rule("agent_gone", _ENVOYS, proxy_processes.agent_is_gone),
+    Rule("configuration_rejected", _ENVOYS, proxy_processes.update_was_rejected),
+    Rule("identity_not_issued", _AGENTS, proxy_processes.identity_is_missing),
+    Rule("configuration_incomplete", _AGENTS, proxy_processes.configuration_is_partial),
+    Rule("istiod_unreachable", _AGENTS, proxy_processes.istiod_never_answered),
+    Rule("certificate_expired", _ALL, running_proxy.certificate_has_ended),
+    Rule("redirection_missing", _SIDECAR, running_proxy.redirection_is_missing),
+    Rule("admin_exposed", _ENVOYS, running_proxy.admin_is_open),
+    Rule("xds_disconnected", _AGENTS, running_proxy.istiod_is_lost),
+    Rule("listener_warming", _ENVOYS, running_proxy.listener_waits),
+    Rule("admin_slow", _ENVOYS, running_proxy.admin_is_slow),
+    Rule("stats_too_large", _ENVOYS, running_proxy.stats_are_large),
+    Rule("dns_proxy_failing", _AGENTS, running_proxy.dns_fails),
+    Rule("application_metrics_broken", _AGENTS, running_proxy.application_scrape_fails),
+    Rule("application_unhealthy", _AGENTS, running_proxy.application_is_unhealthy),
+    Rule("istiod_replica_stuck", _ISTIOD, istiod_replica.replica_is_stuck),
+    Rule("istiod_not_ready", _ISTIOD, istiod_replica.istiod_is_not_ready),
     Rule(
         "webhook_unreachable",
         _ISTIOD,
-        control_plane.webhook_is_dropped,
-        control_plane.webhook_remedy,
+        istiod_replica.webhook_is_dropped,
+        istiod_replica.webhook_remedy,
     ),
-    Rule("webhook_not_serving", _ISTIOD, control_plane.webhook_is_silent),
-    Rule("ztunnel_not_ready", frozenset({Role.ZTUNNEL}), control_plane.ztunnel_is_not_ready),
-    Rule("cni_not_ready", frozenset({Role.CNI}), control_plane.cni_is_not_ready),
-    Rule("access_restricted", _ALL, upkeep.access_is_forbidden, control_plane.debug_remedy),
+    Rule("webhook_not_serving", _ISTIOD, istiod_replica.webhook_is_silent),
+    Rule("ztunnel_not_ready", frozenset({Role.ZTUNNEL}), istiod_replica.ztunnel_is_not_ready),
+    Rule("cni_not_ready", frozenset({Role.CNI}), istiod_replica.cni_is_not_ready),
+    Rule("access_restricted", _ALL, running_proxy.access_is_forbidden, istiod_replica.debug_remedy),
 )
 
 _RULES_BY_ROLE = {role: tuple(rule for rule in RULES if role in rule.roles) for role in Role}

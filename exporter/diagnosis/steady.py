@@ -89,8 +89,8 @@ def steady_after(
     target, ports, config = evidence.target, evidence.ports, evidence.config
     next_poll = evidence.now + config.poll.interval
     again = Evidence(target, ports, config, next_poll, evidence.control)
-    learnt = remember(read_evidence(again, expected), known)
-    if replace(learnt, polls=known.polls) != known:
+    update = remember(read_evidence(again, expected), known)
+    if replace(update, polls=known.polls) != known:
         return None
     deciding = _deciding(expected)
     timed = tuple([deciding.get((v.view, v.port)) if v.seconds else None for v in record.verdicts])

@@ -10,8 +10,8 @@ from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import ENVOY_ROLES, UNANSWERED, Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.inbound import judge_inbound
-from exporter.diagnosis.life import is_alive_elsewhere
-from exporter.diagnosis.owners import impostor_of
+from exporter.diagnosis.liveness import is_blocked_by_network
+from exporter.diagnosis.port_owner import foreign_listener
 from exporter.model import (
     PROVING,
     SILENT,
@@ -91,7 +91,7 @@ def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort) -> Verdict
     assert seen is not None  # noqa: S101 - one of the two was asked
     detail = seen.detail
     if outcome in PROVING:
-        wrong = memory.disproved.get(port.number) or impostor_of(memory, port)
+        wrong = memory.disproved.get(port.number) or foreign_listener(memory, port)
         if wrong:
             outcome, detail = Outcome.WRONG_IDENTITY, wrong
     if port.expectation is Expectation.OPTIONAL and outcome not in PROVING:
@@ -132,7 +132,7 @@ def _from_network(
     """The outcome as the network's view allows it to be read."""
     if seen is None:
         return Outcome.NO_ACCESS
-    if seen.outcome in UNANSWERED and is_alive_elsewhere(evidence, memory, port, seen):
+    if seen.outcome in UNANSWERED and is_blocked_by_network(evidence, memory, port, seen):
         return Outcome.BLOCKED
     is_bare = port.captured and port.probe in _BARE
     if is_bare and seen.outcome is Outcome.OK and evidence.control_accepts():
@@ -199,7 +199,7 @@ def _judge_admin(
 def _admin_inside(
     memory: Memory, port: TargetPort, inside: Observation
 ) -> tuple[View, float, Outcome, str]:
-    wrong = impostor_of(memory, port)
+    wrong = foreign_listener(memory, port)
     if wrong and inside.outcome is not Outcome.REFUSED:
         return View.POD, inside.seconds, Outcome.WRONG_IDENTITY, wrong
     return View.POD, inside.seconds, inside.outcome, inside.detail
@@ -227,11 +227,11 @@ def _admin_outside(
     if held and not served and all(verdict.outcome in _NOBODY for verdict in held):
         return Outcome.REFUSED, "Envoy and agent hold none of their ports"
     if stats is not None and stats.outcome is Outcome.BLOCKED:
-        return Outcome.BLOCKED, says_blocked(stats)
+        return Outcome.BLOCKED, describe_blocked(stats)
     return Outcome.NO_ACCESS, "it listens on loopback, and no other port tells"
 
 
-def says_blocked(verdict: Verdict) -> str:
+def describe_blocked(verdict: Verdict) -> str:
     """Why a blocked port leaves another one unjudged."""
     return f"{verdict.port} is blocked on the way"
 

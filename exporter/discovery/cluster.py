@@ -15,12 +15,21 @@ from typing import TypeVar
 import msgspec
 
 from exporter.config import Config
-from exporter.discovery.documents import Pod
-from exporter.discovery.events import Event, Kind
-from exporter.discovery.following import Api, Pace, Resource
-from exporter.discovery.known import Known, KnownPods, known_of, unfiltered
+from exporter.discovery.classified_pods import (
+    ClassifiedPod,
+    ClassifiedPods,
+    classify_pod,
+    unfiltered,
+)
+from exporter.discovery.nodes_and_namespaces import (
+    NamespaceSettings,
+    ObjectCache,
+    decoded,
+    namespace_settings_of,
+    readiness_of,
+)
+from exporter.discovery.pod_documents import Pod
 from exporter.discovery.pods import ignored
-from exporter.discovery.progress import Progress
 from exporter.discovery.scope import (
     NAMESPACES,
     is_chosen,
@@ -30,21 +39,23 @@ from exporter.discovery.scope import (
     services_of,
 )
 from exporter.discovery.services import Service, service_of, with_services
-from exporter.discovery.surroundings import Mirror, Wish, decoded, readiness_of, wish_of
-from exporter.discovery.turns import Turns
-from exporter.discovery.watch import follow
+from exporter.discovery.watch_status import WatchStatus
+from exporter.kube.watch import follow
+from exporter.kube.watch_events import EventType, WatchEvent
+from exporter.kube.watch_options import ApiClient, Resource, WatchOptions
 from exporter.model import Role, Target, TargetKey
+from exporter.yielder import Yielder
 
 T = TypeVar("T")
 
 _POD = msgspec.json.Decoder(Pod)
-_NO_WISH = Wish()
+_NO_SETTINGS = NamespaceSettings()
 _HEAD_START_SECONDS = 10.0
 """How long pods wait for nodes and namespaces, so that what is ignored is never looked at."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reports:
+class ClusterCallbacks:
     """Where the source reports; targets first, then what it did, behind callables.
 
     `changed()` after anything that is counted changed. `synced`, `relisted` and `asked` take
@@ -62,20 +73,20 @@ class Reports:
 class ClusterSource:
     """Follows a cluster. `run` may be called again with another configuration.
 
-    `targets` are this replica's. `elsewhere`: the proxies that other replicas poll; known only
+    `targets` are this replica's. `other_shards`: the proxies that other replicas poll; known only
     where this one owns the istiods, which speak of every proxy. Little of them is kept.
     """
 
-    def __init__(self, reports: Reports, pace: Pace | None = None) -> None:
+    def __init__(self, reports: ClusterCallbacks, options: WatchOptions | None = None) -> None:
         self.targets: dict[TargetKey, Target] = {}
-        self.elsewhere: dict[TargetKey, Target] = {}
+        self.other_shards: dict[TargetKey, Target] = {}
         self._reports = reports
-        self._pace = pace or Pace()
-        self._progress = Progress(reports.synced, reports.relisted, reports.asked)
-        self._pods = KnownPods()
-        self._nodes = Mirror[bool](self._node_changed)
-        self._namespaces = Mirror[Wish](self._namespace_changed)
-        self._services: dict[str, Mirror[Service]] = {}
+        self._options = options or WatchOptions()
+        self._progress = WatchStatus(reports.synced, reports.relisted, reports.asked)
+        self._pods = ClassifiedPods()
+        self._nodes = ObjectCache[bool](self._node_changed)
+        self._namespaces = ObjectCache[NamespaceSettings](self._namespace_changed)
+        self._services: dict[str, ObjectCache[Service]] = {}
         self._ignored: set[TargetKey] = set()
         self._stale: dict[TargetKey, None] = {}
         self._has_stale = asyncio.Event()
@@ -88,7 +99,7 @@ class ClusterSource:
         return len(self._ignored)
 
     @property
-    def hides_istiods(self) -> bool:
+    def ignores_istiods(self) -> bool:
         """Whether an istiod opted out, so that nobody can know all that the istiods say."""
         known = (self._pods.get(key) for key in self._ignored)
         return any(row and row.target and row.target.role is Role.ISTIOD for row in known)
@@ -107,17 +118,19 @@ class ClusterSource:
         """Pods enrolled in ambient by namespace, node and redirection (enabled or missing)."""
         return self._pods.ambient(lambda name: self._wish(name).ambient)
 
-    async def run(self, api: Api, config: Config) -> None:
+    async def run(self, api: ApiClient, config: Config) -> None:
         """Follow the cluster until cancelled."""
         chosen = config.discovery.kubernetes
         self._configure(config)
-        wish = partial(wish_of, annotation=config.discovery.ignore_annotation)
+        wish = partial(namespace_settings_of, annotation=config.discovery.ignore_annotation)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._mirror(api, nodes_of(chosen), self._nodes, readiness_of))
-            tasks.create_task(self._mirror(api, NAMESPACES, self._namespaces, wish))
+            tasks.create_task(self._cache_objects(api, nodes_of(chosen), self._nodes, readiness_of))
+            tasks.create_task(self._cache_objects(api, NAMESPACES, self._namespaces, wish))
             tasks.create_task(self._settle_stale())
             for scope, services in self._services.items():
-                tasks.create_task(self._mirror(api, services_of(scope), services, service_of))
+                tasks.create_task(
+                    self._cache_objects(api, services_of(scope), services, service_of)
+                )
             await self._head_start()
             for scope in scopes_of(chosen):
                 tasks.create_task(self._follow_pods(api, scope))
@@ -149,15 +162,15 @@ class ClusterSource:
 
     # --- nodes, namespaces and services --------------------------------------------------------
 
-    async def _mirror(
+    async def _cache_objects(
         self,
-        api: Api,
+        api: ApiClient,
         resource: Resource,
-        mirror: Mirror[T],
-        read: Callable[[Event], tuple[str, T] | None],
+        mirror: ObjectCache[T],
+        read: Callable[[WatchEvent], tuple[str, T] | None],
     ) -> None:
-        witness = self._progress.witness(resource, tried=mirror.tried.set)
-        async with aclosing(follow(api, resource, witness, self._pace)) as events:
+        callbacks = self._progress.callbacks(resource, tried=mirror.tried.set)
+        async with aclosing(follow(api, resource, callbacks, self._options)) as events:
             await mirror.follow(events, read)
 
     def _node_changed(self, name: str) -> None:
@@ -167,8 +180,8 @@ class ClusterSource:
     def _namespace_changed(self, name: str) -> None:
         self._mark_stale(key for key in self._pods if key.namespace == name)
 
-    def _services_in(self, scope: str) -> Mirror[Service]:
-        return self._services.get(scope) or Mirror[Service](self._service_changed)
+    def _services_in(self, scope: str) -> ObjectCache[Service]:
+        return self._services.get(scope) or ObjectCache[Service](self._service_changed)
 
     def _service_changed(self, name: str) -> None:
         namespace = name.partition("/")[0]
@@ -183,7 +196,7 @@ class ClusterSource:
         while True:
             await self._has_stale.wait()
             self._has_stale.clear()
-            turns = Turns()
+            turns = Yielder()
             while self._stale:
                 self._settle(self._stale.popitem()[0])
                 await turns.over()
@@ -191,16 +204,16 @@ class ClusterSource:
 
     # --- pods ----------------------------------------------------------------------------------
 
-    async def _follow_pods(self, api: Api, scope: str) -> None:
+    async def _follow_pods(self, api: ApiClient, scope: str) -> None:
         resource = pods_of(scope, self._config.discovery.kubernetes)
-        witness = self._progress.witness(resource, scope)
+        callbacks = self._progress.callbacks(resource, scope)
         seen: set[TargetKey] = set()
-        turns = Turns()
-        async with aclosing(follow(api, resource, witness, self._pace)) as events:
+        turns = Yielder()
+        async with aclosing(follow(api, resource, callbacks, self._options)) as events:
             async for event in events:
-                if event.kind is Kind.LISTING:
+                if event.kind is EventType.LISTING:
                     seen = set()
-                elif event.kind is Kind.LISTED:
+                elif event.kind is EventType.LISTED:
                     self._finish_list(scope, seen)
                 elif pod := decoded(_POD, event):
                     seen.add(self._take(pod, event.kind))
@@ -212,10 +225,12 @@ class ClusterSource:
         self._listed[scope] = True
         self._reports.changed()
 
-    def _take(self, pod: Pod, kind: Kind) -> TargetKey:
+    def _take(self, pod: Pod, kind: EventType) -> TargetKey:
         """Remember or forget a pod, and settle what it means."""
         key = TargetKey(pod.metadata.namespace, pod.metadata.name)
-        known = None if kind is Kind.DROP else known_of(pod, self._config, self._everything)
+        known = (
+            None if kind is EventType.DROP else classify_pod(pod, self._config, self._everything)
+        )
         if self._pods.set(key, known):
             self._settle(key)
             self._reports.changed()
@@ -235,7 +250,7 @@ class ClusterSource:
         self._ignored.discard(key)
         target = self._target_now(key, known) if known else None
         is_ours = known is not None and known.is_ours
-        self._note_elsewhere(key, None if is_ours else target)
+        self._note_other_shards(key, None if is_ours else target)
         self._note(key, target if is_ours else None)
 
     def _note(self, key: TargetKey, target: Target | None) -> None:
@@ -250,15 +265,15 @@ class ClusterSource:
             self.targets[key] = target
             self._reports.put(target)
 
-    def _note_elsewhere(self, key: TargetKey, target: Target | None) -> None:
+    def _note_other_shards(self, key: TargetKey, target: Target | None) -> None:
         """Remember, or forget, a proxy that another replica polls: it is no target of ours."""
-        before = self.elsewhere.pop(key, None)
+        before = self.other_shards.pop(key, None)
         if target:
-            self.elsewhere[key] = target
+            self.other_shards[key] = target
         if before and (target is None or before.uid != target.uid):
             self._reports.drop(key)
 
-    def _target_now(self, key: TargetKey, known: Known) -> Target | None:
+    def _target_now(self, key: TargetKey, known: ClassifiedPod) -> Target | None:
         """The target with its node's and namespace's say; None while it is not to be polled."""
         target = known.target
         if target is None:
@@ -280,5 +295,5 @@ class ClusterSource:
         """A node that is not listed is gone; nothing is known while there is no list."""
         return self._nodes.values.get(name, False) if self._nodes.is_listed and name else None
 
-    def _wish(self, namespace: str) -> Wish:
-        return self._namespaces.values.get(namespace, _NO_WISH)
+    def _wish(self, namespace: str) -> NamespaceSettings:
+        return self._namespaces.values.get(namespace, _NO_SETTINGS)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from exporter.catalogue import line_of
 from exporter.config import Config
-from exporter.discovery.documents import Container, ContainerStatus, Pod, decode_pod, moment
-from exporter.discovery.settings import settings_of
+from exporter.discovery.pod_documents import Container, ContainerStatus, Pod, decode_pod, moment
+from exporter.discovery.proxy_settings import settings_of
 from exporter.model import Interception, Lifecycle, Role, Settings, Target, TargetKey
 
 __all__ = ["Ignored", "Pod", "ambient_redirection", "decode_pod", "ignored", "targets_of_pod"]

@@ -4,7 +4,7 @@ Namespaces and the node are chosen by the API server, so that nothing else is ev
 """
 
 from exporter.config import KubernetesConfig
-from exporter.discovery.following import Resource
+from exporter.kube.watch_options import Resource
 
 NAMESPACES = Resource("namespaces", "/api/v1/namespaces")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from exporter.discovery.events import Event
-from exporter.discovery.surroundings import decoded
+from exporter.discovery.nodes_and_namespaces import decoded
+from exporter.kube.watch_events import WatchEvent
 from exporter.model import Role, Target
 
 _MANAGED = "gateway.networking.k8s.io/gateway-name"
@@ -59,7 +59,7 @@ class Service:
         )
 
 
-def service_of(event: Event) -> tuple[str, Service] | None:
+def service_of(event: WatchEvent) -> tuple[str, Service] | None:
     """A Service by namespace and name; None for what is no Service."""
     found = decoded(_SERVICE, event)
     if found is None:

@@ -12,9 +12,9 @@ from exporter.config import Config, ShardConfig, ordinal_of
 from exporter.model import Role, Settings, Target
 
 __all__ = [
-    "is_listed_by_istiods",
     "is_on_shard",
     "is_ours",
+    "is_synced_by_istiods",
     "jump",
     "ordinal_of",
     "outline",
@@ -44,7 +44,7 @@ def is_on_shard(target: Target, shard: ShardConfig) -> bool:
     return owns(target.uid, shard.ordinal, shard.total)
 
 
-def is_listed_by_istiods(target: Target, config: Config) -> bool:
+def is_synced_by_istiods(target: Target, config: Config) -> bool:
     """Whether this replica says of a proxy that it does not poll what the istiods say of it."""
     roles = config.discovery.kubernetes.roles
     asks = config.shard.ordinal == 0 and (not roles or Role.ISTIOD in roles)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from exporter.config import ConfigError, Problem, StaticConfig, StaticTarget, read_targets
-from exporter.config.document import read_document, read_file
+from exporter.config.yaml_document import read_document, read_file
 from exporter.discovery.pods import Pod, targets_of_pod
 from exporter.model import Interception, Role, Settings, Target, TargetKey
 

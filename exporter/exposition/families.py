@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from exporter.exposition import samples
-from exporter.exposition.text import Family
+from exporter.exposition.text_format import Family
 
 PROFILES = ("minimal", "standard", "full")
 """From few series to many; each has what the one before it has."""
@@ -56,7 +56,7 @@ FAMILIES: tuple[Family, ...] = (
         profile="full",
         labels=_PORT,
         samples=samples.probe_duration,
-        by_the_clock=True,
+        timed=True,
     ),
     Family(
         name="istio_port_listening",
@@ -99,7 +99,7 @@ FAMILIES: tuple[Family, ...] = (
         labels=("cadence",),
         samples=samples.last_poll,
         brief=samples.last_regular_poll,
-        by_the_clock=True,
+        timed=True,
     ),
     Family(
         name="istio_target_certificate_expiry_timestamp_seconds",
@@ -200,7 +200,7 @@ FAMILIES: tuple[Family, ...] = (
         labels=("resource",),
         samples=samples.synced,
         brief=samples.unsynced,
-        by_istiod=True,
+        from_istiod=True,
     ),
     Family(
         name="istio_proxy_xds_known",
@@ -209,7 +209,7 @@ FAMILIES: tuple[Family, ...] = (
         profile="standard",
         labels=(),
         samples=samples.known,
-        by_istiod=True,
+        from_istiod=True,
     ),
     Family(
         name="istio_proxy_agent_scrape_failures_total",

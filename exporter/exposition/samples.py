@@ -6,11 +6,11 @@ that is not known has no sample. Closed words (outcomes, cadences) need no escap
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from exporter.exposition.text import escaped, labelled
+from exporter.exposition.text_format import escaped, labelled
 from exporter.model import (
     UNJUDGING,
     Cadence,
-    CertificateLife,
+    CertificateValidity,
     Outcome,
     TargetRecord,
     Verdict,
@@ -133,7 +133,7 @@ def last_regular_poll(record: TargetRecord) -> list[Sample]:
     ]
 
 
-def _certificate(row: CertificateLife) -> str:
+def _certificate(row: CertificateValidity) -> str:
     return f',certificate="{escaped(row.certificate)}",source="{escaped(row.source)}"'
 
 
@@ -165,9 +165,9 @@ def best_not_before(record: TargetRecord) -> list[Sample]:
     ]
 
 
-def _best(rows: Iterable[CertificateLife]) -> Iterable[CertificateLife]:
+def _best(rows: Iterable[CertificateValidity]) -> Iterable[CertificateValidity]:
     """One row a certificate: what peers see on the wire comes before what Envoy or agent say."""
-    best: dict[str, CertificateLife] = {}
+    best: dict[str, CertificateValidity] = {}
     for row in rows:
         known = best.get(row.certificate)
         if known is None or _rank(row.source) < _rank(known.source):

@@ -19,7 +19,7 @@ from typing import Any
 
 from cryptography import x509
 
-from exporter.model import KubernetesError
+from exporter.kube.errors import KubernetesError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -113,10 +113,12 @@ def _require_plugin_answer(loader: Any, configuration: Any) -> None:  # noqa: AN
     user = loader._user  # noqa: SLF001 - the only place that tells
     has_plugin = bool(user) and "exec" in user
     if has_plugin and not configuration.api_key and not configuration.cert_file:
-        raise _ToldError("its exec plugin gave no credentials; run the plugin by hand to see why")
+        raise _ReportedError(
+            "its exec plugin gave no credentials; run the plugin by hand to see why"
+        )
 
 
-class _ToldError(ValueError):
+class _ReportedError(ValueError):
     """Something wrong that we found ourselves, in words that quote no secret."""
 
 
@@ -126,7 +128,7 @@ def _require_valid_certificate(configuration: Any) -> None:  # noqa: ANN401
         parsed = x509.load_pem_x509_certificate(Path(configuration.cert_file).read_bytes())
         ended = parsed.not_valid_after_utc
         if ended <= datetime.now(UTC):
-            raise _ToldError(
+            raise _ReportedError(
                 f"its client certificate expired at {ended:%Y-%m-%d %H:%M} UTC: renew it"
             )
 
@@ -147,7 +149,7 @@ def _reason(error: Exception) -> str:
     """An error of the credential library without what it quotes from the file."""
     if isinstance(error, OSError):
         return error.strerror or "it cannot be read"
-    if isinstance(error, _ToldError):
+    if isinstance(error, _ReportedError):
         return str(error)
     if type(error).__name__ == "ConfigException":
         return str(error).partition(" in ")[0]

@@ -6,56 +6,7 @@ observations and `Memory` into a `TargetRecord`, `exposition` renders the record
 No I/O, no clock, no imports beyond the standard library.
 """
 
-from exporter.model.facts import (
-    AdminFacts,
-    AgentFacts,
-    AgentMetrics,
-    BoundListener,
-    Certificate,
-    EnvoyStats,
-    Facts,
-    IstiodFacts,
-    ListeningSocket,
-    Listing,
-    ReadinessFacts,
-    Seen,
-    SocketTable,
-    SyncStatus,
-    TlsFacts,
-    XdsResource,
-)
-from exporter.model.kubernetes import (
-    ForbiddenError,
-    GoneError,
-    KubernetesError,
-    TooManyRequestsError,
-    UnauthorizedError,
-    UnreachableError,
-)
-from exporter.model.memory import (
-    Growth,
-    Memory,
-)
-from exporter.model.observation import (
-    SOCKETS_PORT,
-    Observation,
-    WebhookPath,
-)
-from exporter.model.record import (
-    CertificateLife,
-    Diagnosis,
-    ProxyStatus,
-    Steady,
-    TargetRecord,
-    Verdict,
-)
-from exporter.model.target import (
-    Lifecycle,
-    Settings,
-    Target,
-    TargetKey,
-)
-from exporter.model.words import (
+from exporter.model.enums import (
     PROVING,
     SILENT,
     UNJUDGING,
@@ -67,6 +18,47 @@ from exporter.model.words import (
     Outcome,
     Role,
     View,
+)
+from exporter.model.facts import (
+    AdminFacts,
+    AgentFacts,
+    AgentMetrics,
+    BoundListener,
+    Certificate,
+    EnvoyStats,
+    Facts,
+    IstiodFacts,
+    ListeningSocket,
+    ProxyListing,
+    ReadinessFacts,
+    SocketTable,
+    SyncStatus,
+    Timestamped,
+    TlsFacts,
+    XdsResource,
+)
+from exporter.model.memory import (
+    Growth,
+    Memory,
+)
+from exporter.model.observation import (
+    SOCKETS_PORT,
+    Observation,
+    WebhookPath,
+)
+from exporter.model.record import (
+    CertificateValidity,
+    Diagnosis,
+    ProxyStatus,
+    Steady,
+    TargetRecord,
+    Verdict,
+)
+from exporter.model.target import (
+    Lifecycle,
+    Settings,
+    Target,
+    TargetKey,
 )
 
 __all__ = [
@@ -81,28 +73,24 @@ __all__ = [
     "Cadence",
     "CauseClass",
     "Certificate",
-    "CertificateLife",
+    "CertificateValidity",
     "Component",
     "Diagnosis",
     "EnvoyStats",
     "Expectation",
     "Facts",
-    "ForbiddenError",
-    "GoneError",
     "Growth",
     "Interception",
     "IstiodFacts",
-    "KubernetesError",
     "Lifecycle",
     "ListeningSocket",
-    "Listing",
     "Memory",
     "Observation",
     "Outcome",
+    "ProxyListing",
     "ProxyStatus",
     "ReadinessFacts",
     "Role",
-    "Seen",
     "Settings",
     "SocketTable",
     "Steady",
@@ -110,10 +98,8 @@ __all__ = [
     "Target",
     "TargetKey",
     "TargetRecord",
+    "Timestamped",
     "TlsFacts",
-    "TooManyRequestsError",
-    "UnauthorizedError",
-    "UnreachableError",
     "Verdict",
     "View",
     "WebhookPath",

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from exporter.model.words import Outcome
+from exporter.model.enums import Outcome
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ def is_loopback(address: str) -> bool:
     return address.startswith("127.") or address == "::1"
 
 
-class Seen(Struct, Generic[T], frozen=True):
+class Timestamped(Struct, Generic[T], frozen=True):
     """Something that a slower cadence learnt, and when (seconds since the epoch)."""
 
     value: T
@@ -200,7 +200,7 @@ class SocketTable(Struct, frozen=True, kw_only=True):
     agent_connections: tuple[tuple[str, int], ...] = ()
 
 
-Listing = tuple[SyncStatus, ...]
+ProxyListing = tuple[SyncStatus, ...]
 """Every proxy that one istiod replica named in one answer."""
 
 Facts = (

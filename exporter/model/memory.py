@@ -4,19 +4,19 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
+from exporter.model.enums import Cadence, Outcome
 from exporter.model.facts import (
     AdminFacts,
     AgentMetrics,
     Certificate,
     EnvoyStats,
     IstiodFacts,
-    Listing,
-    Seen,
+    ProxyListing,
     SocketTable,
+    Timestamped,
 )
 from exporter.model.observation import Observation
 from exporter.model.record import Steady
-from exporter.model.words import Cadence, Outcome
 
 
 class Growth(Struct, frozen=True):
@@ -32,30 +32,30 @@ class Memory(Struct, frozen=True, kw_only=True):
 
     `proofs` maps ports to when their identity was last proved; `growth` maps counter names
     to their growth; `rejected` maps cds and lds to "the last update was rejected".
-    `hello` is the last decided TLS hello per address, `hello_asked` the last attempt.
+    `hello` is the last decided TLS hello per address, `hello_sent_at` the last attempt.
     `hello_missed`: addresses whose last hello timed out although the one before is believed.
     `listings`: an istiod's last two answers to syncz, newest first; none while it is silent.
     `disproved` maps ports that another process answered to what was seen; `page` is how 15020's
-    page ended when it was last asked, `page_asked` when that was.
+    page ended when it was last asked, `page_requested_at` when that was.
     `took` maps cadences to how many seconds the last look took in which they were due.
     `steady`: what the next look is told again as long as it sees nothing else.
     """
 
     polls: int = 0
-    agent: Seen[AgentMetrics] | None = None
+    agent: Timestamped[AgentMetrics] | None = None
     page: Outcome | None = None
-    page_asked: float = 0.0
-    stats: Seen[EnvoyStats] | None = None
-    admin: Seen[AdminFacts] | None = None
-    sockets: Seen[SocketTable] | None = None
-    istiod: Seen[IstiodFacts] | None = None
-    listings: tuple[Seen[Listing], ...] = ()
-    app_health: Seen[Mapping[str, int]] | None = None
-    hello: Mapping[str, Seen[Observation]] = field(default_factory=dict)
-    hello_asked: float = 0.0
+    page_requested_at: float = 0.0
+    stats: Timestamped[EnvoyStats] | None = None
+    admin: Timestamped[AdminFacts] | None = None
+    sockets: Timestamped[SocketTable] | None = None
+    istiod: Timestamped[IstiodFacts] | None = None
+    listings: tuple[Timestamped[ProxyListing], ...] = ()
+    app_health: Timestamped[Mapping[str, int]] | None = None
+    hello: Mapping[str, Timestamped[Observation]] = field(default_factory=dict)
+    hello_sent_at: float = 0.0
     hello_missed: frozenset[str] = frozenset()
-    exposure: Seen[Observation] | None = None
-    serving: Mapping[int, Seen[Certificate]] = field(default_factory=dict)
+    exposure: Timestamped[Observation] | None = None
+    serving: Mapping[int, Timestamped[Certificate]] = field(default_factory=dict)
     proofs: Mapping[int, float] = field(default_factory=dict)
     disproved: Mapping[int, str] = field(default_factory=dict)
     growth: Mapping[str, Growth] = field(default_factory=dict)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from exporter.model.enums import Outcome, View
 from exporter.model.facts import Facts
-from exporter.model.words import Outcome, View
 
 
 class Observation(Struct, frozen=True):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from exporter.model.facts import IstiodFacts, ListeningSocket, Listing, Seen
+from exporter.model.enums import Cadence, CauseClass, Outcome, View
+from exporter.model.facts import IstiodFacts, ListeningSocket, ProxyListing, Timestamped
 from exporter.model.observation import Observation
 from exporter.model.target import Target
-from exporter.model.words import Cadence, CauseClass, Outcome, View
 
 
 class Verdict(Struct, frozen=True):
@@ -46,7 +46,7 @@ class Diagnosis:
     evidence: tuple[str, ...] = ()
 
 
-class CertificateLife(Struct, frozen=True, kw_only=True):
+class CertificateValidity(Struct, frozen=True, kw_only=True):
     """One certificate of a target: which (workload, root, serving), told by whom, how long."""
 
     certificate: str
@@ -89,8 +89,8 @@ class TargetRecord(Struct, frozen=True, kw_only=True):
     diagnosis: Diagnosis | None = None
     proxy: ProxyStatus = _NO_PROXY
     control_plane: IstiodFacts | None = None
-    listings: tuple[Seen[Listing], ...] = ()
-    certificates: tuple[CertificateLife, ...] = ()
+    listings: tuple[Timestamped[ProxyListing], ...] = ()
+    certificates: tuple[CertificateValidity, ...] = ()
     spiffe_id: str = ""
     listening: tuple[ListeningSocket, ...] = ()
     polled: Mapping[Cadence, float] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from exporter.model.words import Interception, Role
+from exporter.model.enums import Interception, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,18 +8,18 @@ left out.
 from exporter.model import AdminFacts, Cadence, Outcome
 from exporter.probes import paths
 from exporter.probes.admin_pages import PAGES
-from exporter.probes.http import HttpClient, Reply, answer_to
-from exporter.probes.visit import Answer, Visit
+from exporter.probes.attempt import Attempt, ProbeResult
+from exporter.probes.http import HttpClient, Reply, result_of_error_status
 
 _STATES = frozenset((b"LIVE", b"DRAINING", b"PRE_INITIALIZING", b"INITIALIZING"))
 _DETAIL = (paths.ENVOY_STATS, paths.LISTENERS, paths.LISTENER_STATES)
 
 
-async def probe_admin(visit: Visit) -> Answer:
+async def probe_admin(visit: Attempt) -> ProbeResult:
     """Ask /ready, then what else is due."""
     client = HttpClient(visit)
     reply = await client.get(paths.READY)
-    answer = answer_to(reply, visit, of_envoy=True) or judge_admin(reply)
+    answer = result_of_error_status(reply, visit, of_envoy=True) or judge_admin(reply)
     facts = answer.facts
     if not isinstance(facts, AdminFacts):
         return answer
@@ -32,17 +32,17 @@ async def probe_admin(visit: Visit) -> Answer:
             break
         if page.status == 200:  # noqa: PLR2004
             facts = PAGES[path](facts, page.body)
-    return Answer(answer.outcome, answer.detail, facts)
+    return ProbeResult(answer.outcome, answer.detail, facts)
 
 
-def judge_admin(reply: Reply) -> Answer:
+def judge_admin(reply: Reply) -> ProbeResult:
     """What an answer to /ready says."""
     word = reply.body.strip()
     if word not in _STATES:
-        return Answer(Outcome.WRONG_IDENTITY, "the answer is not one of Envoy's states")
+        return ProbeResult(Outcome.WRONG_IDENTITY, "the answer is not one of Envoy's states")
     outcome = Outcome.OK if reply.status == 200 else Outcome.NOT_READY  # noqa: PLR2004
     state = word.decode()
-    return Answer(outcome, "" if outcome is Outcome.OK else state, AdminFacts(state=state))
+    return ProbeResult(outcome, "" if outcome is Outcome.OK else state, AdminFacts(state=state))
 
 
 def _due_pages(facts: AdminFacts, due: frozenset[Cadence]) -> tuple[paths.Path, ...]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from exporter.model import AgentFacts, AgentMetrics, Cadence, Outcome
 from exporter.probes import paths
+from exporter.probes.attempt import Attempt, ProbeResult, failure
 from exporter.probes.http import HttpClient, Reply, is_relayed
-from exporter.probes.text import by_label, sample
-from exporter.probes.visit import Answer, Visit, failure
+from exporter.probes.metrics_text import by_label, sample
 
 PAGE_SECONDS = 10.0
 """The page's deadline: the agent gives its own scrapes 8 s, then its part comes back."""
@@ -20,10 +20,10 @@ _LOCALHOST_ONLY = b"Only requests from localhost are allowed"
 _ENVOYS = frozenset((b"envoy", b"istio-envoy"))
 _SCRAPED = frozenset(("envoy", "application", "agent"))
 _CERTIFICATES = frozenset(("default", "ROOTCA"))
-_FOREIGN = Answer(Outcome.WRONG_IDENTITY, "the page has no metrics of the agent")
+_FOREIGN = ProbeResult(Outcome.WRONG_IDENTITY, "the page has no metrics of the agent")
 
 
-async def probe_agent(visit: Visit) -> Answer:
+async def probe_agent(visit: Attempt) -> ProbeResult:
     """Ask the agent's readiness, then what else is due."""
     client = HttpClient(visit)
     reply = await client.get(paths.HEALTHZ_READY)
@@ -43,10 +43,10 @@ async def probe_agent(visit: Visit) -> Answer:
         metrics=metrics,
         app_health=await _app_health(client, visit),
     )
-    return Answer(answer.outcome, answer.detail, facts)
+    return ProbeResult(answer.outcome, answer.detail, facts)
 
 
-def _foreign(reply: Reply, *, relayed: bool) -> Answer | None:
+def _foreign(reply: Reply, *, relayed: bool) -> ProbeResult | None:
     """Who answers in the agent's place, told by a header that the agent never sends; else None.
 
     A moved status port is captured: the redirection relays the agent's answer, which has no body,
@@ -55,22 +55,24 @@ def _foreign(reply: Reply, *, relayed: bool) -> Answer | None:
     if reply.server not in _ENVOYS or (relayed and not reply.body):
         return None
     if reply.status == 503 and reply.server == b"istio-envoy":  # noqa: PLR2004
-        return Answer(Outcome.CAPTURED, "only the pod's redirection answered")
-    return Answer(Outcome.WRONG_IDENTITY, "the answer comes from an Envoy, not from the agent")
+        return ProbeResult(Outcome.CAPTURED, "only the pod's redirection answered")
+    return ProbeResult(Outcome.WRONG_IDENTITY, "the answer comes from an Envoy, not from the agent")
 
 
-def judge_agent(reply: Reply) -> Answer:
+def judge_agent(reply: Reply) -> ProbeResult:
     """What an answer to /healthz/ready says; the agent knows only 200 and 503."""
     facts = AgentFacts(status=reply.status)
     match reply.status:
         case 200:
-            return Answer(Outcome.OK, facts=facts)
+            return ProbeResult(Outcome.OK, facts=facts)
         case 503:
-            return Answer(Outcome.NOT_READY, "HTTP 503", facts)
-    return Answer(Outcome.WRONG_IDENTITY, f"HTTP {reply.status} is no answer of the agent", facts)
+            return ProbeResult(Outcome.NOT_READY, "HTTP 503", facts)
+    return ProbeResult(
+        Outcome.WRONG_IDENTITY, f"HTTP {reply.status} is no answer of the agent", facts
+    )
 
 
-async def _page(client: HttpClient, visit: Visit) -> tuple[Outcome, AgentMetrics | None]:
+async def _page(client: HttpClient, visit: Attempt) -> tuple[Outcome, AgentMetrics | None]:
     visit.allow(PAGE_SECONDS)
     try:
         reply = await client.get(paths.AGENT_PAGE)
@@ -114,7 +116,7 @@ def _csr(page: bytes, name: bytes) -> float:
     return by_label(page, name, b"request_type").get("csr", 0.0)
 
 
-async def _app_health(client: HttpClient, visit: Visit) -> Mapping[str, int]:
+async def _app_health(client: HttpClient, visit: Attempt) -> Mapping[str, int]:
     """The status of each of the application's probes; those that did not answer are left out."""
     health: dict[str, int] = {}
     if not visit.options.application_probes:

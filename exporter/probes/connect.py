@@ -6,9 +6,9 @@ a request: an exposed admin answers `400` to the bytes, a loopback-only one rese
 
 import asyncio
 
-from exporter.access import Knock
 from exporter.model import AdminFacts, Outcome
-from exporter.probes.visit import Answer, Closed, Line, Visit, failure
+from exporter.probes.attempt import Attempt, Closed, ProbeProtocol, ProbeResult, failure
+from exporter.transport.protocols import HalfOpenConnect
 
 NOT_HTTP = b"\0\r\n\r\n"
 _ENOUGH = 16
@@ -19,7 +19,7 @@ _UNTOLD = "not refused; a port-forward does not tell whether a silent port accep
 _MOST = 4096
 
 
-class RawLine(Line):
+class RawProtocol(ProbeProtocol):
     """A connection whose first bytes, or end, are awaited in `first`."""
 
     __slots__ = ("_seen", "first")
@@ -46,56 +46,58 @@ class RawLine(Line):
             self.first.exception()
 
 
-class _KnockLine(Line, Knock):
+class _HalfOpenProtocol(ProbeProtocol, HalfOpenConnect):
     """A connection that is not used."""
 
     __slots__ = ()
 
 
-_ACCEPTS = Answer(Outcome.OK)
+_ACCEPTS = ProbeResult(Outcome.OK)
 
 
-async def probe_connect(visit: Visit) -> Answer:
+async def probe_connect(visit: Attempt) -> ProbeResult:
     """The port accepts a TCP connection; nothing is sent."""
-    if not visit.dialer.tells_connect:
+    if not visit.dialer.reports_accept:
         return await _hear(visit)
-    await visit.connect(_KnockLine)
+    await visit.connect(_HalfOpenProtocol)
     return _ACCEPTS
 
 
-async def _hear(visit: Visit) -> Answer:
+async def _hear(visit: Attempt) -> ProbeResult:
     """Whether a port accepted, by what follows: a refusal, bytes, an end, or nothing."""
-    line = await visit.connect(RawLine)
+    line = await visit.connect(RawProtocol)
     heard, _ = await asyncio.wait((line.first,), timeout=visit.timeout * _HEARING)
     if not heard:
-        return Answer(Outcome.NO_ACCESS, _UNTOLD)
+        return ProbeResult(Outcome.NO_ACCESS, _UNTOLD)
     fault = line.first.exception()
     if fault is None or isinstance(fault, (Closed, ConnectionResetError)):
-        return Answer(Outcome.OK)
+        return ProbeResult(Outcome.OK)
     raise fault
 
 
-async def probe_blackhole(visit: Visit) -> Answer:
+async def probe_blackhole(visit: Attempt) -> ProbeResult:
     """A listener that drops what is addressed to itself (15001, 15006): it closes at once."""
-    line = await visit.connect(RawLine)
+    line = await visit.connect(RawProtocol)
     try:
         await line.first
     except ConnectionRefusedError:  # told late by a port-forward
         raise
     except (Closed, ConnectionError):
-        return Answer(Outcome.OK)
-    return Answer(Outcome.WRONG_PROTOCOL, "bytes came where Envoy closes")
+        return ProbeResult(Outcome.OK)
+    return ProbeResult(Outcome.WRONG_PROTOCOL, "bytes came where Envoy closes")
 
 
-async def probe_exposure(visit: Visit) -> Answer:
+async def probe_exposure(visit: Attempt) -> ProbeResult:
     """Whether admin answers the network."""
     try:
-        line = await visit.connect(RawLine)
+        line = await visit.connect(RawProtocol)
         line.transport.write(NOT_HTTP)
         answered = await line.first
     except (Closed, ConnectionError) as error:
         ended = failure(error, visit)
-        return Answer(ended.outcome, ended.detail, AdminFacts(exposed=False))
+        return ProbeResult(ended.outcome, ended.detail, AdminFacts(exposed=False))
     if answered.startswith(b"HTTP/1.") and b" 400 " in answered[:14]:
-        return Answer(Outcome.OK, "admin answers the network", AdminFacts(exposed=True))
-    return Answer(Outcome.WRONG_PROTOCOL, "the answer is not admin's", AdminFacts(exposed=False))
+        return ProbeResult(Outcome.OK, "admin answers the network", AdminFacts(exposed=True))
+    return ProbeResult(
+        Outcome.WRONG_PROTOCOL, "the answer is not admin's", AdminFacts(exposed=False)
+    )

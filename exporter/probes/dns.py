@@ -9,9 +9,9 @@ import struct
 import dns.message
 import dns.rdatatype
 
-from exporter.access import NoAccess
+from exporter.access.dialer import NoAccess
 from exporter.model import Outcome
-from exporter.probes.visit import Answer, Closed, Line, Malformed, Visit, failure
+from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, failure
 
 _NAME = "kubernetes.default.svc.cluster.local."
 _HEADER = 12
@@ -52,7 +52,7 @@ class _Datagrams(asyncio.DatagramProtocol):
             self.first.exception()
 
 
-class DnsLine(Line):
+class DnsProtocol(ProbeProtocol):
     """DNS over TCP: the first whole message that comes back."""
 
     __slots__ = ("_seen", "first")
@@ -78,7 +78,7 @@ class DnsLine(Line):
             self.first.exception()
 
 
-async def probe_dns(visit: Visit) -> Answer:
+async def probe_dns(visit: Attempt) -> ProbeResult:
     """Ask over UDP, then over TCP; the first that fails is the answer.
 
     A way that carries TCP only leaves UDP out.
@@ -95,13 +95,13 @@ async def probe_dns(visit: Visit) -> Answer:
             continue
         except (OSError, Closed) as error:
             failed = failure(error, visit)
-            return Answer(failed.outcome, f"{kind}: {failed.detail}")
+            return ProbeResult(failed.outcome, f"{kind}: {failed.detail}")
         if not is_answer(message, query):
             raise Malformed(f"{kind}: the answer is not DNS")
-    return Answer(Outcome.OK, detail)
+    return ProbeResult(Outcome.OK, detail)
 
 
-async def _ask_udp(visit: Visit, query: bytes) -> bytes:
+async def _ask_udp(visit: Attempt, query: bytes) -> bytes:
     protocol = await visit.dialer.datagram(visit.port.number, _Datagrams)
     try:
         protocol.transport.sendto(query)
@@ -110,7 +110,7 @@ async def _ask_udp(visit: Visit, query: bytes) -> bytes:
         protocol.transport.abort()
 
 
-async def _ask_tcp(visit: Visit, query: bytes) -> bytes:
-    line = await visit.connect(DnsLine)
+async def _ask_tcp(visit: Attempt, query: bytes) -> bytes:
+    line = await visit.connect(DnsProtocol)
     line.transport.write(struct.pack("!H", len(query)) + query)
     return await line.first

@@ -13,8 +13,8 @@ import h2.events
 import h2.exceptions
 
 from exporter.model import Outcome
-from exporter.probes.trust import proven_handshake
-from exporter.probes.visit import Answer, Closed, Line, Malformed, TooLarge, Visit
+from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, TooLarge
+from exporter.probes.mesh_trust import proven_handshake
 
 _CHECK = "/grpc.health.v1.Health/Check"
 _EMPTY_MESSAGE = b"\0\0\0\0\0"
@@ -28,7 +28,7 @@ _REFUSING = frozenset(("7", "16"))
 _CONFIG = h2.config.H2Configuration(header_encoding=None)
 
 
-class GrpcLine(Line):
+class GrpcProtocol(ProbeProtocol):
     """One HTTP/2 connection with one health Check on it; `status` ends with grpc-status."""
 
     __slots__ = ("_h2", "_host", "_left", "_start", "status")
@@ -107,28 +107,28 @@ class GrpcLine(Line):
             self.status.exception()
 
 
-async def probe_grpc(visit: Visit) -> Answer:
+async def probe_grpc(visit: Attempt) -> ProbeResult:
     """A health Check in plaintext."""
-    line = await visit.connect(lambda: GrpcLine(_host(visit)))
+    line = await visit.connect(lambda: GrpcProtocol(_host(visit)))
     return judge_status(await line.status)
 
 
-async def probe_grpc_tls(visit: Visit) -> Answer:
+async def probe_grpc_tls(visit: Attempt) -> ProbeResult:
     """A handshake that keeps the certificate, then the same Check on it."""
     tls = await proven_handshake(visit, ("h2",))
     visit.facts = tls.facts
-    line = tls.carry(GrpcLine(_host(visit)))
+    line = tls.connect_socket(GrpcProtocol(_host(visit)))
     return judge_status(await line.status)
 
 
-def judge_status(status: str) -> Answer:
+def judge_status(status: str) -> ProbeResult:
     """What a grpc-status says: OK and UNIMPLEMENTED both prove that gRPC serves."""
     if status in _SERVING:
-        return Answer(Outcome.OK)
+        return ProbeResult(Outcome.OK)
     outcome = Outcome.FORBIDDEN if status in _REFUSING else Outcome.HTTP_ERROR
-    return Answer(outcome, f"gRPC status {status[:16]}")
+    return ProbeResult(outcome, f"gRPC status {status[:16]}")
 
 
-def _host(visit: Visit) -> str:
+def _host(visit: Attempt) -> str:
     address = visit.dialer.address
     return f"[{address}]" if ":" in address else address

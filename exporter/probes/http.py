@@ -1,6 +1,6 @@
 """An HTTP/1.1 client for probes: one connection, GET only, read by length, never to the end.
 
-`HttpClient` talks, `HttpLine` understands bytes (httptools). The client takes a `Path` of
+`HttpClient` talks, `HttpProtocol` understands bytes (httptools). The client takes a `Path` of
 `paths` and no other string. It asks neither for compression nor for closing: the prober closes.
 """
 
@@ -9,10 +9,10 @@ import time
 import httptools
 from msgspec import Struct
 
-from exporter.access.signal import Signal
 from exporter.model import Outcome
+from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, TooLarge
 from exporter.probes.paths import Path
-from exporter.probes.visit import Answer, Closed, Line, Malformed, TooLarge, Visit
+from exporter.transport.waiter import Waiter
 
 SMALL_BYTES = 65536
 """The most that is read of an answer that is a word, a status or two samples."""
@@ -30,7 +30,7 @@ class Reply(Struct, frozen=True):
     body: bytes
 
 
-class HttpLine(Line):
+class HttpProtocol(ProbeProtocol):
     """One HTTP connection: a request out, its answer in, one at a time."""
 
     __slots__ = (
@@ -49,16 +49,16 @@ class HttpLine(Line):
 
     def __init__(self, max_bytes: int) -> None:
         self._left = self._limit = self._most = max_bytes
-        self._waiter: Signal[Reply] | None = None
+        self._waiter: Waiter[Reply] | None = None
         self.lost: Exception | None = None
 
-    def ask(self, request: bytes, most: int | None = None) -> Signal[Reply]:
+    def ask(self, request: bytes, most: int | None = None) -> Waiter[Reply]:
         """Send a request; the signal tells its answer, or fails with what went wrong.
 
         `most` limits this answer, in bytes; without it the line's own limit does.
         """
         self._limit = self._left = self._most if most is None else most
-        waiter: Signal[Reply] = Signal()
+        waiter: Waiter[Reply] = Waiter()
         if self.lost is not None:
             waiter.fail(self.lost)
             return waiter
@@ -174,7 +174,7 @@ class HttpClient:
 
     __slots__ = ("_given", "_host", "_line", "_visit")
 
-    def __init__(self, visit: Visit, line: HttpLine | None = None) -> None:
+    def __init__(self, visit: Attempt, line: HttpProtocol | None = None) -> None:
         address = visit.dialer.address
         host = f"[{address}]" if ":" in address else address
         self._host = f"{host}:{visit.port.number}\r\n\r\n".encode()
@@ -193,7 +193,7 @@ class HttpClient:
         line = self._line
         if line is None or (not line.is_free and not self._given):
             limit = self._visit.options.max_bytes
-            line = self._line = await self._visit.connect(lambda: HttpLine(limit))
+            line = self._line = await self._visit.connect(lambda: HttpProtocol(limit))
             self._visit.asked = self._visit.asked or time.monotonic()
         if most is None and path.is_small:
             most = min(SMALL_BYTES, self._visit.options.max_bytes)
@@ -203,7 +203,9 @@ class HttpClient:
         return await line.ask(path.head + self._host, most)
 
 
-def answer_to(reply: Reply, visit: Visit, *, of_envoy: bool = False) -> Answer | None:
+def result_of_error_status(
+    reply: Reply, visit: Attempt, *, of_envoy: bool = False
+) -> ProbeResult | None:
     """What the status alone says where it is an error for any port; None where it is not.
 
     A captured port that nobody serves answers 503 with the pod's own `istio-envoy` and its reason
@@ -211,14 +213,14 @@ def answer_to(reply: Reply, visit: Visit, *, of_envoy: bool = False) -> Answer |
     is Envoy's only with its header: any process can refuse.
     """
     if reply.status == 503 and is_relayed(reply, visit) and reply.body:  # noqa: PLR2004
-        return Answer(Outcome.CAPTURED, "only the pod's redirection answered")
+        return ProbeResult(Outcome.CAPTURED, "only the pod's redirection answered")
     if reply.status in (401, 403):
         if of_envoy and reply.server != b"envoy" and not is_relayed(reply, visit):
-            return Answer(Outcome.WRONG_IDENTITY, f"HTTP {reply.status}, and not from Envoy")
-        return Answer(Outcome.FORBIDDEN, f"HTTP {reply.status}")
+            return ProbeResult(Outcome.WRONG_IDENTITY, f"HTTP {reply.status}, and not from Envoy")
+        return ProbeResult(Outcome.FORBIDDEN, f"HTTP {reply.status}")
     return None
 
 
-def is_relayed(reply: Reply, visit: Visit) -> bool:
+def is_relayed(reply: Reply, visit: Attempt) -> bool:
     """Whether the pod's own redirection relayed the answer, and put its name in its place."""
     return visit.port.captured and reply.server == b"istio-envoy"

@@ -11,12 +11,20 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from msgspec.structs import replace
 
-from exporter.model import Cadence, IstiodFacts, Listing, Outcome, SyncStatus, View, XdsResource
+from exporter.model import (
+    Cadence,
+    IstiodFacts,
+    Outcome,
+    ProxyListing,
+    SyncStatus,
+    View,
+    XdsResource,
+)
 from exporter.probes import paths
-from exporter.probes.http import HttpClient, answer_to
-from exporter.probes.text import by_label, total
-from exporter.probes.trust import authorize, may_be_authorized
-from exporter.probes.visit import Answer, Visit, failure
+from exporter.probes.attempt import Attempt, ProbeResult, failure
+from exporter.probes.http import HttpClient, result_of_error_status
+from exporter.probes.mesh_trust import authorize, may_be_authorized
+from exporter.probes.metrics_text import by_label, total
 
 _SHORT = {
     "type.googleapis.com/envoy.config.cluster.v3.Cluster": "cds",
@@ -73,27 +81,27 @@ _ROWS_AT_ONCE = 64
 """So many proxies are read before others get their turn on the event loop."""
 
 
-async def probe_istiod(visit: Visit) -> Answer:
+async def probe_istiod(visit: Attempt) -> ProbeResult:
     """Ask the version, then what else is due."""
     client = HttpClient(visit)
     reply = await client.get(paths.VERSION)
-    refused = answer_to(reply, visit)
+    refused = result_of_error_status(reply, visit)
     if refused is not None:
         return refused
     if reply.status != 200:  # noqa: PLR2004
-        return Answer(Outcome.HTTP_ERROR, f"HTTP {reply.status}")
+        return ProbeResult(Outcome.HTTP_ERROR, f"HTTP {reply.status}")
     version = reply.body.decode(errors="replace").strip()
     if not _VERSION.fullmatch(version):
-        return Answer(Outcome.WRONG_IDENTITY, "the answer is not a version")
+        return ProbeResult(Outcome.WRONG_IDENTITY, "the answer is not a version")
     facts = IstiodFacts(version=version)
     if Cadence.DETAIL in visit.due:
         visit.settle()
         facts = await _with_metrics(facts, client, visit)
         facts = await _with_syncz(facts, client, visit)
-    return Answer(Outcome.OK, facts=facts)
+    return ProbeResult(Outcome.OK, facts=facts)
 
 
-async def _with_metrics(facts: IstiodFacts, client: HttpClient, visit: Visit) -> IstiodFacts:
+async def _with_metrics(facts: IstiodFacts, client: HttpClient, visit: Attempt) -> IstiodFacts:
     visit.allow(visit.timeout)
     try:
         reply = await client.get(paths.METRICS)
@@ -115,7 +123,7 @@ def read_metrics(page: bytes, facts: IstiodFacts) -> IstiodFacts:
     )
 
 
-async def _with_syncz(facts: IstiodFacts, client: HttpClient, visit: Visit) -> IstiodFacts:
+async def _with_syncz(facts: IstiodFacts, client: HttpClient, visit: Attempt) -> IstiodFacts:
     """The facts with syncz: over the network with the token, which a pod's loopback never asks.
 
     Source: Istio pilot/pkg/xds/debug.go, allowAuthenticatedOrLocalhost.
@@ -140,7 +148,7 @@ async def _with_syncz(facts: IstiodFacts, client: HttpClient, visit: Visit) -> I
     return replace(facts, syncz=rows, syncz_outcome=outcome, syncz_status=reply.status)
 
 
-async def _read_in_turns(body: bytes) -> Listing | None:
+async def _read_in_turns(body: bytes) -> ProxyListing | None:
     """As `read_syncz`, without holding the event loop."""
     rows = []
     try:
@@ -153,7 +161,7 @@ async def _read_in_turns(body: bytes) -> Listing | None:
     return tuple(rows)
 
 
-def read_syncz(body: bytes) -> Listing | None:
+def read_syncz(body: bytes) -> ProxyListing | None:
     """The rows of a syncz answer (any bytes); None where it is none."""
     try:
         return tuple(_rows(body))

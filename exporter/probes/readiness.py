@@ -6,57 +6,57 @@ answers. ztunnel names the tasks it waits for in a 500.
 
 from exporter.model import Outcome, ReadinessFacts
 from exporter.probes import paths
-from exporter.probes.http import HttpClient, Reply, answer_to, is_relayed
-from exporter.probes.visit import Answer, Visit
+from exporter.probes.attempt import Attempt, ProbeResult
+from exporter.probes.http import HttpClient, Reply, is_relayed, result_of_error_status
 
 _PENDING = b"not ready, pending:"
 _MOST_PENDING = 1024
 
 
-async def probe_readiness(visit: Visit) -> Answer:
+async def probe_readiness(visit: Attempt) -> ProbeResult:
     """Ask Envoy's health port; without Envoy's header another process holds it."""
     reply = await HttpClient(visit).get(paths.HEALTHZ_READY)
-    refused = answer_to(reply, visit, of_envoy=True)
+    refused = result_of_error_status(reply, visit, of_envoy=True)
     return refused or judge_health(reply, relayed=is_relayed(reply, visit))
 
 
-async def probe_ztunnel_ready(visit: Visit) -> Answer:
+async def probe_ztunnel_ready(visit: Attempt) -> ProbeResult:
     """Ask ztunnel whether it is ready and what it waits for."""
     reply = await HttpClient(visit).get(paths.HEALTHZ_READY)
-    return answer_to(reply, visit) or judge_ztunnel(reply)
+    return result_of_error_status(reply, visit) or judge_ztunnel(reply)
 
 
-async def probe_http_ready(visit: Visit) -> Answer:
+async def probe_http_ready(visit: Attempt) -> ProbeResult:
     """Ask the port's own readiness path: 200 or 503."""
     reply = await HttpClient(visit).get(paths.configured(visit.port.path))
-    return answer_to(reply, visit) or judge_ready(reply)
+    return result_of_error_status(reply, visit) or judge_ready(reply)
 
 
-def judge_health(reply: Reply, *, relayed: bool = False) -> Answer:
+def judge_health(reply: Reply, *, relayed: bool = False) -> ProbeResult:
     """What an answer of 15021 says.
 
     A moved port is captured, so that the redirection puts its own name over the listener's; what
     is left to tell it by is that the agent's answer has no body.
     """
     if reply.server != b"envoy" and not (relayed and not reply.body):
-        return Answer(Outcome.WRONG_IDENTITY, "the answer does not come from Envoy")
+        return ProbeResult(Outcome.WRONG_IDENTITY, "the answer does not come from Envoy")
     return judge_ready(reply)
 
 
-def judge_ztunnel(reply: Reply) -> Answer:
+def judge_ztunnel(reply: Reply) -> ProbeResult:
     """What an answer of ztunnel's readiness port says."""
     if reply.status == 500 and reply.body.startswith(_PENDING):  # noqa: PLR2004
         text = reply.body[len(_PENDING) :][:_MOST_PENDING].decode(errors="replace")
         pending = tuple(task.strip() for task in text.split(",") if task.strip())
         facts = ReadinessFacts(status=reply.status, pending=pending)
-        return Answer(Outcome.NOT_READY, "waits for " + ", ".join(pending), facts)
+        return ProbeResult(Outcome.NOT_READY, "waits for " + ", ".join(pending), facts)
     return judge_ready(reply)
 
 
-def judge_ready(reply: Reply) -> Answer:
+def judge_ready(reply: Reply) -> ProbeResult:
     """What a readiness answer's status says."""
     facts = ReadinessFacts(status=reply.status)
     if reply.status == 200:  # noqa: PLR2004
-        return Answer(Outcome.OK, facts=facts)
+        return ProbeResult(Outcome.OK, facts=facts)
     outcome = Outcome.NOT_READY if reply.status == 503 else Outcome.HTTP_ERROR  # noqa: PLR2004
-    return Answer(outcome, f"HTTP {reply.status}", facts)
+    return ProbeResult(outcome, f"HTTP {reply.status}", facts)

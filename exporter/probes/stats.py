@@ -6,29 +6,31 @@ the connection to the agent. Identity: the page has families of Envoy (`envoy_`)
 
 from exporter.model import Cadence, EnvoyStats, Outcome
 from exporter.probes import paths
-from exporter.probes.http import HttpClient, Reply, answer_to
-from exporter.probes.text import by_label, sample
-from exporter.probes.visit import Answer, Visit
+from exporter.probes.attempt import Attempt, ProbeResult
+from exporter.probes.http import HttpClient, Reply, result_of_error_status
+from exporter.probes.metrics_text import by_label, sample
 
 _UPDATES = b"envoy_listener_manager_lds_update_", b"envoy_cluster_manager_cds_update_"
 
 
-async def probe_stats(visit: Visit) -> Answer:
+async def probe_stats(visit: Attempt) -> ProbeResult:
     """Ask the statistics port for the page that is due."""
     complete = Cadence.DETAIL in visit.due
     client = HttpClient(visit)
     reply = await client.get(paths.ENVOY_STATS if complete else paths.ENVOY_LIVE)
-    return answer_to(reply, visit, of_envoy=True) or judge_stats(reply, complete=complete)
+    return result_of_error_status(reply, visit, of_envoy=True) or judge_stats(
+        reply, complete=complete
+    )
 
 
-def judge_stats(reply: Reply, *, complete: bool) -> Answer:
+def judge_stats(reply: Reply, *, complete: bool) -> ProbeResult:
     """What an answer of the statistics port says."""
     if reply.status != 200:  # noqa: PLR2004
-        return Answer(Outcome.HTTP_ERROR, f"HTTP {reply.status}")
+        return ProbeResult(Outcome.HTTP_ERROR, f"HTTP {reply.status}")
     named = b"envoy_" in reply.body
     if not named and (reply.body.strip() or reply.server != b"envoy"):
-        return Answer(Outcome.WRONG_IDENTITY, "the page has no family of Envoy")
-    return Answer(Outcome.OK, facts=read_stats(reply.body, complete=complete))
+        return ProbeResult(Outcome.WRONG_IDENTITY, "the page has no family of Envoy")
+    return ProbeResult(Outcome.OK, facts=read_stats(reply.body, complete=complete))
 
 
 def read_stats(page: bytes, *, complete: bool) -> EnvoyStats:

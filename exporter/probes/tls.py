@@ -1,6 +1,6 @@
 """TLS handshakes without verification: what a port presents is a fact, not a decision.
 
-OpenSSL works on memory (`ssl.MemoryBIO`); `TlsLine` pumps bytes between it and the socket and
+OpenSSL works on memory (`ssl.MemoryBIO`); `TlsProtocol` pumps bytes between it and the socket and
 carries another line's protocol on top. Strategy: the certificate counts as soon as our side of
 the handshake is done, whatever follows - Istio then closes or alerts `certificate required`.
 """
@@ -14,7 +14,15 @@ from typing import cast
 from cryptography import x509
 
 from exporter.model import Certificate, Outcome, TlsFacts
-from exporter.probes.visit import Answer, Closed, Line, LineT, Malformed, TooLarge, Visit
+from exporter.probes.attempt import (
+    Attempt,
+    Closed,
+    Malformed,
+    ProbeProtocol,
+    ProbeResult,
+    ProtocolT,
+    TooLarge,
+)
 
 _CHUNK = 65536
 HELLO_ALPN = ("istio-http/1.1", "istio")
@@ -24,13 +32,13 @@ _MOST_HANDSHAKE = 262144
 _RECORD_TYPES = frozenset((0x14, 0x15, 0x16, 0x17))
 
 
-async def probe_tls(visit: Visit) -> Answer:
+async def probe_tls(visit: Attempt) -> ProbeResult:
     """Complete a handshake and keep the certificate."""
     line = await handshake(visit, ("h2", "http/1.1"), visit.port.number)
-    return Answer(Outcome.OK, facts=line.facts)
+    return ProbeResult(Outcome.OK, facts=line.facts)
 
 
-async def probe_hello(visit: Visit) -> Answer:
+async def probe_hello(visit: Attempt) -> ProbeResult:
     """Ask 15006 for its certificate through the control port, with Istio's ALPN.
 
     Recorded: PERMISSIVE and STRICT answer with the workload certificate, mTLS DISABLE resets. Of
@@ -39,15 +47,15 @@ async def probe_hello(visit: Visit) -> Answer:
     """
     control = visit.options.control
     if control is None:
-        return Answer(Outcome.NO_ACCESS, "no control port", TlsFacts())
+        return ProbeResult(Outcome.NO_ACCESS, "no control port", TlsFacts())
     visit.facts = TlsFacts(via=control)
     line = await handshake(visit, HELLO_ALPN, control)
-    return Answer(Outcome.OK, facts=line.facts)
+    return ProbeResult(Outcome.OK, facts=line.facts)
 
 
 async def handshake(
-    visit: Visit, alpn: tuple[str, ...], port: int, context: ssl.SSLContext | None = None
-) -> "TlsLine":
+    visit: Attempt, alpn: tuple[str, ...], port: int, context: ssl.SSLContext | None = None
+) -> "TlsProtocol":
     """Connect and complete a handshake; the line's `facts` are then set.
 
     Without a `context` any certificate is taken.
@@ -56,13 +64,13 @@ async def handshake(
         Malformed: the answer is not TLS. ssl.SSLError: it is, and it failed. Closed, OSError.
     """
     visit.facts = TlsFacts(via=port)
-    line = await visit.connect(lambda: TlsLine(alpn, port, context), port)
+    line = await visit.connect(lambda: TlsProtocol(alpn, port, context), port)
     await line.done
     return line
 
 
-class TlsLine(Line):
-    """A TLS client on a connection; after `done` it can carry another line (`carry`)."""
+class TlsProtocol(ProbeProtocol):
+    """A TLS client on a connection; after `done` it can carry another line (`connect_socket`)."""
 
     __slots__ = ("_ended", "_in", "_inner", "_left", "_out", "_port", "_tls", "done", "facts")
 
@@ -71,7 +79,7 @@ class TlsLine(Line):
     ) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = (context or _context(alpn)).wrap_bio(self._in, self._out)
-        self._inner: Line | None = None
+        self._inner: ProbeProtocol | None = None
         self._left = _MOST_HANDSHAKE
         self._port = port
         self._ended: Exception | None = None
@@ -100,7 +108,7 @@ class TlsLine(Line):
         """End the handshake, or the line on top."""
         self._lose(exc or Closed("closed inside TLS"))
 
-    def carry(self, inner: LineT) -> LineT:
+    def connect_socket(self, inner: ProtocolT) -> ProtocolT:
         """Put another line on top: its bytes are encrypted from here on."""
         self._inner = inner
         inner.connection_made(cast("asyncio.Transport", self))

@@ -31,7 +31,7 @@ AmbientPods = Mapping[tuple[str, str, str], int]
 """Pods enrolled in ambient by (namespace, node, redirection), redirection enabled or missing."""
 
 
-class Tally:
+class Histogram:
     """One histogram: counts per bucket (the last is +Inf), not yet cumulative, and the sum."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
@@ -61,21 +61,21 @@ class Tally:
         family.add_metric(labels, buckets, self._sum)
 
 
-class Tallies(Collector):
+class SelfMetricsCollector(Collector):
     """The tallied histograms and the families whose label sets come and go."""
 
     def __init__(self) -> None:
-        self.probes: dict[tuple[str, str], Tally] = {}
-        self.lateness = Tally(LATENESS_BUCKETS)
-        self.lag = Tally(LAG_BUCKETS)
+        self.probes: dict[tuple[str, str], Histogram] = {}
+        self.lateness = Histogram(LATENESS_BUCKETS)
+        self.lag = Histogram(LAG_BUCKETS)
         self.ambient_pods: AmbientPods = {}
         self.webhook_path: WebhookPath | None = None
 
-    def probe(self, port: int, role: str) -> Tally:
+    def probe(self, port: int, role: str) -> Histogram:
         """The histogram of a port and role, new or the shared one when there are too many."""
         crowded = len(self.probes) >= MAX_PROBE_SERIES
         name = ("other", role) if crowded else (str(port), role)
-        return self.probes.setdefault(name, Tally(PROBE_BUCKETS))
+        return self.probes.setdefault(name, Histogram(PROBE_BUCKETS))
 
     def collect(self) -> Iterator[Metric]:
         """Shape everything for one exposition."""

@@ -8,13 +8,13 @@ from aiohttp import web
 from exporter import __version__
 from exporter.catalogue import PORTS
 from exporter.model import TargetKey
-from exporter.web.answers import json_answer
+from exporter.report.matrix import MatrixBuilder
+from exporter.report.summary import SummaryBuilder
+from exporter.report.target_documents import PortDocument, TargetState, port_document, target_state
 from exporter.web.context import CONTEXT
-from exporter.web.documents import PortRow, TargetState, port_row, target_state
-from exporter.web.matrix import Board
-from exporter.web.pages import OWN_RUNBOOKS
-from exporter.web.summary import Sum
-from exporter.web.walk import read_filters, read_part, walk
+from exporter.web.responses import json_answer
+from exporter.web.static_pages import OWN_RUNBOOKS
+from exporter.web.target_filters import iterate_targets, read_filters, read_part
 
 DOCUMENTS_A_TURN = 50
 """Documents of targets made before the event loop gets a turn; 50 take some 4 ms."""
@@ -32,7 +32,7 @@ class TargetList(msgspec.Struct, frozen=True, kw_only=True):
 class PortList(msgspec.Struct, frozen=True, kw_only=True):
     """The catalogue."""
 
-    ports: tuple[PortRow, ...]
+    ports: tuple[PortDocument, ...]
 
 
 async def show_summary(request: web.Request) -> web.Response:
@@ -40,8 +40,8 @@ async def show_summary(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     config = context.config()
     filters = read_filters(request)
-    total = Sum(config.poll.interval, context.state.is_expired)
-    async for found in walk(context):
+    total = SummaryBuilder(config.poll.interval, context.state.is_expired)
+    async for found in iterate_targets(context):
         total.add(found, filters)
     runbooks = config.web.runbook_url or OWN_RUNBOOKS
     return await json_answer(request, total.summary(__version__, runbooks, context.unseen()))
@@ -50,8 +50,8 @@ async def show_summary(request: web.Request) -> web.Response:
 async def show_matrix(request: web.Request) -> web.Response:
     """Short rows of targets by ports that the filters let through, worst first, one part."""
     filters, part = read_filters(request), read_part(request)
-    board = Board()
-    async for found in walk(request.app[CONTEXT]):
+    board = MatrixBuilder()
+    async for found in iterate_targets(request.app[CONTEXT]):
         if filters.lets_through(found):
             board.add(found)
     return await json_answer(request, board.matrix(part))
@@ -61,7 +61,7 @@ async def list_targets(request: web.Request) -> web.Response:
     """All that is known of the targets that the filters let through, by name, one part."""
     context = request.app[CONTEXT]
     filters, part = read_filters(request), read_part(request)
-    found = [one async for one in walk(context) if filters.lets_through(one)]
+    found = [one async for one in iterate_targets(context) if filters.lets_through(one)]
     extra = context.config().ports
     targets = []
     for number, one in enumerate(part.of(found)):
@@ -87,7 +87,7 @@ async def show_target(request: web.Request) -> web.Response:
 
 async def list_ports(request: web.Request) -> web.Response:
     """The catalogue, one row per port and role."""
-    return await json_answer(request, PortList(ports=tuple(map(port_row, PORTS))))
+    return await json_answer(request, PortList(ports=tuple(map(port_document, PORTS))))
 
 
 async def no_such_path(request: web.Request) -> web.Response:

@@ -7,9 +7,9 @@ from aiohttp import web
 
 from exporter.config import Config
 from exporter.exposition import Family
-from exporter.look import Look
 from exporter.model import Target, TargetKey
-from exporter.selfmetrics import SelfMetrics
+from exporter.poll.poll_target import PollResult
+from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
 
 
@@ -30,7 +30,7 @@ class WebContext:
     families: Callable[[], tuple[Family, ...]]
     targets: Callable[[], Mapping[TargetKey, Target]]
     unseen: Callable[[], tuple[str, ...]]
-    probe: Callable[[Target], Awaitable[Look]]
+    probe: Callable[[Target], Awaitable[PollResult]]
     is_healthy: Callable[[], bool]
     is_ready: Callable[[], bool]
     reload: Callable[[], Awaitable[str | None]] | None = None

@@ -15,7 +15,7 @@ from aiohttp import web
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class ServerLimits:
     """What clients are allowed. Times in seconds, sizes in bytes.
 
     `idle_seconds`: until the first request is complete, and from one request to the next; more
@@ -34,7 +34,7 @@ class Patience:
     shutdown_seconds: float = 10.0
 
 
-DEFAULT = Patience()
+DEFAULT = ServerLimits()
 
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
@@ -99,18 +99,18 @@ async def serving(
     app: web.Application,
     listener: socket.socket,
     tls: ssl.SSLContext | None = None,
-    patience: Patience = DEFAULT,
+    limits: ServerLimits = DEFAULT,
 ) -> AsyncIterator[None]:
     """Serve until the block ends; then answers in flight are finished and the socket closed."""
     runner = web.AppRunner(
         app,
         access_log=None,
-        shutdown_timeout=patience.shutdown_seconds,
-        max_line_size=patience.line_bytes,
-        max_field_size=patience.header_bytes,
-        max_headers=patience.headers,
-        keepalive_timeout=patience.idle_seconds,
-        lingering_time=patience.body_seconds,
+        shutdown_timeout=limits.shutdown_seconds,
+        max_line_size=limits.line_bytes,
+        max_field_size=limits.header_bytes,
+        max_headers=limits.headers,
+        keepalive_timeout=limits.idle_seconds,
+        lingering_time=limits.body_seconds,
     )
     await runner.setup()
     server = runner.server
@@ -119,13 +119,13 @@ async def serving(
 
     connections: set[_Connection] = set()
     listener.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(patience.unread_seconds * 1000)
+        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.unread_seconds * 1000)
     )
     listening = await asyncio.get_running_loop().create_server(
-        lambda: _Connection(server, connections, patience.connections),
+        lambda: _Connection(server, connections, limits.connections),
         sock=listener,
         ssl=tls,
-        ssl_handshake_timeout=patience.handshake_seconds if tls else None,
+        ssl_handshake_timeout=limits.handshake_seconds if tls else None,
     )
     try:
         yield

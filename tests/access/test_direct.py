@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from exporter.access import Dialer, NoAccess
+from exporter.access.dialer import Dialer, NoAccess
 from exporter.access.direct import Direct
 from exporter.model import View
 

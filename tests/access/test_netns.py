@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from exporter.access import Dialer, NoAccess
 from exporter.access import netns as netns_module
+from exporter.access.dialer import Dialer, NoAccess
 from exporter.access.netns import Netns, path_of
-from exporter.access.processes import Place
+from exporter.access.pod_processes import PodNamespace
 from exporter.model import View
 
 SERVER = """
@@ -174,10 +174,10 @@ async def test_a_socket_that_nobody_waits_for_any_more_is_closed(
     monkeypatch.setattr(netns_module, "_entered", lambda _path: contextlib.nullcontext())
     entered, go_on = threading.Event(), threading.Event()
 
-    def locate() -> Place:
+    def locate() -> PodNamespace:
         entered.set()
         go_on.wait()
-        return Place("anywhere")
+        return PodNamespace("anywhere")
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

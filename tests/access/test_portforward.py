@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from exporter.access import Dialer, NoAccess
-from exporter.access.budget import Budget
-from exporter.access.portforward import RETRY_SECONDS, ForwardedPod, Forwarding
-from exporter.access.streams import fault_of
-from exporter.model import ForbiddenError, KubernetesError, TargetKey, View
+from exporter.access.dialer import Dialer, NoAccess
+from exporter.access.forwarded_streams import fault_of
+from exporter.access.portforward import RETRY_SECONDS, ForwardedPod, PortForwards
+from exporter.access.portforward_budget import Budget
+from exporter.kube.errors import ForbiddenError, KubernetesError
+from exporter.model import TargetKey, View
 
 KEY = TargetKey("shop", "cart")
 REFUSED = (
@@ -23,7 +24,7 @@ REFUSED = (
 )
 
 
-class Wire:
+class Connection:
     """The other end of a wire: what it was sent, and what it is made to say."""
 
     def __init__(self, ports: Sequence[int]) -> None:
@@ -55,17 +56,17 @@ class Server:
     """Opens wires, or refuses to."""
 
     def __init__(self) -> None:
-        self.wires: list[Wire] = []
+        self.wires: list[Connection] = []
         self.refusal: KubernetesError | None = None
         self.asked = 0
 
     @asynccontextmanager
-    async def open(self, key: TargetKey, ports: Sequence[int]) -> AsyncIterator[Wire]:
+    async def open(self, key: TargetKey, ports: Sequence[int]) -> AsyncIterator[Connection]:
         assert key.pod == KEY.pod
         self.asked += 1
         if self.refusal:
             raise self.refusal
-        wire = Wire(ports)
+        wire = Connection(ports)
         self.wires.append(wire)
         try:
             yield wire
@@ -112,7 +113,7 @@ def server() -> Server:
 
 @pytest.fixture
 def pod(server: Server) -> ForwardedPod:
-    return Forwarding(server.open, None).pod(KEY)
+    return PortForwards(server.open, None).pod(KEY)
 
 
 async def test_ports_share_a_wire_but_for_those_whose_end_counts(
@@ -231,7 +232,7 @@ async def test_a_namespace_that_refuses_is_asked_rarely_and_said_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     now = 0.0
-    forwarding = Forwarding(server.open, None, lambda: now)
+    forwarding = PortForwards(server.open, None, lambda: now)
     server.refusal = ForbiddenError(403, "no port-forward: a verb is missing")
     for _ in range(5):
         for name in ("cart", "cart"):
@@ -260,7 +261,7 @@ async def test_what_is_not_a_refusal_is_asked_again(server: Server, pod: Forward
 
 async def test_the_budget_is_paid_back_when_a_look_ends(server: Server) -> None:
     budget = Budget(1000, 3)
-    pod = Forwarding(server.open, budget).pod(KEY)
+    pod = PortForwards(server.open, budget).pod(KEY)
     async with inside(pod, (15000,), (15001, 15006)) as dialer:
         await dialer.connect(15000, Heard)
         await dialer.connect(15000, Heard)
@@ -270,7 +271,7 @@ async def test_the_budget_is_paid_back_when_a_look_ends(server: Server) -> None:
 
 
 async def test_a_look_that_the_budget_denies_is_left_out(server: Server) -> None:
-    forwarding = Forwarding(server.open, Budget(0.001, 1))
+    forwarding = PortForwards(server.open, Budget(0.001, 1))
     async with inside(forwarding.pod(KEY), (15000,)):
         pass
     other = forwarding.pod(TargetKey("shop", "cart2"))
@@ -280,7 +281,7 @@ async def test_a_look_that_the_budget_denies_is_left_out(server: Server) -> None
 
 
 def test_a_polled_pod_keeps_its_place_in_line(server: Server) -> None:
-    forwarding = Forwarding(server.open, None)
+    forwarding = PortForwards(server.open, None)
     kept = forwarding.pod(KEY)
     assert forwarding.pod(KEY) is kept
     assert forwarding.pod(KEY, urgent=True) is not kept

@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest_asyncio
 
-from exporter.app import Exporter
+from exporter.app.session import Exporter
 from exporter.config import Config, load
 from exporter.demo import SHIPPED, Mesh, load_states, mesh
 from exporter.exposition import selected
-from exporter.look import Look
 from exporter.model import Memory, Target, TargetKey, TargetRecord
-from exporter.selfmetrics import SelfMetrics
+from exporter.poll.poll_target import PollResult
+from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
-from exporter.web import WebContext, create_app
+from exporter.web.application import create_app
+from exporter.web.context import WebContext
 from exporter.web.server import serving
 
 if find_spec("playwright"):
@@ -190,5 +191,5 @@ async def stage() -> AsyncIterator[Stage]:
         yield built
 
 
-async def _nothing_seen(target: Target) -> Look:
-    return Look(TargetRecord(target=target), Memory(), ())
+async def _nothing_seen(target: Target) -> PollResult:
+    return PollResult(TargetRecord(target=target), Memory(), ())

@@ -21,7 +21,7 @@ os.execvp("setpriv", ["setpriv", "--reuid=1337", "--regid=1337", "--clear-groups
 
 LOOK = """
 import asyncio, sys
-from exporter.access import NoAccess
+from exporter.access.dialer import NoAccess
 from exporter.access.netns import Netns
 
 async def look(pid):

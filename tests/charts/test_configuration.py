@@ -7,7 +7,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporter.cli import main
+from exporter.cli.main import main
 from exporter.config import Config, load
 from tests.charts.render import Document, ci_files, of_kind, pod_specs, render, values_of
 

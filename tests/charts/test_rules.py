@@ -106,7 +106,7 @@ def test_renamed_labels_change_no_other_word() -> None:
 @pytest.mark.usefixtures("promtool")
 def test_alerts_with_renamed_labels_fire_as_the_plain_ones(tmp_path: Path) -> None:
     """Every alert that fires says the same of samples whose labels Prometheus renamed."""
-    cases = [case for case in CASES if case.says and case.alert != CLOBBERED]
+    cases = [case for case in CASES if case.describe and case.alert != CLOBBERED]
     tests = [case.test(replicas=1) for case in cases]
     for test in tests:
         for row in test["input_series"]:

@@ -14,9 +14,9 @@ import pytest
 import yaml
 from msgspec import structs
 
-from exporter.cli import main
 from exporter.cli.check import exit_of, not_judged
-from exporter.cli.sources import selects
+from exporter.cli.main import main
+from exporter.cli.target_sources import selects
 from exporter.model import (
     CauseClass,
     Diagnosis,

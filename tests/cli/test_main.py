@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli import main, parser
+from exporter.cli.main import main, parser
 
 COMMANDS = ("serve", "check", "ports", "explain", "demo", "config")
 

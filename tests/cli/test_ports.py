@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from exporter.catalogue import PORTS
-from exporter.cli import main
+from exporter.cli.main import main
 from exporter.cli.ports import markdown
 from exporter.model import Role
 

@@ -5,7 +5,7 @@ from rich.console import Console, RenderableType
 from benchmarks.records import broken_sidecar, healthy_sidecar
 from exporter.cli.tables import every_port, overview, report, summary
 from exporter.model import Outcome, TargetRecord, Verdict, View
-from exporter.web.documents import TargetState, target_state
+from exporter.report.target_documents import TargetState, target_state
 
 HEALTHY = target_state(healthy_sidecar(0).target, healthy_sidecar(0))
 BROKEN = target_state(broken_sidecar(1).target, broken_sidecar(1))

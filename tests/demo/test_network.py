@@ -1,8 +1,8 @@
 import pytest
 
 from exporter.demo import SHIPPED, load_states
+from exporter.demo.addresses import Addresses, target_of
 from exporter.demo.network import rules_of
-from exporter.demo.scenery import Addresses, target_of
 
 STATES = {state.name: state for state in load_states(SHIPPED)}
 

@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 
 from exporter.access.netns import Netns
-from exporter.demo import SHIPPED, Mesh, Pod, load_states, mesh
-from exporter.demo.recording import Exchange, Seen
+from exporter.demo import SHIPPED, DemoPod, Mesh, load_states, mesh
+from exporter.demo.recording import Exchange, RecordedView
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
@@ -23,11 +23,11 @@ STATES = load_states(SHIPPED)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def built() -> AsyncIterator[Mesh]:
-    async with mesh(STATES, flat=False, earlier=False) as standing:
-        yield standing
+    async with mesh(STATES, flat=False, earlier=False) as health:
+        yield health
 
 
-def views(pod: Pod) -> list[tuple[str, Seen]]:
+def views(pod: DemoPod) -> list[tuple[str, RecordedView]]:
     pairs = zip(pod.target.addresses, (pod.state.network, pod.state.network6), strict=False)
     return [(address, seen) for address, seen in pairs if seen is not None]
 
@@ -91,11 +91,11 @@ async def test_every_recorded_request_is_answered_as_then(built: Mesh) -> None:
     assert wrong == []
 
 
-def pod_of(built: Mesh, name: str) -> Pod:
+def pod_of(built: Mesh, name: str) -> DemoPod:
     return next(pod for pod in built.pods if pod.state.name == name)
 
 
-async def listening(pod: Pod) -> set[tuple[int, str]]:
+async def listening(pod: DemoPod) -> set[tuple[int, str]]:
     table = await Netns(pod.target.netns, pod.target.addresses[0]).sockets()
     return {(row.port, row.process) for row in table.listening if row.protocol == "tcp"}
 

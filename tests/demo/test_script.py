@@ -1,7 +1,7 @@
 import pytest
 
-from exporter.demo import SHIPPED, load_states, pages
-from exporter.demo.recording import Answer, End
+from exporter.demo import SHIPPED, load_states, metrics_pages
+from exporter.demo.recording import End, RecordedAnswer
 from exporter.demo.script import RESET, SILENT, Script, Side
 
 STATES = {state.name: state for state in load_states(SHIPPED)}
@@ -9,11 +9,11 @@ AGENT_PAGE = "/stats/prometheus?usedonly&filter=%5Enone%24"
 PATIENCE = {"x-prometheus-scrape-timeout-seconds": "8"}
 
 
-def body(answer: Answer) -> str:
-    return pages.split(answer.data)[1].decode()
+def body(answer: RecordedAnswer) -> str:
+    return metrics_pages.split(answer.data)[1].decode()
 
 
-def recorded(name: str, port: int, path: str) -> Answer:
+def recorded(name: str, port: int, path: str) -> RecordedAnswer:
     rows = STATES[name].network.exchanges
     return next(r.answer for r in rows if (r.port, r.path, r.header) == (port, path, ""))
 

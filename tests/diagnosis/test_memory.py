@@ -4,7 +4,6 @@ import pytest
 from msgspec import structs
 
 from exporter.config import Config
-from exporter.diagnosis import wants_hello
 from exporter.model import (
     AdminFacts,
     AgentMetrics,
@@ -17,6 +16,7 @@ from exporter.model import (
     TargetRecord,
     View,
 )
+from exporter.poll.follow_up import is_hello_due
 from tests.diagnosis.matrix import (
     AGENT,
     CERTIFICATE,
@@ -147,7 +147,7 @@ def test_asks_for_a_hello_when_it_would_decide_something() -> None:
     silent = fast(net(15021, TIMEOUT), net(15090, TIMEOUT))
 
     def asks(seen: list[Observation], memory: Memory, after: float, *, due: bool = False) -> bool:
-        return wants_hello(SIDECAR, seen, memory, Config(), NOW + after, due)
+        return is_hello_due(SIDECAR, seen, memory, Config(), NOW + after, due)
 
     assert asks(fast(), Memory(), 0)
     assert asks(fast(), memory, 30, due=True)
@@ -303,9 +303,9 @@ def test_one_lost_hello_does_not_outweigh_a_valid_certificate() -> None:
     once, missed = seen_by(lost, memory=memory, now=NOW + 30)
     twice, _ = seen_by(lost, memory=missed, now=NOW + 60)
     assert (ups(once)[15006], ups(twice)[15006]) == (True, False)
-    assert wants_hello(SIDECAR, fast(), missed, Config(), NOW + 60, due_identity=False)
+    assert is_hello_due(SIDECAR, fast(), missed, Config(), NOW + 60, due_identity=False)
     _, mended = seen_by([*fast(), hello(OK)], memory=missed, now=NOW + 60)
-    assert not wants_hello(SIDECAR, fast(), mended, Config(), NOW + 90, due_identity=False)
+    assert not is_hello_due(SIDECAR, fast(), mended, Config(), NOW + 90, due_identity=False)
     assert ups(seen_by(lost, memory=mended, now=NOW + 90)[0])[15006] is True
 
 

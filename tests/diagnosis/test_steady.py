@@ -104,9 +104,9 @@ def test_what_time_alone_changes_is_judged_in_time() -> None:
     _, memory = judged(SIDECAR, ports, sidecar(), Memory(), NOW, ALL)
     _, memory = judged(SIDECAR, ports, USUAL[DETAIL], memory, NOW + 1, DETAIL)
     assert memory.steady is not None
-    for later, is_told in ((NOW + 100, True), (NOW + 121, False)):
+    for later, done in ((NOW + 100, True), (NOW + 121, False)):
         after = judged(SIDECAR, ports, HEALTHY, memory, later, FAST)[1]
-        assert (after.steady is memory.steady) is is_told
+        assert (after.steady is memory.steady) is done
     ends = CERTIFICATE.not_after
     _, memory = judged(SIDECAR, ports, sidecar(), memory, ends - 40, ALL)
     _, memory = judged(SIDECAR, ports, USUAL[DETAIL], memory, ends - 20, DETAIL)

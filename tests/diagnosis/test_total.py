@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from exporter.catalogue import ports_of
 from exporter.config import Config
-from exporter.diagnosis import CAUSES, diagnose, wants_hello
+from exporter.diagnosis import CAUSES, diagnose
 from exporter.model import (
     UNJUDGING,
     AdminFacts,
@@ -25,6 +25,7 @@ from exporter.model import (
     TlsFacts,
     View,
 )
+from exporter.poll.follow_up import is_hello_due
 from tests.diagnosis.matrix import CERTIFICATE, CONTROL, NOW, target_of
 
 COUNTS = st.none() | st.integers(0, 9).map(float)
@@ -101,7 +102,7 @@ def test_diagnose_is_total(
     ports = ports_of(target)
     for index, seen in enumerate(looks):
         now = NOW + index * 120
-        wants_hello(target, seen, memory, Config(), now, due_identity=False)
+        is_hello_due(target, seen, memory, Config(), now, due_identity=False)
         record, memory = diagnose(
             target, ports, seen, memory, Config(), now, control=CONTROL, in_mesh=in_mesh
         )

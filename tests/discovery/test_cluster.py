@@ -15,15 +15,16 @@ from exporter.config import (
     KubernetesConfig,
     ShardConfig,
 )
-from exporter.discovery.cluster import ClusterSource, Reports
-from exporter.discovery.following import Pace
+from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
 from exporter.discovery.shard import owns
-from exporter.kube import Api, Credentials
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import Credentials
+from exporter.kube.watch_options import WatchOptions
 from exporter.model import Role, Target, TargetKey
 
 PODS, NODES, NAMESPACES = "/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces"
 IGNORE = "istio-port-exporter/ignore"
-PACE = Pace(page_size=50, silence=5.0, first_wait=0.01, longest_wait=0.05)
+PACE = WatchOptions(page_size=50, silence=5.0, first_wait=0.01, longest_wait=0.05)
 
 
 class Followed:
@@ -36,7 +37,7 @@ class Followed:
         self.relisted: list[str] = []
         self.asked: set[tuple[str, str, str]] = set()
         self.source = ClusterSource(
-            Reports(
+            ClusterCallbacks(
                 put=self._put,
                 drop=self._drop,
                 changed=lambda: None,
@@ -68,7 +69,7 @@ class Followed:
             return Credentials(cluster.address)
 
         async def run() -> None:
-            async with Api(load) as api:
+            async with KubernetesClient(load) as api:
                 await self.source.run(api, config)
 
         task = asyncio.create_task(run())
@@ -343,18 +344,18 @@ async def test_the_first_shard_knows_the_proxies_of_the_others(cluster: Any) -> 
     async with following(cluster, shard_of(0)) as seen:
         await seen.until_synced()
         source = seen.source
-        assert {key.pod for key in source.elsewhere} == names - set(seen.names)
-        assert 5 < len(source.elsewhere) < 30
-        known = next(iter(source.elsewhere.values()))
+        assert {key.pod for key in source.other_shards} == names - set(seen.names)
+        assert 5 < len(source.other_shards) < 30
+        known = next(iter(source.other_shards.values()))
         assert (known.key.namespace, known.role, known.labels) == ("shop", Role.SIDECAR, {})
         seen.targets[known.key] = known
         cluster.delete(PODS, pod(known.key.pod))
-        await until(lambda: known.key not in source.elsewhere)
+        await until(lambda: known.key not in source.other_shards)
         assert f"drop {known.key.pod}" in seen.log, "what is said of it has to vanish too"
     for config in (shard_of(1), shard_of(0, IstiodConfig()), shard_of(0, MANAGED)):
         async with following(cluster, config) as seen:
             await seen.until_synced()
-            assert seen.source.elsewhere == {}
+            assert seen.source.other_shards == {}
 
 
 MANAGED = IstiodConfig(mode="none", debug_token_file="/tokens/debug")
@@ -368,7 +369,7 @@ async def test_who_looks_at_istiods_only_knows_every_proxy(cluster: Any) -> None
     async with following(cluster, config) as seen:
         await seen.until_synced()
         assert seen.names == ["istiod-a"]
-        assert [key.pod for key in seen.source.elsewhere] == ["cart"]
+        assert [key.pod for key in seen.source.other_shards] == ["cart"]
         assert seen.source.ignored == 0
 
 
@@ -378,13 +379,13 @@ async def test_a_pod_that_moves_between_shards_is_known_once(cluster: Any) -> No
     async with following(cluster, shard_of(0)) as seen:
         await seen.until_synced()
         key = TargetKey("shop", "cart")
-        assert (key in seen.source.elsewhere, seen.names) == (True, [])
-        seen.targets[key] = seen.source.elsewhere[key]
+        assert (key in seen.source.other_shards, seen.names) == (True, [])
+        seen.targets[key] = seen.source.other_shards[key]
         cluster.put(PODS, pod("cart", uid=ordinals[True]))
         await until(lambda: key in seen.source.targets)
-        assert (seen.source.elsewhere, seen.log) == ({}, ["drop cart", "put cart"])
+        assert (seen.source.other_shards, seen.log) == ({}, ["drop cart", "put cart"])
         cluster.put(PODS, pod("cart", uid=ordinals[False]))
-        await until(lambda: key in seen.source.elsewhere)
+        await until(lambda: key in seen.source.other_shards)
         assert (seen.source.targets, seen.names) == ({}, [])
 
 
@@ -392,11 +393,11 @@ async def test_an_istiod_that_opted_out_is_noticed(cluster: Any) -> None:
     cluster.put(PODS, pod("cart", annotations={IGNORE: "true"}))
     async with following(cluster) as seen:
         await seen.until_synced()
-        assert (seen.source.ignored, seen.source.hides_istiods) == (1, False)
+        assert (seen.source.ignored, seen.source.ignores_istiods) == (1, False)
         hidden = istiod("istiod-a")
         hidden["metadata"]["annotations"] = {IGNORE: "true"}
         cluster.put(PODS, hidden)
-        await until(lambda: seen.source.hides_istiods)
+        await until(lambda: seen.source.ignores_istiods)
 
 
 async def test_a_broken_watch_means_that_not_all_is_known(cluster: Any) -> None:

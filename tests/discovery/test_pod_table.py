@@ -5,7 +5,7 @@ import json
 import pytest
 
 from exporter.discovery.pods import ambient_redirection, decode_pod, targets_of_pod
-from tests.discovery.documents import Row, described, read_table
+from tests.discovery.pod_documents import Row, described, read_table
 
 TABLE = read_table()
 NO_TARGETS = [row for row in TABLE if row.target is None]

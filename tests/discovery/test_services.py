@@ -5,8 +5,8 @@ import json
 import pytest
 
 from exporter.catalogue import ports_of
-from exporter.discovery.events import Event, Kind
 from exporter.discovery.services import service_of, with_services
+from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.model import Expectation, Role, Settings, Target, TargetKey
 
 MANAGED = {"gateway.networking.k8s.io/gateway-name": "web"}
@@ -20,19 +20,19 @@ PORTS = (
 )
 
 
-def service(selector: dict[str, str] | None, namespace: str = "shop") -> Event:
+def service(selector: dict[str, str] | None, namespace: str = "shop") -> WatchEvent:
     document = {
         "metadata": {"name": "web", "namespace": namespace},
         "spec": {"selector": selector, "ports": PORTS},
     }
-    return Event(Kind.PUT, json.dumps(document).encode())
+    return WatchEvent(EventType.PUT, json.dumps(document).encode())
 
 
 def gateway(labels: dict[str, str], role: Role = Role.GATEWAY) -> Target:
     return Target(key=TargetKey("shop", "web-1"), role=role, addresses=("10.0.0.7",), labels=labels)
 
 
-def served(target: Target, event: Event) -> Settings:
+def served(target: Target, event: WatchEvent) -> Settings:
     found = service_of(event)
     assert found is not None
     return with_services(target, [found[1]]).settings
@@ -64,9 +64,9 @@ def test_any_other_gateway_may_serve_it() -> None:
         pytest.param(gateway(MANAGED, Role.SIDECAR), service(MANAGED), id="no gateway"),
     ],
 )
-def test_a_service_that_leads_elsewhere_changes_nothing(target: Target, event: Event) -> None:
+def test_a_service_that_leads_elsewhere_changes_nothing(target: Target, event: WatchEvent) -> None:
     assert served(target, event) == Settings()
 
 
 def test_what_is_no_service_is_passed_over() -> None:
-    assert service_of(Event(Kind.PUT, b'{"metadata": {"name": 7}}')) is None
+    assert service_of(WatchEvent(EventType.PUT, b'{"metadata": {"name": 7}}')) is None

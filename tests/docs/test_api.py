@@ -10,10 +10,12 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from exporter.web import api, documents
-from exporter.web.matrix import Matrix
-from exporter.web.summary import Summary
-from exporter.web.walk import DEFAULT_LIMIT, MAX_LIMIT, MAX_TEXT, Filters
+from exporter.report import target_documents
+from exporter.report.matrix import Matrix
+from exporter.report.summary import Summary
+from exporter.report.target_views import Filters
+from exporter.web import api
+from exporter.web.target_filters import DEFAULT_LIMIT, MAX_LIMIT, MAX_TEXT
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "api.md"
 DOCUMENT = PAGE.read_text(encoding="utf-8")
@@ -21,7 +23,7 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
     "/api/v1/summary": Summary,
     "/api/v1/matrix": Matrix,
     "/api/v1/targets": api.TargetList,
-    "/api/v1/targets/{namespace}/{pod}": documents.TargetState,
+    "/api/v1/targets/{namespace}/{pod}": target_documents.TargetState,
     "/api/v1/ports": api.PortList,
 }
 SCALARS = {str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}

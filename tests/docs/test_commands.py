@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from exporter.catalogue import PORTS
-from exporter.cli import main, parser
+from exporter.cli.main import main, parser
 from exporter.config import load
 from tests.charts.render import CHART, pod_specs, render
 from tests.docs.pages import ROOT, Fence, fences, pages

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.exposition import FAMILIES
 from exporter.model import Observation, Outcome, Role, View, WebhookPath
-from exporter.selfmetrics import SelfMetrics
+from exporter.selfmetrics.registry import SelfMetrics
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 MEASURED_BY_THE_CLIENT = ("process_", "python_")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kube import Api, find_credentials, load_kubeconfig, load_service_account
-from exporter.model import UnauthorizedError, UnreachableError
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import find_credentials, load_kubeconfig, load_service_account
+from exporter.kube.errors import UnauthorizedError, UnreachableError
 from tests.kube.server import (
     CANARY,
     Server,
@@ -21,7 +22,7 @@ from tests.kubernetes.authority import Authority
 
 async def test_a_service_account_reads_documents(authority: Authority, server: Server) -> None:
     environ = service_account(authority, server)
-    async with Api(lambda: load_service_account(authority.folder, environ)) as api:
+    async with KubernetesClient(lambda: load_service_account(authority.folder, environ)) as api:
         body = await api.get("/api/v1/pods", {"limit": "5", "labelSelector": "a=b,c"})
     assert body == b'{"path": "/api/v1/pods?limit=5&labelSelector=a%3Db,c"}'
 
@@ -30,7 +31,7 @@ async def test_a_rotated_token_is_taken_once_the_old_one_is_refused(
     authority: Authority, server: Server
 ) -> None:
     environ = service_account(authority, server)
-    async with Api(lambda: load_service_account(authority.folder, environ)) as api:
+    async with KubernetesClient(lambda: load_service_account(authority.folder, environ)) as api:
         await api.get("/api", {})
         server.tokens = {"rotated"}
         (authority.folder / "token").write_text("rotated")
@@ -46,7 +47,7 @@ async def test_a_rotated_token_is_taken_before_the_old_one_ends(
     monkeypatch.setattr("exporter.kube.credentials._TOKEN_SECONDS", 0.05)
     environ = service_account(authority, server)
     server.tokens = {CANARY, "rotated"}
-    async with Api(lambda: load_service_account(authority.folder, environ)) as api:
+    async with KubernetesClient(lambda: load_service_account(authority.folder, environ)) as api:
         await api.get("/api", {})
         (authority.folder / "token").write_text("rotated")
         await asyncio.sleep(0.06)
@@ -56,7 +57,7 @@ async def test_a_rotated_token_is_taken_before_the_old_one_ends(
 
 async def test_a_kubeconfig_with_a_token(authority: Authority, server: Server) -> None:
     path = kubeconfig(authority, server, token=CANARY)
-    async with Api(lambda: load_kubeconfig(path)) as api:
+    async with KubernetesClient(lambda: load_kubeconfig(path)) as api:
         await api.get("/api", {})
     assert server.users == [CANARY]
 
@@ -71,7 +72,7 @@ async def test_a_kubeconfig_with_a_client_certificate(
         data = base64.b64encode(file.read_bytes()).decode()
         user |= {f"{field}-data": data} if inline else {field: str(file)}
     path = kubeconfig(authority, server, **user)
-    async with Api(lambda: load_kubeconfig(path)) as api:
+    async with KubernetesClient(lambda: load_kubeconfig(path)) as api:
         await api.get("/api", {})
     assert server.users == ["alice"]
 
@@ -80,7 +81,7 @@ async def test_a_kubeconfig_with_an_exec_plugin(authority: Authority, server: Se
     said = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
     body = f"import json; print(json.dumps({said | {'status': {'token': CANARY}}}))"
     path = kubeconfig(authority, server, exec=plugin(authority.folder, body))
-    async with Api(lambda: load_kubeconfig(path)) as api:
+    async with KubernetesClient(lambda: load_kubeconfig(path)) as api:
         await api.get("/api", {})
     assert server.users == [CANARY]
 

@@ -8,26 +8,27 @@ from functools import partial
 from pathlib import Path
 
 from exporter.config import Config
-from exporter.discovery.cluster import ClusterSource, Reports
-from exporter.discovery.following import Pace
-from exporter.kube import Api, Credentials, load_kubeconfig
+from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import Credentials, load_kubeconfig
+from exporter.kube.watch_options import WatchOptions
 from exporter.model import Target, TargetKey
 
-PACE = Pace(page_size=5, silence=2.0, first_wait=0.05, longest_wait=0.5)
+PACE = WatchOptions(page_size=5, silence=2.0, first_wait=0.05, longest_wait=0.5)
 RESOURCES = ("pods", "nodes", "namespaces")
 
 
 class Follower:
     """Targets by key as they are now. `asked` counts (verb, resource, code)."""
 
-    def __init__(self, pace: Pace = PACE) -> None:
+    def __init__(self, options: WatchOptions = PACE) -> None:
         self.targets: dict[TargetKey, Target] = {}
         self.synced: dict[str, bool] = {}
         self.relisted: list[str] = []
         self.asked: Counter[tuple[str, str, str]] = Counter()
         self.dropped: list[str] = []
         self.source = ClusterSource(
-            Reports(
+            ClusterCallbacks(
                 put=self._put,
                 drop=self._drop,
                 changed=lambda: None,
@@ -35,7 +36,7 @@ class Follower:
                 relisted=self.relisted.append,
                 asked=lambda *what: self.asked.update([what]),
             ),
-            pace,
+            options,
         )
 
     def _put(self, target: Target) -> None:
@@ -66,7 +67,7 @@ class Follower:
         """Follow with these credentials until the block ends; what it raised is raised."""
 
         async def run() -> None:
-            async with Api(load) as api:
+            async with KubernetesClient(load) as api:
                 await self.source.run(api, config)
 
         task = asyncio.create_task(run())
@@ -80,11 +81,11 @@ class Follower:
 
 @contextlib.asynccontextmanager
 async def following(
-    kubeconfig: Path, config: Config | None = None, pace: Pace = PACE
+    kubeconfig: Path, config: Config | None = None, options: WatchOptions = PACE
 ) -> AsyncIterator[Follower]:
     """Follow with a kubeconfig."""
     load = partial(load_kubeconfig, str(kubeconfig))
-    async with Follower(pace).following(load, config or Config()) as follower:
+    async with Follower(options).following(load, config or Config()) as follower:
         yield follower
 
 

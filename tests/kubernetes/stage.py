@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from exporter.demo import SHIPPED, Pod, load_states, mesh
+from exporter.demo import SHIPPED, DemoPod, load_states, mesh
 from tests.kubernetes.client import Admin, Document
 from tests.kubernetes.kubelet import Kubelet
 from tests.kubernetes.pods import running_status
@@ -17,7 +17,7 @@ _OURS = ("labels", "annotations")
 class Staged:
     """A pod of the mesh and its document in the API server."""
 
-    pod: Pod
+    pod: DemoPod
     document: Document
 
 
@@ -36,7 +36,7 @@ async def staged(
         yield found
 
 
-def document_of(pod: Pod, namespace: str, node: str) -> Document:
+def document_of(pod: DemoPod, namespace: str, node: str) -> Document:
     """The pod as it was recorded, in another namespace, on this node, with its address here."""
     recorded = json.loads(pod.state.pod)
     spec, metadata = recorded["spec"], recorded["metadata"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from exporter.config import Config, DiscoveryConfig, KubernetesConfig
-from exporter.discovery.following import Pace
-from exporter.kube import load_service_account
+from exporter.kube.credentials import load_service_account
+from exporter.kube.watch_options import WatchOptions
 from exporter.model import Role
 from tests.charts.render import of_kind, rbac
 from tests.kubernetes import pods
@@ -21,7 +21,7 @@ from tests.kubernetes.kubeconfig import rotate, write_kubeconfig, write_service_
 
 pytestmark = pytest.mark.kubernetes
 
-SHORT = Pace(page_size=5, lifetime=1.0, first_wait=0.05, longest_wait=0.5)
+SHORT = WatchOptions(page_size=5, lifetime=1.0, first_wait=0.05, longest_wait=0.5)
 IGNORE = "istio-port-exporter/ignore"
 
 
@@ -71,12 +71,12 @@ async def test_a_quiet_watch_goes_on_from_its_last_bookmark(
     path = write_kubeconfig(tmp_path / "config", faults.url, root, token=token)
     watched = f"/api/v1/namespaces/{corner}/pods"
     # The API server sends a bookmark two seconds before it ends a watch.
-    async with following(path, config(corner), Pace(lifetime=4.0, silence=30.0)) as seen:
+    async with following(path, config(corner), WatchOptions(lifetime=4.0, silence=30.0)) as seen:
         await seen.until_synced()
-        elsewhere = await admin.create(web("default", f"other-{corner}"))
-        version = int(elsewhere["metadata"]["resourceVersion"])
+        other_shards = await admin.create(web("default", f"other-{corner}"))
+        version = int(other_shards["metadata"]["resourceVersion"])
         await until(lambda: len(faults.asked(watched, watch=True)) > 1, "another watch")
-        await admin.delete(elsewhere)
+        await admin.delete(other_shards)
     first, second, *_ = (
         int(row.query["resourceVersion"]) for row in faults.asked(watched, watch=True)
     )

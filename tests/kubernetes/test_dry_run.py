@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
-from exporter.app import Exporter
-from exporter.app.dry_run import DryRun
+from exporter.app.session import Exporter
 from exporter.config import Config, DryRunConfig, IstiodConfig, load
-from exporter.kube import Api, load_kubeconfig
+from exporter.control_plane.dry_run_loop import WebhookDryRun
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import load_kubeconfig
 from exporter.model import Outcome, WebhookPath
 from tests.kubernetes.authority import Authority
 from tests.kubernetes.client import Admin
@@ -49,11 +50,11 @@ async def hang(_request: web.Request) -> web.Response:
     raise web.HTTPServiceUnavailable
 
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+ProbeResult = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @contextlib.asynccontextmanager
-async def webhook(authority: Authority, answer: Answer) -> AsyncIterator[str]:
+async def webhook(authority: Authority, answer: ProbeResult) -> AsyncIterator[str]:
     """A webhook on loopback; its address."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*await asyncio.to_thread(authority.issue, "webhook"))
@@ -118,8 +119,8 @@ async def trying(
     tried = Tried()
     chosen = DryRunConfig(enabled=True, namespace=corner)
     config = Config(istiod=IstiodConfig(webhook_dry_run=chosen))
-    runs = DryRun(tried.shown.put_nowait, lambda *what: tried.asked.append(what))
-    async with Api(lambda: load_kubeconfig(str(file))) as api:
+    runs = WebhookDryRun(tried.shown.put_nowait, lambda *what: tried.asked.append(what))
+    async with KubernetesClient(lambda: load_kubeconfig(str(file))) as api:
         running = asyncio.create_task(runs.run(api, config))
         try:
             yield tried
@@ -202,7 +203,7 @@ WAYS = {"silent": (hang, Outcome.TIMEOUT), "failing": (fail, Outcome.HTTP_ERROR)
 
 @pytest.mark.parametrize(("answer", "outcome"), WAYS.values(), ids=WAYS)
 async def test_a_webhook_that_does_not_inject_is_told_by_how_it_fails(
-    control_plane: ControlPlane, webhooks: Any, first: First, answer: Answer, outcome: Outcome
+    control_plane: ControlPlane, webhooks: Any, first: First, answer: ProbeResult, outcome: Outcome
 ) -> None:
     async with webhook(control_plane.authority, answer) as url:
         await webhooks(url, control_plane.authority.root)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import Config, DiscoveryConfig, KubernetesConfig
-from exporter.discovery.following import Pace
+from exporter.kube.watch_options import WatchOptions
 from tests.kubernetes import pods
 from tests.kubernetes.client import Admin, Document
 from tests.kubernetes.control_plane import ControlPlane
@@ -16,7 +16,7 @@ from tests.kubernetes.kubeconfig import write_kubeconfig
 
 pytestmark = pytest.mark.kubernetes
 
-QUIET = Pace(page_size=5, silence=60.0, first_wait=0.05, longest_wait=0.5)
+QUIET = WatchOptions(page_size=5, silence=60.0, first_wait=0.05, longest_wait=0.5)
 """Patient with silence, where silence is not what is tested."""
 
 

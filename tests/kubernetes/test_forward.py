@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from exporter import kube
-from exporter.access.portforward import Forwarding
-from exporter.access.streams import Wire
+from exporter.access.forwarded_streams import MessageStream
+from exporter.access.portforward import PortForwards
 from exporter.config import Config
-from exporter.look import EVERY_CADENCE, Look, look_by
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import load_kubeconfig
 from exporter.model import Memory, Outcome, Role, Target, TargetKey, TargetRecord
-from exporter.plan import Forward, inside_only, no_forward, plan_of
+from exporter.poll.plan import PodViewFactory, inside_only, no_pod_view, plan_of
+from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_target
 from tests.kubernetes.client import Admin, Document
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.kubeconfig import write_kubeconfig
@@ -53,22 +54,22 @@ class Account:
         self._plane, self._admin, self._corner, self._folder = plane, admin, corner, folder
 
     @contextlib.asynccontextmanager
-    async def forwarding(self, *verbs: str) -> AsyncIterator[Forward]:
+    async def forwarding(self, *verbs: str) -> AsyncIterator[PodViewFactory]:
         """Its ways into pods, with these verbs on pods/portforward."""
         token = await self._admin.service_account_token(self._corner, "exporter")
         binding = cluster_role(self._corner, rules(*verbs), (self._corner, "exporter"))
         await self._admin.apply(*binding)
         url, root = self._plane.url, self._plane.authority.root
         config = str(write_kubeconfig(self._folder / "config", url, root, token=token))
-        async with kube.Api(lambda: kube.load_kubeconfig(config)) as api:
+        async with KubernetesClient(lambda: load_kubeconfig(config)) as api:
 
-            def open_wire(
+            def open_websocket(
                 key: TargetKey, ports: Sequence[int]
-            ) -> AbstractAsyncContextManager[Wire]:
+            ) -> AbstractAsyncContextManager[MessageStream]:
                 self.asked.append(ports)
                 return api.forward(key.namespace, key.pod, ports)
 
-            forwarding = Forwarding(open_wire, None)
+            forwarding = PortForwards(open_websocket, None)
             yield lambda target: forwarding.pod(target.key)
 
 
@@ -81,9 +82,9 @@ def target_of(one: Staged, corner: str) -> Target:
     return replace(one.pod.target, key=TargetKey(corner, one.pod.name))
 
 
-async def look_inside(target: Target, forward: Forward) -> Look:
+async def look_inside(target: Target, forward: PodViewFactory) -> PollResult:
     plan = inside_only(plan_of(target, CONFIG, forward))
-    return await look_by(plan, Memory(), EVERY_CADENCE, CONFIG, time.time())
+    return await poll_target(plan, Memory(), EVERY_CADENCE, CONFIG, time.time())
 
 
 def seen_of(record: TargetRecord) -> dict[int, tuple[bool | None, Outcome]]:
@@ -112,7 +113,7 @@ async def test_a_port_forward_sees_what_the_namespace_shows(
         assert sorted(pods) == sorted(STATES)
         for name, one in pods.items():
             target = target_of(one, corner)
-            there = (await look_inside(target, no_forward)).record
+            there = (await look_inside(target, no_pod_view)).record
             far = (await look_inside(replace(target, netns=""), forward)).record
             assert seen_of(far) == seen_of(there), name
             causes = [row.diagnosis and row.diagnosis.cause for row in (far, there)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.discovery.following import Pace
+from exporter.kube.watch_options import WatchOptions
 from tests.kubernetes import pods
 from tests.kubernetes.client import Admin, Document
 from tests.kubernetes.control_plane import ControlPlane
@@ -18,7 +18,7 @@ from tests.kubernetes.kubeconfig import certificate_user, write_kubeconfig
 pytestmark = pytest.mark.kubernetes
 
 SHOP = "shop"
-PACE = Pace(page_size=5, silence=10.0, first_wait=0.05, longest_wait=0.5)
+PACE = WatchOptions(page_size=5, silence=10.0, first_wait=0.05, longest_wait=0.5)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def web(number: int) -> Document:
 async def test_a_restart_is_followed_by_a_new_list_without_a_loss(
     own_control_plane: ControlPlane, path: Path
 ) -> None:
-    async with following(path, pace=PACE) as seen:
+    async with following(path, options=PACE) as seen:
         await seen.until_synced()
         await to_thread(own_control_plane.stop, "kube-apiserver")
         await until(lambda: seen.watches("error") + seen.lists("error") > 2, "an outage")
@@ -80,7 +80,7 @@ async def test_a_version_that_is_compacted_away_is_410_and_the_list_is_read_anew
     through: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with own_control_plane.admin() as admin, following(through, pace=PACE) as seen:
+    async with own_control_plane.admin() as admin, following(through, options=PACE) as seen:
         await seen.until_synced()
         await proxy.down()
         for number in range(20, 40):
@@ -105,7 +105,7 @@ async def test_an_api_server_put_back_to_an_older_version_is_listed_anew(
     async with own_control_plane.admin() as admin:
         for number in range(50, 90):
             await admin.create(web(number))
-    async with following(path, pace=PACE) as seen:
+    async with following(path, options=PACE) as seen:
         await seen.until_synced()
         assert len(seen.names) == 47
         await to_thread(own_control_plane.restore, backup)

@@ -33,7 +33,7 @@ class Case:
 
     values: Document
     here: set[str]
-    elsewhere: set[str]
+    other_shards: set[str]
     account: str = "ipe-istio-port-exporter"
 
 
@@ -117,7 +117,7 @@ async def test_an_install_may_do_this_and_no_more(admin: Admin, corner: str, cas
                 await asyncio.sleep(0.05)
 
         assert await deeds(admin, user, corner) == case.here
-        assert await deeds(admin, user, ELSEWHERE) == case.elsewhere
+        assert await deeds(admin, user, ELSEWHERE) == case.other_shards
     finally:
         for binding in of_kind(documents, "ClusterRoleBinding", "ClusterRole"):
             await admin.delete(binding)

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from exporter.access.direct import Direct
 from exporter.catalogue import PORTS_BY_ROLE, TargetPort
 from exporter.model import Cadence, Expectation, Role, Settings, Target, TargetKey
-from exporter.probes import ProbeOptions, Visit
+from exporter.probes.attempt import Attempt, ProbeOptions
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Listen = Callable[..., Awaitable[int]]
@@ -88,10 +88,10 @@ def answer() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def visit() -> Callable[..., Visit]:
+def visit() -> Callable[..., Attempt]:
     """A visit to a port on loopback that stands for a catalogue port."""
 
-    def make(port: int, number: int = 15021, role: Role = Role.SIDECAR, **given: Any) -> Visit:
+    def make(port: int, number: int = 15021, role: Role = Role.SIDECAR, **given: Any) -> Attempt:
         row = next(row for row in PORTS_BY_ROLE[role] if row.number == number)
         target = Target(
             key=TargetKey("shop", "cart"),
@@ -101,7 +101,7 @@ def visit() -> Callable[..., Visit]:
             settings=given.get("settings", Settings()),
         )
         options = given.get("options", ProbeOptions())
-        return Visit(
+        return Attempt(
             Direct("127.0.0.1"),
             TargetPort(
                 number=port,

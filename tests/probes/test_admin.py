@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import AdminFacts, BoundListener, Cadence, Outcome
-from exporter.probes import paths, probe
+from exporter.probes import paths
 from exporter.probes.admin_pages import PAGES
+from exporter.probes.probers import probe
 
 STATES = {
     "live": ((200, b"LIVE\n"), Outcome.OK, "LIVE"),

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import AgentFacts, AgentMetrics, Cadence, Outcome, Settings
-from exporter.probes import ProbeOptions, paths, probe
+from exporter.probes import paths
 from exporter.probes.agent import read_agent
+from exporter.probes.attempt import ProbeOptions
+from exporter.probes.probers import probe
 
 PAGE = b"""\
 # TYPE istio_agent_cert_expiry_seconds gauge

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import AdminFacts, Outcome
-from exporter.probes import probe
-from exporter.probes.connect import RawLine
+from exporter.probes.connect import RawProtocol
+from exporter.probes.probers import probe
 
 
 async def test_connecting_is_enough_and_nobody_hears_of_it(listen: Any, visit: Any) -> None:
@@ -42,7 +42,7 @@ async def test_envoy_closes_what_is_addressed_to_its_own_port(
     assert observed.outcome is outcome
 
 
-def says(data: bytes) -> Any:
+def describe(data: bytes) -> Any:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert await reader.readexactly(5) == b"\0\r\n\r\n"
         writer.write(data)
@@ -63,7 +63,7 @@ EXPOSURE = {
 async def test_only_an_exposed_admin_answers_bytes_that_are_not_http(
     listen: Any, visit: Any, data: bytes, outcome: Outcome, exposed: Any
 ) -> None:
-    observed = await probe("exposure", visit(await listen(says(data)), 15000))
+    observed = await probe("exposure", visit(await listen(describe(data)), 15000))
     assert (observed.outcome, observed.facts) == (outcome, AdminFacts(exposed=exposed))
 
 
@@ -89,7 +89,7 @@ async def test_silence_says_nothing_of_exposure(listen: Any, visit: Any, endings
 @given(st.lists(st.binary(min_size=1, max_size=5000), max_size=4))
 def test_no_bytes_crash_the_raw_line(chunks: list[bytes]) -> None:
     async def feed() -> None:
-        line = RawLine()
+        line = RawProtocol()
         for chunk in chunks:
             line.data_received(chunk)
         line.connection_lost(None)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Outcome
-from exporter.probes import probe
-from exporter.probes.dns import DnsLine, is_answer, make_query
+from exporter.probes.dns import DnsProtocol, is_answer, make_query
+from exporter.probes.probers import probe
 
 
 class Server(asyncio.DatagramProtocol):
@@ -108,7 +108,7 @@ def test_the_query_is_one_question() -> None:
 def test_no_bytes_crash_the_reader(message: bytes, chunks: list[bytes]) -> None:
     async def feed() -> None:
         is_answer(message, b"ab")
-        line = DnsLine()
+        line = DnsProtocol()
         for chunk in chunks:
             line.data_received(chunk)
         line.connection_lost(None)

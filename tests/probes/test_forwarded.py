@@ -9,9 +9,9 @@ import dns.message
 import pytest
 from msgspec.structs import replace
 
-from exporter.access import NoAccess
+from exporter.access.dialer import NoAccess
 from exporter.model import Outcome, View
-from exporter.probes import ENDED_BY_CLOSING, PROBERS, probe
+from exporter.probes.probers import ENDED_BY_CLOSING, PROBERS, probe
 
 
 class Transport(asyncio.Transport):
@@ -33,7 +33,7 @@ class Late:
 
     view = View.POD
     address = "127.0.0.1"
-    tells_connect = False
+    reports_accept = False
 
     def __init__(
         self,

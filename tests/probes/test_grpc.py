@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Outcome, Role, TlsFacts
-from exporter.probes import probe
-from exporter.probes.grpc import GrpcLine
+from exporter.probes.grpc import GrpcProtocol
+from exporter.probes.probers import probe
 
 OK_HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
 
@@ -102,7 +102,7 @@ async def test_bad_peers_end_as_outcomes(
     assert observed.outcome is outcome
 
 
-class Wire:
+class Connection:
     def write(self, data: bytes) -> None:
         pass
 
@@ -113,8 +113,8 @@ class Wire:
 )
 def test_no_bytes_crash_the_line(chunks: list[bytes], start: bytes) -> None:
     async def feed() -> None:
-        line = GrpcLine("127.0.0.1")
-        line.connection_made(Wire())  # type: ignore[arg-type]
+        line = GrpcProtocol("127.0.0.1")
+        line.connection_made(Connection())  # type: ignore[arg-type]
         line.data_received(start or b"\0")
         for chunk in chunks:
             line.data_received(chunk)

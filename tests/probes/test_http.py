@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.access.signal import Signal
 from exporter.model import Outcome
-from exporter.probes import Answer, ProbeOptions, Visit, paths, probe, probe_all
-from exporter.probes.http import HttpClient, HttpLine, Reply
-from exporter.probes.visit import Closed, Malformed, TooLarge
+from exporter.probes import paths
+from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeOptions, ProbeResult, TooLarge
+from exporter.probes.http import HttpClient, HttpProtocol, Reply
+from exporter.probes.probers import probe
+from exporter.probes.runner import probe_all
+from exporter.transport.waiter import Waiter
 
 
-class Wire:
+class Connection:
     def __init__(self) -> None:
         self.sent = b""
         self.aborted = False
@@ -29,9 +31,9 @@ def http_200(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
-def line_after(*chunks: bytes, end: Any = False, limit: int = 10_000) -> Signal[Reply]:
-    line = HttpLine(limit)
-    line.connection_made(Wire())  # type: ignore[arg-type]
+def line_after(*chunks: bytes, end: Any = False, limit: int = 10_000) -> Waiter[Reply]:
+    line = HttpProtocol(limit)
+    line.connection_made(Connection())  # type: ignore[arg-type]
     waiter = line.ask(b"GET / HTTP/1.1\r\n\r\n")
     for chunk in chunks:
         line.data_received(chunk)
@@ -96,7 +98,7 @@ def test_no_bytes_crash_the_client(chunks: list[bytes], end: Any) -> None:
     async def feed() -> None:
         waiter = line_after(*chunks, end=end)
         with suppress(Closed, Malformed, TooLarge):
-            assert not waiter.is_told or waiter.result()
+            assert not waiter.done or waiter.result()
 
     asyncio.run(feed())
 
@@ -105,7 +107,7 @@ def test_no_bytes_crash_the_client(chunks: list[bytes], end: Any) -> None:
 def test_no_bytes_after_a_status_line_crash_the_client(data: bytes) -> None:
     async def feed() -> None:
         waiter = line_after(b"HTTP/1.1 200 OK\r\n" + data, end=True)
-        assert waiter.is_told
+        assert waiter.done
 
     asyncio.run(feed())
 
@@ -211,10 +213,10 @@ async def test_what_stands_behind_an_answer_is_no_answer_to_the_next(
             writer.write(http_200(b"real") + extra)
             extra = b""
 
-    async def prober(asked: Visit) -> Answer:
+    async def prober(asked: Attempt) -> ProbeResult:
         client = HttpClient(asked)
         replies = [await client.get(paths.ROOT) for _ in range(2)]
-        return Answer(Outcome.OK, b" ".join(reply.body for reply in replies).decode())
+        return ProbeResult(Outcome.OK, b" ".join(reply.body for reply in replies).decode())
 
     (seen,) = await probe_all([(prober, visit(await listen(talk)))])
     assert (seen.outcome, seen.detail) == (Outcome.OK, "real real")

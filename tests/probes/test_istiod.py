@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import exporter.demo
 from exporter.model import Cadence, IstiodFacts, Outcome, Role, SyncStatus, View, XdsResource
-from exporter.probes import probe
 from exporter.probes.istiod import read_metrics, read_syncz
+from exporter.probes.probers import probe
 
 RECORDED = Path(exporter.demo.__file__).parent / "states" / "istiod-healthy" / "loopback"
 METRICS = b"""\

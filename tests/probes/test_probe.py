@@ -9,11 +9,18 @@ from typing import Any
 import pytest
 import uvloop
 
-from exporter.access import NoAccess
+from exporter.access.dialer import NoAccess
 from exporter.catalogue import PORTS
 from exporter.model import Outcome, View
-from exporter.probes import PROBERS, ProbeOptions, probe
-from exporter.probes.visit import Closed, Line, Malformed, TooLarge, failure
+from exporter.probes.attempt import (
+    Closed,
+    Malformed,
+    ProbeOptions,
+    ProbeProtocol,
+    TooLarge,
+    failure,
+)
+from exporter.probes.probers import PROBERS, probe
 
 
 def test_every_probe_of_the_catalogue_exists() -> None:
@@ -114,7 +121,7 @@ class Slow:
 
     view = View.NETWORK
     address = "127.0.0.1"
-    tells_connect = True
+    reports_accept = True
 
     def __init__(self, most: int) -> None:
         self.left = most
@@ -141,9 +148,9 @@ async def test_a_refused_reconnect_does_not_take_the_connection_back(
 ) -> None:
     asked = visit(await listen(endings["silent"]))
     asked.dialer = Slow(1)
-    await asked.connect(Line)
+    await asked.connect(ProbeProtocol)
     with pytest.raises(ConnectionRefusedError):
-        await asked.connect(Line)
+        await asked.connect(ProbeProtocol)
     assert asked.connected is True
 
 

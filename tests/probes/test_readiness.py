@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Outcome, ReadinessFacts, Role
-from exporter.probes import paths, probe
+from exporter.probes import paths
 from exporter.probes.http import Reply
+from exporter.probes.probers import probe
 from exporter.probes.readiness import judge_health, judge_ztunnel
 
 HEALTH = {

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Cadence, EnvoyStats, Outcome
-from exporter.probes import paths, probe
+from exporter.probes import paths
+from exporter.probes.probers import probe
 from exporter.probes.stats import read_stats
 
 HEALTHY = b"""\

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Certificate, Outcome, TlsFacts
-from exporter.probes import probe
-from exporter.probes.tls import TlsLine, certificate_of
+from exporter.probes.probers import probe
+from exporter.probes.tls import TlsProtocol, certificate_of
 
 CERTIFICATE = Certificate(
     not_before=1767225600.0,
@@ -128,7 +128,7 @@ async def test_an_alert_is_tls_that_failed(listen: Any, visit: Any, alert: bytes
     assert (await probe("tls", visit(await listen(talk)))).outcome is Outcome.TLS_ERROR
 
 
-class Wire:
+class Connection:
     def write(self, data: bytes) -> None:
         assert data
 
@@ -142,8 +142,8 @@ class Wire:
 )
 def test_no_bytes_crash_a_handshake(chunks: list[bytes], start: bytes) -> None:
     async def feed() -> None:
-        line = TlsLine(("h2",), 1)
-        line.connection_made(Wire())  # type: ignore[arg-type]
+        line = TlsProtocol(("h2",), 1)
+        line.connection_made(Connection())  # type: ignore[arg-type]
         for chunk in chunks:
             line.data_received(start + chunk)
         line.connection_lost(None)

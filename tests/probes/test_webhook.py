@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from exporter.model import Outcome, Role, TlsFacts
-from exporter.probes import probe
+from exporter.probes.probers import probe
 
 READY = {
     200: Outcome.OK,

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.demo import SHIPPED, Pod, load_states, mesh
+from exporter.demo import SHIPPED, DemoPod, load_states, mesh
 from tests.charts.render import of_kind, render
 from tests.real.programs import fetch, free_address, serving, wait_for
 from tests.rules.promtool import ALERTS
@@ -74,16 +74,16 @@ class Receiver:
 
 
 @pytest.fixture
-def pods(machine: None) -> Iterator[dict[str, Pod]]:  # noqa: ARG001 - cleaned before the first pod
+def pods(machine: None) -> Iterator[dict[str, DemoPod]]:  # noqa: ARG001 - cleaned before the first pod
     """Healthy pods of the demo mesh, by name."""
     states = [state for state in load_states(SHIPPED) if state.name in STATES]
     with asyncio.Runner() as runner:
-        standing = mesh(states, flat=False, earlier=False)
-        built = runner.run(standing.__aenter__())
+        health = mesh(states, flat=False, earlier=False)
+        built = runner.run(health.__aenter__())
         try:
             yield {pod.name: pod for pod in built.pods}
         finally:
-            runner.run(standing.__aexit__(None, None, None))
+            runner.run(health.__aexit__(None, None, None))
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def prometheus(exporter: str, alertmanager: str, folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def exporter(pods: dict[str, Pod], address: str, folder: Path) -> Iterator[None]:
+def exporter(pods: dict[str, DemoPod], address: str, folder: Path) -> Iterator[None]:
     """The exporter's `serve` on these pods, from its first complete look on."""
     targets = [
         {
@@ -192,7 +192,7 @@ def exporter(pods: dict[str, Pod], address: str, folder: Path) -> Iterator[None]
         yield
 
 
-def send(pod: Pod, process: str, what: signal.Signals) -> None:
+def send(pod: DemoPod, process: str, what: signal.Signals) -> None:
     """Send a signal to one process of a pod."""
     first = pod.target.netns
     children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
@@ -212,7 +212,7 @@ def is_held(row: Alert) -> bool:
 
 
 def test_a_broken_proxy_is_told_once_and_so_is_its_end(
-    pods: dict[str, Pod], receiver: tuple[Receiver, str], alertmanager: str, tmp_path: Path
+    pods: dict[str, DemoPod], receiver: tuple[Receiver, str], alertmanager: str, tmp_path: Path
 ) -> None:
     webhook, address = receiver[0], free_address()
     told = ("firing", "IstioProxyFault", "healthy")

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from exporter.access import LINGER_ZERO
 from exporter.access.direct import Direct
 from exporter.catalogue import control_port, ports_of
 from exporter.config import Config, PollConfig
 from exporter.diagnosis import diagnose
-from exporter.look import EVERY_CADENCE, FAST_ONLY, Look, look
 from exporter.model import Cadence, Memory, Observation, Outcome
-from exporter.probes import ProbeOptions, Visit, probe
+from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, look
+from exporter.probes.attempt import Attempt, ProbeOptions
+from exporter.probes.probers import probe
+from exporter.transport.protocols import LINGER_ZERO
 from tests.real.network import run
 from tests.real.pod import Pod, Shape
 
@@ -31,7 +32,7 @@ LINES_OF_AN_IDENTITY_LOOK = 1
 HELLOS, AT_ONCE = 1000, 40
 
 
-async def looks(pod: Pod, due: frozenset[Cadence], count: int) -> Look:
+async def looks(pod: Pod, due: frozenset[Cadence], count: int) -> PollResult:
     """Some looks in a row, each knowing the last."""
     memory = Memory()
     for _ in range(count):
@@ -158,7 +159,7 @@ async def hello_often(pod: Pod) -> list[Observation]:
 
     async def hello() -> Observation:
         async with room:
-            visit = Visit(dialer, inbound, EVERY_CADENCE, 1.0, target, options)
+            visit = Attempt(dialer, inbound, EVERY_CADENCE, 1.0, target, options)
             return await probe("hello", visit)
 
     return await asyncio.gather(*(hello() for _ in range(HELLOS)))

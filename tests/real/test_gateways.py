@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.config import Config, PollConfig
-from exporter.look import EVERY_CADENCE, FAST_ONLY, Look, look
 from exporter.model import Memory
+from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, look
 from tests.real import envoy
 from tests.real.pod import Pod, Shape
 
@@ -25,7 +25,7 @@ def gateway() -> Iterator[Pod]:
     pod.close()
 
 
-async def seen_of(pod: Pod, *, looks: int = 1) -> Look:
+async def seen_of(pod: Pod, *, looks: int = 1) -> PollResult:
     """The last of some looks, each with every cadence."""
     memory = Memory()
     for _ in range(looks):

@@ -8,8 +8,8 @@ import pytest
 
 from exporter.catalogue import ExtraPort
 from exporter.config import AccessConfig, Config, PollConfig
-from exporter.look import EVERY_CADENCE, look
 from exporter.model import Memory, Outcome, Role, Settings
+from exporter.poll.poll_target import EVERY_CADENCE, look
 from tests.real.pod import Pod, Shape
 
 pytestmark = pytest.mark.real

@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config import Config, PollConfig
 from exporter.exposition import assemble, render, selected
-from exporter.look import EVERY_CADENCE, Look, look
 from exporter.model import Memory, Settings
+from exporter.poll.poll_target import EVERY_CADENCE, PollResult, look
 from tests.real.pod import Pod, Shape
 
 pytestmark = pytest.mark.real
@@ -175,7 +175,7 @@ CASES = (
 )
 
 
-async def looks_at(pod: Pod, case: Case, memory: Memory, count: int) -> Look:
+async def looks_at(pod: Pod, case: Case, memory: Memory, count: int) -> PollResult:
     """The last of some looks, each knowing what those before it left."""
     config = Config(poll=PollConfig(timeout=case.timeout))
     target = pod.target(settings=case.settings)
@@ -194,7 +194,7 @@ class Scraped:
     cause: str | None
 
 
-def scraped(seen: Look) -> Scraped:
+def scraped(seen: PollResult) -> Scraped:
     """Render the look's record and parse the text back."""
     families = selected("standard")
     text = b"".join(assemble(families, [render(seen.record, families)], openmetrics=False))

@@ -17,10 +17,18 @@ from rich.progress import Progress
 from rich.table import Table
 
 from exporter.config import Config
-from exporter.demo import Mesh, MeshError, Pod, State, can_build_networks, load_states, mesh
+from exporter.demo import (
+    DemoPod,
+    Mesh,
+    MeshError,
+    RecordedState,
+    can_build_networks,
+    load_states,
+    mesh,
+)
 from exporter.demo.recording import Expected
-from exporter.look import EVERY_CADENCE, Look, look
 from exporter.model import Memory, Role, TargetRecord
+from exporter.poll.poll_target import EVERY_CADENCE, PollResult, look
 
 TCP_PORTS = (15000, 15001, 15006, 15020, 15021, 15090)
 PAGES = ((15020, "/healthz/ready"), (15021, "/healthz/ready"), (15090, "/stats/prometheus"))
@@ -36,7 +44,7 @@ console = Console(width=None if sys.stdout.isatty() else 160)
 class Verdict:
     """What the exporter said of one state in one view, beside what is true."""
 
-    state: State
+    state: RecordedState
     view: str
     expected: Expected
     seen: Mapping[int, int | None]
@@ -76,7 +84,7 @@ def _word(up: object) -> str:
     return {1: "up", 0: "down", None: "unjudged"}.get(up, str(up))  # type: ignore[call-overload]
 
 
-def _verdict(pod: Pod, view: str, record: TargetRecord) -> Verdict:
+def _verdict(pod: DemoPod, view: str, record: TargetRecord) -> Verdict:
     return Verdict(
         state=pod.state,
         view=view,
@@ -100,11 +108,11 @@ async def judge(built: Mesh, view: str, progress: Progress) -> list[Verdict]:
 
 async def look_at_all(
     built: Mesh, view: str, memories: Mapping[str, Memory], now: float, progress: Progress
-) -> dict[str, Look]:
+) -> dict[str, PollResult]:
     """One look at every pod, all cadences; the progress line counts them."""
     task = progress.add_task(f"{view} view", total=len(built.pods))
 
-    async def one(pod: Pod) -> tuple[str, Look]:
+    async def one(pod: DemoPod) -> tuple[str, PollResult]:
         target = pod.target if view == "pod" else replace(pod.target, netns="")
         seen = await look(target, memories[pod.name], EVERY_CADENCE, Config(), now)
         progress.advance(task)
@@ -115,7 +123,7 @@ async def look_at_all(
     return looks
 
 
-async def probe_naively(pod: Pod) -> Naive:
+async def probe_naively(pod: DemoPod) -> Naive:
     """What a TCP probe of the proxy's ports, `http_2xx` on 15021, and all of them notice."""
     address = pod.target.addresses[0]
     tcp = await asyncio.gather(*(_connects(address, port) for port in TCP_PORTS))

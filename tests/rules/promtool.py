@@ -54,7 +54,7 @@ class Case:
     name: str
     series: Series
     at: Mapping[int, Mapping[str, int]]
-    says: Says | None = None
+    describe: Says | None = None
     unbroken: tuple[int, int] | None = None
     watched: bool = True
     replicas: tuple[int, ...] = (1, 2)
@@ -78,7 +78,7 @@ class Case:
                 for series, values in expanded(self._all_series(), replicas)
             ],
             "promql_expr_test": asked,
-            "alert_rule_test": [_said(self.alert, self.says)] if self.says else [],
+            "alert_rule_test": [_said(self.alert, self.describe)] if self.describe else [],
         }
 
     def _all_series(self) -> Series:
@@ -114,16 +114,16 @@ def _no_gap(first: int, last: int) -> dict[str, Any]:
     }
 
 
-def _said(alert: str, says: Says) -> dict[str, Any]:
+def _said(alert: str, describe: Says) -> dict[str, Any]:
     rule = ALERTS[alert]
     annotations = {
         "summary": rule["annotations"]["summary"],
-        "description": says.description,
-        "runbook_url": says.runbook or rule["annotations"]["runbook_url"],
+        "description": describe.description,
+        "runbook_url": describe.runbook or rule["annotations"]["runbook_url"],
     }
-    labels = {**says.labels, "severity": rule["labels"]["severity"]}
+    labels = {**describe.labels, "severity": rule["labels"]["severity"]}
     expected = [{"exp_labels": labels, "exp_annotations": annotations}]
-    return {"eval_time": f"{says.minute}m", "alertname": alert, "exp_alerts": expected}
+    return {"eval_time": f"{describe.minute}m", "alertname": alert, "exp_alerts": expected}
 
 
 def expanded(series: Series, replicas: int) -> Iterator[tuple[str, str]]:

@@ -38,4 +38,4 @@ def test_every_alert_has_a_case_of_each_kind() -> None:
 
 
 def test_every_case_that_fires_shows_what_it_says() -> None:
-    assert [case.name for case in CASES if case.kind == "fires" and case.says is None] == []
+    assert [case.name for case in CASES if case.kind == "fires" and case.describe is None] == []

@@ -11,11 +11,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from benchmarks.records import broken_sidecar, healthy_sidecar, istiod
 from exporter.config import Config
 from exporter.exposition import render, selected
-from exporter.look import Look
 from exporter.model import Memory, Target, TargetRecord
-from exporter.selfmetrics import SelfMetrics
+from exporter.poll.poll_target import PollResult
+from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
-from exporter.web import WebContext, create_app
+from exporter.web.application import create_app
+from exporter.web.context import WebContext
 
 Serve = Callable[..., Awaitable[TestClient]]
 
@@ -29,8 +30,8 @@ EXPIRED_LAST = 1.0
 FAMILIES = selected("full", ())
 
 
-async def nothing_seen(target: Target) -> Look:
-    return Look(TargetRecord(target=target), Memory(), ())
+async def nothing_seen(target: Target) -> PollResult:
+    return PollResult(TargetRecord(target=target), Memory(), ())
 
 
 def state_of(*records: TargetRecord) -> State:

@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks.records import healthy_sidecar
 from exporter.config import Config, WebConfig
-from exporter.look import Look
 from exporter.model import Memory, Target, TargetRecord
+from exporter.poll.poll_target import PollResult
 
 KEY = healthy_sidecar(0).target.key
 PROBE = {"target": str(KEY)}
@@ -24,12 +24,12 @@ class Held:
         self.arrived = asyncio.Condition()
         self.released = asyncio.Event()
 
-    async def __call__(self, target: Target) -> Look:
+    async def __call__(self, target: Target) -> PollResult:
         async with self.arrived:
             self.waiting += 1
             self.arrived.notify_all()
         await self.released.wait()
-        return Look(TargetRecord(target=target), Memory(), ())
+        return PollResult(TargetRecord(target=target), Memory(), ())
 
     async def are(self, count: int) -> None:
         async with self.arrived:

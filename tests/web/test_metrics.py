@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from benchmarks.records import healthy_sidecar
 from exporter.config import Config, WebConfig
-from exporter.selfmetrics import SelfMetrics
+from exporter.selfmetrics.registry import SelfMetrics
 from exporter.web.metrics import stream
 from exporter.web.server import serving
 

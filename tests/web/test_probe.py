@@ -8,29 +8,29 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from benchmarks.records import broken_sidecar, healthy_sidecar
 from exporter.config import Config, WebConfig
-from exporter.look import Look
 from exporter.model import Memory, Role, Target, TargetRecord
+from exporter.poll.poll_target import PollResult
 
 KNOWN = healthy_sidecar(0).target
 OPEN = Config(web=WebConfig(probe_unknown_targets=True))
 
 
-class Looks:
+class PollFreshness:
     """Remembers what it was asked to look at, and sees nothing."""
 
     def __init__(self) -> None:
         self.targets = []
 
-    async def __call__(self, target: Target) -> Look:
+    async def __call__(self, target: Target) -> PollResult:
         self.targets.append(target)
-        return Look(TargetRecord(target=target), Memory(), ())
+        return PollResult(TargetRecord(target=target), Memory(), ())
 
 
 async def test_a_target_that_is_down_is_an_answer(serve: Any) -> None:
     record = broken_sidecar(1)
 
-    async def look(_target: Target) -> Look:
-        return Look(record, Memory(), ())
+    async def look(_target: Target) -> PollResult:
+        return PollResult(record, Memory(), ())
 
     client = await serve(probe=look)
     answer = await client.get(
@@ -71,7 +71,7 @@ async def test_openmetrics_is_offered_here_too(serve: Any) -> None:
 async def test_a_known_target_is_looked_at_with_what_is_known(
     serve: Any, query: dict[str, str], expected: tuple[object, ...]
 ) -> None:
-    looks = Looks()
+    looks = PollFreshness()
     client = await serve(probe=looks)
     assert (await client.get("/probe", params=query)).status == 200
     (target,) = looks.targets
@@ -97,7 +97,7 @@ async def test_a_known_target_is_looked_at_with_what_is_known(
 async def test_bad_parameters_are_refused_with_a_sentence(
     serve: Any, query: dict[str, str], status: int, sentence: str
 ) -> None:
-    looks = Looks()
+    looks = PollFreshness()
     answer = await (await serve(probe=looks)).get("/probe", params=query)
     assert answer.status == status
     assert sentence in await answer.text()
@@ -115,7 +115,7 @@ async def test_bad_parameters_are_refused_with_a_sentence(
 async def test_unknown_addresses_are_looked_at_where_that_is_allowed(
     serve: Any, query: dict[str, str], role: Role, captured: Any
 ) -> None:
-    looks = Looks()
+    looks = PollFreshness()
     client = await serve(probe=looks, config=OPEN)
     assert (await client.get("/probe", params=query)).status == 200
     (target,) = looks.targets

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from exporter.web.server import DEFAULT, Patience, serving
+from exporter.web.server import DEFAULT, ServerLimits, serving
 
 PLENTY = b"x" * 50_000_000
 """More than the socket buffers of both sides take."""
@@ -24,11 +24,11 @@ async def large(_request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def served(patience: Patience = DEFAULT) -> AsyncIterator[int]:
+async def served(limits: ServerLimits = DEFAULT) -> AsyncIterator[int]:
     app = web.Application()
     app.add_routes([web.get("/", small), web.get("/large", large)])
     listener = socket.create_server(("127.0.0.1", 0))
-    async with serving(app, listener, patience=patience):
+    async with serving(app, listener, limits=limits):
         yield listener.getsockname()[1]
 
 
@@ -84,8 +84,8 @@ async def test_a_client_that_drips_is_let_go() -> None:
 
 
 async def test_a_client_that_does_not_read_is_let_go() -> None:
-    patience = replace(DEFAULT, connections=1, unread_seconds=1.0)
-    async with served(patience) as port:
+    limits = replace(DEFAULT, connections=1, unread_seconds=1.0)
+    async with served(limits) as port:
         deaf = socket.create_connection(("127.0.0.1", port))
         deaf.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
         again = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -1,0 +1,111 @@
+"""What this instance cannot see, why, and which families that costs; one sentence each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.config import Config
+from exporter.control_plane.proxy_sync import narrowed
+from exporter.model import WebhookPath
+
+CAPABILITIES = (
+    "loopback",
+    "netns",
+    "hello",
+    "exposure",
+    "application_probes",
+    "istiod",
+    "istiod_certificates",
+    "debug_token",
+    "webhook_dry_run",
+)
+"""The values of `istio_port_exporter_capability`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissingCapability:
+    """Something that this instance cannot see, why, and how to change that."""
+
+    capability: str
+    sentence: str
+
+
+def missing_capabilities(
+    config: Config,
+    *,
+    inside: bool,
+    trouble: str,
+    refused: str = "",
+    webhook: WebhookPath | None = None,
+) -> list[MissingCapability]:
+    """What cannot be seen.
+
+    `inside`: a target's netns is known; `trouble`: why it fails, if so; `refused`: why
+    port-forwards do; `webhook`: what the last dry run showed.
+    """
+    inside = inside or config.access.loopback == "netns"
+    off = {
+        **_switched_off(config),
+        "loopback": (
+            bool(refused) or (config.access.loopback == "none" and not inside),
+            refused
+            or (
+                "15001 and the loopback ports 15000, 15004, 15053, 9876 are not seen from inside: "
+                "no access to pods is configured (access.loopback, or a target's netns)"
+            ),
+        ),
+        "netns": (
+            bool(trouble) or not inside,
+            trouble if inside else "socket tables: no target has a netns",
+        ),
+        "webhook_dry_run": (
+            not config.istiod.webhook_dry_run.enabled or _is_refused(webhook),
+            "the API server's way to the injection webhook (istio_control_plane_webhook_path_up): "
+            + (webhook.detail if webhook else "istiod.webhook_dry_run.enabled is off"),
+        ),
+    }
+    return [
+        MissingCapability(capability, off[capability][1])
+        for capability in CAPABILITIES
+        if off[capability][0]
+    ]
+
+
+def _switched_off(config: Config) -> dict[str, tuple[bool, str]]:
+    """What the configuration alone decides: by capability, whether it is off, and its sentence."""
+    is_managed = config.istiod.mode == "none"
+    unlisted = _why_unlisted(config)
+    return {
+        "hello": (not config.poll.hello, "15006 and wire certificates: poll.hello is off"),
+        "exposure": (not config.poll.exposure, "an exposed admin port: poll.exposure is off"),
+        "application_probes": (
+            not config.poll.application_probes,
+            "application health: poll.application_probes is off",
+        ),
+        "istiod": (
+            is_managed,
+            "the control plane (istio_control_plane_*): istiod.mode is none, it is managed",
+        ),
+        "istiod_certificates": (
+            not is_managed and not Path(config.istiod.root_cert_file).is_file(),
+            (
+                "whether the certificates of 15012 and 15017 are the mesh's: there is no "
+                f"{config.istiod.root_cert_file} (istiod.root_cert_file)"
+            ),
+        ),
+        "debug_token": (
+            bool(unlisted),
+            f"what istiod says of its proxies (istio_proxy_xds_synced, _known): {unlisted}",
+        ),
+    }
+
+
+def _why_unlisted(config: Config) -> str:
+    """Why nothing can be told of what istiod says; empty where it can, here or by another shard."""
+    if config.istiod.mode == "none":
+        return "no istiod is looked at"
+    return narrowed(config) if config.istiod.debug_token_file else "no debug token"
+
+
+def _is_refused(webhook: WebhookPath | None) -> bool:
+    """Whether the dry run was tried and showed nothing."""
+    return webhook is not None and webhook.up is None

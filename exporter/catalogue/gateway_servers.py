@@ -1,0 +1,50 @@
+"""A gateway's servers: the listeners that Envoy was told of, by its own admin interface. Pure.
+
+In: what admin told. Out: the ports that ought to be open. The list of listeners alone is not
+enough: one that waits, or was refused, is not in it, and one that is in it may not be bound
+(recorded: a gateway whose secret is missing).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from exporter.catalogue import TargetPort, servers_of
+from exporter.model import AdminFacts, Component, Expectation, Observation, Role, Target, View
+
+_NAME = re.compile(r"(?!udp_).+_([0-9]{1,5})")
+"""`<bind>_<port>` (pilot/pkg/networking/core/gateway.go); `udp_` ones are HTTP/3."""
+
+
+def configured_servers(
+    target: Target, ports: Sequence[TargetPort], admin: AdminFacts | None
+) -> tuple[TargetPort, ...]:
+    """The server ports of a gateway that are not among the ports that it has to have anyway."""
+    if target.role is not Role.GATEWAY or admin is None:
+        return ()
+    known = {port.number for port in ports if port.expectation is not Expectation.OPTIONAL}
+    hidden = known.union(target.ignored_ports)
+    found = {number: name for number, name in _told(admin) if number not in hidden}
+    return servers_of(target, found)
+
+
+def _told(admin: AdminFacts) -> Iterable[tuple[int, str]]:
+    """Listeners that wait or were refused first, so that what is active has the last word."""
+    for name in (*(admin.warming or ()), *(admin.rejected or {})):
+        if named := _NAME.fullmatch(name):
+            yield int(named[1]), name
+    for listener in admin.listeners or ():
+        if _NAME.fullmatch(listener.name) and not listener.is_loopback:
+            yield listener.port, listener.name
+
+
+def newest_admin(observations: Iterable[Observation]) -> AdminFacts | None:
+    """What admin told of its listeners in this look; None where it was not asked."""
+    for seen in observations:
+        if seen.view is View.POD and isinstance(seen.facts, AdminFacts):
+            return seen.facts if seen.facts.listeners is not None else None
+    return None
+
+
+def is_server(port: TargetPort) -> bool:
+    """Whether the port is one of a gateway's servers."""
+    return port.component == Component.GATEWAY

@@ -1,0 +1,214 @@
+"""What a given target's ports should be, from its role, version and settings. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from exporter.catalogue.control_plane_ports import CONTROL_PLANE
+from exporter.catalogue.port import ExtraPort, Port, TargetPort
+from exporter.catalogue.proxy_ports import DATA_PLANE
+from exporter.model import Component, Expectation, Interception, Role, Settings, Target
+
+PORTS: tuple[Port, ...] = (*DATA_PLANE, *CONTROL_PLANE)
+PORTS_BY_ROLE = {role: tuple(row for row in PORTS if row.role is role) for role in Role}
+
+NEWEST_VERSION = (1, 32)
+"""The newest Istio line that this catalogue was read from; newer ones are judged as this one."""
+
+ALWAYS_EXCLUDED = (15090, 15021)
+"""Never captured, however ports were moved (injection template `-d`, cni sidecar_redirect.go)."""
+
+
+def line_of(version: str) -> tuple[int, int] | None:
+    """The Istio line of a version or image tag: "1.28.3-distroless" -> (1, 28); None if unclear."""
+    parts = version.lstrip("v").split("-")[0].split(".")
+    if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):  # noqa: PLR2004
+        return None
+    return int(parts[0]), int(parts[1])
+
+
+def is_newer_than_known(version: str) -> bool:
+    """Whether the version is newer than the catalogue, so it is judged as the newest known."""
+    line = line_of(version)
+    return line is not None and line > NEWEST_VERSION
+
+
+def is_captured(port: int, target: Target) -> bool:
+    """Whether a connection from the network to this port is redirected to 15006.
+
+    Source: tools/istio-iptables/pkg/capture/run.go; exclusions do not exist beside an include
+    list; 15008 has its own RETURN rule.
+    """
+    settings = target.settings
+    if not target.captured or settings.interception is Interception.NONE:
+        return False
+    if settings.included_inbound_ports is not None:
+        return port in settings.included_inbound_ports
+    excluded = (*ALWAYS_EXCLUDED, settings.status_port, *settings.excluded_inbound_ports, 15008)
+    return port not in excluded
+
+
+def control_port(target: Target, preferred: int) -> int | None:
+    """A port nobody uses whose answer can only be the redirection's; None where there is none.
+
+    The preferred one, or the nearest below it that is captured and not known to be used.
+    """
+    if target.settings.included_inbound_ports is not None:
+        return None
+    used = {
+        *(row.number for row in PORTS),
+        *target.settings.app_ports,
+        *target.settings.server_ports,
+    }
+    for port in range(preferred, max(0, preferred - 64), -1):
+        if port not in used and is_captured(port, target):
+            return port
+    return None
+
+
+def expectation(port: Port, target: Target) -> Expectation:
+    """What this port of this target should be, from role, version and settings."""
+    line = min(line_of(target.istio_version) or NEWEST_VERSION, NEWEST_VERSION)
+    outside = (port.since and line < port.since) or (port.until and line > port.until)
+    if number_of(port, target.settings) == 0 or outside or not _is_enabled(port, target):
+        return Expectation.ABSENT
+    if port.number == 15090 and target.settings.metrics_localhost_only:  # noqa: PLR2004
+        return Expectation.LOOPBACK
+    if port.role is Role.ZTUNNEL and port.number in (15008, 15053):
+        return Expectation.OPTIONAL
+    return Expectation.LOOPBACK if port.bind == "loopback" else Expectation.OPEN
+
+
+def _is_enabled(port: Port, target: Target) -> bool:
+    """Whether the settings switch the port on at all."""
+    settings = target.settings
+    match (port.role, port.number):
+        case (Role.SIDECAR, 15001 | 15006):
+            return settings.interception is not Interception.NONE
+        case (Role.SIDECAR, 15008):
+            return settings.hbone
+        case (Role.SIDECAR | Role.GATEWAY, 15053):
+            return settings.dns_capture
+        case (Role.SIDECAR, 15004):
+            return settings.xds_debug
+    return True
+
+
+def number_of(port: Port, settings: Settings) -> int:
+    """The port's number under these settings; 0 means that it is switched off."""
+    return getattr(settings, port.setting) if port.setting else port.number
+
+
+def ports_of(
+    target: Target, extra: Iterable[ExtraPort] = (), *, applications: bool = False
+) -> tuple[TargetPort, ...]:
+    """Every port of the target with its expectation, the user's rows laid over the catalogue's.
+
+    Ports expected absent are left out; a port that the target opted out of is too.
+    `applications`: with the ports that the application's containers declare.
+    """
+    ports = {}
+    for row in PORTS_BY_ROLE[target.role]:
+        wanted = expectation(row, target)
+        number = number_of(row, target.settings)
+        if wanted is not Expectation.ABSENT:
+            ports[number] = _target_port(row, number, wanted, target)
+    for further in (*_servers(target), *(_application_ports(target) if applications else ())):
+        ports.setdefault(further.number, further)
+    for own in extra:
+        if own.selects(target):
+            _overlay(ports, own, target)
+    return tuple(port for number, port in ports.items() if number not in target.ignored_ports)
+
+
+def _target_port(row: Port, number: int, wanted: Expectation, target: Target) -> TargetPort:
+    hidden = wanted is Expectation.LOOPBACK and row.probe != "exposure"
+    component = row.component
+    if target.role is Role.CNI and component is Component.ISTIOD:
+        component = Component.INSTALL_CNI
+    return TargetPort(
+        number=number,
+        row=row,
+        expectation=wanted,
+        captured=is_captured(number, target),
+        probe="" if hidden else row.probe,
+        pod_probe=row.pod_probe,
+        path=row.path,
+        component=component,
+    )
+
+
+def _servers(target: Target) -> Iterator[TargetPort]:
+    """The servers that are to be there, and those that a gateway's container declares."""
+    settings = target.settings
+    yield from servers_of(target, dict.fromkeys(settings.server_ports, ""))
+    if target.role is Role.GATEWAY:
+        yield from servers_of(target, dict.fromkeys(settings.app_ports, ""), Expectation.OPTIONAL)
+
+
+def _application_ports(target: Target) -> Iterator[TargetPort]:
+    """The application's ports; behind redirection a connect from the network tells nothing."""
+    for number in target.settings.app_ports:
+        port = _own_port(number, "app", "tcp", target)
+        probe = "" if port.captured else port.probe
+        yield replace(port, expectation=Expectation.OPTIONAL, probe=probe)
+
+
+def servers_of(
+    target: Target, listeners: Mapping[int, str], wanted: Expectation = Expectation.OPEN
+) -> tuple[TargetPort, ...]:
+    """A gateway's server ports, from port to the listener's name; empty for Istio's usual name.
+
+    Gateways have no redirection, so a connect is proof.
+    """
+    return tuple(
+        replace(
+            _own_port(number, Component.GATEWAY, "tcp", target, name=name or f"0.0.0.0_{number}"),
+            expectation=wanted,
+        )
+        for number, name in listeners.items()
+    )
+
+
+def _own_port(
+    number: int, component: str, probe: str, target: Target, path: str = "/", name: str = ""
+) -> TargetPort:
+    row = Port(
+        number=number,
+        role=target.role,
+        name=name,
+        component=component,
+        bind="all",
+        protocol=probe,
+        category="traffic",
+        purpose="A port of this installation, not of Istio.",
+    )
+    return TargetPort(
+        number=number,
+        row=row,
+        expectation=Expectation.OPEN,
+        captured=is_captured(number, target),
+        probe=probe,
+        pod_probe=probe,
+        path=path,
+        component=component,
+    )
+
+
+def _overlay(ports: dict[int, TargetPort], own: ExtraPort, target: Target) -> None:
+    if own.expect is Expectation.ABSENT:
+        ports.pop(own.port, None)
+        return
+    known = ports.get(own.port)
+    if known is None or own.probe:
+        known = _own_port(own.port, own.component or "app", own.probe or "tcp", target, own.path)
+    loopback = own.expect is Expectation.LOOPBACK
+    ports[own.port] = TargetPort(
+        number=own.port,
+        row=known.row,
+        expectation=own.expect,
+        captured=known.captured,
+        probe="" if loopback else known.probe,
+        pod_probe=known.pod_probe,
+        path=known.path,
+        component=own.component or known.component,
+    )

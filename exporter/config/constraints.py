@@ -1,0 +1,126 @@
+"""Cross-references: what no single value can get wrong, checked on the converted sections."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from exporter.config.schema import Config, PollConfig, StaticTarget
+from exporter.config.value_types import spell_duration
+from exporter.config.yaml_document import KeyPath
+from exporter.model import Role
+
+Broken = tuple[KeyPath, str]
+
+_LABEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""A namespace, or a revision (RFC 1123 label)."""
+
+
+def broken_rules(config: Config) -> Iterator[Broken]:
+    """Every rule that the configuration breaks: the key to blame and what is wrong."""
+    for rule in RULES:
+        yield from rule(config)
+
+
+def _intervals(config: Config) -> Iterator[Broken]:
+    poll = config.poll
+    if poll.timeout >= poll.interval:
+        yield _compared(poll, "timeout", "interval", "must be shorter", "must be longer")
+    longer = (("detail_interval", "interval"), ("identity_interval", "detail_interval"))
+    for name, below in longer:
+        if getattr(poll, name) < getattr(poll, below):
+            words = ("must not be shorter", "must not be longer")
+            yield _compared(poll, name, below, *words)
+
+
+def _compared(poll: PollConfig, name: str, other: str, words: str, turned: str) -> Broken:
+    """Blame the first of two durations, unless only the other one is not the default."""
+    default = PollConfig()
+    is_default = getattr(poll, name) == getattr(default, name)
+    if is_default and getattr(poll, other) != getattr(default, other):
+        name, other, words = other, name, turned
+    this, that = (spell_duration(getattr(poll, key)) for key in (name, other))
+    return ("poll", name), f"{this} {words} than poll.{other}, {that}"
+
+
+def _token(config: Config) -> Iterator[Broken]:
+    """The token file has to be readable now; what is in it may change later."""
+    file = config.istiod.debug_token_file
+    try:
+        if file:
+            Path(file).read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        yield ("istiod", "debug_token_file"), f"{file} cannot be read: {reason}"
+    except ValueError as error:
+        yield ("istiod", "debug_token_file"), f"{file!r} cannot be read: {error}"
+
+
+def _dry_run(config: Config) -> Iterator[Broken]:
+    """The API server is asked for it, so it has to be there, and the names are part of a path."""
+    chosen = config.istiod.webhook_dry_run
+    if chosen.enabled and not config.discovery.kubernetes.enabled:
+        yield ("istiod", "webhook_dry_run", "enabled"), "needs discovery.kubernetes.enabled"
+    for name in ("namespace", "revision"):
+        text = getattr(chosen, name)
+        if not _LABEL_NAME.fullmatch(text) and (text or name == "namespace"):
+            yield ("istiod", "webhook_dry_run", name), f"{text!r} is no name of Kubernetes"
+
+
+def _shard(config: Config) -> Iterator[Broken]:
+    shard = config.shard
+    if shard.ordinal >= shard.total:
+        yield (
+            ("shard", "ordinal"),
+            f"{shard.ordinal} must be below shard.total, {shard.total}: the first is 0",
+        )
+
+
+def _ports(config: Config) -> Iterator[Broken]:
+    seen = set()
+    for index, row in enumerate(config.ports):
+        identity = (row.port, row.role, row.namespaces, row.labels)
+        if identity in seen:
+            yield (
+                ("ports", index, "port"),
+                f"{row.port} of role {row.role} stands here twice for the same pods",
+            )
+        seen.add(identity)
+
+
+def _targets(config: Config) -> Iterator[Broken]:
+    for path, message in broken_targets(config.discovery.static.targets):
+        yield ("discovery", "static", "targets", *path), message
+
+
+def broken_targets(targets: Iterable[StaticTarget]) -> Iterator[Broken]:
+    """What is wrong with a list of static targets, wherever it stands."""
+    seen = set()
+    for index, target in enumerate(targets):
+        if not (target.address or target.is_document):
+            yield (index,), "needs an address, or as pod the path of a pod document"
+        if target.is_document and not target.address:
+            continue
+        key = f"{target.namespace or 'default'}/{target.pod or ''.join(target.address[:1])}"
+        if not target.is_document and key in seen:
+            yield (index,), f"{key} stands here twice: namespace and pod must be unique"
+        seen.add(key)
+        if target.captured and target.role not in (None, Role.SIDECAR):
+            yield (index, "captured"), f"a {target.role} has no redirection, only a sidecar has"
+
+
+RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
+    _intervals,
+    _token,
+    _dry_run,
+    _shard,
+    _ports,
+    _targets,
+)
+
+
+def ordinal_of(pod: str) -> int:
+    """A StatefulSet pod's ordinal: exporter-3 -> 3. Raises ValueError for other names."""
+    found = re.search(r"-(\d+)$", pod)
+    if found is None:
+        raise ValueError(f"{pod!r} is not the name of a StatefulSet's pod such as exporter-0")
+    return int(found[1])

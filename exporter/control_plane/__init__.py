@@ -1,0 +1,1 @@
+"""What istiods report of proxies, and the webhook's dry run."""

@@ -1,0 +1,1 @@
+"""The conditions of the causes, by what they speak of."""

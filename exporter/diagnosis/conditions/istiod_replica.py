@@ -1,0 +1,137 @@
+"""Conditions of the causes on istiod replicas, ztunnels and CNI agents. Pure."""
+
+from collections.abc import Iterator, Mapping
+
+from exporter.diagnosis.case import Case
+from exporter.model import SILENT, Outcome, WebhookPath
+
+Evidence = tuple[str, ...] | None
+
+_ISTIOD = ("http-debug", "grpc-xds", "tls-xds", "http-monitoring")
+
+
+def replica_is_stuck(case: Case) -> Evidence:
+    """A port of istiod accepts and stays silent."""
+    stuck = [name for name in _ISTIOD if case.is_stuck(name)]
+    return case.describe(*stuck) if stuck else None
+
+
+def istiod_is_not_ready(case: Case) -> Evidence:
+    """8080 says 503 or refuses; or ready while 15012 refuses, or proves to be no istiod of ours."""
+    ready = case.outcome("http-debug")
+    if ready is not None and ready is not Outcome.OK and ready not in SILENT | {Outcome.BLOCKED}:
+        return case.describe("http-debug")
+    if case.refuses("tls-xds") or case.outcome("tls-xds") is Outcome.TLS_ERROR:
+        return (*case.describe("http-debug", "tls-xds"), *_detail(case, "tls-xds"))
+    return None
+
+
+def _detail(case: Case, name: str) -> Iterator[str]:
+    """What a failed handshake said beside its outcome."""
+    verdict = case.verdict(name)
+    if verdict is not None and verdict.outcome is Outcome.TLS_ERROR and verdict.detail:
+        yield f"{verdict.port}: {verdict.detail}"
+
+
+def webhook_is_dropped(case: Case) -> Evidence:
+    """15017 is dropped while istiod answers; or looks well while the API server cannot call it."""
+    if case.outcome("http-debug") is not Outcome.OK:
+        return None
+    webhook = case.outcome("https-webhooks")
+    if webhook is Outcome.BLOCKED:
+        return case.describe("http-debug", "https-webhooks")
+    if webhook is Outcome.OK and (failed := _failed_call(case)) is not None:
+        return (*case.describe("https-webhooks"), f"the API server cannot call it: {failed.detail}")
+    return None
+
+
+def _failed_call(case: Case) -> WebhookPath | None:
+    """The API server's failed call of this istiod's webhook, if it tried."""
+    path = case.evidence.webhook
+    if path is None or path.up is not False:
+        return None
+    return path if path.revision in ("", case.target.revision) else None
+
+
+def webhook_remedy(case: Case) -> str:
+    """What to do about the way that this call failed; empty where the cause's advice fits."""
+    failed = _failed_call(case)
+    return _CALL_REMEDIES.get(failed.outcome, "") if failed else ""
+
+
+_CALL_REMEDIES: Mapping[Outcome, str] = {
+    Outcome.TLS_ERROR: "Compare the caBundle of the webhook configuration with the mesh's root"
+    " (config map istio-ca-root-cert); istiod writes it when it starts, so read its log.",
+    Outcome.UNREACHABLE: "Look at the Service that the webhook configuration names: does it exist,"
+    " and has it an endpoint that is ready?",
+    Outcome.HTTP_ERROR: "Read istiod's log for the injection that it failed: a template or an"
+    " annotation may be wrong.",
+}
+
+
+def webhook_is_silent(case: Case) -> Evidence:
+    """8080 says ready and 15017 does not answer as it should."""
+    webhook = case.outcome("https-webhooks")
+    if webhook in (None, Outcome.OK, Outcome.BLOCKED, Outcome.CAPTURED):
+        return None
+    if case.outcome("http-debug") is Outcome.OK:
+        return (*case.describe("http-debug", "https-webhooks"), *_detail(case, "https-webhooks"))
+    return None
+
+
+_DEBUG_REMEDIES: Mapping[Outcome | int, str] = {
+    401: "istiod does not know the debug token: mount a service account's token of audience"
+    " istio-ca, and look whether it has ended.",
+    403: "Run the exporter under a service account in istiod's namespace, or name its namespace in"
+    " istiod's DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES (releases after March 2026).",
+    404: "istiod serves no debug interface: set ENABLE_DEBUG_ON_HTTP=true on istiod, or leave"
+    " istiod.debug_token_file empty.",
+    Outcome.TLS_ERROR: "The token was kept back: mount the mesh's root certificate (the config map"
+    " istio-ca-root-cert) as istiod.root_cert_file, or find out who answers on 15012.",
+    Outcome.NO_ACCESS: "The token was kept back: istiod.debug_token_file or istiod.root_cert_file"
+    " cannot be read, or holds something else.",
+}
+"""What to do where the debug interface does not answer us, by its status or by the outcome.
+
+Source: Istio pilot/pkg/xds/debug.go; the authorisation by namespace came in 2026.
+"""
+
+
+def _debug_answer(case: Case) -> Outcome | int | None:
+    """The key of `_DEBUG_REMEDIES` that is true of this istiod; None while all is well."""
+    facts = case.memory.istiod.value if case.memory.istiod else None
+    if facts is None:
+        return None
+    found: Outcome | int | None = facts.syncz_status or facts.syncz_outcome
+    return found if found in _DEBUG_REMEDIES else None
+
+
+def debug_refusal(case: Case) -> tuple[str, ...]:
+    """What an istiod that does not tell of its proxies answered."""
+    match _debug_answer(case):
+        case None:
+            return ()
+        case int() as status:
+            return (f"15014 answers {status} at its debug interface",)
+    return ("15014 was not asked for its proxies: the debug token was kept back",)
+
+
+def debug_remedy(case: Case) -> str:
+    """What to do about that; empty where it is not the debug interface that is forbidden."""
+    answer = _debug_answer(case)
+    return "" if answer is None else _DEBUG_REMEDIES[answer]
+
+
+def ztunnel_is_not_ready(case: Case) -> Evidence:
+    """The readiness names what is pending, fails, or stays silent."""
+    seen = case.evidence.seen("readiness")
+    if seen is None or case.outcome("readiness") in (None, Outcome.OK, Outcome.BLOCKED):
+        return None
+    return (*case.describe("readiness"), *((seen.detail,) if seen.detail else ()))
+
+
+def cni_is_not_ready(case: Case) -> Evidence:
+    """The node agent's /readyz is anything but 200."""
+    if case.outcome("readiness") in (None, Outcome.OK, Outcome.BLOCKED):
+        return None
+    return case.describe("readiness")

@@ -1,0 +1,159 @@
+"""Conditions of the causes inside a proxy: its processes, and its way to a first configuration.
+
+Pure. 15020 is the agent, 15021 and 15090 are Envoy.
+"""
+
+from exporter.catalogue.gateway_servers import is_server
+from exporter.diagnosis.case import Case
+from exporter.diagnosis.inbound import is_bypassed
+from exporter.model import Outcome, Role
+
+Evidence = tuple[str, ...] | None
+
+_OWN = ("status", "health", "stats", "virtualInbound", "admin", "virtualOutbound")
+_FOREIGN = frozenset({Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
+
+
+def port_is_taken(case: Case) -> Evidence:
+    """One of the proxy's ports is another process's."""
+    taken = []
+    servers = (port.row.name for port in case.evidence.ports if is_server(port))
+    for name in (*_OWN, *servers):
+        verdict = case.verdict(name)
+        if verdict is not None and verdict.outcome in _FOREIGN:
+            taken.append(f"{verdict.port}: {verdict.detail or 'another process answers'}")
+    return tuple(taken) or _listener_failed(case)
+
+
+def _listener_failed(case: Case) -> Evidence:
+    """Envoy could not create a listener of a sidecar, and the update that had it was rejected."""
+    stats = case.stats()
+    if case.target.role is not Role.SIDECAR or stats is None or not stats.listener_create_failures:
+        return None
+    admin = case.admin()
+    if admin is None or admin.listeners is None:
+        missing = ["15001 or 15006"] if case.memory.rejected.get("lds") else []
+    else:
+        names = {listener.name for listener in admin.listeners}
+        wanted = ("virtualInbound", "virtualOutbound")
+        missing = [
+            str(case.evidence.named[name].number)
+            for name in wanted
+            if name in case.evidence.named and name not in names
+        ]
+    if not missing:
+        return None
+    return (f"Envoy could not create the listener on {' and '.join(missing)}",)
+
+
+def proxy_is_down(case: Case) -> Evidence:
+    """Everything refuses; or Envoy's ports do while the agent still says 200.
+
+    Or everything is silent, and Kubernetes says that the container does not run.
+    """
+    if case.evidence.nothing_responds():
+        told = ("no port answers", *case.describe_container())
+        return told if case.target.lifecycle.is_down else None
+    found = _is_refused(case)
+    return (*found, *case.describe_container()) if found else None
+
+
+def _is_refused(case: Case) -> Evidence:
+    if case.evidence.control_accepts():
+        return None
+    inbound = case.verdict("virtualInbound")
+    if is_bypassed(case.evidence) or (inbound is not None and inbound.up):
+        return None
+    match case.target.role:
+        case Role.SIDECAR | Role.GATEWAY | Role.WAYPOINT:
+            down = case.refuses("health", "stats") and (
+                case.outcome("status") in (Outcome.REFUSED, Outcome.OK, None)
+            )
+            return (*case.describe(*_OWN[:3]), *case.describe_control_port()) if down else None
+        case Role.PROXYLESS:
+            names: tuple[str, ...] = ("status",)
+        case Role.ZTUNNEL:
+            names = ("stats", "readiness")
+        case _:
+            names = ("metrics", "readiness")
+    return case.describe(*names) if case.refuses(*names) else None
+
+
+def envoy_is_stuck(case: Case) -> Evidence:
+    """The agent answers; Envoy's ports accept and stay silent."""
+    asked = [name for name in ("health", "stats") if case.outcome(name) is not None]
+    if not asked or not case.answers("status") or not all(map(case.is_stuck, asked)):
+        return None
+    inbound = case.verdict("virtualInbound")
+    if inbound is not None and inbound.up:
+        return None
+    return (*case.describe("status", *asked), *case.describe_control_port())
+
+
+def agent_is_stuck(case: Case) -> Evidence:
+    """15020 accepts and stays silent while Envoy answers by itself."""
+    if not case.is_stuck("status") or case.outcome("status") is Outcome.BLOCKED:
+        return None
+    if case.target.role is Role.PROXYLESS:
+        return case.describe("status")
+    inbound = case.verdict("virtualInbound")
+    if case.answers("stats") or (inbound is not None and inbound.up):
+        return case.describe("status", "health", "stats")
+    return None
+
+
+def agent_is_gone(case: Case) -> Evidence:
+    """15020 refuses, Envoy answers, and relays nothing but its own 503."""
+    if not case.answers("stats") and not case.answers("health"):
+        return None
+    if case.outcome("status") is not Outcome.REFUSED or case.outcome("health") is Outcome.OK:
+        return None
+    return case.describe("status", "health", "stats")
+
+
+def update_was_rejected(case: Case) -> Evidence:
+    """A rejected update that no success has followed, or one that admin lists as rejected."""
+    rejected = [name for name, value in case.memory.rejected.items() if value]
+    if not rejected:
+        return None
+    admin = case.admin()
+    reasons = (admin.rejected or {}) if admin else {}
+    told = [f"the last {name.upper()} update was rejected" for name in sorted(rejected)]
+    return (*told, *(f"{listener}: {reason}" for listener, reason in reasons.items()))
+
+
+def identity_is_missing(case: Case) -> Evidence:
+    """No configuration, and signing requests that fail without being tried again."""
+    agent = case.agent()
+    if agent is None or not case.lacks_configuration():
+        return None
+    if agent.csr_failures > 0 and agent.csr_retries == 0:
+        count = f"{agent.csr_failures:.0f} certificate requests failed, none was retried"
+        return (*case.describe("status", "health", "stats"), count)
+    return None
+
+
+def configuration_is_partial(case: Case) -> Evidence:
+    """No configuration that Envoy could serve with, although XDS answers came."""
+    if not case.lacks_configuration():
+        return None
+    agent, state = case.agent(), case.admin_state()
+    if agent is not None and agent.xds_responses > 0:
+        answers = f"{agent.xds_responses:.0f} XDS answers came"
+        return (*case.describe("status", "health", "stats"), answers)
+    if state == "INITIALIZING":
+        return (*case.describe("status", "health", "stats"), "Envoy says INITIALIZING")
+    return None
+
+
+def istiod_never_answered(case: Case) -> Evidence:
+    """No configuration and no XDS answer; said only once the agent's page has been asked for."""
+    if not case.lacks_configuration():
+        return None
+    agent = case.agent()
+    if agent is None and case.memory.page is None:
+        return None
+    told = ["no XDS answer came" if agent else "the agent's counters cannot be read"]
+    if agent is not None and agent.csr_retries:
+        told.append(f"certificate requests were retried {agent.csr_retries:.0f} times")
+    return (*case.describe("status", "health", "stats"), *told)

@@ -1,0 +1,152 @@
+"""Conditions of the causes that lie around a target: exporter, Kubernetes, node, network. Pure."""
+
+from exporter.diagnosis.case import Case
+from exporter.diagnosis.evidence import UNANSWERED, describe
+from exporter.diagnosis.inbound import direct_at
+from exporter.diagnosis.liveness import CHAIN, kubernetes_reports_ready
+from exporter.diagnosis.memory import is_initializing
+from exporter.model import PROVING, Expectation, Observation, Outcome, Role
+
+Evidence = tuple[str, ...] | None
+
+_NOT_GENUINE = frozenset({"admin", "virtualInbound", "virtualOutbound"})
+
+
+def exporter_is_suspect(case: Case) -> Evidence:
+    """The exporter sits in the mesh, or could not open a single connection of its own."""
+    if case.evidence.in_mesh:
+        return ("the exporter is inside the mesh: its own sidecar answers for every target",)
+    seen = [one for group in case.evidence.network.values() for one in group]
+    seen += case.evidence.connects
+    if seen and not case.evidence.pod and all(o.outcome is Outcome.NO_ACCESS for o in seen):
+        return (f"the exporter cannot connect: {seen[0].detail or 'no access'}",)
+    return None
+
+
+def is_terminating(case: Case) -> Evidence:
+    """Kubernetes has a deletionTimestamp."""
+    return ("Kubernetes is deleting the pod",) if case.target.lifecycle.terminating else None
+
+
+def is_starting(case: Case) -> Evidence:
+    """Younger than the start grace and not ready, by Kubernetes or by Envoy's own state.
+
+    A container that was never started, because others are still being prepared, is as old as its
+    pod; one that waits to be started again is not starting.
+    """
+    life, grace = case.target.lifecycle, case.config.discovery.start_grace
+    since = life.created if life.is_down and not life.restarts else life.started
+    if since is not None:
+        if case.now - since >= grace or life.container_ready:
+            return None
+        if life.container_ready is None and _serves(case):
+            return None
+        what = "pod was made" if life.is_down else "container started"
+        return (f"the {what} {case.now - since:.0f} s ago", *case.describe_container())
+    if life.is_down:
+        return None
+    return _is_initialising(case, grace)
+
+
+def _is_initialising(case: Case, grace: float) -> Evidence:
+    since, stats = case.memory.initializing_since, case.evidence.stats()
+    if since is None or stats is None or case.now - since >= grace:
+        return None
+    return ("Envoy is initialising",) if is_initializing(stats) else None
+
+
+def _serves(case: Case) -> bool:
+    return case.is_green() and all(verdict.up is not False for verdict in case.verdicts.values())
+
+
+def node_is_gone(case: Case) -> Evidence:
+    """Every port silent, and Kubernetes says that the node is not ready."""
+    if case.evidence.silent and case.target.lifecycle.node_ready is False:
+        return ("no port answers", "Kubernetes says that the node is not ready")
+    return None
+
+
+def network_blocks(case: Case) -> Evidence:
+    """Ports that are silent or refused from the network while the proxy provably lives."""
+    if case.evidence.nothing_responds():
+        if kubernetes_reports_ready(case.target.lifecycle):
+            return ("no port answers", "Kubernetes says that container and node are ready")
+        return None
+    blocked = tuple(
+        describe(seen)
+        for port in case.evidence.ports
+        if port.row.name not in _NOT_GENUINE
+        and not (case.target.role is Role.ISTIOD and port.row.name == "https-webhooks")
+        and case.verdicts.get(port.number) is not None
+        and (seen := case.evidence.worst(port.number)) is not None
+        and (case.verdicts[port.number].outcome is Outcome.BLOCKED or _only_inside(case, seen))
+        and port.expectation is Expectation.OPEN
+    )
+    if not blocked:
+        return None
+    return (*blocked, *_proof(case))
+
+
+def _only_inside(case: Case, outside: Observation) -> bool:
+    """Whether the pod's own view answers on a port that the network's does not reach."""
+    inside = case.evidence.pod.get(outside.port)
+    if inside is None or inside.outcome not in PROVING or outside.connected:
+        return False
+    return all(seen.outcome in UNANSWERED for seen in case.evidence.network[outside.port])
+
+
+def _proof(case: Case) -> tuple[str, ...]:
+    inside = [seen for seen in case.evidence.pod.values() if seen.outcome in PROVING and seen.port]
+    if inside:
+        return (f"inside the pod {describe(inside[0])}",)
+    answered = [name for name in CHAIN if case.answers(name)]
+    return case.describe(*answered) or case.describe_control_port()
+
+
+def nothing_answers(case: Case) -> Evidence:
+    """Every port silent, and nothing more known: Kubernetes does not say that the proxy is gone."""
+    if case.evidence.nothing_responds():
+        if case.target.lifecycle.is_down and case.target.role not in _WITHOUT_PROXY:
+            return None
+        return ("no port answers, not even with a refusal", *case.describe_container())
+    both_hang = case.evidence.silent and case.target.role in _HANG_TOGETHER
+    if both_hang and not any(o.outcome in PROVING for o in case.evidence.pod.values()):
+        return ("every port accepts and stays silent",)
+    return None
+
+
+_WITHOUT_PROXY = frozenset({Role.ISTIOD, Role.CNI})
+
+_HANG_TOGETHER = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT, Role.AGENTGATEWAY})
+"""Roles of two processes, or without a cause of their own for silence throughout."""
+
+
+def families_differ(case: Case) -> Evidence:
+    """One address refuses, or no route leads to it, where another serves."""
+    if len(case.target.addresses) < 2:  # noqa: PLR2004 - one address has no other
+        return None
+    told = [
+        f"{port}: {addresses} {does}, another address serves"
+        for port, group in case.evidence.network.items()
+        for outcome, does in _FAILS.items()
+        if (addresses := _addresses(group, outcome))
+        and any(seen.outcome in PROVING for seen in group)
+    ]
+    connects = case.evidence.connects
+    refusing = [
+        connect.address
+        for connect in connects
+        if connect.outcome is Outcome.REFUSED
+        and (direct := direct_at(case.evidence, connect.address)) is not None
+        and direct.outcome is Outcome.REFUSED
+    ]
+    if refusing and case.evidence.control_accepts():
+        told.append(f"captured connections to {', '.join(refusing)} are refused, others accepted")
+    return tuple(told) or None
+
+
+_FAILS = {Outcome.REFUSED: "refuses", Outcome.UNREACHABLE: "cannot be reached"}
+
+
+def _addresses(group: list[Observation], outcome: Outcome) -> str:
+    return ", ".join(seen.address for seen in group if seen.outcome is outcome)

@@ -1,0 +1,147 @@
+"""Conditions of the causes on a proxy that runs: certificates, redirection, istiod, data. Pure."""
+
+from exporter.catalogue.gateway_servers import is_server
+from exporter.diagnosis.case import Case
+from exporter.diagnosis.conditions.istiod_replica import debug_refusal
+from exporter.diagnosis.evidence import SLOW_SECONDS
+from exporter.diagnosis.inbound import is_bypassed
+from exporter.diagnosis.proxy_status import wire_certificate, xds_failures
+from exporter.diagnosis.verdicts import exposed_by
+from exporter.model import Certificate, Memory, Outcome, Role
+
+Evidence = tuple[str, ...] | None
+
+_SERVER_ERROR = 500
+
+
+def certificate_has_ended(case: Case) -> Evidence:
+    """A certificate that had already ended when it was seen, on the wire, by agent or by admin."""
+    memory = case.memory
+    wire = wire_certificate(memory)
+    if wire is not None and wire.value.not_after <= wire.at:
+        return ("the certificate on the wire has ended",)
+    agent = memory.agent.value.certificate_seconds if memory.agent else {}
+    if agent.get("default", 1.0) <= 0:
+        return ("the agent says that the workload's certificate has ended",)
+    certificate = memory.admin.value.workload_certificate if memory.admin else None
+    if "default" not in agent and _has_ended(certificate, case.now):
+        return ("Envoy's admin shows a workload certificate that has ended",)
+    for port, seen in memory.serving.items():
+        if seen.value.not_after <= seen.at:
+            return (f"the certificate that {port} presents has ended",)
+    return None
+
+
+def _has_ended(certificate: Certificate | None, now: float) -> bool:
+    return certificate is not None and certificate.not_after <= now
+
+
+def redirection_is_missing(case: Case) -> Evidence:
+    """Capture is expected, the control port refuses, and 15006 itself accepts and closes."""
+    if not case.target.captured or case.outcome("health") is not Outcome.OK:
+        return None
+    if not is_bypassed(case.evidence):
+        return None
+    return (*case.describe("health"), "the control port refuses", "15006 itself accepts and closes")
+
+
+def admin_is_open(case: Case) -> Evidence:
+    """15000 answers from the network, or listens where the network reaches it."""
+    told = exposed_by(case.evidence, case.memory)
+    return (told,) if told else None
+
+
+def istiod_is_lost(case: Case) -> Evidence:
+    """No connection to istiod, or failures that keep growing."""
+    if case.proxy.xds_connected is not False:
+        return None
+    grown = [
+        f"{name} grew by {case.memory.growth[name].step:.0f}" for name in xds_failures(case.memory)
+    ]
+    stats = case.stats()
+    if stats is not None and stats.xds_connections == 0:
+        grown.append("Envoy has no xds-grpc connection")
+    return tuple(grown) or ("the agent has no connection to istiod",)
+
+
+def listener_waits(case: Case) -> Evidence:
+    """Listeners warming for two detail polls; on a gateway a server port that refuses."""
+    if not case.is_green():
+        return None
+    stats = case.stats()
+    if stats is not None and stats.listeners_warming and case.memory.warming_polls > 1:
+        return (f"{stats.listeners_warming:.0f} listeners keep warming",)
+    if case.target.role is Role.GATEWAY:
+        waiting = tuple(
+            f"server port {port.number} ({port.row.name}) refuses"
+            for port in case.evidence.ports
+            if is_server(port)
+            and port.number in case.verdicts
+            and case.verdicts[port.number].outcome is Outcome.REFUSED
+        )
+        return waiting or None
+    return None
+
+
+def admin_is_slow(case: Case) -> Evidence:
+    """15090, which Envoy's main thread answers, takes a second or more, or does not come."""
+    stats = case.verdict("stats")
+    if stats is None:
+        return None
+    if stats.up and stats.seconds >= SLOW_SECONDS:
+        return (f"{stats.port} took {stats.seconds:.1f} s",)
+    if case.is_stuck("stats") and case.answers("health"):
+        return case.describe("stats", "health")
+    return None
+
+
+def stats_are_large(case: Case) -> Evidence:
+    """15090's page is over the limit of what is read."""
+    return case.describe("stats") if case.outcome("stats") is Outcome.TOO_LARGE else None
+
+
+def dns_fails(case: Case) -> Evidence:
+    """Upstream failures grew twice in a row, or 15053 fails inside the pod."""
+    growth = case.memory.growth.get("dns")
+    if growth is not None and growth.streak > 1:
+        return (f"upstream failures grew by {growth.step:.0f}, twice in a row",)
+    dns = case.verdict("dns")
+    if dns is not None and dns.up is False and case.answers("status"):
+        return case.describe("dns")
+    return None
+
+
+def application_scrape_fails(case: Case) -> Evidence:
+    """The agent's failed scrapes of the application grew since the last detail poll."""
+    growth = case.memory.growth.get("application")
+    if growth is not None and growth.step > 0:
+        return (f"failed scrapes of the application grew by {growth.step:.0f}",)
+    return None
+
+
+def application_is_unhealthy(case: Case) -> Evidence:
+    """The application's own probe fails, where application probes were chosen."""
+    if not case.config.poll.application_probes or case.memory.app_health is None:
+        return None
+    failing = tuple(
+        f"{path} says {status}"
+        for path, status in case.memory.app_health.value.items()
+        if status >= _SERVER_ERROR
+    )
+    return failing or None
+
+
+def access_is_forbidden(case: Case) -> Evidence:
+    """A port forbids what it is expected to show."""
+    forbidden = [
+        f"{verdict.port} forbids"
+        for verdict in case.verdicts.values()
+        if verdict.outcome is Outcome.FORBIDDEN
+    ]
+    if _page_forbidden(case.memory) and not case.target.settings.metrics_localhost_only:
+        forbidden.append("15020 forbids its metrics")
+    return (*forbidden, *debug_refusal(case)) or None
+
+
+def _page_forbidden(memory: Memory) -> bool:
+    return memory.page is Outcome.FORBIDDEN

@@ -1,0 +1,113 @@
+"""Diagnosis: what a target's observations mean. Pure: values in, values out, no clock.
+
+`diagnose` reads the observations into `evidence`, updates `memory`, judges each port
+(`verdicts`) and finds the first cause whose condition holds (`rules`). A healthy target that shows
+the same again is told again (`steady`). It is total: any observations give a record.
+"""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from exporter.catalogue import TargetPort
+from exporter.config import Config
+from exporter.diagnosis.case import Case
+from exporter.diagnosis.evidence import ENVOY_ROLES, Evidence, read_evidence
+from exporter.diagnosis.memory import mark_answers, remember
+from exporter.diagnosis.proxy_status import (
+    certificates_of,
+    proxy_of,
+    readiness_of,
+    wire_certificate,
+)
+from exporter.diagnosis.rules import first_cause
+from exporter.diagnosis.steady import steady_after, told_again
+from exporter.diagnosis.verdicts import judge
+from exporter.model import Memory, Observation, Role, Target, TargetRecord, WebhookPath
+
+
+def diagnose(  # noqa: PLR0913 - the inputs of a look
+    target: Target,
+    ports: Sequence[TargetPort],
+    observations: Sequence[Observation],
+    memory: Memory,
+    config: Config,
+    now: float,
+    *,
+    control: int | None,
+    in_mesh: bool = False,
+    webhook: WebhookPath | None = None,
+) -> tuple[TargetRecord, Memory]:
+    """What one look's observations mean, and what the next look needs to know.
+
+    Args:
+        target: who was looked at.
+        ports: its ports, from `catalogue.ports_of`.
+        observations: one per port, view and address; hellos and direct looks at 15006 included.
+        memory: what the last look returned; `Memory()` for the first.
+        config: intervals and graces.
+        now: seconds since the epoch.
+        control: the control port's number, None where there is none.
+        in_mesh: the exporter sits behind a sidecar, so that nothing it sees can be trusted.
+        webhook: what the API server's last try of the injection webhook showed, for istiods.
+    """
+    if not in_mesh and (again := told_again(target, ports, observations, memory, now)):
+        return again
+    memory = replace(memory, steady=None)
+    evidence = Evidence(target, ports, config, now, control, in_mesh)
+    evidence.webhook = webhook if target.role is Role.ISTIOD else None
+    read_evidence(evidence, observations)
+    known = memory if in_mesh else remember(evidence, memory)
+    verdicts = judge(evidence, known)
+    ready = {} if in_mesh else readiness_of(evidence, verdicts)
+    proxy = proxy_of(evidence, known, verdicts)
+    diagnosis = first_cause(Case(evidence, known, verdicts, proxy, ready))
+    known = mark_answers(known, verdicts.values(), now)
+    wire = None if in_mesh else wire_certificate(known)
+    record = TargetRecord(
+        target=target,
+        verdicts=tuple(verdicts.values()),
+        ready=ready,
+        diagnosis=diagnosis,
+        proxy=proxy,
+        control_plane=known.istiod.value if known.istiod else None,
+        listings=known.listings,
+        certificates=certificates_of(evidence, known),
+        spiffe_id=wire.value.spiffe_id if wire else "",
+        listening=known.sockets.value.listening if known.sockets else (),
+        polled=known.polled,
+        last_ok=known.last_ok,
+        unseen=_unseen(evidence, known),
+    )
+    steady = steady_after(evidence, observations, record, known)
+    return record, replace(known, steady=steady)
+
+
+_GROWING = (
+    "xds_disconnected",
+    "listener_warming",
+    "dns_proxy_failing",
+    "application_metrics_broken",
+)
+"""Causes that rest on what changed between two detail polls."""
+
+
+def _unseen(evidence: Evidence, memory: Memory) -> tuple[str, ...]:
+    """Causes that could not be seen: they need an earlier look, or a family that is not here."""
+    apart = ("address_family_mismatch",) if evidence.left_out else ()
+    return (*_unseen_yet(evidence.target, memory), *apart)
+
+
+def _unseen_yet(target: Target, memory: Memory) -> tuple[str, ...]:
+    """Causes that the looks so far cannot have shown, because they need an earlier one."""
+    if target.role not in ENVOY_ROLES and target.role is not Role.PROXYLESS:
+        return ()
+    unseen = _GROWING if memory.polls < 2 else ()  # noqa: PLR2004 - the first look
+    stats = memory.stats.value if memory.stats else None
+    for resource, rejected in (
+        ("cds", stats and stats.cds_rejected),
+        ("lds", stats and stats.lds_rejected),
+    ):
+        if rejected and resource not in memory.rejected:
+            return ("configuration_rejected", *unseen)
+    return unseen

@@ -1,0 +1,87 @@
+"""Whether a proxy that does not answer on a port provably lives, so that the network is to blame.
+
+Pure. The rule: a connection that came about was not dropped on the way.
+"""
+
+from exporter.catalogue import TargetPort
+from exporter.diagnosis.evidence import ENVOY_ROLES, UNANSWERED, Evidence
+from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
+from exporter.diagnosis.memory import last_answer
+from exporter.model import PROVING, SILENT, Lifecycle, Memory, Observation, Outcome
+
+CHAIN = ("status", "health", "stats")
+"""The catalogue's names of the ports that prove agent and Envoy: 15020, 15021, 15090."""
+
+_SERVED = frozenset({Outcome.OK, Outcome.RESET, Outcome.CLOSED})
+"""How a hello ends that Envoy has dealt with: its certificate, or a reset where mTLS is off."""
+
+
+def is_blocked_by_network(
+    evidence: Evidence, memory: Memory, port: TargetPort, seen: Observation
+) -> bool:
+    """Whether a silent or refusing port is blocked on the way, by what else is known."""
+    if seen.connected:
+        return False
+    if evidence.nothing_responds():
+        return kubernetes_reports_ready(evidence.target.lifecycle)
+    if port.captured:
+        return False
+    if (
+        seen.outcome in SILENT
+        and seen.connected is False
+        and _address_responds(evidence, seen.address)
+    ):
+        return True
+    if evidence.target.role not in ENVOY_ROLES or port.row.name not in CHAIN:
+        return False
+    if any(other.outcome in PROVING for other in evidence.network.get(port.number, ())):
+        return False
+    if port.row.name == "status" and _relays(evidence):
+        return True
+    return readiness_ports_unreachable(evidence) and has_fresh_hello(evidence, memory)
+
+
+def kubernetes_reports_ready(lifecycle: Lifecycle) -> bool:
+    """Whether Kubernetes says that the proxy's container is ready, on a ready node."""
+    return lifecycle.container_ready is True and lifecycle.node_ready is True
+
+
+def _address_responds(evidence: Evidence, address: str) -> bool:
+    """Whether the address answers on another port: its kernel would at least have refused."""
+    return any(
+        seen.address == address and (seen.connected or seen.outcome is Outcome.REFUSED)
+        for group in (*evidence.network.values(), evidence.connects)
+        for seen in group
+    )
+
+
+def _relays(evidence: Evidence) -> bool:
+    """Whether 15021, which Envoy relays to the agent, says 200: the agent lives."""
+    health = evidence.worst(evidence.named["health"].number) if "health" in evidence.named else None
+    return health is not None and health.outcome is Outcome.OK
+
+
+def readiness_ports_unreachable(evidence: Evidence) -> bool:
+    """Whether no connection to 15020, 15021 or 15090 came about over the network."""
+    chain = [
+        seen
+        for name in CHAIN
+        if name in evidence.named
+        for seen in evidence.network.get(evidence.named[name].number, ())
+    ]
+    return bool(chain) and all(seen.outcome in UNANSWERED and not seen.connected for seen in chain)
+
+
+def has_fresh_hello(evidence: Evidence, memory: Memory) -> bool:
+    """Whether Envoy has answered a hello since the genuine ports were last heard."""
+    if not evidence.control_accepts():
+        return False
+    numbers = [evidence.named[name].number for name in CHAIN if name in evidence.named]
+    heard = last_answer(memory.last_ok, numbers)
+    interval = evidence.config.poll.identity_interval
+    return any(
+        told.at > heard
+        and told.value.outcome in _SERVED
+        and is_fresh(told, interval, evidence.now, PROOF_INTERVALS)
+        for told in memory.hello.values()
+    )

@@ -1,0 +1,249 @@
+"""What a record says beyond ports and cause: readiness, Envoy's state, certificates. Pure.
+
+Evidence, memory and verdicts in. The rule: what is not known is None or left out.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from exporter.catalogue.gateway_servers import is_server
+from exporter.diagnosis.evidence import ENVOY_ROLES, Evidence
+from exporter.diagnosis.inbound import is_bypassed
+from exporter.model import (
+    SILENT,
+    AdminFacts,
+    Certificate,
+    CertificateValidity,
+    EnvoyStats,
+    Memory,
+    Outcome,
+    ProxyStatus,
+    Role,
+    Timestamped,
+    TlsFacts,
+    Verdict,
+)
+
+_ENDPOINTS: Mapping[Role, tuple[tuple[str, str], ...]] = {
+    Role.SIDECAR: (("envoy", "health"), ("agent", "status")),
+    Role.GATEWAY: (("envoy", "health"), ("agent", "status")),
+    Role.WAYPOINT: (("envoy", "health"), ("agent", "status")),
+    Role.PROXYLESS: (("agent", "status"),),
+    Role.ZTUNNEL: (("ztunnel", "readiness"),),
+    Role.AGENTGATEWAY: (("agentgateway", "readiness"),),
+    Role.ISTIOD: (("istiod", "http-debug"), ("webhook", "https-webhooks")),
+    Role.CNI: (("cni", "readiness"),),
+}
+"""Per role the endpoints whose readiness is reported, and the port that tells each."""
+
+_CERTIFICATES = {"default": "workload", "ROOTCA": "root"}
+"""The agent's names of certificates (istio_agent_cert_expiry_seconds resource_name)."""
+
+
+def readiness_of(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> dict[str, bool]:
+    """Which endpoints are ready; one that cannot be judged is left out."""
+    ready = {}
+    for endpoint, name in _ENDPOINTS[evidence.target.role]:
+        port = evidence.named.get(name)
+        verdict = verdicts.get(port.number) if port else None
+        if verdict is not None and verdict.up is not None:
+            ready[endpoint] = verdict.outcome is Outcome.OK
+    return ready
+
+
+def remembered_stats(memory: Memory) -> EnvoyStats | None:
+    """Envoy's last complete statistics; memory drops them when they are old."""
+    return memory.stats.value if memory.stats else None
+
+
+def remembered_admin(memory: Memory) -> AdminFacts | None:
+    """What admin last told; memory drops it when it is old."""
+    return memory.admin.value if memory.admin else None
+
+
+def proxy_of(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]) -> ProxyStatus:
+    """What is known of the Envoy or ztunnel; an exporter inside the mesh knows nothing."""
+    if evidence.in_mesh or evidence.target.role in (Role.ISTIOD, Role.CNI):
+        return _NOTHING
+    stats = remembered_stats(memory) or _NO_STATS
+    admin = remembered_admin(memory)
+    return ProxyStatus(
+        captured=_captured(evidence, verdicts),
+        envoy_live=_live(evidence),
+        listeners=_listeners(stats),
+        bound=_bound(evidence, admin, memory, verdicts),
+        rejected=memory.rejected,
+        updates=_counts(cds=stats.cds_success, lds=stats.lds_success),
+        rejects=_counts(cds=stats.cds_rejected, lds=stats.lds_rejected),
+        xds_connected=xds_connected(memory),
+        agent_scrape_failures=memory.agent.value.scrape_failures if memory.agent else {},
+        rejected_reasons=(admin.rejected or {}) if admin else {},
+    )
+
+
+_NOTHING = ProxyStatus()
+_NO_STATS = EnvoyStats()
+
+
+def _captured(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> bool | None:
+    connects = evidence.connects
+    if not connects:
+        return None
+    if all(connect.outcome is Outcome.OK for connect in connects):
+        return True
+    health = evidence.named.get("health")
+    verdict = verdicts.get(health.number) if health else None
+    if verdict is not None and verdict.up and is_bypassed(evidence):
+        return False
+    return None
+
+
+def _live(evidence: Evidence) -> bool | None:
+    """`server.live` and `server.state` of this look; admin's word where statistics are not had."""
+    stats = evidence.stats()
+    if stats is not None and (stats.live is not None or stats.state is not None):
+        return stats.live is not False and stats.state in (0, None)
+    admin = evidence.seen("admin")
+    facts = admin.facts if admin else None
+    if isinstance(facts, AdminFacts) and facts.state:
+        return facts.state == "LIVE"
+    return None
+
+
+def _listeners(stats: EnvoyStats) -> dict[str, float]:
+    return _counts(
+        active=stats.listeners_active,
+        warming=stats.listeners_warming,
+        draining=stats.listeners_draining,
+    )
+
+
+def _counts(**values: float | None) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _bound(
+    evidence: Evidence,
+    admin: AdminFacts | None,
+    memory: Memory,
+    verdicts: Mapping[int, Verdict],
+) -> dict[str, bool]:
+    """Which of the proxy's own listeners are bound: by their verdicts, then by admin's list.
+
+    One that accepts and stays silent is bound: that Envoy hangs does not close it.
+    """
+    if evidence.target.role not in ENVOY_ROLES:
+        return {}
+    bound = {}
+    listed = {one.name for one in admin.listeners} if admin and admin.listeners else set()
+    for name in ("virtualInbound", "virtualOutbound", "connect_terminate"):
+        port = evidence.named.get(name)
+        if port is None:
+            continue
+        verdict = verdicts.get(port.number)
+        if verdict is not None and verdict.up is not None and verdict.outcome not in SILENT:
+            bound[name] = verdict.up
+        elif listed:
+            bound[name] = name in listed and _is_open(memory, port.number)
+    for port in filter(is_server, evidence.ports):
+        verdict = verdicts.get(port.number)
+        if verdict is not None and verdict.up is not None:
+            bound[port.row.name] = verdict.up
+    return bound
+
+
+def _is_open(memory: Memory, number: int) -> bool:
+    """Whether the socket table, where there is one, has the port: a listed listener may wait."""
+    if memory.sockets is None:
+        return True
+    return any(socket.port == number for socket in memory.sockets.value.listening)
+
+
+_XDS_FAILURES = ("lds_failure", "cds_failure", "terminations")
+_XDS_PORTS = frozenset({15010, 15012})
+
+
+def xds_connected(memory: Memory) -> bool | None:
+    """Whether Envoy, agent and istiod are connected; None where nothing tells."""
+    if xds_failures(memory):
+        return False
+    stats = remembered_stats(memory)
+    if stats is not None and stats.xds_connections is not None:
+        return stats.xds_connections > 0
+    if memory.sockets is not None and _has_agent(memory):
+        remote = {port for _, port in memory.sockets.value.agent_connections}
+        return bool(remote & _XDS_PORTS)
+    return None
+
+
+def _has_agent(memory: Memory) -> bool:
+    table = memory.sockets.value.listening if memory.sockets else ()
+    return any(socket.process == "pilot-agent" for socket in table)
+
+
+def xds_failures(memory: Memory) -> tuple[str, ...]:
+    """The xDS failure counters that grew by two or more, or in two detail polls in a row.
+
+    Each counter for itself: one ordinary reconnect is one step of every one of them.
+    """
+    grown = []
+    for name in _XDS_FAILURES:
+        growth = memory.growth.get(name)
+        if growth is not None and (growth.step >= 2 or growth.streak >= 2):  # noqa: PLR2004
+            grown.append(name)
+    return tuple(grown)
+
+
+def wire_certificate(memory: Memory) -> Timestamped[Certificate] | None:
+    """The certificate that a hello last brought, of any address."""
+    for told in memory.hello.values():
+        facts = told.value.facts
+        if isinstance(facts, TlsFacts) and facts.certificate is not None:
+            return Timestamped(facts.certificate, told.at)
+    return None
+
+
+def certificates_of(evidence: Evidence, memory: Memory) -> tuple[CertificateValidity, ...]:
+    """Every certificate known of the target, by who told."""
+    if evidence.in_mesh:
+        return ()
+    return (*_on_the_wire(memory), *_told_by_agent(memory), *_told_by_admin(memory))
+
+
+def _on_the_wire(memory: Memory) -> Iterator[CertificateValidity]:
+    wire = wire_certificate(memory)
+    if wire is not None:
+        yield _life("workload", "wire", wire.value)
+    if memory.serving:
+        ending = min((seen.value for seen in memory.serving.values()), key=lambda c: c.not_after)
+        yield _life("serving", "wire", ending)
+
+
+def _told_by_agent(memory: Memory) -> Iterator[CertificateValidity]:
+    if memory.agent is None:
+        return
+    for name, seconds in memory.agent.value.certificate_seconds.items():
+        if name in _CERTIFICATES:
+            yield CertificateValidity(
+                certificate=_CERTIFICATES[name],
+                source="agent",
+                not_after=memory.agent.at + seconds,
+            )
+
+
+def _told_by_admin(memory: Memory) -> Iterator[CertificateValidity]:
+    if memory.admin is None:
+        return
+    admin = memory.admin.value
+    if admin.workload_certificate is not None:
+        yield _life("workload", "admin", admin.workload_certificate)
+    if admin.root_certificate is not None:
+        yield _life("root", "admin", admin.root_certificate)
+
+
+def _life(name: str, source: str, certificate: Certificate) -> CertificateValidity:
+    return CertificateValidity(
+        certificate=name,
+        source=source,
+        not_after=certificate.not_after,
+        not_before=certificate.not_before,
+    )

@@ -1,0 +1,93 @@
+"""The targets of a cluster as they are now: one list instead of a watch.
+
+The rule: who may list pods can look. Nodes and namespaces that may not be listed cost what they
+would have told, and `unseen` says so.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import msgspec
+
+from exporter.config import Config
+from exporter.discovery.nodes_and_namespaces import (
+    NamespaceSettings,
+    decoded,
+    namespace_settings_of,
+    readiness_of,
+)
+from exporter.discovery.pod_documents import Pod
+from exporter.discovery.pods import targets_of_pod
+from exporter.discovery.scope import NAMESPACES, is_chosen, nodes_of, pods_of, scopes_of
+from exporter.kube.errors import KubernetesError
+from exporter.kube.watch import list_pages
+from exporter.kube.watch_events import EventType, WatchEvent
+from exporter.kube.watch_options import ApiClient, Resource, WatchCallbacks, WatchOptions
+from exporter.model import Target
+
+_POD = msgspec.json.Decoder(Pod)
+_NOBODY = WatchCallbacks(
+    asked=lambda _verb, _code: None,
+    began=lambda: None,
+    failed=lambda _error: None,
+    relisted=lambda: None,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetListing:
+    """The targets, and what could not be known of them, a sentence each."""
+
+    targets: tuple[Target, ...]
+    unseen: tuple[str, ...]
+
+
+async def list_targets(api: ApiClient, config: Config) -> TargetListing:
+    """The targets that the configuration chooses. Raises KubernetesError where pods are refused."""
+    chosen = config.discovery.kubernetes
+    annotation = config.discovery.ignore_annotation
+    unseen: list[str] = []
+    pods = [
+        pod
+        for scope in scopes_of(chosen)
+        for event in await _objects(api, pods_of(scope, chosen))
+        if (pod := decoded(_POD, event)) and is_chosen(pod.metadata.namespace, chosen)
+    ]
+    nodes = await _read(api, nodes_of(chosen), readiness_of, unseen)
+    wishes = await _read(
+        api, NAMESPACES, lambda event: namespace_settings_of(event, annotation), unseen
+    )
+    targets = []
+    for pod in pods:
+        wish = (wishes or {}).get(pod.metadata.namespace, NamespaceSettings())
+        for target in targets_of_pod(pod, config, namespace_ignore=wish.ignore):
+            ready = None if nodes is None else nodes.get(target.node, False)
+            lifecycle = replace(target.lifecycle, node_ready=ready)
+            targets.append(replace(target, lifecycle=lifecycle))
+    return TargetListing(tuple(targets), tuple(unseen))
+
+
+async def _read(
+    api: ApiClient,
+    resource: Resource,
+    read: Callable[[WatchEvent], tuple[str, T] | None],
+    unseen: list[str],
+) -> dict[str, T] | None:
+    """What each object says, by name; None where they may not be listed."""
+    try:
+        events = await _objects(api, resource)
+    except KubernetesError as error:
+        unseen.append(f"what {resource.name} say: {error}")
+        return None
+    return dict(row for event in events if (row := read(event)))
+
+
+async def _objects(api: ApiClient, resource: Resource) -> list[WatchEvent]:
+    return [
+        WatchEvent(EventType.PUT, document)
+        async for page in list_pages(api, resource, _NOBODY, WatchOptions())
+        for document in page.items or ()
+    ]

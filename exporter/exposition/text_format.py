@@ -1,0 +1,152 @@
+"""The text format: escaping, numbers, one target's blocks, and all targets' blocks joined.
+
+Sources: prometheus/docs instrumenting/exposition_formats.md (text 0.0.4) and the OpenMetrics
+1.0 specification. A sample line is the same in both; only the headers of counters differ.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite, isnan
+from operator import itemgetter
+
+from exporter.model import TargetRecord
+
+TARGETS_PER_CHUNK = 256
+"""How many targets' blocks are joined in one go: about 0.2 MB of a family with seven series."""
+
+Samples = Callable[[TargetRecord], Iterable[tuple[str, float]]]
+"""Record -> (labels, value) pairs; labels as `labelled` writes them. Nothing to say: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One metric family: a row of `FAMILIES`.
+
+    `type` is gauge or counter. `profile` is the smallest profile that has the family; `brief`
+    is what the profiles below full show of it, where that is not everything. `from_istiod`: not
+    the target's own look tells it but the istiods, of every proxy of the cluster. `timed`:
+    it tells times of looks, which differ though nothing else does.
+    """
+
+    name: str
+    type: str
+    help: str
+    profile: str
+    labels: tuple[str, ...]
+    samples: Samples
+    brief: Samples | None = None
+    from_istiod: bool = False
+    timed: bool = False
+
+
+def escaped(value: str) -> str:
+    """A label value with backslash, quote and line feed escaped."""
+    if "\\" in value:
+        value = value.replace("\\", "\\\\")
+    if '"' in value:
+        value = value.replace('"', '\\"')
+    if "\n" in value:
+        value = value.replace("\n", "\\n")
+    return value
+
+
+def labelled(**labels: str) -> str:
+    """Labels as they follow the target's own: `,name="value"` each."""
+    return "".join([f',{name}="{escaped(value)}"' for name, value in labels.items()])
+
+
+def number(value: float) -> str:
+    """A sample's value as both formats read it; booleans are 1 and 0."""
+    if value is True or value is False:
+        return "1" if value else "0"
+    if isfinite(value):
+        return repr(value)
+    if isnan(value):
+        return "NaN"
+    return "+Inf" if value > 0 else "-Inf"
+
+
+def render(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...]:
+    """One block of sample lines per family, in their order; empty where there is nothing to say.
+
+    A pair of labels that comes twice keeps its last value: a repeated series would cost
+    Prometheus the whole scrape.
+    """
+    target = _labels_of(record)
+    return tuple([_block(family.name, target, family.samples(record)) for family in families])
+
+
+def renew(
+    record: TargetRecord, families: Sequence[Family], blocks: tuple[bytes, ...]
+) -> tuple[bytes, ...]:
+    """The blocks of a record that differs in its times alone from the one that `blocks` tell."""
+    target = _labels_of(record)
+    return tuple(
+        [
+            _block(family.name, target, family.samples(record)) if family.timed else block
+            for family, block in zip(families, blocks, strict=True)
+        ]
+    )
+
+
+def render_synced(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...]:
+    """As `render`, of what the istiods tell of the target and nothing else."""
+    target = _labels_of(record)
+    return tuple(
+        [
+            _block(family.name, target, family.samples(record)) if family.from_istiod else b""
+            for family in families
+        ]
+    )
+
+
+def _labels_of(record: TargetRecord) -> str:
+    key = record.target.key
+    return (
+        f'{{namespace="{escaped(key.namespace)}",pod="{escaped(key.pod)}"'
+        f',role="{record.target.role.value}"'
+    )
+
+
+def _block(name: str, target: str, samples: Iterable[tuple[str, float]]) -> bytes:
+    if not samples:
+        return b""
+    opening = name + target
+    lines = [f"{opening}{labels}}} {number(value)}\n" for labels, value in dict(samples).items()]
+    return "".join(lines).encode("utf-8", "replace") if lines else b""
+
+
+def assemble(
+    families: Sequence[Family],
+    blocks: Iterable[tuple[bytes, ...]],
+    openmetrics: bool,  # noqa: FBT001
+    names: frozenset[str] | None = None,
+) -> Iterator[bytes]:
+    """The exposition in chunks: each family once, its header and then every target's samples.
+
+    `blocks` were rendered with the same families. `names` keeps only these families (what
+    `?name[]=` asks for; a counter answers with and without `_total`). A family without a
+    sample has no header either. No `# EOF`: the exporter's own metrics follow.
+    """
+    rows = list(blocks)
+    groups = [rows[at : at + TARGETS_PER_CHUNK] for at in range(0, len(rows), TARGETS_PER_CHUNK)]
+    for index, family in enumerate(families):
+        if names is not None and names.isdisjoint((family.name, base_name(family))):
+            continue
+        opening = header(family, openmetrics=openmetrics)
+        block_of = itemgetter(index)
+        for group in groups:
+            if chunk := b"".join(map(block_of, group)):
+                yield opening + chunk
+                opening = b""
+
+
+def header(family: Family, *, openmetrics: bool) -> bytes:
+    """The HELP and TYPE lines; OpenMetrics names a counter's family without `_total`."""
+    name = base_name(family) if openmetrics else family.name
+    return f"# HELP {name} {family.help}\n# TYPE {name} {family.type}\n".encode()
+
+
+def base_name(family: Family) -> str:
+    """The family's name in OpenMetrics."""
+    return family.name.removesuffix("_total") if family.type == "counter" else family.name

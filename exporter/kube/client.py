@@ -1,0 +1,228 @@
+"""Requests to the Kubernetes API: one document, or a stream of lines.
+
+Out: bytes as the API server sent them, or a `KubernetesError`, whose text never holds a secret.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Self
+
+import aiohttp
+import msgspec
+
+from exporter import __version__
+from exporter.kube.credentials import Credentials, Load
+from exporter.kube.errors import KubernetesError
+from exporter.kube.line_reader import lines_of
+from exporter.kube.websocket import (
+    CLOSE_SECONDS,
+    MOST_MESSAGE,
+    PROTOCOL,
+    PortForwardWebSocket,
+    refusal,
+)
+
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 30.0
+_DOCUMENT_SECONDS = 60.0
+_TEXT_BYTES = 4096
+_TEXT_LENGTH = 600
+"""A refusal quotes a webhook's whole address before it says what is wrong with it."""
+
+_DONE = (200, 201)
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """What the API server says of a refusal."""
+
+    message: str = ""
+
+
+class KubernetesClient:
+    """One API server. Use as a context manager, which closes its connections."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._credentials: Credentials | None = None
+        self._loading = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open a session; nothing is asked yet."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            headers={
+                "Accept": "application/json",
+                "User-Agent": f"istio-port-exporter/{__version__}",
+            },
+        )
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        """Close every connection."""
+        if self._session:
+            await self._session.close()
+
+    async def namespace(self) -> str | None:
+        """The namespace that a kubeconfig's context names, if any; None for a pod's own account.
+
+        Raises KubernetesError.
+        """
+        return (await self._current()).namespace
+
+    async def get(self, path: str, query: Mapping[str, str]) -> bytes:
+        """One whole document. Raises KubernetesError."""
+        async with self._open(path, query, _DOCUMENT_SECONDS) as response:
+            return await response.read()
+
+    async def dry_run(self, path: str, document: bytes) -> bytes:
+        """What would become of a document if it were created; nothing is. Raises KubernetesError.
+
+        The only request that is no GET; `dryRun=All` is not the caller's to choose.
+        """
+        query = {"dryRun": "All"}
+        async with self._open(path, query, _DOCUMENT_SECONDS, document) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, query: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of an answer that goes on; entered once it began. Raises KubernetesError.
+
+        Nothing here ends a stream that is silent: the reader knows how long silence may be.
+        """
+        async with (
+            self._open(path, query, None) as response,
+            aclosing(lines_of(response.content.iter_any())) as lines,
+        ):
+            yield lines
+
+    @asynccontextmanager
+    async def forward(
+        self, namespace: str, pod: str, ports: Sequence[int]
+    ) -> AsyncIterator[PortForwardWebSocket]:
+        """Streams to ports of a pod, one each, in this order; closed on leaving.
+
+        Raises KubernetesError.
+        """
+        assert self._session, "used outside of its context"  # noqa: S101
+        credentials = await self._current()
+        if self._session.closed:
+            raise KubernetesError.of(0, "no port-forward: the connections were closed meanwhile")
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                socket = await self._session.ws_connect(
+                    f"{credentials.host}/api/v1/namespaces/{namespace}/pods/{pod}/portforward",
+                    params=[("ports", str(port)) for port in ports],
+                    protocols=(PROTOCOL,),
+                    headers=_authorization(credentials),
+                    ssl=credentials.tls or True,
+                    server_hostname=credentials.server_name,
+                    proxy=credentials.proxy,
+                    max_msg_size=MOST_MESSAGE,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            self._forget(credentials, error.status)
+            raise refusal(error.status) from None
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(credentials, error) from None
+        async with socket:
+            if socket.protocol != PROTOCOL:
+                raise KubernetesError.of(0, f"no port-forward: nobody there speaks {PROTOCOL}")
+            yield PortForwardWebSocket(socket)
+
+    @asynccontextmanager
+    async def _open(
+        self, path: str, query: Mapping[str, str], seconds: float | None, document: bytes = b""
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        credentials = await self._current()
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                response = await self._request(credentials, path, query, seconds, document)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(credentials, error) from None
+        try:
+            if response.status not in _DONE:
+                raise await self._refusal(response, credentials)
+            yield response
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(credentials, error) from None
+        finally:
+            response.close()
+
+    async def _request(
+        self,
+        credentials: Credentials,
+        path: str,
+        query: Mapping[str, str],
+        seconds: float | None,
+        document: bytes,
+    ) -> aiohttp.ClientResponse:
+        assert self._session, "used outside of its context"  # noqa: S101
+        headers = _authorization(credentials)
+        if document:
+            headers["Content-Type"] = "application/json"
+        return await self._session.request(
+            "POST" if document else "GET",
+            credentials.host + path,
+            data=document or None,
+            params=query,
+            headers=headers,
+            ssl=credentials.tls or True,
+            server_hostname=credentials.server_name,
+            proxy=credentials.proxy,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
+        )
+
+    async def _current(self) -> Credentials:
+        """The credentials, loaded again when they ended or were refused."""
+        async with self._loading:
+            found = self._credentials
+            if found is None or time.monotonic() >= found.expires:
+                found = self._credentials = await self._load()
+            return found
+
+    def _forget(self, credentials: Credentials, status: int) -> None:
+        """Load the credentials anew next time if these were refused."""
+        if status == 401 and self._credentials is credentials:  # noqa: PLR2004
+            self._credentials = None
+
+    async def _refusal(
+        self, response: aiohttp.ClientResponse, credentials: Credentials
+    ) -> KubernetesError:
+        self._forget(credentials, response.status)
+        body = await response.content.read(_TEXT_BYTES)
+        after = response.headers.get("Retry-After", "")
+        seconds = float(after) if after.isascii() and after.isdigit() else None
+        text = _cut(_message(body), credentials) or response.reason or "no reason given"
+        return KubernetesError.of(response.status, text, seconds)
+
+
+def _authorization(credentials: Credentials) -> dict[str, str]:
+    return {"Authorization": credentials.authorization} if credentials.authorization else {}
+
+
+def _unreachable(credentials: Credentials, error: Exception) -> KubernetesError:
+    text = _cut(str(error), credentials) or type(error).__name__
+    return KubernetesError.of(0, f"no answer from {credentials.host}: {text}")
+
+
+def _message(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Status).message
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body.decode(errors="replace")
+
+
+def _cut(text: str, credentials: Credentials) -> str:
+    """One short line, without the token that something on the way may have echoed."""
+    secret = credentials.authorization.partition(" ")[2]
+    if secret:
+        text = text.replace(secret, "[secret]")
+    line = " ".join(text.split())
+    return line if len(line) <= _TEXT_LENGTH else line[:_TEXT_LENGTH] + "…"

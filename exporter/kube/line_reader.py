@@ -1,0 +1,24 @@
+"""The lines of a stream: a watch is one JSON object a line, cut anywhere by the network."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from exporter.kube.errors import KubernetesError
+
+_MAX_LINE = 16 * 2**20
+"""A line of a watch is one object: etcd takes 1.5 MB, and JSON is a few times longer."""
+
+
+async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """Whole lines, however they were cut. aiohttp's own reader refuses lines of a big pod."""
+    rest = bytearray()
+    async for chunk in chunks:
+        searched = len(rest)
+        rest += chunk
+        end = rest.rfind(b"\n", searched)
+        if end >= 0:
+            for line in bytes(rest[:end]).split(b"\n"):
+                if line.strip():
+                    yield line
+            del rest[: end + 1]
+        if len(rest) > _MAX_LINE:
+            raise KubernetesError.of(0, f"a line of the watch is longer than {_MAX_LINE} bytes")

@@ -1,0 +1,90 @@
+"""What a list and a watch say, as it comes over the wire: pages and lines in, events out. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+import msgspec
+
+from exporter.kube.errors import KubernetesError
+
+T = TypeVar("T")
+
+
+class EventType(StrEnum):
+    """What an event says. A list stands between `listing` and `listed`, or broke off."""
+
+    LISTING = "listing"
+    LISTED = "listed"
+    PUT = "put"
+    DROP = "drop"
+    BOOKMARK = "bookmark"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One thing that happened. `document` is the object's JSON, empty for the list's limits."""
+
+    kind: EventType
+    document: bytes | msgspec.Raw = b""
+    version: str = ""
+
+
+class _ListMetadata(msgspec.Struct, frozen=True):
+    resource_version: str = msgspec.field(default="", name="resourceVersion")
+    following: str = msgspec.field(default="", name="continue")
+
+
+class ListPage(msgspec.Struct, frozen=True):
+    """One page of a list; its items are still JSON."""
+
+    metadata: _ListMetadata = _ListMetadata()
+    items: tuple[msgspec.Raw, ...] | None = None
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """One line of a watch."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class _Object(msgspec.Struct, frozen=True):
+    """Of an object its version; of an error, which is a Status, what it says."""
+
+    metadata: _ListMetadata = _ListMetadata()
+    code: int = 0
+    message: str = ""
+
+
+_PAGE = msgspec.json.Decoder(ListPage)
+_LINE = msgspec.json.Decoder(_Line)
+_OBJECT = msgspec.json.Decoder(_Object)
+_KINDS = {
+    "ADDED": EventType.PUT,
+    "MODIFIED": EventType.PUT,
+    "DELETED": EventType.DROP,
+    "BOOKMARK": EventType.BOOKMARK,
+}
+
+
+def page_of(document: bytes) -> ListPage:
+    """One page of a list. Raises KubernetesError."""
+    return _decoded(_PAGE, document)
+
+
+def event_of(line: bytes) -> WatchEvent | None:
+    """The event in a line; None for one of a type that is not known. Raises KubernetesError."""
+    read = _decoded(_LINE, line)
+    told = _decoded(_OBJECT, read.object)
+    if read.type == "ERROR":
+        raise KubernetesError.of(told.code, told.message[:200])
+    kind = _KINDS.get(read.type)
+    return WatchEvent(kind, read.object, told.metadata.resource_version) if kind else None
+
+
+def _decoded(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) -> T:
+    try:
+        return decoder.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise KubernetesError.of(0, f"the answer is not Kubernetes': {error}") from None

@@ -1,0 +1,1 @@
+"""One poll of one target: the plan of its probes, follow-ups, the poll itself."""

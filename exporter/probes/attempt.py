@@ -1,0 +1,218 @@
+"""What a prober is handed and what it hands back, and how every failure becomes an outcome.
+
+A `Attempt` is one attempt at one port. A prober returns an `ProbeResult` or raises; `failure` turns
+whatever was raised into an `ProbeResult`, so that all failures are mapped in one place.
+"""
+
+import asyncio
+import errno
+import math
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from msgspec import Struct
+
+from exporter.access.dialer import Dialer, NoAccess
+from exporter.catalogue import TargetPort
+from exporter.model import Cadence, Facts, Outcome, Target
+from exporter.transport.connection import Connection
+
+MAX_BYTES = 8 * 1024 * 1024
+"""The most that one probe reads of an answer, in bytes."""
+
+_STALL_SECONDS = 0.1
+"""Answers that seem to take less are not looked into."""
+
+
+class Closed(Exception):  # noqa: N818 - names what the peer did
+    """The peer closed the connection before it had answered."""
+
+
+class Malformed(Exception):  # noqa: N818 - names what the peer sent
+    """The peer's bytes are not the protocol that the port speaks."""
+
+
+class TooLarge(Exception):  # noqa: N818 - names what the peer sent
+    """The answer is longer than is read."""
+
+
+EXPECTED = (OSError, NoAccess, Closed, Malformed, TooLarge)
+"""What a target, the network or missing rights can cause; anything else is a bug."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshTrust:
+    """How an istiod proves itself, and what it is given then: files, never what is in them.
+
+    `root_file` holds the mesh's root certificates (PEM). `names` are DNS names of which its
+    certificate must have one, on `port`, before it is given what `token_file` holds. An empty
+    `token_file`: this target gets no token, whatever it proves.
+    """
+
+    root_file: str
+    names: tuple[str, ...] = ()
+    token_file: str = ""
+    port: int = 15012
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOptions:
+    """What the configuration chooses for all probes of one target.
+
+    `control` is the control port. `trust`: how an istiod proves itself; None where it need not.
+    `max_bytes` limits an answer.
+    """
+
+    control: int | None = None
+    application_probes: bool = False
+    trust: MeshTrust | None = None
+    max_bytes: int = MAX_BYTES
+
+
+class ProbeProtocol(asyncio.Protocol):
+    """A connection that can be dropped at any time."""
+
+    __slots__ = ("transport",)
+
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = transport  # type: ignore[assignment]
+
+    def drop(self) -> None:
+        """Drop the connection with a reset."""
+        self.transport.abort()
+
+
+ProtocolT = TypeVar("ProtocolT", bound=ProbeProtocol)
+
+
+class Attempt(Struct, eq=False):
+    """One attempt at one port: whom, what of it, how long.
+
+    The first six fields are the question. The rest is filled in on the way: `connected` whether
+    TCP connected (None: not tried), `line` what is open, `facts` what is known even if the prober
+    fails, `settled` when the outcome stood; `asked` when the first HTTP request was sent; `until`
+    when the prober's time is up. All in seconds of the monotonic clock.
+    """
+
+    dialer: Dialer
+    port: TargetPort
+    due: frozenset[Cadence]
+    timeout: float
+    target: Target
+    options: ProbeOptions
+    connected: bool | None = None
+    facts: Facts = None
+    settled: float = 0.0
+    asked: float = 0.0
+    until: float = math.inf
+    line: ProbeProtocol | None = None
+
+    async def connect(self, factory: Callable[[], ProtocolT], port: int = 0) -> ProtocolT:
+        """Connect to the visited port, or to another one; closed by `close`."""
+        if self.line is not None:
+            self.close()
+        if self.connected is None:  # a reconnect that fails takes nothing back
+            self.connected = False
+        line = await self.dialer.connect(port or self.port.number, factory)
+        self.connected = True if self.dialer.reports_accept else None
+        self.line = line
+        return line
+
+    def close(self) -> None:
+        """Drop the open connection, if any, with a reset."""
+        if self.line is not None:
+            self.line.drop()
+            self.line = None
+
+    def settle(self) -> None:
+        """The outcome stands: what is still asked has deadlines of its own."""
+        self.settled = self.answered()
+        self.until = math.inf
+
+    def answered(self) -> float:
+        """When the answer to a request had come: a stall of ours is not the target's."""
+        now = time.monotonic()
+        transport = self.line and self.line.transport
+        if not isinstance(transport, Connection) or now - self.asked < _STALL_SECONDS:
+            return now
+        return max(self.asked, now - transport.unread_seconds)
+
+    def allow(self, seconds: float) -> None:
+        """What is asked from here on has so long; then `TimeoutError` is raised where it waits."""
+        self.until = time.monotonic() + seconds
+
+
+class ProbeResult(Struct, frozen=True):
+    """How a probe ended: the outcome, a short detail for people, and what it learnt."""
+
+    outcome: Outcome
+    detail: str = ""
+    facts: Facts = None
+
+
+_MISSED = {True: "connected, but no answer", False: "no connection", None: "no answer"}
+"""What did not come, by whether a connection did; None where that cannot be told."""
+
+_UNREACHABLE = frozenset(
+    (
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EADDRNOTAVAIL,
+        errno.ENETDOWN,
+        errno.EHOSTDOWN,
+        errno.EAFNOSUPPORT,
+        errno.EINVAL,
+    )
+)
+
+
+def failure(error: BaseException, visit: Attempt) -> ProbeResult:
+    """The outcome that an exception means, with a sentence for people. Total."""
+    match error:
+        case TimeoutError():
+            return ProbeResult(
+                Outcome.TIMEOUT, f"{_MISSED[visit.connected]} within {visit.timeout:g} s"
+            )
+        case Closed():
+            return ProbeResult(Outcome.CLOSED, str(error) or "closed before it answered")
+        case Malformed():
+            return ProbeResult(Outcome.WRONG_PROTOCOL, str(error))
+        case TooLarge():
+            return ProbeResult(Outcome.TOO_LARGE, _excess(error))
+        case NoAccess():
+            return ProbeResult(Outcome.NO_ACCESS, str(error))
+        case ssl.SSLError():
+            return ProbeResult(Outcome.TLS_ERROR, _tls_failure(error))
+        case OSError():
+            return _socket_failure(error)
+    return ProbeResult(Outcome.NO_ACCESS, f"the exporter failed: {type(error).__name__}")
+
+
+def _socket_failure(error: OSError) -> ProbeResult:
+    """What a socket's error means; what is left over is the exporter's own trouble."""
+    if isinstance(error, ConnectionRefusedError):
+        return ProbeResult(Outcome.REFUSED, "connection refused")
+    if isinstance(error, ConnectionError):
+        return ProbeResult(Outcome.RESET, "connection reset")
+    reason = error.strerror or str(error)
+    if error.errno in _UNREACHABLE:
+        return ProbeResult(Outcome.UNREACHABLE, reason.lower())
+    return ProbeResult(Outcome.NO_ACCESS, f"the exporter could not open a connection: {reason}")
+
+
+def _excess(error: TooLarge) -> str:
+    return f"more than {error.args[0]} bytes" if error.args else "more than is read"
+
+
+def _tls_failure(error: ssl.SSLError) -> str:
+    """OpenSSL's short reason; an error that Python itself raised has only a text."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = getattr(error, "verify_message", None) or str(error)
+        return f"its certificate does not verify against the mesh's root: {reason}"
+    return f"TLS failed: {getattr(error, 'reason', None) or error}"

@@ -1,0 +1,103 @@
+"""Whether an istiod is the mesh's own: its certificates against the mesh's root, and the token.
+
+Flows in: a visit with a `MeshTrust`. The rule: the token for the debug interface, which is worth
+an identity in the mesh, is read, checked and sent in one go, and only after 15012 of the same
+address has presented a certificate of the mesh with istiod's name. Files are read each time, so
+that a rotated token or root is taken at once.
+"""
+
+import re
+import ssl
+from functools import lru_cache
+from pathlib import Path as File
+
+from exporter.access.dialer import NoAccess
+from exporter.model import Certificate
+from exporter.probes.attempt import Attempt
+from exporter.probes.tls import TlsProtocol, client_context, handshake
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+"""What may stand in an Authorization header (RFC 6750, 2.1)."""
+
+_GRPC = ("h2",)
+
+
+async def proven_handshake(visit: Attempt, alpn: tuple[str, ...]) -> TlsProtocol:
+    """A handshake with the visited port, whose certificate has to be of the mesh.
+
+    Where the mesh's root is not known, any certificate is taken. One that does not verify is
+    looked at once more, so that its dates and names are told beside the failure.
+
+    Raises:
+        ssl.SSLCertVerificationError: the certificate is not of this mesh, or not valid now.
+        Others: as `handshake`.
+    """
+    trust, port = visit.options.trust, visit.port.number
+    context = _mesh_context(trust.root_file, alpn) if trust else None
+    try:
+        return await handshake(visit, alpn, port, context)
+    except ssl.SSLCertVerificationError:
+        line = await handshake(visit, alpn, port)
+        visit.facts = line.facts
+        raise
+
+
+def may_be_authorized(visit: Attempt) -> bool:
+    """Whether this target may be given the token at all, if it proves itself."""
+    return visit.options.trust is not None and bool(visit.options.trust.token_file)
+
+
+async def authorize(visit: Attempt) -> bytes:
+    """The value of the Authorization header for an istiod that has just proved itself.
+
+    Raises:
+        NoAccess: the mesh's root or the token cannot be read. ssl.SSLError: 15012 presented
+            another mesh's certificate, or none of istiod's. Others: as `handshake`.
+    """
+    trust = visit.options.trust
+    if trust is None or not trust.token_file:
+        raise NoAccess("this target is never given the debug token")
+    context = _mesh_context(trust.root_file, _GRPC)
+    if context is None:
+        raise NoAccess(f"the mesh's root certificate cannot be read: {trust.root_file}")
+    line = await visit.dialer.connect(trust.port, lambda: TlsProtocol(_GRPC, trust.port, context))
+    try:
+        await line.done
+    finally:
+        line.transport.abort()
+    _require_name(line.facts.certificate, trust.names)
+    return b"Bearer " + _read_token(trust.token_file).encode()
+
+
+def _require_name(certificate: Certificate | None, names: tuple[str, ...]) -> None:
+    """Any workload has a certificate of the mesh; only istiod's has its DNS name."""
+    presented = certificate.dns_names if certificate else ()
+    if not set(presented) & set(names):
+        raise ssl.SSLCertVerificationError("the certificate is of the mesh, but not istiod's")
+
+
+def _read_token(file: str) -> str:
+    """The token; an error never quotes what is in the file."""
+    try:
+        token = File(file).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        raise NoAccess(f"the debug token cannot be read: {file}") from None
+    if not _TOKEN.fullmatch(token):
+        raise NoAccess(f"there is no token in {file}")
+    return token
+
+
+def _mesh_context(file: str, alpn: tuple[str, ...]) -> ssl.SSLContext | None:
+    """A context that takes the mesh's certificates only; None while its root is not there."""
+    try:
+        return _trusting(File(file).read_text(encoding="ascii"), alpn)
+    except (OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=8)
+def _trusting(root: str, alpn: tuple[str, ...]) -> ssl.SSLContext:
+    """Raises ssl.SSLError, which is an OSError, for a root that is none."""
+    context = client_context(alpn)
+    context.load_verify_locations(cadata=root)
+    return context

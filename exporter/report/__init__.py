@@ -1,0 +1,1 @@
+"""What a target comes to, for people and JSON; used by web and cli."""

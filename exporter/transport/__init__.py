@@ -1,0 +1,1 @@
+"""TCP connections for 20,000 targets in one process."""

@@ -1,0 +1,27 @@
+"""What the exporter serves over HTTP: metrics, /probe, the JSON API, a page, health.
+
+In: a `WebContext` of data and callables, handed in by `app`. Out: an aiohttp application. The
+rule: nothing here polls or judges by itself, and every answer carries the security headers.
+"""
+
+from aiohttp import web
+
+from exporter.web.api import ROUTES as API
+from exporter.web.context import CONTEXT, WebContext
+from exporter.web.errors import errors_as_json
+from exporter.web.health import ROUTES as HEALTH
+from exporter.web.limits import limit_requests
+from exporter.web.metrics import serve_metrics
+from exporter.web.probe import ROUTES as PROBE
+from exporter.web.security_headers import secure
+from exporter.web.static_pages import ROUTES as PAGES
+
+
+def create_app(context: WebContext) -> web.Application:
+    """The application that answers from this context."""
+    app = web.Application(middlewares=[errors_as_json, limit_requests()])
+    app[CONTEXT] = context
+    app.on_response_prepare.append(secure)
+    app.add_routes([*API, *HEALTH, *PAGES, *PROBE])
+    app.router.add_get(context.config().web.telemetry_path, serve_metrics)
+    return app

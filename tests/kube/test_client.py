@@ -1,0 +1,94 @@
+"""Requests and how they are refused; lines of a stream."""
+
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import load_kubeconfig
+from exporter.kube.errors import (
+    ForbiddenError,
+    GoneError,
+    KubernetesError,
+    TooManyRequestsError,
+    UnauthorizedError,
+    UnreachableError,
+)
+from tests.kube.server import CANARY, Server, assert_keeps_secrets, kubeconfig
+from tests.kubernetes.authority import Authority
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, UnauthorizedError),
+        (403, ForbiddenError),
+        (404, KubernetesError),
+        (410, GoneError),
+        (429, TooManyRequestsError),
+        (500, KubernetesError),
+        (302, KubernetesError),
+    ],
+)
+async def test_a_refusal_is_an_error_of_its_class_without_the_token(
+    authority: Authority, server: Server, status: int, kind: type[KubernetesError]
+) -> None:
+    message = f"you sent Bearer {CANARY}\n and this: " + "x" * 10_000
+    server.refusal = web.json_response({"message": message}, status=status)
+    path = kubeconfig(authority, server, token=CANARY)
+    async with KubernetesClient(lambda: load_kubeconfig(path)) as api:
+        with pytest.raises(kind) as raised:
+            await api.get("/api", {})
+    assert type(raised.value) is kind
+    assert raised.value.status == status
+    assert len(str(raised.value)) <= 601
+    assert "\n" not in str(raised.value)
+    assert_keeps_secrets(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), ("soon", None), ("-1", None), ("", None)]
+)
+async def test_retry_after_is_read_where_it_is_a_number(
+    authority: Authority, server: Server, header: str, seconds: float | None
+) -> None:
+    server.refusal = web.Response(status=429, headers={"Retry-After": header})
+    path = kubeconfig(authority, server, token=CANARY)
+    async with KubernetesClient(lambda: load_kubeconfig(path)) as api:
+        with pytest.raises(TooManyRequestsError) as raised:
+            await api.get("/api", {})
+    assert raised.value.retry_after == seconds
+
+
+async def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other")
+    path = kubeconfig(other, server, token=CANARY)
+    async with KubernetesClient(lambda: load_kubeconfig(path)) as api:
+        with pytest.raises(UnreachableError, match=r"(?i)certificate.verify.failed") as raised:
+            await api.get("/api", {})
+    assert server.users == []
+    assert_keeps_secrets(raised.value)
+
+
+async def test_lines_come_whole_however_they_were_cut(authority: Authority, server: Server) -> None:
+    server.chunks = [b"on", b"e\ntwo\nth", b"ree\n", b"\n", b"x" * 300_000, b"\nunfinished"]
+    path = kubeconfig(authority, server, token=CANARY)
+    async with (
+        KubernetesClient(lambda: load_kubeconfig(path)) as api,
+        api.stream("/stream", {}) as lines,
+    ):
+        assert [line async for line in lines] == [b"one", b"two", b"three", b"x" * 300_000]
+
+
+async def test_a_server_that_never_answers_is_unreachable(
+    authority: Authority, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.kube.client._ANSWER_SECONDS", 0.2)
+    path = kubeconfig(authority, server, token=CANARY)
+    async with KubernetesClient(lambda: load_kubeconfig(path)) as api:
+        with pytest.raises(UnreachableError, match="TimeoutError"):
+            await api.get("/silent", {})

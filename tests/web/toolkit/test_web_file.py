@@ -1,0 +1,165 @@
+"""The web configuration file: each mistake with its line, never a secret; its documentation."""
+
+import re
+from pathlib import Path
+
+import bcrypt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from exporter.config import ConfigError
+from exporter.web.toolkit.web_config import WebConfigFile
+from exporter.web.toolkit.web_file import HttpServer, TlsServer, WebConfigDocument
+from tests.web.certificates import Authority, key_pem, pem, put
+
+ROOT = Path(__file__).parents[3]
+HASHED = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
+TLS = "tls_server_config: {cert_file: tls.crt, key_file: tls.key"
+MUTUAL = f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt}}\n"
+
+INVALID = {
+    "unknown-key": (
+        "tls_config: {}",
+        (
+            ":1: tls_config: unknown key; "
+            "allowed: tls_server_config, http_server_config, basic_auth_users"
+        ),
+    ),
+    "inline-certificate": (
+        "tls_server_config:\n  cert: x\n  cert_file: tls.crt\n  key_file: tls.key",
+        (
+            ":2: tls_server_config.cert: unknown key; allowed: cert_file, key_file, "
+            "client_auth_type, client_ca_file, min_version, max_version, cipher_suites"
+        ),
+    ),
+    "no-key": (
+        "tls_server_config: {cert_file: tls.crt}",
+        ":1: tls_server_config: needs the key key_file",
+    ),
+    "old-version": (
+        f"{TLS},\n  min_version: TLS10}}",
+        ":2: tls_server_config.min_version: 'TLS10' is not one of TLS12, TLS13",
+    ),
+    "versions-crossed": (
+        f"{TLS}, min_version: TLS13, max_version: TLS12}}",
+        ":1: tls_server_config.min_version: TLS13 is above max_version, TLS12",
+    ),
+    "cipher": (
+        f"{TLS}, cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]}}",
+        (
+            ":1: tls_server_config.cipher_suites[0]: 'TLS_RSA_WITH_RC4_128_SHA' is not a cipher "
+            "suite of TLS 1.2 such as TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+        ),
+    ),
+    "client-certificate-not-verified": (
+        f"{TLS}, client_auth_type: RequireAnyClientCert}}",
+        (
+            ":1: tls_server_config.client_auth_type: 'RequireAnyClientCert' is not one of "
+            "NoClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert"
+        ),
+    ),
+    "client-certificate-without-ca": (
+        f"{TLS}, client_auth_type: RequireAndVerifyClientCert}}",
+        (
+            ":1: tls_server_config.client_auth_type: RequireAndVerifyClientCert needs a "
+            "client_ca_file to verify by"
+        ),
+    ),
+    "ca-without-verifying": (
+        f"{TLS}, client_ca_file: ca.crt}}",
+        (
+            ":1: tls_server_config.client_ca_file: needs a client_auth_type that verifies, such "
+            "as RequireAndVerifyClientCert"
+        ),
+    ),
+    "missing-certificate": (
+        "tls_server_config:\n  cert_file: nowhere.crt\n  key_file: tls.key",
+        ":2: tls_server_config.cert_file: cannot be read: No such file or directory",
+    ),
+    "key-of-another": (
+        "tls_server_config: {cert_file: tls.crt, key_file: other.key}",
+        ":1: tls_server_config.key_file: cannot be used: key values mismatch",
+    ),
+    "key-with-passphrase": (
+        "tls_server_config: {cert_file: tls.crt, key_file: hidden.key}",
+        ":1: tls_server_config.key_file: cannot be used: the key has a passphrase",
+    ),
+    "ca-is-none": (
+        MUTUAL.replace("ca.crt", "tls.key"),
+        ":1: tls_server_config.client_ca_file: cannot be used: no certificate or crl found",
+    ),
+    "header": (
+        "http_server_config: {headers: {Server: x}}",
+        (
+            ":1: http_server_config.headers.Server: cannot be set; allowed: "
+            "Content-Security-Policy, Strict-Transport-Security, X-Content-Type-Options, "
+            "X-Frame-Options, X-XSS-Protection"
+        ),
+    ),
+    "header-value": (
+        "http_server_config: {headers: {X-Frame-Options: maybe}}",
+        ":1: http_server_config.headers.X-Frame-Options: 'maybe' is not deny or sameorigin",
+    ),
+    "header-of-two-lines": (
+        'http_server_config: {headers: {X-XSS-Protection: "0\\r\\nSet-Cookie: a"}}',
+        ":1: http_server_config.headers.X-XSS-Protection: must be one line of ASCII text",
+    ),
+    "http2": (
+        "http_server_config: {http2: true}",
+        ":1: http_server_config.http2: unknown key; allowed: headers",
+    ),
+    "password-in-clear": (
+        "basic_auth_users:\n  alice: secret",
+        ":2: basic_auth_users.alice: is not a bcrypt hash; `htpasswd -nBC 10 NAME` prints one",
+    ),
+    "salt-that-bcrypt-refuses": (
+        f"basic_auth_users:\n  alice: $2y$10${'A' * 53}",
+        ":2: basic_auth_users.alice: is not a bcrypt hash; `htpasswd -nBC 10 NAME` prints one",
+    ),
+    "user-with-a-colon": (
+        f"basic_auth_users: {{'a:b': '{HASHED}'}}",
+        ":1: basic_auth_users.a:b: a name with a colon cannot log in",
+    ),
+    "users-as-a-secret": (
+        f"basic_auth_users: '{HASHED}'",
+        ":1: basic_auth_users: must be a mapping of text to text",
+    ),
+    "user-twice": (
+        f"basic_auth_users:\n  alice: '{HASHED}'\n  alice: '{HASHED}'",
+        ":3: basic_auth_users.alice: stands here twice; the first is on line 2",
+    ),
+    "not-yaml": (
+        "basic_auth_users: ]",
+        ":1: is not YAML: did not find expected node content",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("door")
+    authority = Authority("first")
+    authority.issue(folder, "tls", "server")
+    authority.issue(folder, "other", "another")
+    put(folder / "ca.crt", pem(authority.certificate))
+    put(folder / "hidden.key", key_pem(ec.generate_private_key(ec.SECP256R1()), b"passphrase"))
+    return folder
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_a_bad_file_is_told_what_is_wrong_and_where(folder: Path, name: str) -> None:
+    text, message = INVALID[name]
+    path = folder / "web.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        WebConfigFile(path)
+    assert str(caught.value) == f"{path}{message}"
+    assert HASHED not in str(caught.value)
+
+
+def test_documentation_names_every_key() -> None:
+    section = (ROOT / "docs" / "configuration.md").read_text().split("## Web configuration file")[1]
+    named = re.findall(r"^\| `([a-z_.]+)` \|", section, re.MULTILINE)
+    tls = [f"tls_server_config.{name}" for name in TlsServer.__slots__]
+    http = [f"http_server_config.{name}" for name in HttpServer.__slots__]
+    assert named == [*tls, *http, WebConfigDocument.__slots__[-1]]
