@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from exporter.catalogue import TargetPort, servers_of
 from exporter.model import AdminFacts, Component, Expectation, Observation, Role, Target, View
+from exporter.parsing import parse_port
 
 _NAME = re.compile(r"(?!udp_).+_([0-9]{1,5})")
 """`<bind>_<port>` (pilot/pkg/networking/core/gateway.go); `udp_` ones are HTTP/3."""
@@ -30,11 +31,13 @@ def configured_servers(
 def _told(admin: AdminFacts) -> Iterable[tuple[int, str]]:
     """Listeners that wait or were refused first, so that what is active has the last word."""
     for name in (*(admin.warming or ()), *(admin.rejected or {})):
-        if named := _NAME.fullmatch(name):
-            yield int(named[1]), name
+        named = _NAME.fullmatch(name)
+        if named and (port := parse_port(named[1])):
+            yield port, name
     for listener in admin.listeners or ():
-        if _NAME.fullmatch(listener.name) and not listener.is_loopback:
-            yield listener.port, listener.name
+        port = parse_port(listener.port)
+        if port and _NAME.fullmatch(listener.name) and not listener.is_loopback:
+            yield port, listener.name
 
 
 def newest_admin(observations: Iterable[Observation]) -> AdminFacts | None:

@@ -7,6 +7,7 @@ from exporter.catalogue.control_plane_ports import CONTROL_PLANE
 from exporter.catalogue.port import ExtraPort, Port, TargetPort
 from exporter.catalogue.proxy_ports import DATA_PLANE
 from exporter.model import Component, Expectation, Interception, Role, Settings, Target
+from exporter.parsing import parse_version
 
 PORTS: tuple[Port, ...] = (*DATA_PLANE, *CONTROL_PLANE)
 PORTS_BY_ROLE = {role: tuple(row for row in PORTS if row.role is role) for role in Role}
@@ -20,10 +21,7 @@ ALWAYS_EXCLUDED = (15090, 15021)
 
 def line_of(version: str) -> tuple[int, int] | None:
     """The Istio line of a version or image tag: "1.28.3-distroless" -> (1, 28); None if unclear."""
-    parts = version.lstrip("v").split("-")[0].split(".")
-    if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):  # noqa: PLR2004
-        return None
-    return int(parts[0]), int(parts[1])
+    return parse_version(version)
 
 
 def is_newer_than_known(version: str) -> bool:

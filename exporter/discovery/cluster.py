@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-import msgspec
-
 from exporter.config import Config
 from exporter.discovery.classified_pods import (
     ClassifiedPod,
@@ -24,12 +22,12 @@ from exporter.discovery.classified_pods import (
 from exporter.discovery.nodes_and_namespaces import (
     NamespaceSettings,
     ObjectCache,
-    decoded,
     namespace_settings_of,
     readiness_of,
 )
-from exporter.discovery.pod_documents import Pod
+from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import ignored
+from exporter.discovery.reading import Reader, key_of
 from exporter.discovery.scope import (
     NAMESPACES,
     is_chosen,
@@ -48,7 +46,6 @@ from exporter.yielder import Yielder
 
 T = TypeVar("T")
 
-_POD = msgspec.json.Decoder(Pod)
 _NO_SETTINGS = NamespaceSettings()
 _HEAD_START_SECONDS = 10.0
 """How long pods wait for nodes and namespaces, so that what is ignored is never looked at."""
@@ -83,6 +80,7 @@ class ClusterSource:
         self._reports = reports
         self._options = options or WatchOptions()
         self._progress = WatchStatus(reports.synced, reports.relisted, reports.asked)
+        self._reader = Reader()
         self._pods = ClassifiedPods()
         self._nodes = ObjectCache[bool](self._node_changed)
         self._namespaces = ObjectCache[NamespaceSettings](self._namespace_changed)
@@ -167,11 +165,11 @@ class ClusterSource:
         api: ApiClient,
         resource: Resource,
         mirror: ObjectCache[T],
-        read: Callable[[WatchEvent], tuple[str, T] | None],
+        read: Callable[[WatchEvent], tuple[str, T]],
     ) -> None:
         callbacks = self._progress.callbacks(resource, tried=mirror.tried.set)
         async with aclosing(follow(api, resource, callbacks, self._options)) as events:
-            await mirror.follow(events, read)
+            await mirror.follow(events, partial(self._reader.read, resource.name, read=read))
 
     def _node_changed(self, name: str) -> None:
         """A node became ready, not ready or gone; no name: the nodes were listed at last."""
@@ -215,8 +213,8 @@ class ClusterSource:
                     seen = set()
                 elif event.kind is EventType.LISTED:
                     self._finish_list(scope, seen)
-                elif pod := decoded(_POD, event):
-                    seen.add(self._take(pod, event.kind))
+                elif key := self._take(event):
+                    seen.add(key)
                 await turns.over()
 
     def _finish_list(self, scope: str, seen: set[TargetKey]) -> None:
@@ -225,16 +223,20 @@ class ClusterSource:
         self._listed[scope] = True
         self._reports.changed()
 
-    def _take(self, pod: Pod, kind: EventType) -> TargetKey:
-        """Remember or forget a pod, and settle what it means."""
-        key = TargetKey(pod.metadata.namespace, pod.metadata.name)
-        known = (
-            None if kind is EventType.DROP else classify_pod(pod, self._config, self._everything)
-        )
-        if self._pods.set(key, known):
+    def _take(self, event: WatchEvent) -> TargetKey | None:
+        """Remember or forget a pod, and settle what it means; None for one that is left out."""
+        found = self._reader.read("pods", event, self._read_pod)
+        key, known = found or (key_of(event), None)
+        if key and self._pods.set(key, known):
             self._settle(key)
             self._reports.changed()
-        return key
+        return key if found else None
+
+    def _read_pod(self, event: WatchEvent) -> tuple[TargetKey, ClassifiedPod | None]:
+        pod = decode_pod(event.document)
+        key = TargetKey(pod.metadata.namespace, pod.metadata.name)
+        is_gone = event.kind is EventType.DROP
+        return key, None if is_gone else classify_pod(pod, self._config, self._everything)
 
     def _forget(self, keys: Iterable[TargetKey]) -> None:
         for key in keys:

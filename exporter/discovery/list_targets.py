@@ -4,21 +4,20 @@ The rule: who may list pods can look. Nodes and namespaces that may not be liste
 would have told, and `unseen` says so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TypeVar
-
-import msgspec
 
 from exporter.config import Config
 from exporter.discovery.nodes_and_namespaces import (
     NamespaceSettings,
-    decoded,
     namespace_settings_of,
     readiness_of,
 )
-from exporter.discovery.pod_documents import Pod
+from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import targets_of_pod
+from exporter.discovery.reading import Reader
 from exporter.discovery.scope import NAMESPACES, is_chosen, nodes_of, pods_of, scopes_of
 from exporter.kube.errors import KubernetesError
 from exporter.kube.watch import list_pages
@@ -26,7 +25,6 @@ from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import ApiClient, Resource, WatchCallbacks, WatchOptions
 from exporter.model import Target
 
-_POD = msgspec.json.Decoder(Pod)
 _NOBODY = WatchCallbacks(
     asked=lambda _verb, _code: None,
     began=lambda: None,
@@ -50,30 +48,38 @@ async def list_targets(api: ApiClient, config: Config) -> TargetListing:
     chosen = config.discovery.kubernetes
     annotation = config.discovery.ignore_annotation
     unseen: list[str] = []
-    pods = [
-        pod
+    events = [
+        event
         for scope in scopes_of(chosen)
         for event in await _objects(api, pods_of(scope, chosen))
-        if (pod := decoded(_POD, event)) and is_chosen(pod.metadata.namespace, chosen)
     ]
     nodes = await _read(api, nodes_of(chosen), readiness_of, unseen)
     wishes = await _read(
         api, NAMESPACES, lambda event: namespace_settings_of(event, annotation), unseen
     )
-    targets = []
-    for pod in pods:
+
+    def targets_in(event: WatchEvent) -> tuple[Target, ...]:
+        pod = decode_pod(event.document)
+        if not is_chosen(pod.metadata.namespace, chosen):
+            return ()
         wish = (wishes or {}).get(pod.metadata.namespace, NamespaceSettings())
-        for target in targets_of_pod(pod, config, namespace_ignore=wish.ignore):
-            ready = None if nodes is None else nodes.get(target.node, False)
-            lifecycle = replace(target.lifecycle, node_ready=ready)
-            targets.append(replace(target, lifecycle=lifecycle))
-    return TargetListing(tuple(targets), tuple(unseen))
+        found = targets_of_pod(pod, config, namespace_ignore=wish.ignore)
+        return tuple(_with_node(target, nodes) for target in found)
+
+    reader = Reader()
+    targets = (reader.read("pods", event, targets_in) or () for event in events)
+    return TargetListing(tuple(chain.from_iterable(targets)), tuple(unseen))
+
+
+def _with_node(target: Target, nodes: Mapping[str, bool] | None) -> Target:
+    ready = None if nodes is None else nodes.get(target.node, False)
+    return replace(target, lifecycle=replace(target.lifecycle, node_ready=ready))
 
 
 async def _read(
     api: ApiClient,
     resource: Resource,
-    read: Callable[[WatchEvent], tuple[str, T] | None],
+    read: Callable[[WatchEvent], tuple[str, T]],
     unseen: list[str],
 ) -> dict[str, T] | None:
     """What each object says, by name; None where they may not be listed."""
@@ -82,7 +88,8 @@ async def _read(
     except KubernetesError as error:
         unseen.append(f"what {resource.name} say: {error}")
         return None
-    return dict(row for event in events if (row := read(event)))
+    reader = Reader()
+    return dict(row for event in events if (row := reader.read(resource.name, event, read)))
 
 
 async def _objects(api: ApiClient, resource: Resource) -> list[WatchEvent]:

@@ -4,16 +4,14 @@
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
 
+from exporter.discovery.decoding import decode
 from exporter.kube.watch_events import EventType, WatchEvent
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 AMBIENT = ("istio.io/dataplane-mode", "ambient")
@@ -55,23 +53,16 @@ class NamespaceSettings:
     ambient: bool = False
 
 
-def readiness_of(event: WatchEvent) -> tuple[str, bool] | None:
-    """A node's name and whether it is ready; None for what is no node."""
-    node = decoded(_NODE, event)
-    if node is None:
-        return None
+def readiness_of(event: WatchEvent) -> tuple[str, bool]:
+    """A node's name and whether it is ready; raises for what is no node."""
+    node = decode(_NODE, event.document)
     rows = node.status.conditions or ()
     return node.metadata.name, any(r.type == "Ready" and r.status == "True" for r in rows)
 
 
-def namespace_settings_of(
-    event: WatchEvent, annotation: str
-) -> tuple[str, NamespaceSettings] | None:
+def namespace_settings_of(event: WatchEvent, annotation: str) -> tuple[str, NamespaceSettings]:
     """A namespace's name and its wish; `annotation` is the ignore annotation's name."""
-    namespace = decoded(_NAMESPACE, event)
-    if namespace is None:
-        return None
-    said = namespace.metadata
+    said = decode(_NAMESPACE, event.document).metadata
     label, value = AMBIENT
     is_ambient = (said.labels or {}).get(label) == value
     return said.name, NamespaceSettings((said.annotations or {}).get(annotation, ""), is_ambient)
@@ -120,12 +111,3 @@ class ObjectCache(Generic[T]):
         else:
             self.values[name] = value
         self._changed(name)
-
-
-def decoded(decoder: "msgspec.json.Decoder[T]", event: WatchEvent) -> T | None:
-    """The object of an event; None for one that is not what it should be, which is logged."""
-    try:
-        return decoder.decode(event.document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        log.warning("kubernetes object not understood reason=%r", str(error))
-        return None

@@ -4,9 +4,14 @@ Everything is optional except the name: a pod document without a status still sa
 pod is. Pure.
 """
 
-from datetime import datetime
+from typing import Annotated
 
 import msgspec
+
+from exporter.discovery.decoding import decode
+from exporter.parsing import parse_address, parse_port, parse_time
+
+_Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
 
 
 class _Part(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -44,7 +49,7 @@ class Variable(_Part, frozen=True):
 class ContainerPort(_Part, frozen=True):
     """One declared port."""
 
-    container_port: int = 0
+    container_port: _Int32 = 0
     protocol: str = "TCP"
 
 
@@ -72,8 +77,8 @@ class Container(_Part, frozen=True):
     @property
     def tcp_ports(self) -> tuple[int, ...]:
         """The declared TCP ports."""
-        rows = self.ports or ()
-        return tuple(row.container_port for row in rows if row.protocol == "TCP")
+        rows = (row.container_port for row in self.ports or () if row.protocol == "TCP")
+        return tuple(port for port in rows if parse_port(port))
 
 
 class Spec(_Part, frozen=True):
@@ -102,7 +107,7 @@ class Terminated(_Part, frozen=True):
     """A container that has ended, and why: OOMKilled, Error."""
 
     reason: str = ""
-    exit_code: int = 0
+    exit_code: _Int32 = 0
 
 
 class ContainerState(_Part, frozen=True):
@@ -118,7 +123,7 @@ class ContainerStatus(_Part, frozen=True):
 
     name: str = ""
     ready: bool = False
-    restart_count: int = 0
+    restart_count: _Int32 = 0
     container_id: str = msgspec.field(default="", name="containerID")
     state: ContainerState | None = None
     last_state: ContainerState | None = None
@@ -127,7 +132,7 @@ class ContainerStatus(_Part, frozen=True):
     def started(self) -> float | None:
         """When it started, in seconds since the epoch; None where it does not run."""
         running = self.state.running if self.state else None
-        return moment(running.started_at) if running else None
+        return parse_time(running.started_at) if running else None
 
     @property
     def trouble(self) -> str:
@@ -137,14 +142,6 @@ class ContainerStatus(_Part, frozen=True):
         ended = now.terminated or before.terminated
         told = f"{ended.reason or 'ended'} (exit code {ended.exit_code})" if ended else ""
         return ", ".join(filter(None, (waiting, told and f"last ended: {told}")))
-
-
-def moment(text: str | None) -> float | None:
-    """Seconds since the epoch of a timestamp of Kubernetes; None for none."""
-    try:
-        return datetime.fromisoformat(text).timestamp() if text else None
-    except ValueError:
-        return None
 
 
 class PodIP(_Part, frozen=True):
@@ -164,9 +161,9 @@ class Status(_Part, frozen=True):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The pod's addresses, the primary one first."""
-        listed = tuple(row.ip for row in self.pod_ips or () if row.ip)
-        return listed or ((self.pod_ip,) if self.pod_ip else ())
+        """The pod's addresses, the primary one first; what is no IP address is left out."""
+        listed = tuple(row.ip for row in self.pod_ips or () if parse_address(row.ip))
+        return listed or ((self.pod_ip,) if parse_address(self.pod_ip) else ())
 
     def of(self, container: str) -> ContainerStatus:
         """The status of a container or init container; an empty one where there is none."""
@@ -202,6 +199,6 @@ class Pod(_Part, frozen=True):
 _DECODER = msgspec.json.Decoder(Pod)
 
 
-def decode_pod(document: bytes) -> Pod:
+def decode_pod(document: bytes | msgspec.Raw) -> Pod:
     """A pod from its JSON; raises msgspec.DecodeError for anything else."""
-    return _DECODER.decode(document)
+    return decode(_DECODER, document)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from exporter.catalogue import line_of
 from exporter.config import Config
-from exporter.discovery.pod_documents import Container, ContainerStatus, Pod, decode_pod, moment
+from exporter.discovery.pod_documents import Container, ContainerStatus, Pod, decode_pod
 from exporter.discovery.proxy_settings import settings_of
 from exporter.model import Interception, Lifecycle, Role, Settings, Target, TargetKey
+from exporter.parsing import parse_port, parse_time
 
 __all__ = ["Ignored", "Pod", "ambient_redirection", "decode_pod", "ignored", "targets_of_pod"]
 
@@ -24,7 +25,6 @@ _PROXY_ROLES = {
     "waypoint": Role.WAYPOINT,
     "ztunnel": Role.ZTUNNEL,
 }
-_PORT = re.compile(r"[0-9]{1,5}")
 _CRON = re.compile(r"^(.+)-[0-9]{8,10}$")
 _VARIANT = re.compile(r"-(distroless|debug)$")
 _TRUE = frozenset({"1", "t", "true"})
@@ -44,9 +44,10 @@ class Ignored:
 
 def ignored(annotation: str) -> Ignored:
     """The value of the ignore annotation: "true", or ports such as "15090, 9080"."""
-    parts = [part.strip() for part in annotation.split(",")]
-    ports = tuple(int(part) for part in parts if _PORT.fullmatch(part))
-    return Ignored(entirely=annotation.strip().lower() == "true", ports=ports)
+    ports = (parse_port(part) for part in annotation.split(","))
+    return Ignored(
+        entirely=annotation.strip().lower() == "true", ports=tuple(port for port in ports if port)
+    )
 
 
 def targets_of_pod(
@@ -192,7 +193,7 @@ def _revision(pod: Pod, env: Mapping[str, str]) -> str:
 def _lifecycle(pod: Pod, container: ContainerStatus) -> Lifecycle:
     """What the kubelet says of the container; little for a document without a status."""
     terminating = pod.metadata.deletion_timestamp is not None
-    created = moment(pod.metadata.creation_timestamp)
+    created = parse_time(pod.metadata.creation_timestamp)
     if pod.status is None:
         return Lifecycle(terminating=True if terminating else None, created=created)
     return Lifecycle(

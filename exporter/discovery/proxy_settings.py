@@ -17,9 +17,9 @@ from exporter.catalogue import ALWAYS_EXCLUDED
 from exporter.config.yaml_document import BAD_SCALARS, check_structure
 from exporter.discovery.pod_documents import Container, Pod
 from exporter.model import Interception, Role, Settings
+from exporter.parsing import parse_number, parse_port
 
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MAX_PORT = 65535
 _MAX_TEXT = 65536
 _MAX_BITS = 64
 _TRUE = frozenset({"1", "t", "true"})
@@ -58,9 +58,10 @@ class _Proxy:
         return default if value is None else value.strip().lower() in _TRUE
 
     def port(self, value: object, default: int) -> int:
-        """A port from text or a number; the default where it is neither."""
-        found = _port(value)
-        return default if found is None else found
+        """A port from text or a number, 0 for one that is off; the default where it is neither."""
+        number = parse_number(value) if isinstance(value, str) else value
+        is_off = number == 0 and not isinstance(number, bool)
+        return 0 if is_off else parse_port(number) or default
 
 
 def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
@@ -214,13 +215,5 @@ def _app_probe_paths(text: str) -> tuple[str, ...]:
 
 
 def _port_list(text: str) -> tuple[int, ...]:
-    ports = (_port(part) for part in text.split(","))
+    ports = (parse_port(part) for part in text.split(","))
     return tuple(dict.fromkeys(port for port in ports if port))
-
-
-def _port(value: object) -> int | None:
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        value = int(value[:10])
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_PORT:
-        return value
-    return None

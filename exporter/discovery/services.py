@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from exporter.discovery.nodes_and_namespaces import decoded
+from exporter.discovery.decoding import decode
 from exporter.kube.watch_events import WatchEvent
 from exporter.model import Role, Target
+from exporter.parsing import parse_port
 
 _MANAGED = "gateway.networking.k8s.io/gateway-name"
 
@@ -59,14 +60,12 @@ class Service:
         )
 
 
-def service_of(event: WatchEvent) -> tuple[str, Service] | None:
-    """A Service by namespace and name; None for what is no Service."""
-    found = decoded(_SERVICE, event)
-    if found is None:
-        return None
+def service_of(event: WatchEvent) -> tuple[str, Service]:
+    """A Service by namespace and name; raises for what is no Service."""
+    found = decode(_SERVICE, event.document)
     rows = [row for row in found.spec.ports or () if row.protocol == "TCP"]
     numbers = [row.target_port or row.port for row in rows]
-    ports = tuple(dict.fromkeys(number for number in numbers if isinstance(number, int)))
+    ports = tuple(dict.fromkeys(n for n in numbers if isinstance(n, int) and parse_port(n)))
     namespace = found.metadata.namespace
     selector = found.spec.selector or {}
     return f"{namespace}/{found.metadata.name}", Service(namespace, selector, ports)

@@ -57,7 +57,12 @@ def _targets_of_entry(entry: StaticTarget, folder: Path) -> tuple[Target, ...]:
     if not entry.is_document:
         return (_target_of_entry(entry),)
     path = folder / entry.pod
-    found = tuple(_overlaid(target, entry) for target in targets_of_pod(_read_pod(path)))
+    pod = _read_pod(path)
+    try:
+        found = tuple(_overlaid(target, entry) for target in targets_of_pod(pod))
+    except Exception as error:
+        message = f"{path} cannot be read as a pod: {type(error).__name__}: {error}"
+        raise _error(entry, message) from error
     if not found:
         raise _error(entry, f"{path} is no target: nothing in this pod is Istio's, or it has ended")
     if not all(target.addresses for target in found):

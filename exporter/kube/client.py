@@ -215,7 +215,7 @@ def _unreachable(credentials: Credentials, error: Exception) -> KubernetesError:
 def _message(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Status).message
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode(errors="replace")
 
 

@@ -14,6 +14,7 @@ from exporter.kube.backoff import Backoff
 from exporter.kube.errors import GoneError, KubernetesError
 from exporter.kube.watch_events import EventType, ListPage, WatchEvent, event_of, page_of
 from exporter.kube.watch_options import ApiClient, Resource, WatchCallbacks, WatchOptions
+from exporter.parsing import parse_number
 
 _TOO_LARGE = "Too large resource version"
 """What a restored API server says to a version that it has not reached yet."""
@@ -156,7 +157,8 @@ async def _unless_silent(lines: AsyncIterator[bytes], silence: float) -> AsyncGe
 
 def _later(known: str, version: str) -> str:
     """The version to resume from. Raises GoneError when the server went back to an older state."""
-    if known.isdecimal() and version.isdecimal() and int(version) < int(known):
+    before, now = parse_number(known), parse_number(version)
+    if before is not None and now is not None and now < before:
         raise GoneError(0, f"the API server went back from version {known} to {version}")
     return version or known
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from exporter.discovery.decoding import decode
 from exporter.kube.errors import KubernetesError
 
 T = TypeVar("T")
@@ -50,9 +51,14 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 class _Object(msgspec.Struct, frozen=True):
-    """Of an object its version; of an error, which is a Status, what it says."""
+    """Of an object its version."""
 
     metadata: _ListMetadata = _ListMetadata()
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """What an error says."""
+
     code: int = 0
     message: str = ""
 
@@ -60,6 +66,7 @@ class _Object(msgspec.Struct, frozen=True):
 _PAGE = msgspec.json.Decoder(ListPage)
 _LINE = msgspec.json.Decoder(_Line)
 _OBJECT = msgspec.json.Decoder(_Object)
+_STATUS = msgspec.json.Decoder(_Status)
 _KINDS = {
     "ADDED": EventType.PUT,
     "MODIFIED": EventType.PUT,
@@ -76,15 +83,23 @@ def page_of(document: bytes) -> ListPage:
 def event_of(line: bytes) -> WatchEvent | None:
     """The event in a line; None for one of a type that is not known. Raises KubernetesError."""
     read = _decoded(_LINE, line)
-    told = _decoded(_OBJECT, read.object)
     if read.type == "ERROR":
-        raise KubernetesError.of(told.code, told.message[:200])
+        status = _decoded(_STATUS, read.object)
+        raise KubernetesError.of(status.code, status.message[:200])
     kind = _KINDS.get(read.type)
-    return WatchEvent(kind, read.object, told.metadata.resource_version) if kind else None
+    return WatchEvent(kind, read.object, _version_of(read.object)) if kind else None
+
+
+def _version_of(document: msgspec.Raw) -> str:
+    """An object's version; empty where none can be read: the watch goes on."""
+    try:
+        return decode(_OBJECT, document).metadata.resource_version
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
 
 
 def _decoded(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) -> T:
     try:
-        return decoder.decode(document)
+        return decode(decoder, document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise KubernetesError.of(0, f"the answer is not Kubernetes': {error}") from None

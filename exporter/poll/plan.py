@@ -22,6 +22,7 @@ from exporter.model import (
     Role,
     Target,
 )
+from exporter.parsing import parse_address
 from exporter.probes.attempt import MeshTrust, ProbeOptions
 
 
@@ -59,9 +60,10 @@ def plan_of(target: Target, config: Config, forward: PodViewFactory = no_pod_vie
     control = control_port(target, config.poll.control_port)
     asked = {"exposure": config.poll.exposure, "hello": config.poll.hello}
     network = tuple(port for port in ports if port.probe and asked.get(port.probe, True))
-    pod: PodView | None = _inside(target, config)
+    addresses = tuple(address for address in target.addresses if parse_address(address))
+    pod: PodView | None = _inside(target, addresses, config)
     tables = (SOCKETS,) if pod else ()
-    if pod is None and target.addresses:
+    if pod is None and addresses:
         pod = forward(target)
     inside = (*(port for port in ports if port.pod_probe), *tables) if pod else ()
     return Plan(
@@ -71,7 +73,7 @@ def plan_of(target: Target, config: Config, forward: PodViewFactory = no_pod_vie
         knock=None if control is None else _bare(control, probe="connect"),
         network=network,
         inside=inside,
-        dialers=tuple(Direct(address) for address in target.addresses),
+        dialers=tuple(Direct(address) for address in addresses),
         pod=pod,
         options=ProbeOptions(
             control=control,
@@ -102,16 +104,16 @@ def with_servers(plan: Plan, admin: AdminFacts | None) -> Plan:
     )
 
 
-def _inside(target: Target, config: Config) -> Netns | None:
+def _inside(target: Target, addresses: tuple[str, ...], config: Config) -> Netns | None:
     """How this target is seen from inside: by the namespace it names, or its pod's processes."""
-    if not target.addresses:
+    if not addresses:
         return None
     if target.netns:
-        return Netns(target.netns, *target.addresses)
+        return Netns(target.netns, *addresses)
     if config.access.loopback == "netns" and target.container_id:
         node = processes_under(config.access.netns.proc)
         locate = partial(node.locate, target.uid, target.container_id)
-        return Netns(locate, *target.addresses)
+        return Netns(locate, *addresses)
     return None
 
 

@@ -10,7 +10,7 @@ import math
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from msgspec import Struct
@@ -63,13 +63,17 @@ class ProbeOptions:
     """What the configuration chooses for all probes of one target.
 
     `control` is the control port. `trust`: how an istiod proves itself; None where it need not.
-    `max_bytes` limits an answer.
+    `max_bytes` limits an answer. `bugs` are what probers raised by mistake and was logged already,
+    by port and class.
     """
 
     control: int | None = None
     application_probes: bool = False
     trust: MeshTrust | None = None
     max_bytes: int = MAX_BYTES
+    bugs: set[tuple[int, type[BaseException]]] = field(
+        default_factory=set, compare=False, repr=False
+    )
 
 
 class ProbeProtocol(asyncio.Protocol):
@@ -133,7 +137,7 @@ class Attempt(Struct, eq=False):
     def settle(self) -> None:
         """The outcome stands: what is still asked has deadlines of its own."""
         self.settled = self.answered()
-        self.until = math.inf
+        self.allow(self.timeout)
 
     def answered(self) -> float:
         """When the answer to a request had come: a stall of ours is not the target's."""

@@ -1,22 +1,29 @@
 """Probes side by side: each is driven from one awaited future to the next, without a task.
 
 A task and a timeout of asyncio's own cost a probe more than its system calls. Here a wave has one
-timer, and a probe is only its coroutine. What a prober awaits must be a future or a signal:
-whatever needs `asyncio.current_task`, as `asyncio.timeout` and aiohttp do, gets a task of its own
-from whoever starts it. This module has the only broad `except`: no target can raise beyond it.
+timer, and a probe is only its coroutine. What a prober awaits must be a future of this event loop
+or a signal. No task is current where a prober runs, so that nothing in it can cancel the poll:
+whatever needs `asyncio.current_task`, as `asyncio.timeout` and aiohttp do, raises, and gets a task
+of its own from whoever starts it. Whatever a prober raises, its attempt ends with an outcome; only
+KeyboardInterrupt and SystemExit go on from there.
 """
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from exporter.model import Observation, Outcome
 from exporter.probes.attempt import EXPECTED, Attempt, ProbeResult, failure
 from exporter.transport import connection, epoll
+from exporter.transport.waiter import Waiter
 
 log = logging.getLogger(__name__)
+
+_STRANGE = "a prober waits for a future of its own event loop, or for a Signal"
 
 Prober = Callable[[Attempt], Coroutine[Any, Any, ProbeResult]]
 
@@ -37,29 +44,35 @@ async def probe_all(asked: Sequence[tuple[Prober, Attempt]]) -> list[Observation
 
 
 class _Runner:
-    """Attempts under way and the one timer that watches their deadlines."""
+    """Attempts under way and the one timer that watches their deadlines.
 
-    __slots__ = ("_ended", "_pending", "_timer")
+    `_alarm` is when it goes off, in seconds of the monotonic clock.
+    """
+
+    __slots__ = ("_alarm", "_ended", "_pending", "_timer")
 
     def __init__(self) -> None:
         self._pending: set[_Attempt] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._alarm = -math.inf
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, attempts: Sequence["_Attempt"]) -> None:
         """Start every attempt and wait for the last one's end."""
         self._pending.update(attempts)
         try:
-            for attempt in attempts:
-                attempt.resume()
+            with _no_task():
+                for attempt in attempts:
+                    attempt.begin()
             if self._pending:
                 self._watch()
                 await self._ended
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            for attempt in tuple(self._pending):
-                attempt.drop()
+            with _no_task():
+                while self._pending:
+                    self._pending.pop().drop()
 
     def end(self, attempt: "_Attempt") -> None:
         """An attempt ended."""
@@ -67,22 +80,32 @@ class _Runner:
         if not self._pending and not self._ended.done():
             self._ended.set_result(None)
 
+    def hurry(self, until: float) -> None:
+        """A deadline was set that may come before the one that the timer waits for."""
+        if until < self._alarm:
+            self._watch()
+
     def _watch(self) -> None:
         """Wake up at the next deadline."""
-        first = min([attempt.visit.until for attempt in self._pending])
-        wait = max(0.0, first - time.monotonic())
-        self._timer = asyncio.get_running_loop().call_later(wait, self._call_late)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._alarm = min([attempt.visit.until for attempt in self._pending])
+        loop, wait = asyncio.get_running_loop(), self._alarm - time.monotonic()
+        self._timer = None
+        if wait < math.inf:
+            self._timer = loop.call_later(max(0.0, wait), self._call_late)
 
     def _call_late(self) -> None:
         """Hand out what has already come: that we are late is not the target's doing."""
+        self._alarm = -math.inf
         if epoll.AVAILABLE:
             connection.dispatch_pending()
-        asyncio.get_running_loop().call_soon(self._expire)
+        self._timer = asyncio.get_running_loop().call_soon(self._expire)
 
     def _expire(self) -> None:
         now = time.monotonic()
         for attempt in tuple(self._pending):
-            if attempt.visit.until <= now:
+            if attempt in self._pending and attempt.visit.until <= now:
                 attempt.expire()
         if self._pending:
             self._watch()
@@ -91,32 +114,56 @@ class _Runner:
 class _Attempt:
     """One probe: its coroutine, and the future that it awaits."""
 
-    __slots__ = ("_answer", "_coroutine", "_ended", "_started", "_waiting", "_wave", "visit")
+    __slots__ = (
+        "_answer",
+        "_coroutine",
+        "_ended",
+        "_expired",
+        "_prober",
+        "_started",
+        "_waiting",
+        "_wave",
+        "visit",
+    )
 
     _answer: ProbeResult
 
     def __init__(self, prober: Prober, visit: Attempt, wave: _Runner, started: float) -> None:
         self.visit = visit
         self._wave = wave
-        self._coroutine = prober(visit)
+        self._prober = prober
         self._waiting: asyncio.Future[Any] | None = None
         self._started = self._ended = started
+        self._expired = -math.inf
+        self._coroutine: Any = None
         visit.until = started + visit.timeout
 
-    def resume(self, awaited: object = None) -> None:
+    def begin(self) -> None:
+        """Take the first step."""
+        self._advance(self._first_step, None)
+
+    def resume(self, awaited: object) -> None:
         """Go on until the next future, or the end; what was let go of can come too late."""
         if awaited is self._waiting:
             self._advance(self._coroutine.send, None)
 
     def expire(self) -> None:
-        """Its time is up: the prober is told where it waits."""
+        """Its time is up: the prober is told where it waits, and closed if it waits on.
+
+        One that catches this and allows itself more time goes on.
+        """
         self._forget()
+        if self.visit.until == self._expired:
+            self._close()
+            self._end(failure(TimeoutError(), self.visit), time.monotonic())
+            return
+        self._expired = self.visit.until
         self._advance(self._coroutine.throw, TimeoutError())
 
     def drop(self) -> None:
         """Nobody waits for it any more."""
         self._forget()
-        self._coroutine.close()
+        self._close()
         self.visit.close()
 
     def observed(self) -> Observation:
@@ -140,19 +187,47 @@ class _Attempt:
             self._waiting.cancel()
             self._waiting = None
 
+    def _first_step(self, _value: None) -> Any:  # noqa: ANN401 - as `send`
+        self._coroutine = self._prober(self.visit)
+        return self._coroutine.send(None)
+
     def _advance(self, go_on: Callable[[Any], Any], value: object) -> None:
         try:
             waiting = go_on(value)
+            if not (type(waiting) is Waiter or _is_ours(waiting)):
+                waiting = self._correct()
         except StopIteration as end:
             self._end(end.value, self.visit.answered() if self.visit.asked else time.monotonic())
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - failures become outcomes here
+        except BaseException as error:
             self._end(_failed(error, self.visit), time.monotonic())
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
         else:
             if waiting is None:  # a bare yield: asyncio.sleep(0)
                 waiting = asyncio.get_running_loop().create_future()
                 waiting.set_result(None)
             self._waiting = waiting
             waiting.add_done_callback(self.resume)
+            self._wave.hurry(self.visit.until)
+
+    def _correct(self) -> Any:  # noqa: ANN401 - as `throw`
+        """Tell the prober once that it waits for something that nobody here can wait for."""
+        waiting = self._coroutine.throw(RuntimeError(_STRANGE))
+        if type(waiting) is Waiter or _is_ours(waiting):
+            return waiting
+        self._close()
+        raise RuntimeError(_STRANGE)
+
+    def _close(self) -> None:
+        """End the coroutine where it waits; whatever its own clean-up raises is a bug of ours."""
+        if self._coroutine is None:
+            return
+        try:
+            self._coroutine.close()
+        except BaseException as error:
+            _failed(error, self.visit)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
 
     def _end(self, answer: ProbeResult, at: float) -> None:
         self._answer = answer
@@ -161,9 +236,37 @@ class _Attempt:
         self._wave.end(self)
 
 
+@contextmanager
+def _no_task() -> Iterator[None]:
+    """Hide the poll's task: what asks for the current one is not to get hold of it."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is None:
+        yield
+        return
+    asyncio.tasks._leave_task(loop, task)  # noqa: SLF001 - documented in asyncio's "Extending"
+    try:
+        yield
+    finally:
+        asyncio.tasks._enter_task(loop, task)  # noqa: SLF001 - as above
+
+
+def _is_ours(waiting: object) -> bool:
+    """Whether a prober may wait for this: a future of this event loop, or a bare yield."""
+    if waiting is None:
+        return True
+    return asyncio.isfuture(waiting) and waiting.get_loop() is asyncio.get_running_loop()
+
+
 def _failed(error: BaseException, visit: Attempt) -> ProbeResult:
-    """The outcome of a failure; one that no target can cause is a bug of ours and is logged."""
-    if not isinstance(error, EXPECTED):
-        log.error("probe failed port=%d", visit.port.number, exc_info=error)
+    """The outcome of a failure; one that no target can cause is a bug of ours.
+
+    A bug is logged once for a target's port and its kind: it may come back with every poll.
+    """
+    bug = visit.port.number, type(error)
+    if not isinstance(error, EXPECTED) and bug not in visit.options.bugs:
+        visit.options.bugs.add(bug)
+        log.error(
+            "probe failed target=%s port=%d", visit.target.key, visit.port.number, exc_info=error
+        )
     error.__traceback__ = None  # its frames know the future that keeps it: garbage in a circle
     return failure(error, visit)

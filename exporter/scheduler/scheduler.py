@@ -85,6 +85,7 @@ class _Watched:
     gone: bool = False
     cause: str = ""
     trouble: str = ""
+    was_cancelled: bool = False
 
 
 class Scheduler:
@@ -108,6 +109,7 @@ class Scheduler:
         self._alarm: asyncio.Future[None] | None = None
         self._last_turn = time.monotonic()
         self._first_pass = False
+        self._is_ending = False
         self.in_mesh = False
         self.webhook: WebhookPath | None = None
         self._slots = Slots()
@@ -183,11 +185,15 @@ class Scheduler:
 
     async def run(self) -> None:
         """Poll until cancelled. Looks run in a task group: a bug in one ends the process."""
+        self._is_ending = False
         async with asyncio.TaskGroup() as looks:
-            while True:
-                while self._start_due(looks):  # noqa: ASYNC110 - others get a turn in between
-                    await asyncio.sleep(0)
-                await self._sleep()
+            try:
+                while True:
+                    while self._start_due(looks):  # noqa: ASYNC110 - others get a turn in between
+                        await asyncio.sleep(0)
+                    await self._sleep()
+            finally:
+                self._is_ending = True
 
     def _start_due(self, looks: asyncio.TaskGroup) -> bool:
         """Start some of what is due; whether there may be more."""
@@ -230,14 +236,33 @@ class Scheduler:
 
     def _begin(self, looks: asyncio.TaskGroup, watched: _Watched, due: float) -> bool:
         """Begin a look; whether it did: a target may have gone while it waited."""
-        if not watched.gone:
+        is_wanted = not watched.gone and not self._is_ending
+        if is_wanted:
             looks.create_task(self._poll(watched, due))
-        return not watched.gone
+        return is_wanted
 
     async def _poll(self, watched: _Watched, due: float) -> None:
-        looked = await self._look(watched, due)
-        self._slots.give_back(is_silent=watched.silent)
-        watched.busy = False
+        """Look, and publish. However that ends, the slot is given back."""
+        was_silent = watched.silent
+        try:
+            looked = await self._look(watched, due)
+        except asyncio.CancelledError:
+            if self._is_ending:
+                raise
+            self._tell_cancelled(watched)
+            return
+        finally:
+            watched.busy = False
+            self._slots.give_back(is_silent=was_silent)
+        self._take(watched, looked)
+
+    def _tell_cancelled(self, watched: _Watched) -> None:
+        """A look was cancelled though nobody had ended the poller: a bug, told once a target."""
+        if not watched.was_cancelled:
+            watched.was_cancelled = True
+            log.error("poll cancelled by one of its probes target=%s", watched.plan.target.key)
+
+    def _take(self, watched: _Watched, looked: PollResult) -> None:
         if watched.gone:
             return
         watched.turn += 1

@@ -11,7 +11,7 @@ from collections.abc import Callable
 class Slots:
     """So many looks, at silent targets half as many; whoever finds no room waits.
 
-    A look that is cancelled gives nothing back: then nobody is to begin any more.
+    Whoever began gives its place back, however its look ends.
     """
 
     def __init__(self, most: int = 0) -> None:

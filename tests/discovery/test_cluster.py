@@ -457,6 +457,31 @@ async def test_an_object_that_is_no_pod_is_passed_over(cluster: Any) -> None:
         await until(lambda: seen.names == ["cart"])
 
 
+async def test_a_pod_that_cannot_be_read_is_left_out_until_it_can_be(cluster: Any) -> None:
+    unreadable = pod("cart")
+    unreadable["spec"]["containers"][0]["ports"] = [{"containerPort": "web"}]
+    cluster.put(PODS, unreadable)
+    cluster.put(PODS, pod("vault"))
+    async with following(cluster) as seen:
+        await until(lambda: seen.names == ["vault"])
+        cluster.put(PODS, pod("cart"))
+        await until(lambda: seen.names == ["cart", "vault"])
+        cluster.put(PODS, unreadable)
+        await until(lambda: seen.names == ["vault"])
+    assert seen.relisted == []
+
+
+async def test_a_pod_whose_address_is_none_is_no_target_yet(cluster: Any) -> None:
+    odd = pod("cart")
+    odd["status"] = {"podIP": "not-an-ip", "podIPs": [{"ip": "10.0.0.1/24"}]}
+    cluster.put(PODS, odd)
+    async with following(cluster) as seen:
+        await seen.until_synced()
+        assert seen.names == []
+        cluster.put(PODS, pod("cart"))
+        await until(lambda: seen.names == ["cart"])
+
+
 async def test_each_trouble_is_logged_once_and_its_end_too(
     cluster: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

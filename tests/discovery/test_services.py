@@ -1,7 +1,9 @@
 """The ports that Services ask of gateways."""
 
 import json
+from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from exporter.catalogue import ports_of
@@ -20,10 +22,12 @@ PORTS = (
 )
 
 
-def service(selector: dict[str, str] | None, namespace: str = "shop") -> WatchEvent:
+def service(
+    selector: dict[str, str] | None, namespace: str = "shop", rows: Sequence[object] = PORTS
+) -> WatchEvent:
     document = {
         "metadata": {"name": "web", "namespace": namespace},
-        "spec": {"selector": selector, "ports": PORTS},
+        "spec": {"selector": selector, "ports": rows},
     }
     return WatchEvent(EventType.PUT, json.dumps(document).encode())
 
@@ -33,9 +37,7 @@ def gateway(labels: dict[str, str], role: Role = Role.GATEWAY) -> Target:
 
 
 def served(target: Target, event: WatchEvent) -> Settings:
-    found = service_of(event)
-    assert found is not None
-    return with_services(target, [found[1]]).settings
+    return with_services(target, [service_of(event)[1]]).settings
 
 
 def test_a_gateway_api_gateway_has_to_serve_what_its_service_asks() -> None:
@@ -46,7 +48,6 @@ def test_a_gateway_api_gateway_has_to_serve_what_its_service_asks() -> None:
 def test_any_other_gateway_may_serve_it() -> None:
     target = gateway(CLASSIC)
     found = service_of(service(CLASSIC))
-    assert found is not None
     wanted = {p.number: p.expectation for p in ports_of(with_services(target, [found[1]]))}
     assert {number: wanted[number] for number in (8080, 8443)} == dict.fromkeys(
         (8080, 8443), Expectation.OPTIONAL
@@ -68,5 +69,12 @@ def test_a_service_that_leads_elsewhere_changes_nothing(target: Target, event: W
     assert served(target, event) == Settings()
 
 
-def test_what_is_no_service_is_passed_over() -> None:
-    assert service_of(WatchEvent(EventType.PUT, b'{"metadata": {"name": 7}}')) is None
+def test_what_is_no_service_raises() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        service_of(WatchEvent(EventType.PUT, b'{"metadata": {"name": 7}}'))
+
+
+def test_a_service_asks_only_for_ports_that_exist() -> None:
+    rows = [{"port": 1, "targetPort": number} for number in (-1, 443, 65536, 10**9)]
+    settings = served(gateway(MANAGED), service(MANAGED, rows=rows))
+    assert settings == Settings(server_ports=(443,))

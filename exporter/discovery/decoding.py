@@ -1,0 +1,44 @@
+"""JSON of the Kubernetes API, however deeply it is nested. Pure.
+
+The API server takes fields nested some ten thousand levels deep (`metadata.managedFields`) from
+anybody who may create a pod. The decoder raises RecursionError there, for the whole page of a list
+that such a pod is on. Nothing that is read here is nested deeply, so what is gets cut off.
+"""
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_MAX_DEPTH = 64
+"""Far deeper than any field that is read; a list's items begin at the third level."""
+
+_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}])', re.DOTALL)
+"""Everything up to the next bracket outside of text."""
+
+
+def decode(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) -> T:
+    """The value of a document. Raises msgspec.DecodeError and UnicodeDecodeError."""
+    try:
+        return decoder.decode(document)
+    except RecursionError:
+        return decoder.decode(shallow(bytes(document)))
+
+
+def shallow(document: bytes) -> bytes:
+    """The document with `null` in the place of everything that is nested too deeply."""
+    kept: list[bytes] = []
+    depth = begun = 0
+    for found in _BRACKET.finditer(document):
+        at = found.start(1)
+        if found[1] in b"[{":
+            depth += 1
+            if depth == _MAX_DEPTH + 1:
+                kept += document[begun:at], b"null"
+        else:
+            depth -= 1
+            if depth == _MAX_DEPTH:
+                begun = at + 1
+    return b"".join((*kept, document[begun:])) if depth <= _MAX_DEPTH else document
