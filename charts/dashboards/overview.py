@@ -156,7 +156,8 @@ PAGE = Page(
                 table(
                     "Unjudged ports",
                     "Why nothing can be said. captured: only the redirection answered. no_access: "
-                    "a loopback port without access. blocked: silent while the proxy lives.",
+                    "a loopback port without access. blocked: silent while the proxy lives. "
+                    "rejected: forbidden by another host.",
                     [f"sort_desc(count by (namespace, role, port, reason) ({UNJUDGED}))"],
                     (
                         Column("namespace"),

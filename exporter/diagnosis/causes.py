@@ -65,7 +65,8 @@ _TABLE = (
     Cause(
         "network_blocked",
         CauseClass.POLICY,
-        "The network between the exporter and the pod drops its ports; the proxy itself lives.",
+        "The network between the exporter and the pod drops or rejects connections; the proxy is"
+        " not to blame.",
         "Allow the exporter to reach 15020, 15021 and 15090 in NetworkPolicies and firewalls.",
         "15020, 15021, 15090, 15006",
     ),

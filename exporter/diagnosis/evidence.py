@@ -29,7 +29,7 @@ ENVOY_ROLES = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT})
 SLOW_SECONDS = 1.0
 """The agent's own limit on the call that its readiness is built on (util/stats.go)."""
 
-UNANSWERED = SILENT | {Outcome.REFUSED}
+UNANSWERED = SILENT | {Outcome.REFUSED, Outcome.REJECTED}
 """Outcomes of a port that was not reached: silence, or nobody (or a firewall) refusing."""
 
 
@@ -91,6 +91,14 @@ class Evidence(Struct, eq=False):
     def control_accepts(self) -> bool:
         """Whether the control port accepts on some address: redirection, or Envoy, is there."""
         return any(connect.outcome is Outcome.OK for connect in self.connects)
+
+    def rejects(self, address: str) -> bool:
+        """Whether the network has rejected a connection to this address in this look."""
+        return any(
+            seen.outcome is Outcome.REJECTED and seen.address == address
+            for group in (*self.network.values(), self.connects)
+            for seen in group
+        )
 
     def nothing_responds(self) -> bool:
         """Every port silent, no connection come about, and the pod's view shows no answer."""
@@ -162,12 +170,15 @@ def describe(seen: Observation, number: int | None = None) -> str:
     port = seen.port if number is None else number
     if seen.outcome in SILENT:
         return f"{port} {'accepts and stays silent' if seen.connected else 'does not answer'}"
+    if seen.outcome is Outcome.REJECTED and seen.detail:
+        return f"{port} is {seen.detail}"
     return f"{port} {_WORDS.get(seen.outcome, seen.outcome.value)}"
 
 
 _WORDS = {
     Outcome.OK: "answers",
     Outcome.REFUSED: "refuses",
+    Outcome.REJECTED: "is rejected by the network",
     Outcome.RESET: "resets",
     Outcome.CLOSED: "closes",
     Outcome.NOT_READY: "answers: not ready",

@@ -9,7 +9,7 @@ from msgspec import Struct
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
-from exporter.diagnosis.liveness import kubernetes_reports_ready
+from exporter.diagnosis.liveness import is_lost_rejection, kubernetes_reports_ready
 from exporter.diagnosis.port_owner import foreign_listener
 from exporter.model import (
     PROVING,
@@ -163,6 +163,7 @@ def _read_silence(evidence: Evidence, connect: Observation) -> _Reading:
         for group in evidence.network.values()
         for seen in group
     )
-    outcome = Outcome.BLOCKED if heard else connect.outcome
+    is_blocked = heard or is_lost_rejection(evidence, connect)
+    outcome = Outcome.BLOCKED if is_blocked else connect.outcome
     prefix = f"{connect.address}: " if len(evidence.connects) > 1 else ""
     return _Reading(outcome, f"{prefix}the control port does not answer", reached=False)

@@ -41,6 +41,14 @@ def is_blocked_by_network(
     return readiness_ports_unreachable(evidence) and has_fresh_hello(evidence, memory)
 
 
+def is_lost_rejection(evidence: Evidence, seen: Observation) -> bool:
+    """Whether a silent port may have been rejected like another one of its address.
+
+    Who rejects says so seldom: Linux sends a host six ICMP errors, then one a second.
+    """
+    return seen.outcome in SILENT and not seen.connected and evidence.rejects(seen.address)
+
+
 def kubernetes_reports_ready(lifecycle: Lifecycle) -> bool:
     """Whether Kubernetes says that the proxy's container is ready, on a ready node."""
     return lifecycle.container_ready is True and lifecycle.node_ready is True

@@ -239,7 +239,7 @@ def _update_hellos(evidence: Evidence, update: _MemoryUpdate) -> None:
             update.changes["hello_missed"] = update.before.hello_missed - {connect.address}
     for hello in evidence.hellos:
         update.changes["hello_sent_at"] = update.now
-        if hello.outcome in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.NO_ACCESS):
+        if hello.outcome in _UNSAID:  # no connection to say it on
             continue
         missed = update.changes.get("hello_missed", update.before.hello_missed)
         if _is_first_miss(evidence, update.before, hello):
@@ -248,6 +248,9 @@ def _update_hellos(evidence: Evidence, update: _MemoryUpdate) -> None:
         update.mapping("hello")[hello.address] = Timestamped(hello, update.now)
         if hello.address in missed:
             update.changes["hello_missed"] = missed - {hello.address}
+
+
+_UNSAID = {Outcome.REFUSED, Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.NO_ACCESS}
 
 
 def _is_first_miss(evidence: Evidence, before: Memory, hello: Observation) -> bool:

@@ -10,7 +10,7 @@ from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import ENVOY_ROLES, UNANSWERED, Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.inbound import judge_inbound
-from exporter.diagnosis.liveness import is_blocked_by_network
+from exporter.diagnosis.liveness import is_blocked_by_network, is_lost_rejection
 from exporter.diagnosis.port_owner import foreign_listener
 from exporter.model import (
     PROVING,
@@ -30,6 +30,9 @@ _BARE = frozenset({"tcp", "connect", "tls"})
 
 _NOBODY = frozenset({Outcome.REFUSED, Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
 """Outcomes of a port that its owner does not hold."""
+
+_ON_THE_WAY = {Outcome.BLOCKED: "blocked on the way", Outcome.REJECTED: "rejected by the network"}
+"""What the network did to a port, so that nothing is known of it."""
 
 
 def judge(evidence: Evidence, memory: Memory) -> dict[int, Verdict]:
@@ -132,7 +135,11 @@ def _from_network(
     """The outcome as the network's view allows it to be read."""
     if seen is None:
         return Outcome.NO_ACCESS
-    if seen.outcome in UNANSWERED and is_blocked_by_network(evidence, memory, port, seen):
+    if seen.outcome is Outcome.REJECTED:
+        return seen.outcome
+    if seen.outcome in UNANSWERED and (
+        is_lost_rejection(evidence, seen) or is_blocked_by_network(evidence, memory, port, seen)
+    ):
         return Outcome.BLOCKED
     is_bare = port.captured and port.probe in _BARE
     if is_bare and seen.outcome is Outcome.OK and evidence.control_accepts():
@@ -226,14 +233,14 @@ def _admin_outside(
     held = [*envoy, status] if status else envoy
     if held and not served and all(verdict.outcome in _NOBODY for verdict in held):
         return Outcome.REFUSED, "Envoy and agent hold none of their ports"
-    if stats is not None and stats.outcome is Outcome.BLOCKED:
-        return Outcome.BLOCKED, describe_blocked(stats)
+    if stats is not None and stats.outcome in _ON_THE_WAY:
+        return stats.outcome, describe_blocked(stats)
     return Outcome.NO_ACCESS, "it listens on loopback, and no other port tells"
 
 
 def describe_blocked(verdict: Verdict) -> str:
-    """Why a blocked port leaves another one unjudged."""
-    return f"{verdict.port} is blocked on the way"
+    """Why a port that the network keeps from us leaves another one unjudged."""
+    return f"{verdict.port} is {_ON_THE_WAY[verdict.outcome]}"
 
 
 def _judged(evidence: Evidence, judged: dict[int, Verdict], name: str) -> Verdict | None:

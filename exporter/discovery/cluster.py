@@ -27,7 +27,6 @@ from exporter.discovery.nodes_and_namespaces import (
 )
 from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import ignored
-from exporter.discovery.reading import Reader, key_of
 from exporter.discovery.scope import (
     NAMESPACES,
     is_chosen,
@@ -38,6 +37,7 @@ from exporter.discovery.scope import (
 )
 from exporter.discovery.services import Service, service_of, with_services
 from exporter.discovery.watch_status import WatchStatus
+from exporter.kube.object_reader import Reader, key_of
 from exporter.kube.watch import follow
 from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import ApiClient, Resource, WatchOptions

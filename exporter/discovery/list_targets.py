@@ -17,9 +17,9 @@ from exporter.discovery.nodes_and_namespaces import (
 )
 from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import targets_of_pod
-from exporter.discovery.reading import Reader
 from exporter.discovery.scope import NAMESPACES, is_chosen, nodes_of, pods_of, scopes_of
 from exporter.kube.errors import KubernetesError
+from exporter.kube.object_reader import Reader
 from exporter.kube.watch import list_pages
 from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import ApiClient, Resource, WatchCallbacks, WatchOptions

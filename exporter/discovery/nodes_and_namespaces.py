@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from exporter.discovery.decoding import decode
+from exporter.kube.json_decoding import decode
 from exporter.kube.watch_events import EventType, WatchEvent
 
 T = TypeVar("T")

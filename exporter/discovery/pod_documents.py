@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from exporter.discovery.decoding import decode
+from exporter.kube.json_decoding import decode
 from exporter.parsing import parse_address, parse_port, parse_time
 
 _Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]

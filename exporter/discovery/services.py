@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from exporter.discovery.decoding import decode
+from exporter.kube.json_decoding import decode
 from exporter.kube.watch_events import WatchEvent
 from exporter.model import Role, Target
 from exporter.parsing import parse_port

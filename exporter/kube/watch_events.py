@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
-from exporter.discovery.decoding import decode
 from exporter.kube.errors import KubernetesError
+from exporter.kube.json_decoding import decode
 
 T = TypeVar("T")
 

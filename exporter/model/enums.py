@@ -61,6 +61,7 @@ class Outcome(StrEnum):
 
     OK = "ok"
     REFUSED = "refused"
+    REJECTED = "rejected"
     TIMEOUT = "timeout"
     RESET = "reset"
     CLOSED = "closed"
@@ -81,7 +82,7 @@ PROVING = frozenset({Outcome.OK, Outcome.NOT_READY, Outcome.FORBIDDEN})
 """Outcomes that prove the owner answered: the port is up."""
 
 
-UNJUDGING = frozenset({Outcome.CAPTURED, Outcome.NO_ACCESS, Outcome.BLOCKED})
+UNJUDGING = frozenset({Outcome.CAPTURED, Outcome.NO_ACCESS, Outcome.BLOCKED, Outcome.REJECTED})
 """Outcomes that prove nothing either way: the port is unjudged."""
 
 

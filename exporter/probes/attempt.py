@@ -19,6 +19,7 @@ from exporter.access.dialer import Dialer, NoAccess
 from exporter.catalogue import TargetPort
 from exporter.model import Cadence, Facts, Outcome, Target
 from exporter.transport.connection import Connection
+from exporter.transport.icmp import Rejected
 
 MAX_BYTES = 8 * 1024 * 1024
 """The most that one probe reads of an answer, in bytes."""
@@ -200,6 +201,8 @@ def failure(error: BaseException, visit: Attempt) -> ProbeResult:
 
 def _socket_failure(error: OSError) -> ProbeResult:
     """What a socket's error means; what is left over is the exporter's own trouble."""
+    if isinstance(error, Rejected):
+        return ProbeResult(Outcome.REJECTED, str(error.strerror))
     if isinstance(error, ConnectionRefusedError):
         return ProbeResult(Outcome.REFUSED, "connection refused")
     if isinstance(error, ConnectionError):

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any, Generic, cast
 
+from exporter.transport import icmp
 from exporter.transport.epoll import AVAILABLE, EpollSockets, current_sockets
 from exporter.transport.protocols import HalfOpenConnect, StreamT
 from exporter.transport.waiter import Waiter
@@ -83,6 +84,7 @@ class Connection(Generic[StreamT]):
         self.fd = made.fileno()
         if isinstance(self._line, HalfOpenConnect):
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        icmp.ask(made)
         number = made.connect_ex(remote)
         if number not in _BEGUN:
             made.close()
@@ -144,18 +146,22 @@ class Connection(Generic[StreamT]):
 
     def _open(self, events: int) -> None:
         """The connection came about, or did not; one that was reset at once did."""
-        number = 0
-        if self._socket is not None and events & _BROKEN:
-            number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        error = OSError(number, os.strerror(number)) if number else None
-        if error and number not in _CAME_ABOUT:
+        made = self._socket
+        if made is None:
+            return
+        error = None
+        if events & _BROKEN:
+            number = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            error = icmp.failure_of(made, number)
+        if error and error.errno not in _CAME_ABOUT:
             self.abort()
             self._opened.fail(error)
             return
+        icmp.ask_no_more(made)
         self._is_open = True
         self._line.connection_made(self)  # type: ignore[arg-type] # all that ours need of one
         self._opened.tell(None)
-        if number:
+        if error:
             self._lose(error)
 
     def _read(self, *, until_end: bool = False) -> None:

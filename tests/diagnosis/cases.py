@@ -37,6 +37,7 @@ from tests.diagnosis.matrix import (
     inside,
     net,
     page,
+    rejected,
     sidecar,
     target_of,
 )
@@ -70,6 +71,7 @@ NOT_YET = {"container_ready": False, "node_ready": True}
 DOWN = {"container_ready": False, "started": None, "node_ready": True}
 LOST = {"node_ready": False}
 DARK = [dropped(port) for port in (CONTROL, 15020, 15021, 15090)]
+REJECTED = [rejected(port) for port in (CONTROL, 15000, 15020, 15021, 15090)]
 GONE = all_of(REFUSED, (CONTROL, 15006, 15020, 15021, 15090))
 ISTIOD = target_of(Role.ISTIOD)
 ISTIOD_PORTS = (8080, 15010, 15012, 15014, 15017)
@@ -150,10 +152,18 @@ EXAMPLES = (
         sidecar(dropped(15020), dropped(15021), dropped(15090)),
     ),
     Example(
-        "genuine-ports-rejected",
+        "genuine-ports-refused",
         "network_blocked",
         sidecar(*all_of(REFUSED, (15020, 15021, 15090))),
     ),
+    Example("genuine-ports-rejected", "network_blocked", sidecar(*REJECTED[2:])),
+    Example("everything-rejected", "network_blocked", REJECTED),
+    Example("one-rejection-heard", "network_blocked", [*DARK[:3], rejected(15090)]),
+    Example("control-port-rejected", "none", sidecar(rejected(CONTROL), without=(15006,))),
+    Example("istiod-rejected", "network_blocked", [*map(rejected, ISTIOD_PORTS)], ISTIOD),
+    Example("webhook-rejected", "network_blocked", istiod(rejected(15017)), ISTIOD),
+    Example("ztunnel-rejected", "network_blocked", [rejected(15020), rejected(15021)], ZTUNNEL),
+    Example("cni-rejected", "network_blocked", [rejected(8000), rejected(15014)], CNI),
     Example(
         "dark-but-ready",
         "network_blocked",

@@ -47,6 +47,8 @@ STATS = EnvoyStats(
     xds_connections=1,
 )
 
+_UNCONNECTED = {Outcome.REFUSED, Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.NO_ACCESS}
+
 Change = Observation | None
 
 
@@ -76,7 +78,7 @@ def net(
 ) -> Observation:
     """What the network showed; a connection came about unless nothing at all came back."""
     if connected is None:
-        connected = outcome not in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.NO_ACCESS)
+        connected = outcome not in _UNCONNECTED
     fields = {"address": "10.0.0.7", **more}
     return Observation(
         port, View.NETWORK, outcome, 0.01, facts=facts, connected=connected, **fields
@@ -86,6 +88,12 @@ def net(
 def dropped(port: int, **more: object) -> Observation:
     """A connect that nothing answered."""
     return net(port, Outcome.TIMEOUT, connected=False, **more)
+
+
+def rejected(port: int, **more: object) -> Observation:
+    """A connect that another host rejected."""
+    detail = "rejected by 10.0.0.1: ICMP port unreachable"
+    return net(port, Outcome.REJECTED, detail=detail, **more)
 
 
 def hello(outcome: Outcome, **more: object) -> Observation:

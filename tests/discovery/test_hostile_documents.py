@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config import Config
-from exporter.discovery.decoding import shallow
 from exporter.discovery.pod_documents import Pod, decode_pod
 from exporter.discovery.pods import ambient_redirection, targets_of_pod
-from exporter.discovery.reading import Reader, key_of
+from exporter.kube.json_decoding import shallow
+from exporter.kube.object_reader import Reader, key_of
 from exporter.kube.watch_events import EventType, WatchEvent, event_of, page_of
 from exporter.model import TargetKey
 from exporter.parsing import parse_address, parse_number, parse_port, parse_time, parse_version

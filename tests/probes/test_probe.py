@@ -21,6 +21,7 @@ from exporter.probes.attempt import (
     failure,
 )
 from exporter.probes.probers import PROBERS, probe
+from exporter.transport.icmp import Rejected
 
 
 def test_every_probe_of_the_catalogue_exists() -> None:
@@ -31,6 +32,7 @@ def test_every_probe_of_the_catalogue_exists() -> None:
 
 ERRORS = {
     "refused": (ConnectionRefusedError(111, "x"), Outcome.REFUSED),
+    "rejected": (Rejected(111, "rejected by 10.0.0.1"), Outcome.REJECTED),
     "reset": (ConnectionResetError(104, "x"), Outcome.RESET),
     "broken pipe": (BrokenPipeError(32, "x"), Outcome.RESET),
     "no route": (OSError(113, "No route to host"), Outcome.UNREACHABLE),

@@ -82,6 +82,13 @@ class Network:
         for family in self.families:
             self._restore(family, f"*raw\n{rows}\nCOMMIT\n")
 
+    def reject(self, *ports: int) -> None:
+        """Answer what comes from outside to these ports with ICMP; to any port if none is named."""
+        match = [f"-p tcp --dport {port}" for port in ports] or ["-p tcp"]
+        rows = "\n".join(f"-A INPUT -i eth0 {row} -j REJECT" for row in match)
+        for family in self.families:
+            self._restore(family, f"*filter\n{rows}\nCOMMIT\n")
+
     def _restore(self, family: int, rules: str) -> None:
         tool = "iptables-restore" if family == 4 else "ip6tables-restore"
         run("ip", "netns", "exec", self.name, tool, text=rules)

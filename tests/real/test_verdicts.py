@@ -142,6 +142,20 @@ CASES = (
         ready={},
     ),
     Case(
+        name="genuine-ports-rejected",
+        spoil=lambda pod: pod.network.reject(15020, 15021, 15090),
+        up=dict.fromkeys(PORTS) | {15006: True},
+        cause="network_blocked",
+        ready={},
+    ),
+    Case(
+        name="everything-rejected",
+        spoil=lambda pod: pod.network.reject(),
+        up=dict.fromkeys(PORTS),
+        cause="network_blocked",
+        ready={},
+    ),
+    Case(
         name="metrics-for-loopback-only",
         shape=Shape(localhost_metrics=True),
         up=UP | {15090: None, 15000: None},

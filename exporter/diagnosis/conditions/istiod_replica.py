@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 from exporter.diagnosis.case import Case
-from exporter.model import SILENT, Outcome, WebhookPath
+from exporter.model import SILENT, UNJUDGING, Outcome, WebhookPath
 
 Evidence = tuple[str, ...] | None
+
+_NO_FAULT = UNJUDGING | {None, Outcome.OK}
+"""Outcomes that say nothing against a port; what is unjudged is nobody's fault."""
 
 _ISTIOD = ("http-debug", "grpc-xds", "tls-xds", "http-monitoring")
 
@@ -19,7 +22,7 @@ def replica_is_stuck(case: Case) -> Evidence:
 def istiod_is_not_ready(case: Case) -> Evidence:
     """8080 says 503 or refuses; or ready while 15012 refuses, or proves to be no istiod of ours."""
     ready = case.outcome("http-debug")
-    if ready is not None and ready is not Outcome.OK and ready not in SILENT | {Outcome.BLOCKED}:
+    if ready not in _NO_FAULT | SILENT:
         return case.describe("http-debug")
     if case.refuses("tls-xds") or case.outcome("tls-xds") is Outcome.TLS_ERROR:
         return (*case.describe("http-debug", "tls-xds"), *_detail(case, "tls-xds"))
@@ -72,7 +75,7 @@ _CALL_REMEDIES: Mapping[Outcome, str] = {
 def webhook_is_silent(case: Case) -> Evidence:
     """8080 says ready and 15017 does not answer as it should."""
     webhook = case.outcome("https-webhooks")
-    if webhook in (None, Outcome.OK, Outcome.BLOCKED, Outcome.CAPTURED):
+    if webhook in _NO_FAULT:
         return None
     if case.outcome("http-debug") is Outcome.OK:
         return (*case.describe("http-debug", "https-webhooks"), *_detail(case, "https-webhooks"))
@@ -125,13 +128,13 @@ def debug_remedy(case: Case) -> str:
 def ztunnel_is_not_ready(case: Case) -> Evidence:
     """The readiness names what is pending, fails, or stays silent."""
     seen = case.evidence.seen("readiness")
-    if seen is None or case.outcome("readiness") in (None, Outcome.OK, Outcome.BLOCKED):
+    if seen is None or case.outcome("readiness") in _NO_FAULT:
         return None
     return (*case.describe("readiness"), *((seen.detail,) if seen.detail else ()))
 
 
 def cni_is_not_ready(case: Case) -> Evidence:
     """The node agent's /readyz is anything but 200."""
-    if case.outcome("readiness") in (None, Outcome.OK, Outcome.BLOCKED):
+    if case.outcome("readiness") in _NO_FAULT:
         return None
     return case.describe("readiness")

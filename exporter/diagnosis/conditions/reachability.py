@@ -1,5 +1,6 @@
 """Conditions of the causes that lie around a target: exporter, Kubernetes, node, network. Pure."""
 
+from exporter.catalogue import TargetPort
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.evidence import UNANSWERED, describe
 from exporter.diagnosis.inbound import direct_at
@@ -67,24 +68,30 @@ def node_is_gone(case: Case) -> Evidence:
 
 
 def network_blocks(case: Case) -> Evidence:
-    """Ports that are silent or refused from the network while the proxy provably lives."""
+    """Ports that the network rejects, or that do not answer it while the proxy provably lives."""
     if case.evidence.nothing_responds():
         if kubernetes_reports_ready(case.target.lifecycle):
             return ("no port answers", "Kubernetes says that container and node are ready")
         return None
-    blocked = tuple(
-        describe(seen)
-        for port in case.evidence.ports
-        if port.row.name not in _NOT_GENUINE
-        and not (case.target.role is Role.ISTIOD and port.row.name == "https-webhooks")
-        and case.verdicts.get(port.number) is not None
-        and (seen := case.evidence.worst(port.number)) is not None
-        and (case.verdicts[port.number].outcome is Outcome.BLOCKED or _only_inside(case, seen))
-        and port.expectation is Expectation.OPEN
-    )
+    kept = (_kept_from_us(case, port) for port in case.evidence.ports)
+    blocked = tuple(describe(seen) for seen in kept if seen is not None)
     if not blocked:
         return None
     return (*blocked, *_proof(case))
+
+
+def _kept_from_us(case: Case, port: TargetPort) -> Observation | None:
+    """What was seen of a genuine port that the network keeps from us; None where it does not."""
+    verdict, seen = case.verdicts.get(port.number), case.evidence.worst(port.number)
+    if verdict is None or seen is None or port.row.name in _NOT_GENUINE:
+        return None
+    if port.expectation is not Expectation.OPEN:
+        return None
+    if verdict.outcome is Outcome.REJECTED:
+        return seen
+    if case.target.role is Role.ISTIOD and port.row.name == "https-webhooks":
+        return None
+    return seen if verdict.outcome is Outcome.BLOCKED or _only_inside(case, seen) else None
 
 
 def _only_inside(case: Case, outside: Observation) -> bool:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from exporter.discovery.decoding import decode
+from exporter.kube.json_decoding import decode
 from exporter.kube.watch_events import WatchEvent
 from exporter.model import TargetKey
 
