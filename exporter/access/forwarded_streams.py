@@ -21,14 +21,17 @@ _TEXT_LENGTH = 200
 
 
 class MessageStream(Protocol):
-    """An open WebSocket of a port-forward; both methods raise `KubernetesError` once it broke."""
+    """An open WebSocket of a port-forward. How it ended is told by `receive` alone."""
 
     async def send(self, message: bytes) -> None:
-        """Send one message."""
+        """Send one message, if that can still be done."""
         ...
 
     async def receive(self) -> bytes | None:
-        """The next message; None when the other side closed the wire in good order."""
+        """The next message; None when the other side closed the wire in good order.
+
+        Raises KubernetesError where it broke off.
+        """
         ...
 
 
@@ -125,7 +128,7 @@ class StreamBundle:
             self._outbox.put_nowait(None)
 
     async def send(self, wire: MessageStream) -> None:
-        """Send what is written until nobody wants more. Raises KubernetesError."""
+        """Send what is written until nobody wants more."""
         while (message := await self._outbox.get()) is not None:
             await wire.send(message)
 

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from exporter.tls_contexts import server_context
+
 _YEARS = timedelta(days=3650)
 
 
@@ -64,9 +66,9 @@ class Authority:
         return new.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def server_context(certificate: Path, root: Path, alpn: str, *, asks: bool) -> ssl.SSLContext:
+def standin_context(certificate: Path, root: Path, alpn: str, *, asks: bool) -> ssl.SSLContext:
     """How a stand-in speaks TLS. `asks`: it insists on a client's certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = server_context()
     context.load_cert_chain(certificate)
     context.load_verify_locations(root)
     if asks:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.demo.certificates import server_context
+from exporter.demo.certificates import standin_context
 from exporter.demo.dns_server import answer_query
 from exporter.demo.recording import End, Hello, Socket
 from exporter.demo.script import Script, Side
@@ -140,7 +140,7 @@ class StandIn:
         key = (hello, asks)
         if key not in self._contexts:
             certificate = self._part.certificates[hello.certificate]
-            self._contexts[key] = server_context(
+            self._contexts[key] = standin_context(
                 certificate, self._part.root, hello.alpn, asks=asks
             )
         return self._contexts[key]

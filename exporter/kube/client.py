@@ -17,6 +17,7 @@ from exporter.kube.credentials import Credentials, Load
 from exporter.kube.errors import KubernetesError
 from exporter.kube.line_reader import lines_of
 from exporter.kube.websocket import (
+    ANY_ANSWER,
     CLOSE_SECONDS,
     MOST_MESSAGE,
     PROTOCOL,
@@ -118,7 +119,8 @@ class KubernetesClient:
                     f"{credentials.host}/api/v1/namespaces/{namespace}/pods/{pod}/portforward",
                     params=[("ports", str(port)) for port in ports],
                     protocols=(PROTOCOL,),
-                    headers=_authorization(credentials),
+                    autoping=False,
+                    headers={**_authorization(credentials), **ANY_ANSWER},
                     ssl=credentials.tls or True,
                     server_hostname=credentials.server_name,
                     proxy=credentials.proxy,

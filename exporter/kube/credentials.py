@@ -20,6 +20,7 @@ from typing import Any
 from cryptography import x509
 
 from exporter.kube.errors import KubernetesError
+from exporter.tls_contexts import client_context, trust
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -172,7 +173,8 @@ def _credentials(configuration: Any, expires: float) -> Credentials:  # noqa: AN
 
 
 def _tls(configuration: Any) -> ssl.SSLContext:  # noqa: ANN401
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    context = client_context()
+    trust(context, configuration.ssl_ca_cert)
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
     if not configuration.verify_ssl:

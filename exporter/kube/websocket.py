@@ -1,5 +1,7 @@
 """The wire of a port-forward: a WebSocket to the API server with streams into one pod."""
 
+from contextlib import suppress
+
 import aiohttp
 
 from exporter.kube.errors import KubernetesError
@@ -11,8 +13,12 @@ MOST_MESSAGE = 2**20
 CLOSE_SECONDS = 1.0
 """How long the other side's goodbye is awaited."""
 
-_IN_ORDER = frozenset((aiohttp.WSCloseCode.OK, aiohttp.WSCloseCode.GOING_AWAY, 1005))
-"""The kubelet closes with 1000 when every stream has ended; 1005 is a close without a code."""
+ANY_ANSWER = {"Accept": "*/*"}
+"""The kubelet's route says of no type that it produces it, and refuses who asks for one with 406
+(go-restful `Route.matchesAccept`); the API server passes our headers on to it.
+"""
+
+_HEARTBEAT = (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
 
 REFUSALS = {
     401: "the API server does not know us: the credentials ended or are wrong",
@@ -29,19 +35,27 @@ class PortForwardWebSocket:
         self._socket = socket
 
     async def send(self, message: bytes) -> None:
-        """Send one message. Raises KubernetesError once it broke."""
-        try:
+        """Send one message. Whether it was too late is told by `receive`, as is how it ended.
+
+        The other side's last words may be here unread while nothing can be sent any more.
+        """
+        with suppress(aiohttp.ClientError, OSError):
             await self._socket.send_bytes(message)
-        except (aiohttp.ClientError, OSError) as error:
-            raise KubernetesError.of(0, f"the port-forward broke off: {error}") from None
 
     async def receive(self) -> bytes | None:
-        """The next message; None when it was closed in good order. Raises KubernetesError."""
-        message = await self._socket.receive()
+        """The next message; None when every stream has ended. Raises KubernetesError.
+
+        The kubelet then sends a CLOSE frame with 1000 and drops the connection at once, so that
+        only the frame tells: by the time our answer fails the socket's own code is 1006.
+        """
+        while (message := await self._socket.receive()).type in _HEARTBEAT:
+            if message.type is aiohttp.WSMsgType.PING:
+                with suppress(aiohttp.ClientError, OSError):
+                    await self._socket.pong(message.data)
         if message.type is aiohttp.WSMsgType.BINARY:
             data: bytes = message.data
             return data
-        if message.type is not aiohttp.WSMsgType.ERROR and self._socket.close_code in _IN_ORDER:
+        if message.type is aiohttp.WSMsgType.CLOSE and message.data == aiohttp.WSCloseCode.OK:
             return None
         raise KubernetesError.of(0, "the port-forward broke off")
 

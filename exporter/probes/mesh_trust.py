@@ -14,7 +14,7 @@ from pathlib import Path as File
 from exporter.access.dialer import NoAccess
 from exporter.model import Certificate
 from exporter.probes.attempt import Attempt
-from exporter.probes.tls import TlsProtocol, client_context, handshake
+from exporter.probes.tls import TlsProtocol, handshake, unnamed_context
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 """What may stand in an Authorization header (RFC 6750, 2.1)."""
@@ -98,6 +98,6 @@ def _mesh_context(file: str, alpn: tuple[str, ...]) -> ssl.SSLContext | None:
 @lru_cache(maxsize=8)
 def _trusting(root: str, alpn: tuple[str, ...]) -> ssl.SSLContext:
     """Raises ssl.SSLError, which is an OSError, for a root that is none."""
-    context = client_context(alpn)
+    context = unnamed_context(alpn)
     context.load_verify_locations(cadata=root)
     return context

@@ -23,6 +23,7 @@ from exporter.probes.attempt import (
     ProtocolT,
     TooLarge,
 )
+from exporter.tls_contexts import client_context
 
 _CHUNK = 65536
 HELLO_ALPN = ("istio-http/1.1", "istio")
@@ -213,15 +214,14 @@ def _seconds(moment: datetime) -> float:
 @cache
 def _context(alpn: tuple[str, ...]) -> ssl.SSLContext:
     """A client context that accepts any certificate and old but not broken TLS."""
-    context = client_context(alpn)
+    context = unnamed_context(alpn)
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def client_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
+def unnamed_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
     """A client context that trusts nobody yet and asks for no name."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = client_context()
     context.check_hostname = False
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(list(alpn))
     return context

@@ -15,6 +15,7 @@ import pytest_asyncio
 from exporter.access.netns import Netns
 from exporter.demo import SHIPPED, DemoPod, Mesh, load_states, mesh
 from exporter.demo.recording import Exchange, RecordedView
+from exporter.tls_contexts import client_context
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
@@ -58,7 +59,7 @@ async def test_every_recorded_connect_ends_as_then(built: Mesh) -> None:
 async def ask(address: str, row: Exchange) -> bytes:
     context = None
     if row.tls:
-        context = ssl.create_default_context()
+        context = client_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     reader, writer = await asyncio.open_connection(address, row.port, ssl=context)

@@ -11,7 +11,6 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT = Path(__file__).parent.parent.parent
-_LEFT_OUT = {".venv", ".pytest_cache", "node_modules"}
 _NAMED = re.compile(r"#\s*(?P<name>[\w./-]+\.ya?ml)\s*$", re.MULTILINE)
 
 
@@ -37,9 +36,12 @@ class Fence:
 
 
 def pages() -> tuple[Path, ...]:
-    """Every Markdown page of the project."""
-    found = ROOT.rglob("*.md")
-    return tuple(sorted(p for p in found if not _LEFT_OUT & set(p.relative_to(ROOT).parts)))
+    """Every Markdown page of the project; what tools keep in the tree is none of its own."""
+    return tuple(sorted(p for p in ROOT.rglob("*.md") if _is_ours(p.relative_to(ROOT))))
+
+
+def _is_ours(page: Path) -> bool:
+    return not any(part.startswith(".") or part == "node_modules" for part in page.parts)
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from exporter.tls_contexts import server_context
 from tests.kube.server import CANARY, Server
 from tests.kubernetes.authority import Authority
 
@@ -20,7 +21,8 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture
 async def server(authority: Authority) -> AsyncIterator[Server]:
     standin = Server()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.root))
+    context = server_context()
+    context.load_verify_locations(authority.root)
     context.load_cert_chain(*authority.issue("server"))
     context.verify_mode = ssl.CERT_OPTIONAL
     application = web.Application()

@@ -1,9 +1,10 @@
 """The wire of a port-forward, against a server of our own behind TLS."""
 
-import ssl
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -15,8 +16,10 @@ from exporter.kube.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from exporter.tls_contexts import server_context
 from tests.kube.server import CANARY
 from tests.kubernetes.authority import Authority
+from tests.kubernetes.kubelet import acceptable
 
 Talk = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PATH = "/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
@@ -25,9 +28,9 @@ PROTOCOL = "v4.channel.k8s.io"
 
 @asynccontextmanager
 async def serving(authority: Authority, talk: Talk) -> AsyncIterator[KubernetesClient]:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context = server_context()
     context.load_cert_chain(*authority.issue("server"))
-    application = web.Application()
+    application = web.Application(middlewares=[acceptable])
     application.router.add_get(PATH, talk)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
@@ -71,6 +74,106 @@ async def test_messages_go_both_ways_under_our_credentials(authority: Authority)
     assert request.query.getall("ports") == ["15000", "15053"]
     assert request.match_info["pod"] == "cart"
     assert request.headers["Authorization"] == f"Bearer {CANARY}"
+
+
+async def test_who_asks_the_kubelet_for_a_type_gets_406(authority: Authority) -> None:
+    async def talk(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=request.headers["Accept"])
+
+    async with serving(authority, talk) as api:
+        with pytest.raises(KubernetesError, match="406: Not Acceptable"):
+            await api.get(PATH.format(namespace="shop", pod="cart"), {})
+
+
+Say = Callable[[web.WebSocketResponse], Awaitable[None]]
+
+
+def leaving(say: Say) -> Talk:
+    """Say something, and drop the connection at once, as the kubelet's x/net/websocket does."""
+
+    async def talk(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=(PROTOCOL,))
+        await socket.prepare(request)
+        await socket.receive_bytes()
+        await say(socket)
+        assert request.transport
+        request.transport.abort()
+        return socket
+
+    return talk
+
+
+def closing(code: int | None, *, pinged: bool = False) -> Say:
+    """A last message and a CLOSE frame of this code; None for one without a code."""
+
+    async def say(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(b"\0last")
+        if pinged:
+            await socket.ping()
+        content = b"" if code is None else code.to_bytes(2, "big")
+        await socket.send_frame(content, aiohttp.WSMsgType.CLOSE)
+
+    return say
+
+
+async def no_words(socket: web.WebSocketResponse) -> None:
+    await socket.send_bytes(b"\0last")
+
+
+async def heard(api: KubernetesClient, pause: float) -> list[bytes]:
+    """What comes until the wire ends, by a reader that is still writing when it does."""
+    received = []
+    async with api.forward("shop", "cart", (15001,)) as wire:
+        await wire.send(b"\0go")
+        await asyncio.sleep(pause)
+        await wire.send(b"\0too late")
+        while (message := await wire.receive()) is not None:
+            received.append(message)
+            await wire.send(b"\0too late")
+    return received
+
+
+PAUSES = (0.0, 0.0, 0.001, 0.01) * 10
+"""The drop is noticed before the words are read, after, or meanwhile."""
+
+
+@pytest.mark.parametrize("pinged", [False, True])
+async def test_a_drop_after_the_goodbye_is_an_ordinary_end(
+    authority: Authority, *, pinged: bool
+) -> None:
+    async with serving(authority, leaving(closing(1000, pinged=pinged))) as api:
+        assert [await heard(api, pause) for pause in PAUSES] == [[b"\0last"]] * len(PAUSES)
+
+
+ABRUPT = {
+    "going away": closing(1001),
+    "internal error": closing(1011),
+    "a proxy's restart": closing(1012),
+    "a code of its own": closing(4000),
+    "no code": closing(None),
+    "no words": no_words,
+}
+
+
+@pytest.mark.parametrize("say", ABRUPT.values(), ids=ABRUPT)
+async def test_a_drop_after_anything_else_is_none(authority: Authority, say: Say) -> None:
+    async with serving(authority, leaving(say)) as api:
+        for pause in PAUSES:
+            with pytest.raises(UnreachableError, match="broke off"):
+                await heard(api, pause)
+
+
+async def test_a_server_that_ends_without_a_word_broke_off(authority: Authority) -> None:
+    async def talk(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=(PROTOCOL,))
+        await socket.prepare(request)
+        assert request.transport
+        request.transport.close()
+        return socket
+
+    async with serving(authority, talk) as api, api.forward("shop", "cart", (15000,)) as wire:
+        with pytest.raises(UnreachableError, match="broke off"):
+            await wire.receive()
 
 
 async def test_a_wire_that_is_cut_is_not_one_that_was_closed(authority: Authority) -> None:

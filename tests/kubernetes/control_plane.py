@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exporter.tls_contexts import client_context
 from tests.kubernetes.assets import find
 from tests.kubernetes.authority import Authority
 from tests.kubernetes.client import Admin
@@ -79,7 +80,9 @@ class ControlPlane:
 
     def client_context(self) -> ssl.SSLContext:
         """How anybody connects: the API server proves itself, the client does not."""
-        return ssl.create_default_context(cafile=str(self.authority.root))
+        context = client_context()
+        context.load_verify_locations(self.authority.root)
+        return context
 
     def _admin_context(self) -> ssl.SSLContext:
         context = self.client_context()

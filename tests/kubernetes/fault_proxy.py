@@ -6,11 +6,11 @@ connection carries one request, so that a fault meets exactly the requests it is
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
+from exporter.tls_contexts import client_context, server_context
 from tests.kubernetes.authority import Authority
 from tests.kubernetes.control_plane import free_port
 
@@ -63,8 +63,9 @@ class FaultProxy:
         self._may_speak = asyncio.Event()
         self._may_speak.set()
         self._port = free_port()
-        self._client = ssl.create_default_context(cafile=str(authority.root))
-        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._client = client_context()
+        self._client.load_verify_locations(authority.root)
+        self._tls = server_context()
         self._tls.load_cert_chain(*authority.issue(f"proxy-{self._port}"))
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()

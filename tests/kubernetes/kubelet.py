@@ -3,8 +3,9 @@
 The API server passes a client's upgrade on unchanged to the Node's kubelet endpoint. From then on
 this answers as the kubelet's CRI streaming server does (k8s.io/cri-streaming, portforward/
 websocket.go): channel 2n carries the data of the n-th port, 2n+1 its error; the first frame of
-each names the port, little endian; a failure is one text on the error channel; when every port is
-done the connection ends. containerd words it (internal/cri/server/sandbox_portforward_linux.go).
+each names the port, little endian; a failure is one text on the error channel, which containerd
+words (internal/cri/server/sandbox_portforward_linux.go); when every port is done it says goodbye
+and drops the connection at once.
 """
 
 import asyncio
@@ -14,15 +15,17 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
+from exporter.tls_contexts import server_context
 from tests.kubernetes.authority import Authority
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PROTOCOL = "v4.channel.k8s.io"
 HOME = Path("/proc/thread-self/ns/net")
 _CLONE_NEWNET = 0x40000000
@@ -42,7 +45,8 @@ class Kubelet:
         self.opened: list[tuple[str, str, int]] = []
         self.connected: list[tuple[str, str, int]] = []
         self.port = 0
-        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.root))
+        self._tls = server_context()
+        self._tls.load_verify_locations(authority.root)
         self._tls.load_cert_chain(*authority.issue(f"kubelet-{name}"))
         self._tls.verify_mode = ssl.CERT_REQUIRED
         self._open: set[asyncio.Transport] = set()
@@ -89,8 +93,7 @@ class Kubelet:
             await self._forward(forward, pod, ports)
         finally:
             self._open.discard(transport)
-            with contextlib.suppress(ConnectionError):
-                await forward.close()
+            await _leave(forward, transport)
         return forward
 
     async def _forward(
@@ -151,7 +154,7 @@ class Kubelet:
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Listen on a port of 127.0.0.1."""
-        application = web.Application()
+        application = web.Application(middlewares=[acceptable])
         application.router.add_get("/portForward/{namespace}/{pod}", self.answer)
         runner = web.AppRunner(application, shutdown_timeout=0.1, access_log=None)
         await runner.setup()
@@ -163,6 +166,27 @@ class Kubelet:
         finally:
             await runner.cleanup()
             self._inside.shutdown()
+
+
+@web.middleware
+async def acceptable(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse who asks for a type, as the kubelet's route of port-forwards does.
+
+    It says of no type that it produces it (pkg/kubelet/server/server.go, "/portForward"), and
+    go-restful then takes no Accept but one with */* in it, or none (jsr311.go `detectRoute`,
+    route.go `matchesAccept`).
+    """
+    types = (row.partition(";")[0].strip() for row in request.headers.get("Accept", "").split(","))
+    if request.headers.get("Accept") and "*/*" not in types:
+        return web.Response(status=406, text="406: Not Acceptable\n\nAvailable representations: ")
+    return await handler(request)
+
+
+async def _leave(forward: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+    """Close as golang.org/x/net/websocket does: a CLOSE frame, and no waiting for an answer."""
+    with contextlib.suppress(ConnectionError):
+        await forward.send_frame(struct.pack(">H", WSCloseCode.OK), WSMsgType.CLOSE)
+    transport.abort()
 
 
 async def _pass_back(

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from exporter.control_plane.dry_run_loop import WebhookDryRun
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import load_kubeconfig
 from exporter.model import Outcome, WebhookPath
+from exporter.tls_contexts import server_context
 from tests.kubernetes.authority import Authority
 from tests.kubernetes.client import Admin
 from tests.kubernetes.control_plane import ControlPlane
@@ -56,7 +56,7 @@ ProbeResult = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @contextlib.asynccontextmanager
 async def webhook(authority: Authority, answer: ProbeResult) -> AsyncIterator[str]:
     """A webhook on loopback; its address."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = server_context()
     context.load_cert_chain(*await asyncio.to_thread(authority.issue, "webhook"))
     application = web.Application()
     application.router.add_post("/inject", answer)

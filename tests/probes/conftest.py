@@ -19,6 +19,7 @@ from exporter.access.direct import Direct
 from exporter.catalogue import PORTS_BY_ROLE, TargetPort
 from exporter.model import Cadence, Expectation, Role, Settings, Target, TargetKey
 from exporter.probes.attempt import Attempt, ProbeOptions
+from exporter.tls_contexts import server_context
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Listen = Callable[..., Awaitable[int]]
@@ -213,7 +214,7 @@ def tls(issued: tuple[str, str, bytes]) -> Callable[..., ssl.SSLContext]:
     """A server's TLS context."""
 
     def make(*alpn: str, mutual: bool = False) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = server_context()
         context.load_cert_chain(issued[0], issued[1])
         context.set_alpn_protocols(list(alpn))
         if mutual:

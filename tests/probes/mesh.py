@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from exporter.tls_contexts import server_context
+
 _YEAR = timedelta(days=365)
 
 
@@ -58,7 +60,7 @@ class MeshAuthority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = server_context()
         context.load_cert_chain(file)
         context.set_alpn_protocols(["h2", "http/1.1"])
         return context

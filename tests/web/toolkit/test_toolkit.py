@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import rsa
 from yarl import URL
 
+from exporter.tls_contexts import client_context
 from exporter.web.security_headers import SECURITY_HEADERS
 from exporter.web.toolkit import passwords
 from exporter.web.toolkit.web_config import WebConfigFile
@@ -54,7 +55,8 @@ def write(folder: Path, text: str) -> Path:
 
 
 def trusting(folder: Path, client: str = "", **versions: ssl.TLSVersion) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=folder / "ca.crt")
+    context = client_context()
+    context.load_verify_locations(folder / "ca.crt")
     for name, version in versions.items():
         setattr(context, name, version)
     if client:
