@@ -9,8 +9,11 @@ import pytest
 from aiohttp import web
 
 from exporter.tls_contexts import server_context
+from tests.discovery.conftest import cluster
 from tests.kube.server import CANARY, Server
 from tests.kubernetes.authority import Authority
+
+__all__ = ["cluster"]
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ async def timed() -> None:
 async def cancels_all() -> None:
     """Cancel whatever task polls, as far as anybody can find it."""
     for task in asyncio.all_tasks():
-        if "Poller._poll" in repr(task):
+        if "Scheduler._poll" in repr(task):
             task.cancel()
     await asyncio.sleep(5)
 
