@@ -4,13 +4,13 @@ Read from pilot/cmd/pilot-discovery/app/cmd.go, pilot/pkg/bootstrap and cni/pkg.
 """
 
 from exporter.catalogue.port import Port, rows_for
-from exporter.model import Component, Role
+from exporter.model import Component, PortName, Role
 
 CONTROL_PLANE: tuple[Port, ...] = (
     Port(
         number=8080,
         role=Role.ISTIOD,
-        name="http-debug",
+        name=PortName.HTTP_DEBUG,
         component=Component.ISTIOD,
         bind="all",
         protocol="HTTP",
@@ -26,7 +26,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
     Port(
         number=15010,
         role=Role.ISTIOD,
-        name="grpc-xds",
+        name=PortName.GRPC_XDS,
         component=Component.ISTIOD,
         bind="all",
         protocol="gRPC",
@@ -41,7 +41,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
     Port(
         number=15012,
         role=Role.ISTIOD,
-        name="tls-xds",
+        name=PortName.TLS_XDS,
         component=Component.ISTIOD,
         bind="all",
         protocol="gRPC over TLS",
@@ -56,7 +56,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
     Port(
         number=15014,
         role=Role.ISTIOD,
-        name="http-monitoring",
+        name=PortName.HTTP_MONITORING,
         component=Component.ISTIOD,
         bind="all",
         protocol="HTTP",
@@ -71,7 +71,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
     Port(
         number=15017,
         role=Role.ISTIOD,
-        name="https-webhooks",
+        name=PortName.HTTPS_WEBHOOKS,
         component=Component.ISTIOD,
         bind="all",
         protocol="HTTPS",
@@ -87,7 +87,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
     *rows_for(
         (Role.ISTIOD, Role.CNI),
         number=9876,
-        name="controlz",
+        name=PortName.CONTROLZ,
         component=Component.ISTIOD,
         bind="loopback",
         protocol="HTTP",
@@ -100,7 +100,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
     Port(
         number=8000,
         role=Role.CNI,
-        name="readiness",
+        name=PortName.READINESS,
         component=Component.INSTALL_CNI,
         bind="all",
         protocol="HTTP",
@@ -115,7 +115,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
     Port(
         number=15014,
         role=Role.CNI,
-        name="monitoring",
+        name=PortName.MONITORING,
         component=Component.INSTALL_CNI,
         bind="all",
         protocol="HTTP",

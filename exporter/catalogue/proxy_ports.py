@@ -5,7 +5,7 @@ src/config.rs.
 """
 
 from exporter.catalogue.port import Port, rows_for
-from exporter.model import Component, Role
+from exporter.model import Component, PortName, Role
 
 _ENVOYS = (Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT)
 _EXEC = "kubectl -n {namespace} exec {pod} "
@@ -17,7 +17,7 @@ DATA_PLANE: tuple[Port, ...] = (
     *rows_for(
         _ENVOYS,
         number=15000,
-        name="admin",
+        name=PortName.ADMIN,
         component=Component.ENVOY,
         bind="loopback",
         protocol="HTTP",
@@ -33,7 +33,7 @@ DATA_PLANE: tuple[Port, ...] = (
     Port(
         number=15000,
         role=Role.ZTUNNEL,
-        name="admin",
+        name=PortName.ADMIN,
         component=Component.ZTUNNEL,
         bind="loopback",
         protocol="HTTP",
@@ -48,7 +48,7 @@ DATA_PLANE: tuple[Port, ...] = (
     Port(
         number=15001,
         role=Role.SIDECAR,
-        name="virtualOutbound",
+        name=PortName.VIRTUAL_OUTBOUND,
         component=Component.ENVOY,
         bind="all",
         protocol="TCP",
@@ -63,7 +63,7 @@ DATA_PLANE: tuple[Port, ...] = (
     Port(
         number=15004,
         role=Role.SIDECAR,
-        name="xds-debug",
+        name=PortName.XDS_DEBUG,
         component=Component.PILOT_AGENT,
         bind="loopback",
         protocol="HTTP",
@@ -78,7 +78,7 @@ DATA_PLANE: tuple[Port, ...] = (
     Port(
         number=15006,
         role=Role.SIDECAR,
-        name="virtualInbound",
+        name=PortName.VIRTUAL_INBOUND,
         component=Component.ENVOY,
         bind="all",
         protocol="TCP",
@@ -102,7 +102,7 @@ DATA_PLANE: tuple[Port, ...] = (
     *rows_for(
         (Role.SIDECAR, Role.WAYPOINT),
         number=15008,
-        name="connect_terminate",
+        name=PortName.CONNECT_TERMINATE,
         component=Component.ENVOY,
         bind="all",
         protocol="TLS (HBONE)",
@@ -117,7 +117,7 @@ DATA_PLANE: tuple[Port, ...] = (
     Port(
         number=15008,
         role=Role.ZTUNNEL,
-        name="hbone",
+        name=PortName.HBONE,
         component=Component.ZTUNNEL,
         bind="all",
         protocol="TLS (HBONE)",
@@ -132,7 +132,7 @@ DATA_PLANE: tuple[Port, ...] = (
     *rows_for(
         (*_ENVOYS, Role.PROXYLESS),
         number=15020,
-        name="status",
+        name=PortName.STATUS,
         component=Component.PILOT_AGENT,
         bind="all",
         protocol="HTTP",
@@ -156,7 +156,7 @@ DATA_PLANE: tuple[Port, ...] = (
     Port(
         number=15020,
         role=Role.ZTUNNEL,
-        name="stats",
+        name=PortName.STATS,
         component=Component.ZTUNNEL,
         bind="all",
         protocol="HTTP",
@@ -173,7 +173,7 @@ DATA_PLANE: tuple[Port, ...] = (
     Port(
         number=15020,
         role=Role.AGENTGATEWAY,
-        name="metrics",
+        name=PortName.METRICS,
         component=Component.AGENTGATEWAY,
         bind="all",
         protocol="HTTP",
@@ -187,7 +187,7 @@ DATA_PLANE: tuple[Port, ...] = (
     *rows_for(
         _ENVOYS,
         number=15021,
-        name="health",
+        name=PortName.HEALTH,
         component=Component.ENVOY,
         bind="all",
         protocol="HTTP",
@@ -205,7 +205,7 @@ DATA_PLANE: tuple[Port, ...] = (
     Port(
         number=15021,
         role=Role.ZTUNNEL,
-        name="readiness",
+        name=PortName.READINESS,
         component=Component.ZTUNNEL,
         bind="all",
         protocol="HTTP",
@@ -220,7 +220,7 @@ DATA_PLANE: tuple[Port, ...] = (
     Port(
         number=15021,
         role=Role.AGENTGATEWAY,
-        name="readiness",
+        name=PortName.READINESS,
         component=Component.AGENTGATEWAY,
         bind="all",
         protocol="HTTP",
@@ -234,7 +234,7 @@ DATA_PLANE: tuple[Port, ...] = (
     *rows_for(
         (Role.SIDECAR, Role.GATEWAY),
         number=15053,
-        name="dns",
+        name=PortName.DNS,
         component=Component.PILOT_AGENT,
         bind="loopback",
         protocol="DNS (UDP and TCP)",
@@ -248,7 +248,7 @@ DATA_PLANE: tuple[Port, ...] = (
     Port(
         number=15053,
         role=Role.ZTUNNEL,
-        name="dns",
+        name=PortName.DNS,
         component=Component.ZTUNNEL,
         bind="loopback",
         protocol="DNS (UDP and TCP)",
@@ -262,7 +262,7 @@ DATA_PLANE: tuple[Port, ...] = (
     *rows_for(
         _ENVOYS,
         number=15090,
-        name="stats",
+        name=PortName.STATS,
         component=Component.ENVOY,
         bind="all",
         protocol="HTTP",
@@ -286,7 +286,7 @@ DATA_PLANE: tuple[Port, ...] = (
     *rows_for(
         _ENVOYS,
         number=15091,
-        name="secure-stats",
+        name=PortName.SECURE_STATS,
         component=Component.ENVOY,
         bind="all",
         protocol="HTTPS (client certificate)",
@@ -303,7 +303,7 @@ DATA_PLANE: tuple[Port, ...] = (
     *rows_for(
         _ENVOYS,
         number=15092,
-        name="secure-merged",
+        name=PortName.SECURE_MERGED,
         component=Component.ENVOY,
         bind="all",
         protocol="HTTPS (client certificate)",

@@ -18,6 +18,7 @@ from exporter.model import (
     Memory,
     Observation,
     Outcome,
+    PortName,
     ProxyStatus,
     Role,
     Target,
@@ -89,7 +90,7 @@ class Case(Struct, frozen=True, eq=False):
             f"the control port {describe(connect).split(' ', 1)[1]}"
             for connect in self.evidence.connects[:1]
         ]
-        inbound = self.verdict("virtualInbound")
+        inbound = self.verdict(PortName.VIRTUAL_INBOUND)
         if inbound is not None and inbound.detail:
             told.append(f"{inbound.port}: {inbound.detail}")
         return tuple(told)
@@ -115,7 +116,7 @@ class Case(Struct, frozen=True, eq=False):
 
     def admin_state(self) -> str:
         """The word of admin's /ready in this look; empty where it was not asked."""
-        seen = self.evidence.seen("admin")
+        seen = self.evidence.seen(PortName.ADMIN)
         facts = seen.facts if seen else None
         return (facts.state or "") if isinstance(facts, AdminFacts) else ""
 
@@ -129,6 +130,6 @@ class Case(Struct, frozen=True, eq=False):
 
     def lacks_configuration(self) -> bool:
         """Whether the agent says not ready and Envoy has never bound its ports."""
-        if self.outcome("status") is not Outcome.NOT_READY:
+        if self.outcome(PortName.STATUS) is not Outcome.NOT_READY:
             return False
-        return self.target.role is Role.PROXYLESS or self.refuses("health", "stats")
+        return self.target.role is Role.PROXYLESS or self.refuses(PortName.HEALTH, PortName.STATS)

@@ -16,6 +16,7 @@ from exporter.model import (
     EnvoyStats,
     Observation,
     Outcome,
+    PortName,
     Role,
     Target,
     TlsFacts,
@@ -84,7 +85,7 @@ class Evidence(Struct, eq=False):
 
     def stats(self) -> EnvoyStats | None:
         """What Envoy's statistics on 15090 said in this look, if they were read."""
-        observation = self.seen("stats")
+        observation = self.seen(PortName.STATS)
         facts = observation.facts if observation else None
         return facts if isinstance(facts, EnvoyStats) else None
 
@@ -128,7 +129,7 @@ def read_evidence(
         asked = True
         if seen.port == evidence.control:
             evidence.connects.append(seen)
-        elif seen.port == inbound and "virtualInbound" in evidence.named:
+        elif seen.port == inbound and PortName.VIRTUAL_INBOUND in evidence.named:
             is_hello = isinstance(seen.facts, TlsFacts)
             (evidence.hellos if is_hello else evidence.direct).append(seen)
         else:

@@ -7,9 +7,9 @@ from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import ENVOY_ROLES, UNANSWERED, Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.memory import last_answer
-from exporter.model import PROVING, SILENT, Lifecycle, Memory, Observation, Outcome
+from exporter.model import PROVING, SILENT, Lifecycle, Memory, Observation, Outcome, PortName
 
-CHAIN = ("status", "health", "stats")
+CHAIN = (PortName.STATUS, PortName.HEALTH, PortName.STATS)
 """The catalogue's names of the ports that prove agent and Envoy: 15020, 15021, 15090."""
 
 _SERVED = frozenset({Outcome.OK, Outcome.RESET, Outcome.CLOSED})
@@ -36,7 +36,7 @@ def is_blocked_by_network(
         return False
     if any(other.outcome in PROVING for other in evidence.network.get(port.number, ())):
         return False
-    if port.row.name == "status" and _relays(evidence):
+    if port.row.name == PortName.STATUS and _relays(evidence):
         return True
     return readiness_ports_unreachable(evidence) and has_fresh_hello(evidence, memory)
 
@@ -65,7 +65,11 @@ def _address_responds(evidence: Evidence, address: str) -> bool:
 
 def _relays(evidence: Evidence) -> bool:
     """Whether 15021, which Envoy relays to the agent, says 200: the agent lives."""
-    health = evidence.worst(evidence.named["health"].number) if "health" in evidence.named else None
+    health = (
+        evidence.worst(evidence.named[PortName.HEALTH].number)
+        if PortName.HEALTH in evidence.named
+        else None
+    )
     return health is not None and health.outcome is Outcome.OK
 
 

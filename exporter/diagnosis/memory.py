@@ -24,6 +24,7 @@ from exporter.model import (
     Memory,
     Observation,
     Outcome,
+    PortName,
     Role,
     SocketTable,
     Timestamped,
@@ -94,7 +95,7 @@ def _update(seen: Observation, update: _MemoryUpdate) -> None:
 
 def _forget_what_refused(evidence: Evidence, update: _MemoryUpdate) -> None:
     """A refused connect ends a proof, and what the process said before is another process's."""
-    status, stats = evidence.seen("status"), evidence.seen("stats")
+    status, stats = evidence.seen(PortName.STATUS), evidence.seen(PortName.STATS)
     if status is not None and status.outcome is Outcome.REFUSED:
         _forget(status.port, update, "agent", "page")
     if stats is not None and stats.outcome is Outcome.REFUSED:
@@ -137,7 +138,7 @@ def _update_agent(seen: Observation, facts: AgentFacts, update: _MemoryUpdate) -
 
 def _grow_agent(metrics: AgentMetrics, update: _MemoryUpdate) -> None:
     _grow(update, "terminations", metrics.istiod_terminations_by_error)
-    _grow(update, "dns", metrics.dns_upstream_failures)
+    _grow(update, PortName.DNS, metrics.dns_upstream_failures)
     _grow(update, "application", metrics.scrape_failures.get("application", 0.0))
 
 
@@ -275,7 +276,7 @@ def _envoy_answers(evidence: Evidence, address: str) -> bool:
     )
 
 
-_ENVOYS_OWN = ("health", "stats")
+_ENVOYS_OWN = (PortName.HEALTH, PortName.STATS)
 """The catalogue's names of 15021 and 15090."""
 
 

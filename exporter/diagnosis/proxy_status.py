@@ -16,6 +16,7 @@ from exporter.model import (
     EnvoyStats,
     Memory,
     Outcome,
+    PortName,
     ProxyStatus,
     Role,
     Timestamped,
@@ -24,14 +25,14 @@ from exporter.model import (
 )
 
 _ENDPOINTS: Mapping[Role, tuple[tuple[str, str], ...]] = {
-    Role.SIDECAR: (("envoy", "health"), ("agent", "status")),
-    Role.GATEWAY: (("envoy", "health"), ("agent", "status")),
-    Role.WAYPOINT: (("envoy", "health"), ("agent", "status")),
-    Role.PROXYLESS: (("agent", "status"),),
-    Role.ZTUNNEL: (("ztunnel", "readiness"),),
-    Role.AGENTGATEWAY: (("agentgateway", "readiness"),),
-    Role.ISTIOD: (("istiod", "http-debug"), ("webhook", "https-webhooks")),
-    Role.CNI: (("cni", "readiness"),),
+    Role.SIDECAR: (("envoy", PortName.HEALTH), ("agent", PortName.STATUS)),
+    Role.GATEWAY: (("envoy", PortName.HEALTH), ("agent", PortName.STATUS)),
+    Role.WAYPOINT: (("envoy", PortName.HEALTH), ("agent", PortName.STATUS)),
+    Role.PROXYLESS: (("agent", PortName.STATUS),),
+    Role.ZTUNNEL: (("ztunnel", PortName.READINESS),),
+    Role.AGENTGATEWAY: (("agentgateway", PortName.READINESS),),
+    Role.ISTIOD: (("istiod", PortName.HTTP_DEBUG), ("webhook", PortName.HTTPS_WEBHOOKS)),
+    Role.CNI: (("cni", PortName.READINESS),),
 }
 """Per role the endpoints whose readiness is reported, and the port that tells each."""
 
@@ -90,7 +91,7 @@ def _captured(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> bool | Non
         return None
     if all(connect.outcome is Outcome.OK for connect in connects):
         return True
-    health = evidence.named.get("health")
+    health = evidence.named.get(PortName.HEALTH)
     verdict = verdicts.get(health.number) if health else None
     if verdict is not None and verdict.up and is_bypassed(evidence):
         return False
@@ -102,7 +103,7 @@ def _live(evidence: Evidence) -> bool | None:
     stats = evidence.stats()
     if stats is not None and (stats.live is not None or stats.state is not None):
         return stats.live is not False and stats.state in (0, None)
-    admin = evidence.seen("admin")
+    admin = evidence.seen(PortName.ADMIN)
     facts = admin.facts if admin else None
     if isinstance(facts, AdminFacts) and facts.state:
         return facts.state == "LIVE"
@@ -133,9 +134,9 @@ def _bound(
     """
     if evidence.target.role not in ENVOY_ROLES:
         return {}
-    bound = {}
+    bound: dict[str, bool] = {}
     listed = {one.name for one in admin.listeners} if admin and admin.listeners else set()
-    for name in ("virtualInbound", "virtualOutbound", "connect_terminate"):
+    for name in (PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND, PortName.CONNECT_TERMINATE):
         port = evidence.named.get(name)
         if port is None:
             continue

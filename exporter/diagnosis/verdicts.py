@@ -21,6 +21,7 @@ from exporter.model import (
     Memory,
     Observation,
     Outcome,
+    PortName,
     Verdict,
     View,
 )
@@ -47,9 +48,9 @@ def judge(evidence: Evidence, memory: Memory) -> dict[int, Verdict]:
     admin = None
     for port in evidence.ports:
         name = port.row.name
-        if is_envoy and name == "admin":
+        if is_envoy and name == PortName.ADMIN:
             admin = port
-        elif is_envoy and name == "virtualInbound":
+        elif is_envoy and name == PortName.VIRTUAL_INBOUND:
             judged[port.number] = judge_inbound(
                 evidence, memory, port, naive=naive_of(evidence, port)
             )
@@ -216,20 +217,20 @@ def _admin_outside(
     evidence: Evidence, judged: dict[int, Verdict], *, exposed: bool
 ) -> tuple[Outcome, str]:
     """15000 by what the other ports prove: 15090 is relayed to it."""
-    stats = _judged(evidence, judged, "stats")
+    stats = _judged(evidence, judged, PortName.STATS)
     if stats is not None and (stats.up or stats.outcome is Outcome.TOO_LARGE):
         return Outcome.OK, f"{stats.port} answers, which is relayed to it"
     if exposed:
         return Outcome.OK, "it answers from the network"
-    health = _judged(evidence, judged, "health")
-    inbound = _judged(evidence, judged, "virtualInbound")
+    health = _judged(evidence, judged, PortName.HEALTH)
+    inbound = _judged(evidence, judged, PortName.VIRTUAL_INBOUND)
     envoy = [verdict for verdict in (health, stats) if verdict]
     if inbound is not None and inbound.outcome in UNANSWERED | _NOBODY:
         envoy.append(inbound)
     served = inbound is not None and inbound.up
     if envoy and not served and all(verdict.outcome in SILENT for verdict in envoy):
         return Outcome.TIMEOUT, "every port of Envoy is silent"
-    status = _judged(evidence, judged, "status")
+    status = _judged(evidence, judged, PortName.STATUS)
     held = [*envoy, status] if status else envoy
     if held and not served and all(verdict.outcome in _NOBODY for verdict in held):
         return Outcome.REFUSED, "Envoy and agent hold none of their ports"

@@ -16,6 +16,7 @@ from exporter.model.enums import (
     Expectation,
     Interception,
     Outcome,
+    PortName,
     Role,
     View,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "Memory",
     "Observation",
     "Outcome",
+    "PortName",
     "ProxyListing",
     "ProxyStatus",
     "ReadinessFacts",

@@ -28,6 +28,36 @@ class Component(StrEnum):
     GATEWAY = "gateway"
 
 
+class PortName(StrEnum):
+    """The names of Istio's ports, one a purpose: the status port is `status` wherever it listens.
+
+    What is served under a name on a proxy may be served under another number, and ztunnel's `stats`
+    are on 15020. Gateways name their servers by their own listeners, which are not listed here.
+    """
+
+    ADMIN = "admin"
+    VIRTUAL_OUTBOUND = "virtualOutbound"
+    VIRTUAL_INBOUND = "virtualInbound"
+    XDS_DEBUG = "xds-debug"
+    CONNECT_TERMINATE = "connect_terminate"
+    HBONE = "hbone"
+    STATUS = "status"
+    STATS = "stats"
+    METRICS = "metrics"
+    HEALTH = "health"
+    READINESS = "readiness"
+    DNS = "dns"
+    SECURE_STATS = "secure-stats"
+    SECURE_MERGED = "secure-merged"
+    HTTP_DEBUG = "http-debug"
+    GRPC_XDS = "grpc-xds"
+    TLS_XDS = "tls-xds"
+    HTTP_MONITORING = "http-monitoring"
+    HTTPS_WEBHOOKS = "https-webhooks"
+    CONTROLZ = "controlz"
+    MONITORING = "monitoring"
+
+
 class Expectation(StrEnum):
     """What a port of this target should be.
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 from exporter.diagnosis.case import Case
-from exporter.model import SILENT, UNJUDGING, Outcome, WebhookPath
+from exporter.model import SILENT, UNJUDGING, Outcome, PortName, WebhookPath
 
 Evidence = tuple[str, ...] | None
 
 _NO_FAULT = UNJUDGING | {None, Outcome.OK}
 """Outcomes that say nothing against a port; what is unjudged is nobody's fault."""
 
-_ISTIOD = ("http-debug", "grpc-xds", "tls-xds", "http-monitoring")
+_ISTIOD = (PortName.HTTP_DEBUG, PortName.GRPC_XDS, PortName.TLS_XDS, PortName.HTTP_MONITORING)
 
 
 def replica_is_stuck(case: Case) -> Evidence:
@@ -21,11 +21,14 @@ def replica_is_stuck(case: Case) -> Evidence:
 
 def istiod_is_not_ready(case: Case) -> Evidence:
     """8080 says 503 or refuses; or ready while 15012 refuses, or proves to be no istiod of ours."""
-    ready = case.outcome("http-debug")
+    ready = case.outcome(PortName.HTTP_DEBUG)
     if ready not in _NO_FAULT | SILENT:
-        return case.describe("http-debug")
-    if case.refuses("tls-xds") or case.outcome("tls-xds") is Outcome.TLS_ERROR:
-        return (*case.describe("http-debug", "tls-xds"), *_detail(case, "tls-xds"))
+        return case.describe(PortName.HTTP_DEBUG)
+    if case.refuses(PortName.TLS_XDS) or case.outcome(PortName.TLS_XDS) is Outcome.TLS_ERROR:
+        return (
+            *case.describe(PortName.HTTP_DEBUG, PortName.TLS_XDS),
+            *_detail(case, PortName.TLS_XDS),
+        )
     return None
 
 
@@ -38,13 +41,16 @@ def _detail(case: Case, name: str) -> Iterator[str]:
 
 def webhook_is_dropped(case: Case) -> Evidence:
     """15017 is dropped while istiod answers; or looks well while the API server cannot call it."""
-    if case.outcome("http-debug") is not Outcome.OK:
+    if case.outcome(PortName.HTTP_DEBUG) is not Outcome.OK:
         return None
-    webhook = case.outcome("https-webhooks")
+    webhook = case.outcome(PortName.HTTPS_WEBHOOKS)
     if webhook is Outcome.BLOCKED:
-        return case.describe("http-debug", "https-webhooks")
+        return case.describe(PortName.HTTP_DEBUG, PortName.HTTPS_WEBHOOKS)
     if webhook is Outcome.OK and (failed := _failed_call(case)) is not None:
-        return (*case.describe("https-webhooks"), f"the API server cannot call it: {failed.detail}")
+        return (
+            *case.describe(PortName.HTTPS_WEBHOOKS),
+            f"the API server cannot call it: {failed.detail}",
+        )
     return None
 
 
@@ -74,11 +80,14 @@ _CALL_REMEDIES: Mapping[Outcome, str] = {
 
 def webhook_is_silent(case: Case) -> Evidence:
     """8080 says ready and 15017 does not answer as it should."""
-    webhook = case.outcome("https-webhooks")
+    webhook = case.outcome(PortName.HTTPS_WEBHOOKS)
     if webhook in _NO_FAULT:
         return None
-    if case.outcome("http-debug") is Outcome.OK:
-        return (*case.describe("http-debug", "https-webhooks"), *_detail(case, "https-webhooks"))
+    if case.outcome(PortName.HTTP_DEBUG) is Outcome.OK:
+        return (
+            *case.describe(PortName.HTTP_DEBUG, PortName.HTTPS_WEBHOOKS),
+            *_detail(case, PortName.HTTPS_WEBHOOKS),
+        )
     return None
 
 
@@ -127,14 +136,14 @@ def debug_remedy(case: Case) -> str:
 
 def ztunnel_is_not_ready(case: Case) -> Evidence:
     """The readiness names what is pending, fails, or stays silent."""
-    seen = case.evidence.seen("readiness")
-    if seen is None or case.outcome("readiness") in _NO_FAULT:
+    seen = case.evidence.seen(PortName.READINESS)
+    if seen is None or case.outcome(PortName.READINESS) in _NO_FAULT:
         return None
-    return (*case.describe("readiness"), *((seen.detail,) if seen.detail else ()))
+    return (*case.describe(PortName.READINESS), *((seen.detail,) if seen.detail else ()))
 
 
 def cni_is_not_ready(case: Case) -> Evidence:
     """The node agent's /readyz is anything but 200."""
-    if case.outcome("readiness") in _NO_FAULT:
+    if case.outcome(PortName.READINESS) in _NO_FAULT:
         return None
-    return case.describe("readiness")
+    return case.describe(PortName.READINESS)

@@ -6,11 +6,18 @@ Pure. 15020 is the agent, 15021 and 15090 are Envoy.
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.inbound import is_bypassed
-from exporter.model import Outcome, Role
+from exporter.model import Outcome, PortName, Role
 
 Evidence = tuple[str, ...] | None
 
-_OWN = ("status", "health", "stats", "virtualInbound", "admin", "virtualOutbound")
+_OWN = (
+    PortName.STATUS,
+    PortName.HEALTH,
+    PortName.STATS,
+    PortName.VIRTUAL_INBOUND,
+    PortName.ADMIN,
+    PortName.VIRTUAL_OUTBOUND,
+)
 _FOREIGN = frozenset({Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
 
 
@@ -35,7 +42,7 @@ def _listener_failed(case: Case) -> Evidence:
         missing = ["15001 or 15006"] if case.memory.rejected.get("lds") else []
     else:
         names = {listener.name for listener in admin.listeners}
-        wanted = ("virtualInbound", "virtualOutbound")
+        wanted = (PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND)
         missing = [
             str(case.evidence.named[name].number)
             for name in wanted
@@ -61,54 +68,57 @@ def proxy_is_down(case: Case) -> Evidence:
 def _is_refused(case: Case) -> Evidence:
     if case.evidence.control_accepts():
         return None
-    inbound = case.verdict("virtualInbound")
+    inbound = case.verdict(PortName.VIRTUAL_INBOUND)
     if is_bypassed(case.evidence) or (inbound is not None and inbound.up):
         return None
     match case.target.role:
         case Role.SIDECAR | Role.GATEWAY | Role.WAYPOINT:
-            down = case.refuses("health", "stats") and (
-                case.outcome("status") in (Outcome.REFUSED, Outcome.OK, None)
+            down = case.refuses(PortName.HEALTH, PortName.STATS) and (
+                case.outcome(PortName.STATUS) in (Outcome.REFUSED, Outcome.OK, None)
             )
             return (*case.describe(*_OWN[:3]), *case.describe_control_port()) if down else None
         case Role.PROXYLESS:
-            names: tuple[str, ...] = ("status",)
+            names: tuple[str, ...] = (PortName.STATUS,)
         case Role.ZTUNNEL:
-            names = ("stats", "readiness")
+            names = (PortName.STATS, PortName.READINESS)
         case _:
-            names = ("metrics", "readiness")
+            names = (PortName.METRICS, PortName.READINESS)
     return case.describe(*names) if case.refuses(*names) else None
 
 
 def envoy_is_stuck(case: Case) -> Evidence:
     """The agent answers; Envoy's ports accept and stay silent."""
-    asked = [name for name in ("health", "stats") if case.outcome(name) is not None]
-    if not asked or not case.answers("status") or not all(map(case.is_stuck, asked)):
+    asked = [name for name in (PortName.HEALTH, PortName.STATS) if case.outcome(name) is not None]
+    if not asked or not case.answers(PortName.STATUS) or not all(map(case.is_stuck, asked)):
         return None
-    inbound = case.verdict("virtualInbound")
+    inbound = case.verdict(PortName.VIRTUAL_INBOUND)
     if inbound is not None and inbound.up:
         return None
-    return (*case.describe("status", *asked), *case.describe_control_port())
+    return (*case.describe(PortName.STATUS, *asked), *case.describe_control_port())
 
 
 def agent_is_stuck(case: Case) -> Evidence:
     """15020 accepts and stays silent while Envoy answers by itself."""
-    if not case.is_stuck("status") or case.outcome("status") is Outcome.BLOCKED:
+    if not case.is_stuck(PortName.STATUS) or case.outcome(PortName.STATUS) is Outcome.BLOCKED:
         return None
     if case.target.role is Role.PROXYLESS:
-        return case.describe("status")
-    inbound = case.verdict("virtualInbound")
-    if case.answers("stats") or (inbound is not None and inbound.up):
-        return case.describe("status", "health", "stats")
+        return case.describe(PortName.STATUS)
+    inbound = case.verdict(PortName.VIRTUAL_INBOUND)
+    if case.answers(PortName.STATS) or (inbound is not None and inbound.up):
+        return case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS)
     return None
 
 
 def agent_is_gone(case: Case) -> Evidence:
     """15020 refuses, Envoy answers, and relays nothing but its own 503."""
-    if not case.answers("stats") and not case.answers("health"):
+    if not case.answers(PortName.STATS) and not case.answers(PortName.HEALTH):
         return None
-    if case.outcome("status") is not Outcome.REFUSED or case.outcome("health") is Outcome.OK:
+    if (
+        case.outcome(PortName.STATUS) is not Outcome.REFUSED
+        or case.outcome(PortName.HEALTH) is Outcome.OK
+    ):
         return None
-    return case.describe("status", "health", "stats")
+    return case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS)
 
 
 def update_was_rejected(case: Case) -> Evidence:
@@ -129,7 +139,7 @@ def identity_is_missing(case: Case) -> Evidence:
         return None
     if agent.csr_failures > 0 and agent.csr_retries == 0:
         count = f"{agent.csr_failures:.0f} certificate requests failed, none was retried"
-        return (*case.describe("status", "health", "stats"), count)
+        return (*case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS), count)
     return None
 
 
@@ -140,9 +150,12 @@ def configuration_is_partial(case: Case) -> Evidence:
     agent, state = case.agent(), case.admin_state()
     if agent is not None and agent.xds_responses > 0:
         answers = f"{agent.xds_responses:.0f} XDS answers came"
-        return (*case.describe("status", "health", "stats"), answers)
+        return (*case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS), answers)
     if state == "INITIALIZING":
-        return (*case.describe("status", "health", "stats"), "Envoy says INITIALIZING")
+        return (
+            *case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS),
+            "Envoy says INITIALIZING",
+        )
     return None
 
 
@@ -156,4 +169,4 @@ def istiod_never_answered(case: Case) -> Evidence:
     told = ["no XDS answer came" if agent else "the agent's counters cannot be read"]
     if agent is not None and agent.csr_retries:
         told.append(f"certificate requests were retried {agent.csr_retries:.0f} times")
-    return (*case.describe("status", "health", "stats"), *told)
+    return (*case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS), *told)

@@ -6,11 +6,11 @@ from exporter.diagnosis.evidence import UNANSWERED, describe
 from exporter.diagnosis.inbound import direct_at
 from exporter.diagnosis.liveness import CHAIN, kubernetes_reports_ready
 from exporter.diagnosis.memory import is_initializing
-from exporter.model import PROVING, Expectation, Observation, Outcome, Role
+from exporter.model import PROVING, Expectation, Observation, Outcome, PortName, Role
 
 Evidence = tuple[str, ...] | None
 
-_NOT_GENUINE = frozenset({"admin", "virtualInbound", "virtualOutbound"})
+_NOT_GENUINE = frozenset({PortName.ADMIN, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND})
 
 
 def exporter_is_suspect(case: Case) -> Evidence:
@@ -89,7 +89,7 @@ def _kept_from_us(case: Case, port: TargetPort) -> Observation | None:
         return None
     if verdict.outcome is Outcome.REJECTED:
         return seen
-    if case.target.role is Role.ISTIOD and port.row.name == "https-webhooks":
+    if case.target.role is Role.ISTIOD and port.row.name == PortName.HTTPS_WEBHOOKS:
         return None
     return seen if verdict.outcome is Outcome.BLOCKED or _only_inside(case, seen) else None
 

@@ -7,7 +7,7 @@ from exporter.diagnosis.evidence import SLOW_SECONDS
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.proxy_status import wire_certificate, xds_failures
 from exporter.diagnosis.verdicts import exposed_by
-from exporter.model import Certificate, Memory, Outcome, Role
+from exporter.model import Certificate, Memory, Outcome, PortName, Role
 
 Evidence = tuple[str, ...] | None
 
@@ -38,11 +38,15 @@ def _has_ended(certificate: Certificate | None, now: float) -> bool:
 
 def redirection_is_missing(case: Case) -> Evidence:
     """Capture is expected, the control port refuses, and 15006 itself accepts and closes."""
-    if not case.target.captured or case.outcome("health") is not Outcome.OK:
+    if not case.target.captured or case.outcome(PortName.HEALTH) is not Outcome.OK:
         return None
     if not is_bypassed(case.evidence):
         return None
-    return (*case.describe("health"), "the control port refuses", "15006 itself accepts and closes")
+    return (
+        *case.describe(PortName.HEALTH),
+        "the control port refuses",
+        "15006 itself accepts and closes",
+    )
 
 
 def admin_is_open(case: Case) -> Evidence:
@@ -85,29 +89,31 @@ def listener_waits(case: Case) -> Evidence:
 
 def admin_is_slow(case: Case) -> Evidence:
     """15090, which Envoy's main thread answers, takes a second or more, or does not come."""
-    stats = case.verdict("stats")
+    stats = case.verdict(PortName.STATS)
     if stats is None:
         return None
     if stats.up and stats.seconds >= SLOW_SECONDS:
         return (f"{stats.port} took {stats.seconds:.1f} s",)
-    if case.is_stuck("stats") and case.answers("health"):
-        return case.describe("stats", "health")
+    if case.is_stuck(PortName.STATS) and case.answers(PortName.HEALTH):
+        return case.describe(PortName.STATS, PortName.HEALTH)
     return None
 
 
 def stats_are_large(case: Case) -> Evidence:
     """15090's page is over the limit of what is read."""
-    return case.describe("stats") if case.outcome("stats") is Outcome.TOO_LARGE else None
+    return (
+        case.describe(PortName.STATS) if case.outcome(PortName.STATS) is Outcome.TOO_LARGE else None
+    )
 
 
 def dns_fails(case: Case) -> Evidence:
     """Upstream failures grew twice in a row, or 15053 fails inside the pod."""
-    growth = case.memory.growth.get("dns")
+    growth = case.memory.growth.get(PortName.DNS)
     if growth is not None and growth.streak > 1:
         return (f"upstream failures grew by {growth.step:.0f}, twice in a row",)
-    dns = case.verdict("dns")
-    if dns is not None and dns.up is False and case.answers("status"):
-        return case.describe("dns")
+    dns = case.verdict(PortName.DNS)
+    if dns is not None and dns.up is False and case.answers(PortName.STATUS):
+        return case.describe(PortName.DNS)
     return None
 
 
