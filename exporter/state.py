@@ -1,4 +1,4 @@
-"""What is known now: the last record of every target and the bytes rendered from it.
+"""What is known now: the last record of every target, the bytes rendered from it, and the cluster.
 
 One writer (the poller) and many readers on one event loop, so no locks.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from exporter.model import TargetKey, TargetRecord
+from exporter.model import ClusterRecord, TargetKey, TargetRecord
 
 Blocks = tuple[bytes, ...]
 
@@ -22,11 +22,15 @@ class _Entry(Struct, frozen=True):
 
 
 class State:
-    """Records and rendered blocks by target, in the order in which targets first came."""
+    """Records and rendered blocks by target, in the order in which targets first came.
 
-    __slots__ = ("_entries",)
+    `cluster`: what is known of the mesh as a whole; who learns a part of it replaces that part.
+    """
+
+    __slots__ = ("_entries", "cluster")
 
     def __init__(self) -> None:
+        self.cluster = ClusterRecord()
         self._entries: dict[TargetKey, _Entry] = {}
 
     def put(self, record: TargetRecord, blocks: Blocks, expires: float) -> None:

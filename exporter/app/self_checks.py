@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from exporter.app.capabilities import CAPABILITIES, MissingCapability
 from exporter.app.process import is_in_mesh
@@ -17,6 +17,7 @@ from exporter.config import Config
 from exporter.discovery.cluster import ClusterSource
 from exporter.scheduler.scheduler import Scheduler
 from exporter.selfmetrics.registry import SelfMetrics
+from exporter.state import State
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class SelfChecks:
     cluster: Callable[[], ClusterSource]
     scheduler: Scheduler
     metrics: SelfMetrics
+    state: State
     _told: dict[str, str] = field(default_factory=dict)
     _uncounted: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -82,7 +84,7 @@ class SelfChecks:
         outdated = any(is_newer_than_known(target.istio_version) for target in known)
         ports = sum(len(target.ignored_ports) for target in known)
         self.metrics.counted_targets(roles, cluster.ignored, ports, outdated=outdated)
-        self.metrics.counted_ambient_pods(cluster.ambient_pods())
+        self.state.cluster = replace(self.state.cluster, ambient_pods=cluster.ambient_pods())
         self.report_capabilities()
 
     async def _review(self) -> None:

@@ -84,6 +84,7 @@ class Exporter:
             cluster=lambda: self._sources.cluster,
             scheduler=self.scheduler,
             metrics=self.metrics,
+            state=self.state,
         )
         self._listed = SyncPublisher(
             config=lambda: self.config,
@@ -188,7 +189,7 @@ class Exporter:
         self._in_flight += more
 
     def _tried_webhook(self, path: WebhookPath | None) -> None:
-        self.metrics.tried_webhook(path)
+        self.state.cluster = replace(self.state.cluster, webhook_path=path)
         self.scheduler.webhook = path
 
     @contextlib.asynccontextmanager

@@ -5,7 +5,14 @@ family when a poll ends, `assemble` joins the blocks of all targets when Prometh
 """
 
 from exporter.exposition.families import FAMILIES, PROFILES, selected
-from exporter.exposition.text_format import Family, assemble, render, render_synced, renew
+from exporter.exposition.text_format import (
+    Family,
+    assemble,
+    render,
+    render_cluster,
+    render_synced,
+    renew,
+)
 
 __all__ = [
     "FAMILIES",
@@ -13,6 +20,7 @@ __all__ = [
     "Family",
     "assemble",
     "render",
+    "render_cluster",
     "render_synced",
     "renew",
     "selected",

@@ -1,13 +1,13 @@
-"""Every metric family about a target: one row each, with the function that gives its samples.
+"""Every metric family about a target or the cluster: one row each, with its samples' function.
 
-Families hold what the record holds: what nobody knows has no sample. Sparse families exist
-only while there is something to say. Documented in docs/metrics.md, which a test holds to this.
+Families hold what the record holds: what is not known has no sample. Sparse families exist only
+while something is wrong. docs/metrics.md documents them, and a test compares both.
 """
 
 from collections.abc import Collection
 from dataclasses import replace
 
-from exporter.exposition import samples
+from exporter.exposition import cluster_samples, samples
 from exporter.exposition.text_format import Family
 
 PROFILES = ("minimal", "standard", "full")
@@ -251,6 +251,30 @@ FAMILIES: tuple[Family, ...] = (
         profile="standard",
         labels=("revision", "version"),
         samples=samples.control_plane_info,
+    ),
+    Family(
+        name="istio_proxy_ambient_pods",
+        type="gauge",
+        help="Pods enrolled in ambient, by whether their redirection is in place.",
+        profile="minimal",
+        labels=("namespace", "node", "redirection"),
+        cluster_samples=cluster_samples.ambient_pods,
+    ),
+    Family(
+        name="istio_control_plane_webhook_path_up",
+        type="gauge",
+        help="Whether the API server reaches the injection webhook; absent when unjudged.",
+        profile="minimal",
+        labels=("revision",),
+        cluster_samples=cluster_samples.webhook_path_up,
+    ),
+    Family(
+        name="istio_control_plane_webhook_path_outcome",
+        type="gauge",
+        help="1 for how the last dry run of the injection webhook ended, where that was not ok.",
+        profile="minimal",
+        labels=("revision", "outcome"),
+        cluster_samples=cluster_samples.webhook_path_outcome,
     ),
 )
 

@@ -9,13 +9,21 @@ from dataclasses import dataclass
 from math import isfinite, isnan
 from operator import itemgetter
 
-from exporter.model import TargetRecord
+from exporter.model import ClusterRecord, TargetRecord
 
 TARGETS_PER_CHUNK = 256
 """How many targets' blocks are joined in one go: about 0.2 MB of a family with seven series."""
 
 Samples = Callable[[TargetRecord], Iterable[tuple[str, float]]]
-"""Record -> (labels, value) pairs; labels as `labelled` writes them. Nothing to say: none."""
+"""Record -> (labels, value) pairs; labels as `labelled` writes them. Nothing known: none."""
+
+ClusterSamples = Callable[[ClusterRecord], Iterable[tuple[str, float]]]
+"""As `Samples`, of the mesh as a whole."""
+
+
+def no_samples(_record: object) -> tuple[()]:
+    """What a family of the cluster has of a target, and the other way round."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +31,10 @@ class Family:
     """One metric family: a row of `FAMILIES`.
 
     `type` is gauge or counter. `profile` is the smallest profile that has the family; `brief`
-    is what the profiles below full show of it, where that is not everything. `from_istiod`: not
-    the target's own look tells it but the istiods, of every proxy of the cluster. `timed`:
-    it tells times of looks, which differ though nothing else does.
+    is what the profiles below full show of it, where that is not everything. A family of the
+    cluster has `cluster_samples` in place of `samples`, and none of a target's labels.
+    `from_istiod`: not the target's own poll shows it but the istiods, for every proxy of the
+    cluster. `timed`: its values are times of polls, which differ though nothing else does.
     """
 
     name: str
@@ -33,7 +42,8 @@ class Family:
     help: str
     profile: str
     labels: tuple[str, ...]
-    samples: Samples
+    samples: Samples = no_samples
+    cluster_samples: ClusterSamples = no_samples
     brief: Samples | None = None
     from_istiod: bool = False
     timed: bool = False
@@ -98,6 +108,11 @@ def render_synced(record: TargetRecord, families: Sequence[Family]) -> tuple[byt
             for family in families
         ]
     )
+
+
+def render_cluster(record: ClusterRecord, families: Sequence[Family]) -> tuple[bytes, ...]:
+    """As `render`, of the cluster: its families' blocks in their places, the others empty."""
+    return tuple([_block(family.name, "{", family.cluster_samples(record)) for family in families])
 
 
 def _labels_of(record: TargetRecord) -> str:

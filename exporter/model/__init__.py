@@ -49,6 +49,7 @@ from exporter.model.observation import (
 )
 from exporter.model.record import (
     CertificateValidity,
+    ClusterRecord,
     Diagnosis,
     ProxyStatus,
     Steady,
@@ -75,6 +76,7 @@ __all__ = [
     "CauseClass",
     "Certificate",
     "CertificateValidity",
+    "ClusterRecord",
     "Component",
     "Diagnosis",
     "EnvoyStats",

@@ -1,13 +1,13 @@
 """What the observations mean: verdicts by port, one diagnosis, the record that is published."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec import Struct
 
 from exporter.model.enums import Cadence, CauseClass, Outcome, View
 from exporter.model.facts import IstiodFacts, ListeningSocket, ProxyListing, Timestamped
-from exporter.model.observation import Observation
+from exporter.model.observation import Observation, WebhookPath
 from exporter.model.target import Target
 
 
@@ -96,6 +96,18 @@ class TargetRecord(Struct, frozen=True, kw_only=True):
     polled: Mapping[Cadence, float] = {}
     last_ok: Mapping[int, float] = {}
     unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRecord:
+    """What the exporter reports of the mesh as a whole and of no single target.
+
+    `ambient_pods`: how many pods are enrolled in ambient by (namespace, node, redirection).
+    `webhook_path`: the last dry run's result; None while none is made.
+    """
+
+    ambient_pods: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    webhook_path: WebhookPath | None = None
 
 
 class Steady(Struct, frozen=True):

@@ -5,18 +5,15 @@ and only shaped for prometheus_client when somebody scrapes.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
-    GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
-
-from exporter.model import WebhookPath
 
 PREFIX = "istio_port_exporter_"
 
@@ -26,9 +23,6 @@ LAG_BUCKETS = (0.005, 0.02, 0.05, 0.25, 1.0)
 
 MAX_PROBE_SERIES = 64
 """Pairs of port and role that get a histogram of their own; the rest share the port `other`."""
-
-AmbientPods = Mapping[tuple[str, str, str], int]
-"""Pods enrolled in ambient by (namespace, node, redirection), redirection enabled or missing."""
 
 
 class Histogram:
@@ -68,8 +62,6 @@ class SelfMetricsCollector(Collector):
         self.probes: dict[tuple[str, str], Histogram] = {}
         self.lateness = Histogram(LATENESS_BUCKETS)
         self.lag = Histogram(LAG_BUCKETS)
-        self.ambient_pods: AmbientPods = {}
-        self.webhook_path: WebhookPath | None = None
 
     def probe(self, port: int, role: str) -> Histogram:
         """The histogram of a port and role, new or the shared one when there are too many."""
@@ -102,37 +94,6 @@ class SelfMetricsCollector(Collector):
         )
         self.lag.add_to(lag)
         yield lag
-        yield self._ambient_pods()
-        yield from self._webhook_path()
-
-    def _ambient_pods(self) -> Metric:
-        pods = GaugeMetricFamily(
-            "istio_proxy_ambient_pods",
-            "Pods enrolled in ambient, by whether their redirection is in place.",
-            labels=["namespace", "node", "redirection"],
-        )
-        for labels, count in self.ambient_pods.items():
-            pods.add_metric(labels, count)
-        return pods
-
-    def _webhook_path(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily(
-            "istio_control_plane_webhook_path_up",
-            "Whether the API server reaches the injection webhook; absent while it is not tried, "
-            "or nothing was shown.",
-            labels=["revision"],
-        )
-        outcome = GaugeMetricFamily(
-            "istio_control_plane_webhook_path_outcome",
-            "1 for how the last try of the way to the injection webhook ended, where not ok.",
-            labels=["revision", "outcome"],
-        )
-        path = self.webhook_path
-        if path is not None and path.up is not None:
-            up.add_metric([path.revision], path.up)
-        if path is not None and not path.up:
-            outcome.add_metric([path.revision, path.outcome.value], 1)
-        yield from (up, outcome)
 
 
 class Chosen(Collector):

@@ -19,10 +19,9 @@ from prometheus_client import (
 )
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter.model import Observation, Role, WebhookPath
+from exporter.model import Observation, Role
 from exporter.selfmetrics.collectors import (
     PREFIX,
-    AmbientPods,
     Chosen,
     Histogram,
     SelfMetricsCollector,
@@ -177,14 +176,6 @@ class SelfMetrics:
         self._ignored.set(ignored)
         self._ignored_ports.set(ignored_ports)
         self._outdated.set(outdated)
-
-    def counted_ambient_pods(self, pods: AmbientPods) -> None:
-        """All pods enrolled in ambient; replaces what was counted before."""
-        self._collector.ambient_pods = dict(pods)
-
-    def tried_webhook(self, path: WebhookPath | None) -> None:
-        """What a pod's creation, tried without effect, showed; None: it is not tried."""
-        self._collector.webhook_path = path
 
     def synced(self, resource: str, complete: bool) -> None:  # noqa: FBT001
         """The list of a resource became complete, or its watch broke."""

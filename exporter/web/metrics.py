@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from exporter.exposition import assemble
+from exporter.exposition import assemble, render_cluster
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.negotiation import accepts_gzip, choose_format
 
@@ -43,9 +43,10 @@ async def serve_metrics(request: web.Request) -> web.StreamResponse:
 def _pieces(
     context: WebContext, names: frozenset[str] | None, *, openmetrics: bool
 ) -> Iterator[bytes]:
-    now = time.time()
-    blocks = context.state.blocks(now) + context.listed.blocks(now)
-    yield from assemble(context.families(), blocks, openmetrics, names)
+    now, families = time.time(), context.families()
+    cluster = render_cluster(context.state.cluster, families)
+    blocks = [*context.state.blocks(now), *context.listed.blocks(now), cluster]
+    yield from assemble(families, blocks, openmetrics, names)
     yield context.self_metrics.expose(openmetrics, names)
     if openmetrics:
         yield END_OF_OPENMETRICS

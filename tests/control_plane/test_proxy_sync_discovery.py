@@ -88,7 +88,7 @@ async def _is_settled(session: aiohttp.ClientSession, url: str, shard: ShardConf
     async with session.get(f"{url}/-/ready") as answer:
         is_ready = answer.status == 200
     async with session.get(f"{url}/metrics") as answer:
-        return is_ready and f"_ambient_pods{{{labels}}} {mine}.0\n" in await answer.text()
+        return is_ready and f"_ambient_pods{{{labels}}} {mine}\n" in await answer.text()
 
 
 def samples(page: str) -> dict[str, float]:

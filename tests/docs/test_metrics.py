@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.exposition import FAMILIES
-from exporter.model import Observation, Outcome, Role, View, WebhookPath
+from exporter.model import Observation, Outcome, Role, View
 from exporter.selfmetrics.registry import SelfMetrics
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -36,8 +36,6 @@ def full_page() -> str:
     metrics.probed([Observation(15020, View.NETWORK, Outcome.OK, 0.01)], Role.SIDECAR)
     metrics.found_capable("loopback", able=True)
     metrics.counted_targets({"sidecar": 1}, 0, 0, outdated=False)
-    metrics.counted_ambient_pods({("a", "n1", "enabled"): 1})
-    metrics.tried_webhook(WebhookPath(up=False, outcome=Outcome.TIMEOUT, detail="late"))
     metrics.synced("pods", complete=True)
     metrics.relisted("pods")
     metrics.asked_kubernetes("list", "pods", "200")
@@ -45,7 +43,7 @@ def full_page() -> str:
     return metrics.expose(openmetrics=False).decode()
 
 
-def test_families_of_targets_are_documented_as_they_are_and_in_order() -> None:
+def test_families_of_targets_and_the_cluster_are_documented_as_they_are_and_in_order() -> None:
     assert documented(columns=5) == [
         (f"`{family.name}`", family.type, labels_cell(list(family.labels)), family.profile)
         for family in FAMILIES

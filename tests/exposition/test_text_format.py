@@ -13,12 +13,22 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from benchmarks.exposition import Figures, measure, report
 from benchmarks.records import NOW, broken_sidecar, healthy_sidecar, istiod, seen_from_pod
-from exporter.exposition import FAMILIES, PROFILES, Family, assemble, render, renew, selected
+from exporter.exposition import (
+    FAMILIES,
+    PROFILES,
+    Family,
+    assemble,
+    render,
+    render_cluster,
+    renew,
+    selected,
+)
 from exporter.exposition.samples import MAX_LISTENING
-from exporter.exposition.text_format import TARGETS_PER_CHUNK, escaped, number
+from exporter.exposition.text_format import TARGETS_PER_CHUNK, escaped, no_samples, number
 from exporter.model import (
     Cadence,
     CertificateValidity,
+    ClusterRecord,
     IstiodFacts,
     ListeningSocket,
     Outcome,
@@ -29,9 +39,14 @@ from exporter.model import (
     TargetRecord,
     Verdict,
     View,
+    WebhookPath,
 )
 
 RICH = (healthy_sidecar(), seen_from_pod(healthy_sidecar(1)), broken_sidecar(2), istiod())
+CLUSTER = ClusterRecord(
+    ambient_pods={("ns", "node-1", "missing"): 2},
+    webhook_path=WebhookPath(up=False, outcome=Outcome.TIMEOUT, detail="late"),
+)
 OWN_LABELS = {"namespace", "pod", "role"}
 
 
@@ -47,6 +62,14 @@ def lines(record: TargetRecord, name: str, profile: str = "full") -> list[str]:
     own = f'{name}{{namespace="ns",pod="pod",role="sidecar"'
     assert all(line.startswith(own) for line in text.splitlines())
     return [line.removeprefix(own).lstrip(",") for line in text.splitlines()]
+
+
+def page() -> str:
+    """Every family with a sample: some targets, and a cluster."""
+    families = selected("full")
+    blocks = [render(record, families) for record in RICH]
+    blocks.append(render_cluster(CLUSTER, families))
+    return b"".join(assemble(families, blocks, openmetrics=False)).decode()
 
 
 def text_of(records: tuple[TargetRecord, ...], profile: str = "full", **options: object) -> str:
@@ -213,6 +236,11 @@ def test_each_profile_has_what_the_one_before_it_has() -> None:
     assert names[0] < names[1] < names[2] == {family.name for family in FAMILIES}
 
 
+def test_a_family_is_either_of_targets_or_of_the_cluster() -> None:
+    for family in FAMILIES:
+        assert (family.samples is no_samples) != (family.cluster_samples is no_samples), family.name
+
+
 def test_a_disabled_family_is_left_out() -> None:
     assert {family.name for family in selected("full", ["istio_port_up"])} == {
         family.name for family in FAMILIES if family.name != "istio_port_up"
@@ -333,16 +361,17 @@ def test_any_label_value_survives_the_way_through_both_formats(
 
 
 def test_every_family_is_read_back_with_its_type_its_labels_and_its_values() -> None:
-    parsed = {family.name: family for family in parse_text(text_of(RICH))}
+    parsed = {family.name: family for family in parse_text(page())}
 
     for family in FAMILIES:
         name = family.name.removesuffix("_total") if family.type == "counter" else family.name
         read = parsed.pop(name)
         assert (read.type, read.documentation) == (family.type, family.help)
         assert read.samples
+        own = set() if family.samples is no_samples else OWN_LABELS
         for sample in read.samples:
             assert sample.name == family.name
-            assert set(sample.labels) == OWN_LABELS | set(family.labels)
+            assert set(sample.labels) == own | set(family.labels)
     assert not parsed
 
 

@@ -301,15 +301,13 @@ async def test_an_exporter_tells_of_the_way_and_of_its_loss(
     rules = cluster_role(f"watch-{corner}", DISCOVERY_RULES, (corner, "exporter"))
     await admin.apply(*rules)
     async with exporting(control_plane, token, corner, tmp_path) as page:
-        await told(page, f'{OUTCOME}{{outcome="no_access",revision=""}} 1.0')
+        await told(page, f'{OUTCOME}{{revision="",outcome="no_access"}} 1')
         assert UP + "{" not in await page()
         async with webhook(control_plane.authority, inject) as url:
             await webhooks(url, control_plane.authority.root)
-            await told(page, f'{UP}{{revision=""}} 1.0')
+            await told(page, f'{UP}{{revision=""}} 1')
             assert OUTCOME + "{" not in await page()
-        await told(
-            page, f'{UP}{{revision=""}} 0.0', f'{OUTCOME}{{outcome="refused",revision=""}} 1.0'
-        )
+        await told(page, f'{UP}{{revision=""}} 0', f'{OUTCOME}{{revision="",outcome="refused"}} 1')
         asked = "istio_port_exporter_kubernetes_requests_total"
         await told(page, 'istio_port_exporter_capability{capability="webhook_dry_run"} 1.0')
         assert f'{asked}{{code="201",resource="pods",verb="create"}}' in await page()

@@ -83,7 +83,7 @@ def test_an_alert_on_proxies_does_not_hang_on_labels_of_the_scrape() -> None:
 
 
 def test_every_family_that_is_asked_exists() -> None:
-    known = {family.name for family in FAMILIES} | {"istio_proxy_ambient_pods"}
+    known = {family.name for family in FAMILIES}
     asked = set(
         re.findall(r"(?<![:\w])(istio_(?:port|target|proxy|control_plane)_\w+)\b(?!:)", EXPRESSIONS)
     )

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.model import Observation, Outcome, Role, View, WebhookPath
+from exporter.model import Observation, Outcome, Role, View
 from exporter.selfmetrics.collectors import MAX_PROBE_SERIES, PROBE_BUCKETS
 from exporter.selfmetrics.registry import SelfMetrics
 
@@ -23,33 +23,6 @@ def samples(metrics: SelfMetrics, prefix: str = OWN) -> dict[tuple[str, ...], fl
         for family in parse_text(metrics.expose(openmetrics=False).decode())
         for sample in family.samples
     }
-
-
-WEBHOOK = "istio_control_plane_webhook_path"
-PATHS = {
-    "not tried": (None, []),
-    "proved": (WebhookPath(up=True, outcome=Outcome.OK, detail=""), ['_up{revision=""} 1.0']),
-    "failed": (
-        WebhookPath(up=False, outcome=Outcome.TIMEOUT, detail="late", revision="canary"),
-        ['_up{revision="canary"} 0.0', '_outcome{outcome="timeout",revision="canary"} 1.0'],
-    ),
-    "nothing shown": (
-        WebhookPath(up=None, outcome=Outcome.NO_ACCESS, detail="403"),
-        ['_outcome{outcome="no_access",revision=""} 1.0'],
-    ),
-}
-
-
-@pytest.mark.parametrize(("path", "expected"), PATHS.values(), ids=PATHS)
-def test_the_way_to_the_webhook_is_told_as_far_as_it_was_shown(
-    path: WebhookPath | None, expected: list[str]
-) -> None:
-    metrics = SelfMetrics("1.0")
-    metrics.tried_webhook(PATHS["failed"][0])
-    metrics.tried_webhook(path)
-    page = metrics.expose(openmetrics=False).decode()
-    samples = [line.removeprefix(WEBHOOK) for line in page.splitlines() if line.startswith(WEBHOOK)]
-    assert samples == expected
 
 
 @pytest.mark.parametrize(
@@ -183,15 +156,6 @@ def test_late_polls_and_a_held_loop_are_counted() -> None:
     assert told["event_loop_lag_seconds_bucket", "0.05"] == 1
 
 
-def test_ambient_pods_are_replaced_as_a_whole() -> None:
-    metrics = SelfMetrics("1.0")
-    metrics.counted_ambient_pods({("a", "n1", "enabled"): 3, ("a", "n1", "missing"): 1})
-    metrics.counted_ambient_pods({("a", "n1", "enabled"): 4})
-    told = {key: value for key, value in samples(metrics).items() if "ambient" in key[0]}
-
-    assert told == {("istio_proxy_ambient_pods", "a", "n1", "enabled"): 4}
-
-
 def test_two_exporters_in_one_process_do_not_share_metrics() -> None:
     one, other = SelfMetrics("1.0"), SelfMetrics("2.0")
     one.skipped()
@@ -231,6 +195,12 @@ def test_promtool_has_nothing_to_object(full: SelfMetrics) -> None:
     assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
 
 
+def test_every_family_is_about_the_exporter_its_process_or_python(full: SelfMetrics) -> None:
+    names = {family.name for family in parse_text(full.expose(openmetrics=False).decode())}
+
+    assert {name for name in names if not name.startswith((OWN, "process_", "python_"))} == set()
+
+
 @pytest.fixture
 def full() -> SelfMetrics:
     """Metrics of which every family has a sample."""
@@ -240,7 +210,6 @@ def full() -> SelfMetrics:
     metrics.lagged(0.01)
     metrics.found_capable("loopback", able=True)
     metrics.counted_targets({"sidecar": 1}, 0, 0, outdated=False)
-    metrics.counted_ambient_pods({("a", "n1", "enabled"): 1})
     metrics.synced("pods", complete=True)
     metrics.relisted("pods")
     metrics.asked_kubernetes("list", "pods", "200")
