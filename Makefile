@@ -39,7 +39,7 @@ demo: $(VENV)/.run
 	@$(BIN)/istio-port-exporter demo $(if $(TARGETS),--targets $(TARGETS))
 
 test-assets: system-packages
-	@$(PYTHON) tests/kubernetes/assets.py
+	@$(PYTHON) tests/real/kubernetes/assets.py
 
 test: $(VENV)/.dev system-packages test-assets
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder

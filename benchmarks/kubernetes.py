@@ -27,10 +27,10 @@ from exporter.config import Config
 from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import load_kubeconfig
-from tests.kubernetes import assets, pods
-from tests.kubernetes.client import Admin
-from tests.kubernetes.control_plane import ControlPlane, running
-from tests.kubernetes.kubeconfig import certificate_user, write_kubeconfig
+from tests.real.kubernetes import assets, pods
+from tests.real.kubernetes.client import Admin
+from tests.real.kubernetes.control_plane import ControlPlane, running
+from tests.real.kubernetes.kubeconfig import certificate_user, write_kubeconfig
 
 PODS = 10_000
 CPU_LIMIT_SECONDS = 10.0

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes import assets
+from tests.real.kubernetes import assets
 
 PROGRAMS = ("ip", "iptables-restore", "ip6tables-restore", "ss")
 REHEARSAL = (

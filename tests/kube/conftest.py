@@ -11,7 +11,7 @@ from aiohttp import web
 from exporter.tls_contexts import server_context
 from tests.discovery.conftest import cluster
 from tests.kube.server import CANARY, Server
-from tests.kubernetes.authority import Authority
+from tests.real.kubernetes.authority import Authority
 
 __all__ = ["cluster"]
 

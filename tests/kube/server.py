@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from tests.kubernetes.authority import Authority
+from tests.real.kubernetes.authority import Authority
 
 CANARY = "canary-7f3a91c0"
 

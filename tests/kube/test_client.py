@@ -16,7 +16,7 @@ from exporter.kube.errors import (
     UnreachableError,
 )
 from tests.kube.server import CANARY, Server, assert_keeps_secrets, kubeconfig
-from tests.kubernetes.authority import Authority
+from tests.real.kubernetes.authority import Authority
 
 
 @pytest.mark.parametrize(

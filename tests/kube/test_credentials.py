@@ -17,7 +17,7 @@ from tests.kube.server import (
     plugin,
     service_account,
 )
-from tests.kubernetes.authority import Authority
+from tests.real.kubernetes.authority import Authority
 
 
 async def test_a_service_account_reads_documents(authority: Authority, server: Server) -> None:

@@ -18,8 +18,8 @@ from exporter.kube.errors import (
 )
 from exporter.tls_contexts import server_context
 from tests.kube.server import CANARY
-from tests.kubernetes.authority import Authority
-from tests.kubernetes.kubelet import acceptable
+from tests.real.kubernetes.authority import Authority
+from tests.real.kubernetes.kubelet import acceptable
 
 Talk = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PATH = "/api/v1/namespaces/{namespace}/pods/{pod}/portforward"

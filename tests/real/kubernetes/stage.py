@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from exporter.demo import SHIPPED, DemoPod, load_states, mesh
-from tests.kubernetes.client import Admin, Document
-from tests.kubernetes.kubelet import Kubelet
-from tests.kubernetes.pods import running_status
+from tests.real.kubernetes.client import Admin, Document
+from tests.real.kubernetes.kubelet import Kubelet
+from tests.real.kubernetes.pods import running_status
 
 _OURS = ("labels", "annotations")
 

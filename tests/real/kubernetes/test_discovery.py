@@ -11,13 +11,13 @@ from exporter.kube.credentials import load_service_account
 from exporter.kube.watch_options import WatchOptions
 from exporter.model import Role
 from tests.charts.render import of_kind, rbac
-from tests.kubernetes import pods
-from tests.kubernetes.client import Admin, Document
-from tests.kubernetes.control_plane import ControlPlane
-from tests.kubernetes.fault_proxy import FaultProxy
-from tests.kubernetes.follower import Follower, following, until
-from tests.kubernetes.install import granted, install, token_of
-from tests.kubernetes.kubeconfig import rotate, write_kubeconfig, write_service_account
+from tests.real.kubernetes import pods
+from tests.real.kubernetes.client import Admin, Document
+from tests.real.kubernetes.control_plane import ControlPlane
+from tests.real.kubernetes.fault_proxy import FaultProxy
+from tests.real.kubernetes.follower import Follower, following, until
+from tests.real.kubernetes.install import granted, install, token_of
+from tests.real.kubernetes.kubeconfig import rotate, write_kubeconfig, write_service_account
 
 pytestmark = pytest.mark.kubernetes
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import aiohttp
 
-from tests.kubernetes.kubelet import PROTOCOL
-from tests.kubernetes.tokens import Signer
+from tests.real.kubernetes.kubelet import PROTOCOL
+from tests.real.kubernetes.tokens import Signer
 
 Document = dict[str, Any]
 

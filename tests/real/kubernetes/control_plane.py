@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from exporter.tls_contexts import client_context
-from tests.kubernetes.assets import find
-from tests.kubernetes.authority import Authority
-from tests.kubernetes.client import Admin
-from tests.kubernetes.tokens import Signer
+from tests.real.kubernetes.assets import find
+from tests.real.kubernetes.authority import Authority
+from tests.real.kubernetes.client import Admin
+from tests.real.kubernetes.tokens import Signer
 
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0

@@ -19,12 +19,12 @@ from exporter.kube.credentials import load_kubeconfig
 from exporter.model import Memory, Outcome, Role, Target, TargetKey, TargetRecord
 from exporter.poll.plan import PodViewFactory, inside_only, no_pod_view, plan_of
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_target
-from tests.kubernetes.client import Admin, Document
-from tests.kubernetes.control_plane import ControlPlane
-from tests.kubernetes.kubeconfig import write_kubeconfig
-from tests.kubernetes.kubelet import Kubelet
-from tests.kubernetes.roles import cluster_role
-from tests.kubernetes.stage import Staged, staged
+from tests.real.kubernetes.client import Admin, Document
+from tests.real.kubernetes.control_plane import ControlPlane
+from tests.real.kubernetes.kubeconfig import write_kubeconfig
+from tests.real.kubernetes.kubelet import Kubelet
+from tests.real.kubernetes.roles import cluster_role
+from tests.real.kubernetes.stage import Staged, staged
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.real]
 

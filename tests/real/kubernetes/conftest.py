@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.kubernetes.client import Admin
-from tests.kubernetes.control_plane import ControlPlane, running
-from tests.kubernetes.fault_proxy import FaultProxy, fault_proxy
-from tests.kubernetes.pods import namespace
+from tests.real.kubernetes.client import Admin
+from tests.real.kubernetes.control_plane import ControlPlane, running
+from tests.real.kubernetes.fault_proxy import FaultProxy, fault_proxy
+from tests.real.kubernetes.pods import namespace
 
 _NUMBERS = itertools.count()
 

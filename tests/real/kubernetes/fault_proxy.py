@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
 from exporter.tls_contexts import client_context, server_context
-from tests.kubernetes.authority import Authority
-from tests.kubernetes.control_plane import free_port
+from tests.real.kubernetes.authority import Authority
+from tests.real.kubernetes.control_plane import free_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from exporter.tls_contexts import server_context
-from tests.kubernetes.authority import Authority
+from tests.real.kubernetes.authority import Authority
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PROTOCOL = "v4.channel.k8s.io"

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.kubernetes.client import Admin, RefusedError, path_of
-from tests.kubernetes.control_plane import Access, ControlPlane
-from tests.kubernetes.install import install, token_of
-from tests.kubernetes.kubelet import Kubelet
-from tests.kubernetes.pods import sidecar_pod
+from tests.real.kubernetes.client import Admin, RefusedError, path_of
+from tests.real.kubernetes.control_plane import Access, ControlPlane
+from tests.real.kubernetes.install import install, token_of
+from tests.real.kubernetes.kubelet import Kubelet
+from tests.real.kubernetes.pods import sidecar_pod
 
 pytestmark = pytest.mark.kubernetes
 

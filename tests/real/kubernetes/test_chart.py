@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.charts.render import Document, ci_files, pod_specs, render, values_of
-from tests.kubernetes.client import Admin, RefusedError
-from tests.kubernetes.pods import namespace
+from tests.real.kubernetes.client import Admin, RefusedError
+from tests.real.kubernetes.pods import namespace
 
 pytestmark = pytest.mark.kubernetes
 

@@ -18,11 +18,11 @@ from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import load_kubeconfig
 from exporter.model import Outcome, WebhookPath
 from exporter.tls_contexts import server_context
-from tests.kubernetes.authority import Authority
-from tests.kubernetes.client import Admin
-from tests.kubernetes.control_plane import ControlPlane
-from tests.kubernetes.kubeconfig import write_kubeconfig
-from tests.kubernetes.roles import DISCOVERY_RULES, cluster_role
+from tests.real.kubernetes.authority import Authority
+from tests.real.kubernetes.client import Admin
+from tests.real.kubernetes.control_plane import ControlPlane
+from tests.real.kubernetes.kubeconfig import write_kubeconfig
+from tests.real.kubernetes.roles import DISCOVERY_RULES, cluster_role
 
 pytestmark = pytest.mark.kubernetes
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes import pods
-from tests.kubernetes.client import Admin, Document
-from tests.kubernetes.control_plane import ControlPlane
-from tests.kubernetes.fault_proxy import FaultProxy
-from tests.kubernetes.install import install, token_of
-from tests.kubernetes.kubeconfig import write_kubeconfig
-from tests.kubernetes.program import Program, serving
+from tests.real.kubernetes import pods
+from tests.real.kubernetes.client import Admin, Document
+from tests.real.kubernetes.control_plane import ControlPlane
+from tests.real.kubernetes.fault_proxy import FaultProxy
+from tests.real.kubernetes.install import install, token_of
+from tests.real.kubernetes.kubeconfig import write_kubeconfig
+from tests.real.kubernetes.program import Program, serving
 
 pytestmark = pytest.mark.kubernetes
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from exporter.kube.watch_options import WatchOptions
-from tests.kubernetes import pods
-from tests.kubernetes.client import Admin, Document
-from tests.kubernetes.control_plane import ControlPlane
-from tests.kubernetes.fault_proxy import FaultProxy, fault_proxy
-from tests.kubernetes.follower import following, until
-from tests.kubernetes.install import install, token_of
-from tests.kubernetes.kubeconfig import certificate_user, write_kubeconfig
+from tests.real.kubernetes import pods
+from tests.real.kubernetes.client import Admin, Document
+from tests.real.kubernetes.control_plane import ControlPlane
+from tests.real.kubernetes.fault_proxy import FaultProxy, fault_proxy
+from tests.real.kubernetes.follower import following, until
+from tests.real.kubernetes.install import install, token_of
+from tests.real.kubernetes.kubeconfig import certificate_user, write_kubeconfig
 
 pytestmark = pytest.mark.kubernetes
 

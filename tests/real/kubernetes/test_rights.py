@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.charts.render import Document, of_kind, rbac
-from tests.kubernetes.client import Admin
-from tests.kubernetes.pods import namespace
+from tests.real.kubernetes.client import Admin
+from tests.real.kubernetes.pods import namespace
 
 pytestmark = pytest.mark.kubernetes
 

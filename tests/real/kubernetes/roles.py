@@ -1,6 +1,6 @@
 """Roles written by hand, for tests of single rights; `install.py` has the chart's own."""
 
-from tests.kubernetes.client import Document
+from tests.real.kubernetes.client import Document
 
 
 def cluster_role(name: str, rules: list[Document], account: tuple[str, str]) -> list[Document]:

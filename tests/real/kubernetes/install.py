@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.charts.render import of_kind, rbac
-from tests.kubernetes.client import Admin, Document
+from tests.real.kubernetes.client import Admin, Document
 
 USED = [("list", "pods"), ("watch", "pods"), ("watch", "nodes"), ("watch", "namespaces")]
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes.client import Admin, Document
-from tests.kubernetes.control_plane import ControlPlane
-from tests.kubernetes.install import install, token_of
-from tests.kubernetes.kubeconfig import (
+from tests.real.kubernetes.client import Admin, Document
+from tests.real.kubernetes.control_plane import ControlPlane
+from tests.real.kubernetes.install import install, token_of
+from tests.real.kubernetes.kubeconfig import (
     certificate_user,
     write_kubeconfig,
     write_service_account,
 )
-from tests.kubernetes.kubelet import Kubelet
-from tests.kubernetes.program import in_a_pod
-from tests.kubernetes.roles import cluster_role
-from tests.kubernetes.stage import staged
+from tests.real.kubernetes.kubelet import Kubelet
+from tests.real.kubernetes.program import in_a_pod
+from tests.real.kubernetes.roles import cluster_role
+from tests.real.kubernetes.stage import staged
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.real]
 
