@@ -140,6 +140,17 @@ def test_the_environment_has_the_exporter_and_no_installer(image: Path) -> None:
     assert not {name for name in programs if name.startswith("pip")}
 
 
+def test_only_what_serving_imports_is_compiled(image: Path) -> None:
+    """Bytecode of what never runs would make the image a third larger."""
+    packages = next((image / "opt/exporter/lib").glob("python*/site-packages"))
+
+    def compiled(folder: str) -> set[str]:
+        return {file.name.split(".")[0] for file in (packages / folder / "__pycache__").glob("*")}
+
+    assert {"scheduler", "slots"} <= compiled("exporter/scheduler")
+    assert compiled("exporter/demo") | compiled("kubernetes/client/models") <= {"__init__"}
+
+
 def test_the_wheel_has_every_file_of_the_package(image: Path) -> None:
     (wheel,) = (image / "wheels").glob("*.whl")
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("exporter/")}
