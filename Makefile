@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk chromium etcd-server
 RECORDINGS ?= exporter/demo/states
 TARGETS ?=
+BENCH_OPTIONS ?=
 PROCESSES ?= 2
 
-.PHONY: demo test check lint format chart runbooks bench recordings clean system-packages test-assets
+.PHONY: demo test check lint format chart runbooks bench bench-scale recordings clean system-packages test-assets
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +19,7 @@ help:
 	@echo "make chart       rewrite what the chart takes from other files"
 	@echo "make runbooks    rewrite the runbooks that the exporter serves, from docs/"
 	@echo "make bench       measure the promises side by side"
+	@echo "make bench-scale measure the promises about size: thousands of captured sidecars (as root)"
 	@echo "make recordings RECORDINGS=DIR   replay recorded states and judge them"
 
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -65,6 +67,9 @@ runbooks: $(VENV)/.dev
 
 bench: $(VENV)/.dev system-packages test-assets
 	@$(BIN)/python -m benchmarks
+
+bench-scale: $(VENV)/.dev system-packages
+	@$(BIN)/python -m benchmarks.scale $(if $(TARGETS),--targets $(TARGETS)) $(BENCH_OPTIONS)
 
 recordings: $(VENV)/.dev system-packages
 	@$(BIN)/python tests/recordings/run.py $(RECORDINGS)

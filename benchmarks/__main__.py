@@ -59,7 +59,7 @@ def _measured() -> Iterator[str]:
         tcp = probes.measure(Path(name), "tcp")
         _tell("TCP", tcp)
     yield _line("http_probe_cpu_of_blackbox", http.of_blackbox, probes.HTTP_LIMIT)
-    yield _line("http_probe_cpu_of_wrk", http.of_wrk, probes.WRK_LIMIT)
+    yield _line("http_probe_cpu_of_floor", http.of_floor, probes.FLOOR_LIMIT)
     yield _line("tcp_probe_cpu_of_blackbox", tcp.of_blackbox, probes.TCP_LIMIT)
     yield _line("polls_over_1s_late_share", http.late, probes.LATE_LIMIT)
     figures = exposition.measure()
@@ -79,10 +79,15 @@ def _measured() -> Iterator[str]:
 
 def _tell(kind: str, figures: probes.Figures) -> None:
     """Print what one probe costs each side, in microseconds of CPU."""
-    wrk = f", wrk {median(figures.wrk):.0f} us" if any(figures.wrk) else ""
+    others = (
+        f", a bare loop {median(figures.floor):.0f} us, "
+        f"wrk {median(figures.wrk):.0f} us ({figures.of_wrk:.2f} times)"
+        if any(figures.wrk)
+        else ""
+    )
     print(
         f"{kind} probe on a fresh connection: exporter {median(figures.ours):.0f} us, "
-        f"blackbox_exporter {median(figures.blackbox):.0f} us{wrk}; "
+        f"blackbox_exporter {median(figures.blackbox):.0f} us{others}; "
         f"by turn {', '.join(f'{value:.0f}' for value in figures.ours)}",
         flush=True,
     )

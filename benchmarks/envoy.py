@@ -21,7 +21,7 @@ envoy_server_live{} 1
 # TYPE envoy_server_state gauge
 envoy_server_state{} 0
 """
-_AGENT_PAGE = """# TYPE istio_agent_startup_duration_seconds gauge
+AGENT_PAGE = """# TYPE istio_agent_startup_duration_seconds gauge
 istio_agent_startup_duration_seconds 1.5
 # TYPE istio_agent_scrapes_total counter
 istio_agent_scrapes_total 7
@@ -29,19 +29,19 @@ istio_agent_scrapes_total 7
 _FILTERS = "type.googleapis.com/envoy.extensions.filters"
 
 
-def _route(path: str, body: str = "") -> dict[str, object]:
+def route(path: str, body: str = "") -> dict[str, object]:
+    """Answer 200 with this body to every path that begins so."""
     answer = {"status": 200, "body": {"inline_string": body}} if body else {"status": 200}
     return {"match": {"prefix": path}, "direct_response": answer}
 
 
-def _listener(port: int, *routes: dict[str, object]) -> dict[str, object]:
+def listener(port: int, *routes: dict[str, object], is_named: bool = True) -> dict[str, object]:
+    """A port of all addresses that answers HTTP; it says that it is Envoy where it is named."""
     router = {"@type": f"{_FILTERS}.http.router.v3.Router"}
     manager = {
         "@type": f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": str(port),
-        # The real agent names no server, and the exporter rightly takes Envoy's name there for
-        # an impostor's.
-        "server_header_transformation": "PASS_THROUGH" if port == AGENT else "OVERWRITE",
+        "server_header_transformation": "OVERWRITE" if is_named else "PASS_THROUGH",
         "route_config": {
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(routes)}]
         },
@@ -57,10 +57,12 @@ def _listener(port: int, *routes: dict[str, object]) -> dict[str, object]:
 
 def _bootstrap() -> dict[str, object]:
     listeners = [
-        _listener(READINESS, _route("/")),
-        _listener(AGENT, _route("/healthz/ready"), _route("/", _AGENT_PAGE)),
-        _listener(STATS, _route("/", _PAGE)),
-        *(_listener(port, _route("/", "hello\n")) for port in APPLICATION),
+        listener(READINESS, route("/")),
+        # The real agent names no server, and the exporter rightly takes Envoy's name there for
+        # an impostor's.
+        listener(AGENT, route("/healthz/ready"), route("/", AGENT_PAGE), is_named=False),
+        listener(STATS, route("/", _PAGE)),
+        *(listener(port, route("/", "hello\n")) for port in APPLICATION),
     ]
     return {"static_resources": {"listeners": listeners}}
 

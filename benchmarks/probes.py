@@ -1,4 +1,4 @@
-"""CPU per probe: the whole serving exporter beside blackbox_exporter and wrk.
+"""CPU per probe: the whole serving exporter beside a bare loop, blackbox_exporter and wrk.
 
 All ask the same ports of one Envoy on the same 3,000 loopback addresses, each probe on a fresh
 connection, and take turns in one run; a turn's figures are compared with the same turn's. With
@@ -10,8 +10,9 @@ pays for (seen: wrk 85 us a request at 1,500 a second, 48 at full speed).
 
 The exporter polls each target's six ports (as a sidecar has) at the default ratio of its three
 cadences; all that its process uses counts: scheduling, diagnosis, rendering. blackbox_exporter
-is asked as Prometheus asks, over kept connections, and only its own process counts. wrk is a C
-client that does nothing else.
+is asked as Prometheus asks, over kept connections, and only its own process counts. The floor is
+an epoll loop in Python that makes the same system calls and nothing else; wrk, a C client that
+does nothing else, is there to compare with only.
 """
 
 import json
@@ -29,6 +30,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import envoy
+from benchmarks.floor import address_of
 from benchmarks.processes import (
     Failed,
     awake,
@@ -54,8 +56,9 @@ SETTLE_SECONDS = 4.5
 
 CONNECTIONS = 15
 PAUSE_MILLISECONDS = 1000 * CONNECTIONS // PACE
-HTTP_LIMIT, WRK_LIMIT, TCP_LIMIT = 1 / 6, 2.0, 1 / 8
+HTTP_LIMIT, FLOOR_LIMIT, TCP_LIMIT = 1 / 8, 1.6, 1 / 9
 LATE_LIMIT = 0.01
+_STATS_PATH = "/stats/prometheus?usedonly&filter=%5Eserver.(live%7Cstate)%24"
 _HERE = Path(__file__).parent
 
 
@@ -66,22 +69,27 @@ class Figures:
     ours: tuple[float, ...]
     blackbox: tuple[float, ...]
     wrk: tuple[float, ...]
+    floor: tuple[float, ...]
     late: float
 
     @property
     def of_blackbox(self) -> float:
         """Ours in blackbox_exporter's: the median over the turns."""
-        return median(a / b for a, b in zip(self.ours, self.blackbox, strict=True))
+        return _ratio(self.ours, self.blackbox)
 
     @property
     def of_wrk(self) -> float:
         """Ours in wrk's: the median over the turns."""
-        return median(a / b for a, b in zip(self.ours, self.wrk, strict=True))
+        return _ratio(self.ours, self.wrk)
+
+    @property
+    def of_floor(self) -> float:
+        """Ours in the bare loop's: the median over the turns."""
+        return _ratio(self.ours, self.floor)
 
 
-def address_of(index: int) -> str:
-    """One of the loopback addresses; the Lua scripts make the same ones."""
-    return f"127.{1 + index // 62500}.{index // 250 % 250}.{1 + index % 250}"
+def _ratio(ours: tuple[float, ...], theirs: tuple[float, ...]) -> float:
+    return median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def measure(folder: Path, probe: str) -> Figures:
@@ -98,8 +106,9 @@ def measure(folder: Path, probe: str) -> Figures:
                 ours, _ = _our_turn(pid, port)
             with awake(their_pid):
                 theirs = _blackbox_turn(folder, their_pid, their_port, probe)
-            wrk = _wrk_turn(folder) if probe == "http" else 0.0
-            rows.append((ours, theirs, wrk))
+            http = probe == "http"
+            wrk, floor = (_wrk_turn(folder), _floor_turn(folder)) if http else (0.0, 0.0)
+            rows.append((ours, theirs, wrk, floor))
     return Figures(*zip(*rows, strict=True), late)
 
 
@@ -238,6 +247,15 @@ def _blackbox_turn(folder: Path, pid: int, port: int, probe: str) -> float:
     before = cpu_seconds(pid)
     _, requests = _wrk(folder, "blackbox.lua", port, module, path)
     return (cpu_seconds(pid) - before) / requests * 1e6
+
+
+def _floor_turn(folder: Path) -> float:
+    """The bare loop asks what the exporter asks most of the time."""
+    paths = {envoy.STATS: _STATS_PATH, **dict.fromkeys(envoy.APPLICATION, "/")}
+    asked = (f"{port}:{paths.get(port, '/healthz/ready')}" for port in envoy.PORTS)
+    pause = len(envoy.PORTS) / PACE
+    command = (sys.executable, _HERE / "floor.py", TURN_SECONDS, pause, TARGETS, *asked)
+    return float(run_measured(folder / "floor.log", *command)[1])
 
 
 def _wrk_turn(folder: Path) -> float:

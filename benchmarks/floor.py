@@ -1,0 +1,98 @@
+"""The least that a Python process pays for an HTTP probe: a bare epoll loop, nothing around it.
+
+`python -m benchmarks.floor SECONDS PAUSE ADDRESSES PORT:PATH ...` asks every port of the next
+address each PAUSE seconds, each on a fresh connection: socket, reset on close, connect, send, recv,
+close. It prints the microseconds of CPU that one probe took.
+"""
+
+import contextlib
+import select
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator
+
+_LINGER_ZERO = struct.pack("ii", 1, 0)
+_CHUNK = 65536
+_ANSWER_SECONDS = 2.0
+_WATCHED = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_REQUEST = (
+    "GET {path} HTTP/1.1\r\nUser-Agent: istio-port-exporter/0.1.0\r\nHost: {host}:{port}\r\n\r\n"
+)
+
+
+def address_of(index: int) -> str:
+    """One of the loopback addresses; the Lua scripts make the same ones."""
+    return f"127.{1 + index // 62500}.{index // 250 % 250}.{1 + index % 250}"
+
+
+def requests_of(addresses: int, ports: list[tuple[int, str]]) -> list[list[tuple[str, int, bytes]]]:
+    """Per address what is sent to which port, made before anything is measured."""
+    return [
+        [
+            (host, port, _REQUEST.format(path=path, host=host, port=port).encode())
+            for port, path in ports
+        ]
+        for host in map(address_of, range(addresses))
+    ]
+
+
+def ask(epoll: select.epoll, wanted: list[tuple[str, int, bytes]]) -> int:
+    """Ask one address's ports at the same time; how many answered."""
+    waiting: dict[int, tuple[socket.SocketType, bytes]] = {}
+    for host, port, request in wanted:
+        made = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        epoll.register(made.fileno(), _WATCHED)
+        made.connect_ex((host, port))
+        waiting[made.fileno()] = (made, request)
+    answered = 0
+    give_up = time.monotonic() + _ANSWER_SECONDS
+    while waiting and time.monotonic() < give_up:
+        for number, events in epoll.poll(_ANSWER_SECONDS):
+            made, request = waiting[number]
+            if request and events & select.EPOLLOUT:
+                made.send(request)
+                waiting[number] = (made, b"")
+            if events & select.EPOLLIN:
+                answered += bool(made.recv(_CHUNK))
+                del waiting[number]
+                made.close()
+    for made, _ in waiting.values():
+        made.close()
+    return answered
+
+
+def ticks(seconds: float, pause: float) -> Iterator[None]:
+    """A turn each pause; one that is late is not made up for by waiting less than nothing."""
+    end = time.monotonic() + seconds
+    due = time.monotonic()
+    while due < end:
+        with contextlib.suppress(ValueError):
+            time.sleep(due - time.monotonic())
+        yield
+        due += pause
+
+
+def main() -> None:
+    """Ask for so long, and print what a probe cost."""
+    seconds, pause, addresses, *ports = sys.argv[1:]
+    pairs = [(int(port), path) for port, _, path in (word.partition(":") for word in ports)]
+    rows = requests_of(int(addresses), pairs)
+    made = answered = turn = 0
+    with select.epoll() as epoll:
+        before = time.process_time()
+        for _ in ticks(float(seconds), float(pause)):
+            wanted = rows[turn % len(rows)]
+            answered += ask(epoll, wanted)
+            made += len(wanted)
+            turn += 1
+        used = time.process_time() - before
+    if answered < made:
+        sys.exit(f"{made - answered} of {made} requests were not answered")
+    print(f"{used / made * 1e6:.2f}")
+
+
+if __name__ == "__main__":
+    main()

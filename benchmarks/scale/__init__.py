@@ -1,0 +1,1 @@
+"""One exporter and thousands of captured sidecars: what `make bench-scale` measures."""

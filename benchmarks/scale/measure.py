@@ -1,0 +1,219 @@
+"""The phases of a measurement: a base, a start, quiet polling, requests, a reload."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks.processes import Failed
+from benchmarks.scale import subject as exporters
+from benchmarks.scale.holds import watched
+from benchmarks.scale.machine import Machine
+from benchmarks.scale.mesh import Mesh
+from benchmarks.scale.subject import INTERVAL, Reading, Subject
+
+BASE_TARGETS = 10
+_SETTLE_INTERVALS = 2
+"""A target's first polls learn what the later ones know, and happen once."""
+
+_QUIET_INTERVALS = 4
+"""Each target's detail look is in it once."""
+
+_BASE_SECONDS = 5.0
+_RELOAD_INTERVALS = 2
+_PAGES = {
+    "metrics": ("/metrics", False, 5),
+    "metrics_gzip": ("/metrics", True, 5),
+    "summary": ("/api/v1/summary", False, 10),
+    "matrix": ("/api/v1/matrix", False, 10),
+}
+_PAUSE_SECONDS = 0.7
+"""Between two requests; no divisor of the interval, so that they come at any of its moments."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """Answers to one kind of request: seconds to the last byte, and the size of the last one."""
+
+    seconds: list[float] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return median(self.seconds)
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was measured with so many targets; times in seconds, sizes in bytes.
+
+    `holds` by phase. `polls_off`: the share of the polls due that were lost or doubled; `_quiet`
+    without a reload, which says what the measurement itself makes of it.
+    """
+
+    targets: int
+    base_memory: float = 0.0
+    memory: float = 0.0
+    memory_after_requests: float = 0.0
+    start_seconds: float = 0.0
+    start_cpu: float = 0.0
+    cpu_per_poll: float = 0.0
+    probes_per_poll: float = 0.0
+    core: float = 0.0
+    mesh_core: float = 0.0
+    late_p99: float = 0.0
+    lag_over_20ms: float = 0.0
+    polls_off_quiet: float = 0.0
+    polls_off: float = 0.0
+    skipped: float = 0.0
+    reload_seconds: float = 0.0
+    reload_peak: float = 0.0
+    healthy: float = 0.0
+    causes: dict[str, int] = field(default_factory=dict)
+    holds: dict[str, float] = field(default_factory=dict)
+    pages: dict[str, Timing] = field(default_factory=dict)
+    machine: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def memory_per_target(self) -> float:
+        """What a target adds to the base."""
+        return (self.memory - self.base_memory) / (self.targets - BASE_TARGETS)
+
+    @property
+    def longest_hold(self) -> float:
+        """The longest of all phases."""
+        return max(self.holds.values())
+
+    def plain(self) -> dict[str, object]:
+        """Everything, for a file of JSON."""
+        derived = {
+            "memory_per_target": self.memory_per_target,
+            "longest_hold": self.longest_hold,
+        }
+        return {**asdict(self), **derived}
+
+
+def measure(folder: Path, command: tuple[str, ...], mesh: Mesh, targets: int) -> Figures:
+    """Measure one exporter with so many targets. Raises Failed."""
+    figures = Figures(targets, base_memory=_base(folder, command))
+    exporters.write_targets(folder, exporters.pods(targets))
+    machine = Machine(mesh)
+    with exporters.serving(folder, command) as subject:
+        _start(subject, figures)
+        _quiet(subject, mesh, figures)
+        _requests(subject, figures)
+        _state(subject, figures)
+        _reload(subject, figures)
+        machine.note_tracked()
+    figures.machine = machine.counted()
+    return figures
+
+
+def _base(folder: Path, command: tuple[str, ...]) -> float:
+    """Resident bytes with hardly any target."""
+    exporters.write_targets(folder, exporters.pods(BASE_TARGETS))
+    with exporters.serving(folder, command) as subject:
+        exporters.wait_until_ready(subject)
+        time.sleep(_BASE_SECONDS)
+        return subject.memory()
+
+
+def _start(subject: Subject, figures: Figures) -> None:
+    with _held(subject, figures, "start"):
+        figures.start_seconds = exporters.wait_until_ready(subject)
+    figures.start_cpu = subject.read().cpu
+    time.sleep(_SETTLE_INTERVALS * INTERVAL)
+
+
+def _quiet(subject: Subject, mesh: Mesh, figures: Figures) -> None:
+    """Nobody asks anything, not even how long the loop is held: only polling is counted."""
+    before, theirs = subject.read(), mesh.cpu_seconds()
+    time.sleep(_QUIET_INTERVALS * INTERVAL)
+    after, theirs = subject.read(), mesh.cpu_seconds() - theirs
+    seconds, polls = after.at - before.at, after.polls - before.polls
+    if not polls:
+        raise Failed("the exporter has polled nothing")
+    figures.core = (after.cpu - before.cpu) / seconds
+    figures.mesh_core = theirs / seconds
+    figures.cpu_per_poll = (after.cpu - before.cpu) / polls
+    figures.probes_per_poll = (after.probes - before.probes) / polls
+    figures.late_p99 = quantile(0.99, _grown(before.lateness, after.lateness))
+    figures.lag_over_20ms = _share_over(0.02, _grown(before.lag, after.lag))
+    figures.polls_off_quiet = _off(before, after, figures.targets)
+    figures.skipped = after.skipped - before.skipped
+    figures.memory = subject.memory()
+    with _held(subject, figures, "polls"):
+        time.sleep(INTERVAL)
+
+
+def _requests(subject: Subject, figures: Figures) -> None:
+    for name, (path, gzip, times) in _PAGES.items():
+        timing = figures.pages[name] = Timing()
+        with _held(subject, figures, name):
+            for _ in range(times):
+                time.sleep(_PAUSE_SECONDS)
+                answer = subject.get(path, gzip=gzip)
+                timing.seconds.append(answer.seconds)
+                timing.size = len(answer.body)
+    figures.memory_after_requests = subject.memory()
+
+
+def _state(subject: Subject, figures: Figures) -> None:
+    """How many targets are found healthy: failures are not what is measured."""
+    figures.healthy, figures.causes = subject.health()
+
+
+def _reload(subject: Subject, figures: Figures) -> None:
+    """One pod has gone and another come, and the configuration is read again."""
+    rest = subject.memory()
+    subject.forget_peak()
+    before = subject.read()
+    with _held(subject, figures, "reload"):
+        time.sleep(INTERVAL / 2)
+        *others, (index, _) = exporters.pods(figures.targets)
+        exporters.write_targets(subject.folder, [*others, (index, "web-new")])
+        figures.reload_seconds = subject.reload().seconds
+        time.sleep(_RELOAD_INTERVALS * INTERVAL - (time.monotonic() - before.at))
+    after = subject.read()
+    figures.reload_peak = subject.memory("VmHWM") / rest
+    figures.polls_off = _off(before, after, figures.targets)
+    figures.skipped += after.skipped - before.skipped
+
+
+@contextmanager
+def _held(subject: Subject, figures: Figures, phase: str) -> Iterator[None]:
+    with watched(subject.pid, exporters.port()) as hold:
+        yield
+    figures.holds[phase] = hold.seconds
+
+
+def _off(before: Reading, after: Reading, targets: int) -> float:
+    """The share of the polls that were due and did not start, or started without being due."""
+    due = targets * (after.at - before.at) / INTERVAL
+    return abs(after.polls - before.polls - due) / due
+
+
+def _grown(before: dict[float, float], after: dict[float, float]) -> dict[float, float]:
+    return {bound: count - before.get(bound, 0.0) for bound, count in after.items()}
+
+
+def quantile(share: float, buckets: dict[float, float]) -> float:
+    """As PromQL's histogram_quantile: evenly spread within the bucket that has it."""
+    bounds = sorted(buckets)
+    wanted = share * buckets[bounds[-1]]
+    below, least = 0.0, 0.0
+    for bound in bounds:
+        if buckets[bound] >= wanted and bound != float("inf"):
+            within = buckets[bound] - below
+            return least + (bound - least) * ((wanted - below) / within if within else 1.0)
+        below, least = buckets[bound], bound if bound != float("inf") else least
+    return least
+
+
+def _share_over(bound: float, buckets: dict[float, float]) -> float:
+    """The share of what a histogram saw that was longer; nan where it has no such bound."""
+    total = buckets.get(float("inf"), 0.0)
+    return 1 - buckets.get(bound, float("nan")) / total if total else float("nan")
