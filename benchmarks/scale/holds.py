@@ -9,6 +9,7 @@ taken for a slow exporter; and the asker goes before others, so that it is not l
 
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -49,6 +50,8 @@ def watched(pid: int, port: int) -> Iterator[Hold]:
 
 
 def _watch(pid: int, port: int, longest: "Synchronized[float]") -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     give_up = time.monotonic() + _GIVE_UP_SECONDS

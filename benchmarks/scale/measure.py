@@ -65,6 +65,7 @@ class Figures:
     core: float = 0.0
     mesh_core: float = 0.0
     late_p99: float = 0.0
+    late_over_100ms: float = 0.0
     lag_over_20ms: float = 0.0
     polls_off_quiet: float = 0.0
     polls_off: float = 0.0
@@ -140,8 +141,10 @@ def _quiet(subject: Subject, mesh: Mesh, figures: Figures) -> None:
     figures.mesh_core = theirs / seconds
     figures.cpu_per_poll = (after.cpu - before.cpu) / polls
     figures.probes_per_poll = (after.probes - before.probes) / polls
-    figures.late_p99 = quantile(0.99, _grown(before.lateness, after.lateness))
-    figures.lag_over_20ms = _share_over(0.02, _grown(before.lag, after.lag))
+    late = _grown(before.lateness, after.lateness)
+    figures.late_p99 = quantile(0.99, late)
+    figures.late_over_100ms = share_over(0.1, late)
+    figures.lag_over_20ms = share_over(0.02, _grown(before.lag, after.lag))
     figures.polls_off_quiet = _off(before, after, figures.targets)
     figures.skipped = after.skipped - before.skipped
     figures.memory = subject.memory()
@@ -213,7 +216,7 @@ def quantile(share: float, buckets: dict[float, float]) -> float:
     return least
 
 
-def _share_over(bound: float, buckets: dict[float, float]) -> float:
+def share_over(bound: float, buckets: dict[float, float]) -> float:
     """The share of what a histogram saw that was longer; nan where it has no such bound."""
     total = buckets.get(float("inf"), 0.0)
     return 1 - buckets.get(bound, float("nan")) / total if total else float("nan")

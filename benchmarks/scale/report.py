@@ -94,6 +94,7 @@ def details(figures: Figures) -> list[str]:
         f"memory after requests: {figures.memory_after_requests / 1e6:.1f} MB",
         f"reload: answered after {figures.reload_seconds * 1e3:.0f} ms",
         *pages,
+        f"polls over 0.1 s late while only polling: {figures.late_over_100ms:.2%}",
         f"timers over 20 ms late while only polling: {figures.lag_over_20ms:.1%}",
         f"polls off what was due without a reload: {figures.polls_off_quiet:.2%}",
         f"{figures.healthy:.2%} of the targets healthy; causes: {figures.causes or 'none'}",

@@ -97,6 +97,14 @@ class Subject:
         causes = {row["cause"]: row["targets"] for row in summary["causes"]}
         return summary["states"].get("healthy", 0) / summary["targets"], causes
 
+    def has_ended(self) -> bool:
+        """Whether the process has, though nobody has collected it yet."""
+        return ") Z " in Path(f"/proc/{self.pid}/stat").read_text()
+
+    def log(self) -> str:
+        """What it said last."""
+        return (self.folder / "exporter.log").read_text()[-500:]
+
     def memory(self, field_name: str = "VmRSS") -> float:
         """Bytes of its memory that are resident, or were at most (VmHWM)."""
         rows = Path(f"/proc/{self.pid}/status").read_text().splitlines()
@@ -170,9 +178,10 @@ def wait_until_ready(subject: Subject) -> float:
     begin = time.monotonic()
     while not subject.is_ready():
         time.sleep(0.1)
+        if subject.has_ended():
+            raise Failed(f"the exporter has ended: {subject.log()}")
         if time.monotonic() - begin > _START_SECONDS:
-            log = (subject.folder / "exporter.log").read_text()[-500:]
-            raise Failed(f"not every target was polled within {_START_SECONDS:g} s: {log}")
+            raise Failed(f"not every target was polled in {_START_SECONDS:g} s: {subject.log()}")
     return time.monotonic() - begin
 
 
