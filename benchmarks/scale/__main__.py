@@ -22,6 +22,9 @@ from benchmarks.scale import measure, mesh, namespaces, report, subject
 
 _SHORT, _MISSING = 1, 2
 _PROGRAMS = ("ip", "iptables-restore")
+_PRIORITY = -10
+"""All of it goes before what else the machine does, which would be measured otherwise."""
+
 _TARGETS = (1_000, 5_000, 20_000)
 
 
@@ -41,6 +44,7 @@ def main() -> int:
     if missing:
         print(missing, file=sys.stderr)
         return _MISSING
+    os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         measured = [_measure(options, targets) for targets in options.targets]

@@ -7,6 +7,9 @@ from benchmarks.scale.mesh import Mesh
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
+_STARVED, _CROWDED = 0.1, 0.8
+"""Shares of the time, and cores of two single-threaded proxies, above which it is said."""
+
 
 def _read_busy() -> tuple[float, float]:
     """Seconds of all cores: busy, and in all."""
@@ -41,7 +44,7 @@ class Machine:
         }
 
 
-def notes(counted: dict[str, float], mesh_core: float) -> list[str]:
+def notes(counted: dict[str, float], mesh_core: float, starved: float) -> list[str]:
     """A sentence for each limit that was hit and that is not the exporter's."""
     said = {
         "ListenOverflows": "connections found a proxy's accept queue full (net.core.somaxconn)",
@@ -51,6 +54,11 @@ def notes(counted: dict[str, float], mesh_core: float) -> list[str]:
         "conntrack_early_drop": "connections were forgotten early (nf_conntrack_max)",
     }
     found = [f"{counted[name]:.0f} {text}" for name, text in said.items() if counted[name]]
-    if mesh_core > 1.5:
-        found.append(f"the proxies themselves used {mesh_core:.2f} cores: they may be what is slow")
+    if mesh_core > _CROWDED:
+        found.append(f"the proxies themselves used {mesh_core:.2f} cores: they may be slow")
+    if starved > _STARVED:
+        found.append(
+            f"others had the exporter's core for {starved:.0%} of the time: what is measured on a "
+            "clock (lateness, answers, polls lost) says more of them than of it"
+        )
     return found

@@ -51,7 +51,8 @@ class Figures:
     """What was measured with so many targets; times in seconds, sizes in bytes.
 
     `holds` by phase. `polls_off`: the share of the polls due that were lost or doubled; `_quiet`
-    without a reload, which says what the measurement itself makes of it.
+    without a reload, which says what the measurement itself makes of it. `starved`: the share of
+    the time in which others had the cores that it would have run on.
     """
 
     targets: int
@@ -64,6 +65,7 @@ class Figures:
     probes_per_poll: float = 0.0
     core: float = 0.0
     mesh_core: float = 0.0
+    starved: float = 0.0
     late_p99: float = 0.0
     late_over_100ms: float = 0.0
     lag_over_20ms: float = 0.0
@@ -131,7 +133,7 @@ def _start(subject: Subject, figures: Figures) -> None:
 
 def _quiet(subject: Subject, mesh: Mesh, figures: Figures) -> None:
     """Nobody asks anything, not even how long the loop is held: only polling is counted."""
-    before, theirs = subject.read(), mesh.cpu_seconds()
+    before, theirs, waited = subject.read(), mesh.cpu_seconds(), subject.waited()
     time.sleep(_QUIET_INTERVALS * INTERVAL)
     after, theirs = subject.read(), mesh.cpu_seconds() - theirs
     seconds, polls = after.at - before.at, after.polls - before.polls
@@ -139,6 +141,7 @@ def _quiet(subject: Subject, mesh: Mesh, figures: Figures) -> None:
         raise Failed("the exporter has polled nothing")
     figures.core = (after.cpu - before.cpu) / seconds
     figures.mesh_core = theirs / seconds
+    figures.starved = (subject.waited() - waited) / seconds
     figures.cpu_per_poll = (after.cpu - before.cpu) / polls
     figures.probes_per_poll = (after.probes - before.probes) / polls
     late = _grown(before.lateness, after.lateness)

@@ -109,7 +109,10 @@ def _surroundings(figures: Figures) -> list[str]:
         f"cores: the proxies {figures.mesh_core:.2f}, the whole machine {found['busy_cores']:.2f}",
         f"conntrack: {found['conntrack_count']:.0f} of {found['conntrack_max']:.0f}",
         f"TCP timeouts of the proxies: {found['TCPTimeouts']:.0f}",
-        *(f"limit of this machine: {note}" for note in notes(found, figures.mesh_core)),
+        *(
+            f"limit of this machine: {note}"
+            for note in notes(found, figures.mesh_core, figures.starved)
+        ),
     ]
 
 

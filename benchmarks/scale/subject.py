@@ -97,6 +97,10 @@ class Subject:
         causes = {row["cause"]: row["targets"] for row in summary["causes"]}
         return summary["states"].get("healthy", 0) / summary["targets"], causes
 
+    def waited(self) -> float:
+        """Seconds that its main thread was ready to run and others had the cores."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
+
     def has_ended(self) -> bool:
         """Whether the process has, though nobody has collected it yet."""
         return ") Z " in Path(f"/proc/{self.pid}/stat").read_text()
