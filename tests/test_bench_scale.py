@@ -1,6 +1,7 @@
 """What `make bench-scale` makes of its figures, and that it leaves nothing behind."""
 
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scale import namespaces, report
+from benchmarks.scale.machine import ahead_of_others
 from benchmarks.scale.measure import Figures, Timing, quantile, share_over
 from benchmarks.scale.subject import command_of
 
@@ -96,6 +98,14 @@ def interrupted(made: list[str]) -> None:
     with namespaces.joined() as names:
         made += set(listed()) & {names.pods, names.exporter}
         raise KeyboardInterrupt
+
+
+@pytest.mark.real
+def test_a_run_goes_before_others_and_then_no_more() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with ahead_of_others():
+        assert os.getpriority(os.PRIO_PROCESS, 0) < before
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def listed() -> list[str]:

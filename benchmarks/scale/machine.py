@@ -1,10 +1,14 @@
 """What the machine did meanwhile: limits of its kernel that were hit, and who else was busy."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.scale.mesh import Mesh
 
+_SESSION = Path("/proc/self/autogroup")
+_PRIORITY = -15
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 _STARVED, _CROWDED = 0.1, 0.8
@@ -16,6 +20,37 @@ def _read_busy() -> tuple[float, float]:
     row = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
     ticks = [int(value) for value in row]
     return (sum(ticks) - ticks[3] - ticks[4]) / _TICKS, sum(ticks) / _TICKS
+
+
+@contextlib.contextmanager
+def ahead_of_others() -> Iterator[None]:
+    """Go before what else the machine does, which would be measured otherwise.
+
+    Where the kernel shares the cores among sessions (sched(7), autogroup), a process's own
+    priority says nothing to other sessions.
+    """
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    session = _session_priority()
+    _prefer(_PRIORITY, None if session is None else _PRIORITY)
+    try:
+        yield
+    finally:
+        _prefer(before, session)
+
+
+def _prefer(process: int, session: int | None) -> None:
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, process)
+        if session is not None:
+            _SESSION.write_text(str(session))
+
+
+def _session_priority() -> int | None:
+    """None where the kernel knows none; the file reads `/autogroup-7 nice 0`."""
+    try:
+        return int(_SESSION.read_text().split()[-1])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 class Machine:
