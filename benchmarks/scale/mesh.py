@@ -6,6 +6,7 @@ metrics on 15020 are a second Envoy's direct responses, for no Python server is 
 """
 
 import json
+import os
 import socket
 import sys
 import time
@@ -78,8 +79,6 @@ def standing(folder: Path, names: Namespaces) -> Iterator[Mesh]:
         _status(folder, names) as status,
         _envoy(folder, names) as pid,
     ):
-        (folder / "new.pid").write_text(str(pid))
-        (folder / "new.pid").rename(folder / "envoy.pid")
         for port in PORTS:
             _wait_for(names, port)
         yield Mesh(names.pods, (pid, agent, status))
@@ -96,6 +95,9 @@ def _istiod(names: Namespaces) -> Iterator[None]:
 
 @contextmanager
 def _agent(folder: Path, names: Namespaces) -> Iterator[int]:
+    # It ends with the process that is named there: with us, so that it does not end before Envoy
+    # was seen to run to the end.
+    (folder / "envoy.pid").write_text(str(os.getpid()))
     options = {
         "--envoy": folder / "envoy.pid",
         "--istiod": "127.0.0.1",
