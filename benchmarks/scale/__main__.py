@@ -43,17 +43,24 @@ def main() -> int:
         return _MISSING
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        measured = [_measure(options, targets) for targets in options.targets]
+        measured = []
+        for targets in options.targets:
+            measured.append(_measure(options, targets))
+            _keep(options, measured)
     except (Failed, OSError) as error:
         print(f"The benchmark could not be run: {error}", file=sys.stderr)
         return _MISSING
     except KeyboardInterrupt:
         print("Interrupted; nothing of it is left.", file=sys.stderr)
         return 128 + signal.SIGINT
+    return _SHORT if any(map(report.is_short, measured)) else 0
+
+
+def _keep(options: Options, measured: list[measure.Figures]) -> None:
+    """Write what there is so far, where that was asked for."""
     if options.json is not None:
         document = {"exporter": options.exporter, "runs": [run.plain() for run in measured]}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
-    return _SHORT if any(map(report.is_short, measured)) else 0
 
 
 def _options() -> Options:
@@ -102,8 +109,8 @@ def _measure(options: Options, targets: int) -> measure.Figures:
         namespaces.inside(names.exporter),
     ):
         figures = measure.measure(Path(name), options.exporter, standing, targets)
-    lines = (*report.table(figures), *report.details(figures), "")
-    print("\n".join(lines), flush=True)
+        lines = (*report.table(figures), *report.details(figures), "")
+        print("\n".join(lines), flush=True)
     return figures
 
 
