@@ -17,7 +17,7 @@ help:
 	@echo "make test-assets find or compile the control plane that the tests use"
 	@echo "make check       format, lint, types, layers and tests"
 	@echo "make chart       rewrite what the chart takes from other files"
-	@echo "make runbooks    rewrite the runbooks that the exporter serves, from docs/"
+	@echo "make runbooks    rewrite docs/diagnosis.md from the causes, and the served runbooks from docs/"
 	@echo "make bench       measure the promises side by side"
 	@echo "make bench-scale measure the promises about size: thousands of captured sidecars (as root)"
 	@echo "make recordings RECORDINGS=DIR   replay recorded states and judge them"

@@ -1,8 +1,9 @@
 """Write the runbooks that the exporter serves from the pages of this folder: `make runbooks`.
 
-In: alerts.md and diagnosis.md. Out: one HTML page each in exporter/web/runbooks, compared by a
-test. Links to a heading or to the other page stay; any other link becomes plain text, for the
-exporter serves nothing else of the documentation.
+In: alerts.md and diagnosis.md; the latter takes its order and table from the code first. Out: one
+HTML page each in exporter/web/runbooks, compared by a test. Links to a heading or to the other
+page stay; any other link becomes plain text, for the exporter serves nothing else of the
+documentation.
 """
 
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from docs import diagnosis
 
 PAGES = ("alerts.md", "diagnosis.md")
 FOLDER = Path(__file__).parent.parent / "exporter" / "web" / "runbooks"
@@ -45,6 +48,7 @@ _LAYOUT = """<!doctype html>
 
 def main() -> None:
     """Write the pages."""
+    diagnosis.main()
     FOLDER.mkdir(exist_ok=True)
     for name, document in documents().items():
         (FOLDER / name).write_text(document)

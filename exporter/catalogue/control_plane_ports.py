@@ -21,7 +21,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         pod_probe="http_ready",
         path="/ready",
         by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:8080/ready",
-        shows=("istiod_not_ready", "istiod_replica_stuck", "webhook_not_serving"),
     ),
     Port(
         number=15010,
@@ -36,7 +35,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         probe="grpc",
         pod_probe="grpc",
         by_hand="grpcurl -plaintext {address}:15010 list",
-        shows=("istiod_not_ready", "istiod_replica_stuck"),
     ),
     Port(
         number=15012,
@@ -51,7 +49,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         probe="grpc_tls",
         pod_probe="grpc_tls",
         by_hand="openssl s_client -connect {address}:15012 -alpn h2 </dev/null",
-        shows=("istiod_not_ready", "istiod_replica_stuck", "certificate_expired"),
     ),
     Port(
         number=15014,
@@ -66,7 +63,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         probe="istiod",
         pod_probe="istiod",
         by_hand="curl -s http://{address}:15014/version",
-        shows=("istiod_not_ready", "istiod_replica_stuck", "access_restricted"),
     ),
     Port(
         number=15017,
@@ -82,7 +78,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         pod_probe="webhook",
         path="/ready",
         by_hand="curl -sk -o /dev/null -w '%{{http_code}}\\n' https://{address}:15017/ready",
-        shows=("webhook_not_serving", "webhook_unreachable", "istiod_replica_stuck"),
     ),
     *rows_for(
         (Role.ISTIOD, Role.CNI),
@@ -110,7 +105,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         pod_probe="http_ready",
         path="/readyz",
         by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:8000/readyz",
-        shows=("cni_not_ready",),
     ),
     Port(
         number=15014,
@@ -126,6 +120,5 @@ CONTROL_PLANE: tuple[Port, ...] = (
         pod_probe="metrics",
         path="/metrics",
         by_hand="curl -s http://{address}:15014/metrics | head",
-        shows=("cni_not_ready",),
     ),
 )

@@ -14,7 +14,6 @@ class Port:
     telemetry, debug, control. `setting`: the `Settings` field that moves it, empty if fixed.
     `since`/`until`: first and last Istio line that has it. `probe` is asked over the network,
     `pod_probe` from inside the pod; empty means not asked there. `by_hand`: a command.
-    `shows`: ids of causes that this port's state helps to tell.
     """
 
     number: int
@@ -33,7 +32,6 @@ class Port:
     probe: str = ""
     pod_probe: str = ""
     by_hand: str = ""
-    shows: tuple[str, ...] = ()
     path: str = ""
 
 

@@ -5,17 +5,15 @@ src/config.rs.
 """
 
 from exporter.catalogue.port import Port, rows_for
-from exporter.model import Component, PortName, Role
+from exporter.model import AGENT_ROLES, ENVOY_ROLES, Component, PortName, Role
 
-_ENVOYS = (Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT)
 _EXEC = "kubectl -n {namespace} exec {pod} "
 _IN_PROXY = _EXEC + "-c istio-proxy -- "
 _CURL_IN_POD = _IN_PROXY + "pilot-agent request GET "
-_READY_CAUSES = ("envoy_stuck", "agent_stuck", "agent_gone", "network_blocked", "port_taken")
 
 DATA_PLANE: tuple[Port, ...] = (
     *rows_for(
-        _ENVOYS,
+        ENVOY_ROLES,
         number=15000,
         name=PortName.ADMIN,
         component=Component.ENVOY,
@@ -28,7 +26,6 @@ DATA_PLANE: tuple[Port, ...] = (
         probe="exposure",
         pod_probe="admin",
         by_hand=_CURL_IN_POD + "ready",
-        shows=("admin_exposed", "port_taken", "configuration_incomplete", "proxy_not_running"),
     ),
     Port(
         number=15000,
@@ -43,7 +40,6 @@ DATA_PLANE: tuple[Port, ...] = (
         moved_by="ProxyConfig proxyAdminPort",
         pod_probe="ztunnel_admin",
         by_hand="istioctl ztunnel-config all {pod}.{namespace}",
-        shows=("ztunnel_not_ready",),
     ),
     Port(
         number=15001,
@@ -58,7 +54,6 @@ DATA_PLANE: tuple[Port, ...] = (
         moved_by="MeshConfig proxyListenPort",
         pod_probe="blackhole",
         by_hand=_CURL_IN_POD + "listeners",
-        shows=("port_taken", "configuration_rejected"),
     ),
     Port(
         number=15004,
@@ -73,7 +68,6 @@ DATA_PLANE: tuple[Port, ...] = (
         moved_by="PROXY_XDS_DEBUG_VIA_AGENT_PORT",
         pod_probe="xds_debug",
         by_hand=_IN_PROXY + "pilot-agent request --debug-port 15004 GET /",
-        shows=("agent_gone",),
     ),
     Port(
         number=15006,
@@ -89,15 +83,6 @@ DATA_PLANE: tuple[Port, ...] = (
         probe="hello",
         pod_probe="blackhole",
         by_hand=_CURL_IN_POD + "listeners",
-        shows=(
-            "envoy_stuck",
-            "redirection_missing",
-            "address_family_mismatch",
-            "configuration_rejected",
-            "port_taken",
-            "certificate_expired",
-            "network_blocked",
-        ),
     ),
     *rows_for(
         (Role.SIDECAR, Role.WAYPOINT),
@@ -112,7 +97,6 @@ DATA_PLANE: tuple[Port, ...] = (
         probe="tls",
         pod_probe="tls",
         by_hand="openssl s_client -connect {address}:15008 -alpn h2 </dev/null",
-        shows=("configuration_rejected", "listener_warming"),
     ),
     Port(
         number=15008,
@@ -127,10 +111,9 @@ DATA_PLANE: tuple[Port, ...] = (
         probe="tls",
         pod_probe="tls",
         by_hand="openssl s_client -connect {address}:15008 -alpn h2 </dev/null",
-        shows=("ztunnel_not_ready",),
     ),
     *rows_for(
-        (*_ENVOYS, Role.PROXYLESS),
+        AGENT_ROLES,
         number=15020,
         name=PortName.STATUS,
         component=Component.PILOT_AGENT,
@@ -144,14 +127,6 @@ DATA_PLANE: tuple[Port, ...] = (
         probe="agent",
         pod_probe="agent",
         by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/healthz/ready",
-        shows=(
-            *_READY_CAUSES,
-            "istiod_unreachable",
-            "identity_not_issued",
-            "dns_proxy_failing",
-            "application_metrics_broken",
-            "access_restricted",
-        ),
     ),
     Port(
         number=15020,
@@ -168,7 +143,6 @@ DATA_PLANE: tuple[Port, ...] = (
         pod_probe="metrics",
         path="/metrics",
         by_hand="curl -s http://{address}:{port}/metrics | head",
-        shows=("ztunnel_not_ready",),
     ),
     Port(
         number=15020,
@@ -185,7 +159,7 @@ DATA_PLANE: tuple[Port, ...] = (
         by_hand="curl -s http://{address}:{port}/metrics | head",
     ),
     *rows_for(
-        _ENVOYS,
+        ENVOY_ROLES,
         number=15021,
         name=PortName.HEALTH,
         component=Component.ENVOY,
@@ -200,7 +174,6 @@ DATA_PLANE: tuple[Port, ...] = (
         pod_probe="readiness",
         path="/healthz/ready",
         by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/healthz/ready",
-        shows=(*_READY_CAUSES, "istiod_unreachable", "configuration_rejected"),
     ),
     Port(
         number=15021,
@@ -215,7 +188,6 @@ DATA_PLANE: tuple[Port, ...] = (
         pod_probe="ztunnel_ready",
         path="/healthz/ready",
         by_hand="curl -s http://{address}:15021/healthz/ready",
-        shows=("ztunnel_not_ready",),
     ),
     Port(
         number=15021,
@@ -243,7 +215,6 @@ DATA_PLANE: tuple[Port, ...] = (
         moved_by="DNS_PROXY_ADDR",
         pod_probe="dns",
         by_hand=_IN_PROXY + "dig @127.0.0.1 -p 15053 kubernetes.default",
-        shows=("dns_proxy_failing",),
     ),
     Port(
         number=15053,
@@ -257,10 +228,9 @@ DATA_PLANE: tuple[Port, ...] = (
         moved_by="proxyMetadata DNS_PROXY_ADDR",
         pod_probe="dns",
         by_hand=_EXEC + "-- ss -lntu",
-        shows=("ztunnel_not_ready",),
     ),
     *rows_for(
-        _ENVOYS,
+        ENVOY_ROLES,
         number=15090,
         name=PortName.STATS,
         component=Component.ENVOY,
@@ -274,17 +244,9 @@ DATA_PLANE: tuple[Port, ...] = (
         probe="stats",
         pod_probe="stats",
         by_hand="curl -s 'http://{address}:{port}/stats/prometheus?filter=%5Eserver%5C.'",
-        shows=(
-            *_READY_CAUSES,
-            "configuration_rejected",
-            "xds_disconnected",
-            "listener_warming",
-            "admin_slow",
-            "stats_too_large",
-        ),
     ),
     *rows_for(
-        _ENVOYS,
+        ENVOY_ROLES,
         number=15091,
         name=PortName.SECURE_STATS,
         component=Component.ENVOY,
@@ -298,10 +260,9 @@ DATA_PLANE: tuple[Port, ...] = (
         probe="tls",
         pod_probe="tls",
         by_hand="openssl s_client -connect {address}:{port} </dev/null",
-        shows=("certificate_expired",),
     ),
     *rows_for(
-        _ENVOYS,
+        ENVOY_ROLES,
         number=15092,
         name=PortName.SECURE_MERGED,
         component=Component.ENVOY,
@@ -315,6 +276,5 @@ DATA_PLANE: tuple[Port, ...] = (
         probe="tls",
         pod_probe="tls",
         by_hand="openssl s_client -connect {address}:{port} </dev/null",
-        shows=("certificate_expired",),
     ),
 )

@@ -92,16 +92,16 @@ def _section(role: Role, rows: list[Port]) -> str:
         *(f"| {' | '.join(map(_cell, _cells(row)))} |" for row in rows),
     ]
     commands = [
-        f"- {row.number}: `{port_document(row).by_hand}`" + _causes(row)
-        for row in rows
-        if row.by_hand
+        f"- {document.port}: `{document.by_hand}`" + _causes(document)
+        for document in map(port_document, rows)
+        if document.by_hand
     ]
     by_hand = ["By hand, and the causes that show there:", "", *commands, ""]
     return "\n".join([f"## {role}", "", *table, "", *by_hand])
 
 
-def _causes(row: Port) -> str:
-    return f" ({', '.join(row.shows)})" if row.shows else ""
+def _causes(document: PortDocument) -> str:
+    return f" ({', '.join(one.cause for one in document.causes)})" if document.causes else ""
 
 
 def _cell(text: str) -> str:

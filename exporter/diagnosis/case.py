@@ -12,6 +12,7 @@ from exporter.diagnosis.evidence import Evidence, describe
 from exporter.diagnosis.proxy_status import remembered_admin, remembered_stats
 from exporter.model import (
     PROVING,
+    UNJUDGING,
     AdminFacts,
     AgentMetrics,
     EnvoyStats,
@@ -24,6 +25,12 @@ from exporter.model import (
     Target,
     Verdict,
 )
+
+Sentences = tuple[str, ...] | None
+"""What a condition returns: the sentences that speak for its cause, None where it does not hold."""
+
+NO_FAULT = UNJUDGING | {None, Outcome.OK}
+"""Outcomes that do not speak against a port; what is unjudged is nobody's fault."""
 
 
 class Case(Struct, frozen=True, eq=False):

@@ -1,7 +1,7 @@
 """Diagnosis: what a target's observations mean. Pure: values in, values out, no clock.
 
 `diagnose` reads the observations into `evidence`, updates `memory`, judges each port
-(`verdicts`) and finds the first cause whose condition holds (`rules`). A healthy target that shows
+(`verdicts`) and finds the first cause whose condition holds (`causes`). A healthy target that shows
 the same again is told again (`steady`). It is total: any observations give a record.
 """
 
@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from exporter.catalogue import TargetPort
 from exporter.config import Config
 from exporter.diagnosis.case import Case
-from exporter.diagnosis.evidence import ENVOY_ROLES, Evidence, read_evidence
+from exporter.diagnosis.causes import first_cause
+from exporter.diagnosis.evidence import Evidence, read_evidence
 from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.proxy_status import (
     certificates_of,
@@ -20,10 +21,9 @@ from exporter.diagnosis.proxy_status import (
     readiness_of,
     wire_certificate,
 )
-from exporter.diagnosis.rules import first_cause
 from exporter.diagnosis.steady import steady_after, told_again
 from exporter.diagnosis.verdicts import judge
-from exporter.model import Memory, Observation, Role, Target, TargetRecord, WebhookPath
+from exporter.model import AGENT_ROLES, Memory, Observation, Role, Target, TargetRecord, WebhookPath
 
 
 def diagnose(  # noqa: PLR0913 - the inputs of a look
@@ -100,7 +100,7 @@ def _unseen(evidence: Evidence, memory: Memory) -> tuple[str, ...]:
 
 def _unseen_yet(target: Target, memory: Memory) -> tuple[str, ...]:
     """Causes that the looks so far cannot have shown, because they need an earlier one."""
-    if target.role not in ENVOY_ROLES and target.role is not Role.PROXYLESS:
+    if target.role not in AGENT_ROLES:
         return ()
     unseen = _GROWING if memory.polls < 2 else ()  # noqa: PLR2004 - the first look
     stats = memory.stats.value if memory.stats else None

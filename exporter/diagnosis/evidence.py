@@ -1,7 +1,7 @@
 """The port matrix of one look: observations sorted by port, view and address. Pure.
 
 Flows in: the observations of one target; out: an `Evidence` that `memory`, `verdicts` and
-`rules` read. Its one rule: it sorts and it never judges.
+`conditions` read. Its one rule: it sorts and it never judges.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,15 +17,11 @@ from exporter.model import (
     Observation,
     Outcome,
     PortName,
-    Role,
     Target,
     TlsFacts,
     View,
     WebhookPath,
 )
-
-ENVOY_ROLES = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT})
-"""The roles whose ports belong to an Envoy and its agent."""
 
 SLOW_SECONDS = 1.0
 """The agent's own limit on the call that its readiness is built on (util/stats.go)."""

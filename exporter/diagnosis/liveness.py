@@ -4,10 +4,19 @@ Pure. The rule: a connection that came about was not dropped on the way.
 """
 
 from exporter.catalogue import TargetPort
-from exporter.diagnosis.evidence import ENVOY_ROLES, UNANSWERED, Evidence
+from exporter.diagnosis.evidence import UNANSWERED, Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.memory import last_answer
-from exporter.model import PROVING, SILENT, Lifecycle, Memory, Observation, Outcome, PortName
+from exporter.model import (
+    ENVOY_ROLES,
+    PROVING,
+    SILENT,
+    Lifecycle,
+    Memory,
+    Observation,
+    Outcome,
+    PortName,
+)
 
 CHAIN = (PortName.STATUS, PortName.HEALTH, PortName.STATS)
 """The catalogue's names of the ports that prove agent and Envoy: 15020, 15021, 15090."""

@@ -6,9 +6,10 @@ Evidence, memory and verdicts in. The rule: what is not known is None or left ou
 from collections.abc import Iterator, Mapping
 
 from exporter.catalogue.gateway_servers import is_server
-from exporter.diagnosis.evidence import ENVOY_ROLES, Evidence
+from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.model import (
+    ENVOY_ROLES,
     SILENT,
     AdminFacts,
     Certificate,

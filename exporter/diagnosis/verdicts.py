@@ -7,12 +7,13 @@ reached. 15006 has a module of its own, `inbound`.
 """
 
 from exporter.catalogue import TargetPort
-from exporter.diagnosis.evidence import ENVOY_ROLES, UNANSWERED, Evidence
+from exporter.diagnosis.evidence import UNANSWERED, Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.inbound import judge_inbound
 from exporter.diagnosis.liveness import is_blocked_by_network, is_lost_rejection
 from exporter.diagnosis.port_owner import foreign_listener
 from exporter.model import (
+    ENVOY_ROLES,
     PROVING,
     SILENT,
     UNJUDGING,

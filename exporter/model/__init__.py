@@ -7,7 +7,11 @@ No I/O, no clock, no imports beyond the standard library.
 """
 
 from exporter.model.enums import (
+    AGENT_ROLES,
+    ALL_ROLES,
+    ENVOY_ROLES,
     PROVING,
+    PROXY_ROLES,
     SILENT,
     UNJUDGING,
     Cadence,
@@ -64,7 +68,11 @@ from exporter.model.target import (
 )
 
 __all__ = [
+    "AGENT_ROLES",
+    "ALL_ROLES",
+    "ENVOY_ROLES",
     "PROVING",
+    "PROXY_ROLES",
     "SILENT",
     "SOCKETS_PORT",
     "UNJUDGING",

@@ -16,6 +16,18 @@ class Role(StrEnum):
     CNI = "cni"
 
 
+ALL_ROLES = tuple(Role)
+
+ENVOY_ROLES = (Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT)
+"""Roles whose ports belong to an Envoy and its pilot-agent."""
+
+AGENT_ROLES = (*ENVOY_ROLES, Role.PROXYLESS)
+"""Roles with a pilot-agent."""
+
+PROXY_ROLES = (*AGENT_ROLES, Role.ZTUNNEL, Role.AGENTGATEWAY)
+"""Roles that carry the mesh's traffic."""
+
+
 class Component(StrEnum):
     """The process that owns a port."""
 

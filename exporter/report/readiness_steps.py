@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from exporter.model import PROVING, Role, TargetRecord, Verdict
+from exporter.model import AGENT_ROLES, ENVOY_ROLES, PROVING, Role, TargetRecord, Verdict
 
 Judged = tuple[bool | None, str]
 """Whether a link holds, None where that is not known, and what is known in a few words."""
 
 _UNKNOWN: Judged = (None, "not known")
-_ENVOYS = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT})
-_AGENTS = _ENVOYS | {Role.PROXYLESS}
 
 
 class ReadinessStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +27,7 @@ class ReadinessStep(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    roles: frozenset[Role]
+    roles: tuple[Role, ...]
     name: str
     about: str
     judge: Callable[[TargetRecord], Judged]
@@ -109,46 +107,42 @@ def _end_of(verdict: Verdict) -> str:
     return f"{verdict.port} {verdict.outcome.replace('_', ' ')}"
 
 
-def _only(role: Role) -> frozenset[Role]:
-    return frozenset({role})
-
-
 _ROWS = (
-    _Row(_AGENTS | {Role.ZTUNNEL}, "istiod", "sends configuration", _xds),
-    _Row(_ENVOYS, "Envoy", "runs and serves", _envoy),
-    _Row(_ENVOYS, "Configuration", "accepted and bound by Envoy", _configuration),
-    _Row(_AGENTS, "pilot-agent", "says ready on 15020", _agent),
-    _Row(_ENVOYS, "Readiness", "Envoy says ready on 15021", _health),
-    _Row(_only(Role.SIDECAR), "Redirection", "inbound traffic passes Envoy", _redirection),
+    _Row((*AGENT_ROLES, Role.ZTUNNEL), "istiod", "sends configuration", _xds),
+    _Row(ENVOY_ROLES, "Envoy", "runs and serves", _envoy),
+    _Row(ENVOY_ROLES, "Configuration", "accepted and bound by Envoy", _configuration),
+    _Row(AGENT_ROLES, "pilot-agent", "says ready on 15020", _agent),
+    _Row(ENVOY_ROLES, "Readiness", "Envoy says ready on 15021", _health),
+    _Row((Role.SIDECAR,), "Redirection", "inbound traffic passes Envoy", _redirection),
     _Row(
-        _only(Role.ZTUNNEL),
+        (Role.ZTUNNEL,),
         "Readiness",
         "ztunnel says ready on 15021",
         lambda r: _ready(r, "ztunnel", 15021),
     ),
     _Row(
-        _only(Role.AGENTGATEWAY),
+        (Role.AGENTGATEWAY,),
         "Readiness",
         "answers on 15021",
         lambda r: _answer(r, (15021,)),
     ),
     _Row(
-        _only(Role.ISTIOD),
+        (Role.ISTIOD,),
         "istiod",
         "says ready on 8080",
         lambda r: _ready(r, "istiod", 8080),
     ),
     _Row(
-        _only(Role.ISTIOD),
+        (Role.ISTIOD,),
         "xDS",
         "serves proxies on 15010 and 15012",
         lambda r: _answer(r, (15010, 15012)),
     ),
     _Row(
-        _only(Role.ISTIOD),
+        (Role.ISTIOD,),
         "Webhooks",
         "answer on 15017",
         lambda r: _ready(r, "webhook", 15017),
     ),
-    _Row(_only(Role.CNI), "Readiness", "says ready on 8000", lambda r: _ready(r, "cni", 8000)),
+    _Row((Role.CNI,), "Readiness", "says ready on 8000", lambda r: _ready(r, "cni", 8000)),
 )

@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from exporter.catalogue import ExtraPort, Port, ports_of
-from exporter.diagnosis import CAUSES
+from exporter.diagnosis import causes_on
 from exporter.model import (
     CauseClass,
     CertificateValidity,
@@ -214,7 +214,7 @@ def port_document(row: Port) -> PortDocument:
         probe=row.probe,
         pod_probe=row.pod_probe,
         by_hand=command_by_hand(row, row.number),
-        causes=tuple(CauseShown(cause=id_, sentence=CAUSES[id_].sentence) for id_ in row.shows),
+        causes=tuple(CauseShown(cause=one.id, sentence=one.sentence) for one in causes_on(row)),
     )
 
 

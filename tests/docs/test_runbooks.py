@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from exporter.diagnosis.causes import CAUSES, Cause
+from docs import diagnosis
+from exporter.diagnosis import CAUSES, Cause
 from tests.docs.pages import ROOT, anchors, fences
 from tests.rules.promtool import ALERTS
 
@@ -27,13 +28,29 @@ def test_each_cause_has_a_runbook_in_the_order_of_the_table() -> None:
     assert [name for name in RUNBOOKS if name != "Diagnosis"] == list(CAUSES)
 
 
-@pytest.mark.parametrize("known", CAUSES.values(), ids=CAUSES)
-def test_a_runbook_says_what_the_exporter_says(known: Cause) -> None:
-    text = RUNBOOKS[known.id]
-    assert text.strip().startswith(f"*{known.cause_class.value}, shows on {known.shown_on}.*")
-    assert known.sentence in text
-    assert f"**What to do.** {known.advice} " in text
-    assert "**How it was told.** " in text
+def test_the_page_is_what_the_table_of_causes_says() -> None:
+    text = DIAGNOSIS.read_text()
+    assert text == diagnosis.page_of(text), "make runbooks"
+
+
+@pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
+def test_a_runbook_has_its_sentence_its_detection_and_its_advice(cause: Cause) -> None:
+    paragraphs = RUNBOOKS[cause.id].strip().split("\n\n")
+    assert paragraphs[0] == f"*{cause.cause_class}, shows on {cause.shown_on}.* {cause.sentence}"
+    assert paragraphs[1].startswith("**How it is detected.** ")
+    assert paragraphs[2] == f"**What to do.** {cause.advice}"
+
+
+def test_a_cause_that_moves_in_the_table_moves_on_the_page() -> None:
+    preface, *sections = re.split(r"(?=^## )", DIAGNOSIS.read_text(), flags=re.MULTILINE)
+    backwards = preface + "\n".join(section.strip() + "\n" for section in reversed(sections))
+    assert diagnosis.page_of(backwards) == DIAGNOSIS.read_text()
+
+
+def test_a_cause_without_a_section_is_an_error() -> None:
+    text = DIAGNOSIS.read_text().replace("## draining", "## drained")
+    with pytest.raises(LookupError, match="drain"):
+        diagnosis.page_of(text)
 
 
 def test_each_runbook_has_commands_to_run() -> None:

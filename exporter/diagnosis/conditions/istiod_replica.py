@@ -1,28 +1,23 @@
-"""Conditions of the causes on istiod replicas, ztunnels and CNI agents. Pure."""
+"""Conditions of the causes on istiod replicas. Pure."""
 
 from collections.abc import Iterator, Mapping
 
-from exporter.diagnosis.case import Case
-from exporter.model import SILENT, UNJUDGING, Outcome, PortName, WebhookPath
-
-Evidence = tuple[str, ...] | None
-
-_NO_FAULT = UNJUDGING | {None, Outcome.OK}
-"""Outcomes that say nothing against a port; what is unjudged is nobody's fault."""
+from exporter.diagnosis.case import NO_FAULT, Case, Sentences
+from exporter.model import SILENT, Outcome, PortName, WebhookPath
 
 _ISTIOD = (PortName.HTTP_DEBUG, PortName.GRPC_XDS, PortName.TLS_XDS, PortName.HTTP_MONITORING)
 
 
-def replica_is_stuck(case: Case) -> Evidence:
+def replica_is_stuck(case: Case) -> Sentences:
     """A port of istiod accepts and stays silent."""
     stuck = [name for name in _ISTIOD if case.is_stuck(name)]
     return case.describe(*stuck) if stuck else None
 
 
-def istiod_is_not_ready(case: Case) -> Evidence:
+def istiod_is_not_ready(case: Case) -> Sentences:
     """8080 says 503 or refuses; or ready while 15012 refuses, or proves to be no istiod of ours."""
     ready = case.outcome(PortName.HTTP_DEBUG)
-    if ready not in _NO_FAULT | SILENT:
+    if ready not in NO_FAULT | SILENT:
         return case.describe(PortName.HTTP_DEBUG)
     if case.refuses(PortName.TLS_XDS) or case.outcome(PortName.TLS_XDS) is Outcome.TLS_ERROR:
         return (
@@ -39,7 +34,7 @@ def _detail(case: Case, name: str) -> Iterator[str]:
         yield f"{verdict.port}: {verdict.detail}"
 
 
-def webhook_is_dropped(case: Case) -> Evidence:
+def webhook_is_dropped(case: Case) -> Sentences:
     """15017 is dropped while istiod answers; or looks well while the API server cannot call it."""
     if case.outcome(PortName.HTTP_DEBUG) is not Outcome.OK:
         return None
@@ -78,10 +73,10 @@ _CALL_REMEDIES: Mapping[Outcome, str] = {
 }
 
 
-def webhook_is_silent(case: Case) -> Evidence:
+def webhook_is_silent(case: Case) -> Sentences:
     """8080 says ready and 15017 does not answer as it should."""
     webhook = case.outcome(PortName.HTTPS_WEBHOOKS)
-    if webhook in _NO_FAULT:
+    if webhook in NO_FAULT:
         return None
     if case.outcome(PortName.HTTP_DEBUG) is Outcome.OK:
         return (
@@ -132,18 +127,3 @@ def debug_remedy(case: Case) -> str:
     """What to do about that; empty where it is not the debug interface that is forbidden."""
     answer = _debug_answer(case)
     return "" if answer is None else _DEBUG_REMEDIES[answer]
-
-
-def ztunnel_is_not_ready(case: Case) -> Evidence:
-    """The readiness names what is pending, fails, or stays silent."""
-    seen = case.evidence.seen(PortName.READINESS)
-    if seen is None or case.outcome(PortName.READINESS) in _NO_FAULT:
-        return None
-    return (*case.describe(PortName.READINESS), *((seen.detail,) if seen.detail else ()))
-
-
-def cni_is_not_ready(case: Case) -> Evidence:
-    """The node agent's /readyz is anything but 200."""
-    if case.outcome(PortName.READINESS) in _NO_FAULT:
-        return None
-    return case.describe(PortName.READINESS)

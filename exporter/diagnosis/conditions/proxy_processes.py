@@ -1,14 +1,12 @@
-"""Conditions of the causes inside a proxy: its processes, and its way to a first configuration.
+"""Conditions of the causes inside a proxy's processes: Envoy and its agent.
 
 Pure. 15020 is the agent, 15021 and 15090 are Envoy.
 """
 
 from exporter.catalogue.gateway_servers import is_server
-from exporter.diagnosis.case import Case
+from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.model import Outcome, PortName, Role
-
-Evidence = tuple[str, ...] | None
 
 _OWN = (
     PortName.STATUS,
@@ -21,7 +19,7 @@ _OWN = (
 _FOREIGN = frozenset({Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
 
 
-def port_is_taken(case: Case) -> Evidence:
+def port_is_taken(case: Case) -> Sentences:
     """One of the proxy's ports is another process's."""
     taken = []
     servers = (port.row.name for port in case.evidence.ports if is_server(port))
@@ -32,7 +30,7 @@ def port_is_taken(case: Case) -> Evidence:
     return tuple(taken) or _listener_failed(case)
 
 
-def _listener_failed(case: Case) -> Evidence:
+def _listener_failed(case: Case) -> Sentences:
     """Envoy could not create a listener of a sidecar, and the update that had it was rejected."""
     stats = case.stats()
     if case.target.role is not Role.SIDECAR or stats is None or not stats.listener_create_failures:
@@ -53,7 +51,7 @@ def _listener_failed(case: Case) -> Evidence:
     return (f"Envoy could not create the listener on {' and '.join(missing)}",)
 
 
-def proxy_is_down(case: Case) -> Evidence:
+def proxy_is_down(case: Case) -> Sentences:
     """Everything refuses; or Envoy's ports do while the agent still says 200.
 
     Or everything is silent, and Kubernetes says that the container does not run.
@@ -65,7 +63,7 @@ def proxy_is_down(case: Case) -> Evidence:
     return (*found, *case.describe_container()) if found else None
 
 
-def _is_refused(case: Case) -> Evidence:
+def _is_refused(case: Case) -> Sentences:
     if case.evidence.control_accepts():
         return None
     inbound = case.verdict(PortName.VIRTUAL_INBOUND)
@@ -86,7 +84,7 @@ def _is_refused(case: Case) -> Evidence:
     return case.describe(*names) if case.refuses(*names) else None
 
 
-def envoy_is_stuck(case: Case) -> Evidence:
+def envoy_is_stuck(case: Case) -> Sentences:
     """The agent answers; Envoy's ports accept and stay silent."""
     asked = [name for name in (PortName.HEALTH, PortName.STATS) if case.outcome(name) is not None]
     if not asked or not case.answers(PortName.STATUS) or not all(map(case.is_stuck, asked)):
@@ -97,7 +95,7 @@ def envoy_is_stuck(case: Case) -> Evidence:
     return (*case.describe(PortName.STATUS, *asked), *case.describe_control_port())
 
 
-def agent_is_stuck(case: Case) -> Evidence:
+def agent_is_stuck(case: Case) -> Sentences:
     """15020 accepts and stays silent while Envoy answers by itself."""
     if not case.is_stuck(PortName.STATUS) or case.outcome(PortName.STATUS) is Outcome.BLOCKED:
         return None
@@ -109,7 +107,7 @@ def agent_is_stuck(case: Case) -> Evidence:
     return None
 
 
-def agent_is_gone(case: Case) -> Evidence:
+def agent_is_gone(case: Case) -> Sentences:
     """15020 refuses, Envoy answers, and relays nothing but its own 503."""
     if not case.answers(PortName.STATS) and not case.answers(PortName.HEALTH):
         return None
@@ -121,7 +119,7 @@ def agent_is_gone(case: Case) -> Evidence:
     return case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS)
 
 
-def update_was_rejected(case: Case) -> Evidence:
+def update_was_rejected(case: Case) -> Sentences:
     """A rejected update that no success has followed, or one that admin lists as rejected."""
     rejected = [name for name, value in case.memory.rejected.items() if value]
     if not rejected:
@@ -130,43 +128,3 @@ def update_was_rejected(case: Case) -> Evidence:
     reasons = (admin.rejected or {}) if admin else {}
     told = [f"the last {name.upper()} update was rejected" for name in sorted(rejected)]
     return (*told, *(f"{listener}: {reason}" for listener, reason in reasons.items()))
-
-
-def identity_is_missing(case: Case) -> Evidence:
-    """No configuration, and signing requests that fail without being tried again."""
-    agent = case.agent()
-    if agent is None or not case.lacks_configuration():
-        return None
-    if agent.csr_failures > 0 and agent.csr_retries == 0:
-        count = f"{agent.csr_failures:.0f} certificate requests failed, none was retried"
-        return (*case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS), count)
-    return None
-
-
-def configuration_is_partial(case: Case) -> Evidence:
-    """No configuration that Envoy could serve with, although XDS answers came."""
-    if not case.lacks_configuration():
-        return None
-    agent, state = case.agent(), case.admin_state()
-    if agent is not None and agent.xds_responses > 0:
-        answers = f"{agent.xds_responses:.0f} XDS answers came"
-        return (*case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS), answers)
-    if state == "INITIALIZING":
-        return (
-            *case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS),
-            "Envoy says INITIALIZING",
-        )
-    return None
-
-
-def istiod_never_answered(case: Case) -> Evidence:
-    """No configuration and no XDS answer; said only once the agent's page has been asked for."""
-    if not case.lacks_configuration():
-        return None
-    agent = case.agent()
-    if agent is None and case.memory.page is None:
-        return None
-    told = ["no XDS answer came" if agent else "the agent's counters cannot be read"]
-    if agent is not None and agent.csr_retries:
-        told.append(f"certificate requests were retried {agent.csr_retries:.0f} times")
-    return (*case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS), *told)

@@ -1,19 +1,17 @@
 """Conditions of the causes that lie around a target: exporter, Kubernetes, node, network. Pure."""
 
 from exporter.catalogue import TargetPort
-from exporter.diagnosis.case import Case
+from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.evidence import UNANSWERED, describe
 from exporter.diagnosis.inbound import direct_at
 from exporter.diagnosis.liveness import CHAIN, kubernetes_reports_ready
 from exporter.diagnosis.memory import is_initializing
 from exporter.model import PROVING, Expectation, Observation, Outcome, PortName, Role
 
-Evidence = tuple[str, ...] | None
-
 _NOT_GENUINE = frozenset({PortName.ADMIN, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND})
 
 
-def exporter_is_suspect(case: Case) -> Evidence:
+def exporter_is_suspect(case: Case) -> Sentences:
     """The exporter sits in the mesh, or could not open a single connection of its own."""
     if case.evidence.in_mesh:
         return ("the exporter is inside the mesh: its own sidecar answers for every target",)
@@ -24,12 +22,12 @@ def exporter_is_suspect(case: Case) -> Evidence:
     return None
 
 
-def is_terminating(case: Case) -> Evidence:
+def is_terminating(case: Case) -> Sentences:
     """Kubernetes has a deletionTimestamp."""
     return ("Kubernetes is deleting the pod",) if case.target.lifecycle.terminating else None
 
 
-def is_starting(case: Case) -> Evidence:
+def is_starting(case: Case) -> Sentences:
     """Younger than the start grace and not ready, by Kubernetes or by Envoy's own state.
 
     A container that was never started, because others are still being prepared, is as old as its
@@ -49,7 +47,7 @@ def is_starting(case: Case) -> Evidence:
     return _is_initialising(case, grace)
 
 
-def _is_initialising(case: Case, grace: float) -> Evidence:
+def _is_initialising(case: Case, grace: float) -> Sentences:
     since, stats = case.memory.initializing_since, case.evidence.stats()
     if since is None or stats is None or case.now - since >= grace:
         return None
@@ -60,14 +58,14 @@ def _serves(case: Case) -> bool:
     return case.is_green() and all(verdict.up is not False for verdict in case.verdicts.values())
 
 
-def node_is_gone(case: Case) -> Evidence:
+def node_is_gone(case: Case) -> Sentences:
     """Every port silent, and Kubernetes says that the node is not ready."""
     if case.evidence.silent and case.target.lifecycle.node_ready is False:
         return ("no port answers", "Kubernetes says that the node is not ready")
     return None
 
 
-def network_blocks(case: Case) -> Evidence:
+def network_blocks(case: Case) -> Sentences:
     """Ports that the network rejects, or that do not answer it while the proxy provably lives."""
     if case.evidence.nothing_responds():
         if kubernetes_reports_ready(case.target.lifecycle):
@@ -110,7 +108,7 @@ def _proof(case: Case) -> tuple[str, ...]:
     return case.describe(*answered) or case.describe_control_port()
 
 
-def nothing_answers(case: Case) -> Evidence:
+def nothing_answers(case: Case) -> Sentences:
     """Every port silent, and nothing more known: Kubernetes does not say that the proxy is gone."""
     if case.evidence.nothing_responds():
         if case.target.lifecycle.is_down and case.target.role not in _WITHOUT_PROXY:
@@ -128,7 +126,7 @@ _HANG_TOGETHER = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT, Role.AGEN
 """Roles of two processes, or without a cause of their own for silence throughout."""
 
 
-def families_differ(case: Case) -> Evidence:
+def families_differ(case: Case) -> Sentences:
     """One address refuses, or no route leads to it, where another serves."""
     if len(case.target.addresses) < 2:  # noqa: PLR2004 - one address has no other
         return None

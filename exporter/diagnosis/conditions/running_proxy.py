@@ -1,7 +1,7 @@
 """Conditions of the causes on a proxy that runs: certificates, redirection, istiod, data. Pure."""
 
 from exporter.catalogue.gateway_servers import is_server
-from exporter.diagnosis.case import Case
+from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.conditions.istiod_replica import debug_refusal
 from exporter.diagnosis.evidence import SLOW_SECONDS
 from exporter.diagnosis.inbound import is_bypassed
@@ -9,12 +9,10 @@ from exporter.diagnosis.proxy_status import wire_certificate, xds_failures
 from exporter.diagnosis.verdicts import exposed_by
 from exporter.model import Certificate, Memory, Outcome, PortName, Role
 
-Evidence = tuple[str, ...] | None
-
 _SERVER_ERROR = 500
 
 
-def certificate_has_ended(case: Case) -> Evidence:
+def certificate_has_ended(case: Case) -> Sentences:
     """A certificate that had already ended when it was seen, on the wire, by agent or by admin."""
     memory = case.memory
     wire = wire_certificate(memory)
@@ -36,7 +34,7 @@ def _has_ended(certificate: Certificate | None, now: float) -> bool:
     return certificate is not None and certificate.not_after <= now
 
 
-def redirection_is_missing(case: Case) -> Evidence:
+def redirection_is_missing(case: Case) -> Sentences:
     """Capture is expected, the control port refuses, and 15006 itself accepts and closes."""
     if not case.target.captured or case.outcome(PortName.HEALTH) is not Outcome.OK:
         return None
@@ -49,13 +47,13 @@ def redirection_is_missing(case: Case) -> Evidence:
     )
 
 
-def admin_is_open(case: Case) -> Evidence:
+def admin_is_open(case: Case) -> Sentences:
     """15000 answers from the network, or listens where the network reaches it."""
     told = exposed_by(case.evidence, case.memory)
     return (told,) if told else None
 
 
-def istiod_is_lost(case: Case) -> Evidence:
+def istiod_is_lost(case: Case) -> Sentences:
     """No connection to istiod, or failures that keep growing."""
     if case.proxy.xds_connected is not False:
         return None
@@ -68,7 +66,7 @@ def istiod_is_lost(case: Case) -> Evidence:
     return tuple(grown) or ("the agent has no connection to istiod",)
 
 
-def listener_waits(case: Case) -> Evidence:
+def listener_waits(case: Case) -> Sentences:
     """Listeners warming for two detail polls; on a gateway a server port that refuses."""
     if not case.is_green():
         return None
@@ -87,7 +85,7 @@ def listener_waits(case: Case) -> Evidence:
     return None
 
 
-def admin_is_slow(case: Case) -> Evidence:
+def admin_is_slow(case: Case) -> Sentences:
     """15090, which Envoy's main thread answers, takes a second or more, or does not come."""
     stats = case.verdict(PortName.STATS)
     if stats is None:
@@ -99,14 +97,14 @@ def admin_is_slow(case: Case) -> Evidence:
     return None
 
 
-def stats_are_large(case: Case) -> Evidence:
+def stats_are_large(case: Case) -> Sentences:
     """15090's page is over the limit of what is read."""
     return (
         case.describe(PortName.STATS) if case.outcome(PortName.STATS) is Outcome.TOO_LARGE else None
     )
 
 
-def dns_fails(case: Case) -> Evidence:
+def dns_fails(case: Case) -> Sentences:
     """Upstream failures grew twice in a row, or 15053 fails inside the pod."""
     growth = case.memory.growth.get(PortName.DNS)
     if growth is not None and growth.streak > 1:
@@ -117,7 +115,7 @@ def dns_fails(case: Case) -> Evidence:
     return None
 
 
-def application_scrape_fails(case: Case) -> Evidence:
+def application_scrape_fails(case: Case) -> Sentences:
     """The agent's failed scrapes of the application grew since the last detail poll."""
     growth = case.memory.growth.get("application")
     if growth is not None and growth.step > 0:
@@ -125,7 +123,7 @@ def application_scrape_fails(case: Case) -> Evidence:
     return None
 
 
-def application_is_unhealthy(case: Case) -> Evidence:
+def application_is_unhealthy(case: Case) -> Sentences:
     """The application's own probe fails, where application probes were chosen."""
     if not case.config.poll.application_probes or case.memory.app_health is None:
         return None
@@ -137,7 +135,7 @@ def application_is_unhealthy(case: Case) -> Evidence:
     return failing or None
 
 
-def access_is_forbidden(case: Case) -> Evidence:
+def access_is_forbidden(case: Case) -> Sentences:
     """A port forbids what it is expected to show."""
     forbidden = [
         f"{verdict.port} forbids"

@@ -1,8 +1,10 @@
+import re
 from dataclasses import replace
 
 import pytest
 
-from exporter.diagnosis import CAUSES, RULES
+from exporter.catalogue import PORTS
+from exporter.diagnosis import CAUSES
 from exporter.model import Lifecycle, Memory, Observation, Outcome, WebhookPath
 from tests.diagnosis.cases import DARK, EXAMPLES, ISTIOD, Example, debug, istiod
 from tests.diagnosis.matrix import NOW, SIDECAR, cause_of, net, seen_by, sidecar
@@ -32,8 +34,21 @@ def test_every_cause_is_reached_by_an_example() -> None:
     assert {example.cause for example in EXAMPLES} - {"none"} == set(CAUSES)
 
 
-def test_every_cause_has_one_rule() -> None:
-    assert sorted(rule.cause for rule in RULES) == sorted(CAUSES)
+def test_each_cause_states_where_it_shows() -> None:
+    for cause in CAUSES.values():
+        assert cause.shown_on, cause.id
+        rows = [row for row in PORTS if cause.shows_on(row)]
+        assert {row.name for row in rows} == set(cause.ports), cause.id
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.id)
+def test_the_evidence_names_only_ports_on_which_its_cause_shows(example: Example) -> None:
+    record, _ = seen_by(example.seen, target=example.target, in_mesh=example.in_mesh)
+    if record.diagnosis is None:
+        return
+    cause = CAUSES[record.diagnosis.cause]
+    named = re.findall(r"^(\d{4,5})[: ]", "\n".join(record.diagnosis.evidence), re.MULTILINE)
+    assert cause.also or set(named) <= set(cause.shown_on.split(", "))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.id)

@@ -1,0 +1,42 @@
+"""The shape of a cause: one row says when it holds, on whom, where it shows and what to do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exporter.catalogue import PORTS, Port
+from exporter.diagnosis.case import Case, Sentences
+from exporter.model import CauseClass, Diagnosis, PortName, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One possible diagnosis.
+
+    `condition` returns the sentences that speak for the cause, or None. `sentence` states what is
+    wrong, `advice` what to do; `remedy` returns a better advice for the very case, or nothing.
+    `ports` are the ports whose state shows it, `also` other evidence in words.
+    """
+
+    id: str
+    cause_class: CauseClass = CauseClass.FAULT
+    roles: tuple[Role, ...]
+    condition: Callable[[Case], Sentences]
+    sentence: str
+    advice: str
+    remedy: Callable[[Case], str] | None = None
+    ports: tuple[PortName, ...] = ()
+    also: str = ""
+
+    def shows_on(self, row: Port) -> bool:
+        """Whether the state of this catalogue row shows the cause."""
+        return row.role in self.roles and row.name in self.ports
+
+    @property
+    def shown_on(self) -> str:
+        """The usual numbers of its ports, and the other evidence, for people."""
+        numbers = sorted({row.number for row in PORTS if self.shows_on(row)})
+        return ", ".join(filter(None, (*map(str, numbers), self.also)))
+
+    def diagnosis(self, evidence: tuple[str, ...], remedy: str = "") -> Diagnosis:
+        """This cause as the diagnosis of one target; `remedy` replaces the advice."""
+        return Diagnosis(self.id, self.cause_class, self.sentence, remedy or self.advice, evidence)

@@ -1,0 +1,19 @@
+"""Conditions of the causes on what runs once a node: ztunnel and the CNI agent. Pure."""
+
+from exporter.diagnosis.case import NO_FAULT, Case, Sentences
+from exporter.model import PortName
+
+
+def ztunnel_is_not_ready(case: Case) -> Sentences:
+    """The readiness names what is pending, fails, or stays silent."""
+    seen = case.evidence.seen(PortName.READINESS)
+    if seen is None or case.outcome(PortName.READINESS) in NO_FAULT:
+        return None
+    return (*case.describe(PortName.READINESS), *((seen.detail,) if seen.detail else ()))
+
+
+def cni_is_not_ready(case: Case) -> Sentences:
+    """The node agent's /readyz is anything but 200."""
+    if case.outcome(PortName.READINESS) in NO_FAULT:
+        return None
+    return case.describe(PortName.READINESS)

@@ -1,0 +1,99 @@
+"""Causes of istiod replicas, ztunnels and CNI agents; last, what any target forbids."""
+
+from exporter.diagnosis.cause import Cause
+from exporter.diagnosis.conditions import istiod_replica, node_agents, running_proxy
+from exporter.model import ALL_ROLES, CauseClass, PortName, Role
+
+CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
+    Cause(
+        id="istiod_replica_stuck",
+        roles=(Role.ISTIOD,),
+        condition=istiod_replica.replica_is_stuck,
+        sentence="This istiod replica accepts connections and answers none.",
+        advice="Delete the replica's pod; look at its CPU, memory and push queue.",
+        ports=(
+            PortName.HTTP_DEBUG,
+            PortName.GRPC_XDS,
+            PortName.TLS_XDS,
+            PortName.HTTP_MONITORING,
+            PortName.HTTPS_WEBHOOKS,
+        ),
+    ),
+    Cause(
+        id="istiod_not_ready",
+        roles=(Role.ISTIOD,),
+        condition=istiod_replica.istiod_is_not_ready,
+        sentence="This istiod replica is not ready.",
+        advice="Read istiod's log; without an API server it never becomes ready.",
+        ports=(
+            PortName.HTTP_DEBUG,
+            PortName.GRPC_XDS,
+            PortName.TLS_XDS,
+            PortName.HTTP_MONITORING,
+        ),
+    ),
+    Cause(
+        id="webhook_unreachable",
+        roles=(Role.ISTIOD,),
+        condition=istiod_replica.webhook_is_dropped,
+        sentence=(
+            "istiod is ready but its webhook port 15017 is not reached: pods cannot be injected."
+        ),
+        advice="Open 15017 from the API server to istiod in firewalls and NetworkPolicies.",
+        remedy=istiod_replica.webhook_remedy,
+        ports=(PortName.HTTPS_WEBHOOKS,),
+        also="a dry run by the API server",
+    ),
+    Cause(
+        id="webhook_not_serving",
+        roles=(Role.ISTIOD,),
+        condition=istiod_replica.webhook_is_silent,
+        sentence=(
+            "istiod says ready but its webhooks on 15017 do not answer: pods cannot be injected."
+        ),
+        advice="Read istiod's log for its serving certificate; wait if it has just started.",
+        ports=(
+            PortName.HTTP_DEBUG,
+            PortName.HTTPS_WEBHOOKS,
+        ),
+    ),
+    Cause(
+        id="ztunnel_not_ready",
+        roles=(Role.ZTUNNEL,),
+        condition=node_agents.ztunnel_is_not_ready,
+        sentence="This node's ztunnel is not ready: ambient traffic of the node stops.",
+        advice="Look at the pending tasks: no istio-cni on the node, or no way to istiod.",
+        ports=(
+            PortName.ADMIN,
+            PortName.HBONE,
+            PortName.STATS,
+            PortName.READINESS,
+            PortName.DNS,
+        ),
+    ),
+    Cause(
+        id="cni_not_ready",
+        roles=(Role.CNI,),
+        condition=node_agents.cni_is_not_ready,
+        sentence="This node's istio-cni is not ready: new pods get no redirection.",
+        advice="Look at the CNI pod's log and the node's /etc/cni/net.d.",
+        ports=(
+            PortName.READINESS,
+            PortName.MONITORING,
+        ),
+    ),
+    Cause(
+        id="access_restricted",
+        cause_class=CauseClass.POLICY,
+        roles=ALL_ROLES,
+        condition=running_proxy.access_is_forbidden,
+        sentence="The target forbids what it is expected to show.",
+        advice=("Give the exporter access, or say in the settings that metrics are local only."),
+        remedy=istiod_replica.debug_remedy,
+        ports=(
+            PortName.STATUS,
+            PortName.STATS,
+            PortName.HTTP_MONITORING,
+        ),
+    ),
+)

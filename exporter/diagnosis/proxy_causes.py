@@ -1,0 +1,257 @@
+"""Causes within a proxy: its processes, its first configuration, and what fails while it runs."""
+
+from exporter.diagnosis.cause import Cause
+from exporter.diagnosis.conditions import first_configuration, proxy_processes, running_proxy
+from exporter.model import (
+    AGENT_ROLES,
+    ALL_ROLES,
+    ENVOY_ROLES,
+    PROXY_ROLES,
+    CauseClass,
+    PortName,
+    Role,
+)
+
+PROXY_CAUSES: tuple[Cause, ...] = (
+    Cause(
+        id="proxy_not_running",
+        roles=PROXY_ROLES,
+        condition=proxy_processes.proxy_is_down,
+        sentence="The proxy is not running: its ports refuse connections.",
+        advice=(
+            "Look at the container: kubectl describe pod, its last state, restarts and "
+            "previous log."
+        ),
+        ports=(
+            PortName.ADMIN,
+            PortName.VIRTUAL_INBOUND,
+            PortName.STATUS,
+            PortName.HEALTH,
+            PortName.STATS,
+            PortName.METRICS,
+            PortName.READINESS,
+        ),
+    ),
+    Cause(
+        id="envoy_stuck",
+        roles=ENVOY_ROLES,
+        condition=proxy_processes.envoy_is_stuck,
+        sentence="Envoy accepts connections and answers none, while the agent answers.",
+        advice=("Look at CPU limits and throttling; take a stack of Envoy, then restart the pod."),
+        ports=(
+            PortName.VIRTUAL_INBOUND,
+            PortName.STATUS,
+            PortName.HEALTH,
+            PortName.STATS,
+        ),
+    ),
+    Cause(
+        id="agent_stuck",
+        roles=AGENT_ROLES,
+        condition=proxy_processes.agent_is_stuck,
+        sentence="The agent accepts connections and answers none, while Envoy answers.",
+        advice="Look at CPU limits and at pilot-agent's log; restart the pod.",
+        ports=(
+            PortName.STATUS,
+            PortName.HEALTH,
+            PortName.STATS,
+        ),
+    ),
+    Cause(
+        id="agent_gone",
+        roles=ENVOY_ROLES,
+        condition=proxy_processes.agent_is_gone,
+        sentence="Envoy runs without its agent: draining, or the agent has died.",
+        advice=(
+            "If the pod is not being deleted, restart it: configuration and certificates "
+            "no longer arrive."
+        ),
+        ports=(
+            PortName.XDS_DEBUG,
+            PortName.STATUS,
+            PortName.HEALTH,
+            PortName.STATS,
+        ),
+    ),
+    Cause(
+        id="configuration_rejected",
+        roles=ENVOY_ROLES,
+        condition=proxy_processes.update_was_rejected,
+        sentence="Envoy has rejected the last configuration that istiod sent.",
+        advice=(
+            "Read the reason (istioctl proxy-status, config_dump error_state, the proxy's "
+            "log) and correct or remove that EnvoyFilter or resource."
+        ),
+        ports=(
+            PortName.ADMIN,
+            PortName.VIRTUAL_OUTBOUND,
+            PortName.VIRTUAL_INBOUND,
+            PortName.CONNECT_TERMINATE,
+            PortName.STATUS,
+            PortName.HEALTH,
+            PortName.STATS,
+        ),
+    ),
+    Cause(
+        id="identity_not_issued",
+        roles=AGENT_ROLES,
+        condition=first_configuration.identity_is_missing,
+        sentence="The proxy gets no certificate: its signing requests fail.",
+        advice=(
+            "Check the pod's service account token, istiod's CA log and the mesh's root "
+            "certificate."
+        ),
+        ports=(
+            PortName.STATUS,
+            PortName.HEALTH,
+            PortName.STATS,
+        ),
+    ),
+    Cause(
+        id="configuration_incomplete",
+        roles=AGENT_ROLES,
+        condition=first_configuration.configuration_is_partial,
+        sentence=("istiod answers, but Envoy still waits for a part of its first configuration."),
+        advice=(
+            "Look for a missing secret or cluster: istioctl proxy-status, and admin /init_dump."
+        ),
+        ports=(
+            PortName.ADMIN,
+            PortName.STATUS,
+            PortName.HEALTH,
+            PortName.STATS,
+        ),
+    ),
+    Cause(
+        id="istiod_unreachable",
+        roles=AGENT_ROLES,
+        condition=first_configuration.istiod_never_answered,
+        sentence="The proxy has never got configuration: it does not reach istiod.",
+        advice=(
+            "From the pod, check DNS and the way to istiod's 15012, NetworkPolicies and "
+            "istiod itself."
+        ),
+        ports=(
+            PortName.STATUS,
+            PortName.HEALTH,
+            PortName.STATS,
+        ),
+    ),
+    Cause(
+        id="certificate_expired",
+        roles=ALL_ROLES,
+        condition=running_proxy.certificate_has_ended,
+        sentence="The workload's certificate has ended.",
+        advice=(
+            "Check that the agent reaches istiod's 15012 and the clocks; restart the pod to renew."
+        ),
+        ports=(
+            PortName.ADMIN,
+            PortName.VIRTUAL_INBOUND,
+            PortName.STATUS,
+            PortName.SECURE_STATS,
+            PortName.SECURE_MERGED,
+            PortName.TLS_XDS,
+        ),
+    ),
+    Cause(
+        id="redirection_missing",
+        roles=(Role.SIDECAR,),
+        condition=running_proxy.redirection_is_missing,
+        sentence=("Inbound traffic does not pass the proxy: mTLS and authorisation are bypassed."),
+        advice=("Check the istio-init container or istio-cni on this node, then restart the pod."),
+        ports=(PortName.VIRTUAL_INBOUND,),
+        also="the control port",
+    ),
+    Cause(
+        id="admin_exposed",
+        roles=ENVOY_ROLES,
+        condition=running_proxy.admin_is_open,
+        sentence=(
+            "Envoy's administration interface answers from the network: anybody can stop the proxy."
+        ),
+        advice=(
+            "Bind admin to 127.0.0.1 again: look for a custom bootstrap or proxyAdminPort settings."
+        ),
+        ports=(PortName.ADMIN,),
+    ),
+    Cause(
+        id="xds_disconnected",
+        roles=AGENT_ROLES,
+        condition=running_proxy.istiod_is_lost,
+        sentence="The proxy has lost istiod: it serves with the configuration that it had.",
+        advice=(
+            "Check istiod and the way to its 15012; new configuration and certificates do "
+            "not arrive."
+        ),
+        ports=(
+            PortName.STATUS,
+            PortName.STATS,
+        ),
+    ),
+    Cause(
+        id="listener_warming",
+        roles=ENVOY_ROLES,
+        condition=running_proxy.listener_waits,
+        sentence="A listener keeps waiting for something before it can serve.",
+        advice=("Look for a missing secret: istioctl proxy-config secret, and admin /init_dump."),
+        ports=(
+            PortName.CONNECT_TERMINATE,
+            PortName.STATS,
+        ),
+        also="a gateway's server ports",
+    ),
+    Cause(
+        id="admin_slow",
+        roles=ENVOY_ROLES,
+        condition=running_proxy.admin_is_slow,
+        sentence="Envoy's main thread is slow: statistics take longer than a second.",
+        advice="Look at CPU throttling and the number of statistics; readiness fails next.",
+        ports=(PortName.HEALTH, PortName.STATS),
+    ),
+    Cause(
+        id="stats_too_large",
+        roles=ENVOY_ROLES,
+        condition=running_proxy.stats_are_large,
+        sentence="Envoy's page of statistics is over the size limit.",
+        advice=(
+            "Reduce statistics: proxyStatsMatcher, Telemetry tag overrides; restart long-"
+            "lived pods."
+        ),
+        ports=(PortName.STATS,),
+    ),
+    Cause(
+        id="dns_proxy_failing",
+        roles=AGENT_ROLES,
+        condition=running_proxy.dns_fails,
+        sentence="The agent's DNS proxy cannot resolve upstream.",
+        advice="Check the pod's resolv.conf and the way from the pod to the cluster's DNS.",
+        ports=(
+            PortName.DNS,
+            PortName.STATUS,
+        ),
+    ),
+    Cause(
+        id="application_metrics_broken",
+        cause_class=CauseClass.APPLICATION,
+        roles=AGENT_ROLES,
+        condition=running_proxy.application_scrape_fails,
+        sentence=(
+            "The agent cannot scrape the application's metrics, so merged metrics lack them."
+        ),
+        advice=(
+            "Check the prometheus.io annotations and that the application serves that "
+            "port and path."
+        ),
+        ports=(PortName.STATUS,),
+    ),
+    Cause(
+        id="application_unhealthy",
+        cause_class=CauseClass.APPLICATION,
+        roles=AGENT_ROLES,
+        condition=running_proxy.application_is_unhealthy,
+        sentence="The application fails its own probe; the proxy is fine.",
+        advice="Look at the application's log and at its probe.",
+        ports=(PortName.STATUS,),
+    ),
+)
