@@ -13,6 +13,9 @@ from exporter.exposition.text_format import Family
 PROFILES = ("minimal", "standard", "full")
 """From few series to many; each has what the one before it has."""
 
+STABILITIES = ("stable", "experimental")
+"""How far a family is promised: until the next major version, or until the next release."""
+
 _PORT = ("port", "component")
 _CERTIFICATE = ("certificate", "source")
 
@@ -207,6 +210,7 @@ FAMILIES: tuple[Family, ...] = (
         type="gauge",
         help="Whether some istiod of the cluster lists the proxy.",
         profile="standard",
+        stability="experimental",
         labels=(),
         samples=samples.known,
         from_istiod=True,
@@ -257,6 +261,7 @@ FAMILIES: tuple[Family, ...] = (
         type="gauge",
         help="Pods enrolled in ambient, by whether their redirection is in place.",
         profile="minimal",
+        stability="experimental",
         labels=("namespace", "node", "redirection"),
         cluster_samples=cluster_samples.ambient_pods,
     ),
@@ -265,6 +270,7 @@ FAMILIES: tuple[Family, ...] = (
         type="gauge",
         help="Whether the API server reaches the injection webhook; absent when unjudged.",
         profile="minimal",
+        stability="experimental",
         labels=("revision",),
         cluster_samples=cluster_samples.webhook_path_up,
     ),
@@ -273,6 +279,7 @@ FAMILIES: tuple[Family, ...] = (
         type="gauge",
         help="1 for how the last dry run of the injection webhook ended, where that was not ok.",
         profile="minimal",
+        stability="experimental",
         labels=("revision", "outcome"),
         cluster_samples=cluster_samples.webhook_path_outcome,
     ),

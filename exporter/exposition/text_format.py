@@ -30,17 +30,19 @@ def no_samples(_record: object) -> tuple[()]:
 class Family:
     """One metric family: a row of `FAMILIES`.
 
-    `type` is gauge or counter. `profile` is the smallest profile that has the family; `brief`
-    is what the profiles below full show of it, where that is not everything. A family of the
-    cluster has `cluster_samples` in place of `samples`, and none of a target's labels.
-    `from_istiod`: not the target's own poll shows it but the istiods, for every proxy of the
-    cluster. `timed`: its values are times of polls, which differ though nothing else does.
+    `type` is gauge or counter. `profile` is the smallest profile that has the family. `stability`
+    is stable, or experimental: then it may change with any release; `brief` is what the profiles
+    below full show of it, where that is not everything. A family of the cluster has
+    `cluster_samples` in place of `samples`, and none of a target's labels. `from_istiod`: not the
+    target's own poll shows it but the istiods, for every proxy of the cluster. `timed`: its values
+    are times of polls, which differ though nothing else does.
     """
 
     name: str
     type: str
     help: str
     profile: str
+    stability: str = "stable"
     labels: tuple[str, ...]
     samples: Samples = no_samples
     cluster_samples: ClusterSamples = no_samples

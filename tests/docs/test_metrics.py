@@ -6,6 +6,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.exposition import FAMILIES
+from exporter.exposition.families import STABILITIES
 from exporter.model import Observation, Outcome, Role, View
 from exporter.selfmetrics.registry import SelfMetrics
 
@@ -44,8 +45,14 @@ def full_page() -> str:
 
 
 def test_families_of_targets_and_the_cluster_are_documented_as_they_are_and_in_order() -> None:
-    assert documented(columns=5) == [
-        (f"`{family.name}`", family.type, labels_cell(list(family.labels)), family.profile)
+    assert documented(columns=6) == [
+        (
+            f"`{family.name}`",
+            family.type,
+            labels_cell(list(family.labels)),
+            family.profile,
+            family.stability,
+        )
         for family in FAMILIES
     ]
 
@@ -65,7 +72,10 @@ def test_the_exporters_own_families_are_documented_as_they_are() -> None:
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         told.add((f"`{name}`", family.type, labels_cell(_in_order(name, labels))))
 
-    assert set(documented(columns=4)) == told
+    own = documented(columns=5)
+
+    assert {row[:-1] for row in own} == told
+    assert {row[-1] for row in own} <= set(STABILITIES)
 
 
 def _in_order(name: str, labels: set[str]) -> list[str]:
@@ -77,7 +87,7 @@ def _in_order(name: str, labels: set[str]) -> list[str]:
 
 def test_every_metric_that_the_text_names_exists() -> None:
     known = {family.name for family in FAMILIES} | {
-        name.strip("`") for name, *_ in documented(columns=4)
+        name.strip("`") for name, *_ in documented(columns=5)
     }
 
     assert set(re.findall(r"`?\b(istio_\w+[a-z])\b", DOCUMENT)) <= known
