@@ -1,0 +1,70 @@
+"""What no two runs have in common, taken out of what an exporter said. Pure.
+
+In: expositions, JSON and tables. Out: text that is the same whenever the exporter says the same.
+The rule: only clocks, durations and the addresses of one replay are masked, never a verdict.
+"""
+
+import json
+import re
+from collections import defaultdict
+
+MASK = "*"
+
+Parts = dict[tuple[str, str], str]
+"""Text by (target, section); the target "" is for what is said of all together."""
+
+_ADDRESS = re.compile(r"\b198\.1[89]\.\d{1,3}\.\d{1,3}\b")
+_ADDRESS6 = re.compile(r"\bfd00:1590:[0-9a-f:]*[0-9a-f]\b")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z| UTC|\+00:00)?")
+_CLOCKS = frozenset({"seconds", "last_ok", "not_before", "not_after", "polled"})
+_OF_TIME = re.compile(r"_seconds$|_seconds_(bucket|sum)$")
+_OWN = re.compile(r"^(istio_port_exporter|process|python)_")
+_OWN_SETTLED = re.compile(r"_(info|capability|targets|configured|successful)$")
+_SAMPLE = re.compile(r"^(\w+)(\{.*\})? (\S+)( .*)?$")
+_POD = re.compile(r'[{,]pod="([^"]+)"')
+_WIDTH = re.compile(r"  +|([─━═])\1+")
+
+
+def mask_text(text: str) -> str:
+    """Text without the addresses of this replay and without moments."""
+    text = _ADDRESS.sub("IPV4", _ADDRESS6.sub("IPV6", text))
+    return _MOMENT.sub("MOMENT", text)
+
+
+def mask_table(text: str) -> str:
+    """A table without what depends on how wide its cells are."""
+    lines = (_WIDTH.sub(r" \1", line).rstrip() for line in mask_text(text).splitlines())
+    return "\n".join(lines) + "\n"
+
+
+def mask_json(document: object) -> str:
+    """A document, indented, its keys in order; the times in it are masked, null is not."""
+    return mask_text(json.dumps(_masked(document), indent=1, ensure_ascii=False)) + "\n"
+
+
+def _masked(value: object, *, is_time: bool = False) -> object:
+    if isinstance(value, dict):
+        return {key: _masked(one, is_time=is_time or key in _CLOCKS) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one, is_time=is_time) for one in value]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return MASK if is_time and is_number else value
+
+
+def split_exposition(text: str, section: str) -> Parts:
+    """The samples of each target, sorted; comments and what is of no target come under ""."""
+    lines = defaultdict(list)
+    for line in mask_text(text).splitlines():
+        found = _POD.search(line)
+        is_of_target = found is not None and not line.startswith("#")
+        lines[found[1] if found and is_of_target else ""].append(_masked_sample(line))
+    return {(name, section): "\n".join(sorted(rows)) + "\n" for name, rows in lines.items()}
+
+
+def _masked_sample(line: str) -> str:
+    found = _SAMPLE.match(line)
+    if line.startswith("#") or found is None:
+        return line
+    name, labels, value = found[1], found[2] or "", found[3]
+    is_own = _OWN.match(name) and not _OWN_SETTLED.search(name)
+    return f"{name}{labels} {MASK if is_own or _OF_TIME.search(name) else value}"
