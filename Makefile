@@ -8,7 +8,7 @@ TARGETS ?=
 BENCH_OPTIONS ?=
 PROCESSES ?= 2
 
-.PHONY: demo test check lint format chart runbooks bench bench-scale recordings clean system-packages test-assets
+.PHONY: demo test check lint format chart runbooks bench bench-scale recordings clean system-packages test-assets behaviour
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make bench       measure the promises side by side"
 	@echo "make bench-scale measure the promises about size: thousands of captured sidecars (as root)"
 	@echo "make recordings RECORDINGS=DIR   replay recorded states and judge them"
+	@echo "make behaviour BEFORE=DIR AFTER=DIR   show in what two checkouts say different things of recorded states"
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) ..."
@@ -73,6 +74,13 @@ bench-scale: $(VENV)/.dev system-packages
 
 recordings: $(VENV)/.dev system-packages
 	@$(BIN)/python tests/recordings/run.py $(RECORDINGS)
+
+# Both see the replay of this checkout; each needs a virtual environment (`make .venv/.run` there).
+behaviour: $(VENV)/.dev system-packages
+	@folder=$$(mktemp -d) && record="$(BIN)/python -m benchmarks.behaviour record --states $(RECORDINGS)" && \
+	$$record --exporter $(BEFORE) --out $$folder/before && \
+	$$record --exporter $(AFTER) --out $$folder/after && \
+	$(BIN)/python -m benchmarks.behaviour compare $$folder/before $$folder/after
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

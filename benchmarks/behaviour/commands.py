@@ -17,7 +17,8 @@ def record(script: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         chosen = list(_commands(script))
-        for arguments, text in zip(chosen, pool.map(lambda row: run(script, *row), chosen)):
+        texts = pool.map(lambda row: run(script, *row), chosen)
+        for arguments, text in zip(chosen, texts, strict=True):
             name = re.sub(r"[^\w.-]+", "_", "_".join(arguments)) or "nothing"
             (folder / f"{name}.txt").write_text(text)
 

@@ -99,9 +99,7 @@ async def _settled(
     return {name: texts.most_common(1)[0][0] for name, texts in seen.items()}, restless
 
 
-async def _served(
-    script: Path, config: Path, built: Replay
-) -> tuple[Parts, list[tuple[str, str]]]:
+async def _served(script: Path, config: Path, built: Replay) -> tuple[Parts, list[tuple[str, str]]]:
     """What `serve` says once it has seen the earlier pages and then the present ones."""
     _configure(config, PROFILES[0], {"poll": _POLL})
     with exporter.serving(script, config) as served:
@@ -147,8 +145,7 @@ async def _checked(
     _configure(config, "standard", {})
 
     async def take() -> Parts:
-        found = await asyncio.to_thread(lambda: dict(_looks(script, config)))
-        return found
+        return await asyncio.to_thread(lambda: dict(_looks(script, config)))
 
     looked, restless = await _settled(take, "check")
     watched, more = await _watched(script, config, built)
