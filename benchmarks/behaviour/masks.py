@@ -32,9 +32,21 @@ def mask_text(text: str) -> str:
 
 
 def mask_table(text: str) -> str:
-    """A table without what depends on how wide its cells are."""
-    lines = (_WIDTH.sub(r" \1", line).rstrip() for line in mask_text(text).splitlines())
-    return "\n".join(lines) + "\n"
+    """A table without what depends on how wide its cells are.
+
+    What is not judged comes in the order in which the looks ended, so it is sorted.
+    """
+    head, unseen, rest = mask_text(text).partition("Not judged from here:\n")
+    lines = [*head.splitlines(), unseen.strip(), *in_order(rest.splitlines())]
+    return "\n".join(_WIDTH.sub(r" \1", line).rstrip() for line in lines) + "\n"
+
+
+def in_order(lines: list[str]) -> list[str]:
+    """Sentences in order, and so is what each of them lists after a colon."""
+    parts = (line.partition(": ") for line in lines)
+    return sorted(
+        f"{head}{colon}{', '.join(sorted(rest.split(', ')))}" for head, colon, rest in parts
+    )
 
 
 def mask_json(document: object) -> str:

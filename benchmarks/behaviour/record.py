@@ -5,7 +5,7 @@ import json
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,8 +13,16 @@ import yaml
 
 from benchmarks.behaviour import commands, exporter
 from benchmarks.behaviour.exporter import Served
-from benchmarks.behaviour.masks import Parts, mask_json, mask_table, mask_text, split_exposition
+from benchmarks.behaviour.masks import (
+    Parts,
+    in_order,
+    mask_json,
+    mask_table,
+    mask_text,
+    split_exposition,
+)
 from benchmarks.behaviour.states import Replay, replay
+from benchmarks.processes import Failed
 
 PROFILES = ("full", "standard", "minimal")
 POLLS = 3
@@ -145,25 +153,25 @@ async def _checked(
     _configure(config, "standard", {})
 
     async def take() -> Parts:
-        return await asyncio.to_thread(lambda: dict(_looks(script, config)))
+        return await asyncio.to_thread(_looks, script, config)
 
     looked, restless = await _settled(take, "check")
     watched, more = await _watched(script, config, built)
     return {**looked, **watched}, restless + more
 
 
-def _looks(script: Path, config: Path) -> Iterator[tuple[tuple[str, str], str]]:
+def _looks(script: Path, config: Path) -> Parts:
     check = ("check", "--all", "--config.file", config)
     text = exporter.run(script, *check, "-o", "json")
     code, _, body = text.partition("\n")
-    yield from _of_report(body.partition("standard error:")[0], "check -o json").items()
-    yield ("", "check -o json exit"), code
-    for number, line in enumerate(mask_table(exporter.run(script, *check)).splitlines()):
-        yield ("", f"check, line {number:04}"), line
+    parts = _of_report(body.partition("standard error:")[0], "check -o json")
+    table = mask_table(exporter.run(script, *check))
+    return {**parts, ("", "check -o json, exit code"): code, ("", "check"): table}
 
 
 def _of_report(text: str, section: str) -> Parts:
     report = json.loads(text)
+    report["unseen"] = in_order(report["unseen"])
     parts = {(str(row["pod"]), section): mask_json(row) for row in report.pop("targets")}
     return {**parts, ("", section): mask_json(report)}
 
@@ -204,4 +212,4 @@ async def _report(process: asyncio.subprocess.Process) -> str:
             lines.append(line.decode())
             if line.rstrip() == b"}":
                 return "".join(lines)
-    raise exporter.Failed("check --watch ended")
+    raise Failed("check --watch ended")
