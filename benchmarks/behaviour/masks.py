@@ -16,7 +16,10 @@ Parts = dict[tuple[str, str], str]
 _ADDRESS = re.compile(r"\b198\.1[89]\.\d{1,3}\.\d{1,3}\b")
 _ADDRESS6 = re.compile(r"\bfd00:1590:[0-9a-f:]*[0-9a-f]\b")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z| UTC|\+00:00)?")
-_CLOCKS = frozenset({"seconds", "last_ok", "not_before", "not_after", "polled"})
+_DURATIONS = frozenset({"seconds"})
+_FIRST_MOMENT = 1e9
+"""A greater number in a document is a moment, in seconds since the epoch."""
+
 _OF_TIME = re.compile(r"_seconds$|_seconds_(bucket|sum)$")
 _OWN = re.compile(r"^(istio_port_exporter|process|python)_")
 _OWN_SETTLED = re.compile(r"_(info|capability|targets|configured|successful)$")
@@ -50,17 +53,18 @@ def in_order(lines: list[str]) -> list[str]:
 
 
 def mask_json(document: object) -> str:
-    """A document, indented, its keys in order; the times in it are masked, null is not."""
+    """A document, indented; the times in it are masked, null is not."""
     return mask_text(json.dumps(_masked(document), indent=1, ensure_ascii=False)) + "\n"
 
 
-def _masked(value: object, *, is_time: bool = False) -> object:
+def _masked(value: object, name: str = "") -> object:
     if isinstance(value, dict):
-        return {key: _masked(one, is_time=is_time or key in _CLOCKS) for key, one in value.items()}
+        return {key: _masked(one, key) for key, one in value.items()}
     if isinstance(value, list):
-        return [_masked(one, is_time=is_time) for one in value]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return MASK if is_time and is_number else value
+        return [_masked(one, name) for one in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return MASK if name in _DURATIONS or value > _FIRST_MOMENT else value
 
 
 def split_exposition(text: str, section: str) -> Parts:
