@@ -1,6 +1,7 @@
 """`python -m benchmarks.behaviour record ...` and `... compare BEFORE AFTER`."""
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ def main() -> int:
     if not can_build_networks():
         print("Replaying needs network namespaces and iptables: run it as root on Linux.")
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what it started, as Ctrl-C
     begin = time.monotonic()
     try:
         unsettled = record(chosen.exporter, chosen.states or [SHIPPED], chosen.out)

@@ -14,7 +14,7 @@ def compare(before: Path, after: Path) -> int:
     names = sorted(texts[0].keys() | texts[1].keys())
     different = [name for name in names if texts[0].get(name) != texts[1].get(name)]
     for name in different:
-        old, new = (_lines(found.get(name, "")) for found in texts)
+        old, new = (found.get(name, "").splitlines() for found in texts)
         print("\n".join(unified_diff(old, new, f"before/{name}", f"after/{name}", lineterm="")))
     print(f"{len(names)} files compared, {len(different)} differ.")
     return int(bool(different))
@@ -22,8 +22,3 @@ def compare(before: Path, after: Path) -> int:
 
 def _texts(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*.txt")}
-
-
-def _lines(text: str) -> list[str]:
-    """The lines, each section's heading beside its first, so that a diff tells where it is."""
-    return text.splitlines()
