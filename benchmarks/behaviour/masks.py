@@ -53,8 +53,11 @@ def in_order(lines: list[str]) -> list[str]:
 
 
 def mask_json(document: object) -> str:
-    """A document, indented; the times in it are masked, null is not."""
-    return mask_text(json.dumps(_masked(document), indent=1, ensure_ascii=False)) + "\n"
+    """A document, indented, keys in order; the times in it are masked, null is not."""
+    return (
+        mask_text(json.dumps(_masked(document), indent=1, sort_keys=True, ensure_ascii=False))
+        + "\n"
+    )
 
 
 def _masked(value: object, name: str = "") -> object:
