@@ -16,6 +16,7 @@ Parts = dict[tuple[str, str], str]
 _ADDRESS = re.compile(r"\b198\.1[89]\.\d{1,3}\.\d{1,3}\b")
 _ADDRESS6 = re.compile(r"\bfd00:1590:[0-9a-f:]*[0-9a-f]\b")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z| UTC|\+00:00)?")
+_SCRATCH = re.compile(r"[^\s\"]*/behaviour-\w+/")
 _DURATIONS = frozenset({"seconds"})
 _FIRST_MOMENT = 1e9
 """A greater number in a document is a moment, in seconds since the epoch."""
@@ -29,7 +30,8 @@ _WIDTH = re.compile(r"  +|([─━═])\1+")
 
 
 def mask_text(text: str) -> str:
-    """Text without the addresses of this replay and without moments."""
+    """Text without moments and without the addresses and the scratch folder of this replay."""
+    text = _SCRATCH.sub("SCRATCH/", text)
     text = _ADDRESS.sub("IPV4", _ADDRESS6.sub("IPV6", text))
     return _MOMENT.sub("MOMENT", text)
 
