@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from exporter.demo import Mesh, Pod, load_states, mesh
+from exporter.demo import DemoPod, Mesh, load_states, mesh
 
 VIEWS = ("network", "pod")
 AGE = timedelta(days=1)
@@ -54,7 +54,7 @@ async def replay(folder: Path) -> AsyncIterator[Replay]:
         yield Replay({"network": network, "pod": pod})
 
 
-def _entry(pod: Pod, view: str, folder: Path) -> dict[str, object]:
+def _entry(pod: DemoPod, view: str, folder: Path) -> dict[str, object]:
     name = f"{pod.state.name}.{view}"
     entry: dict[str, object] = {
         "pod": name,
