@@ -1,15 +1,20 @@
-"""What is known now: the last record of every target, the bytes rendered from it, and the cluster.
+"""The last record of every target, the bytes rendered from it, and the cluster; outlives reloads.
 
-One writer (the poller) and many readers on one event loop, so no locks.
+One writer (the scheduler) and many readers on one event loop, so no locks. The rule: every block
+was rendered with the same families. A reload that changes them renders beside what is served
+(`prepare`), in slices, and then swaps (`commit`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
+from exporter.exposition import Family, render, renew
 from exporter.model import ClusterRecord, TargetKey, TargetRecord
+from exporter.yielder import Yielder
 
 Blocks = tuple[bytes, ...]
+Render = Callable[[TargetRecord, Sequence[Family]], Blocks]
 
 STALE_AFTER_INTERVALS = 3
 """A target's samples vanish when they were not renewed for so many effective intervals."""
@@ -17,8 +22,23 @@ STALE_AFTER_INTERVALS = 3
 
 class _Entry(Struct, frozen=True):
     record: TargetRecord
-    blocks: Blocks
     expires: float
+
+
+class _NextRendering:
+    """Blocks of other families: those that stay are taken over, the others rendered."""
+
+    def __init__(self, families: tuple[Family, ...], before: tuple[Family, ...]) -> None:
+        self.families = families
+        self.blocks: dict[TargetKey, Blocks] = {}
+        self._new = tuple(family for family in families if family not in before)
+        both = (*before, *self._new)
+        self._places = tuple(both.index(family) for family in families)
+
+    def add(self, record: TargetRecord, blocks: Blocks, render_new: Render) -> None:
+        """Render what a target's blocks of the families before lack."""
+        both = blocks + render_new(record, self._new)
+        self.blocks[record.target.key] = tuple([both[place] for place in self._places])
 
 
 class State:
@@ -27,38 +47,59 @@ class State:
     `cluster`: what is known of the mesh as a whole; who learns a part of it replaces that part.
     """
 
-    __slots__ = ("_entries", "cluster")
+    __slots__ = ("_blocks", "_entries", "_next", "_old_blocks", "_render", "cluster", "families")
 
-    def __init__(self) -> None:
+    def __init__(self, families: tuple[Family, ...], render_with: Render = render) -> None:
+        self.families = families
         self.cluster = ClusterRecord()
+        self._render = render_with
         self._entries: dict[TargetKey, _Entry] = {}
+        self._blocks: dict[TargetKey, Blocks] = {}
+        self._next: _NextRendering | None = None
+        self._old_blocks: dict[TargetKey, Blocks] = {}
 
-    def put(self, record: TargetRecord, blocks: Blocks, expires: float) -> None:
-        """Replace what is known of the record's target.
+    def put(self, record: TargetRecord, expires: float, *, repeats: bool = False) -> None:
+        """Replace the record of its target, and render it.
 
-        `expires`: when these samples are too old to be told (seconds since the epoch; three
-        effective intervals after the poll).
+        Args:
+            record: what the last poll found.
+            expires: when its samples are too old to be served (seconds since the epoch; three
+                effective intervals after the poll).
+            repeats: it differs from the record before in its times alone.
         """
-        self._entries[record.target.key] = _Entry(record, blocks, expires)
+        key = record.target.key
+        before = self._blocks.get(key) if repeats else None
+        if before is None:
+            blocks = self._render(record, self.families)
+        else:
+            blocks = renew(record, self.families, before)
+        self._entries[key] = _Entry(record, expires)
+        self._blocks[key] = blocks
+        if self._next:
+            self._next.add(record, blocks, self._render)
 
     def drop(self, key: TargetKey) -> None:
         """Forget a target that is gone; its series go with it. Unknown targets are fine."""
         self._entries.pop(key, None)
+        self._blocks.pop(key, None)
+        if self._next:
+            self._next.blocks.pop(key, None)
 
     def get(self, key: TargetKey) -> TargetRecord | None:
         """The last record of a target, however old; None if there is none."""
         entry = self._entries.get(key)
         return None if entry is None else entry.record
 
-    def blocks_of(self, key: TargetKey) -> Blocks | None:
-        """What was last rendered of a target; None if nothing was."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry.blocks
-
     def is_expired(self, key: TargetKey, now: float) -> bool:
-        """Whether a target's samples are told no more because nobody renewed them in time."""
+        """Whether a target's samples are not served because nobody renewed them in time."""
         entry = self._entries.get(key)
         return entry is not None and entry.expires <= now
+
+    def keep(self, key: TargetKey, now: float, expires: float) -> None:
+        """Serve a target's samples until then, unless they have expired already."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.expires > now:
+            self._entries[key] = _Entry(entry.record, expires)
 
     def records(self) -> Iterator[TargetRecord]:
         """Every last record, however old; safe to hold while polls go on."""
@@ -68,18 +109,36 @@ class State:
         """The blocks of every target whose samples have not expired, for `assemble`.
 
         A target that nobody could poll in time loses all its samples at once, so that nothing
-        stale is told; `istio_port_exporter_poll_lateness_seconds` and `_polls_skipped_total`
-        tell why.
+        stale is served; `istio_port_exporter_poll_lateness_seconds` and `_polls_skipped_total`
+        show why.
         """
-        return [entry.blocks for entry in self._entries.values() if entry.expires > now]
+        blocks = self._blocks
+        return [blocks[key] for key, entry in self._entries.items() if entry.expires > now]
 
-    def render_again(self, render: Callable[[TargetRecord], Blocks]) -> None:
-        """Replace every target's blocks, when a reload changed the families.
+    async def prepare(self, families: tuple[Family, ...]) -> None:
+        """Render every record with other families, beside what is served until `commit`."""
+        if families == self.families:
+            return
+        following = self._next = _NextRendering(families, self.families)
+        yielder = Yielder()
+        for key, entry in tuple(self._entries.items()):
+            if key in self._entries and key not in following.blocks:
+                following.add(entry.record, self._blocks[key], self._render)
+            await yielder.maybe_yield()
 
-        Blocks of different families must never meet in one exposition.
-        """
-        for key, entry in self._entries.items():
-            self._entries[key] = _Entry(entry.record, render(entry.record), entry.expires)
+    def commit(self) -> None:
+        """Serve what `prepare` rendered; `discard` frees what was served before."""
+        if self._next:
+            self._old_blocks = self._blocks
+            self.families, self._blocks = self._next.families, self._next.blocks
+            self._next = None
+
+    async def discard(self) -> None:
+        """Free the blocks of the families before, which takes a while too."""
+        yielder = Yielder()
+        while self._old_blocks:
+            self._old_blocks.popitem()
+            await yielder.maybe_yield()
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,19 +1,22 @@
-"""Long work in short turns, so that it never holds the event loop for long."""
+"""Long work in slices, so that it never holds the event loop for long.
+
+Whoever goes through something as long as the list of targets calls `maybe_yield` for each row.
+"""
 
 import asyncio
 import time
 
-_TURN_SECONDS = 0.005
+_SLICE_SECONDS = 0.005
 
 
 class Yielder:
-    """Counts one piece of work's time on the event loop; let others have theirs in between."""
+    """Measures how long one piece of work has held the event loop."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
 
-    async def over(self) -> None:
-        """Give the event loop back if this turn has lasted long enough."""
-        if time.monotonic() - self._began > _TURN_SECONDS:
+    async def maybe_yield(self) -> None:
+        """Let other tasks run if this slice has lasted long enough."""
+        if time.monotonic() - self._began > _SLICE_SECONDS:
             await asyncio.sleep(0)
             self._began = time.monotonic()

@@ -1,7 +1,25 @@
-"""What is known now: put, replaced, expired, dropped, rendered again."""
+"""The last record of each target: put, replaced, expired, kept, dropped, rendered with others."""
 
+import asyncio
+import random
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.records import healthy_sidecar
+from exporter.exposition import FAMILIES, PROFILES, Family, render, render_synced, selected
 from exporter.model import Role, Target, TargetKey, TargetRecord
 from exporter.state import State
+
+VERSION = Family(
+    name="version",
+    type="gauge",
+    help="The version.",
+    profile="minimal",
+    labels=(),
+    samples=lambda record: [(f',version="{record.target.istio_version}"', 1.0)],
+)
+A = TargetKey("ns", "a")
 
 
 def record(pod: str, version: str = "") -> TargetRecord:
@@ -10,54 +28,104 @@ def record(pod: str, version: str = "") -> TargetRecord:
     return TargetRecord(target=target)
 
 
-def test_a_later_record_of_a_target_replaces_the_earlier() -> None:
-    state = State()
-    state.put(record("a"), (b"old",), 100.0)
-    state.put(record("a", "1.28"), (b"new",), 100.0)
+def block(pod: str, version: str = "") -> tuple[bytes]:
+    labels = f'{{namespace="ns",pod="{pod}",role="sidecar",version="{version}"}}'
+    return (f"version{labels} 1.0\n".encode(),)
 
+
+@pytest.fixture
+def state() -> State:
+    return State((VERSION,))
+
+
+def test_a_later_record_of_a_target_replaces_the_earlier(state: State) -> None:
+    state.put(record("a"), 100.0)
+    state.put(record("a", "1.28"), 100.0)
     assert len(state) == 1
-    assert state.get(TargetKey("ns", "a")) == record("a", "1.28")
-    assert state.blocks(now=0.0) == [(b"new",)]
+    assert state.get(A) == record("a", "1.28")
+    assert state.blocks(now=0.0) == [block("a", "1.28")]
 
 
-def test_an_expired_target_tells_nothing_but_its_record_stays() -> None:
-    state = State()
-    state.put(record("late"), (b"late",), 100.0)
-    state.put(record("fine"), (b"fine",), 200.0)
-
-    assert state.blocks(now=99.0) == [(b"late",), (b"fine",)]
-    assert state.blocks(now=100.0) == [(b"fine",)]
+def test_an_expired_target_has_no_samples_but_its_record_stays(state: State) -> None:
+    state.put(record("late"), 100.0)
+    state.put(record("fine"), 200.0)
+    assert state.blocks(now=99.0) == [block("late"), block("fine")]
+    assert state.blocks(now=100.0) == [block("fine")]
     assert list(state.records()) == [record("late"), record("fine")]
 
 
-def test_a_dropped_target_is_gone_and_may_be_dropped_again() -> None:
-    state = State()
-    state.put(record("a"), (b"a",), 100.0)
-    for _ in range(2):
-        state.drop(TargetKey("ns", "a"))
+def test_samples_are_kept_for_longer_unless_they_have_expired(state: State) -> None:
+    state.put(record("a"), 100.0)
+    state.keep(A, now=99.0, expires=200.0)
+    assert state.blocks(now=150.0) == [block("a")]
+    state.keep(A, now=200.0, expires=300.0)
+    assert state.blocks(now=250.0) == []
+    state.keep(TargetKey("ns", "unknown"), now=0.0, expires=300.0)
+    assert len(state) == 1
 
-    assert state.get(TargetKey("ns", "a")) is None
+
+def test_a_dropped_target_is_gone_and_may_be_dropped_again(state: State) -> None:
+    state.put(record("a"), 100.0)
+    for _ in range(2):
+        state.drop(A)
+    assert state.get(A) is None
     assert (len(state), state.blocks(now=0.0)) == (0, [])
 
 
-def test_records_may_be_read_while_targets_come_and_go() -> None:
-    state = State()
+def test_records_may_be_read_while_targets_come_and_go(state: State) -> None:
     for pod in ("a", "b"):
-        state.put(record(pod), (), 100.0)
+        state.put(record(pod), 100.0)
     seen = []
     for known in state.records():
         state.drop(known.target.key)
-        state.put(record(f"{known.target.key.pod}2"), (), 100.0)
+        state.put(record(f"{known.target.key.pod}2"), 100.0)
         seen.append(known.target.key.pod)
-
     assert seen == ["a", "b"]
 
 
-def test_changed_families_are_rendered_for_every_target_at_once() -> None:
-    state = State()
-    for pod in ("a", "b"):
-        state.put(record(pod), (b"old", b"old"), 100.0)
-    state.render_again(lambda known: (known.target.key.pod.encode(),))
+@pytest.mark.parametrize("before", PROFILES)
+@pytest.mark.parametrize("after", PROFILES)
+@pytest.mark.parametrize("render_with", [render, render_synced])
+async def test_other_families_are_served_as_if_they_had_been_rendered_at_once(
+    before: str, after: str, render_with: object
+) -> None:
+    state = State(selected(before), render_with)  # type: ignore[arg-type]
+    records = [healthy_sidecar(number) for number in range(3)]
+    for one in records:
+        state.put(one, 100.0)
+    families = selected(after, ("istio_port_up",))
+    await state.prepare(families)
+    assert state.families == selected(before)
+    state.commit()
+    await state.discard()
+    assert state.families == families
+    assert state.blocks(0.0) == [render_with(one, families) for one in records]  # type: ignore[operator]
 
-    assert state.blocks(now=99.0) == [(b"a",), (b"b",)]
-    assert state.blocks(now=100.0) == []
+
+async def test_what_changes_while_other_families_are_rendered_is_served_as_it_is_then() -> None:
+    """Records that come, change and go while it is prepared: no mix at any moment, no loss."""
+    dice = random.Random(7)
+    families = [selected("full"), selected("minimal"), FAMILIES[:3], selected("standard")]
+    state = State(families[0])
+    records = {n: healthy_sidecar(n) for n in range(3000)}
+    for one in records.values():
+        state.put(one, 100.0)
+    expected = dict(records)
+    for following in families[1:]:
+        before = state.families
+        preparing = asyncio.create_task(state.prepare(following))
+        while not preparing.done():
+            await asyncio.sleep(0)
+            assert {len(blocks) for blocks in state.blocks(0.0)} == {len(before)}
+            number = dice.randrange(3000)
+            if dice.random() < 0.3:
+                state.drop(records[number].target.key)
+                expected.pop(number, None)
+            else:
+                target = replace(records[number].target, istio_version=f"1.{dice.random()}")
+                expected[number] = TargetRecord(target=target)
+                state.put(expected[number], 100.0)
+        state.commit()
+        await state.discard()
+        found = dict(zip((r.target.key for r in state.records()), state.blocks(0.0), strict=True))
+        assert found == {one.target.key: render(one, following) for one in expected.values()}

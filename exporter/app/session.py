@@ -24,7 +24,7 @@ from exporter.control_plane.dry_run_loop import WebhookDryRun
 from exporter.control_plane.sync_publisher import SyncPublisher
 from exporter.discovery.static import load_static
 from exporter.discovery.target_sets import TargetSets
-from exporter.exposition import FAMILIES, Family, selected
+from exporter.exposition import FAMILIES, Family, render_synced, selected
 from exporter.kube.credentials import Load
 from exporter.model import Memory, Target, WebhookPath
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, look
@@ -65,14 +65,14 @@ class Exporter:
         self.config = load()
         load_static(self.config.discovery.static, base)
         self._web_config = _web_config_file(self.config)
-        self._families = _families(self.config)
         self.metrics = SelfMetrics(__version__)
-        self.state = State()
+        families = _families(self.config)
+        self.state = State(families)
         tally = PollInstrumentation(
             self._under_way, self.metrics.probed, self.metrics.polled, self.metrics.skipped
         )
         self._inside = PortForwardAccess(self.config)
-        self.scheduler = Scheduler(self.config, self.state, self._families, tally, self._inside.pod)
+        self.scheduler = Scheduler(self.config, self.state, tally, self._inside.pod)
         self._in_flight = 0
         self.metrics.watch_in_flight(lambda: self._in_flight)
         self._dry_run = WebhookDryRun(
@@ -88,12 +88,12 @@ class Exporter:
         )
         self._listed = SyncPublisher(
             config=lambda: self.config,
-            families=lambda: self._families,
             targets=lambda: self.scheduler.targets,
             other_shards=lambda: self._sources.other_shards,
             ignores_istiods=lambda: self._sources.cluster.ignores_istiods,
             is_complete=lambda: self._sources.is_current,
             records=self.state,
+            told=State(families, render_synced),
         )
         self._sources = TargetSources(
             config=lambda: self.config,
@@ -136,7 +136,7 @@ class Exporter:
                     said = str(problem)
                     log.error("configuration not reloaded, the old one stays problem=%r", said)  # noqa: TRY400 - the problem is the user's
                 return str(error)
-            self._take(config, families)
+            await self._take(config, families)
         return None
 
     def _read(self) -> tuple[Config, tuple[Family, ...]]:
@@ -147,15 +147,21 @@ class Exporter:
         _web_config_file(config)
         return config, families
 
-    def _take(self, config: Config, families: tuple[Family, ...]) -> None:
+    async def _take(self, config: Config, families: tuple[Family, ...]) -> None:
+        states = (self.state, self._listed.told)
+        for state in states:
+            await state.prepare(families)
         self._inside.configure(config)
-        self.config, self._families = config, families
-        self.scheduler.configure(config, families)
-        self._listed.render_again()
+        self.config = config
+        for state in states:
+            state.commit()
+        self.scheduler.configure(config)
         self._sources.begin_anew()
         self.metrics.reloaded(successful=True, now=time.time())
         self._self_checks.report_capabilities()
         log.info("configuration reloaded")
+        for state in states:
+            await state.discard()
 
     def missing_capabilities(self) -> tuple[MissingCapability, ...]:
         """What this instance cannot see by its configuration, or in fact."""
@@ -199,7 +205,7 @@ class Exporter:
             listed=self._listed.told,
             self_metrics=self.metrics,
             config=lambda: self.config,
-            families=lambda: self._families,
+            families=lambda: self.state.families,
             probe=self.probe,
             reload=self.reload if self.config.web.enable_reload else None,
             is_healthy=lambda: self.scheduler.is_live,

@@ -14,12 +14,9 @@ from itertools import chain
 
 from exporter.config import Config
 from exporter.control_plane.proxy_sync import merge_replicas, narrowed
-from exporter.exposition import Family, render_synced
 from exporter.model import Role, Target, TargetKey, TargetRecord
 from exporter.state import STALE_AFTER_INTERVALS, State
-
-_AT_ONCE = 256
-"""So many proxies are judged and rendered before others get their turn on the event loop."""
+from exporter.yielder import Yielder
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,13 +29,12 @@ class SyncPublisher:
     """
 
     config: Callable[[], Config]
-    families: Callable[[], tuple[Family, ...]]
     targets: Callable[[], Mapping[TargetKey, Target]]
     other_shards: Callable[[], Mapping[TargetKey, Target]]
     ignores_istiods: Callable[[], bool]
     is_complete: Callable[[], bool]
     records: State
-    told: State = field(default_factory=State)
+    told: State
     _gone: set[TargetKey] = field(default_factory=set)
 
     async def run(self) -> None:
@@ -52,11 +48,6 @@ class SyncPublisher:
         self._gone.add(key)
         self.told.drop(key)
 
-    def render_again(self) -> None:
-        """The families changed."""
-        families = self.families()
-        self.told.render_again(lambda record: render_synced(record, families))
-
     async def merge_replicas(self) -> None:
         """Ask the union of the istiods for every proxy."""
         self._gone.clear()
@@ -65,14 +56,14 @@ class SyncPublisher:
         union = merge_replicas(self._istiods(targets, config), config, now)
         proxies = chain(tuple(targets.values()), tuple(self.other_shards().values()))
         named = set()
-        for number, proxy in enumerate(proxies, 1):
+        yielder = Yielder()
+        for proxy in proxies:
             status = union.status(proxy)
             if status and proxy.key not in self._gone:
                 record = TargetRecord(target=proxy, proxy=status)
-                self.told.put(record, render_synced(record, self.families()), expires)
+                self.told.put(record, expires)
                 named.add(proxy.key)
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
+            await yielder.maybe_yield()
         for record in self.told.records():
             if record.target.key not in named:
                 self.told.drop(record.target.key)
@@ -81,7 +72,7 @@ class SyncPublisher:
         self, targets: Mapping[TargetKey, Target], config: Config
     ) -> list[TargetRecord | None]:
         """The last record of every istiod; none where some could be missing, or nobody asks."""
-        is_asked = any(family.from_istiod for family in self.families())
+        is_asked = any(family.from_istiod for family in self.records.families)
         if not is_asked or narrowed(config) or self.ignores_istiods() or not self.is_complete():
             return []
         found = (key for key, target in targets.items() if target.role is Role.ISTIOD)

@@ -194,10 +194,10 @@ class ClusterSource:
         while True:
             await self._has_stale.wait()
             self._has_stale.clear()
-            turns = Yielder()
+            yielder = Yielder()
             while self._stale:
                 self._settle(self._stale.popitem()[0])
-                await turns.over()
+                await yielder.maybe_yield()
             self._reports.changed()
 
     # --- pods ----------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ class ClusterSource:
         resource = pods_of(scope, self._config.discovery.kubernetes)
         callbacks = self._progress.callbacks(resource, scope)
         seen: set[TargetKey] = set()
-        turns = Yielder()
+        yielder = Yielder()
         async with aclosing(follow(api, resource, callbacks, self._options)) as events:
             async for event in events:
                 if event.kind is EventType.LISTING:
@@ -215,7 +215,7 @@ class ClusterSource:
                     self._finish_list(scope, seen)
                 elif key := self._take(event):
                     seen.add(key)
-                await turns.over()
+                await yielder.maybe_yield()
 
     def _finish_list(self, scope: str, seen: set[TargetKey]) -> None:
         mine = (key for key in self._pods if not scope or key.namespace == scope)

@@ -4,7 +4,6 @@ Only named families are read from the metrics page. `/debug/*` needs a token of 
 `istio-ca` (Istio pilot/pkg/xds/debug.go); from inside the pod it is open to loopback.
 """
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping
 
@@ -25,6 +24,7 @@ from exporter.probes.attempt import Attempt, ProbeResult, failure
 from exporter.probes.http import HttpClient, result_of_error_status
 from exporter.probes.mesh_trust import authorize, may_be_authorized
 from exporter.probes.metrics_text import by_label, total
+from exporter.yielder import Yielder
 
 _SHORT = {
     "type.googleapis.com/envoy.config.cluster.v3.Cluster": "cds",
@@ -76,9 +76,6 @@ _SYNCZ_BYTES = 64 * 1024 * 1024
 
 _SYNCZ_SECONDS = 10.0
 """istiod makes the page anew each time; with thousands of proxies that takes a while."""
-
-_ROWS_AT_ONCE = 64
-"""So many proxies are read before others get their turn on the event loop."""
 
 
 async def probe_istiod(visit: Attempt) -> ProbeResult:
@@ -139,7 +136,7 @@ async def _with_syncz(facts: IstiodFacts, client: HttpClient, visit: Attempt) ->
         return replace(facts, syncz_outcome=failure(error, visit).outcome)
     match reply.status:
         case 200:
-            rows = await _read_in_turns(reply.body)
+            rows = await _read_in_slices(reply.body)
             outcome = Outcome.WRONG_PROTOCOL if rows is None else Outcome.OK
         case 401 | 403:
             rows, outcome = None, Outcome.FORBIDDEN
@@ -148,14 +145,14 @@ async def _with_syncz(facts: IstiodFacts, client: HttpClient, visit: Attempt) ->
     return replace(facts, syncz=rows, syncz_outcome=outcome, syncz_status=reply.status)
 
 
-async def _read_in_turns(body: bytes) -> ProxyListing | None:
+async def _read_in_slices(body: bytes) -> ProxyListing | None:
     """As `read_syncz`, without holding the event loop."""
     rows = []
+    yielder = Yielder()
     try:
-        for number, row in enumerate(_rows(body), 1):
+        for row in _rows(body):
             rows.append(row)
-            if number % _ROWS_AT_ONCE == 0:
-                await asyncio.sleep(0)
+            await yielder.maybe_yield()
     except _NO_SYNCZ:
         return None
     return tuple(rows)

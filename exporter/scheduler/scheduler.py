@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from exporter.config import Config
-from exporter.exposition import Family, render, renew
 from exporter.model import (
     SILENT,
     Cadence,
@@ -29,7 +28,6 @@ from exporter.model import (
     Role,
     Target,
     TargetKey,
-    TargetRecord,
     WebhookPath,
 )
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of
@@ -95,7 +93,6 @@ class Scheduler:
         self,
         config: Config,
         state: State,
-        families: tuple[Family, ...],
         tally: PollInstrumentation,
         forward: PodViewFactory = no_pod_view,
     ) -> None:
@@ -113,17 +110,15 @@ class Scheduler:
         self.in_mesh = False
         self.webhook: WebhookPath | None = None
         self._slots = Slots()
-        self.configure(config, families)
+        self.configure(config)
 
-    def configure(self, config: Config, families: tuple[Family, ...]) -> None:
+    def configure(self, config: Config) -> None:
         """Take a new configuration; it holds from each target's next poll on."""
         self._config = config
-        self._families = families
         poll = config.poll
         spans = {Cadence.DETAIL: poll.detail_interval, Cadence.IDENTITY: poll.identity_interval}
         self._slower = [(slow, math.ceil(span / poll.interval)) for slow, span in spans.items()]
         self._slots.resize(config.poll.concurrency)
-        self._state.render_again(lambda record: render(record, families))
         for watched in self._watched.values():
             watched.plan = plan_of(watched.plan.target, config, self._forward)
 
@@ -295,7 +290,7 @@ class Scheduler:
         record = looked.record
         interval = watched.memory.effective(self._config.poll.interval)
         expires = time.time() + STALE_AFTER_INTERVALS * interval
-        self._state.put(record, self._blocks(record, repeats=looked.repeats), expires)
+        self._state.put(record, expires, repeats=looked.repeats)
         cause = record.diagnosis.cause if record.diagnosis else ""
         if cause != watched.cause:
             log.info(
@@ -305,13 +300,6 @@ class Scheduler:
                 cause or "none",
             )
             watched.cause = cause
-
-    def _blocks(self, record: TargetRecord, *, repeats: bool) -> tuple[bytes, ...]:
-        """The record rendered; what a repeating one says again is not rendered again."""
-        known = self._state.blocks_of(record.target.key) if repeats else None
-        if known is None:
-            return render(record, self._families)
-        return renew(record, self._families, known)
 
 
 def _is_silent(observations: tuple[Observation, ...]) -> bool:

@@ -1,7 +1,7 @@
 """What the web needs of the rest of the program: data and callables, nothing to own."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -33,8 +33,8 @@ class WebContext:
     probe: Callable[[Target], Awaitable[PollResult]]
     is_healthy: Callable[[], bool]
     is_ready: Callable[[], bool]
+    listed: State
     reload: Callable[[], Awaitable[str | None]] | None = None
-    listed: State = field(default_factory=State)
 
 
 CONTEXT = web.AppKey("context", WebContext)

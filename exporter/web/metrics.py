@@ -1,7 +1,7 @@
 """/metrics: the rendered blocks of every target, then the exporter's own metrics, streamed.
 
-The rule: the event loop is never held. Chunks are joined one at a time with a turn of the loop
-in between, and gzip runs in a thread.
+The rule: the event loop is never held. Chunks are joined one at a time, in slices, and gzip runs in
+a thread.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from aiohttp import web
 from exporter.exposition import assemble, render_cluster
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.negotiation import accepts_gzip, choose_format
+from exporter.yielder import Yielder
 
 log = logging.getLogger(__name__)
 
@@ -68,22 +69,18 @@ async def stream(
         await response.prepare(request)
         if request.method != "HEAD":
             squeeze = _Gzip() if zipped else None
+            yielder = Yielder()
             for piece in pieces:
                 size += len(piece)
-                await _send(response, await squeeze.add(piece) if squeeze else piece)
+                if chunk := await squeeze.add(piece) if squeeze else piece:
+                    await response.write(chunk)
+                await yielder.maybe_yield()
             if squeeze:
-                await _send(response, await squeeze.end())
+                await response.write(await squeeze.end())
         await response.write_eof()
     except ConnectionResetError:
         log.debug("client left path=%s", request.path)
     return response, size
-
-
-async def _send(response: web.StreamResponse, chunk: bytes) -> None:
-    """Send what there is, and let others have a turn."""
-    if chunk:
-        await response.write(chunk)
-    await asyncio.sleep(0)
 
 
 class _Gzip:

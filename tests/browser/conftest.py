@@ -16,7 +16,7 @@ import pytest_asyncio
 from exporter.app.session import Exporter
 from exporter.config import Config, load
 from exporter.demo import SHIPPED, Mesh, load_states, mesh
-from exporter.exposition import selected
+from exporter.exposition import FAMILIES
 from exporter.model import Memory, Target, TargetKey, TargetRecord
 from exporter.poll.poll_target import PollResult
 from exporter.selfmetrics.registry import SelfMetrics
@@ -169,18 +169,19 @@ class Stage:
     def put(self, *records: TargetRecord) -> None:
         for record in records:
             self.targets[record.target.key] = record.target
-            self.state.put(record, (), time.time() + 600)
+            self.state.put(record, time.time() + 600)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def stage() -> AsyncIterator[Stage]:
     listener = listen()
-    built = Stage(f"http://127.0.0.1:{listener.getsockname()[1]}", State(), {})
+    built = Stage(f"http://127.0.0.1:{listener.getsockname()[1]}", State(FAMILIES), {})
     context = WebContext(
         state=built.state,
+        listed=State(FAMILIES),
         self_metrics=SelfMetrics("1.2.3"),
         config=Config,
-        families=lambda: selected("full", ()),
+        families=lambda: FAMILIES,
         targets=lambda: dict(built.targets),
         unseen=lambda: built.unseen,
         probe=_nothing_seen,

@@ -100,7 +100,10 @@ async def test_a_faulty_probe_never_keeps_its_slot(
     views = {name: Faulty(fault) for name in "abcd"}
     tally = PollInstrumentation(*[lambda *_: None] * 4)
     scheduler = Scheduler(
-        Config(poll=POLL), State(), selected("standard", ()), tally, lambda t: views[t.key.pod]
+        Config(poll=POLL),
+        State(selected("standard", ())),
+        tally,
+        lambda t: views[t.key.pod],
     )
     for name in views:
         scheduler.put(target(name))

@@ -80,8 +80,8 @@ async def listening(serve: Serve) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def polling(poll: PollConfig = POLL) -> AsyncIterator[tuple[Scheduler, State, Counted]]:
-    state, counted = State(), Counted()
-    scheduler = Scheduler(Config(poll=poll), state, FAMILIES, counted.tally())
+    state, counted = State(FAMILIES), Counted()
+    scheduler = Scheduler(Config(poll=poll), state, counted.tally())
     running = asyncio.create_task(scheduler.run())
     try:
         yield scheduler, state, counted
@@ -241,17 +241,8 @@ async def test_a_change_of_diagnosis_is_logged_once(caplog: pytest.LogCaptureFix
     assert len(changes) == 1
 
 
-async def test_new_families_are_shown_at_once() -> None:
-    async with listening(_agent) as port, polling() as (scheduler, state, _):
-        scheduler.put(agent_on(port))
-        await until(lambda: len(state) == 1)
-        minimal = selected("minimal", ())
-        scheduler.configure(Config(poll=POLL), minimal)
-        assert {len(blocks) for blocks in state.blocks(0.0)} == {len(minimal)}
-
-
 def test_a_target_told_again_as_it_is_keeps_its_plan() -> None:
-    scheduler = Scheduler(Config(), State(), FAMILIES, Counted().tally())
+    scheduler = Scheduler(Config(), State(FAMILIES), Counted().tally())
     target = Target(key=TargetKey("shop", "cart"), role=Role.SIDECAR, addresses=("127.0.0.1",))
     scheduler.put(target)
     plan = scheduler._watched[target.key].plan

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from benchmarks.records import broken_sidecar, healthy_sidecar, istiod
 from exporter.config import Config
-from exporter.exposition import render, selected
+from exporter.exposition import render_synced, selected
 from exporter.model import Memory, Target, TargetRecord
 from exporter.poll.poll_target import PollResult
 from exporter.selfmetrics.registry import SelfMetrics
@@ -35,10 +35,10 @@ async def nothing_seen(target: Target) -> PollResult:
 
 
 def state_of(*records: TargetRecord) -> State:
-    state = State()
+    state = State(FAMILIES)
     for record in records:
         told_until = EXPIRED_LAST if record.target.key == EXPIRED else time.time() + 600
-        state.put(record, render(record, FAMILIES), told_until)
+        state.put(record, told_until)
     return state
 
 
@@ -51,6 +51,7 @@ async def serve() -> AsyncIterator[Serve]:
             targets = {record.target.key: record.target for record in records}
             given = {
                 "state": state_of(*records),
+                "listed": State(FAMILIES, render_synced),
                 "self_metrics": SelfMetrics("1.2.3"),
                 "config": lambda: config,
                 "families": lambda: FAMILIES,
