@@ -205,7 +205,7 @@ async def test_thousands_of_proxies_are_read_without_holding_the_loop(
     assert isinstance(observed.facts, IstiodFacts)
     assert observed.facts.syncz_outcome is Outcome.OK
     assert len(observed.facts.syncz or ()) == count
-    assert turns > count / 64
+    assert turns > 10
 
 
 async def test_syncz_is_not_asked_without_a_token(serve: Any, visit: Any, answer: Any) -> None:
