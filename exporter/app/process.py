@@ -5,12 +5,22 @@ import resource
 import socket
 
 from exporter.access.direct import Direct
-from exporter.catalogue import ports_of
-from exporter.model import PROVING, Cadence, Role, Target, TargetKey
+from exporter.model import (
+    PROVING,
+    Cadence,
+    Probe,
+    ProbeKind,
+    Role,
+    Settings,
+    Target,
+    TargetKey,
+    View,
+)
 from exporter.probes.attempt import Attempt, ProbeOptions
 from exporter.probes.probers import probe
 
-_OURSELVES = Target(key=TargetKey("", "exporter"), role=Role.SIDECAR, addresses=("127.0.0.1",))
+_LOOPBACK = "127.0.0.1"
+_OURSELVES = Target(key=TargetKey("", "exporter"), role=Role.SIDECAR, addresses=(_LOOPBACK,))
 _ANSWERS_WITHIN_SECONDS = 1.0
 
 
@@ -30,16 +40,15 @@ async def is_in_mesh() -> bool:
 
     Only Envoy's own answer on its health port counts; another listener there proves nothing.
     """
-    health = next(port for port in ports_of(_OURSELVES) if port.probe == "readiness")
-    visit = Attempt(
-        Direct("127.0.0.1"),
-        health,
+    attempt = Attempt(
+        Direct(_LOOPBACK),
+        Probe(Settings().health_port, ProbeKind.READINESS, View.NETWORK, _LOOPBACK),
         frozenset({Cadence.FAST}),
         _ANSWERS_WITHIN_SECONDS,
         _OURSELVES,
         ProbeOptions(),
     )
-    return (await probe("readiness", visit)).outcome in PROVING
+    return (await probe(attempt)).outcome in PROVING
 
 
 def raise_file_limit() -> None:

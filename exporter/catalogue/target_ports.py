@@ -45,10 +45,11 @@ def is_captured(port: int, target: Target) -> bool:
     return port not in excluded
 
 
-def control_port(target: Target, preferred: int) -> int | None:
+def control_port(target: Target, preferred: int, configured: Iterable[int] = ()) -> int | None:
     """A port nobody uses whose answer can only be the redirection's; None where there is none.
 
-    The preferred one, or the nearest below it that is captured and not known to be used.
+    The preferred one, or the nearest below it that is captured and not known to be used;
+    `configured` are the ports that the user has named.
     """
     if target.settings.included_inbound_ports is not None:
         return None
@@ -56,6 +57,8 @@ def control_port(target: Target, preferred: int) -> int | None:
         *(row.number for row in PORTS),
         *target.settings.app_ports,
         *target.settings.server_ports,
+        *target.ignored_ports,
+        *configured,
     }
     for port in range(preferred, max(0, preferred - 64), -1):
         if port not in used and is_captured(port, target):

@@ -34,7 +34,6 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
     config: Config,
     now: float,
     *,
-    control: int | None,
     in_mesh: bool = False,
     webhook: WebhookPath | None = None,
 ) -> tuple[TargetRecord, Memory]:
@@ -47,14 +46,13 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
         memory: what the last look returned; `Memory()` for the first.
         config: intervals and graces.
         now: seconds since the epoch.
-        control: the control port's number, None where there is none.
         in_mesh: the exporter sits behind a sidecar, so that nothing it sees can be trusted.
         webhook: what the API server's last try of the injection webhook showed, for istiods.
     """
     if not in_mesh and (again := told_again(target, ports, observations, memory, now)):
         return again
     memory = replace(memory, steady=None)
-    evidence = Evidence(target, ports, config, now, control, in_mesh)
+    evidence = Evidence(target, ports, config, now, in_mesh)
     evidence.webhook = webhook if target.role is Role.ISTIOD else None
     read_evidence(evidence, observations)
     known = memory if in_mesh else remember(evidence, memory)

@@ -1,4 +1,4 @@
-"""The port matrix of one look: observations sorted by port, view and address. Pure.
+"""The port matrix of one poll: observations sorted by what was probed, and from where. Pure.
 
 Flows in: the observations of one target; out: an `Evidence` that `memory`, `verdicts` and
 `conditions` read. Its one rule: it sorts and it never judges.
@@ -17,8 +17,8 @@ from exporter.model import (
     Observation,
     Outcome,
     PortName,
+    ProbeKind,
     Target,
-    TlsFacts,
     View,
     WebhookPath,
 )
@@ -31,30 +31,30 @@ UNANSWERED = SILENT | {Outcome.REFUSED, Outcome.REJECTED}
 
 
 class Evidence(Struct, eq=False):
-    """What one look saw of a target.
+    """What one poll saw of a target.
 
     `network` and `pod` map ports to observations (network: one per address). `connects` are the
-    control port's, `hellos` the TLS hellos sent to it, `direct` the looks at 15006 itself.
-    `named` maps the catalogue's port names to the target's ports. `control` is None where no
-    port can tell redirection.
+    control port's, `hellos` the TLS hellos sent to it, `direct` the direct connections to 15006.
+    `sockets` is the pod's socket table. `named` maps the catalogue's port names to the target's
+    ports.
     """
 
     target: Target
     ports: Sequence[TargetPort]
     config: Config
     now: float
-    control: int | None
     in_mesh: bool = False
     network: dict[int, list[Observation]] = {}
     pod: dict[int, Observation] = {}
     connects: list[Observation] = []
     hellos: list[Observation] = []
     direct: list[Observation] = []
+    sockets: Observation | None = None
     named: Mapping[str, TargetPort] = {}
     webhook: WebhookPath | None = None
-    """The API server's own way to the injection webhook, which no port shows."""
+    """The API server's connection to the injection webhook, which no port shows."""
     silent: bool = False
-    """Every port asked over the network is silent, and there was at least one."""
+    """Every port probed over the network is silent, and there was at least one."""
     left_out: tuple[str, ...] = ()
     """The addresses of a family that the exporter itself does not have."""
     no_access: dict[int, str] = {}
@@ -110,28 +110,40 @@ def read_evidence(
     evidence: Evidence,
     observations: Iterable[Observation],
 ) -> Evidence:
-    """Fill an empty evidence with the observations of a look; returns the same object."""
+    """Fill an empty evidence with the observations of a poll; returns the same object."""
     evidence.named = {port.row.name: port for port in evidence.ports if port.row.name}
-    inbound = evidence.target.settings.inbound_port
-    silent = asked = False
+    is_silent = was_probed = False
     for seen in _reachable(evidence, observations):
-        if seen.view is View.POD:
-            if seen.outcome is Outcome.NO_ACCESS:
-                evidence.no_access[seen.port] = seen.detail or "no access"
-            else:
-                evidence.pod[seen.port] = seen
+        if seen.probe.view is View.POD:
+            _add_inside(evidence, seen)
             continue
-        silent = (silent or not asked) and seen.outcome in SILENT
-        asked = True
-        if seen.port == evidence.control:
-            evidence.connects.append(seen)
-        elif seen.port == inbound and PortName.VIRTUAL_INBOUND in evidence.named:
-            is_hello = isinstance(seen.facts, TlsFacts)
-            (evidence.hellos if is_hello else evidence.direct).append(seen)
-        else:
-            evidence.network.setdefault(seen.port, []).append(seen)
-    evidence.silent = asked and silent
+        is_silent = (is_silent or not was_probed) and seen.outcome in SILENT
+        was_probed = True
+        _add_outside(evidence, seen)
+    evidence.silent = was_probed and is_silent
     return evidence
+
+
+def _add_inside(evidence: Evidence, seen: Observation) -> None:
+    probe = seen.probe
+    if probe.kind is ProbeKind.SOCKETS:
+        evidence.sockets = seen
+    elif seen.outcome is Outcome.NO_ACCESS:
+        evidence.no_access[probe.port] = seen.detail or "no access"
+    else:
+        evidence.pod[probe.port] = seen
+
+
+def _add_outside(evidence: Evidence, seen: Observation) -> None:
+    match seen.probe.kind:
+        case ProbeKind.CONTROL:
+            evidence.connects.append(seen)
+        case ProbeKind.HELLO:
+            evidence.hellos.append(seen)
+        case ProbeKind.BLACKHOLE:
+            evidence.direct.append(seen)
+        case _:
+            evidence.network.setdefault(seen.probe.port, []).append(seen)
 
 
 def _reachable(evidence: Evidence, observations: Iterable[Observation]) -> Iterable[Observation]:

@@ -14,6 +14,8 @@ from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_expired
 from exporter.model import (
     PROVING,
+    SILENT,
+    UNJUDGING,
     AdminFacts,
     AgentFacts,
     AgentMetrics,
@@ -25,6 +27,7 @@ from exporter.model import (
     Observation,
     Outcome,
     PortName,
+    ProbeKind,
     Role,
     SocketTable,
     Timestamped,
@@ -54,18 +57,26 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
     update = _MemoryUpdate(before, evidence.now)
     update.changes["polls"] = before.polls + 1
     _forget_what_refused(evidence, update)
-    for group in evidence.network.values():
-        for seen in group:
-            if seen.facts is not None:
-                _update(seen, update)
-    for seen in evidence.pod.values():
-        if seen.facts is not None:
-            _update(seen, update)
+    _update_facts(evidence, update)
     if evidence.target.role is Role.ISTIOD:
         update.changes["listings"] = current_listings(evidence, before)
     _update_hellos(evidence, update)
     _update_state(evidence, update)
     return structs.replace(before, **update.changes)
+
+
+def _update_facts(evidence: Evidence, update: _MemoryUpdate) -> None:
+    for group in evidence.network.values():
+        for seen in group:
+            if seen.probe.kind is ProbeKind.EXPOSURE:
+                _update_exposure(seen, update)
+            elif seen.facts is not None:
+                _update(seen, update)
+    for seen in evidence.pod.values():
+        if seen.facts is not None:
+            _update(seen, update)
+    if evidence.sockets is not None and isinstance(evidence.sockets.facts, SocketTable):
+        update.changes["sockets"] = Timestamped(evidence.sockets.facts, update.now)
 
 
 def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Memory:
@@ -84,11 +95,9 @@ def _update(seen: Observation, update: _MemoryUpdate) -> None:
             update.mapping("proofs")[seen.port] = update.now
             _update_stats(seen.facts, update)
         case AdminFacts():
-            _update_admin(seen, seen.facts, update)
+            _update_admin(seen.facts, update)
         case IstiodFacts():
             _update_istiod(seen.facts, update)
-        case SocketTable():
-            update.changes["sockets"] = Timestamped(seen.facts, update.now)
         case TlsFacts(certificate=Certificate() as certificate):
             update.mapping("serving")[seen.port] = Timestamped(certificate, update.now)
 
@@ -199,10 +208,13 @@ def _order_rejects(
         known[resource] = refused
 
 
-def _update_admin(seen: Observation, facts: AdminFacts, update: _MemoryUpdate) -> None:
-    if facts.exposed is not None:
+def _update_exposure(seen: Observation, update: _MemoryUpdate) -> None:
+    """Silence says nothing of admin: a network policy may drop what would be answered."""
+    if seen.outcome not in SILENT | UNJUDGING:
         update.changes["exposure"] = Timestamped(seen, update.now)
-        return
+
+
+def _update_admin(facts: AdminFacts, update: _MemoryUpdate) -> None:
     if facts.stats is not None and "stats" not in update.changes:
         _update_stats(facts.stats, update)
     if facts.rejected is not None:

@@ -15,13 +15,13 @@ from exporter.diagnosis.evidence import SLOW_SECONDS, Evidence, read_evidence
 from exporter.diagnosis.memory import remember
 from exporter.model import (
     PROVING,
-    SOCKETS_PORT,
     AdminFacts,
     AgentFacts,
     Cadence,
     EnvoyStats,
     Memory,
     Observation,
+    ProbeKind,
     Role,
     Steady,
     Target,
@@ -83,12 +83,14 @@ def steady_after(
         return None
     if evidence.target.role is Role.ISTIOD or known.polled.get(Cadence.IDENTITY) == evidence.now:
         return None
-    expected = tuple([_at_fast(seen) for seen in observations if seen.port != SOCKETS_PORT])
+    expected = tuple(
+        [_at_fast(seen) for seen in observations if seen.probe.kind is not ProbeKind.SOCKETS]
+    )
     if any(seen.seconds >= SLOW_SECONDS for seen in expected):
         return None
     target, ports, config = evidence.target, evidence.ports, evidence.config
     next_poll = evidence.now + config.poll.interval
-    again = Evidence(target, ports, config, next_poll, evidence.control)
+    again = Evidence(target, ports, config, next_poll)
     update = remember(read_evidence(again, expected), known)
     if replace(update, polls=known.polls) != known:
         return None
@@ -109,7 +111,7 @@ def _at_fast(seen: Observation) -> Observation:
             return replace(seen, facts=AgentFacts(status=status))
         case EnvoyStats(live=live, state=state):
             return replace(seen, facts=EnvoyStats(live=live, state=state))
-        case AdminFacts(exposed=None, state=state):
+        case AdminFacts(state=state):
             return replace(seen, facts=AdminFacts(state=state))
     return seen
 
@@ -125,12 +127,10 @@ def _is_same(seen: Sequence[Observation], last: Sequence[Observation]) -> bool:
     for one, other in zip(seen, last, strict=True):
         if (
             one.outcome is not other.outcome
-            or one.port != other.port
+            or one.probe != other.probe
             or one.connected is not other.connected
-            or one.view is not other.view
             or one.seconds >= SLOW_SECONDS
             or one.detail != other.detail
-            or one.address != other.address
             or one.facts != other.facts
         ):
             return False

@@ -17,7 +17,6 @@ from exporter.model import (
     PROVING,
     SILENT,
     UNJUDGING,
-    AdminFacts,
     Expectation,
     Memory,
     Observation,
@@ -26,9 +25,6 @@ from exporter.model import (
     Verdict,
     View,
 )
-
-_BARE = frozenset({"tcp", "connect", "tls"})
-"""Probes that the redirection itself can answer, so that behind capture they prove nothing."""
 
 _NOBODY = frozenset({Outcome.REFUSED, Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
 """Outcomes of a port that its owner does not hold."""
@@ -143,7 +139,8 @@ def _from_network(
         is_lost_rejection(evidence, seen) or is_blocked_by_network(evidence, memory, port, seen)
     ):
         return Outcome.BLOCKED
-    is_bare = port.captured and port.probe in _BARE
+    probe = seen.probe
+    is_bare = probe.captured and probe.kind.is_answered_by_redirection
     if is_bare and seen.outcome is Outcome.OK and evidence.control_accepts():
         return Outcome.CAPTURED
     return seen.outcome
@@ -170,13 +167,10 @@ def _unasked(evidence: Evidence, port: TargetPort) -> Verdict | None:
 
 def exposed_by(evidence: Evidence, memory: Memory) -> str:
     """What shows Envoy's admin open to the network; empty where nothing does."""
-    told = memory.exposure
-    if told is not None:
-        facts = told.value.facts
-        fresh = is_fresh(
-            told, evidence.config.poll.identity_interval, evidence.now, PROOF_INTERVALS
-        )
-        if fresh and isinstance(facts, AdminFacts) and facts.exposed:
+    exposure = memory.exposure
+    if exposure is not None and exposure.value.outcome is Outcome.OK:
+        interval = evidence.config.poll.identity_interval
+        if is_fresh(exposure, interval, evidence.now, PROOF_INTERVALS):
             return "admin answers bytes from the network that are not HTTP with its 400"
     if memory.sockets is not None:
         number = evidence.target.settings.admin_port

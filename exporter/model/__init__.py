@@ -1,7 +1,7 @@
 """The words of the product as data: targets, ports, observations, verdicts, diagnoses.
 
 Everything here is a frozen value or a closed enum. Data flows through these types one way:
-a `Target` is looked at, each probe leaves an `Observation`, `diagnosis` turns a target's
+a `Target` is polled, each `Probe` leaves an `Observation`, `diagnosis` turns a target's
 observations and `Memory` into a `TargetRecord`, `exposition` renders the record.
 No I/O, no clock, no imports beyond the standard library.
 """
@@ -21,6 +21,7 @@ from exporter.model.enums import (
     Interception,
     Outcome,
     PortName,
+    ProbeKind,
     Role,
     View,
 )
@@ -47,10 +48,10 @@ from exporter.model.memory import (
     Memory,
 )
 from exporter.model.observation import (
-    SOCKETS_PORT,
     Observation,
     WebhookPath,
 )
+from exporter.model.probe import Probe
 from exporter.model.record import (
     CertificateValidity,
     ClusterRecord,
@@ -74,7 +75,6 @@ __all__ = [
     "PROVING",
     "PROXY_ROLES",
     "SILENT",
-    "SOCKETS_PORT",
     "UNJUDGING",
     "AdminFacts",
     "AgentFacts",
@@ -99,6 +99,8 @@ __all__ = [
     "Observation",
     "Outcome",
     "PortName",
+    "Probe",
+    "ProbeKind",
     "ProxyListing",
     "ProxyStatus",
     "ReadinessFacts",

@@ -98,6 +98,54 @@ class Cadence(StrEnum):
     IDENTITY = "identity"
 
 
+class ProbeKind(StrEnum):
+    """What a probe does: one kind a prober, named as the configuration and the API name it."""
+
+    ADMIN = "admin"
+    AGENT = "agent"
+    BLACKHOLE = "blackhole"
+    CONTROL = "control"
+    CONTROLZ = "controlz"
+    DNS = "dns"
+    EXPOSURE = "exposure"
+    GRPC = "grpc"
+    GRPC_TLS = "grpc_tls"
+    HELLO = "hello"
+    HTTP = "http"
+    HTTP_READY = "http_ready"
+    ISTIOD = "istiod"
+    METRICS = "metrics"
+    READINESS = "readiness"
+    SOCKETS = "sockets"
+    STATS = "stats"
+    TCP = "tcp"
+    TLS = "tls"
+    WEBHOOK = "webhook"
+    XDS_DEBUG = "xds_debug"
+    ZTUNNEL_ADMIN = "ztunnel_admin"
+    ZTUNNEL_READY = "ztunnel_ready"
+
+    @property
+    def cadence(self) -> Cadence:
+        """The cadence that starts it."""
+        return _STARTED_BY.get(self, Cadence.FAST)
+
+    @property
+    def is_answered_by_closing(self) -> bool:
+        """Whether the port answers by closing the connection, or by accepting it."""
+        return self in _ANSWERED_BY_CLOSING
+
+    @property
+    def is_answered_by_redirection(self) -> bool:
+        """Whether redirection alone can answer it, so that it proves nothing of a captured port."""
+        return self in _ANSWERED_BY_REDIRECTION
+
+
+_STARTED_BY = {ProbeKind.EXPOSURE: Cadence.IDENTITY, ProbeKind.SOCKETS: Cadence.DETAIL}
+_ANSWERED_BY_CLOSING = frozenset({ProbeKind.BLACKHOLE, ProbeKind.CONTROL, ProbeKind.TCP})
+_ANSWERED_BY_REDIRECTION = frozenset({ProbeKind.CONTROL, ProbeKind.TCP, ProbeKind.TLS})
+
+
 class Outcome(StrEnum):
     """How one probe ended. Closed: whatever a target does ends as one of these."""
 

@@ -113,11 +113,10 @@ class BoundListener(Struct, frozen=True, kw_only=True):
 
 
 class AdminFacts(Struct, frozen=True, kw_only=True):
-    """What 15000 told, from inside the pod; parts not asked in this poll are None.
+    """What 15000 reported, from inside the pod; parts not requested in this poll are None.
 
     `state` is /ready's word (LIVE, INITIALIZING, ...). `rejected` maps a listener's name to
-    Envoy's reason. `unready` is /init_dump. `exposed`: the bytes that are not HTTP were
-    answered from the network, so admin is open to it.
+    Envoy's reason. `unready` is /init_dump.
     """
 
     state: str | None = None
@@ -129,7 +128,6 @@ class AdminFacts(Struct, frozen=True, kw_only=True):
     workload_certificate: Certificate | None = None
     root_certificate: Certificate | None = None
     unready: tuple[str, ...] | None = None
-    exposed: bool | None = None
 
 
 class TlsFacts(Struct, frozen=True, kw_only=True):

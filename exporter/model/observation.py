@@ -6,25 +6,39 @@ from msgspec import Struct
 
 from exporter.model.enums import Outcome, View
 from exporter.model.facts import Facts
+from exporter.model.probe import Probe
 
 
 class Observation(Struct, frozen=True):
-    """What one probe saw of one port from one view at one address.
+    """What came of one probe.
 
     `seconds` is the probe's duration, for HTTP without the connect; `detail` is for people: short,
     no secrets.
-    `connected`: whether a TCP connection came about, which is all that a naive prober asks;
+    `connected`: whether a TCP connection was made, which is all that a naive prober tests;
     None where none was tried.
     """
 
-    port: int
-    view: View
+    probe: Probe
     outcome: Outcome
     seconds: float = 0.0
     detail: str = ""
     facts: Facts = None
-    address: str = ""
     connected: bool | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that was probed; 0 for the socket table."""
+        return self.probe.port
+
+    @property
+    def view(self) -> View:
+        """Where it was probed from."""
+        return self.probe.view
+
+    @property
+    def address(self) -> str:
+        """The address that was probed; empty inside the pod."""
+        return self.probe.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +53,3 @@ class WebhookPath:
     outcome: Outcome
     detail: str
     revision: str = ""
-
-
-SOCKETS_PORT = 0
-"""The pseudo port under which a pod's socket table is observed."""

@@ -1,10 +1,10 @@
-"""What is asked of one target on every look: its ports by view, the ways to it, the options.
+"""What is sent to one target in every poll: its probes by view, the ways to it, the options.
 
 In: a target, the configuration, and the way into pods that have no network namespace here. Out: a
-`Plan`, made once a target; `look` carries it out.
+`Plan`, made once a target; `poll_target` carries it out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,41 +12,48 @@ from exporter.access.dialer import Dialer, PodView
 from exporter.access.direct import Direct
 from exporter.access.netns import Netns
 from exporter.access.pod_processes import processes_under
-from exporter.catalogue import Port, TargetPort, control_port, ports_of
+from exporter.catalogue import TargetPort, control_port, ports_of
 from exporter.catalogue.gateway_servers import configured_servers
 from exporter.config import Config
-from exporter.model import (
-    SOCKETS_PORT,
-    AdminFacts,
-    Expectation,
-    Role,
-    Target,
-)
+from exporter.model import AdminFacts, Probe, ProbeKind, Role, Target, View
 from exporter.parsing import parse_address
 from exporter.probes.attempt import MeshTrust, ProbeOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is asked of one target on every look; made once a target.
+class AddressPlan:
+    """What is sent to one address of a target over the network.
 
-    `control` is the control port's number, None where capture cannot be shown; `knock` is that port
-    as one that is asked.
+    `probes` are started by their cadences, the control port's among them. What the control port
+    answers decides between two probes of 15006: a TLS `hello` through the control port, or a
+    `direct` connection.
+    """
+
+    dialer: Dialer
+    probes: tuple[Probe, ...]
+    hello: Probe | None = None
+    direct: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is sent to one target in every poll; made once a target.
+
+    `network` has one part for each address, `inside` what is sent through the `pod` view.
     """
 
     target: Target
     ports: tuple[TargetPort, ...]
-    control: int | None
-    knock: TargetPort | None
-    network: tuple[TargetPort, ...]
-    inside: tuple[TargetPort, ...]
-    dialers: tuple[Dialer, ...]
+    network: tuple[AddressPlan, ...]
     pod: PodView | None
+    inside: tuple[Probe, ...]
     options: ProbeOptions
 
 
 PodViewFactory = Callable[[Target], PodView | None]
 """The way into a target that has no netns; None for none."""
+
+_SOCKETS = Probe(0, ProbeKind.SOCKETS, View.POD)
 
 
 def no_pod_view(_target: Target) -> None:
@@ -55,57 +62,88 @@ def no_pod_view(_target: Target) -> None:
 
 
 def plan_of(target: Target, config: Config, forward: PodViewFactory = no_pod_view) -> Plan:
-    """What to ask of this target, from its role, its settings and the configuration."""
+    """What to send to this target, by its role, its settings and the configuration."""
     ports = ports_of(target, config.ports, applications=config.poll.application_ports)
-    control = control_port(target, config.poll.control_port)
-    asked = {"exposure": config.poll.exposure, "hello": config.poll.hello}
-    network = tuple(port for port in ports if port.probe and asked.get(port.probe, True))
+    configured = (own.port for own in config.ports if own.selects(target))
+    control = control_port(target, config.poll.control_port, configured)
     addresses = tuple(address for address in target.addresses if parse_address(address))
-    pod: PodView | None = _inside(target, addresses, config)
-    tables = (SOCKETS,) if pod else ()
+    pod: PodView | None = _namespace_of(target, addresses, config)
+    tables = (_SOCKETS,) if pod else ()
     if pod is None and addresses:
         pod = forward(target)
-    inside = (*(port for port in ports if port.pod_probe), *tables) if pod else ()
     return Plan(
         target=target,
         ports=ports,
-        control=control,
-        knock=None if control is None else _bare(control, probe="connect"),
-        network=network,
-        inside=inside,
-        dialers=tuple(Direct(address) for address in addresses),
+        network=tuple(_address_plan(address, ports, control, config) for address in addresses),
         pod=pod,
+        inside=(*_pod_probes(ports), *tables) if pod else (),
         options=ProbeOptions(
-            control=control,
             application_probes=config.poll.application_probes,
             trust=_trust_of(target, config),
         ),
     )
 
 
-def with_servers(plan: Plan, admin: AdminFacts | None) -> Plan:
-    """The plan with the servers that a gateway's Envoy was told of, which nothing else tells.
-
-    A connect from the network is proof there, so inside they are asked only for want of one.
-    """
-    update = configured_servers(plan.target, plan.ports, admin)
-    if not update:
-        return plan
-    numbers = {port.number for port in update}
-
-    def with_learnt(ports: tuple[TargetPort, ...]) -> tuple[TargetPort, ...]:
-        return (*(port for port in ports if port.number not in numbers), *update)
-
-    return replace(
-        plan,
-        ports=with_learnt(plan.ports),
-        network=with_learnt(plan.network),
-        inside=plan.inside if plan.dialers else with_learnt(plan.inside),
+def _address_plan(
+    address: str, ports: Sequence[TargetPort], control: int | None, config: Config
+) -> AddressPlan:
+    enabled = {ProbeKind.EXPOSURE: config.poll.exposure, ProbeKind.HELLO: config.poll.hello}
+    probes = [p for p in _network_probes(address, ports) if enabled.get(p.kind, True)]
+    inbound = next((probe for probe in probes if probe.kind is ProbeKind.HELLO), None)
+    started = tuple(probe for probe in probes if probe is not inbound)
+    if control is None:
+        return AddressPlan(Direct(address), started)
+    connect = Probe(control, ProbeKind.CONTROL, View.NETWORK, address)
+    if inbound is None:
+        return AddressPlan(Direct(address), (*started, connect))
+    return AddressPlan(
+        Direct(address),
+        (*started, connect),
+        hello=Probe(inbound.port, ProbeKind.HELLO, View.NETWORK, address, via=control),
+        direct=Probe(inbound.port, ProbeKind.BLACKHOLE, View.NETWORK, address),
     )
 
 
-def _inside(target: Target, addresses: tuple[str, ...], config: Config) -> Netns | None:
-    """How this target is seen from inside: by the namespace it names, or its pod's processes."""
+def _network_probes(address: str, ports: Sequence[TargetPort]) -> tuple[Probe, ...]:
+    return tuple(
+        Probe(port.number, ProbeKind(port.probe), View.NETWORK, address, port.path, port.captured)
+        for port in ports
+        if port.probe
+    )
+
+
+def _pod_probes(ports: Sequence[TargetPort]) -> tuple[Probe, ...]:
+    return tuple(
+        Probe(port.number, ProbeKind(port.pod_probe), View.POD, path=port.path)
+        for port in ports
+        if port.pod_probe
+    )
+
+
+def with_servers(plan: Plan, admin: AdminFacts | None) -> Plan:
+    """The plan with the servers in the listeners of a gateway's Envoy, which nothing else shows.
+
+    A connect from the network is proof there, so inside they are probed only for want of one.
+    """
+    servers = configured_servers(plan.target, plan.ports, admin)
+    if not servers:
+        return plan
+    numbers = {port.number for port in servers}
+    kept = tuple(port for port in plan.ports if port.number not in numbers)
+
+    def merged(probes: tuple[Probe, ...], more: tuple[Probe, ...]) -> tuple[Probe, ...]:
+        return (*(probe for probe in probes if probe.port not in numbers), *more)
+
+    network = tuple(
+        replace(part, probes=merged(part.probes, _network_probes(part.dialer.address, servers)))
+        for part in plan.network
+    )
+    inside = plan.inside if network else merged(plan.inside, _pod_probes(servers))
+    return replace(plan, ports=(*kept, *servers), network=network, inside=inside)
+
+
+def _namespace_of(target: Target, addresses: tuple[str, ...], config: Config) -> Netns | None:
+    """The pod's own view: by the namespace that the target names, or by its pod's processes."""
     if not addresses:
         return None
     if target.netns:
@@ -120,7 +158,7 @@ def _inside(target: Target, addresses: tuple[str, ...], config: Config) -> Netns
 def _trust_of(target: Target, config: Config) -> MeshTrust | None:
     """How this target proves itself: istiod where it is expected, and the API's own for a token.
 
-    Whose pod and service account it is, the API said when the target was found (`trusted`).
+    The API reported whose pod and service account it is when the target was found (`trusted`).
     """
     istiod, namespace = config.istiod, target.key.namespace
     if target.role is not Role.ISTIOD or namespace not in istiod.namespaces:
@@ -135,29 +173,4 @@ def _trust_of(target: Target, config: Config) -> MeshTrust | None:
 
 def inside_only(plan: Plan) -> Plan:
     """The same without the network's view."""
-    return replace(plan, control=None, knock=None, network=(), dialers=())
-
-
-def _bare(number: int, *, probe: str = "", pod_probe: str = "") -> TargetPort:
-    """A port that is no port of Istio's: the control port, the socket table."""
-    row = Port(
-        number=number,
-        role=Role.SIDECAR,
-        name="",
-        component="",
-        bind="all",
-        protocol="TCP",
-        category="control",
-        purpose="",
-    )
-    return TargetPort(
-        number=number,
-        row=row,
-        expectation=Expectation.OPTIONAL,
-        probe=probe,
-        pod_probe=pod_probe,
-    )
-
-
-SOCKETS = _bare(SOCKETS_PORT, pod_probe="sockets")
-"""A pod's socket table, as a port that is asked inside."""
+    return replace(plan, network=())

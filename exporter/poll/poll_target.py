@@ -1,28 +1,26 @@
-"""One look at one target: probe its ports, conclude what is so.
+"""One poll of one target: probe its ports, judge what was seen.
 
 In: a target, what its last polls left (`Memory`) and which cadences are due. Out: a `PollResult`
-with the record, the next memory and the raw observations. The poller, `/probe` and `check` all call
-it, so a verdict never depends on who asked.
+with the record, the next memory and the raw observations. The scheduler, `/probe` and `check` all
+call it, so a verdict never depends on the caller.
 
 Strategy: the control port and the genuine ports first; then what their answers call for (the
 TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retries.
 """
 
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.access.dialer import Dialer
-from exporter.catalogue import TargetPort
 from exporter.catalogue.gateway_servers import is_server, newest_admin
 from exporter.config import Config
 from exporter.diagnosis import diagnose
 from exporter.model import (
     PROVING,
-    AdminFacts,
     AgentFacts,
     Cadence,
     Expectation,
@@ -30,37 +28,26 @@ from exporter.model import (
     Memory,
     Observation,
     Outcome,
+    Probe,
+    ProbeKind,
     Role,
     Target,
     TargetRecord,
     WebhookPath,
 )
 from exporter.poll.follow_up import is_hello_due
-from exporter.poll.plan import (
-    SOCKETS,
-    Plan,
-    PodViewFactory,
-    no_pod_view,
-    plan_of,
-    with_servers,
-)
+from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
 from exporter.probes.attempt import Attempt
-from exporter.probes.probers import ENDED_BY_CLOSING, PROBERS
+from exporter.probes.probers import PROBERS
 from exporter.probes.runner import Prober, probe_all
 
 EVERY_CADENCE = frozenset(Cadence)
 FAST_ONLY = frozenset({Cadence.FAST})
 
-_FOLLOWING = frozenset({"hello"})
-"""Probes that follow upon the answers of others."""
-
-_NOT_FAST = _FOLLOWING | {"exposure"}
-"""Probes that only the identity cadence starts with."""
-
 
 @dataclass(frozen=True, slots=True)
 class ProbeInstrumentation:
-    """Who wants to know of probes: how many are under way more or less, and what they saw."""
+    """Callbacks of probes: how many more or less are under way, and what they saw when they end."""
 
     under_way: Callable[[int], None] = lambda _more: None
     ended: Callable[[Sequence[Observation], Role], None] = lambda _observations, _role: None
@@ -70,9 +57,9 @@ NO_INSTRUMENTATION = ProbeInstrumentation()
 
 
 class PollResult(Struct, frozen=True):
-    """What one look brought: the record to publish, the memory to keep, the raw observations.
+    """The results of one poll: the record to publish, the memory to keep, the raw observations.
 
-    `repeats`: the record says what the last one said, but for its times.
+    `repeats`: the record is the last one, but for its times.
     """
 
     record: TargetRecord
@@ -91,12 +78,12 @@ async def look(  # noqa: PLR0913 - as `poll_target`
     in_mesh: bool = False,
     forward: PodViewFactory = no_pod_view,
 ) -> PollResult:
-    """Look once at a target that is not polled: plan and look in one."""
+    """Poll a target once that the scheduler does not poll: plan and poll in one."""
     plan = plan_of(target, config, forward)
     return await poll_target(plan, memory, due, config, now, in_mesh=in_mesh)
 
 
-async def poll_target(  # noqa: PLR0913 - the poller hands in what it counts and knows
+async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts and remembers
     plan: Plan,
     memory: Memory,
     due: frozenset[Cadence],
@@ -107,28 +94,28 @@ async def poll_target(  # noqa: PLR0913 - the poller hands in what it counts and
     webhook: WebhookPath | None = None,
     meter: ProbeInstrumentation = NO_INSTRUMENTATION,
 ) -> PollResult:
-    """Look at a target by its plan.
+    """Poll a target by its plan.
 
     Args:
-        plan: what to ask, from `plan_of`.
-        memory: what the last look returned; `Memory()` for the first.
-        due: the cadences to ask now; FAST is always among them.
+        plan: what to send, from `plan_of`.
+        memory: what the last poll returned; `Memory()` for the first.
+        due: the cadences that are due now; FAST is always among them.
         config: intervals, timeouts and switches.
         now: seconds since the epoch.
         in_mesh: the exporter sits behind a sidecar, so nothing it sees can be trusted.
-        webhook: what the API server's last try of the injection webhook showed.
-        meter: is told of the probes.
+        webhook: what the API server's last dry run of the injection webhook showed.
+        meter: what is called as probes start and end.
     """
     began = time.monotonic()
-    bare = plan
-    plan = with_servers(bare, memory.admin.value if memory.admin else None)
-    asker = _Poll(plan, due, config.poll.timeout, meter)
-    seen = await asker.probe_network()
-    seen += await asker.follow_up(seen, memory, config, now)
-    seen += await asker.probe_pod(seen)
+    without_servers = plan
+    plan = with_servers(without_servers, memory.admin.value if memory.admin else None)
+    poll = _Poll(plan, due, config.poll.timeout, meter)
+    seen = await poll.probe_network()
+    seen += await poll.follow_up(seen, memory, config, now)
+    seen += await poll.probe_pod(seen)
     if admin := newest_admin(seen):
-        known, plan = plan, with_servers(bare, admin)
-        seen += await _Poll(plan, due, config.poll.timeout, meter).probe_new_servers(known)
+        before, plan = plan, with_servers(without_servers, admin)
+        seen += await _Poll(plan, due, config.poll.timeout, meter).probe_new_servers(before)
     took = time.monotonic() - began
     memory = replace(
         memory,
@@ -142,7 +129,6 @@ async def poll_target(  # noqa: PLR0913 - the poller hands in what it counts and
         memory,
         config,
         now,
-        control=plan.control,
         in_mesh=in_mesh,
         webhook=webhook,
     )
@@ -151,7 +137,7 @@ async def poll_target(  # noqa: PLR0913 - the poller hands in what it counts and
 
 
 class _Poll(Struct, frozen=True, eq=False):
-    """The waves of one look."""
+    """The steps of one poll; the probes of a step run concurrently."""
 
     plan: Plan
     due: frozenset[Cadence]
@@ -159,106 +145,114 @@ class _Poll(Struct, frozen=True, eq=False):
     meter: ProbeInstrumentation
 
     async def probe_network(self) -> list[Observation]:
-        """The control port and every port that is asked directly, on each address at once."""
-        plan, due = self.plan, self.due
-        left_out = _FOLLOWING if Cadence.IDENTITY in due else _NOT_FAST
-        asked = [port for port in plan.network if port.probe not in left_out]
-        if plan.knock is not None:
-            asked.append(plan.knock)
-        return await self._all(
-            [self._ask(port.probe, port, dialer, due) for dialer in plan.dialers for port in asked]
+        """The control port and every port that is probed directly, on each address at once."""
+        due = self.due
+        return await self._run(
+            [
+                self._attempt(probe, part.dialer)
+                for part in self.plan.network
+                for probe in part.probes
+                if probe.kind.cadence in due
+            ]
         )
 
     async def follow_up(
         self, seen: Sequence[Observation], memory: Memory, config: Config, now: float
     ) -> list[Observation]:
-        """15006: a hello through the control port, or a look at itself where control refuses."""
-        inbound = next((port for port in self.plan.network if port.probe == "hello"), None)
-        if inbound is None or self.plan.control is None:
-            return []
-        hello = is_hello_due(
+        """15006: a hello through the control port, or 15006 itself where control refuses."""
+        outcomes = {o.address: o.outcome for o in seen if o.probe.kind is ProbeKind.CONTROL}
+        is_due = is_hello_due(
             self.plan.target, seen, memory, config, now, Cadence.IDENTITY in self.due
         )
-        control = {o.address: o.outcome for o in seen if o.port == self.plan.control}
-        visits = []
-        for dialer in self.plan.dialers:
-            match control[dialer.address]:
-                case Outcome.OK if hello:
-                    visits.append(self._ask("hello", inbound, dialer, self.due))
-                case Outcome.REFUSED:
-                    visits.append(self._ask("blackhole", inbound, dialer, self.due))
-        return await self._all(visits)
+        attempts = []
+        for part in self.plan.network:
+            match outcomes.get(part.dialer.address):
+                case Outcome.OK if is_due and part.hello:
+                    attempts.append(self._attempt(part.hello, part.dialer))
+                case Outcome.REFUSED if part.direct:
+                    attempts.append(self._attempt(part.direct, part.dialer))
+        return await self._run(attempts)
 
     async def probe_pod(self, seen: Sequence[Observation]) -> list[Observation]:
-        """The pod's own view; pages that the network already brought are not asked again."""
+        """The pod's own view; pages that the network already returned are not requested again."""
         pod = self.plan.pod
         if pod is None:
             return []
-        asked = [p for p in self.plan.inside if p is not SOCKETS or Cadence.DETAIL in self.due]
-        apart = [port.number for port in asked if port.pod_probe in ENDED_BY_CLOSING]
-        together = [p.number for p in asked if p.number not in apart and p is not SOCKETS]
-        async with pod.entered(together, apart, urgent=_is_abnormal(seen)) as dialer:
+        probes = [probe for probe in self.plan.inside if probe.kind.cadence in self.due]
+        async with pod.entered(*_by_closing(probes), urgent=_is_abnormal(seen)) as dialer:
             if dialer is None:
                 return []
-            answered = {o.port for o in seen if _told_all(o)}
-            due = self.due | {Cadence.DETAIL} if self._doubts(seen) else self.due
-            inside = await self._all(
+            returned = {(o.probe.port, o.probe.kind) for o in seen if _is_whole(o)}
+            due = self.due | {Cadence.DETAIL} if self._lost_a_server(seen) else self.due
+            inside = await self._run(
                 [
-                    self._ask(
-                        port.pod_probe, port, dialer, FAST_ONLY if _is_told(port, answered) else due
+                    self._attempt(
+                        probe, dialer, FAST_ONLY if (probe.port, probe.kind) in returned else due
                     )
-                    for port in asked
+                    for probe in probes
                 ]
             )
-        pod.needs_attention = any(map(_is_worrying, asked, inside))
+        optional = {p.number for p in self.plan.ports if p.expectation is Expectation.OPTIONAL}
+        pod.needs_attention = any(_is_worrying(one) and one.port not in optional for one in inside)
         return inside
 
-    def _doubts(self, seen: Sequence[Observation]) -> bool:
-        """Whether a gateway's server refuses: it may have been taken away since admin was asked."""
+    def _lost_a_server(self, seen: Sequence[Observation]) -> bool:
+        """Whether a gateway's server refuses: it may have been removed since admin was read."""
         refused = {o.port for o in seen if o.outcome is Outcome.REFUSED}
-        return any(port.number in refused for port in self.plan.network if is_server(port))
+        return any(port.number in refused for port in self.plan.ports if is_server(port))
 
-    async def probe_new_servers(self, known: Plan) -> list[Observation]:
-        """The servers that were learnt of in this look."""
-        before = known.network if known.dialers else known.inside
-        numbers = {port.number for port in before}
-        new = [port for port in self.plan.ports if is_server(port) and port.number not in numbers]
-        if self.plan.dialers:
-            asked = [(port, dialer) for dialer in self.plan.dialers for port in new]
-            return await self._all([self._ask(p.probe, p, d, self.due) for p, d in asked])
+    async def probe_new_servers(self, before: Plan) -> list[Observation]:
+        """The servers that this poll found and that the plan `before` did not have."""
+        planned = {probe for part in before.network for probe in part.probes} | {*before.inside}
+        if self.plan.network:
+            return await self._run(
+                [
+                    self._attempt(probe, part.dialer)
+                    for part in self.plan.network
+                    for probe in part.probes
+                    if probe not in planned
+                ]
+            )
+        new = [probe for probe in self.plan.inside if probe not in planned]
         if self.plan.pod is None or not new:
             return []
-        async with self.plan.pod.entered([port.number for port in new], [], urgent=False) as dialer:
+        async with self.plan.pod.entered([probe.port for probe in new], [], urgent=False) as dialer:
             if dialer is None:
                 return []
-            return await self._all([self._ask(p.pod_probe, p, dialer, self.due) for p in new])
+            return await self._run([self._attempt(probe, dialer) for probe in new])
 
-    async def _all(self, visits: Sequence[tuple[Prober, Attempt]]) -> list[Observation]:
-        """Make the visits side by side."""
-        if not visits:
+    async def _run(self, attempts: Sequence[tuple[Prober, Attempt]]) -> list[Observation]:
+        """Make these attempts concurrently."""
+        if not attempts:
             return []
-        self.meter.under_way(len(visits))
+        self.meter.under_way(len(attempts))
         try:
-            seen = await probe_all(visits)
+            seen = await probe_all(attempts)
         finally:
-            self.meter.under_way(-len(visits))
+            self.meter.under_way(-len(attempts))
         self.meter.ended(seen, self.plan.target.role)
         return seen
 
-    def _ask(
-        self, name: str, port: TargetPort, dialer: Dialer, due: frozenset[Cadence]
+    def _attempt(
+        self, probe: Probe, dialer: Dialer, due: frozenset[Cadence] | None = None
     ) -> tuple[Prober, Attempt]:
-        visit = Attempt(dialer, port, due, self.timeout, self.plan.target, self.plan.options)
-        return PROBERS[name], visit
+        plan = self.plan
+        attempt = Attempt(dialer, probe, due or self.due, self.timeout, plan.target, plan.options)
+        return PROBERS[probe.kind], attempt
 
 
-def _is_told(port: TargetPort, answered: Container[int]) -> bool:
-    """Whether the network has brought this port's pages already."""
-    return bool(port.probe) and port.number in answered
+def _by_closing(probes: Iterable[Probe]) -> tuple[list[int], list[int]]:
+    """The ports of the probes: those whose closing says nothing, and those whose closing does."""
+    together: list[int] = []
+    apart: list[int] = []
+    for probe in probes:
+        if probe.kind is not ProbeKind.SOCKETS:
+            (apart if probe.kind.is_answered_by_closing else together).append(probe.port)
+    return together, apart
 
 
-def _told_all(observation: Observation) -> bool:
-    """Whether the network's answer leaves nothing to ask of this port inside the pod."""
+def _is_whole(observation: Observation) -> bool:
+    """Whether the network's answer leaves nothing to request of this port inside the pod."""
     facts = observation.facts
     match facts:
         case AgentFacts():
@@ -271,11 +265,13 @@ def _told_all(observation: Observation) -> bool:
 
 
 def _is_abnormal(seen: Sequence[Observation]) -> bool:
-    """Whether the network's answers call for a look from inside; a closed admin is as it should."""
-    return any(o.outcome is not Outcome.OK for o in seen if not isinstance(o.facts, AdminFacts))
+    """Whether the network's answers call for the pod's view; admin is closed where all is well."""
+    return any(
+        one.outcome is not Outcome.OK for one in seen if one.probe.kind is not ProbeKind.EXPOSURE
+    )
 
 
-def _is_worrying(port: TargetPort, seen: Observation) -> bool:
-    """Whether what was seen inside is to be looked at again soon."""
+def _is_worrying(seen: Observation) -> bool:
+    """Whether what was seen inside is to be probed again soon."""
     is_fine = seen.outcome in PROVING or seen.outcome is Outcome.NO_ACCESS
-    return not is_fine and port.expectation is not Expectation.OPTIONAL
+    return not is_fine and seen.probe.kind is not ProbeKind.SOCKETS

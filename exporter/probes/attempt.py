@@ -16,8 +16,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from exporter.access.dialer import Dialer, NoAccess
-from exporter.catalogue import TargetPort
-from exporter.model import Cadence, Facts, Outcome, Target
+from exporter.model import Cadence, Facts, Outcome, Probe, Target
 from exporter.transport.connection import Connection
 from exporter.transport.icmp import Rejected
 
@@ -63,12 +62,11 @@ class MeshTrust:
 class ProbeOptions:
     """What the configuration chooses for all probes of one target.
 
-    `control` is the control port. `trust`: how an istiod proves itself; None where it need not.
+    `trust`: how an istiod proves itself; None where it need not.
     `max_bytes` limits an answer. `bugs` are what probers raised by mistake and was logged already,
     by port and class.
     """
 
-    control: int | None = None
     application_probes: bool = False
     trust: MeshTrust | None = None
     max_bytes: int = MAX_BYTES
@@ -97,7 +95,7 @@ ProtocolT = TypeVar("ProtocolT", bound=ProbeProtocol)
 
 
 class Attempt(Struct, eq=False):
-    """One attempt at one port: whom, what of it, how long.
+    """One attempt of one probe: by which connection, of what, how long.
 
     The first six fields are the question. The rest is filled in on the way: `connected` whether
     TCP connected (None: not tried), `line` what is open, `facts` what is known even if the prober
@@ -106,7 +104,7 @@ class Attempt(Struct, eq=False):
     """
 
     dialer: Dialer
-    port: TargetPort
+    probe: Probe
     due: frozenset[Cadence]
     timeout: float
     target: Target
@@ -119,12 +117,12 @@ class Attempt(Struct, eq=False):
     line: ProbeProtocol | None = None
 
     async def connect(self, factory: Callable[[], ProtocolT], port: int = 0) -> ProtocolT:
-        """Connect to the visited port, or to another one; closed by `close`."""
+        """Connect to the probed port, or to another one; closed by `close`."""
         if self.line is not None:
             self.close()
         if self.connected is None:  # a reconnect that fails takes nothing back
             self.connected = False
-        line = await self.dialer.connect(port or self.port.number, factory)
+        line = await self.dialer.connect(port or self.probe.port, factory)
         self.connected = True if self.dialer.reports_accept else None
         self.line = line
         return line

@@ -6,8 +6,8 @@ a request: an exposed admin answers `400` to the bytes, a loopback-only one rese
 
 import asyncio
 
-from exporter.model import AdminFacts, Outcome
-from exporter.probes.attempt import Attempt, Closed, ProbeProtocol, ProbeResult, failure
+from exporter.model import Outcome
+from exporter.probes.attempt import Attempt, Closed, ProbeProtocol, ProbeResult
 from exporter.transport.protocols import HalfOpenConnect
 
 NOT_HTTP = b"\0\r\n\r\n"
@@ -88,16 +88,10 @@ async def probe_blackhole(visit: Attempt) -> ProbeResult:
 
 
 async def probe_exposure(visit: Attempt) -> ProbeResult:
-    """Whether admin answers the network."""
-    try:
-        line = await visit.connect(RawProtocol)
-        line.transport.write(NOT_HTTP)
-        answered = await line.first
-    except (Closed, ConnectionError) as error:
-        ended = failure(error, visit)
-        return ProbeResult(ended.outcome, ended.detail, AdminFacts(exposed=False))
+    """Whether admin answers the network: `OK` where it does."""
+    line = await visit.connect(RawProtocol)
+    line.transport.write(NOT_HTTP)
+    answered = await line.first
     if answered.startswith(b"HTTP/1.") and b" 400 " in answered[:14]:
-        return ProbeResult(Outcome.OK, "admin answers the network", AdminFacts(exposed=True))
-    return ProbeResult(
-        Outcome.WRONG_PROTOCOL, "the answer is not admin's", AdminFacts(exposed=False)
-    )
+        return ProbeResult(Outcome.OK, "admin answers the network")
+    return ProbeResult(Outcome.WRONG_PROTOCOL, "the answer is not admin's")

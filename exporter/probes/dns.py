@@ -102,7 +102,7 @@ async def probe_dns(visit: Attempt) -> ProbeResult:
 
 
 async def _ask_udp(visit: Attempt, query: bytes) -> bytes:
-    protocol = await visit.dialer.datagram(visit.port.number, _Datagrams)
+    protocol = await visit.dialer.datagram(visit.probe.port, _Datagrams)
     try:
         protocol.transport.sendto(query)
         return await protocol.first

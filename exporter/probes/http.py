@@ -177,7 +177,7 @@ class HttpClient:
     def __init__(self, visit: Attempt, line: HttpProtocol | None = None) -> None:
         address = visit.dialer.address
         host = f"[{address}]" if ":" in address else address
-        self._host = f"{host}:{visit.port.number}\r\n\r\n".encode()
+        self._host = f"{host}:{visit.probe.port}\r\n\r\n".encode()
         self._given = line is not None
         self._line = line
         self._visit = visit
@@ -223,4 +223,4 @@ def result_of_error_status(
 
 def is_relayed(reply: Reply, visit: Attempt) -> bool:
     """Whether the pod's own redirection relayed the answer, and put its name in its place."""
-    return visit.port.captured and reply.server == b"istio-envoy"
+    return visit.probe.captured and reply.server == b"istio-envoy"

@@ -23,7 +23,7 @@ _GRPC = ("h2",)
 
 
 async def proven_handshake(visit: Attempt, alpn: tuple[str, ...]) -> TlsProtocol:
-    """A handshake with the visited port, whose certificate has to be of the mesh.
+    """A handshake with the probed port, whose certificate has to be of the mesh.
 
     Where the mesh's root is not known, any certificate is taken. One that does not verify is
     looked at once more, so that its dates and names are told beside the failure.
@@ -32,7 +32,7 @@ async def proven_handshake(visit: Attempt, alpn: tuple[str, ...]) -> TlsProtocol
         ssl.SSLCertVerificationError: the certificate is not of this mesh, or not valid now.
         Others: as `handshake`.
     """
-    trust, port = visit.options.trust, visit.port.number
+    trust, port = visit.options.trust, visit.probe.port
     context = _mesh_context(trust.root_file, alpn) if trust else None
     try:
         return await handshake(visit, alpn, port, context)

@@ -9,13 +9,13 @@ from exporter.probes.metrics_text import is_metrics
 
 async def probe_metrics(visit: Attempt) -> ProbeResult:
     """A page of metrics in Prometheus text."""
-    reply = await HttpClient(visit).get(paths.configured(visit.port.path or "/metrics"))
+    reply = await HttpClient(visit).get(paths.configured(visit.probe.path or "/metrics"))
     return result_of_error_status(reply, visit) or judge_metrics(reply)
 
 
 async def probe_http(visit: Attempt) -> ProbeResult:
     """A port of the user's own: any answer that is no error."""
-    reply = await HttpClient(visit).get(paths.configured(visit.port.path or "/"))
+    reply = await HttpClient(visit).get(paths.configured(visit.probe.path or "/"))
     return result_of_error_status(reply, visit) or _by_status(reply, most=399)
 
 

@@ -1,13 +1,13 @@
-"""Asking a port in its own protocol.
+"""Probing a port in its own protocol.
 
-One prober per protocol or endpoint, in `PROBERS`. `probe_all` runs some side by side and turns
+One prober per protocol or endpoint, in `PROBERS`. `probe_all` runs some concurrently and turns
 whatever happens into `Observation`s.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from exporter.model import Observation
+from exporter.model import Observation, ProbeKind
 from exporter.probes.admin import probe_admin
 from exporter.probes.agent import probe_agent
 from exporter.probes.attempt import Attempt
@@ -23,39 +23,36 @@ from exporter.probes.stats import probe_stats
 from exporter.probes.tls import probe_hello, probe_tls
 from exporter.probes.webhook import probe_webhook
 
-PROBERS: Mapping[str, Prober] = MappingProxyType(
+PROBERS: Mapping[ProbeKind, Prober] = MappingProxyType(
     {
-        "admin": probe_admin,
-        "agent": probe_agent,
-        "blackhole": probe_blackhole,
-        "connect": probe_connect,
-        "controlz": probe_controlz,
-        "dns": probe_dns,
-        "exposure": probe_exposure,
-        "grpc": probe_grpc,
-        "grpc_tls": probe_grpc_tls,
-        "hello": probe_hello,
-        "http": probe_http,
-        "http_ready": probe_http_ready,
-        "istiod": probe_istiod,
-        "metrics": probe_metrics,
-        "readiness": probe_readiness,
-        "sockets": probe_sockets,
-        "stats": probe_stats,
-        "tcp": probe_connect,
-        "tls": probe_tls,
-        "webhook": probe_webhook,
-        "xds_debug": probe_any_http,
-        "ztunnel_admin": probe_any_http,
-        "ztunnel_ready": probe_ztunnel_ready,
+        ProbeKind.ADMIN: probe_admin,
+        ProbeKind.AGENT: probe_agent,
+        ProbeKind.BLACKHOLE: probe_blackhole,
+        ProbeKind.CONTROL: probe_connect,
+        ProbeKind.CONTROLZ: probe_controlz,
+        ProbeKind.DNS: probe_dns,
+        ProbeKind.EXPOSURE: probe_exposure,
+        ProbeKind.GRPC: probe_grpc,
+        ProbeKind.GRPC_TLS: probe_grpc_tls,
+        ProbeKind.HELLO: probe_hello,
+        ProbeKind.HTTP: probe_http,
+        ProbeKind.HTTP_READY: probe_http_ready,
+        ProbeKind.ISTIOD: probe_istiod,
+        ProbeKind.METRICS: probe_metrics,
+        ProbeKind.READINESS: probe_readiness,
+        ProbeKind.SOCKETS: probe_sockets,
+        ProbeKind.STATS: probe_stats,
+        ProbeKind.TCP: probe_connect,
+        ProbeKind.TLS: probe_tls,
+        ProbeKind.WEBHOOK: probe_webhook,
+        ProbeKind.XDS_DEBUG: probe_any_http,
+        ProbeKind.ZTUNNEL_ADMIN: probe_any_http,
+        ProbeKind.ZTUNNEL_READY: probe_ztunnel_ready,
     }
 )
-"""By the names that the catalogue and the configuration use."""
-
-ENDED_BY_CLOSING = frozenset({"blackhole", "connect", "tcp"})
-"""Probes to which the closing of a connection is an answer."""
+"""One prober for each kind."""
 
 
-async def probe(name: str, visit: Attempt) -> Observation:
-    """Make one attempt and say how it ended; `probe_all` for many at once."""
-    return (await probe_all(((PROBERS[name], visit),)))[0]
+async def probe(attempt: Attempt) -> Observation:
+    """Make one attempt and report how it ended; `probe_all` for many at once."""
+    return (await probe_all(((PROBERS[attempt.probe.kind], attempt),)))[0]

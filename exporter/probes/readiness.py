@@ -28,7 +28,7 @@ async def probe_ztunnel_ready(visit: Attempt) -> ProbeResult:
 
 async def probe_http_ready(visit: Attempt) -> ProbeResult:
     """Ask the port's own readiness path: 200 or 503."""
-    reply = await HttpClient(visit).get(paths.configured(visit.port.path))
+    reply = await HttpClient(visit).get(paths.configured(visit.probe.path))
     return result_of_error_status(reply, visit) or judge_ready(reply)
 
 

@@ -170,13 +170,11 @@ class _Attempt:
         """How it ended."""
         visit, answer = self.visit, self._answer
         return Observation(
-            visit.port.number,
-            visit.dialer.view,
+            visit.probe,
             answer.outcome,
             self._ended - (visit.asked or self._started),
             answer.detail,
             visit.facts if answer.facts is None else answer.facts,
-            visit.dialer.address,
             None if answer.outcome is Outcome.NO_ACCESS else visit.connected,
         )
 
@@ -262,11 +260,11 @@ def _failed(error: BaseException, visit: Attempt) -> ProbeResult:
 
     A bug is logged once for a target's port and its kind: it may come back with every poll.
     """
-    bug = visit.port.number, type(error)
+    bug = visit.probe.port, type(error)
     if not isinstance(error, EXPECTED) and bug not in visit.options.bugs:
         visit.options.bugs.add(bug)
         log.error(
-            "probe failed target=%s port=%d", visit.target.key, visit.port.number, exc_info=error
+            "probe failed target=%s port=%d", visit.target.key, visit.probe.port, exc_info=error
         )
     error.__traceback__ = None  # its frames know the future that keeps it: garbage in a circle
     return failure(error, visit)

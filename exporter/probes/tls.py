@@ -35,7 +35,7 @@ _RECORD_TYPES = frozenset((0x14, 0x15, 0x16, 0x17))
 
 async def probe_tls(visit: Attempt) -> ProbeResult:
     """Complete a handshake and keep the certificate."""
-    line = await handshake(visit, ("h2", "http/1.1"), visit.port.number)
+    line = await handshake(visit, ("h2", "http/1.1"), visit.probe.port)
     return ProbeResult(Outcome.OK, facts=line.facts)
 
 
@@ -46,11 +46,7 @@ async def probe_hello(visit: Attempt) -> ProbeResult:
     the names offered Envoy matches the first: the HTTP chain dials nothing before a request, so
     that no refused upstream closes the connection before the certificate came.
     """
-    control = visit.options.control
-    if control is None:
-        return ProbeResult(Outcome.NO_ACCESS, "no control port", TlsFacts())
-    visit.facts = TlsFacts(via=control)
-    line = await handshake(visit, HELLO_ALPN, control)
+    line = await handshake(visit, HELLO_ALPN, visit.probe.via or visit.probe.port)
     return ProbeResult(Outcome.OK, facts=line.facts)
 
 

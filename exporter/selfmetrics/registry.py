@@ -118,9 +118,9 @@ class SelfMetrics:
         """Probes of a target of this role ended."""
         known = self._probe_tallies[role]
         for seen in observations:
-            tally = known.get(seen.port)
+            tally = known.get(seen.probe.port)
             if tally is None:
-                tally = known[seen.port] = self._collector.probe(seen.port, role.value)
+                tally = known[seen.probe.port] = self._collector.probe(seen.probe.port, role.value)
             tally.observe(seen.seconds)
 
     def polled(self, lateness: float) -> None:

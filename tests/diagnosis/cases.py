@@ -18,10 +18,7 @@ from exporter.model import (
     ReadinessFacts,
     Role,
     Settings,
-    SocketTable,
     Target,
-    TlsFacts,
-    View,
 )
 from tests.diagnosis.matrix import (
     AGENT,
@@ -39,6 +36,7 @@ from tests.diagnosis.matrix import (
     page,
     rejected,
     sidecar,
+    sockets,
     target_of,
 )
 
@@ -109,10 +107,6 @@ def counted(**counters: object) -> list[Observation]:
 
 def agent_counted(**counters: object) -> list[Observation]:
     return sidecar(net(15020, OK, facts=page(metrics=structs.replace(AGENT, **counters))))
-
-
-def sockets(*rows: ListeningSocket) -> Observation:
-    return Observation(0, View.POD, OK, facts=SocketTable(listening=rows))
 
 
 ENDED = Certificate(not_before=NOW - 90_000, not_after=NOW - 60)
@@ -266,7 +260,7 @@ EXAMPLES = (
     Example(
         "wire-ended",
         "certificate_expired",
-        sidecar(net(15006, OK, facts=TlsFacts(certificate=ENDED, via=CONTROL))),
+        sidecar(hello(OK, certificate=ENDED)),
     ),
     Example(
         "agent-says-ended",
@@ -277,7 +271,7 @@ EXAMPLES = (
     Example(
         "admin-answers",
         "admin_exposed",
-        sidecar(net(15000, OK, facts=AdminFacts(exposed=True))),
+        sidecar(net(15000, OK)),
     ),
     Example(
         "admin-on-wildcard",

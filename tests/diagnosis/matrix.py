@@ -3,21 +3,24 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from exporter.catalogue import control_port, ports_of
+from exporter.catalogue import PORTS, ports_of
 from exporter.config import Config
 from exporter.diagnosis import diagnose
 from exporter.model import (
-    AdminFacts,
     AgentFacts,
     AgentMetrics,
     Certificate,
     EnvoyStats,
+    ListeningSocket,
     Memory,
     Observation,
     Outcome,
+    Probe,
+    ProbeKind,
     ReadinessFacts,
     Role,
     Settings,
+    SocketTable,
     Target,
     TargetKey,
     TargetRecord,
@@ -51,6 +54,10 @@ _UNCONNECTED = {Outcome.REFUSED, Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.
 
 Change = Observation | None
 
+_OUTSIDE = {row.number: ProbeKind(row.probe) for row in reversed(PORTS) if row.probe}
+_OUTSIDE |= {CONTROL: ProbeKind.CONTROL, 15006: ProbeKind.BLACKHOLE}
+_INSIDE = {row.number: ProbeKind(row.pod_probe) for row in reversed(PORTS) if row.pod_probe}
+
 
 def target_of(role: Role = Role.SIDECAR, **fields: object) -> Target:
     known = {
@@ -74,15 +81,18 @@ def net(
     *,
     facts: object = None,
     connected: bool | None = None,
-    **more: object,
+    address: str = "10.0.0.7",
+    kind: ProbeKind | None = None,
+    captured: bool = False,
+    detail: str = "",
 ) -> Observation:
-    """What the network showed; a connection came about unless nothing at all came back."""
+    """What the network showed; a connection was made unless nothing at all came back."""
     if connected is None:
         connected = outcome not in _UNCONNECTED
-    fields = {"address": "10.0.0.7", **more}
-    return Observation(
-        port, View.NETWORK, outcome, 0.01, facts=facts, connected=connected, **fields
-    )
+    kind = kind or _OUTSIDE.get(port, ProbeKind.TCP)
+    via = CONTROL if kind is ProbeKind.HELLO else 0
+    probe = Probe(port, kind, View.NETWORK, address, captured=captured, via=via)
+    return Observation(probe, outcome, 0.01, detail, facts, connected)
 
 
 def dropped(port: int, **more: object) -> Observation:
@@ -96,15 +106,31 @@ def rejected(port: int, **more: object) -> Observation:
     return net(port, Outcome.REJECTED, detail=detail, **more)
 
 
-def hello(outcome: Outcome, **more: object) -> Observation:
-    certificate = CERTIFICATE if outcome is Outcome.OK else None
-    return net(15006, outcome, facts=TlsFacts(certificate=certificate, via=CONTROL), **more)
+def hello(
+    outcome: Outcome, certificate: Certificate | None = CERTIFICATE, **more: object
+) -> Observation:
+    certificate = certificate if outcome is Outcome.OK else None
+    facts = TlsFacts(certificate=certificate, via=CONTROL)
+    return net(15006, outcome, facts=facts, kind=ProbeKind.HELLO, **more)
 
 
-def inside(port: int, outcome: Outcome, facts: object = None) -> Observation:
-    return Observation(
-        port, View.POD, outcome, 0.01, facts=facts, address="127.0.0.1", connected=True
-    )
+def inside(
+    port: int,
+    outcome: Outcome,
+    facts: object = None,
+    *,
+    connected: bool | None = True,
+    detail: str = "",
+) -> Observation:
+    """What the pod's own view showed."""
+    probe = Probe(port, _INSIDE.get(port, ProbeKind.TCP), View.POD)
+    return Observation(probe, outcome, 0.01, detail, facts, connected)
+
+
+def sockets(*rows: ListeningSocket) -> Observation:
+    """The pod's socket table."""
+    probe = Probe(0, ProbeKind.SOCKETS, View.POD)
+    return Observation(probe, Outcome.OK, facts=SocketTable(listening=rows))
 
 
 def page(status: int = 200, metrics: AgentMetrics | None = AGENT, **facts: object) -> AgentFacts:
@@ -116,7 +142,7 @@ def sidecar(*changes: Observation, without: Iterable[int] = ()) -> list[Observat
     """A healthy captured sidecar, all cadences due, with some observations replaced."""
     seen = {
         (View.NETWORK, CONTROL): net(CONTROL, Outcome.OK),
-        (View.NETWORK, 15000): net(15000, Outcome.RESET, facts=AdminFacts(exposed=False)),
+        (View.NETWORK, 15000): net(15000, Outcome.RESET),
         (View.NETWORK, 15006): hello(Outcome.OK),
         (View.NETWORK, 15020): net(15020, Outcome.OK, facts=page()),
         (View.NETWORK, 15021): net(15021, Outcome.OK, facts=ReadinessFacts(status=200)),
@@ -154,7 +180,6 @@ def seen_by(
         memory or Memory(),
         config,
         now,
-        control=control_port(target, config.poll.control_port),
         in_mesh=in_mesh,
         webhook=webhook,
     )

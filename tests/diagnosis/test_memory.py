@@ -12,9 +12,7 @@ from exporter.model import (
     Memory,
     Observation,
     Outcome,
-    SocketTable,
     TargetRecord,
-    View,
 )
 from exporter.poll.follow_up import is_hello_due
 from tests.diagnosis.matrix import (
@@ -34,6 +32,7 @@ from tests.diagnosis.matrix import (
     page,
     seen_by,
     sidecar,
+    sockets,
     ups,
 )
 
@@ -198,9 +197,7 @@ def agent(**counters: object) -> list[Observation]:
 
 
 ENDED = structs.replace(CERTIFICATE, not_after=NOW - 1)
-OPEN_ADMIN = SocketTable(
-    listening=(ListeningSocket(port=15000, address="0.0.0.0", process="envoy"),)
-)
+OPEN_ADMIN = ListeningSocket(port=15000, address="0.0.0.0", process="envoy")
 OLD = [
     pytest.param(
         "xds_disconnected", [stats(), stats(lds_failure=2)], id="failures-of-the-statistics"
@@ -232,7 +229,7 @@ OLD = [
     ),
     pytest.param(
         "admin_exposed",
-        [sidecar(Observation(0, View.POD, OK, facts=OPEN_ADMIN))],
+        [sidecar(sockets(OPEN_ADMIN))],
         id="sockets",
     ),
     pytest.param(

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.catalogue import ports_of
 from exporter.exposition import assemble, render, selected
-from exporter.model import Expectation, Observation, Outcome, Role, View
+from exporter.model import Expectation, Observation, Outcome, Role
 from tests.diagnosis.matrix import (
     CONTROL,
     GATEWAY,
@@ -110,7 +110,7 @@ def test_a_pod_seen_dead_from_inside_is_dead_though_the_network_rejects() -> Non
 
 
 def refused_inside(port: int) -> Observation:
-    return Observation(port, View.POD, Outcome.REFUSED, address="127.0.0.1", connected=False)
+    return inside(port, Outcome.REFUSED, connected=False)
 
 
 def test_a_pod_seen_alive_from_inside_is_up_though_the_network_rejects() -> None:

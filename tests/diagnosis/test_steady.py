@@ -17,7 +17,7 @@ from exporter.model import (
     Target,
     TargetRecord,
 )
-from tests.diagnosis.matrix import CERTIFICATE, CONTROL, NOW, SIDECAR, net, page, sidecar, target_of
+from tests.diagnosis.matrix import CERTIFICATE, NOW, SIDECAR, net, page, sidecar, target_of
 from tests.diagnosis.test_total import OBSERVATIONS, TARGETS
 
 FAST = frozenset({Cadence.FAST})
@@ -43,7 +43,7 @@ def judged(
     due: frozenset[Cadence],
 ) -> tuple[TargetRecord, Memory]:
     memory = replace(memory, polled={**memory.polled, **dict.fromkeys(due, now)})
-    return diagnose(target, ports, seen, memory, Config(), now, control=CONTROL)
+    return diagnose(target, ports, seen, memory, Config(), now)
 
 
 def slowed(seen: list[Observation], seconds: float) -> list[Observation]:

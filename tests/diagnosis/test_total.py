@@ -18,6 +18,8 @@ from exporter.model import (
     Memory,
     Observation,
     Outcome,
+    Probe,
+    ProbeKind,
     ReadinessFacts,
     Role,
     SocketTable,
@@ -56,7 +58,6 @@ FACTS = st.one_of(
     st.builds(
         AdminFacts,
         state=st.none() | st.sampled_from(("LIVE", "INITIALIZING")),
-        exposed=st.none() | st.booleans(),
         rejected=st.none() | st.just({"virtualInbound": "bad"}),
         workload_certificate=st.none() | st.just(CERTIFICATE),
     ),
@@ -69,12 +70,17 @@ FACTS = st.one_of(
 OBSERVATIONS = st.lists(
     st.builds(
         Observation,
-        port=PORTS,
-        view=st.sampled_from(View),
+        probe=st.builds(
+            Probe,
+            port=PORTS,
+            kind=st.sampled_from(ProbeKind),
+            view=st.sampled_from(View),
+            address=st.sampled_from(("10.0.0.7", "fd00::7")),
+            captured=st.booleans(),
+        ),
         outcome=st.sampled_from(Outcome),
         seconds=st.floats(0, 5),
         facts=FACTS,
-        address=st.sampled_from(("10.0.0.7", "fd00::7")),
         connected=st.none() | st.booleans(),
     ),
     max_size=12,
@@ -103,9 +109,7 @@ def test_diagnose_is_total(
     for index, seen in enumerate(looks):
         now = NOW + index * 120
         is_hello_due(target, seen, memory, Config(), now, due_identity=False)
-        record, memory = diagnose(
-            target, ports, seen, memory, Config(), now, control=CONTROL, in_mesh=in_mesh
-        )
+        record, memory = diagnose(target, ports, seen, memory, Config(), now, in_mesh=in_mesh)
         assert record.target is target
         assert record.diagnosis is None or record.diagnosis.cause in CAUSES
         for verdict in record.verdicts:

@@ -3,19 +3,17 @@ from dataclasses import replace
 import pytest
 
 from exporter.model import (
-    AdminFacts,
     AgentMetrics,
     Lifecycle,
     ListeningSocket,
     Memory,
     Observation,
     Outcome,
+    ProbeKind,
     Role,
     Settings,
-    SocketTable,
     TlsFacts,
     Verdict,
-    View,
 )
 from tests.diagnosis.cases import DARK, GONE, unconfigured
 from tests.diagnosis.matrix import (
@@ -30,6 +28,7 @@ from tests.diagnosis.matrix import (
     page,
     seen_by,
     sidecar,
+    sockets,
     target_of,
     ups,
 )
@@ -165,7 +164,7 @@ def test_a_loopback_port_without_the_pod_view_is_said_once() -> None:
 
 def test_a_pod_view_that_fails_is_not_structural() -> None:
     target = replace(SIDECAR, settings=Settings(dns_capture=True))
-    denied = Observation(15053, View.POD, Outcome.NO_ACCESS, detail="no such namespace")
+    denied = inside(15053, Outcome.NO_ACCESS, connected=None, detail="no such namespace")
     verdict = verdict_of(sidecar(denied), 15053, target=target)
     assert (verdict.structural, verdict.detail) == (False, "no such namespace")
 
@@ -176,7 +175,7 @@ def test_15090_proves_15000() -> None:
 
 
 def test_an_exposed_admin_is_marked_on_its_port() -> None:
-    verdict = verdict_of(sidecar(net(15000, OK, facts=AdminFacts(exposed=True))), 15000)
+    verdict = verdict_of(sidecar(net(15000, OK)), 15000)
     assert (verdict.up, verdict.exposed) == (True, True)
 
 
@@ -190,8 +189,7 @@ OWNERS = [
 @pytest.mark.parametrize(("process", "up", "outcome"), OWNERS)
 def test_the_socket_table_tells_an_impostor(*, process: str, up: bool, outcome: Outcome) -> None:
     row = ListeningSocket(port=15001, address="0.0.0.0", process=process)
-    table = Observation(0, View.POD, OK, facts=SocketTable(listening=(row,)))
-    verdict = verdict_of(sidecar(table, inside(15001, OK)), 15001)
+    verdict = verdict_of(sidecar(sockets(row), inside(15001, OK)), 15001)
     assert (verdict.up, verdict.outcome) == (up, outcome)
 
 
@@ -258,7 +256,8 @@ def test_says_how_a_hello_ended_without_a_certificate(outcome: Outcome, words: s
 
 def test_tls_behind_capture_may_be_the_redirections_own() -> None:
     target = replace(SIDECAR, istio_version="1.31.0", settings=Settings(secure_stats_port=15091))
-    verdict = verdict_of(sidecar(net(15091, OK, facts=TlsFacts(via=15091))), 15091, target=target)
+    seen = net(15091, OK, facts=TlsFacts(via=15091), captured=True)
+    verdict = verdict_of(sidecar(seen), 15091, target=target)
     assert (verdict.up, verdict.outcome) == (None, Outcome.CAPTURED)
 
 
@@ -315,3 +314,25 @@ def test_statistics_on_loopback_are_unjudged_from_the_network() -> None:
         sidecar(inside(15090, OK), inside(15000, OK), without=(15090,)), target=local
     )
     assert (ups(with_pod)[15090], ups(with_pod)[15000]) == (True, True)
+
+
+def test_a_port_of_the_users_own_with_the_control_ports_number_is_not_the_control_port() -> None:
+    own = net(CONTROL, Outcome.HTTP_ERROR, kind=ProbeKind.HTTP)
+    record, _ = seen_by([*sidecar(), own])
+    assert record.proxy.captured is True
+    record, _ = seen_by([*sidecar(without=(CONTROL,)), own])
+    assert record.proxy.captured is None
+
+
+def test_a_socket_table_is_no_answer_of_a_port() -> None:
+    record, _ = seen_by([*DARK, sockets()])
+    assert cause_of(record) == cause_of(seen_by(DARK)[0]) == "unreachable"
+
+
+@pytest.mark.parametrize("silence", [TIMEOUT, Outcome.REJECTED, Outcome.NO_ACCESS])
+def test_silence_takes_nothing_back_that_was_exposed(silence: Outcome) -> None:
+    _, memory = seen_by(sidecar(net(15000, OK)))
+    _, kept = seen_by(sidecar(net(15000, silence)), memory=memory)
+    assert kept.exposure == memory.exposure
+    _, closed = seen_by(sidecar(net(15000, RESET)), memory=memory)
+    assert closed.exposure != memory.exposure

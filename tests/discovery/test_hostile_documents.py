@@ -138,7 +138,7 @@ def planned(pod: Pod) -> None:
         plan = plan_of(target, Config())
         assert all(1 <= port.number <= 65535 for port in plan.ports)
         assert all(parse_address(address) for address in target.addresses)
-        assert len(plan.dialers) == len(target.addresses)
+        assert len(plan.network) == len(target.addresses)
 
 
 @settings(max_examples=400, deadline=None)

@@ -89,6 +89,14 @@ def test_the_chart_admits_the_exporter_to_every_port_that_it_asks() -> None:
     assert ports_of(policy) == asked
 
 
+def test_the_chart_admits_the_exporter_to_a_control_port_that_moved_away() -> None:
+    own = [{"port": number, "role": "sidecar", "probe": "http"} for number in (15999, 15998)]
+    values = {"config": {"ports": own}, "networkPolicy": {"admit": {"namespaces": ["shop"]}}}
+    (policy,) = of_kind(render(values), "NetworkPolicy")
+
+    assert {15999, 15998, 15997} <= ports_of(policy)
+
+
 def test_the_printed_policy_admits_it_to_every_port_of_a_proxy() -> None:
     (text,) = [fence.text for fence in fences(PAGE) if fence.file == "admit-exporter.yaml"]
     proxies = {Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT, Role.PROXYLESS}

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.exposition import FAMILIES
 from exporter.exposition.families import STABILITIES
-from exporter.model import Observation, Outcome, Role, View
+from exporter.model import Observation, Outcome, Probe, ProbeKind, Role, View
 from exporter.selfmetrics.registry import SelfMetrics
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -34,7 +34,8 @@ def labels_cell(labels: list[str]) -> str:
 def full_page() -> str:
     """The exporter's own metrics, each family with a sample that shows its labels."""
     metrics = SelfMetrics("1.0")
-    metrics.probed([Observation(15020, View.NETWORK, Outcome.OK, 0.01)], Role.SIDECAR)
+    agent = Probe(15020, ProbeKind.AGENT, View.NETWORK)
+    metrics.probed([Observation(agent, Outcome.OK, 0.01)], Role.SIDECAR)
     metrics.found_capable("loopback", able=True)
     metrics.counted_targets({"sidecar": 1}, 0, 0, outdated=False)
     metrics.synced("pods", complete=True)

@@ -5,7 +5,6 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from exporter.access.direct import Direct
-from exporter.catalogue import PORTS_BY_ROLE, TargetPort
-from exporter.model import Cadence, Expectation, Role, Settings, Target, TargetKey
+from exporter.catalogue import PORTS_BY_ROLE
+from exporter.model import Cadence, Probe, ProbeKind, Role, Settings, Target, TargetKey, View
 from exporter.probes.attempt import Attempt, ProbeOptions
 from exporter.tls_contexts import server_context
 
@@ -90,7 +89,7 @@ def answer() -> Callable[..., bytes]:
 
 @pytest.fixture
 def visit() -> Callable[..., Attempt]:
-    """A visit to a port on loopback that stands for a catalogue port."""
+    """An attempt at a port on loopback that stands for a catalogue port."""
 
     def make(port: int, number: int = 15021, role: Role = Role.SIDECAR, **given: Any) -> Attempt:
         row = next(row for row in PORTS_BY_ROLE[role] if row.number == number)
@@ -101,20 +100,21 @@ def visit() -> Callable[..., Attempt]:
             istio_version=given.get("version", "1.30.0"),
             settings=given.get("settings", Settings()),
         )
-        options = given.get("options", ProbeOptions())
         return Attempt(
             Direct("127.0.0.1"),
-            TargetPort(
-                number=port,
-                row=row,
-                expectation=Expectation.OPEN,
-                captured=given.get("captured", False),
-                path=given.get("path", row.path),
+            Probe(
+                port,
+                ProbeKind(given.get("kind", ProbeKind.READINESS)),
+                View.NETWORK,
+                "127.0.0.1",
+                given.get("path", row.path),
+                given.get("captured", False),
+                given.get("control", 0),
             ),
             frozenset(given.get("due", (Cadence.FAST,))),
             given.get("timeout", 2.0),
             target,
-            replace(options, control=given.get("control", options.control)),
+            given.get("options", ProbeOptions()),
         )
 
     return make

@@ -24,7 +24,7 @@ STATES = {
 async def test_ready_answers_with_envoys_state(
     serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome, state: Any
 ) -> None:
-    observed = await probe("admin", visit(await serve({"/ready": answer(*given)}), 15000))
+    observed = await probe(visit(await serve({"/ready": answer(*given)}), 15000, kind="admin"))
     assert observed.outcome is outcome
     assert observed.facts == (AdminFacts(state=state) if state else None)
 
@@ -115,7 +115,7 @@ async def test_asks_what_is_due(
 ) -> None:
     asked: list[bytes] = []
     pages = {path: answer(200, body) for path, body in EVERYTHING.items()}
-    observed = await probe("admin", visit(await serve(pages, asked), 15000, due=due))
+    observed = await probe(visit(await serve(pages, asked), 15000, due=due, kind="admin"))
     assert observed.outcome is Outcome.OK
     assert [head.split()[1].decode() for head in asked] == expected
     assert isinstance(observed.facts, AdminFacts)
@@ -127,7 +127,7 @@ async def test_asks_what_envoy_waits_for_only_when_it_is_not_live(
 ) -> None:
     pages = {"/ready": answer(503, b"INITIALIZING\n"), "/init_dump": answer(200, INIT_DUMP)}
     port = await serve(pages)
-    observed = await probe("admin", visit(port, 15000, due=(Cadence.FAST, Cadence.DETAIL)))
+    observed = await probe(visit(port, 15000, due=(Cadence.FAST, Cadence.DETAIL), kind="admin"))
     assert observed.outcome is Outcome.NOT_READY
     assert isinstance(observed.facts, AdminFacts)
     assert observed.facts.unready
@@ -140,7 +140,7 @@ async def test_the_outcome_stands_when_a_page_hangs(listen: Any, visit: Any, ans
         writer.write(answer(200, b"LIVE\n"))
         await reader.read()
 
-    observed = await probe("admin", visit(await listen(talk), 15000, due=Cadence, timeout=0.2))
+    observed = await probe(visit(await listen(talk), 15000, due=Cadence, timeout=0.2, kind="admin"))
     assert (observed.outcome, observed.facts) == (Outcome.OK, AdminFacts(state="LIVE"))
     assert observed.seconds < 0.2
 

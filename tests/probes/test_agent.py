@@ -66,7 +66,7 @@ async def test_readiness_is_the_status(
     serve: Any, visit: Any, answer: Any, status: int, outcome: Outcome
 ) -> None:
     port = await serve({"/healthz/ready": answer(status)})
-    observed = await probe("agent", visit(port, 15020))
+    observed = await probe(visit(port, 15020, kind="agent"))
     assert observed.outcome is outcome
     assert observed.facts == AgentFacts(status=status)
 
@@ -88,7 +88,7 @@ async def test_the_agent_names_no_server(
     serve: Any, visit: Any, answer: Any, given: Any, captured: Any, outcome: Outcome
 ) -> None:
     port = await serve({"/healthz/ready": answer(*given)})
-    observed = await probe("agent", visit(port, 15020, captured=captured))
+    observed = await probe(visit(port, 15020, captured=captured, kind="agent"))
     assert observed.outcome is outcome
 
 
@@ -118,7 +118,7 @@ async def test_the_page_proves_the_agent_and_no_more(
     serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome, page: Any
 ) -> None:
     port = await serve({"/healthz/ready": answer(200), paths.AGENT_PAGE.text: answer(*given)})
-    observed = await probe("agent", visit(port, 15020, due=DETAIL))
+    observed = await probe(visit(port, 15020, due=DETAIL, kind="agent"))
     assert observed.outcome is outcome
     assert isinstance(observed.facts, AgentFacts)
     assert observed.facts.page is page
@@ -135,7 +135,7 @@ async def test_a_slow_page_leaves_readiness_as_it_is(
         writer.write(answer(503))
         await asyncio.sleep(10)
 
-    observed = await probe("agent", visit(await listen(talk), 15020, due=DETAIL, timeout=0.2))
+    observed = await probe(visit(await listen(talk), 15020, due=DETAIL, timeout=0.2, kind="agent"))
     assert observed.outcome is Outcome.NOT_READY
     assert observed.facts == AgentFacts(status=503, page=Outcome.TIMEOUT)
     assert observed.seconds < 0.2
@@ -151,7 +151,7 @@ async def test_a_page_slower_than_the_probes_timeout_still_counts(
         await asyncio.sleep(0.3)
         writer.write(answer(200, PAGE))
 
-    observed = await probe("agent", visit(await listen(talk), 15020, due=DETAIL, timeout=0.1))
+    observed = await probe(visit(await listen(talk), 15020, due=DETAIL, timeout=0.1, kind="agent"))
     assert isinstance(observed.facts, AgentFacts)
     assert observed.facts.page is Outcome.OK
 
@@ -172,8 +172,8 @@ async def test_application_probes_are_asked_only_where_chosen(
     health = []
     for chosen in (False, True):
         options = ProbeOptions(application_probes=chosen)
-        given = visit(port, 15020, due=DETAIL, settings=settings, options=options)
-        observed = await probe("agent", given)
+        given = visit(port, 15020, due=DETAIL, settings=settings, options=options, kind="agent")
+        observed = await probe(given)
         assert isinstance(observed.facts, AgentFacts)
         health.append(observed.facts.app_health)
     assert health == [{}, {texts[0]: 500, texts[1]: 200}]

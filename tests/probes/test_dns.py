@@ -79,11 +79,11 @@ CASES = {
 async def test_any_answer_with_our_id_will_do(
     serve_dns: Any, visit: Any, udp: Any, tcp: Any, outcome: Outcome
 ) -> None:
-    assert (await probe("dns", visit(await serve_dns(udp, tcp), 15053))).outcome is outcome
+    assert (await probe(visit(await serve_dns(udp, tcp), 15053, kind="dns"))).outcome is outcome
 
 
 async def test_says_which_transport_is_refused(visit: Any, unused_tcp_port: int) -> None:
-    observed = await probe("dns", visit(unused_tcp_port, 15053))
+    observed = await probe(visit(unused_tcp_port, 15053, kind="dns"))
     assert (observed.outcome, observed.detail) == (Outcome.REFUSED, "UDP: connection refused")
 
 
@@ -92,7 +92,7 @@ async def test_silence_is_a_timeout(visit: Any, unused_udp_port: int) -> None:
     transport, _ = await loop.create_datagram_endpoint(
         asyncio.DatagramProtocol, local_addr=("127.0.0.1", unused_udp_port)
     )
-    observed = await probe("dns", visit(unused_udp_port, 15053, timeout=0.2))
+    observed = await probe(visit(unused_udp_port, 15053, timeout=0.2, kind="dns"))
     transport.abort()
     await asyncio.sleep(0)
     assert observed.outcome is Outcome.TIMEOUT

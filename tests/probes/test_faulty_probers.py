@@ -235,7 +235,7 @@ async def test_a_fault_is_logged_once_for_a_target_and_its_kind(
     asked = visit(1)
     for error in (ValueError("x"), ValueError("y"), KeyError("z"), ValueError("x")):
         again = Attempt(
-            asked.dialer, asked.port, asked.due, asked.timeout, asked.target, asked.options
+            asked.dialer, asked.probe, asked.due, asked.timeout, asked.target, asked.options
         )
         await probe_all([(raising(error, none), again)])
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.access.dialer import NoAccess
-from exporter.model import Outcome, View
-from exporter.probes.probers import ENDED_BY_CLOSING, PROBERS, probe
+from exporter.model import Outcome, ProbeKind, View
+from exporter.probes.probers import PROBERS, probe
 
 
 class Transport(asyncio.Transport):
@@ -61,7 +61,7 @@ def refuses(protocol: Any) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(PROBERS) - {"sockets", "hello", "istiod"}))
 async def test_no_prober_takes_a_late_refusal_for_anything_else(visit: Any, name: str) -> None:
-    observed = await probe(name, replace(visit(15021, timeout=1.0), dialer=Late(refuses)))
+    observed = await probe(replace(visit(15021, timeout=1.0, kind=name), dialer=Late(refuses)))
     assert (observed.outcome, observed.connected) == (Outcome.REFUSED, None)
 
 
@@ -78,16 +78,17 @@ ENDINGS: dict[str, tuple[Callable[[Any], None], Outcome]] = {
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_a_bare_connect_is_up_only_when_something_came_of_it(visit: Any, ending: str) -> None:
     then, outcome = ENDINGS[ending]
-    observed = await probe("tcp", replace(visit(15021, timeout=0.3), dialer=Late(then)))
+    observed = await probe(replace(visit(15021, timeout=0.3, kind="tcp"), dialer=Late(then)))
     assert observed.outcome is outcome
 
 
 def test_ports_whose_end_is_the_answer_are_known() -> None:
-    assert {"blackhole", "connect", "tcp"} == ENDED_BY_CLOSING
+    closing = {kind for kind in ProbeKind if kind.is_answered_by_closing}
+    assert closing == {"blackhole", "control", "tcp"}
 
 
 async def test_silence_does_not_claim_a_connection(visit: Any) -> None:
-    observed = await probe("readiness", replace(visit(15021, timeout=0.1), dialer=Late()))
+    observed = await probe(replace(visit(15021, timeout=0.1, kind="readiness"), dialer=Late()))
     assert (observed.outcome, observed.connected) == (Outcome.TIMEOUT, None)
     assert observed.detail == "no answer within 0.1 s"
 
@@ -97,5 +98,5 @@ async def test_dns_is_asked_over_tcp_where_nothing_else_is_carried(visit: Any) -
         response = dns.message.make_response(dns.message.from_wire(data[2:])).to_wire()
         protocol.data_received(struct.pack("!H", len(response)) + response)
 
-    observed = await probe("dns", replace(visit(15053, 15053), dialer=Late(hear=answer)))
+    observed = await probe(replace(visit(15053, 15053, kind="dns"), dialer=Late(hear=answer)))
     assert (observed.outcome, observed.detail) == (Outcome.OK, "TCP only.")

@@ -173,7 +173,7 @@ async def test_the_redirections_own_answer_proves_nothing(
         writer.write(answer(503, b"upstream connect error", b"istio-envoy"))
 
     port = await listen(talk)
-    assert (await probe(name, visit(port, captured=True, path="/"))).outcome is outcome
+    assert (await probe(visit(port, captured=True, path="/", kind=name))).outcome is outcome
 
 
 LIMITS = {
@@ -190,7 +190,7 @@ async def test_short_answers_are_not_read_for_long(
 ) -> None:
     path, start = page
     port = await serve({path.text: answer(200, start + b"x" * 100_000)})
-    observed = await probe(name, visit(port, path="/metrics"))
+    observed = await probe(visit(port, path="/metrics", kind=name))
     assert observed.outcome is outcome
     assert observed.detail == ("" if outcome is Outcome.OK else "more than 65536 bytes")
 
@@ -200,7 +200,7 @@ async def test_the_byte_limit_is_an_option_of_the_visit(
 ) -> None:
     port = await serve({"/healthz/ready": answer(200, b"x" * 5000)})
     asked = visit(port, options=ProbeOptions(max_bytes=1000))
-    assert (await probe("readiness", asked)).outcome is Outcome.TOO_LARGE
+    assert (await probe(asked)).outcome is Outcome.TOO_LARGE
 
 
 @pytest.mark.parametrize("behind", [http_200(b"EVIL"), b"garbage"], ids=["an answer", "garbage"])

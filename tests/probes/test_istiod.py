@@ -86,20 +86,20 @@ def test_what_is_no_syncz_is_none(body: bytes) -> None:
 
 async def test_the_version_is_the_proof(serve: Any, visit: Any, answer: Any) -> None:
     port = await serve({"/version": answer(200, b"1.30.0-abc-Clean\n")})
-    observed = await probe("istiod", visit(port, 15014, Role.ISTIOD))
+    observed = await probe(visit(port, 15014, Role.ISTIOD, kind="istiod"))
     assert observed.outcome is Outcome.OK
     assert observed.facts == IstiodFacts(version="1.30.0-abc-Clean")
 
 
 async def test_details_come_when_due(serve: Any, visit: Any, answer: Any) -> None:
     port = await serve({"/version": answer(200, b"1.30.0"), "/metrics": answer(200, METRICS)})
-    observed = await probe("istiod", visit(port, 15014, Role.ISTIOD, due=Cadence))
+    observed = await probe(visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod"))
     assert observed.facts == FACTS
 
 
 async def test_the_outcome_stands_when_details_fail(serve: Any, visit: Any, answer: Any) -> None:
     port = await serve({"/version": answer(200, b"1.30.0"), "/metrics": answer(403)})
-    observed = await probe("istiod", visit(port, 15014, Role.ISTIOD, due=Cadence))
+    observed = await probe(visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod"))
     assert (observed.outcome, observed.facts) == (Outcome.OK, IstiodFacts(version="1.30.0"))
 
 
@@ -117,14 +117,14 @@ async def test_what_is_no_version_is_not_istiods(
     serve: Any, visit: Any, answer: Any, body: bytes
 ) -> None:
     port = await serve({"/version": answer(200, body)})
-    observed = await probe("istiod", visit(port, 15014, Role.ISTIOD))
+    observed = await probe(visit(port, 15014, Role.ISTIOD, kind="istiod"))
     assert (observed.outcome, observed.facts) == (Outcome.WRONG_IDENTITY, None)
 
 
 async def test_a_development_builds_version_is_one(serve: Any, visit: Any, answer: Any) -> None:
     version = f"1.30-alpha.{'a' * 40}-{'a' * 40}-Modified"
     port = await serve({"/version": answer(200, version.encode())})
-    observed = await probe("istiod", visit(port, 15014, Role.ISTIOD))
+    observed = await probe(visit(port, 15014, Role.ISTIOD, kind="istiod"))
     assert observed.facts == IstiodFacts(version=version)
 
 
@@ -155,9 +155,9 @@ async def test_syncz_says_how_it_ended(
     pages = {"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(*given)}
     asked: list[bytes] = []
     port = await serve(pages, asked)
-    inside = visit(port, 15014, Role.ISTIOD, due=Cadence)
+    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod")
     inside.dialer.view = View.POD
-    observed = await probe("istiod", inside)
+    observed = await probe(inside)
     assert isinstance(observed.facts, IstiodFacts)
     assert observed.facts.syncz_outcome is outcome
     assert observed.facts.syncz_status == given[0]
@@ -168,9 +168,9 @@ async def test_syncz_says_how_it_ended(
 async def test_the_recorded_syncz_is_read(serve: Any, visit: Any, answer: Any) -> None:
     page = await asyncio.to_thread((RECORDED / "15014_debug_syncz.http").read_bytes)
     port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": page})
-    inside = visit(port, 15014, Role.ISTIOD, due=Cadence)
+    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod")
     inside.dialer.view = View.POD
-    observed = await probe("istiod", inside)
+    observed = await probe(inside)
     assert isinstance(observed.facts, IstiodFacts)
     rows = observed.facts.syncz or ()
     assert [row.proxy for row in rows] == ["cart.shop", "tlsgw.shop", "webgw.shop"]
@@ -189,7 +189,7 @@ async def test_thousands_of_proxies_are_read_without_holding_the_loop(
     body = json.dumps(rows).encode()
     assert len(body) > 8 * 1024 * 1024, "more than other pages may have"
     port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(200, body)})
-    inside = visit(port, 15014, Role.ISTIOD, due=Cadence)
+    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod")
     inside.dialer.view = View.POD
     turns = 0
 
@@ -200,7 +200,7 @@ async def test_thousands_of_proxies_are_read_without_holding_the_loop(
             await asyncio.sleep(0)
 
     other = asyncio.create_task(take_turns())
-    observed = await probe("istiod", inside)
+    observed = await probe(inside)
     other.cancel()
     assert isinstance(observed.facts, IstiodFacts)
     assert observed.facts.syncz_outcome is Outcome.OK
@@ -211,13 +211,15 @@ async def test_thousands_of_proxies_are_read_without_holding_the_loop(
 async def test_syncz_is_not_asked_without_a_token(serve: Any, visit: Any, answer: Any) -> None:
     asked: list[bytes] = []
     port = await serve({"/version": answer(200, b"1.30.0")}, asked)
-    await probe("istiod", visit(port, 15014, Role.ISTIOD, due=Cadence))
+    await probe(visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod"))
     assert not any(b"/debug" in head for head in asked)
 
 
 async def test_a_forbidden_version_is_forbidden(serve: Any, visit: Any, answer: Any) -> None:
     port = await serve({"/version": answer(403)})
-    assert (await probe("istiod", visit(port, 15014, Role.ISTIOD))).outcome is Outcome.FORBIDDEN
+    assert (
+        await probe(visit(port, 15014, Role.ISTIOD, kind="istiod"))
+    ).outcome is Outcome.FORBIDDEN
 
 
 @given(st.binary(max_size=300))

@@ -55,8 +55,8 @@ def ask(
         secure = await listen(stays, ssl=context) if context else 1
         trust = MeshTrust(str(mesh.root), (ISTIOD_NAME,), str(token_file), secure)
         options = ProbeOptions(trust=replace(trust, **given))
-        asking = visit(port, 15014, Role.ISTIOD, due=Cadence, options=options)
-        observed = await probe("istiod", asking)
+        asking = visit(port, 15014, Role.ISTIOD, due=Cadence, options=options, kind="istiod")
+        observed = await probe(asking)
         assert CANARY not in repr(asking) + repr(observed) + repr(options)
         assert observed.outcome is Outcome.OK
         assert isinstance(observed.facts, IstiodFacts)
@@ -227,7 +227,7 @@ async def test_a_certificate_that_does_not_verify_is_told_with_its_dates(
 
     port = await listen(stays, ssl=made(mesh, stranger))
     options = ProbeOptions(trust=MeshTrust(str(mesh.root)))
-    observed = await probe(name, visit(port, number, Role.ISTIOD, options=options))
+    observed = await probe(visit(port, number, Role.ISTIOD, options=options, kind=name))
     assert observed.outcome is Outcome.TLS_ERROR
     assert "the mesh's root" in observed.detail
     assert reason in observed.detail
@@ -241,7 +241,7 @@ async def test_the_meshs_certificate_is_taken(
 ) -> None:
     port = await serve({"/ready": answer(200)}, ssl=mesh.serving(ISTIOD_NAME))
     options = ProbeOptions(trust=MeshTrust(str(mesh.root)))
-    observed = await probe("webhook", visit(port, 15017, Role.ISTIOD, options=options))
+    observed = await probe(visit(port, 15017, Role.ISTIOD, options=options, kind="webhook"))
     assert observed.outcome is Outcome.OK
 
 
@@ -250,5 +250,5 @@ async def test_without_the_meshs_root_any_certificate_is_taken(
 ) -> None:
     port = await serve({"/ready": answer(200)}, ssl=stranger.serving(ISTIOD_NAME))
     options = ProbeOptions(trust=MeshTrust(str(tmp_path / "absent.pem")))
-    observed = await probe("webhook", visit(port, 15017, Role.ISTIOD, options=options))
+    observed = await probe(visit(port, 15017, Role.ISTIOD, options=options, kind="webhook"))
     assert observed.outcome is Outcome.OK

@@ -28,7 +28,7 @@ async def test_judges_by_status_and_page(
 ) -> None:
     name, path = asked
     port = await serve({path: answer(*given)})
-    observed = await probe(name, visit(port, 15020, Role.ZTUNNEL, path=path))
+    observed = await probe(visit(port, 15020, Role.ZTUNNEL, path=path, kind=name))
     assert observed.outcome is outcome
 
 
@@ -37,6 +37,6 @@ async def test_a_configured_path_that_must_not_be_sent_is_never_sent(
 ) -> None:
     asked: list[bytes] = []
     port = await serve({}, asked)
-    observed = await probe("http", visit(port, path="/quitquitquit"))
+    observed = await probe(visit(port, path="/quitquitquit", kind="http"))
     assert observed.outcome is Outcome.NO_ACCESS
     assert asked == []

@@ -11,7 +11,7 @@ import uvloop
 
 from exporter.access.dialer import NoAccess
 from exporter.catalogue import PORTS
-from exporter.model import Outcome, View
+from exporter.model import Outcome, ProbeKind, View
 from exporter.probes.attempt import (
     Closed,
     Malformed,
@@ -24,10 +24,10 @@ from exporter.probes.probers import PROBERS, probe
 from exporter.transport.icmp import Rejected
 
 
-def test_every_probe_of_the_catalogue_exists() -> None:
+def test_every_kind_has_a_prober_and_the_catalogue_names_kinds() -> None:
     named = {row.probe for row in PORTS} | {row.pod_probe for row in PORTS}
-    assert named - {""} <= set(PROBERS)
-    assert {"connect", "tcp", "http", "sockets", "blackhole"} <= set(PROBERS)
+    assert named - {""} <= set(ProbeKind)
+    assert set(PROBERS) == set(ProbeKind)
 
 
 ERRORS = {
@@ -77,7 +77,7 @@ async def test_bad_peers_end_as_outcomes(
     listen: Any, visit: Any, endings: Any, name: str, ending: str, outcomes: Any
 ) -> None:
     port = await listen(endings[ending])
-    observed = await probe(name, visit(port, timeout=0.3, path="/metrics"))
+    observed = await probe(visit(port, timeout=0.3, path="/metrics", kind=name))
     assert observed.outcome in outcomes, observed
     assert observed.connected is True
     assert observed.port == port
@@ -89,7 +89,7 @@ async def test_bad_peers_end_as_outcomes(
 async def test_a_refused_port_is_refused_by_every_prober(
     visit: Any, unused_tcp_port: int, name: str
 ) -> None:
-    observed = await probe(name, visit(unused_tcp_port, control=unused_tcp_port, path="/"))
+    observed = await probe(visit(unused_tcp_port, control=unused_tcp_port, path="/", kind=name))
     assert observed.outcome is Outcome.REFUSED
     assert observed.connected is False
 
@@ -97,7 +97,7 @@ async def test_a_refused_port_is_refused_by_every_prober(
 async def test_an_endless_answer_stops_at_the_limit(listen: Any, visit: Any, endings: Any) -> None:
     port = await listen(endings["endless"])
     options = ProbeOptions(max_bytes=200_000)
-    observed = await probe("stats", visit(port, 15090, options=options))
+    observed = await probe(visit(port, 15090, options=options, kind="stats"))
     assert observed.outcome is Outcome.TOO_LARGE
     assert observed.seconds < 2
 
@@ -111,7 +111,7 @@ async def test_a_probe_that_never_connects_times_out_unconnected(visit: Any) -> 
         for filler in fillers:
             filler.setblocking(False)  # noqa: FBT003
             filler.connect_ex(("127.0.0.1", port))
-        observed = await probe("readiness", visit(port, timeout=0.3))
+        observed = await probe(visit(port, timeout=0.3, kind="readiness"))
         for filler in fillers:
             filler.close()
     assert observed.outcome is Outcome.TIMEOUT
@@ -140,7 +140,7 @@ class Slow:
 async def test_a_slow_connection_is_no_slow_answer(serve: Any, visit: Any, answer: Any) -> None:
     asked = visit(await serve({"/healthz/ready": answer(200)}))
     asked.dialer = Slow(1)
-    observed = await probe("readiness", asked)
+    observed = await probe(asked)
     assert observed.outcome is Outcome.OK
     assert observed.seconds < 0.15
 
@@ -157,7 +157,7 @@ async def test_a_refused_reconnect_does_not_take_the_connection_back(
 
 
 async def test_the_network_shows_no_socket_table(visit: Any) -> None:
-    observed = await probe("sockets", visit(1))
+    observed = await probe(visit(1, kind="sockets"))
     assert observed.outcome is Outcome.NO_ACCESS
     assert observed.connected is None
 
@@ -170,7 +170,7 @@ def test_a_thousand_silent_peers_all_end_on_time(visit: Any) -> None:
             port = listener.getsockname()[1]
             started = time.monotonic()
             seen = await asyncio.gather(
-                *(probe("readiness", visit(port, timeout=1.0)) for _ in range(1000))
+                *(probe(visit(port, timeout=1.0, kind="readiness")) for _ in range(1000))
             )
             return time.monotonic() - started, {observed.outcome for observed in seen}
 
@@ -198,8 +198,8 @@ def test_a_finished_probe_leaves_no_time_wait(visit: Any, answer: Any, run: Any)
         server = await loop.create_server(Answering, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         before = time_waits(port)
-        seen = [await probe("readiness", visit(port)) for _ in range(20)]
-        seen += [await probe("connect", visit(port)) for _ in range(20)]
+        seen = [await probe(visit(port, kind="readiness")) for _ in range(20)]
+        seen += [await probe(visit(port, kind="control")) for _ in range(20)]
         await asyncio.sleep(0.05)
         left = time_waits(port) - before
         server.close()
@@ -212,11 +212,11 @@ def test_a_finished_probe_leaves_no_time_wait(visit: Any, answer: Any, run: Any)
 
 async def test_a_probe_leaves_no_descriptor_open(listen: Any, visit: Any, endings: Any) -> None:
     port = await listen(endings["silent"])
-    await probe("readiness", visit(port, timeout=0.05))
+    await probe(visit(port, timeout=0.05, kind="readiness"))
     await asyncio.sleep(0.05)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for name in ("readiness", "hello", "grpc", "blackhole", "exposure", "dns"):
-        await probe(name, visit(port, timeout=0.05, control=port))
+        await probe(visit(port, timeout=0.05, control=port, kind=name))
     await asyncio.sleep(0.05)
     own_side = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     assert own_side - before <= 5  # the listener's side of the five that connected

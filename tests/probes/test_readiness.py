@@ -27,7 +27,7 @@ async def test_envoys_health_port_needs_envoys_header(
     serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome
 ) -> None:
     port = await serve({"/healthz/ready": answer(*given)})
-    observed = await probe("readiness", visit(port))
+    observed = await probe(visit(port, kind="readiness"))
     assert observed.outcome is outcome
     if outcome is not Outcome.WRONG_IDENTITY:
         assert observed.facts == ReadinessFacts(status=given[0])
@@ -50,7 +50,7 @@ async def test_a_refusal_is_envoys_only_with_its_header(
     refusal = answer(403, b"", server)
     texts = (paths.HEALTHZ_READY.text, paths.ENVOY_LIVE.text, paths.READY.text)
     port = await serve(dict.fromkeys(texts, refusal))
-    assert (await probe(name, visit(port, captured=captured))).outcome is outcome
+    assert (await probe(visit(port, captured=captured, kind=name))).outcome is outcome
 
 
 @pytest.mark.parametrize("of", [(8080, Role.ISTIOD), (8000, Role.CNI)], ids=["istiod", "cni"])
@@ -59,7 +59,7 @@ async def test_a_refusal_of_the_control_plane_needs_no_header(
 ) -> None:
     refusal = answer(403, b"", b"")
     port = await serve({"/ready": refusal, "/readyz": refusal})
-    assert (await probe("http_ready", visit(port, *of))).outcome is Outcome.FORBIDDEN
+    assert (await probe(visit(port, *of, kind="http_ready"))).outcome is Outcome.FORBIDDEN
 
 
 ZTUNNEL = {
@@ -97,7 +97,7 @@ async def test_plain_readiness_is_the_status(
     serve: Any, visit: Any, answer: Any, of: Any, path: str, status: int
 ) -> None:
     outcomes = {200: Outcome.OK, 503: Outcome.NOT_READY, 404: Outcome.HTTP_ERROR}
-    observed = await probe("http_ready", visit(await serve({path: answer(status)}), *of))
+    observed = await probe(visit(await serve({path: answer(status)}), *of, kind="http_ready"))
     assert observed.outcome is outcomes[status]
     assert observed.facts == ReadinessFacts(status=status)
 

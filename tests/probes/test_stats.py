@@ -82,14 +82,14 @@ async def test_judges_answers(
     serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome
 ) -> None:
     port = await serve({paths.ENVOY_LIVE.text: answer(*given)})
-    observed = await probe("stats", visit(port, 15090))
+    observed = await probe(visit(port, 15090, kind="stats"))
     assert observed.outcome is outcome
     assert (observed.facts is not None) is (outcome is Outcome.OK)
 
 
 async def test_asks_for_more_when_details_are_due(serve: Any, visit: Any, answer: Any) -> None:
     port = await serve({paths.ENVOY_STATS.text: answer(200, HEALTHY)})
-    observed = await probe("stats", visit(port, 15090, due=Cadence))
+    observed = await probe(visit(port, 15090, due=Cadence, kind="stats"))
     assert isinstance(observed.facts, EnvoyStats)
     assert observed.facts.complete
 

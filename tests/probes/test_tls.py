@@ -43,7 +43,7 @@ async def test_the_certificate_counts_whatever_follows(
     listen: Any, visit: Any, tls: Any, mutual: Any, then: Any
 ) -> None:
     port = await listen(then, ssl=tls("h2", mutual=mutual))
-    observed = await probe("tls", visit(port, 15020))
+    observed = await probe(visit(port, 15020, kind="tls"))
     assert observed.outcome is Outcome.OK
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="h2", via=port)
 
@@ -64,14 +64,14 @@ async def test_a_certificate_that_breaks_the_rules_is_a_wrong_protocol(
         raise error
 
     monkeypatch.setattr("exporter.probes.tls.certificate_of", refuse)
-    observed = await probe("tls", visit(await listen(_wait, ssl=tls("h2"))))
+    observed = await probe(visit(await listen(_wait, ssl=tls("h2")), kind="tls"))
     assert observed.outcome is Outcome.WRONG_PROTOCOL
     assert "certificate" in observed.detail
 
 
 async def test_hello_asks_the_control_port_for_15006(listen: Any, visit: Any, tls: Any) -> None:
     control = await listen(_wait, ssl=tls("istio", mutual=True))
-    observed = await probe("hello", visit(15006, 15006, control=control))
+    observed = await probe(visit(15006, 15006, control=control, kind="hello"))
     assert (observed.port, observed.outcome) == (15006, Outcome.OK)
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="istio", via=control)
 
@@ -80,7 +80,7 @@ async def test_a_server_without_istios_protocol_still_shows_its_certificate(
     listen: Any, visit: Any, tls: Any
 ) -> None:
     control = await listen(_wait, ssl=tls())
-    observed = await probe("hello", visit(15006, 15006, control=control))
+    observed = await probe(visit(15006, 15006, control=control, kind="hello"))
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, via=control)
 
 
@@ -97,19 +97,15 @@ async def test_a_failed_hello_still_says_where_it_asked(
     listen: Any, visit: Any, endings: Any, ending: str, outcome: Outcome
 ) -> None:
     control = await listen(endings[ending])
-    observed = await probe("hello", visit(15006, 15006, control=control, timeout=0.3))
+    observed = await probe(visit(15006, 15006, control=control, timeout=0.3, kind="hello"))
     assert (observed.outcome, observed.connected) == (outcome, True)
     assert observed.facts == TlsFacts(via=control)
 
 
 async def test_a_refused_hello_still_says_where_it_asked(visit: Any, unused_tcp_port: int) -> None:
-    observed = await probe("hello", visit(15006, 15006, control=unused_tcp_port))
+    observed = await probe(visit(15006, 15006, control=unused_tcp_port, kind="hello"))
     assert observed.outcome is Outcome.REFUSED
     assert observed.facts == TlsFacts(via=unused_tcp_port)
-
-
-async def test_a_hello_needs_a_control_port(visit: Any) -> None:
-    assert (await probe("hello", visit(15006, 15006))).outcome is Outcome.NO_ACCESS
 
 
 ALERTS = {
@@ -125,7 +121,7 @@ async def test_an_alert_is_tls_that_failed(listen: Any, visit: Any, alert: bytes
         writer.write(alert)
         await reader.read()
 
-    assert (await probe("tls", visit(await listen(talk)))).outcome is Outcome.TLS_ERROR
+    assert (await probe(visit(await listen(talk), kind="tls"))).outcome is Outcome.TLS_ERROR
 
 
 class Connection:

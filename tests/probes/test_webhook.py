@@ -19,7 +19,7 @@ async def test_readiness_and_certificate_come_from_one_connection(
 ) -> None:
     asked: list[bytes] = []
     port = await serve({"/ready": answer(status)}, asked, ssl=tls("http/1.1"))
-    observed = await probe("webhook", visit(port, 15017, Role.ISTIOD))
+    observed = await probe(visit(port, 15017, Role.ISTIOD, kind="webhook"))
     assert observed.outcome is outcome
     assert isinstance(observed.facts, TlsFacts)
     assert observed.facts.certificate is not None
@@ -32,7 +32,7 @@ async def test_old_webhooks_have_only_a_handshake(
 ) -> None:
     asked: list[bytes] = []
     port = await serve({}, asked, ssl=tls("http/1.1"))
-    observed = await probe("webhook", visit(port, 15017, Role.ISTIOD, version=version))
+    observed = await probe(visit(port, 15017, Role.ISTIOD, version=version, kind="webhook"))
     assert observed.outcome is Outcome.OK
     assert asked == []
 
@@ -47,7 +47,7 @@ async def test_a_webhook_that_closes_after_the_handshake_is_never_asked_in_plain
         writer.close()
 
     port = await listen(talk, ssl=tls("http/1.1"))
-    observed = await probe("webhook", visit(port, 15017, Role.ISTIOD))
+    observed = await probe(visit(port, 15017, Role.ISTIOD, kind="webhook"))
     assert observed.outcome in {Outcome.CLOSED, Outcome.RESET}
     assert isinstance(observed.facts, TlsFacts)
     assert observed.facts.certificate is not None
@@ -62,5 +62,5 @@ async def test_a_large_answer_inside_tls_stops_at_the_limit(
         await endings["endless"](reader, writer)
 
     port = await listen(talk, ssl=tls("http/1.1"))
-    observed = await probe("webhook", visit(port, 15017, Role.ISTIOD))
+    observed = await probe(visit(port, 15017, Role.ISTIOD, kind="webhook"))
     assert observed.outcome is Outcome.TOO_LARGE

@@ -16,7 +16,7 @@ from exporter.access.direct import Direct
 from exporter.catalogue import control_port, ports_of
 from exporter.config import Config, PollConfig
 from exporter.diagnosis import diagnose
-from exporter.model import Cadence, Memory, Observation, Outcome
+from exporter.model import Cadence, Memory, Observation, Outcome, Probe, ProbeKind, View
 from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, look
 from exporter.probes.attempt import Attempt, ProbeOptions
 from exporter.probes.probers import probe
@@ -143,7 +143,7 @@ async def test_hellos_to_a_starved_envoy_turn_no_port_down(
     for hello in hellos:
         target, config = pod.target(), Config(poll=POLL)
         record, memory = diagnose(
-            target, ports_of(target), [*others, hello], memory, config, time.time(), control=15999
+            target, ports_of(target), [*others, hello], memory, config, time.time()
         )
         downs += any(verdict.up is False for verdict in record.verdicts)
     assert (len(hellos), downs) == (HELLOS, 0)
@@ -152,14 +152,14 @@ async def test_hellos_to_a_starved_envoy_turn_no_port_down(
 async def hello_often(pod: Pod) -> list[Observation]:
     """A thousand TLS hellos to the control port, some at a time."""
     target = pod.target()
-    inbound = next(port for port in ports_of(target) if port.number == 15006)
-    options = ProbeOptions(control=control_port(target, 15999))
+    via = control_port(target, 15999) or 0
+    sent = Probe(15006, ProbeKind.HELLO, View.NETWORK, pod.address, via=via)
     dialer = Direct(pod.address)
     room = asyncio.Semaphore(AT_ONCE)
 
     async def hello() -> Observation:
         async with room:
-            visit = Attempt(dialer, inbound, EVERY_CADENCE, 1.0, target, options)
-            return await probe("hello", visit)
+            visit = Attempt(dialer, sent, EVERY_CADENCE, 1.0, target, ProbeOptions())
+            return await probe(visit)
 
     return await asyncio.gather(*(hello() for _ in range(HELLOS)))

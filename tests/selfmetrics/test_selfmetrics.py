@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.model import Observation, Outcome, Role, View
+from exporter.model import Observation, Outcome, Probe, ProbeKind, Role, View
 from exporter.selfmetrics.collectors import MAX_PROBE_SERIES, PROBE_BUCKETS
 from exporter.selfmetrics.registry import SelfMetrics
 
@@ -111,7 +111,7 @@ def test_roles_and_files_that_are_gone_have_no_sample() -> None:
 
 
 def probed(port: int, seconds: float = 0.01) -> Observation:
-    return Observation(port, View.NETWORK, Outcome.OK, seconds)
+    return Observation(Probe(port, ProbeKind.AGENT, View.NETWORK), Outcome.OK, seconds)
 
 
 def test_probes_are_counted_in_buckets_by_port_and_role() -> None:

@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 
-from exporter.access.dialer import HalfOpenConnect
 from exporter.access.direct import Direct
 from exporter.access.netns import Netns
-from exporter.catalogue import PORTS_BY_ROLE, TargetPort
-from exporter.model import Cadence, Expectation, Outcome, Role, Target, TargetKey
+from exporter.model import Cadence, Outcome, Probe, ProbeKind, Role, Target, TargetKey, View
 from exporter.probes.attempt import Attempt, ProbeOptions
 from exporter.probes.probers import PROBERS
 from exporter.probes.runner import probe_all
 from exporter.transport.connection import connect_socket
 from exporter.transport.icmp import Rejected
+from exporter.transport.protocols import HalfOpenConnect
 from tests.real.network import Network, run
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
@@ -280,12 +279,10 @@ PROBES = sorted(set(PROBERS) - {"dns", "sockets"})
 
 @pytest.mark.parametrize("name", PROBES)
 async def test_every_probe_of_the_network_tells_a_rejection(way: Way, name: str) -> None:
-    row = next(row for row in PORTS_BY_ROLE[Role.SIDECAR] if row.name == "health")
-    port = TargetPort(number=9001, row=row, expectation=Expectation.OPEN, path=row.path)
+    probe = Probe(9001, ProbeKind(name), View.NETWORK, way.address[4], path="/healthz/ready")
     target = Target(key=TargetKey("shop", "app"), role=Role.SIDECAR, addresses=(way.address[4],))
-    options = ProbeOptions(control=9001)
     dialer = Direct(way.address[4])
-    visit = Attempt(dialer, port, frozenset(Cadence), 1.0, target, options)
+    visit = Attempt(dialer, probe, frozenset(Cadence), 1.0, target, ProbeOptions())
     (seen,) = await probe_all([(PROBERS[name], visit)])
     assert (seen.outcome, seen.connected) == (Outcome.REJECTED, False)
     assert way.sender(4) in seen.detail

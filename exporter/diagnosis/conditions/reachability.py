@@ -101,7 +101,7 @@ def _only_inside(case: Case, outside: Observation) -> bool:
 
 
 def _proof(case: Case) -> tuple[str, ...]:
-    inside = [seen for seen in case.evidence.pod.values() if seen.outcome in PROVING and seen.port]
+    inside = [seen for seen in case.evidence.pod.values() if seen.outcome in PROVING]
     if inside:
         return (f"inside the pod {describe(inside[0])}",)
     answered = [name for name in CHAIN if case.answers(name)]
