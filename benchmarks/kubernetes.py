@@ -152,7 +152,7 @@ async def _list(path: str, count: int) -> dict[str, Any]:
     source: ClusterSource
 
     def changed() -> None:
-        if len(source.targets) == count and source.is_synced:
+        if len(source.owned) == count and source.is_synced:
             synced.set()
 
     source = ClusterSource(
@@ -162,7 +162,7 @@ async def _list(path: str, count: int) -> dict[str, Any]:
             changed=changed,
             synced=lambda _name, _is_so: None,
             relisted=lambda _name: None,
-            asked=lambda _verb, _name, _code: None,
+            requested=lambda _verb, _name, _code: None,
         )
     )
     began, used = time.perf_counter(), time.process_time()

@@ -1,8 +1,9 @@
-"""Numbers, ports, versions, addresses and times from text that nobody vouches for. Pure.
+"""Numbers, ports, versions, addresses and times from untrusted text. Pure.
 
-Whoever may create a pod writes its annotations, variables and labels. Each parser here takes any
-value and returns None for what it cannot read: none of them raises. Only ASCII digits count, and no
-more of them than the kind has: Python's own `int` takes other scripts and fails on thousands.
+Anybody who may create a pod writes its annotations, variables and labels. Each parser here takes
+any value and returns None for what it cannot read: none of them raises. Only ASCII digits count,
+and no more of them than the kind has: Python's own `int` takes other scripts and fails on
+thousands.
 """
 
 import re

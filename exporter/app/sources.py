@@ -64,7 +64,7 @@ class TargetSources:
                 changed=self.changed,
                 synced=self.metrics.synced,
                 relisted=self.metrics.relisted,
-                asked=self.metrics.asked_kubernetes,
+                requested=self.metrics.asked_kubernetes,
             )
         )
 
@@ -97,7 +97,7 @@ class TargetSources:
     @property
     def is_current(self) -> bool:
         """Whether what is known is what there is, at this moment."""
-        return self.is_synced and (self.cluster.is_followed or not self._has_cluster)
+        return self.is_synced and (self.cluster.is_watched or not self._has_cluster)
 
     @property
     def other_shards(self) -> Mapping[TargetKey, Target]:
@@ -134,7 +134,7 @@ class TargetSources:
         static = config.discovery.static
         if static.files or static.targets:
             log.info("no kubernetes credentials found, only static targets are watched")
-        elif not self.target_sets.given:
+        elif not self.target_sets.preset:
             log.error(_NOTHING_TO_WATCH)
 
     def _lost(self, error: ConfigError) -> None:
@@ -149,7 +149,7 @@ class TargetSources:
         for file in config.discovery.static.files:
             self.metrics.read_file(str(self.base / file), readable=True)
         self.target_sets.take(targets, config)
-        known = self.target_sets.ours(self.cluster.targets, config)
+        known = self.target_sets.owned(self.cluster.owned, config)
         for key in self.scheduler.targets.keys() - known.keys():
             self.forget(key)
         self.scheduler.replace_all(tuple(known.values()))
@@ -157,10 +157,10 @@ class TargetSources:
         self.changed()
 
     def _appeared(self, target: Target) -> None:
-        if target.key not in self.target_sets.by_hand:
+        if target.key not in self.target_sets.static:
             self.scheduler.put(target)
 
     def _vanished(self, key: TargetKey) -> None:
-        if key not in self.target_sets.by_hand:
+        if key not in self.target_sets.static:
             self.scheduler.drop(key)
             self.forget(key)

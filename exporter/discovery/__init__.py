@@ -1,1 +1,1 @@
-"""Where targets come from: pods of the Kubernetes API, and files or lists written by hand."""
+"""Where targets come from: pods of the Kubernetes API, and static files or lists."""

@@ -1,14 +1,14 @@
-"""The targets of a Kubernetes cluster: pods, their nodes and namespaces in, put and drop out.
+"""The targets of a Kubernetes cluster: watches pods, nodes, namespaces and Services.
 
-What a pod is by itself is kept by pod, and what its node and namespace say of it is laid over
-it whenever one of them changes. The rule: only the API server's word removes a target. An
-outage, a refusal or a broken list removes none.
+`ClassifiedPods` keeps what each pod is by itself; `MergedTargets` merges that with its node and
+namespace whenever one of them changes. The rule: only what the API server reports removes a
+target. An outage, a refused request or a failed list removes none.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from exporter.discovery.classified_pods import (
     classify_pod,
     unfiltered,
 )
+from exporter.discovery.merged_targets import MergedTargets, PodContext
 from exporter.discovery.nodes_and_namespaces import (
     NamespaceSettings,
     ObjectCache,
@@ -26,7 +27,6 @@ from exporter.discovery.nodes_and_namespaces import (
     readiness_of,
 )
 from exporter.discovery.pod_documents import decode_pod
-from exporter.discovery.pods import ignored
 from exporter.discovery.scope import (
     NAMESPACES,
     is_chosen,
@@ -35,28 +35,30 @@ from exporter.discovery.scope import (
     scopes_of,
     services_of,
 )
-from exporter.discovery.services import Service, service_of, with_services
+from exporter.discovery.services import Service, service_of
 from exporter.discovery.watch_status import WatchStatus
-from exporter.kube.object_reader import Reader, key_of
-from exporter.kube.watch import follow
+from exporter.kube.client import KubernetesClient
+from exporter.kube.object_reader import ObjectReader, metadata_of
+from exporter.kube.watch import watch_resource
 from exporter.kube.watch_events import EventType, WatchEvent
-from exporter.kube.watch_options import ApiClient, Resource, WatchOptions
+from exporter.kube.watch_options import Resource, WatchOptions
 from exporter.model import Role, Target, TargetKey
 from exporter.yielder import Yielder
 
 T = TypeVar("T")
 
 _NO_SETTINGS = NamespaceSettings()
-_HEAD_START_SECONDS = 10.0
-"""How long pods wait for nodes and namespaces, so that what is ignored is never looked at."""
+_MAX_WAIT_SECONDS = 10.0
+"""How long pods wait for nodes and namespaces, so that no ignored target is polled even once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterCallbacks:
-    """Where the source reports; targets first, then what it did, behind callables.
+    """Where the source reports targets, and how its requests fare.
 
-    `changed()` after anything that is counted changed. `synced`, `relisted` and `asked` take
-    the resource's name as the exporter's own metrics do.
+    `changed()` after any change of what can be counted. `synced(resource, is_so)`,
+    `relisted(resource)` and `requested(verb, resource, code)` take the resource's name as the
+    exporter's own metrics do.
     """
 
     put: Callable[[Target], None]
@@ -64,112 +66,121 @@ class ClusterCallbacks:
     changed: Callable[[], None]
     synced: Callable[[str, bool], None]
     relisted: Callable[[str], None]
-    asked: Callable[[str, str, str], None]
+    requested: Callable[[str, str, str], None]
 
 
 class ClusterSource:
-    """Follows a cluster. `run` may be called again with another configuration.
+    """Watches a cluster. `run` may be called again with another configuration."""
 
-    `targets` are this replica's. `other_shards`: the proxies that other replicas poll; known only
-    where this one owns the istiods, which speak of every proxy. Little of them is kept.
-    """
-
-    def __init__(self, reports: ClusterCallbacks, options: WatchOptions | None = None) -> None:
-        self.targets: dict[TargetKey, Target] = {}
-        self.other_shards: dict[TargetKey, Target] = {}
-        self._reports = reports
+    def __init__(self, callbacks: ClusterCallbacks, options: WatchOptions | None = None) -> None:
+        self._callbacks = callbacks
         self._options = options or WatchOptions()
-        self._progress = WatchStatus(reports.synced, reports.relisted, reports.asked)
-        self._reader = Reader()
+        self._status = WatchStatus(callbacks.synced, callbacks.relisted, callbacks.requested)
+        self._reader = ObjectReader()
         self._pods = ClassifiedPods()
+        self._merged = MergedTargets(callbacks.put, callbacks.drop)
         self._nodes = ObjectCache[bool](self._node_changed)
         self._namespaces = ObjectCache[NamespaceSettings](self._namespace_changed)
         self._services: dict[str, ObjectCache[Service]] = {}
-        self._ignored: set[TargetKey] = set()
         self._stale: dict[TargetKey, None] = {}
         self._has_stale = asyncio.Event()
-        self._config = self._everything = Config()
-        self._listed = {"": False}
+        self._config = self._unfiltered = Config()
+        self._is_complete = {"": False}
+
+    @property
+    def owned(self) -> Mapping[TargetKey, Target]:
+        """This replica's targets."""
+        return self._merged.owned
+
+    @property
+    def other_shards(self) -> Mapping[TargetKey, Target]:
+        """The proxies that other replicas poll, with little of each.
+
+        Empty but where this replica owns the istiods, which report on every proxy.
+        """
+        return self._merged.other_shards
 
     @property
     def ignored(self) -> int:
         """How many targets are left out because they, or their namespaces, opted out."""
-        return len(self._ignored)
+        return len(self._merged.ignored)
 
     @property
     def ignores_istiods(self) -> bool:
-        """Whether an istiod opted out, so that nobody can know all that the istiods say."""
-        known = (self._pods.get(key) for key in self._ignored)
-        return any(row and row.target and row.target.role is Role.ISTIOD for row in known)
+        """Whether an istiod opted out, so that not all istiods are polled."""
+        pods = (self._pods.get(key) for key in self._merged.ignored)
+        return any(pod and pod.target and pod.target.role is Role.ISTIOD for pod in pods)
 
     @property
-    def is_followed(self) -> bool:
+    def is_watched(self) -> bool:
         """Whether every pod is known as it is now: listed once, and watched at this moment."""
-        return self.is_synced and self._progress.is_followed("pods")
+        return self.is_synced and self._status.is_watched("pods")
 
     @property
     def is_synced(self) -> bool:
-        """Whether every pod that is to be followed was listed once."""
-        return all(self._listed.values())
+        """Whether every list of pods was complete once."""
+        return all(self._is_complete.values())
 
     def ambient_pods(self) -> Mapping[tuple[str, str, str], int]:
         """Pods enrolled in ambient by namespace, node and redirection (enabled or missing)."""
-        return self._pods.ambient(lambda name: self._wish(name).ambient)
+        return self._pods.ambient(lambda name: self._settings_of(name).ambient)
 
-    async def run(self, api: ApiClient, config: Config) -> None:
-        """Follow the cluster until cancelled."""
+    async def run(self, api: KubernetesClient, config: Config) -> None:
+        """Watch the cluster until cancelled."""
         chosen = config.discovery.kubernetes
         self._configure(config)
-        wish = partial(namespace_settings_of, annotation=config.discovery.ignore_annotation)
+        annotation = config.discovery.ignore_annotation
+        settings_of = partial(namespace_settings_of, annotation=annotation)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._cache_objects(api, nodes_of(chosen), self._nodes, readiness_of))
-            tasks.create_task(self._cache_objects(api, NAMESPACES, self._namespaces, wish))
-            tasks.create_task(self._settle_stale())
+            tasks.create_task(self._cache_objects(api, NAMESPACES, self._namespaces, settings_of))
+            tasks.create_task(self._update_stale())
             for scope, services in self._services.items():
                 tasks.create_task(
                     self._cache_objects(api, services_of(scope), services, service_of)
                 )
-            await self._head_start()
+            await self._wait_for_nodes_and_namespaces()
             for scope in scopes_of(chosen):
-                tasks.create_task(self._follow_pods(api, scope))
+                tasks.create_task(self._watch_pods(api, scope))
 
     def clear(self) -> None:
-        """Forget the cluster: it is not to be followed any more."""
-        self._forget(tuple(self._pods))
-        self._progress.stop()
-        self._reports.changed()
+        """Drop every target: the cluster is watched no more."""
+        self._remove(tuple(self._pods))
+        self._status.stop()
+        self._callbacks.changed()
 
     def _configure(self, config: Config) -> None:
         chosen = config.discovery.kubernetes
-        self._config, self._everything = config, unfiltered(config)
-        self._listed = {scope: self._listed.get(scope, False) for scope in scopes_of(chosen)}
-        self._forget([key for key in self._pods if not is_chosen(key.namespace, chosen)])
-        before, scopes = self._services, scopes_of(chosen) if chosen.services else ()
-        self._services = {scope: self._services_in(scope) for scope in scopes}
+        self._config, self._unfiltered = config, unfiltered(config)
+        scopes = scopes_of(chosen)
+        self._is_complete = {scope: self._is_complete.get(scope, False) for scope in scopes}
+        self._remove([key for key in self._pods if not is_chosen(key.namespace, chosen)])
+        before, with_services = self._services, scopes if chosen.services else ()
+        self._services = {scope: self._services_in(scope) for scope in with_services}
         if before != self._services:
             self._mark_stale(self._pods)
-        self._nodes.tried.clear()
-        self._namespaces.tried.clear()
-        self._progress.forget()
+        self._nodes.attempted.clear()
+        self._namespaces.attempted.clear()
+        self._status.reset()
 
-    async def _head_start(self) -> None:
+    async def _wait_for_nodes_and_namespaces(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_HEAD_START_SECONDS):
-                await self._nodes.tried.wait()
-                await self._namespaces.tried.wait()
+            async with asyncio.timeout(_MAX_WAIT_SECONDS):
+                await self._nodes.attempted.wait()
+                await self._namespaces.attempted.wait()
 
-    # --- nodes, namespaces and services --------------------------------------------------------
+    # --- nodes, namespaces and Services --------------------------------------------------------
 
     async def _cache_objects(
         self,
-        api: ApiClient,
+        api: KubernetesClient,
         resource: Resource,
-        mirror: ObjectCache[T],
+        cache: ObjectCache[T],
         read: Callable[[WatchEvent], tuple[str, T]],
     ) -> None:
-        callbacks = self._progress.callbacks(resource, tried=mirror.tried.set)
-        async with aclosing(follow(api, resource, callbacks, self._options)) as events:
-            await mirror.follow(events, partial(self._reader.read, resource.name, read=read))
+        callbacks = self._status.callbacks(resource, attempted=cache.attempted.set)
+        async with aclosing(watch_resource(api, resource, callbacks, self._options)) as events:
+            await cache.update_from(events, partial(self._reader.read, resource.name, read=read))
 
     def _node_changed(self, name: str) -> None:
         """A node became ready, not ready or gone; no name: the nodes were listed at last."""
@@ -189,113 +200,79 @@ class ClusterSource:
         self._stale.update(dict.fromkeys(keys))
         self._has_stale.set()
 
-    async def _settle_stale(self) -> None:
-        """Settle what nodes and namespaces changed: a few pods, or all of them."""
+    async def _update_stale(self) -> None:
+        """Merge pods anew whose context changed: a few of them, or all."""
         while True:
             await self._has_stale.wait()
             self._has_stale.clear()
             yielder = Yielder()
             while self._stale:
-                self._settle(self._stale.popitem()[0])
+                self._update(self._stale.popitem()[0])
                 await yielder.maybe_yield()
-            self._reports.changed()
+            self._callbacks.changed()
 
     # --- pods ----------------------------------------------------------------------------------
 
-    async def _follow_pods(self, api: ApiClient, scope: str) -> None:
+    async def _watch_pods(self, api: KubernetesClient, scope: str) -> None:
         resource = pods_of(scope, self._config.discovery.kubernetes)
-        callbacks = self._progress.callbacks(resource, scope)
+        callbacks = self._status.callbacks(resource, scope)
         seen: set[TargetKey] = set()
         yielder = Yielder()
-        async with aclosing(follow(api, resource, callbacks, self._options)) as events:
+        async with aclosing(watch_resource(api, resource, callbacks, self._options)) as events:
             async for event in events:
-                if event.kind is EventType.LISTING:
+                if event.type is EventType.LIST_START:
                     seen = set()
-                elif event.kind is EventType.LISTED:
+                elif event.type is EventType.LIST_END:
                     self._finish_list(scope, seen)
                 elif key := self._take(event):
                     seen.add(key)
                 await yielder.maybe_yield()
 
     def _finish_list(self, scope: str, seen: set[TargetKey]) -> None:
-        mine = (key for key in self._pods if not scope or key.namespace == scope)
-        self._forget([key for key in mine if key not in seen])
-        self._listed[scope] = True
-        self._reports.changed()
+        in_scope = (key for key in self._pods if not scope or key.namespace == scope)
+        self._remove([key for key in in_scope if key not in seen])
+        self._is_complete[scope] = True
+        self._callbacks.changed()
 
     def _take(self, event: WatchEvent) -> TargetKey | None:
-        """Remember or forget a pod, and settle what it means; None for one that is left out."""
-        found = self._reader.read("pods", event, self._read_pod)
-        key, known = found or (key_of(event), None)
-        if key and self._pods.set(key, known):
-            self._settle(key)
-            self._reports.changed()
-        return key if found else None
+        """Keep or remove a pod and update its target; None for one that cannot be read."""
+        read = self._reader.read("pods", event, self._read_pod)
+        key, classified = read or (_key_of(event), None)
+        if key and self._pods.set(key, classified):
+            self._update(key)
+            self._callbacks.changed()
+        return key if read else None
 
     def _read_pod(self, event: WatchEvent) -> tuple[TargetKey, ClassifiedPod | None]:
         pod = decode_pod(event.document)
         key = TargetKey(pod.metadata.namespace, pod.metadata.name)
-        is_gone = event.kind is EventType.DROP
-        return key, None if is_gone else classify_pod(pod, self._config, self._everything)
+        is_gone = event.type is EventType.DROP
+        return key, None if is_gone else classify_pod(pod, self._config, self._unfiltered)
 
-    def _forget(self, keys: Iterable[TargetKey]) -> None:
+    def _remove(self, keys: Iterable[TargetKey]) -> None:
         for key in keys:
             self._pods.set(key, None)
-            self._settle(key)
-        self._reports.changed()
+            self._update(key)
+        self._callbacks.changed()
 
-    # --- what all three mean together ----------------------------------------------------------
+    # --- pods in their context -----------------------------------------------------------------
 
-    def _settle(self, key: TargetKey) -> None:
-        """Report what became of a pod's target, if anything did."""
-        known = self._pods.get(key)
-        self._ignored.discard(key)
-        target = self._target_now(key, known) if known else None
-        is_ours = known is not None and known.is_ours
-        self._note_other_shards(key, None if is_ours else target)
-        self._note(key, target if is_ours else None)
-
-    def _note(self, key: TargetKey, target: Target | None) -> None:
-        before = self.targets.get(key)
-        if target == before:
-            return
-        is_another = before is not None and target is not None and before.uid != target.uid
-        if before and (target is None or is_another):
-            del self.targets[key]
-            self._reports.drop(key)
-        if target:
-            self.targets[key] = target
-            self._reports.put(target)
-
-    def _note_other_shards(self, key: TargetKey, target: Target | None) -> None:
-        """Remember, or forget, a proxy that another replica polls: it is no target of ours."""
-        before = self.other_shards.pop(key, None)
-        if target:
-            self.other_shards[key] = target
-        if before and (target is None or before.uid != target.uid):
-            self._reports.drop(key)
-
-    def _target_now(self, key: TargetKey, known: ClassifiedPod) -> Target | None:
-        """The target with its node's and namespace's say; None while it is not to be polled."""
-        target = known.target
-        if target is None:
-            return None
-        ignores = [ignored(text) for text in (self._wish(key.namespace).ignore, known.ignore)]
-        if any(row.entirely for row in ignores):
-            if known.is_ours:
-                self._ignored.add(key)
-            return None
-        if not target.addresses:
-            return None
-        ports = tuple(dict.fromkeys(port for row in ignores for port in row.ports))
-        lifecycle = replace(target.lifecycle, node_ready=self._node_ready(known.node))
-        services = (row for mirror in self._services.values() for row in mirror.values.values())
-        served = with_services(target, services)
-        return replace(served, ignored_ports=ports, lifecycle=lifecycle)
+    def _update(self, key: TargetKey) -> None:
+        pod = self._pods.get(key)
+        services = (row for cache in self._services.values() for row in cache.values.values())
+        ready = self._node_ready(pod.node) if pod else None
+        context = PodContext(ready, self._settings_of(key.namespace), services)
+        self._merged.update(key, pod, context)
 
     def _node_ready(self, name: str) -> bool | None:
-        """A node that is not listed is gone; nothing is known while there is no list."""
-        return self._nodes.values.get(name, False) if self._nodes.is_listed and name else None
+        """A node that is not in the list is gone; None without a list."""
+        return self._nodes.values.get(name, False) if self._nodes.is_complete and name else None
 
-    def _wish(self, namespace: str) -> NamespaceSettings:
+    def _settings_of(self, namespace: str) -> NamespaceSettings:
         return self._namespaces.values.get(namespace, _NO_SETTINGS)
+
+
+def _key_of(event: WatchEvent) -> TargetKey | None:
+    """The pod that an event is about, though the rest of it cannot be read; None without a name."""
+    metadata = metadata_of(event)
+    return TargetKey(metadata.namespace or "default", metadata.name) if metadata.name else None

@@ -1,7 +1,7 @@
 """The targets of a cluster as they are now: one list instead of a watch.
 
-The rule: who may list pods can look. Nodes and namespaces that may not be listed cost what they
-would have told, and `unseen` says so.
+The rule: the right to list pods is enough. Without that for nodes or namespaces, what they add is
+missing, and `unseen` says so.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,16 +18,17 @@ from exporter.discovery.nodes_and_namespaces import (
 from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import targets_of_pod
 from exporter.discovery.scope import NAMESPACES, is_chosen, nodes_of, pods_of, scopes_of
+from exporter.kube.client import KubernetesClient
 from exporter.kube.errors import KubernetesError
-from exporter.kube.object_reader import Reader
+from exporter.kube.object_reader import ObjectReader
 from exporter.kube.watch import list_pages
 from exporter.kube.watch_events import EventType, WatchEvent
-from exporter.kube.watch_options import ApiClient, Resource, WatchCallbacks, WatchOptions
+from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from exporter.model import Target
 
-_NOBODY = WatchCallbacks(
-    asked=lambda _verb, _code: None,
-    began=lambda: None,
+_NO_CALLBACKS = WatchCallbacks(
+    requested=lambda _verb, _code: None,
+    opened=lambda: None,
     failed=lambda _error: None,
     relisted=lambda: None,
 )
@@ -37,13 +38,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class TargetListing:
-    """The targets, and what could not be known of them, a sentence each."""
+    """The targets, and one sentence for each kind of data that could not be read."""
 
     targets: tuple[Target, ...]
     unseen: tuple[str, ...]
 
 
-async def list_targets(api: ApiClient, config: Config) -> TargetListing:
+async def list_targets(api: KubernetesClient, config: Config) -> TargetListing:
     """The targets that the configuration chooses. Raises KubernetesError where pods are refused."""
     chosen = config.discovery.kubernetes
     annotation = config.discovery.ignore_annotation
@@ -54,7 +55,7 @@ async def list_targets(api: ApiClient, config: Config) -> TargetListing:
         for event in await _objects(api, pods_of(scope, chosen))
     ]
     nodes = await _read(api, nodes_of(chosen), readiness_of, unseen)
-    wishes = await _read(
+    namespaces = await _read(
         api, NAMESPACES, lambda event: namespace_settings_of(event, annotation), unseen
     )
 
@@ -62,11 +63,11 @@ async def list_targets(api: ApiClient, config: Config) -> TargetListing:
         pod = decode_pod(event.document)
         if not is_chosen(pod.metadata.namespace, chosen):
             return ()
-        wish = (wishes or {}).get(pod.metadata.namespace, NamespaceSettings())
-        found = targets_of_pod(pod, config, namespace_ignore=wish.ignore)
+        settings = (namespaces or {}).get(pod.metadata.namespace, NamespaceSettings())
+        found = targets_of_pod(pod, config, namespace_ignore=settings.ignore)
         return tuple(_with_node(target, nodes) for target in found)
 
-    reader = Reader()
+    reader = ObjectReader()
     targets = (reader.read("pods", event, targets_in) or () for event in events)
     return TargetListing(tuple(chain.from_iterable(targets)), tuple(unseen))
 
@@ -77,24 +78,24 @@ def _with_node(target: Target, nodes: Mapping[str, bool] | None) -> Target:
 
 
 async def _read(
-    api: ApiClient,
+    api: KubernetesClient,
     resource: Resource,
     read: Callable[[WatchEvent], tuple[str, T]],
     unseen: list[str],
 ) -> dict[str, T] | None:
-    """What each object says, by name; None where they may not be listed."""
+    """One value an object, by name; None where they may not be listed."""
     try:
         events = await _objects(api, resource)
     except KubernetesError as error:
         unseen.append(f"what {resource.name} say: {error}")
         return None
-    reader = Reader()
+    reader = ObjectReader()
     return dict(row for event in events if (row := reader.read(resource.name, event, read)))
 
 
-async def _objects(api: ApiClient, resource: Resource) -> list[WatchEvent]:
+async def _objects(api: KubernetesClient, resource: Resource) -> list[WatchEvent]:
     return [
         WatchEvent(EventType.PUT, document)
-        async for page in list_pages(api, resource, _NOBODY, WatchOptions())
+        async for page in list_pages(api, resource, _NO_CALLBACKS, WatchOptions())
         for document in page.items or ()
     ]

@@ -1,6 +1,6 @@
-"""What surrounds pods: the readiness of nodes, and what namespaces ask for all their pods.
+"""The readiness of nodes, and the settings of namespaces that apply to all their pods.
 
-`ObjectCache` keeps the objects of one resource by name, as much of each as matters here.
+`ObjectCache` keeps the objects of one resource by name, reduced to what discovery needs.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ _NAMESPACE = msgspec.json.Decoder(_Namespace)
 
 @dataclass(frozen=True, slots=True)
 class NamespaceSettings:
-    """What a namespace asks for its pods: the ignore annotation's value, and ambient."""
+    """A namespace's settings for its pods: the ignore annotation's value, and ambient."""
 
     ignore: str = ""
     ambient: bool = False
@@ -61,47 +61,49 @@ def readiness_of(event: WatchEvent) -> tuple[str, bool]:
 
 
 def namespace_settings_of(event: WatchEvent, annotation: str) -> tuple[str, NamespaceSettings]:
-    """A namespace's name and its wish; `annotation` is the ignore annotation's name."""
-    said = decode(_NAMESPACE, event.document).metadata
+    """A namespace's name and settings; `annotation` is the ignore annotation's name."""
+    metadata = decode(_NAMESPACE, event.document).metadata
     label, value = AMBIENT
-    is_ambient = (said.labels or {}).get(label) == value
-    return said.name, NamespaceSettings((said.annotations or {}).get(annotation, ""), is_ambient)
+    is_ambient = (metadata.labels or {}).get(label) == value
+    return metadata.name, NamespaceSettings(
+        (metadata.annotations or {}).get(annotation, ""), is_ambient
+    )
 
 
 class ObjectCache(Generic[T]):
-    """What is known of each object, by name. `changed(name)` when that became something else.
+    """One value an object, by name. `changed(name)` whenever a value changes.
 
-    `tried` is set once a list was read or refused: there is nothing more to wait for.
+    `attempted` is set once a list was read or failed: waiting longer would gain nothing.
     """
 
     def __init__(self, changed: Callable[[str], None]) -> None:
         self.values: dict[str, T] = {}
-        self.is_listed = False
-        self.tried = asyncio.Event()
+        self.is_complete = False
+        self.attempted = asyncio.Event()
         self._changed = changed
 
-    async def follow(
+    async def update_from(
         self, events: AsyncIterator[WatchEvent], read: Callable[[WatchEvent], tuple[str, T] | None]
     ) -> None:
-        """Keep up with the events for ever."""
+        """Apply the events, which end only by cancellation."""
         seen: set[str] = set()
         async for event in events:
-            if event.kind is EventType.LISTING:
+            if event.type is EventType.LIST_START:
                 seen = set()
-            elif event.kind is EventType.LISTED:
+            elif event.type is EventType.LIST_END:
                 self._finish(seen)
             elif found := read(event):
                 name, value = found
                 seen.add(name)
-                self._set(name, None if event.kind is EventType.DROP else value)
+                self._set(name, None if event.type is EventType.DROP else value)
 
     def _finish(self, seen: set[str]) -> None:
         for name in [name for name in self.values if name not in seen]:
             self._set(name, None)
-        was_listed, self.is_listed = self.is_listed, True
-        if not was_listed:
+        was_complete, self.is_complete = self.is_complete, True
+        if not was_complete:
             self._changed("")
-        self.tried.set()
+        self.attempted.set()
 
     def _set(self, name: str, value: T | None) -> None:
         if self.values.get(name) == value:

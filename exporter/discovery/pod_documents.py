@@ -1,6 +1,6 @@
-"""The parts of a Kubernetes Pod that matter here, as msgspec structs; the rest is skipped.
+"""The fields of a Kubernetes Pod that discovery needs, as msgspec structs; the rest is skipped.
 
-Everything is optional except the name: a pod document without a status still says what the
+Everything is optional except the name: a pod document without a status still shows what the
 pod is. Pure.
 """
 
@@ -119,7 +119,7 @@ class ContainerState(_Part, frozen=True):
 
 
 class ContainerStatus(_Part, frozen=True):
-    """What the kubelet says of one container."""
+    """The kubelet's status of one container."""
 
     name: str = ""
     ready: bool = False
@@ -140,8 +140,8 @@ class ContainerStatus(_Part, frozen=True):
         now, before = self.state or ContainerState(), self.last_state or ContainerState()
         waiting = now.waiting.reason if now.waiting else ""
         ended = now.terminated or before.terminated
-        told = f"{ended.reason or 'ended'} (exit code {ended.exit_code})" if ended else ""
-        return ", ".join(filter(None, (waiting, told and f"last ended: {told}")))
+        last = f"{ended.reason or 'ended'} (exit code {ended.exit_code})" if ended else ""
+        return ", ".join(filter(None, (waiting, last and f"last ended: {last}")))
 
 
 class PodIP(_Part, frozen=True):

@@ -1,8 +1,8 @@
-"""What a pod is in the mesh: a Pod in, its targets out. Pure.
+"""A Pod in, its targets out. Pure.
 
-Roles are recognised by containers and their arguments first and by labels only where those
-are silent, because the container name istio-proxy serves four roles. Pods that have ended,
-ambient workloads and everything without a part of Istio are no targets.
+Roles follow from containers and their arguments first and from labels only where those show none:
+the container name istio-proxy serves four roles. Pods that have ended, ambient workloads and
+everything without a part of Istio are no targets.
 """
 
 import re
@@ -36,7 +36,7 @@ _REDIRECTION = "ambient.istio.io/redirection"
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """What an ignore annotation asks for: everything, or some ports."""
+    """What an ignore annotation excludes: everything, or some ports."""
 
     entirely: bool = False
     ports: tuple[int, ...] = ()
@@ -71,7 +71,7 @@ def targets_of_pod(
 
 
 def _classify(pod: Pod) -> tuple[Role, Container] | None:
-    """The role of a pod and the container that it is about."""
+    """The role of a pod and the container that has it."""
     for container in pod.containers:
         role = _role_of(container, pod)
         if role is not None:
@@ -145,7 +145,7 @@ def _is_captured(pod: Pod, role: Role, settings: Settings) -> bool:
 
 
 def _is_trusted(pod: Pod, config: Config) -> bool:
-    """Whether the API vouches for this istiod: its namespace and its service account."""
+    """Whether the API proves this istiod by its namespace and service account."""
     account = pod.spec.service_account_name or ""
     is_istiod = account == "istiod" or account.startswith("istiod-")
     return is_istiod and pod.metadata.namespace in config.istiod.namespaces
@@ -191,7 +191,7 @@ def _revision(pod: Pod, env: Mapping[str, str]) -> str:
 
 
 def _lifecycle(pod: Pod, container: ContainerStatus) -> Lifecycle:
-    """What the kubelet says of the container; little for a document without a status."""
+    """The kubelet's status of the container; little for a document without one."""
     terminating = pod.metadata.deletion_timestamp is not None
     created = parse_time(pod.metadata.creation_timestamp)
     if pod.status is None:

@@ -1,8 +1,8 @@
-"""What a pod spec says about its proxy's ports: environment, annotations, redirection rules.
+"""The settings of a proxy from its pod spec: environment, annotations, redirection rules.
 
 Precedence as in the agent (pilot/cmd/pilot-agent/config/config.go): defaults, PROXY_CONFIG,
-the annotation proxy.istio.io/config, then status.sidecar.istio.io/port. What istio-init was
-told to write outranks what annotations asked for. Malformed parts count as absent. Pure.
+the annotation proxy.istio.io/config, then status.sidecar.istio.io/port. The arguments
+of istio-init outrank the annotations. Malformed parts count as absent. Pure.
 """
 
 from collections.abc import Iterable, Mapping
@@ -44,7 +44,7 @@ _INBOUND = "traffic.sidecar.istio.io/"
 
 @dataclass(frozen=True, slots=True)
 class _Proxy:
-    """All that a pod spec says to its proxy, by source."""
+    """All settings that a pod spec has for its proxy, by source."""
 
     role: Role
     annotations: Mapping[str, str]
@@ -65,7 +65,7 @@ class _Proxy:
 
 
 def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
-    """The settings of a pod's proxy container, as far as the pod document tells them."""
+    """The settings of a pod's proxy container, as far as the pod document has them."""
     read = _read(pod, proxy, role)
     status_port = _status_port(read)
     stats_port = read.port(read.env.get("ENVOY_PROMETHEUS_PORT"), 15090)
@@ -145,7 +145,7 @@ def _is_plain(item: object) -> bool:
 
 
 def _rules(containers: Iterable[Container]) -> dict[str, str]:
-    """What istio-init was told, by `_RULES_FLAGS`' names; empty where there is none."""
+    """The arguments of istio-init by `_RULES_FLAGS`' names; empty without one."""
     for container in containers:
         if "istio-iptables" in container.words:
             return _flags(container.words)
@@ -176,7 +176,7 @@ def _has_dns(read: _Proxy) -> bool:
 
 
 def _interception(read: _Proxy) -> Interception:
-    """Rules were written in this mode; else what the sidecar and the annotation say."""
+    """The rules' mode, else the annotation's, else the sidecar's own."""
     if read.role is not Role.SIDECAR:
         return Interception.REDIRECT
     wanted = (

@@ -1,6 +1,6 @@
-"""What of a cluster is asked for: the configuration's choices as lists of the API. Pure.
+"""Which lists of the API to request, from the configuration's choices. Pure.
 
-Namespaces and the node are chosen by the API server, so that nothing else is ever sent.
+The API server selects by namespace and node, so that it sends nothing else.
 """
 
 from exporter.config import KubernetesConfig

@@ -1,9 +1,9 @@
-"""Services that lead to gateways, and the ports of a pod that they ask for. Pure.
+"""Services that select gateways, and their target ports. Pure.
 
-In: Services as the API tells them. Out: a gateway's target with the ports that they name. The rule:
-a Service alone proves nothing is wrong. Only the one that istiod makes for a Gateway of the Gateway
-API lists its very listeners; of any other, ports are told of while they answer, because Istio's
-chart opens 80 and 443 whether or not a Gateway selects them.
+In: Services as the API returns them. Out: a gateway's target with those ports. The rule: a Service
+alone proves no fault. Only the one that istiod makes for a Gateway of the Gateway API lists exactly
+its listeners; any other's ports are reported only while they answer, because Istio's chart opens
+80 and 443 whether or not a Gateway selects them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,13 +45,13 @@ _SERVICE = msgspec.json.Decoder(_Service)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Whom a Service leads to, and at which TCP ports of theirs; named ports are left out."""
+    """The pods that a Service selects, and its TCP target ports; named ports are left out."""
 
     namespace: str
     selector: Mapping[str, str]
     ports: tuple[int, ...]
 
-    def leads_to(self, target: Target) -> bool:
+    def selects(self, target: Target) -> bool:
         """Whether the target is one of its pods; a Service without a selector has none."""
         return (
             bool(self.selector)
@@ -72,10 +72,10 @@ def service_of(event: WatchEvent) -> tuple[str, Service]:
 
 
 def with_services(target: Target, services: Iterable[Service]) -> Target:
-    """A gateway with the ports that Services ask of it; any other target as it is."""
+    """A gateway with the target ports of its Services; any other target unchanged."""
     if target.role is not Role.GATEWAY:
         return target
-    ports = {port for row in services if row.leads_to(target) for port in row.ports}
+    ports = {port for row in services if row.selects(target) for port in row.ports}
     settings = target.settings
     if _MANAGED in target.labels:
         settings = replace(settings, server_ports=tuple(sorted(ports.union(settings.server_ports))))

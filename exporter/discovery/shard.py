@@ -13,12 +13,12 @@ from exporter.model import Role, Settings, Target
 
 __all__ = [
     "is_on_shard",
-    "is_ours",
+    "is_owned",
     "is_synced_by_istiods",
     "jump",
     "ordinal_of",
-    "outline",
     "owns",
+    "without_details",
 ]
 
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -31,28 +31,28 @@ _DEFAULTS = Settings()
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
-def is_ours(target: Target, config: Config) -> bool:
-    """Whether this replica polls a target of the cluster: its role is wanted, its shard is ours."""
+def is_owned(target: Target, config: Config) -> bool:
+    """Whether this replica polls a target of the cluster, by role and shard."""
     roles = config.discovery.kubernetes.roles
     return (not roles or target.role in roles) and is_on_shard(target, config.shard)
 
 
 def is_on_shard(target: Target, shard: ShardConfig) -> bool:
-    """Whether the target belongs to this shard. Istiods are not divided: the first has all."""
+    """Whether the target belongs to this shard; shard 0 owns every istiod."""
     if target.role is Role.ISTIOD:
         return shard.ordinal == 0
     return owns(target.uid, shard.ordinal, shard.total)
 
 
 def is_synced_by_istiods(target: Target, config: Config) -> bool:
-    """Whether this replica says of a proxy that it does not poll what the istiods say of it."""
+    """Whether this replica exposes the sync status of a proxy that another one polls."""
     roles = config.discovery.kubernetes.roles
-    asks = config.shard.ordinal == 0 and (not roles or Role.ISTIOD in roles)
-    is_asked = asks and config.istiod.mode != "none" and bool(config.istiod.debug_token_file)
-    return is_asked and target.role not in (Role.ISTIOD, Role.CNI)
+    owns_istiods = config.shard.ordinal == 0 and (not roles or Role.ISTIOD in roles)
+    reads_syncz = config.istiod.mode != "none" and bool(config.istiod.debug_token_file)
+    return owns_istiods and reads_syncz and target.role not in (Role.ISTIOD, Role.CNI)
 
 
-def outline(target: Target) -> Target:
+def without_details(target: Target) -> Target:
     """A target without what only a poll needs, so that very many can be kept."""
     return replace(target, settings=_DEFAULTS, labels=_NO_LABELS, workload="", istio_version="")
 

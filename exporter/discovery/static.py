@@ -1,7 +1,7 @@
-"""Targets written by hand: the configuration's entries and files, in; targets, out.
+"""Static targets: the configuration's entries and files in, targets out.
 
-Files are read again when they change. The rule: a broken file changes nothing, the targets
-that were known stay, and what is wrong is told once.
+Files are read again when they change. The rule: a broken file changes nothing, the last good
+targets are kept, and each error is logged once.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from exporter.model import Interception, Role, Settings, Target, TargetKey
 log = logging.getLogger(__name__)
 
 _PLAIN = ("istio_version", "netns", "node", "workload", "revision", "cluster_id", "ignored_ports")
-"""Fields that an entry and a target share; an entry's empty one says nothing."""
+"""Fields that an entry and a target share; an empty one in the entry overrides nothing."""
 
 Entry = tuple[StaticTarget, Path]
 """An entry with the folder that its paths are relative to."""
@@ -30,7 +30,7 @@ Stamp = tuple[int, int, int] | None
 
 
 def load_static(static: StaticConfig, base: Path) -> tuple[Target, ...]:
-    """All targets written by hand; paths are relative to `base`. Raises ConfigError."""
+    """All static targets; paths are relative to `base`. Raises ConfigError."""
     return _targets_of(tuple(_entries(static, base)))
 
 
@@ -39,7 +39,7 @@ def _targets_of(entries: tuple[Entry, ...]) -> tuple[Target, ...]:
     for entry, folder in entries:
         for target in _targets_of_entry(entry, folder):
             if target.key in targets:
-                raise _error(entry, f"{target.key} stands here twice: it has to be unique")
+                raise _error(entry, f"{target.key} is defined twice: it has to be unique")
             targets[target.key] = target
     return tuple(targets.values())
 
@@ -59,7 +59,7 @@ def _targets_of_entry(entry: StaticTarget, folder: Path) -> tuple[Target, ...]:
     path = folder / entry.pod
     pod = _read_pod(path)
     try:
-        found = tuple(_overlaid(target, entry) for target in targets_of_pod(pod))
+        found = tuple(_overridden(target, entry) for target in targets_of_pod(pod))
     except Exception as error:
         message = f"{path} cannot be read as a pod: {type(error).__name__}: {error}"
         raise _error(entry, message) from error
@@ -74,20 +74,22 @@ def _target_of_entry(entry: StaticTarget) -> Target:
     key = TargetKey(entry.namespace or "default", entry.pod or entry.address[0])
     role = entry.role or Role.SIDECAR
     empty = Target(key=key, role=role, addresses=entry.address, uid=str(key))
-    target = _overlaid(empty, entry)
+    target = _overridden(empty, entry)
     return target if entry.captured is not None else replace(target, captured=_captures(target))
 
 
 def _captures(target: Target) -> bool:
-    """Whether redirection is expected where the entry does not say it."""
+    """Whether redirection is expected where the entry does not set `captured`."""
     settings = target.settings
     is_redirected = settings.interception is not Interception.NONE
     return target.role is Role.SIDECAR and is_redirected and settings.included_inbound_ports != ()
 
 
-def _overlaid(target: Target, entry: StaticTarget) -> Target:
-    """The target with what the entry says laid over it. By hand is never trusted."""
-    given: dict[str, Any] = {name: getattr(entry, name) for name in _PLAIN if getattr(entry, name)}
+def _overridden(target: Target, entry: StaticTarget) -> Target:
+    """The target with the entry's fields overriding its own. A static target is never trusted."""
+    configured: dict[str, Any] = {
+        name: getattr(entry, name) for name in _PLAIN if getattr(entry, name)
+    }
     settings: Settings = replace(target.settings, **dict(entry.settings))  # type: ignore[arg-type]
     key = TargetKey(entry.namespace or target.key.namespace, target.key.pod)
     return replace(
@@ -101,7 +103,7 @@ def _overlaid(target: Target, entry: StaticTarget) -> Target:
         uid=str(key),
         container_id="",
         trusted=False,
-        **given,
+        **configured,
     )
 
 
@@ -120,7 +122,7 @@ def _error(entry: StaticTarget, message: str) -> ConfigError:
 
 
 class StaticSource:
-    """Watches the files behind a `StaticConfig` by looking at their time stamps."""
+    """Watches the files of a `StaticConfig` by their time stamps."""
 
     def __init__(self, static: StaticConfig, base: Path, period: float = 5.0) -> None:
         self._static = static
@@ -136,7 +138,7 @@ class StaticSource:
     ) -> None:
         """Report the targets now and whenever a file changes; runs until it is cancelled.
 
-        `on_change` also tells that an earlier error is over. Each new error is reported once.
+        `on_change` also means that an earlier error is over. Each new error is reported once.
         """
         seen: dict[Path, Stamp] | None = None
         while True:
@@ -158,7 +160,7 @@ class StaticSource:
             targets = await asyncio.to_thread(self._load)
         except ConfigError as error:
             if str(error) != self._last_error:
-                log.warning("static targets kept as they were: %s", error)
+                log.warning("static targets unchanged: %s", error)
                 on_error(error)
             self._last_error = str(error)
         else:
@@ -174,7 +176,7 @@ class StaticSource:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Modification time, size and inode, which a swapped link changes; None: not there."""
+    """Modification time, size and inode, which a swapped link changes; None without a file."""
     try:
         found = path.stat()
     except OSError:

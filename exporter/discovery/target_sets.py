@@ -1,7 +1,7 @@
-"""Who is watched: targets by hand and the cluster's, and which of them are this replica's.
+"""Static targets and the cluster's, and which of them this replica polls.
 
 In: what discovery found and the configuration. Out: the targets to poll, and those that another
-shard polls. The rule: a name given by hand is not the cluster's, on whichever shard it is.
+shard polls. The rule: a static target hides the cluster's of the same name, on every shard.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,34 +14,34 @@ from exporter.model import Role, Target, TargetKey
 
 @dataclass(slots=True)
 class TargetSets:
-    """`given` are watched beside the configuration's own; `by_hand` is both."""
+    """`preset` are polled beside the configuration's own; `static` is both."""
 
-    given: Mapping[TargetKey, Target]
-    by_hand: Mapping[TargetKey, Target] = field(init=False)
+    preset: Mapping[TargetKey, Target]
+    static: Mapping[TargetKey, Target] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with what was given."""
-        self.by_hand = dict(self.given)
+        """Start with the preset targets."""
+        self.static = dict(self.preset)
 
     def take(self, targets: Iterable[Target], config: Config) -> None:
-        """Take the targets written by hand; a managed control plane has no istiod to look at."""
+        """Replace the static targets; a managed control plane has no istiod to poll."""
         is_managed = config.istiod.mode == "none"
         wanted = (row for row in targets if not (is_managed and row.role is Role.ISTIOD))
-        self.by_hand = {**self.given, **{target.key: target for target in wanted}}
+        self.static = {**self.preset, **{target.key: target for target in wanted}}
 
-    def ours(self, cluster: Mapping[TargetKey, Target], config: Config) -> dict[TargetKey, Target]:
-        """Every target that this replica polls; `cluster` are the cluster's that are ours."""
+    def owned(self, cluster: Mapping[TargetKey, Target], config: Config) -> dict[TargetKey, Target]:
+        """Every target that this replica polls; `cluster` are those of them from the cluster."""
         shard = config.shard
-        mine = {key: row for key, row in self.by_hand.items() if is_on_shard(row, shard)}
-        return {**{key: cluster[key] for key in cluster.keys() - self.by_hand.keys()}, **mine}
+        static = {key: row for key, row in self.static.items() if is_on_shard(row, shard)}
+        return {**{key: cluster[key] for key in cluster.keys() - self.static.keys()}, **static}
 
     def other_shards(
         self, cluster: Mapping[TargetKey, Target], config: Config
     ) -> dict[TargetKey, Target]:
-        """Every target that another shard polls and of which this replica's istiods may speak."""
+        """Every proxy that another shard polls and whose sync status this replica exposes."""
         others = {
             key: row
-            for key, row in self.by_hand.items()
+            for key, row in self.static.items()
             if not is_on_shard(row, config.shard) and is_synced_by_istiods(row, config)
         }
         return {**cluster, **others}

@@ -1,4 +1,4 @@
-"""How well the cluster is followed: which lists are complete, what failed, told once each."""
+"""Which resources are listed and watched; logs each failure and recovery once."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -10,9 +10,9 @@ log = logging.getLogger(__name__)
 
 
 class WatchStatus:
-    """Passes on what happens to each resource. A resource may be followed in several scopes.
+    """Reports each resource's progress. A resource may be watched in several scopes.
 
-    `synced(name, is_so)`, `relisted(name)` and `asked(verb, name, code)` take the resource's
+    `synced(name, is_so)`, `relisted(name)` and `requested(verb, name, code)` take the resource's
     name as the exporter's own metrics do.
     """
 
@@ -20,69 +20,69 @@ class WatchStatus:
         self,
         synced: Callable[[str, bool], None],
         relisted: Callable[[str], None],
-        asked: Callable[[str, str, str], None],
+        requested: Callable[[str, str, str], None],
     ) -> None:
         self._synced = synced
         self._relisted = relisted
-        self._asked = asked
-        self._sources: dict[str, dict[str, bool]] = {}
-        self._trouble: dict[str, str] = {}
+        self._requested = requested
+        self._watched: dict[str, dict[str, bool]] = {}
+        self._last_error: dict[str, str] = {}
 
-    def forget(self) -> None:
-        """Begin anew: nothing is followed, and every trouble is news again."""
-        self._sources.clear()
-        self._trouble.clear()
+    def reset(self) -> None:
+        """Start again: nothing is watched, and every failure is logged again."""
+        self._watched.clear()
+        self._last_error.clear()
 
     def stop(self) -> None:
-        """Say that nothing is followed any more."""
-        for name, scopes in self._sources.items():
-            self._set(name, scopes, is_followed=False)
+        """Report that nothing is watched any more."""
+        for name, scopes in self._watched.items():
+            self._set(name, scopes, is_watched=False)
 
-    def is_followed(self, name: str) -> bool:
+    def is_watched(self, name: str) -> bool:
         """Whether every list of a resource is complete and being watched at this moment."""
-        rows = self._sources.get(name, {})
+        rows = self._watched.get(name, {})
         return bool(rows) and all(rows.values())
 
     def callbacks(
-        self, resource: Resource, scope: str = "", tried: Callable[[], None] = lambda: None
+        self, resource: Resource, scope: str = "", attempted: Callable[[], None] = lambda: None
     ) -> WatchCallbacks:
-        """Who is told how following a resource goes. `tried()` whenever it failed."""
+        """The callbacks for a watch of this resource. `attempted()` on each failure."""
         name = resource.name
-        self._set(name, [scope], is_followed=False)
+        self._set(name, [scope], is_watched=False)
 
-        def began() -> None:
-            self._set(name, [scope], is_followed=True)
-            self._tell(resource.path, None)
+        def opened() -> None:
+            self._set(name, [scope], is_watched=True)
+            self._log_change(resource.path, None)
 
         def failed(error: KubernetesError) -> None:
-            self._set(name, [scope], is_followed=False)
-            self._tell(resource.path, error)
-            tried()
+            self._set(name, [scope], is_watched=False)
+            self._log_change(resource.path, error)
+            attempted()
 
         return WatchCallbacks(
-            asked=lambda verb, code: self._asked(verb, name, code),
-            began=began,
+            requested=lambda verb, code: self._requested(verb, name, code),
+            opened=opened,
             failed=failed,
             relisted=lambda: self._relisted(name),
         )
 
-    def _set(self, name: str, scopes: Iterable[str], *, is_followed: bool) -> None:
-        rows = self._sources.setdefault(name, {})
-        rows.update(dict.fromkeys(scopes, is_followed))
-        self._synced(name, self.is_followed(name))
+    def _set(self, name: str, scopes: Iterable[str], *, is_watched: bool) -> None:
+        rows = self._watched.setdefault(name, {})
+        rows.update(dict.fromkeys(scopes, is_watched))
+        self._synced(name, self.is_watched(name))
 
-    def _tell(self, path: str, error: KubernetesError | None) -> None:
-        """Log when something begins to fail, fails otherwise, or works again."""
-        kind = f"{type(error).__name__} {error.status}" if error else ""
-        if kind == self._trouble.get(path, ""):
+    def _log_change(self, path: str, error: KubernetesError | None) -> None:
+        """Log when a watch begins to fail, fails differently, or works again."""
+        error_type = f"{type(error).__name__} {error.status}" if error else ""
+        if error_type == self._last_error.get(path, ""):
             return
-        self._trouble[path] = kind
+        self._last_error[path] = error_type
         if error:
             log.warning(
-                "kubernetes not followed, known targets stay path=%s status=%s reason=%r",
+                "kubernetes watch failed, targets are kept path=%s status=%s reason=%r",
                 path,
                 error.status or "none",
                 str(error),
             )
         else:
-            log.info("kubernetes followed again path=%s", path)
+            log.info("kubernetes watch works again path=%s", path)

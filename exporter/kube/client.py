@@ -17,26 +17,26 @@ from exporter.kube.credentials import Credentials, Load
 from exporter.kube.errors import KubernetesError
 from exporter.kube.line_reader import lines_of
 from exporter.kube.websocket import (
-    ANY_ANSWER,
+    ACCEPT_ANY,
     CLOSE_SECONDS,
-    MOST_MESSAGE,
+    MAX_MESSAGE,
     PROTOCOL,
     PortForwardWebSocket,
     refusal,
 )
 
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 30.0
+_RESPONSE_SECONDS = 30.0
 _DOCUMENT_SECONDS = 60.0
 _TEXT_BYTES = 4096
-_TEXT_LENGTH = 600
-"""A refusal quotes a webhook's whole address before it says what is wrong with it."""
+_MAX_TEXT = 600
+"""An error quotes a webhook's whole address before the reason."""
 
-_DONE = (200, 201)
+_SUCCESS = (200, 201)
 
 
 class _Status(msgspec.Struct, frozen=True):
-    """What the API server says of a refusal."""
+    """The API server's error document."""
 
     message: str = ""
 
@@ -51,7 +51,7 @@ class KubernetesClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Open a session; nothing is asked yet."""
+        """Open a session; this sends nothing yet."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             headers={
@@ -79,9 +79,9 @@ class KubernetesClient:
             return await response.read()
 
     async def dry_run(self, path: str, document: bytes) -> bytes:
-        """What would become of a document if it were created; nothing is. Raises KubernetesError.
+        """The object that a creation would make; creates nothing. Raises KubernetesError.
 
-        The only request that is no GET; `dryRun=All` is not the caller's to choose.
+        The only request that is no GET, so `dryRun=All` is fixed here.
         """
         query = {"dryRun": "All"}
         async with self._open(path, query, _DOCUMENT_SECONDS, document) as response:
@@ -91,9 +91,9 @@ class KubernetesClient:
     async def stream(
         self, path: str, query: Mapping[str, str]
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The lines of an answer that goes on; entered once it began. Raises KubernetesError.
+        """The lines of a streaming response, once it has started. Raises KubernetesError.
 
-        Nothing here ends a stream that is silent: the reader knows how long silence may be.
+        No timeout ends a silent stream: the reader knows how long silence may last.
         """
         async with (
             self._open(path, query, None) as response,
@@ -112,29 +112,31 @@ class KubernetesClient:
         assert self._session, "used outside of its context"  # noqa: S101
         credentials = await self._current()
         if self._session.closed:
-            raise KubernetesError.of(0, "no port-forward: the connections were closed meanwhile")
+            raise KubernetesError.of(0, "no port-forward: the client was closed meanwhile")
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(_RESPONSE_SECONDS):
                 socket = await self._session.ws_connect(
                     f"{credentials.host}/api/v1/namespaces/{namespace}/pods/{pod}/portforward",
                     params=[("ports", str(port)) for port in ports],
                     protocols=(PROTOCOL,),
                     autoping=False,
-                    headers={**_authorization(credentials), **ANY_ANSWER},
+                    headers={**_authorization(credentials), **ACCEPT_ANY},
                     ssl=credentials.tls or True,
                     server_hostname=credentials.server_name,
                     proxy=credentials.proxy,
-                    max_msg_size=MOST_MESSAGE,
+                    max_msg_size=MAX_MESSAGE,
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            self._forget(credentials, error.status)
+            self._discard(credentials, error.status)
             raise refusal(error.status) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(credentials, error) from None
         async with socket:
             if socket.protocol != PROTOCOL:
-                raise KubernetesError.of(0, f"no port-forward: nobody there speaks {PROTOCOL}")
+                raise KubernetesError.of(
+                    0, f"no port-forward: the server does not support {PROTOCOL}"
+                )
             yield PortForwardWebSocket(socket)
 
     @asynccontextmanager
@@ -143,12 +145,12 @@ class KubernetesClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         credentials = await self._current()
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(_RESPONSE_SECONDS):
                 response = await self._request(credentials, path, query, seconds, document)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(credentials, error) from None
         try:
-            if response.status not in _DONE:
+            if response.status not in _SUCCESS:
                 raise await self._refusal(response, credentials)
             yield response
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -182,26 +184,26 @@ class KubernetesClient:
         )
 
     async def _current(self) -> Credentials:
-        """The credentials, loaded again when they ended or were refused."""
+        """The credentials, loaded again when they expired or were refused."""
         async with self._loading:
-            found = self._credentials
-            if found is None or time.monotonic() >= found.expires:
-                found = self._credentials = await self._load()
-            return found
+            current = self._credentials
+            if current is None or time.monotonic() >= current.expires:
+                current = self._credentials = await self._load()
+            return current
 
-    def _forget(self, credentials: Credentials, status: int) -> None:
-        """Load the credentials anew next time if these were refused."""
+    def _discard(self, credentials: Credentials, status: int) -> None:
+        """Load the credentials again before the next request if these were refused."""
         if status == 401 and self._credentials is credentials:  # noqa: PLR2004
             self._credentials = None
 
     async def _refusal(
         self, response: aiohttp.ClientResponse, credentials: Credentials
     ) -> KubernetesError:
-        self._forget(credentials, response.status)
+        self._discard(credentials, response.status)
         body = await response.content.read(_TEXT_BYTES)
         after = response.headers.get("Retry-After", "")
         seconds = float(after) if after.isascii() and after.isdigit() else None
-        text = _cut(_message(body), credentials) or response.reason or "no reason given"
+        text = _redacted(_message(body), credentials) or response.reason or "no reason given"
         return KubernetesError.of(response.status, text, seconds)
 
 
@@ -210,8 +212,8 @@ def _authorization(credentials: Credentials) -> dict[str, str]:
 
 
 def _unreachable(credentials: Credentials, error: Exception) -> KubernetesError:
-    text = _cut(str(error), credentials) or type(error).__name__
-    return KubernetesError.of(0, f"no answer from {credentials.host}: {text}")
+    text = _redacted(str(error), credentials) or type(error).__name__
+    return KubernetesError.of(0, f"no response from {credentials.host}: {text}")
 
 
 def _message(body: bytes) -> str:
@@ -221,10 +223,10 @@ def _message(body: bytes) -> str:
         return body.decode(errors="replace")
 
 
-def _cut(text: str, credentials: Credentials) -> str:
-    """One short line, without the token that something on the way may have echoed."""
+def _redacted(text: str, credentials: Credentials) -> str:
+    """One short line, without the token, which a proxy may have echoed."""
     secret = credentials.authorization.partition(" ")[2]
     if secret:
         text = text.replace(secret, "[secret]")
     line = " ".join(text.split())
-    return line if len(line) <= _TEXT_LENGTH else line[:_TEXT_LENGTH] + "…"
+    return line if len(line) <= _MAX_TEXT else line[:_MAX_TEXT] + "…"

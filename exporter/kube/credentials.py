@@ -1,8 +1,8 @@
-"""Who we are to the API server: a kubeconfig, or the service account of the pod we run in.
+"""Credentials for the API server: a kubeconfig, or the service account of our own pod.
 
-In: files and the environment. Out: `Credentials`, loaded again when they end. The rule: no secret
-leaves this module, so the errors of the credential library, which quote whole users, are never
-passed on or chained. The only module that imports `kubernetes`.
+In: files and the environment. Out: `Credentials`, loaded again when they expire. The rule: no
+secret leaves this module, so the errors of the credential library, which quote whole users, are
+never passed on or chained. The only module that imports `kubernetes`.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ _KUBECONFIG = Path("~/.kube/config")
 _TOKEN_SECONDS = 60.0
 """How long a service account's token is used until its file, which is rotated, is read again."""
 
-_SPOILT = (OSError, ValueError, KeyError, TypeError, AttributeError)
+_MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """What the credential library raises for malformed files, beside its own and YAML's errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Where the API server is and how to prove to it who we are. Never shown."""
+    """The API server's address and how to authenticate to it. Never shown."""
 
     host: str
     authorization: str = field(default="", repr=False)
@@ -42,9 +42,9 @@ class Credentials:
     server_name: str | None = None
     proxy: str | None = field(default=None, repr=False)
     namespace: str | None = ""
-    """The one that the context names, empty where it names none; None for a pod's own account."""
+    """The context's, empty where it sets none; None for a pod's own account."""
     expires: float = float("inf")
-    """When they have to be loaded again, on the monotonic clock."""
+    """When to load them again, on the monotonic clock."""
 
 
 Load = Callable[[], Awaitable[Credentials]]
@@ -53,14 +53,14 @@ Load = Callable[[], Awaitable[Credentials]]
 def find_credentials(
     environ: Mapping[str, str] = os.environ, *, kubeconfig: str = "", context: str | None = None
 ) -> Load | None:
-    """How to load what there is: KUBECONFIG, the pod's service account, ~/.kube/config; or None.
+    """A loader of the first that exists: KUBECONFIG, the pod's service account, ~/.kube/config.
 
-    `kubeconfig` goes before all of these; a `context` is one of a kubeconfig.
+    `kubeconfig` outranks all of these; a `context` is one of a kubeconfig. None without any.
     """
     if paths := kubeconfig or environ.get("KUBECONFIG"):
         return lambda: load_kubeconfig(paths, context)
-    is_inside = environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").is_file()
-    if is_inside and not context:
+    is_in_pod = environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").is_file()
+    if is_in_pod and not context:
         return lambda: load_service_account(SERVICE_ACCOUNT, environ)
     default = _KUBECONFIG.expanduser()
     return (lambda: load_kubeconfig(str(default), context)) if default.is_file() else None
@@ -69,7 +69,7 @@ def find_credentials(
 async def load_service_account(
     folder: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ
 ) -> Credentials:
-    """The credentials of the pod that we run in. Raises KubernetesError."""
+    """The credentials of our own pod. Raises KubernetesError."""
     library = await _library("incluster_config")
     client = await _library("client")
     configuration = client.Configuration()
@@ -79,7 +79,7 @@ async def load_service_account(
         loader.load_and_set(configuration)
         found = _credentials(configuration, time.monotonic() + _TOKEN_SECONDS)
         return replace(found, namespace=None)
-    except (library.ConfigException, *_SPOILT) as error:
+    except (library.ConfigException, *_MALFORMED) as error:
         message = f"the service account in {folder} cannot be used: {_reason(error)}"
         raise KubernetesError.of(0, message) from None
 
@@ -95,7 +95,7 @@ async def load_kubeconfig(paths: str, context: str | None = None) -> Credentials
         _require_valid_certificate(configuration)
         found = _credentials(configuration, _expiry(loader))
         return replace(found, namespace=_namespace(loader))
-    except (library.ConfigException, library.yaml.YAMLError, *_SPOILT) as error:
+    except (library.ConfigException, library.yaml.YAMLError, *_MALFORMED) as error:
         message = f"the kubeconfig {paths} cannot be used: {_reason(error)}"
         raise KubernetesError.of(0, message) from None
 
@@ -104,7 +104,7 @@ async def _library(name: str) -> Any:  # noqa: ANN401 - untyped modules
     """A module of the credential library; it takes long to import, so not on the event loop."""
     path = "kubernetes.aio.client" if name == "client" else f"kubernetes.aio.config.{name}"
     module = await asyncio.to_thread(importlib.import_module, path)
-    # It logs what an exec plugin wrote, which may be a secret; we say ourselves that it failed.
+    # It logs an exec plugin's output, which may be a secret; our own error reports the failure.
     logging.getLogger("kubernetes.aio.config.kube_config").disabled = True
     return module
 
@@ -120,17 +120,17 @@ def _require_plugin_answer(loader: Any, configuration: Any) -> None:  # noqa: AN
 
 
 class _ReportedError(ValueError):
-    """Something wrong that we found ourselves, in words that quote no secret."""
+    """A fault that this module found itself, whose text quotes no secret."""
 
 
 def _require_valid_certificate(configuration: Any) -> None:  # noqa: ANN401
-    """Say that the client's certificate has ended: the API server only says that it is nobody's."""
+    """Report an expired client certificate: the API server only treats it as anonymous."""
     if configuration.cert_file:
         parsed = x509.load_pem_x509_certificate(Path(configuration.cert_file).read_bytes())
-        ended = parsed.not_valid_after_utc
-        if ended <= datetime.now(UTC):
+        expiry = parsed.not_valid_after_utc
+        if expiry <= datetime.now(UTC):
             raise _ReportedError(
-                f"its client certificate expired at {ended:%Y-%m-%d %H:%M} UTC: renew it"
+                f"its client certificate expired at {expiry:%Y-%m-%d %H:%M} UTC: renew it"
             )
 
 
@@ -139,7 +139,7 @@ def _namespace(loader: Any) -> str:  # noqa: ANN401
 
 
 def _expiry(loader: Any) -> float:  # noqa: ANN401
-    """When an exec plugin's answer ends, on the monotonic clock."""
+    """When an exec plugin's credentials expire, on the monotonic clock."""
     ends: datetime | None = getattr(loader, "exec_plugin_expiry", None)
     if ends is None:
         return float("inf")

@@ -1,10 +1,10 @@
-"""How the Kubernetes API fails, for those that are handed one."""
+"""Errors of the Kubernetes API, by what the caller does about them."""
 
 
 class KubernetesError(Exception):
-    """The API server refused, or did not answer. Its text is one short line without secrets.
+    """The API server refused, or did not respond. The text is one short line without secrets.
 
-    `status` is that of HTTP, 0 where no answer came. `retry_after`: seconds, when it said so.
+    `status`: HTTP's, 0 without a response. `retry_after`: seconds, where the response has it.
     """
 
     def __init__(self, status: int, text: str, retry_after: float | None = None) -> None:
@@ -14,7 +14,7 @@ class KubernetesError(Exception):
 
     @classmethod
     def of(cls, status: int, text: str, retry_after: float | None = None) -> "KubernetesError":
-        """The error of the class that this status belongs to."""
+        """The error of this status' class."""
         kinds: dict[int, type[KubernetesError]] = {
             0: UnreachableError,
             401: UnauthorizedError,
@@ -26,20 +26,20 @@ class KubernetesError(Exception):
 
 
 class UnreachableError(KubernetesError):
-    """No answer came, or what came was not an answer of Kubernetes."""
+    """There was no response, or none of the Kubernetes API."""
 
 
 class UnauthorizedError(KubernetesError):
-    """It does not know us: the credentials ended or are wrong."""
+    """The credentials expired or are wrong."""
 
 
 class ForbiddenError(KubernetesError):
-    """It knows us and does not let us."""
+    """The account has no right to this."""
 
 
 class GoneError(KubernetesError):
-    """The version asked for is not there any more: the list has to be read anew."""
+    """The requested version has expired: list again."""
 
 
 class TooManyRequestsError(KubernetesError):
-    """It is busy; `retry_after` says for how long."""
+    """The API server is overloaded; `retry_after` says for how long."""

@@ -2,7 +2,7 @@
 
 The API server takes fields nested some ten thousand levels deep (`metadata.managedFields`) from
 anybody who may create a pod. The decoder raises RecursionError there, for the whole page of a list
-that such a pod is on. Nothing that is read here is nested deeply, so what is gets cut off.
+that has such a pod. No field that is read here is nested deeply, so deeper ones are cut off.
 """
 
 import re

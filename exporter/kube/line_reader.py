@@ -1,4 +1,4 @@
-"""The lines of a stream: a watch is one JSON object a line, cut anywhere by the network."""
+"""The lines of a stream: a watch sends one JSON object a line, in chunks of any size."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -9,7 +9,7 @@ _MAX_LINE = 16 * 2**20
 
 
 async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """Whole lines, however they were cut. aiohttp's own reader refuses lines of a big pod."""
+    """Whole lines from chunks of any size; aiohttp's own reader refuses the line of a big pod."""
     rest = bytearray()
     async for chunk in chunks:
         searched = len(rest)

@@ -1,7 +1,7 @@
-"""Reads objects of the Kubernetes API one by one: what cannot be read is left out, and logged once.
+"""Reads objects of the Kubernetes API one by one: a malformed one is skipped, and logged once.
 
-Everybody who may create a pod writes such objects. Whatever an object makes the code that reads it
-raise, it costs that object alone: neither the list that it is on, nor the watch, nor the process.
+Anybody who may create a pod writes such objects. Whatever the code that reads an object raises,
+only that object is lost: neither its list, nor the watch, nor the process.
 """
 
 import logging
@@ -12,52 +12,53 @@ import msgspec
 
 from exporter.kube.json_decoding import decode
 from exporter.kube.watch_events import WatchEvent
-from exporter.model import TargetKey
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _MOST_LOGGED = 10_000
-"""So many refused objects are remembered; after that they are logged anew."""
+"""So many malformed objects are remembered; after that each is logged again."""
 
 
-class _Metadata(msgspec.Struct, frozen=True):
+class ObjectMetadata(msgspec.Struct, frozen=True):
+    """Whose object it is, as far as that can be read."""
+
     name: str = ""
     namespace: str = ""
     uid: str = ""
 
 
 class _Object(msgspec.Struct, frozen=True):
-    metadata: _Metadata = _Metadata()
+    metadata: ObjectMetadata = ObjectMetadata()
 
 
 _OBJECT = msgspec.json.Decoder(_Object)
 
 
-class Reader:
-    """Reads objects; remembers which of them were refused."""
+class ObjectReader:
+    """Reads objects; remembers which of them it has logged as malformed."""
 
     def __init__(self) -> None:
-        self._logged: set[tuple[str, _Metadata]] = set()
+        self._logged: set[tuple[str, ObjectMetadata]] = set()
 
     def read(self, resource: str, event: WatchEvent, read: Callable[[WatchEvent], T]) -> T | None:
-        """What `read` returns; None for an object that it cannot read, whatever it raises."""
+        """What `read` returns; None where it raises anything."""
         try:
             return read(event)
         except Exception as error:  # noqa: BLE001 - one object must not cost the others
-            self._refuse(resource, event, error)
+            self._log_once(resource, event, error)
             return None
 
-    def _refuse(self, resource: str, event: WatchEvent, error: Exception) -> None:
-        metadata = _named(event)
+    def _log_once(self, resource: str, event: WatchEvent, error: Exception) -> None:
+        metadata = metadata_of(event)
         if (resource, metadata) in self._logged:
             return
         if len(self._logged) >= _MOST_LOGGED:
             self._logged.clear()
         self._logged.add((resource, metadata))
         log.warning(
-            "kubernetes object left out resource=%s namespace=%r name=%r reason=%r",
+            "kubernetes object skipped resource=%s namespace=%r name=%r reason=%r",
             resource,
             metadata.namespace,
             metadata.name,
@@ -65,15 +66,9 @@ class Reader:
         )
 
 
-def key_of(event: WatchEvent) -> TargetKey | None:
-    """The pod that an object is about, though the rest of it cannot be read; None for nobody's."""
-    metadata = _named(event)
-    return TargetKey(metadata.namespace or "default", metadata.name) if metadata.name else None
-
-
-def _named(event: WatchEvent) -> _Metadata:
-    """Whose object it is, as far as that can be read."""
+def metadata_of(event: WatchEvent) -> ObjectMetadata:
+    """Name, namespace and uid, even where the rest cannot be read; empty where they cannot."""
     try:
         return decode(_OBJECT, event.document).metadata
     except Exception:  # noqa: BLE001 - then it has no name
-        return _Metadata()
+        return ObjectMetadata()

@@ -1,9 +1,9 @@
-"""List and watch one Kubernetes resource: an API in, events out, for ever.
+"""Lists and watches one Kubernetes resource: a client in, events out, until cancelled.
 
-Generators with one concern each: `list_pages` follows a paged list, `watch_once` reads one HTTP
-stream, `watch_on` resumes it, `list_and_watch` joins both, `follow` starts anew. The rule: a
-failure is told to the witness and waited out, and never ends in an event, so what was known
-stays known.
+Generators with one concern each: `list_pages` reads a paged list, `watch_once` one HTTP stream,
+`watch_from` resumes that, `list_and_watch` joins both, `watch_resource` repeats it. The rule: a
+failure goes to the callbacks, is retried after a backoff and yields no event, so that what was
+known stays known.
 """
 
 import asyncio
@@ -11,24 +11,25 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from exporter.kube.backoff import Backoff
+from exporter.kube.client import KubernetesClient
 from exporter.kube.errors import GoneError, KubernetesError
 from exporter.kube.watch_events import EventType, ListPage, WatchEvent, event_of, page_of
-from exporter.kube.watch_options import ApiClient, Resource, WatchCallbacks, WatchOptions
+from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from exporter.parsing import parse_number
 
 _TOO_LARGE = "Too large resource version"
-"""What a restored API server says to a version that it has not reached yet."""
+"""How a restored API server refuses a version that it has not reached yet."""
 
 
-async def follow(
-    api: ApiClient, resource: Resource, callbacks: WatchCallbacks, options: WatchOptions
+async def watch_resource(
+    api: KubernetesClient, resource: Resource, callbacks: WatchCallbacks, options: WatchOptions
 ) -> AsyncGenerator[WatchEvent]:
-    """List and watch for ever; reads the list anew when its version is gone."""
+    """List and watch until cancelled; lists again when the version has expired."""
     backoff = Backoff(options)
     clock = asyncio.get_running_loop().time
     while True:
         failed: KubernetesError | None = None
-        began = clock()
+        started = clock()
         try:
             async with aclosing(list_and_watch(api, resource, callbacks, options)) as events:
                 async for event in events:
@@ -36,31 +37,31 @@ async def follow(
         except KubernetesError as error:
             callbacks.failed(error)
             failed = error
-        if clock() - began > options.longest_wait:
+        if clock() - started > options.max_backoff:
             backoff.reset()
         await backoff.wait(failed)
         callbacks.relisted()
 
 
 async def list_and_watch(
-    api: ApiClient, resource: Resource, callbacks: WatchCallbacks, options: WatchOptions
+    api: KubernetesClient, resource: Resource, callbacks: WatchCallbacks, options: WatchOptions
 ) -> AsyncGenerator[WatchEvent]:
-    """The list and then every change; ends when the list has to be read anew."""
+    """The list and then every change; ends when the list has to be read again."""
     version = ""
-    yield WatchEvent(EventType.LISTING)
+    yield WatchEvent(EventType.LIST_START)
     async with aclosing(list_pages(api, resource, callbacks, options)) as pages:
         async for page in pages:
             version = page.metadata.resource_version
             for document in page.items or ():
                 yield WatchEvent(EventType.PUT, document)
-    yield WatchEvent(EventType.LISTED)
-    async with aclosing(watch_on(api, resource, version, callbacks, options)) as events:
+    yield WatchEvent(EventType.LIST_END)
+    async with aclosing(watch_from(api, resource, version, callbacks, options)) as events:
         async for event in events:
             yield event
 
 
 async def list_pages(
-    api: ApiClient, resource: Resource, callbacks: WatchCallbacks, options: WatchOptions
+    api: KubernetesClient, resource: Resource, callbacks: WatchCallbacks, options: WatchOptions
 ) -> AsyncGenerator[ListPage]:
     """Every page of a list; all pages are of one version. Raises KubernetesError."""
     query = {**resource.query, "limit": str(options.page_size)}
@@ -68,23 +69,23 @@ async def list_pages(
         try:
             page = page_of(await api.get(resource.path, query))
         except KubernetesError as error:
-            callbacks.asked("list", _code(error))
+            callbacks.requested("list", _code(error))
             raise
-        callbacks.asked("list", "200")
+        callbacks.requested("list", "200")
         yield page
-        if not page.metadata.following:
+        if not page.metadata.continue_token:
             return
-        query["continue"] = page.metadata.following
+        query["continue"] = page.metadata.continue_token
 
 
-async def watch_on(
-    api: ApiClient,
+async def watch_from(
+    api: KubernetesClient,
     resource: Resource,
     version: str,
     callbacks: WatchCallbacks,
     options: WatchOptions,
 ) -> AsyncGenerator[WatchEvent]:
-    """Every change after this version, over as many streams as it takes; ends when it is gone."""
+    """Every change after this version, over any number of streams; ends when it has expired."""
     backoff = Backoff(options)
     while True:
         failed: KubernetesError | None = None
@@ -94,7 +95,7 @@ async def watch_on(
                 async for event in events:
                     backoff.reset()
                     version = _later(version, event.version)
-                    if event.kind is not EventType.BOOKMARK:
+                    if event.type is not EventType.BOOKMARK:
                         yield event
         except GoneError as error:
             callbacks.failed(error)
@@ -108,59 +109,59 @@ async def watch_on(
 
 
 async def watch_once(
-    api: ApiClient,
+    api: KubernetesClient,
     resource: Resource,
     version: str,
     callbacks: WatchCallbacks,
     options: WatchOptions,
 ) -> AsyncGenerator[WatchEvent]:
-    """The events of one HTTP stream. Raises KubernetesError, GoneError when it falls silent.
+    """The events of one HTTP stream. Raises KubernetesError, GoneError after `idle_timeout`.
 
-    Silence is not resumed: behind an API server that was restored to an older state the
-    version lies in the future, and a watch from there stays silent without an error.
+    A silent watch is not resumed: an API server that was restored to an older state has not
+    reached the version yet, and a watch from there stays silent without an error.
     """
     query = {
         **resource.query,
         "watch": "true",
         "allowWatchBookmarks": "true",
         "resourceVersion": version,
-        "timeoutSeconds": str(max(1, round(options.lifetime))),
+        "timeoutSeconds": str(max(1, round(options.server_timeout))),
     }
     is_open = False
     try:
         async with api.stream(resource.path, query) as lines:
             is_open = True
-            callbacks.asked("watch", "200")
-            callbacks.began()
-            async with aclosing(_unless_silent(lines, options.silence)) as heard:
-                async for line in heard:
+            callbacks.requested("watch", "200")
+            callbacks.opened()
+            async with aclosing(_until_idle(lines, options.idle_timeout)) as received:
+                async for line in received:
                     event = event_of(line)
                     if event:
                         yield event
     except KubernetesError as error:
         if not is_open:
-            callbacks.asked("watch", _code(error))
+            callbacks.requested("watch", _code(error))
         raise
 
 
-async def _unless_silent(lines: AsyncIterator[bytes], silence: float) -> AsyncGenerator[bytes]:
+async def _until_idle(lines: AsyncIterator[bytes], seconds: float) -> AsyncGenerator[bytes]:
     while True:
         try:
-            async with asyncio.timeout(silence):
+            async with asyncio.timeout(seconds):
                 line = await anext(lines)
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise GoneError(0, f"the watch was silent for {silence:g} s") from None
+            raise GoneError(0, f"the watch was silent for {seconds:g} s") from None
         yield line
 
 
-def _later(known: str, version: str) -> str:
+def _later(before: str, version: str) -> str:
     """The version to resume from. Raises GoneError when the server went back to an older state."""
-    before, now = parse_number(known), parse_number(version)
-    if before is not None and now is not None and now < before:
-        raise GoneError(0, f"the API server went back from version {known} to {version}")
-    return version or known
+    old, new = parse_number(before), parse_number(version)
+    if old is not None and new is not None and new < old:
+        raise GoneError(0, f"the API server went back from version {before} to {version}")
+    return version or before
 
 
 def _code(error: KubernetesError) -> str:

@@ -1,4 +1,4 @@
-"""What a list and a watch say, as it comes over the wire: pages and lines in, events out. Pure."""
+"""Decodes lists and watches: pages and lines in, events out. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 class EventType(StrEnum):
-    """What an event says. A list stands between `listing` and `listed`, or broke off."""
+    """A list comes between its start and its end; without an end it failed midway."""
 
-    LISTING = "listing"
-    LISTED = "listed"
+    LIST_START = "list start"
+    LIST_END = "list end"
     PUT = "put"
     DROP = "drop"
     BOOKMARK = "bookmark"
@@ -24,16 +24,16 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One thing that happened. `document` is the object's JSON, empty for the list's limits."""
+    """One change. `document` is the object's JSON, empty for a list's start and end."""
 
-    kind: EventType
+    type: EventType
     document: bytes | msgspec.Raw = b""
     version: str = ""
 
 
 class _ListMetadata(msgspec.Struct, frozen=True):
     resource_version: str = msgspec.field(default="", name="resourceVersion")
-    following: str = msgspec.field(default="", name="continue")
+    continue_token: str = msgspec.field(default="", name="continue")
 
 
 class ListPage(msgspec.Struct, frozen=True):
@@ -51,13 +51,13 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 class _Object(msgspec.Struct, frozen=True):
-    """Of an object its version."""
+    """An object's resource version."""
 
     metadata: _ListMetadata = _ListMetadata()
 
 
 class _Status(msgspec.Struct, frozen=True):
-    """What an error says."""
+    """The error in a line of type ERROR."""
 
     code: int = 0
     message: str = ""
@@ -67,7 +67,7 @@ _PAGE = msgspec.json.Decoder(ListPage)
 _LINE = msgspec.json.Decoder(_Line)
 _OBJECT = msgspec.json.Decoder(_Object)
 _STATUS = msgspec.json.Decoder(_Status)
-_KINDS = {
+_TYPES = {
     "ADDED": EventType.PUT,
     "MODIFIED": EventType.PUT,
     "DELETED": EventType.DROP,
@@ -81,13 +81,13 @@ def page_of(document: bytes) -> ListPage:
 
 
 def event_of(line: bytes) -> WatchEvent | None:
-    """The event in a line; None for one of a type that is not known. Raises KubernetesError."""
+    """The event in a line; None for an unknown type. Raises KubernetesError."""
     read = _decoded(_LINE, line)
     if read.type == "ERROR":
         status = _decoded(_STATUS, read.object)
         raise KubernetesError.of(status.code, status.message[:200])
-    kind = _KINDS.get(read.type)
-    return WatchEvent(kind, read.object, _version_of(read.object)) if kind else None
+    event_type = _TYPES.get(read.type)
+    return WatchEvent(event_type, read.object, _version_of(read.object)) if event_type else None
 
 
 def _version_of(document: msgspec.Raw) -> str:
@@ -102,4 +102,4 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) 
     try:
         return decode(decoder, document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise KubernetesError.of(0, f"the answer is not Kubernetes': {error}") from None
+        raise KubernetesError.of(0, f"not a response of the Kubernetes API: {error}") from None

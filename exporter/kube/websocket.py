@@ -1,4 +1,4 @@
-"""The wire of a port-forward: a WebSocket to the API server with streams into one pod."""
+"""A port-forward: a WebSocket to the API server with streams into one pod."""
 
 from contextlib import suppress
 
@@ -7,25 +7,25 @@ import aiohttp
 from exporter.kube.errors import KubernetesError
 
 PROTOCOL = "v4.channel.k8s.io"
-MOST_MESSAGE = 2**20
+MAX_MESSAGE = 2**20
 """The kubelet sends at most 32 kB at a time."""
 
 CLOSE_SECONDS = 1.0
-"""How long the other side's goodbye is awaited."""
+"""How long to wait for the other side's CLOSE frame."""
 
-ANY_ANSWER = {"Accept": "*/*"}
-"""The kubelet's route says of no type that it produces it, and refuses who asks for one with 406
-(go-restful `Route.matchesAccept`); the API server passes our headers on to it.
+ACCEPT_ANY = {"Accept": "*/*"}
+"""The kubelet's route declares no content type, so any other Accept header gets a 406
+(go-restful `Route.matchesAccept`); the API server forwards our headers to it.
 """
 
 _HEARTBEAT = (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
 
 REFUSALS = {
-    401: "the API server does not know us: the credentials ended or are wrong",
+    401: "the API server refused the credentials: they expired or are wrong",
     403: "pods/portforward needs the verbs get and create, and one of them is missing",
     404: "the pod is gone",
 }
-"""What a status means for a port-forward, where the API server's own words do not reach us."""
+"""What a status means for a port-forward, whose handshake carries no error text."""
 
 
 class PortForwardWebSocket:
@@ -35,9 +35,9 @@ class PortForwardWebSocket:
         self._socket = socket
 
     async def send(self, message: bytes) -> None:
-        """Send one message. Whether it was too late is told by `receive`, as is how it ended.
+        """Send one message. `receive` reports whether the connection has ended, and how.
 
-        The other side's last words may be here unread while nothing can be sent any more.
+        The other side's last messages may still be unread when sending fails.
         """
         with suppress(aiohttp.ClientError, OSError):
             await self._socket.send_bytes(message)
@@ -46,7 +46,7 @@ class PortForwardWebSocket:
         """The next message; None when every stream has ended. Raises KubernetesError.
 
         The kubelet then sends a CLOSE frame with 1000 and drops the connection at once, so that
-        only the frame tells: by the time our answer fails the socket's own code is 1006.
+        only the frame shows it: by the time our reply fails the socket's own code is 1006.
         """
         while (message := await self._socket.receive()).type in _HEARTBEAT:
             if message.type is aiohttp.WSMsgType.PING:
@@ -57,10 +57,10 @@ class PortForwardWebSocket:
             return data
         if message.type is aiohttp.WSMsgType.CLOSE and message.data == aiohttp.WSCloseCode.OK:
             return None
-        raise KubernetesError.of(0, "the port-forward broke off")
+        raise KubernetesError.of(0, "the port-forward's connection was lost")
 
 
 def refusal(status: int) -> KubernetesError:
     """The error of a port-forward that was not opened."""
-    text = REFUSALS.get(status, f"the API server or the node answered with HTTP {status}")
+    text = REFUSALS.get(status, f"the API server or the node responded with HTTP {status}")
     return KubernetesError.of(status, f"no port-forward: {text}")

@@ -191,9 +191,9 @@ async def test_a_wire_that_breaks_says_nothing_of_the_ports(
 ) -> None:
     async with inside(pod, (15000, 15020)) as dialer:
         heard = await dialer.connect(15000, Heard)
-        server.wires[0].end(KubernetesError.of(0, "the port-forward broke off"))
+        server.wires[0].end(KubernetesError.of(0, "the port-forward's connection was lost"))
         assert isinstance(await heard.lost, NoAccess)
-        with pytest.raises(NoAccess, match=r"^The port-forward broke off\.$"):
+        with pytest.raises(NoAccess, match=r"^The port-forward's connection was lost\.$"):
             await dialer.connect(15020, Heard)
 
 

@@ -119,7 +119,7 @@ def test_a_target_file_that_breaks_keeps_the_old_targets(served: Served) -> None
     name = "istio_port_exporter_discovery_file_up"
     until(lambda: served.samples()[name, "targets.yaml"] == 0, "the metric says so")
     assert ("istio_port_up", "cart") in served.samples()
-    assert served.log.read_text().count("static targets kept as they were") == 1
+    assert served.log.read_text().count("static targets unchanged") == 1
     served.targets.write_text(TARGET % "web")
     until(lambda: ("istio_port_up", "web") in served.samples(), "mended")
     assert ("istio_port_up", "cart") not in served.samples()
@@ -209,7 +209,7 @@ def test_pods_of_a_cluster_are_polled_beside_static_targets(tmp_path: Path) -> N
 def test_an_api_server_that_is_down_leaves_static_targets_polled(tmp_path: Path) -> None:
     with serving(tmp_path, IN_CLUSTER, KUBECONFIG=kubeconfig(tmp_path, 9)) as served:
         until(lambda: ("istio_port_up", "cart") in served.samples(), "polled")
-        until(lambda: "kubernetes not followed" in served.log.read_text(), "said")
+        until(lambda: "kubernetes watch failed" in served.log.read_text(), "said")
         assert served.get("/-/ready")[0] == 503
         assert 'discovery_synced{resource="pods"} 0' in served.get("/metrics")[1]
         assert "canary" not in served.log.read_text()

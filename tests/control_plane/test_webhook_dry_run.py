@@ -88,7 +88,7 @@ REFUSALS = {
         (True, Outcome.OK),
     ),
     "no namespace": (404, 'namespaces "shop" not found', (None, Outcome.NO_ACCESS)),
-    "no API server": (0, "no answer from https://10.0.0.1: timeout", (None, Outcome.NO_ACCESS)),
+    "no API server": (0, "no response from https://10.0.0.1: timeout", (None, Outcome.NO_ACCESS)),
 }
 
 

@@ -24,7 +24,7 @@ from exporter.model import Role, Target, TargetKey
 
 PODS, NODES, NAMESPACES = "/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces"
 IGNORE = "istio-port-exporter/ignore"
-PACE = WatchOptions(page_size=50, silence=5.0, first_wait=0.01, longest_wait=0.05)
+PACE = WatchOptions(page_size=50, idle_timeout=5.0, initial_backoff=0.01, max_backoff=0.05)
 
 
 class Followed:
@@ -35,7 +35,7 @@ class Followed:
         self.log: list[str] = []
         self.synced: dict[str, bool] = {}
         self.relisted: list[str] = []
-        self.asked: set[tuple[str, str, str]] = set()
+        self.requested: set[tuple[str, str, str]] = set()
         self.source = ClusterSource(
             ClusterCallbacks(
                 put=self._put,
@@ -43,7 +43,7 @@ class Followed:
                 changed=lambda: None,
                 synced=self.synced.__setitem__,
                 relisted=self.relisted.append,
-                asked=lambda *what: self.asked.add(what),
+                requested=lambda *what: self.requested.add(what),
             ),
             PACE,
         )
@@ -144,8 +144,8 @@ async def test_pods_become_targets_and_vanish_with_their_pods(cluster: Any) -> N
         await until(lambda: seen.names == ["cart", "web"])
         cluster.delete(PODS, cart)
         await until(lambda: seen.names == ["web"])
-    assert ("list", "pods", "200") in seen.asked
-    assert ("watch", "pods", "200") in seen.asked
+    assert ("list", "pods", "200") in seen.requested
+    assert ("watch", "pods", "200") in seen.requested
 
 
 async def test_a_pod_without_an_address_is_no_target_yet(cluster: Any) -> None:
@@ -202,7 +202,7 @@ async def test_what_may_not_be_read_of_nodes_stays_unknown(cluster: Any) -> None
         assert seen.target("cart").lifecycle.node_ready is None
         await until(lambda: bool(seen.synced["pods"]))
         assert seen.synced["nodes"] is False
-    assert ("list", "nodes", "403") in seen.asked
+    assert ("list", "nodes", "403") in seen.requested
 
 
 @pytest.mark.parametrize("where", ["pod", "namespace"])
@@ -382,11 +382,11 @@ async def test_a_pod_that_moves_between_shards_is_known_once(cluster: Any) -> No
         assert (key in seen.source.other_shards, seen.names) == (True, [])
         seen.targets[key] = seen.source.other_shards[key]
         cluster.put(PODS, pod("cart", uid=ordinals[True]))
-        await until(lambda: key in seen.source.targets)
+        await until(lambda: key in seen.source.owned)
         assert (seen.source.other_shards, seen.log) == ({}, ["drop cart", "put cart"])
         cluster.put(PODS, pod("cart", uid=ordinals[False]))
         await until(lambda: key in seen.source.other_shards)
-        assert (seen.source.targets, seen.names) == ({}, [])
+        assert (seen.source.owned, seen.names) == ({}, [])
 
 
 async def test_an_istiod_that_opted_out_is_noticed(cluster: Any) -> None:
@@ -402,13 +402,13 @@ async def test_an_istiod_that_opted_out_is_noticed(cluster: Any) -> None:
 
 async def test_a_broken_watch_means_that_not_all_is_known(cluster: Any) -> None:
     cluster.put(PODS, pod("cart"))
-    assert not Followed().source.is_followed
+    assert not Followed().source.is_watched
     async with following(cluster) as seen:
         await seen.until_synced()
-        assert seen.source.is_followed
+        assert seen.source.is_watched
         cluster.refused_paths[PODS] = 500
         cluster.end_watches(PODS)
-        await until(lambda: not seen.source.is_followed)
+        await until(lambda: not seen.source.is_watched)
         assert seen.source.is_synced
 
 
@@ -497,7 +497,7 @@ async def test_each_trouble_is_logged_once_and_its_end_too(
         await until(lambda: bool(seen.synced["pods"]))
     lines = [record.getMessage() for record in caplog.records if PODS in record.getMessage()]
     assert len([line for line in lines if "status=403" in line]) == 1
-    assert lines[-1] == "kubernetes followed again path=/api/v1/pods"
+    assert lines[-1] == "kubernetes watch works again path=/api/v1/pods"
 
 
 SERVICES = "/api/v1/services"

@@ -12,9 +12,8 @@ from exporter.config import Config
 from exporter.discovery.pod_documents import Pod, decode_pod
 from exporter.discovery.pods import ambient_redirection, targets_of_pod
 from exporter.kube.json_decoding import shallow
-from exporter.kube.object_reader import Reader, key_of
+from exporter.kube.object_reader import ObjectReader, metadata_of
 from exporter.kube.watch_events import EventType, WatchEvent, event_of, page_of
-from exporter.model import TargetKey
 from exporter.parsing import parse_address, parse_number, parse_port, parse_time, parse_version
 from exporter.poll.plan import plan_of
 
@@ -196,7 +195,7 @@ def test_a_deep_pod_costs_neither_itself_nor_its_page(levels: int) -> None:
     assert (page.metadata.resource_version, found) == ("7", ["a", "b", "c"])
     event = event_of(b'{"type":"ADDED","object":%s}' % deep_pod("b", levels))
     assert event is not None
-    assert key_of(event) == TargetKey("default", "b")
+    assert metadata_of(event).name == "b"
 
 
 values = st.recursive(
@@ -225,13 +224,13 @@ def test_what_cannot_be_read_is_left_out_and_logged_once_with_its_name(
     def read(_event: WatchEvent) -> object:
         raise error
 
-    reader = Reader()
+    reader = ObjectReader()
     for name in ("cart", "cart", "vault"):
         document = b'{"metadata":{"name":"%s","namespace":"shop"}}' % name.encode()
         assert reader.read("pods", WatchEvent(EventType.PUT, document), read) is None
     assert reader.read("pods", WatchEvent(EventType.PUT, b"[1"), read) is None
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split(" reason=")[0] for line in lines] == [
-        f"kubernetes object left out resource=pods namespace={space!r} name={name!r}"
+        f"kubernetes object skipped resource=pods namespace={space!r} name={name!r}"
         for space, name in (("shop", "cart"), ("shop", "vault"), ("", ""))
     ]

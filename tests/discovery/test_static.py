@@ -169,7 +169,7 @@ def test_a_target_may_not_stand_in_two_files(tmp_path: Path) -> None:
         (tmp_path / name).write_text("- {address: 10.0.0.8}\n")
     with pytest.raises(ConfigError) as caught:
         load_static(StaticConfig(files=("a.yaml", "b.yaml")), tmp_path)
-    expected = f"{tmp_path}/b.yaml:1: default/10.0.0.8 stands here twice: it has to be unique"
+    expected = f"{tmp_path}/b.yaml:1: default/10.0.0.8 is defined twice: it has to be unique"
     assert str(caught.value) == expected
 
 

@@ -87,7 +87,7 @@ async def test_lines_come_whole_however_they_were_cut(authority: Authority, serv
 async def test_a_server_that_never_answers_is_unreachable(
     authority: Authority, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.kube.client._ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("exporter.kube.client._RESPONSE_SECONDS", 0.2)
     path = kubeconfig(authority, server, token=CANARY)
     async with KubernetesClient(lambda: load_kubeconfig(path)) as api:
         with pytest.raises(UnreachableError, match="TimeoutError"):

@@ -52,7 +52,7 @@ def broken_key(authority: Authority, _server: Server) -> dict[str, Any]:
 
 CASES: dict[str, tuple[User, str]] = {
     "401": (token, "who is Bearer [secret]?"),
-    "refused": (token_for_nobody, "no answer from https://127.0.0.1:1"),
+    "refused": (token_for_nobody, "no response from https://127.0.0.1:1"),
     "plugin": (failing_plugin, "its exec plugin gave no credentials"),
     "key": (broken_key, "cannot be used: [SSL]"),
 }

@@ -12,12 +12,14 @@ import pytest
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials
 from exporter.kube.errors import KubernetesError
-from exporter.kube.watch import follow
+from exporter.kube.watch import watch_resource
 from exporter.kube.watch_events import EventType
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 
 PODS = Resource("pods", "/api/v1/pods", {"labelSelector": "app=web"})
-PACE = WatchOptions(page_size=2, silence=5.0, lifetime=10.0, first_wait=0.01, longest_wait=0.1)
+PACE = WatchOptions(
+    page_size=2, idle_timeout=5.0, server_timeout=10.0, initial_backoff=0.01, max_backoff=0.1
+)
 
 
 def pod(name: str, size: int = 0) -> dict[str, Any]:
@@ -26,16 +28,16 @@ def pod(name: str, size: int = 0) -> dict[str, Any]:
 
 @dataclass
 class Followed:
-    """What a follower saw: events as `put name`, and what its witness was told."""
+    """What a follower saw: events as `put name`, and what its callbacks got."""
 
     events: list[str] = field(default_factory=list)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    requested: list[tuple[str, str]] = field(default_factory=list)
     failures: list[KubernetesError] = field(default_factory=list)
-    began: int = 0
+    opened: int = 0
     relisted: int = 0
 
-    def begin(self) -> None:
-        self.began += 1
+    def open(self) -> None:
+        self.opened += 1
 
     def relist(self) -> None:
         self.relisted += 1
@@ -45,7 +47,7 @@ class Followed:
         await until(lambda: self.events[-len(events) :] == list(events))
 
     async def until_watching(self, count: int = 1) -> None:
-        await until(lambda: self.began >= count)
+        await until(lambda: self.opened >= count)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -63,16 +65,16 @@ async def following(address: str, options: WatchOptions = PACE) -> AsyncIterator
 
     async def run() -> None:
         callbacks = WatchCallbacks(
-            asked=lambda verb, code: seen.asked.append((verb, code)),
-            began=seen.begin,
+            requested=lambda verb, code: seen.requested.append((verb, code)),
+            opened=seen.open,
             failed=seen.failures.append,
             relisted=seen.relist,
         )
         async with KubernetesClient(load) as api:
-            async for event in follow(api, PODS, callbacks, options):
-                named = event.kind in (EventType.PUT, EventType.DROP)
+            async for event in watch_resource(api, PODS, callbacks, options):
+                named = event.type in (EventType.PUT, EventType.DROP)
                 name = msgspec.json.decode(event.document)["metadata"]["name"] if named else ""
-                seen.events.append(f"{event.kind} {name}".strip())
+                seen.events.append(f"{event.type} {name}".strip())
 
     task = asyncio.create_task(run())
     try:
@@ -87,7 +89,7 @@ async def test_every_page_of_a_list_is_read_before_it_is_listed(cluster: Any) ->
     for name in "abcde":
         cluster.put(PODS.path, pod(name))
     async with following(cluster.address) as seen:
-        await seen.until("listing", "put a", "put b", "put c", "put d", "put e", "listed")
+        await seen.until("list start", "put a", "put b", "put c", "put d", "put e", "list end")
     lists = cluster.asked(PODS.path, watch=False)
     assert [query["limit"] for query in lists] == ["2", "2", "2"]
     assert {query["labelSelector"] for query in lists} == {"app=web"}
@@ -102,7 +104,7 @@ async def test_changes_follow_the_list(cluster: Any) -> None:
         cluster.put(PODS.path, pod("b"))
         cluster.put(PODS.path, first)
         cluster.delete(PODS.path, first)
-        await seen.until("listed", "put b", "put a", "drop a")
+        await seen.until("list end", "put b", "put a", "drop a")
     watched = cluster.asked(PODS.path, watch=True)[0]
     assert watched["allowWatchBookmarks"] == "true"
     assert watched["resourceVersion"] == "101"
@@ -117,7 +119,7 @@ async def test_a_watch_that_ends_is_resumed_where_its_last_bookmark_stood(cluste
         cluster.end_watches(PODS.path)
         await seen.until_watching(2)
         cluster.put(PODS.path, pod("late"))
-        await seen.until("listing", "listed", "put late")
+        await seen.until("list start", "list end", "put late")
     assert [q["resourceVersion"] for q in cluster.asked(PODS.path, watch=True)] == ["100", "170"]
     assert seen.relisted == 0
 
@@ -129,7 +131,7 @@ async def test_a_dropped_connection_is_a_failure_that_is_resumed(cluster: Any) -
         cluster.end_watches(PODS.path)
         await seen.until_watching(2)
         cluster.put(PODS.path, pod("b"))
-        await seen.until("listed", "put b")
+        await seen.until("list end", "put b")
     assert seen.failures[0].status == 0
     assert seen.relisted == 0
 
@@ -140,7 +142,7 @@ async def test_the_list_is_read_anew_after_410(cluster: Any) -> None:
         await seen.until_watching()
         cluster.expire(PODS.path)
         await seen.until_watching(2)
-        assert seen.events == ["listing", "put a", "listed"] * 2
+        assert seen.events == ["list start", "put a", "list end"] * 2
     assert seen.relisted == 1
     assert seen.failures[0].status == 410
 
@@ -151,9 +153,9 @@ async def test_a_resumed_watch_that_is_refused_with_410_reads_the_list_anew(clus
         cluster.gone_before = 200
         cluster.version = 200
         cluster.end_watches(PODS.path)
-        await seen.until("listing", "listed", "listing", "listed")
+        await seen.until("list start", "list end", "list start", "list end")
         await seen.until_watching(2)
-    assert ("watch", "410") in seen.asked
+    assert ("watch", "410") in seen.requested
 
 
 async def test_lines_may_come_in_any_pieces_and_of_any_length(cluster: Any) -> None:
@@ -174,17 +176,17 @@ async def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(cluster: Any) 
     async with following(cluster.address) as seen:
         await seen.until_watching()
         assert asyncio.get_running_loop().time() - started >= 1
-    assert seen.asked[:2] == [("list", "429"), ("list", "200")]
+    assert seen.requested[:2] == [("list", "429"), ("list", "200")]
 
 
 async def test_a_failing_server_is_asked_ever_more_rarely(cluster: Any) -> None:
     cluster.refusals = [(503, {}, "down")] * 1000
-    options = WatchOptions(first_wait=0.02, longest_wait=10.0)
+    options = WatchOptions(initial_backoff=0.02, max_backoff=10.0)
     async with following(cluster.address, options) as seen:
         await asyncio.sleep(1.0)
         assert 3 <= len(cluster.requests) <= 7
-        assert set(seen.asked) == {("list", "503")}
-        assert "listed" not in seen.events
+        assert set(seen.requested) == {("list", "503")}
+        assert "list end" not in seen.events
 
 
 async def test_a_refused_watch_is_tried_again_from_the_same_version(cluster: Any) -> None:
@@ -194,29 +196,29 @@ async def test_a_refused_watch_is_tried_again_from_the_same_version(cluster: Any
         cluster.end_watches(PODS.path)
         await seen.until_watching(2)
     assert {q["resourceVersion"] for q in cluster.asked(PODS.path, watch=True)} == {"100"}
-    assert [code for _, code in seen.asked if code != "200"] == ["500", "429"]
+    assert [code for _, code in seen.requested if code != "200"] == ["500", "429"]
     assert seen.relisted == 0
 
 
 async def test_a_silent_watch_is_given_up_and_the_list_read_anew(cluster: Any) -> None:
-    options = WatchOptions(silence=0.2, first_wait=0.01)
+    options = WatchOptions(idle_timeout=0.2, initial_backoff=0.01)
     async with following(cluster.address, options) as seen:
         await seen.until_watching()
         silent = pod("unheard")
         cluster.objects.setdefault(PODS.path, {})["shop/unheard"] = silent
-        await seen.until("listing", "put unheard", "listed")
+        await seen.until("list start", "put unheard", "list end")
     assert "silent for 0.2 s" in str(seen.failures[0])
     assert seen.relisted >= 1
 
 
 async def test_bookmarks_keep_a_quiet_watch_alive(cluster: Any) -> None:
-    options = WatchOptions(silence=0.3, first_wait=0.01)
+    options = WatchOptions(idle_timeout=0.3, initial_backoff=0.01)
     async with following(cluster.address, options) as seen:
         await seen.until_watching()
         for version in range(101, 111):
             cluster.bookmark(PODS.path, version)
             await asyncio.sleep(0.1)
-        assert seen.events == ["listing", "listed"]
+        assert seen.events == ["list start", "list end"]
         assert not seen.failures
 
 
@@ -229,7 +231,7 @@ async def test_a_server_restored_to_an_older_state_is_listed_anew(cluster: Any, 
         else:
             cluster.refusals = [(504, {}, "Too large resource version: 100, current: 40")]
             cluster.end_watches(PODS.path)
-        await seen.until("listing", "listed", "listing", "listed")
+        await seen.until("list start", "list end", "list start", "list end")
     assert seen.relisted == 1
 
 
@@ -238,7 +240,7 @@ async def test_an_unknown_kind_of_event_is_passed_over(cluster: Any) -> None:
         await seen.until_watching()
         cluster.send(PODS.path, b'{"type": "RENAMED", "object": {"metadata": {}}}\n')
         cluster.put(PODS.path, pod("b"))
-        await seen.until("listed", "put b")
+        await seen.until("list end", "put b")
     assert not seen.failures
 
 
@@ -247,8 +249,8 @@ async def test_what_is_not_kubernetes_is_a_failure_and_no_event(cluster: Any) ->
         await seen.until_watching()
         cluster.send(PODS.path, b"<html>502</html>\n")
         await seen.until_watching(2)
-        assert seen.events == ["listing", "listed"]
-    assert "not Kubernetes'" in str(seen.failures[0])
+        assert seen.events == ["list start", "list end"]
+    assert "not a response of the Kubernetes API" in str(seen.failures[0])
 
 
 async def test_a_list_that_breaks_in_the_middle_is_never_listed(cluster: Any) -> None:
@@ -257,13 +259,13 @@ async def test_a_list_that_breaks_in_the_middle_is_never_listed(cluster: Any) ->
     cluster.refusals = [None, (410, {}, "the continue token expired")]
     async with following(cluster.address) as seen:
         await seen.until_watching()
-        first_end = seen.events.index("listing", 1)
-        assert "listed" not in seen.events[:first_end]
-        assert seen.events[first_end:] == ["listing", "put a", "put b", "put c", "listed"]
+        first_end = seen.events.index("list start", 1)
+        assert "list end" not in seen.events[:first_end]
+        assert seen.events[first_end:] == ["list start", "put a", "put b", "put c", "list end"]
 
 
 async def test_nobody_listening_is_a_failure_that_is_waited_out() -> None:
     async with following("http://127.0.0.1:9") as seen:
         await until(lambda: len(seen.failures) >= 2)
-    assert set(seen.asked) == {("list", "error")}
-    assert "no answer from http://127.0.0.1:9" in str(seen.failures[0])
+    assert set(seen.requested) == {("list", "error")}
+    assert "no response from http://127.0.0.1:9" in str(seen.failures[0])

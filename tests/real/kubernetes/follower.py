@@ -14,18 +14,18 @@ from exporter.kube.credentials import Credentials, load_kubeconfig
 from exporter.kube.watch_options import WatchOptions
 from exporter.model import Target, TargetKey
 
-PACE = WatchOptions(page_size=5, silence=2.0, first_wait=0.05, longest_wait=0.5)
+PACE = WatchOptions(page_size=5, idle_timeout=2.0, initial_backoff=0.05, max_backoff=0.5)
 RESOURCES = ("pods", "nodes", "namespaces")
 
 
 class Follower:
-    """Targets by key as they are now. `asked` counts (verb, resource, code)."""
+    """Targets by key as they are now. `requested` counts (verb, resource, code)."""
 
     def __init__(self, options: WatchOptions = PACE) -> None:
         self.targets: dict[TargetKey, Target] = {}
         self.synced: dict[str, bool] = {}
         self.relisted: list[str] = []
-        self.asked: Counter[tuple[str, str, str]] = Counter()
+        self.requested: Counter[tuple[str, str, str]] = Counter()
         self.dropped: list[str] = []
         self.source = ClusterSource(
             ClusterCallbacks(
@@ -34,7 +34,7 @@ class Follower:
                 changed=lambda: None,
                 synced=self.synced.__setitem__,
                 relisted=self.relisted.append,
-                asked=lambda *what: self.asked.update([what]),
+                requested=lambda *what: self.requested.update([what]),
             ),
             options,
         )
@@ -52,10 +52,10 @@ class Follower:
 
     def lists(self, code: str = "200") -> int:
         """How often a list of pods (or a page of it) ended so."""
-        return self.asked["list", "pods", code]
+        return self.requested["list", "pods", code]
 
     def watches(self, code: str = "200") -> int:
-        return self.asked["watch", "pods", code]
+        return self.requested["watch", "pods", code]
 
     async def until_synced(self, names: Iterable[str] = RESOURCES) -> None:
         await until(lambda: all(self.synced.get(name) for name in names), "synced")

@@ -21,7 +21,7 @@ from tests.real.kubernetes.kubeconfig import rotate, write_kubeconfig, write_ser
 
 pytestmark = pytest.mark.kubernetes
 
-SHORT = WatchOptions(page_size=5, lifetime=1.0, first_wait=0.05, longest_wait=0.5)
+SHORT = WatchOptions(page_size=5, server_timeout=1.0, initial_backoff=0.05, max_backoff=0.5)
 IGNORE = "istio-port-exporter/ignore"
 
 
@@ -71,7 +71,9 @@ async def test_a_quiet_watch_goes_on_from_its_last_bookmark(
     path = write_kubeconfig(tmp_path / "config", faults.url, root, token=token)
     watched = f"/api/v1/namespaces/{corner}/pods"
     # The API server sends a bookmark two seconds before it ends a watch.
-    async with following(path, config(corner), WatchOptions(lifetime=4.0, silence=30.0)) as seen:
+    async with following(
+        path, config(corner), WatchOptions(server_timeout=4.0, idle_timeout=30.0)
+    ) as seen:
         await seen.until_synced()
         other_shards = await admin.create(web("default", f"other-{corner}"))
         version = int(other_shards["metadata"]["resourceVersion"])

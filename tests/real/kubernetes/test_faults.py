@@ -16,7 +16,7 @@ from tests.real.kubernetes.kubeconfig import write_kubeconfig
 
 pytestmark = pytest.mark.kubernetes
 
-QUIET = WatchOptions(page_size=5, silence=60.0, first_wait=0.05, longest_wait=0.5)
+QUIET = WatchOptions(page_size=5, idle_timeout=60.0, initial_backoff=0.05, max_backoff=0.5)
 """Patient with silence, where silence is not what is tested."""
 
 

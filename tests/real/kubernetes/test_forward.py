@@ -172,7 +172,7 @@ async def test_a_forward_that_dies_half_way_says_nothing_of_the_ports(
     silent = {o.port: (o.outcome, o.detail) for o in looked.observations}
     for outcome, detail in (silent[port] for port in (15001, 15006, 15021, 15090)):
         assert outcome is Outcome.NO_ACCESS
-        assert detail.startswith("The port-forward broke off")
+        assert detail.startswith("The port-forward's connection was lost")
     assert False not in {verdict.up for verdict in looked.record.verdicts}
 
 

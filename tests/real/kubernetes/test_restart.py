@@ -18,7 +18,7 @@ from tests.real.kubernetes.kubeconfig import certificate_user, write_kubeconfig
 pytestmark = pytest.mark.kubernetes
 
 SHOP = "shop"
-PACE = WatchOptions(page_size=5, silence=10.0, first_wait=0.05, longest_wait=0.5)
+PACE = WatchOptions(page_size=5, idle_timeout=10.0, initial_backoff=0.05, max_backoff=0.5)
 
 
 @pytest.fixture
