@@ -7,15 +7,14 @@ from ipaddress import ip_address
 
 from exporter.access.dialer import DatagramT, NoAccess
 from exporter.model import SocketTable, View
-from exporter.transport.connection import dial
-from exporter.transport.epoll import AVAILABLE
-from exporter.transport.protocols import StreamT, close_with_reset
+from exporter.transport import backend
+from exporter.transport.protocols import StreamT
 
 
 class Direct:
-    """Dials an address over the network that this process is in.
+    """Connects to an address over the network that this process is in.
 
-    An IPv4 address that is written as an IPv6 one is dialled as what it is: a socket that was
+    An IPv4 address that is written as an IPv6 one is used as what it is: a socket that was
     connected to one can never be used for IPv6 again.
     """
 
@@ -31,17 +30,8 @@ class Direct:
         self.view = View.NETWORK
 
     def connect(self, port: int, factory: Callable[[], StreamT]) -> Awaitable[StreamT]:
-        """Begin a TCP connection; an IP literal is never looked up."""
-        if AVAILABLE:
-            return dial(self._family, (self._host, port), factory)
-        return self._connect(port, factory)
-
-    async def _connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
-        """The same without epoll."""
-        loop = asyncio.get_running_loop()
-        transport, protocol = await loop.create_connection(factory, self.address, port)
-        close_with_reset(transport)
-        return protocol
+        """Connect; an IP literal is never resolved."""
+        return backend.connect(self._family, (self._host, port), factory)
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
         """Open a UDP socket connected to the port."""

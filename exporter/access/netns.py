@@ -20,7 +20,7 @@ from exporter.access.dialer import DatagramT, NoAccess
 from exporter.access.pod_processes import LocateNamespace, PodNamespace
 from exporter.access.socket_table import read_sockets
 from exporter.model import SocketTable, View
-from exporter.transport.connection import connect_socket
+from exporter.transport.backend import connect_socket
 from exporter.transport.protocols import StreamT
 
 _CLONE_NEWNET = 0x40000000
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class Netns:
-    """Dials a pod's loopback from inside its network namespace.
+    """Connects to a pod's loopback from inside its network namespace.
 
     `netns` is a name under /run/netns, a path, a process id, or what finds it at each connection,
     because a pod's processes change. The loopback addresses are those of

@@ -17,7 +17,6 @@ from msgspec import Struct
 
 from exporter.access.dialer import Dialer, NoAccess
 from exporter.model import Cadence, Facts, Outcome, Probe, Target
-from exporter.transport.connection import Connection
 from exporter.transport.icmp import Rejected
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -141,10 +140,10 @@ class Attempt(Struct, eq=False):
     def answered(self) -> float:
         """When the answer to a request had come: a stall of ours is not the target's."""
         now = time.monotonic()
-        transport = self.line and self.line.transport
-        if not isinstance(transport, Connection) or now - self.asked < _STALL_SECONDS:
+        if self.line is None or now - self.asked < _STALL_SECONDS:
             return now
-        return max(self.asked, now - transport.unread_seconds)
+        unread = getattr(self.line.transport, "unread_seconds", 0.0)  # a port-forward has none
+        return max(self.asked, now - unread)
 
     def allow(self, seconds: float) -> None:
         """What is asked from here on has so long; then `TimeoutError` is raised where it waits."""

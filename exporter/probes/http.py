@@ -53,14 +53,14 @@ class HttpProtocol(ProbeProtocol):
         self.lost: Exception | None = None
 
     def ask(self, request: bytes, most: int | None = None) -> Waiter[Reply]:
-        """Send a request; the signal tells its answer, or fails with what went wrong.
+        """Send a request; the waiter results in its answer, or raises what went wrong.
 
         `most` limits this answer, in bytes; without it the line's own limit does.
         """
         self._limit = self._left = self._most if most is None else most
         waiter: Waiter[Reply] = Waiter()
         if self.lost is not None:
-            waiter.fail(self.lost)
+            waiter.set_exception(self.lost)
             return waiter
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
@@ -161,9 +161,9 @@ class HttpProtocol(ProbeProtocol):
         if waiter is None:
             return
         if isinstance(how, Reply):
-            waiter.tell(how)
+            waiter.set_result(how)
         else:
-            waiter.fail(how)
+            waiter.set_exception(how)
 
 
 class HttpClient:

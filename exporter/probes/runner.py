@@ -1,11 +1,14 @@
-"""Probes side by side: each is driven from one awaited future to the next, without a task.
+"""Runs probes concurrently on one timer, without a task per probe.
 
-A task and a timeout of asyncio's own cost a probe more than its system calls. Here a wave has one
-timer, and a probe is only its coroutine. What a prober awaits must be a future of this event loop
-or a signal. No task is current where a prober runs, so that nothing in it can cancel the poll:
-whatever needs `asyncio.current_task`, as `asyncio.timeout` and aiohttp do, raises, and gets a task
-of its own from whoever starts it. Whatever a prober raises, its attempt ends with an outcome; only
-KeyboardInterrupt and SystemExit go on from there.
+A task and a timeout of asyncio's own cost a probe more than its system calls. Here a probe is only
+its coroutine, stepped from one future to the next. The rules for probers are enforced:
+
+- What a prober awaits is a `Waiter` or a future of this event loop; else it gets a RuntimeError.
+- No task is current in any of its steps, so that nothing in it can cancel the poll: whatever needs
+  `asyncio.current_task`, as `asyncio.timeout` and aiohttp do, raises, and gets a task of its own
+  from whoever starts it.
+- It ends at its deadline: one that then allows itself no more time is closed.
+- Whatever it raises, its attempt ends with an outcome; only KeyboardInterrupt and SystemExit go on.
 """
 
 import asyncio
@@ -18,229 +21,230 @@ from typing import Any
 
 from exporter.model import Observation, Outcome
 from exporter.probes.attempt import EXPECTED, Attempt, ProbeResult, failure
-from exporter.transport import connection, epoll
+from exporter.transport.protocols import ENDS_PROCESS
 from exporter.transport.waiter import Waiter
 
 log = logging.getLogger(__name__)
 
-_STRANGE = "a prober waits for a future of its own event loop, or for a Signal"
+_AWAITS = "a prober awaits futures of its own event loop, or a Waiter"
 
 Prober = Callable[[Attempt], Coroutine[Any, Any, ProbeResult]]
 
 
-async def probe_all(asked: Sequence[tuple[Prober, Attempt]]) -> list[Observation]:
-    """Make one attempt each and say how they ended, in their order. Only cancellation raises.
+async def probe_all(probes: Sequence[tuple[Prober, Attempt]]) -> list[Observation]:
+    """Make one attempt each; returns how they ended, in their order. Only cancellation raises.
 
     An HTTP probe's seconds count from its first request, so that a lost SYN is not taken for a
     slow answer; all others count from the start.
     """
-    if not asked:
+    if not probes:
         return []
-    wave = _Runner()
-    started = time.monotonic()
-    attempts = [_Attempt(prober, visit, wave, started) for prober, visit in asked]
-    await wave.run(attempts)
-    return [attempt.observed() for attempt in attempts]
+    runner, started = _Runner(), time.monotonic()
+    runs = [_ProbeRun(prober, attempt, runner, started) for prober, attempt in probes]
+    await runner.run(runs)
+    return [run.observation() for run in runs]
 
 
 class _Runner:
-    """Attempts under way and the one timer that watches their deadlines.
+    """The probes of one poll that are under way, and the one timer for their deadlines.
 
-    `_alarm` is when it goes off, in seconds of the monotonic clock.
+    `_wakes_at` is when it fires, in seconds of the monotonic clock.
     """
 
-    __slots__ = ("_alarm", "_ended", "_pending", "_timer")
+    __slots__ = ("_ended", "_loop", "_pending", "_timer", "_wakes_at")
 
     def __init__(self) -> None:
-        self._pending: set[_Attempt] = set()
+        self._loop = asyncio.get_running_loop()
+        self._pending: set[_ProbeRun] = set()
         self._timer: asyncio.Handle | None = None
-        self._alarm = -math.inf
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wakes_at = -math.inf
+        self._ended: asyncio.Future[None] = self._loop.create_future()
 
-    async def run(self, attempts: Sequence["_Attempt"]) -> None:
-        """Start every attempt and wait for the last one's end."""
-        self._pending.update(attempts)
+    async def run(self, runs: Sequence["_ProbeRun"]) -> None:
+        """Start every probe and wait until the last one has ended."""
+        self._pending.update(runs)
         try:
             with _no_task():
-                for attempt in attempts:
-                    attempt.begin()
+                for run in runs:
+                    run.start()
             if self._pending:
-                self._watch()
+                self._set_timer()
                 await self._ended
         finally:
             if self._timer is not None:
                 self._timer.cancel()
             with _no_task():
                 while self._pending:
-                    self._pending.pop().drop()
+                    self._pending.pop().cancel()
 
-    def end(self, attempt: "_Attempt") -> None:
-        """An attempt ended."""
-        self._pending.discard(attempt)
+    def remove(self, run: "_ProbeRun") -> None:
+        """A probe has ended."""
+        self._pending.discard(run)
         if not self._pending and not self._ended.done():
             self._ended.set_result(None)
 
-    def hurry(self, until: float) -> None:
+    def wake_by(self, deadline: float) -> None:
         """A deadline was set that may come before the one that the timer waits for."""
-        if until < self._alarm:
-            self._watch()
+        if deadline < self._wakes_at:
+            self._set_timer()
 
-    def _watch(self) -> None:
-        """Wake up at the next deadline."""
+    def _set_timer(self) -> None:
+        """Wake at the next deadline."""
         if self._timer is not None:
             self._timer.cancel()
-        self._alarm = min([attempt.visit.until for attempt in self._pending])
-        loop, wait = asyncio.get_running_loop(), self._alarm - time.monotonic()
-        self._timer = None
-        if wait < math.inf:
-            self._timer = loop.call_later(max(0.0, wait), self._call_late)
+            self._timer = None
+        self._wakes_at = min([run.attempt.until for run in self._pending])
+        seconds = self._wakes_at - time.monotonic()
+        if seconds < math.inf:
+            self._timer = self._loop.call_later(max(0.0, seconds), self._pass_turns, 2)
 
-    def _call_late(self) -> None:
-        """Hand out what has already come: that we are late is not the target's doing."""
-        self._alarm = -math.inf
-        if epoll.AVAILABLE:
-            connection.dispatch_pending()
-        self._timer = asyncio.get_running_loop().call_soon(self._expire)
+    def _pass_turns(self, turns: int) -> None:
+        """Let the event loop receive what has arrived first: our own stall is no timeout."""
+        self._wakes_at = -math.inf
+        step = self._time_out if turns == 1 else self._pass_turns
+        self._timer = self._loop.call_soon(step, turns - 1)
 
-    def _expire(self) -> None:
+    def _time_out(self, _turns: int) -> None:
         now = time.monotonic()
-        for attempt in tuple(self._pending):
-            if attempt in self._pending and attempt.visit.until <= now:
-                attempt.expire()
+        for run in tuple(self._pending):
+            if run in self._pending and run.attempt.until <= now:
+                run.time_out()
         if self._pending:
-            self._watch()
+            self._set_timer()
 
 
-class _Attempt:
-    """One probe: its coroutine, and the future that it awaits."""
+class _ProbeRun:
+    """One probe under way: its coroutine, and the future that it awaits."""
 
     __slots__ = (
-        "_answer",
+        "_awaited",
         "_coroutine",
         "_ended",
-        "_expired",
         "_prober",
+        "_result",
+        "_runner",
         "_started",
-        "_waiting",
-        "_wave",
-        "visit",
+        "_timed_out",
+        "attempt",
     )
 
-    _answer: ProbeResult
+    _result: ProbeResult
 
-    def __init__(self, prober: Prober, visit: Attempt, wave: _Runner, started: float) -> None:
-        self.visit = visit
-        self._wave = wave
+    def __init__(self, prober: Prober, attempt: Attempt, runner: _Runner, started: float) -> None:
+        self.attempt = attempt
+        self._runner = runner
         self._prober = prober
-        self._waiting: asyncio.Future[Any] | None = None
+        self._awaited: asyncio.Future[Any] | None = None
         self._started = self._ended = started
-        self._expired = -math.inf
+        self._timed_out = -math.inf
         self._coroutine: Any = None
-        visit.until = started + visit.timeout
+        attempt.until = started + attempt.timeout
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Take the first step."""
-        self._advance(self._first_step, None)
+        self._step(self._call_prober, None)
 
-    def resume(self, awaited: object) -> None:
-        """Go on until the next future, or the end; what was let go of can come too late."""
-        if awaited is self._waiting:
-            self._advance(self._coroutine.send, None)
-
-    def expire(self) -> None:
-        """Its time is up: the prober is told where it waits, and closed if it waits on.
+    def time_out(self) -> None:
+        """Raise TimeoutError where the prober waits, and close it if it waits on.
 
         One that catches this and allows itself more time goes on.
         """
-        self._forget()
-        if self.visit.until == self._expired:
+        self._forget_awaited()
+        if self.attempt.until == self._timed_out:
             self._close()
-            self._end(failure(TimeoutError(), self.visit), time.monotonic())
+            self._end(failure(TimeoutError(), self.attempt), time.monotonic())
             return
-        self._expired = self.visit.until
-        self._advance(self._coroutine.throw, TimeoutError())
+        self._timed_out = self.attempt.until
+        self._step(self._coroutine.throw, TimeoutError())
 
-    def drop(self) -> None:
+    def cancel(self) -> None:
         """Nobody waits for it any more."""
-        self._forget()
+        self._forget_awaited()
         self._close()
-        self.visit.close()
+        self.attempt.close()
 
-    def observed(self) -> Observation:
+    def observation(self) -> Observation:
         """How it ended."""
-        visit, answer = self.visit, self._answer
+        attempt, result = self.attempt, self._result
         return Observation(
-            visit.probe,
-            answer.outcome,
-            self._ended - (visit.asked or self._started),
-            answer.detail,
-            visit.facts if answer.facts is None else answer.facts,
-            None if answer.outcome is Outcome.NO_ACCESS else visit.connected,
+            attempt.probe,
+            result.outcome,
+            self._ended - (attempt.asked or self._started),
+            result.detail,
+            attempt.facts if result.facts is None else result.facts,
+            None if result.outcome is Outcome.NO_ACCESS else attempt.connected,
         )
 
-    def _forget(self) -> None:
-        """Let go of what is awaited; a task among it is cancelled."""
-        if self._waiting is not None:
-            self._waiting.remove_done_callback(self.resume)
-            self._waiting.cancel()
-            self._waiting = None
+    def _resume(self, awaited: object) -> None:
+        """Go on with what was awaited; what was cancelled meanwhile can come too late."""
+        if awaited is not self._awaited:
+            return
+        if asyncio.current_task() is None:
+            self._step(self._coroutine.send, None)
+        else:  # a Waiter that a task has set, as a port-forward's does
+            with _no_task():
+                self._step(self._coroutine.send, None)
 
-    def _first_step(self, _value: None) -> Any:  # noqa: ANN401 - as `send`
-        self._coroutine = self._prober(self.visit)
-        return self._coroutine.send(None)
-
-    def _advance(self, go_on: Callable[[Any], Any], value: object) -> None:
+    def _step(self, advance: Callable[[Any], Any], value: object) -> None:
+        """Run the prober until it awaits something, or to its end."""
         try:
-            waiting = go_on(value)
-            if not (type(waiting) is Waiter or _is_ours(waiting)):
-                waiting = self._correct()
+            awaited = advance(value)
+            if not _may_await(awaited):
+                self._coroutine.throw(RuntimeError(_AWAITS))
+                self._close()
+                raise RuntimeError(_AWAITS)  # noqa: TRY301 - it caught the first
         except StopIteration as end:
-            self._end(end.value, self.visit.answered() if self.visit.asked else time.monotonic())
+            attempt = self.attempt
+            self._end(end.value, attempt.answered() if attempt.asked else time.monotonic())
         except BaseException as error:
-            self._end(_failed(error, self.visit), time.monotonic())
-            if isinstance(error, KeyboardInterrupt | SystemExit):
+            self._end(_failed(error, self.attempt), time.monotonic())
+            if isinstance(error, ENDS_PROCESS):
                 raise
         else:
-            if waiting is None:  # a bare yield: asyncio.sleep(0)
-                waiting = asyncio.get_running_loop().create_future()
-                waiting.set_result(None)
-            self._waiting = waiting
-            waiting.add_done_callback(self.resume)
-            self._wave.hurry(self.visit.until)
+            if awaited is None:  # a bare yield: asyncio.sleep(0)
+                awaited = asyncio.get_running_loop().create_future()
+                awaited.set_result(None)
+            self._awaited = awaited
+            awaited.add_done_callback(self._resume)
+            self._runner.wake_by(self.attempt.until)
 
-    def _correct(self) -> Any:  # noqa: ANN401 - as `throw`
-        """Tell the prober once that it waits for something that nobody here can wait for."""
-        waiting = self._coroutine.throw(RuntimeError(_STRANGE))
-        if type(waiting) is Waiter or _is_ours(waiting):
-            return waiting
-        self._close()
-        raise RuntimeError(_STRANGE)
+    def _call_prober(self, _value: None) -> Any:  # noqa: ANN401 - as `send`
+        self._coroutine = self._prober(self.attempt)
+        return self._coroutine.send(None)
+
+    def _forget_awaited(self) -> None:
+        """Cancel what is awaited, which may be a task."""
+        if self._awaited is not None:
+            self._awaited.remove_done_callback(self._resume)
+            self._awaited.cancel()
+            self._awaited = None
 
     def _close(self) -> None:
-        """End the coroutine where it waits; whatever its own clean-up raises is a bug of ours."""
+        """End the coroutine where it waits; whatever its own clean-up raises is a bug."""
         if self._coroutine is None:
             return
         try:
             self._coroutine.close()
         except BaseException as error:
-            _failed(error, self.visit)
-            if isinstance(error, KeyboardInterrupt | SystemExit):
+            _failed(error, self.attempt)
+            if isinstance(error, ENDS_PROCESS):
                 raise
 
-    def _end(self, answer: ProbeResult, at: float) -> None:
-        self._answer = answer
-        self._ended = self.visit.settled or at
-        self.visit.close()
-        self._wave.end(self)
+    def _end(self, result: ProbeResult, at: float) -> None:
+        self._result = result
+        self._ended = self.attempt.settled or at
+        self.attempt.close()
+        self._runner.remove(self)
 
 
 @contextmanager
 def _no_task() -> Iterator[None]:
-    """Hide the poll's task: what asks for the current one is not to get hold of it."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    """Hide the current task from whatever looks for it."""
+    task = asyncio.current_task()
     if task is None:
         yield
         return
+    loop = asyncio.get_running_loop()
     asyncio.tasks._leave_task(loop, task)  # noqa: SLF001 - documented in asyncio's "Extending"
     try:
         yield
@@ -248,23 +252,26 @@ def _no_task() -> Iterator[None]:
         asyncio.tasks._enter_task(loop, task)  # noqa: SLF001 - as above
 
 
-def _is_ours(waiting: object) -> bool:
-    """Whether a prober may wait for this: a future of this event loop, or a bare yield."""
-    if waiting is None:
+def _may_await(awaited: object) -> bool:
+    """Whether a prober may await this: a Waiter, a future of this event loop, or a bare yield."""
+    if type(awaited) is Waiter or awaited is None:
         return True
-    return asyncio.isfuture(waiting) and waiting.get_loop() is asyncio.get_running_loop()
+    return asyncio.isfuture(awaited) and awaited.get_loop() is asyncio.get_running_loop()
 
 
-def _failed(error: BaseException, visit: Attempt) -> ProbeResult:
-    """The outcome of a failure; one that no target can cause is a bug of ours.
+def _failed(error: BaseException, attempt: Attempt) -> ProbeResult:
+    """The outcome of a failure; one that no target can cause is a bug, and logged.
 
-    A bug is logged once for a target's port and its kind: it may come back with every poll.
+    Once for a target's port and its kind: it may come back with every poll.
     """
-    bug = visit.probe.port, type(error)
-    if not isinstance(error, EXPECTED) and bug not in visit.options.bugs:
-        visit.options.bugs.add(bug)
+    bug = attempt.probe.port, type(error)
+    if not isinstance(error, EXPECTED) and bug not in attempt.options.bugs:
+        attempt.options.bugs.add(bug)
         log.error(
-            "probe failed target=%s port=%d", visit.target.key, visit.probe.port, exc_info=error
+            "probe failed target=%s port=%d",
+            attempt.target.key,
+            attempt.probe.port,
+            exc_info=error,
         )
     error.__traceback__ = None  # its frames know the future that keeps it: garbage in a circle
-    return failure(error, visit)
+    return failure(error, attempt)

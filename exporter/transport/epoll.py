@@ -1,9 +1,9 @@
-"""The sockets of one event loop's wires: one edge-triggered epoll, and sockets to use again.
+"""The sockets of one event loop's connections: one edge-triggered epoll, and sockets to use again.
 
-The loop watches the epoll's own descriptor, so that one wake-up serves every connection that is
-ready. A socket that was connected is not closed but disconnected, which resets its connection as
+The event loop watches the epoll's own descriptor, so that one wake-up serves every connection that
+is ready. A socket that was connected is not closed but disconnected, which resets its connection as
 closing would (connect(2), AF_UNSPEC); the next connection on it is as new as any other. That saves
-a fifth of what a bare connection costs the kernel.
+a fifth of what a half-open connect costs the kernel.
 """
 
 import asyncio
@@ -17,105 +17,103 @@ from collections.abc import Callable
 
 from exporter.transport.protocols import LINGER_ZERO
 
-AVAILABLE = hasattr(select, "epoll")
-"""Whether this system has epoll; without it dialers fall back to asyncio's transports."""
-
 EventHandler = Callable[[int], None]
-"""What is told the news of a socket: epoll's events."""
+"""Receives a socket's events, as epoll has them."""
 
-_EVENTS_AT_ONCE = 512
-_MOST_SPARE = 256
-"""Sockets of a family that wait to be used again."""
+BROKEN = select.EPOLLERR | select.EPOLLHUP
+ENDING = BROKEN | select.EPOLLRDHUP
+_WATCHED = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
-_STREAM = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
-_NOWHERE = struct.pack("H14x", socket.AF_UNSPEC)
-"""A struct sockaddr that dissolves a connection."""
+_MAX_EVENTS = 512
+_MAX_SPARE = 256
+"""The most sockets of a family that are kept to be used again."""
+
+_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+_UNSPECIFIED = struct.pack("H14x", socket.AF_UNSPEC)
+"""A struct sockaddr that disconnects."""
 
 _connect = ctypes.CDLL(None).connect
 _connect.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 
-if AVAILABLE:
-    _WATCHED = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-
 
 class EpollSockets:
-    """Who hears of which descriptor, on one event loop."""
+    """The sockets of one event loop, and who handles their events."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._hearing: dict[int, EventHandler] = {}
+        self._handlers: dict[int, EventHandler] = {}
         self._spare: defaultdict[int, list[socket.SocketType]] = defaultdict(list)
         self._epoll = select.epoll()
-        loop.add_reader(self._epoll.fileno(), self.dispatch)
+        loop.add_reader(self._epoll.fileno(), self._dispatch)
 
-    def take(self, family: int) -> socket.SocketType:
-        """A non-blocking TCP socket that nobody uses, watched."""
+    def acquire(self, family: int) -> socket.SocketType:
+        """A non-blocking TCP socket that nobody uses, attached."""
         spare = self._spare[family]
-        return spare.pop() if spare else self.adopt(socket.SocketType(family, _STREAM))
+        return spare.pop() if spare else self.attach(socket.SocketType(family, _STREAM))
 
-    def adopt(self, made: socket.SocketType) -> socket.SocketType:
-        """Watch a socket that was made elsewhere; it is returned."""
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
-        self._epoll.register(made.fileno(), _WATCHED)
-        return made
+    def attach(self, own: socket.SocketType) -> socket.SocketType:
+        """Watch a socket that was made elsewhere; returns it."""
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+        self._epoll.register(own.fileno(), _WATCHED)
+        return own
 
-    def tell(self, fd: int, hear: EventHandler) -> None:
-        """Tell this of the descriptor's news, until it is dropped."""
-        self._hearing[fd] = hear
+    def register(self, own: socket.SocketType, handler: EventHandler) -> None:
+        """Give the socket's events to this handler, until it is released."""
+        self._handlers[own.fileno()] = handler
 
-    def drop(self, fd: int, made: socket.SocketType, *, again: bool) -> None:
-        """Reset a connection and keep its socket to use it `again`, or close it."""
-        self._hearing.pop(fd, None)
-        spare = self._spare[made.family]
-        if again and len(spare) < _MOST_SPARE and _disconnect(made):
-            spare.append(made)
+    def release(self, own: socket.SocketType, *, keep: bool) -> None:
+        """Reset a connection, and keep its socket to use it again or close it."""
+        self._handlers.pop(own.fileno(), None)
+        spare = self._spare[own.family]
+        if keep and len(spare) < _MAX_SPARE and _disconnect(own):
+            spare.append(own)
         else:
-            made.close()
+            own.close()
 
-    def dispatch(self) -> None:
-        """Tell everybody who has news; then once more, for sockets that were reset have some too.
+    def _dispatch(self) -> None:
+        """Handle every socket's events; then once more, for sockets that were reset have some too.
 
-        Who hears is settled before anybody is told: news of a descriptor is its last user's, though
-        somebody else may have it by then. Not until there is none left: a peer that sends without
-        end would keep the loop.
+        Handlers are looked up before any is called: an event is for the descriptor's last user,
+        though another may have it by then. Not until there is none left: a peer that sends without
+        end would keep the event loop.
         """
         for _ in range(2):
-            news = self._epoll.poll(0, _EVENTS_AT_ONCE)
-            for hear, events in [(self._hearing.get(fd), events) for fd, events in news]:
-                if hear is not None:
-                    hear(events)
+            ready = self._epoll.poll(0, _MAX_EVENTS)
+            for handler, events in [(self._handlers.get(fd), events) for fd, events in ready]:
+                if handler is not None:
+                    handler(events)
 
     def close(self) -> None:
-        """Give the epoll and the spare sockets back, when the loop has ended."""
+        """Close the epoll and the spare sockets, when the event loop has ended."""
         self._epoll.close()
         for sockets in self._spare.values():
-            for made in sockets:
-                made.close()
+            for own in sockets:
+                own.close()
 
 
-def _disconnect(made: socket.SocketType) -> bool:
-    """Reset a socket's connection and forget of it; False where the system will not."""
-    if _connect(made.fileno(), _NOWHERE, len(_NOWHERE)) != 0:
+def _disconnect(own: socket.SocketType) -> bool:
+    """Reset a socket's connection and forget it; False where the system refuses."""
+    if _connect(own.fileno(), _UNSPECIFIED, len(_UNSPECIFIED)) != 0:
         return False
-    made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # the reset stands there as an error
+    own.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # the reset is kept there as an error
     return True
 
 
-_hubs: dict[asyncio.AbstractEventLoop, EpollSockets] = {}
+_by_loop: dict[asyncio.AbstractEventLoop, EpollSockets] = {}
 
 
 @atexit.register
 def _close_all() -> None:
-    while _hubs:
-        _hubs.popitem()[1].close()
+    while _by_loop:
+        _by_loop.popitem()[1].close()
 
 
 def current_sockets() -> EpollSockets:
-    """The hub of the running event loop."""
+    """The sockets of the running event loop."""
     loop = asyncio.get_running_loop()
-    hub = _hubs.get(loop)
-    if hub is None:
-        for ended in [known for known in _hubs if known.is_closed()]:
-            _hubs.pop(ended).close()
-        hub = _hubs[loop] = EpollSockets(loop)
-    return hub
+    sockets = _by_loop.get(loop)
+    if sockets is None:
+        for ended in [other for other in _by_loop if other.is_closed()]:
+            _by_loop.pop(ended).close()
+        sockets = _by_loop[loop] = EpollSockets(loop)
+    return sockets

@@ -1,9 +1,9 @@
 """Who ended a connect: a reset is the target's, an ICMP message another host's or our own kernel's.
 
 Both raise the same error: iptables' REJECT is a refused connect like a dead process. Linux keeps
-what ICMP told of a connect (since 5.8) for a socket that asked with IP_RECVERR; no right is needed.
-The rule: what ICMP told is `Rejected` where a host that is not ours forbids the connection, and an
-unreachable host in every other case; it is never a refusal, and never a right that we lack.
+the ICMP messages of a connect (since 5.8) for a socket with IP_RECVERR; no right is needed. The
+rule: ICMP means `Rejected` where a host that is not ours forbids the connection, and an unreachable
+host in every other case; it is never a refusal, and never a right that we lack.
 """
 
 import errno
@@ -12,8 +12,9 @@ import socket
 import struct
 from ipaddress import ip_address
 
-_LEVELS = {socket.AF_INET: socket.IPPROTO_IP, socket.AF_INET6: socket.IPPROTO_IPV6}
-_ASKING = {socket.AF_INET: 11, socket.AF_INET6: 25}
+_IS_LINUX = hasattr(socket, "MSG_ERRQUEUE")
+
+_OPTIONS = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
 """IP_RECVERR and IPV6_RECVERR (Linux uapi/linux/in.h, in6.h)."""
 
 _ERROR = struct.Struct("=IBBBxII")
@@ -35,45 +36,63 @@ _FORBIDS = {
 }
 """The codes of a filter, by origin; TCP itself answers for a closed port, never with ICMP."""
 
-_LACKS_NO_WAY = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH))
-_ROOM = 128
+_NO_ROUTE = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH))
+_AFTER_CONNECT = frozenset((errno.ECONNRESET, errno.EPIPE))
+_MESSAGE_SIZE = 128
 
 
 class Rejected(OSError):  # noqa: N818 - names what the network did
-    """Another host said by ICMP that the connection is forbidden; the text names it."""
+    """Another host forbids the connection, by ICMP; the text names it."""
 
 
-def ask(made: socket.SocketType) -> None:
-    """From here on keep what ICMP tells of this socket."""
-    made.setsockopt(_LEVELS[made.family], _ASKING[made.family], 1)  # type: ignore[index]
+def request(own: socket.SocketType) -> None:
+    """From here on keep the ICMP messages of this socket."""
+    _request(own, 1)
 
 
-def ask_no_more(made: socket.SocketType) -> None:
-    """Keep nothing more and forget what was told: ICMP may not break what is connected."""
-    made.setsockopt(_LEVELS[made.family], _ASKING[made.family], 0)  # type: ignore[index]
+def stop(own: socket.SocketType) -> None:
+    """Keep no more and forget those that came: ICMP may not break what is connected."""
+    _request(own, 0)
 
 
-def failure_of(made: socket.SocketType, number: int) -> OSError | None:
-    """What an attempt to connect that has this error number failed of; 0 may still be a failure.
+def _request(own: socket.SocketType, value: int) -> None:
+    if _IS_LINUX:
+        own.setsockopt(*_OPTIONS[own.family], value)  # type: ignore[index] # as the socket's int
 
-    A message that comes while the connect is being sent does not end it: Linux would send again.
+
+def connect_error(own: socket.SocketType) -> OSError | None:
+    """Why a connect failed that has ended; None where it did not.
+
+    A message that comes while the connect is being sent sets no SO_ERROR: Linux would send again.
     """
-    try:
-        told = made.recvmsg(0, _ROOM, socket.MSG_ERRQUEUE)[1]
-    except OSError:
-        return OSError(number, os.strerror(number)) if number else None
-    for _level, _kind, data in told:
+    number = own.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    for data in _messages(own):
         number, origin, kind, code, _info, _data = _ERROR.unpack_from(data)
         if origin in _SENDERS:
             sender = str(ip_address(data[_SENDERS[origin]]))
             forbids = kind == _UNREACHABLE_TYPE[origin] and _FORBIDS.get((origin, code))
-            if forbids and not _is_ours(made, sender):
+            if forbids and not _is_ours(own, sender):
                 return Rejected(number, f"rejected by {sender}: ICMP {forbids}")
-            if number not in _LACKS_NO_WAY:
+            if number not in _NO_ROUTE:
                 number = errno.EHOSTUNREACH
-    return OSError(number, os.strerror(number))
+    return OSError(number, os.strerror(number)) if number else None
 
 
-def _is_ours(made: socket.SocketType, sender: str) -> bool:
+def is_after_connect(error: OSError) -> bool:
+    """Whether only an established connection can have it: a refused one has ECONNREFUSED."""
+    return error.errno in _AFTER_CONNECT
+
+
+def _messages(own: socket.SocketType) -> list[bytes]:
+    """The first message of the error queue; none where there is none."""
+    if not _IS_LINUX:
+        return []
+    try:
+        return [data for _, _, data in own.recvmsg(0, _MESSAGE_SIZE, socket.MSG_ERRQUEUE)[1]]
+    except OSError:
+        return []
+
+
+def _is_ours(own: socket.SocketType, sender: str) -> bool:
     """Whether our own kernel sent it: a filter on the way out answers with our own address."""
-    return sender == made.getsockname()[0] or ip_address(sender).is_loopback
+    return sender == own.getsockname()[0] or ip_address(sender).is_loopback

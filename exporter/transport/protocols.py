@@ -1,27 +1,68 @@
-"""What a connection is given: the protocols on top of it, and how its socket closes."""
+"""What a connection is given: the protocol on top of it, and how its socket behaves."""
 
 import asyncio
+import errno
+import os
 import socket
 import struct
+import sys
 from typing import TypeVar
+
+from exporter.transport import icmp
 
 StreamT = TypeVar("StreamT", bound=asyncio.Protocol)
 
+NO_PROTOCOL = asyncio.Protocol()
+"""Receives what nobody waits for any more."""
+
+ENDS_PROCESS = (KeyboardInterrupt, SystemExit)
+"""Raised by a protocol, these alone go on from there."""
+
+LINGER_ZERO = struct.pack("ii", 1, 0)
+"""SO_LINGER's value for "close with a reset"."""
+
+_IS_LINUX = hasattr(socket, "TCP_QUICKACK")
+_STARTED = frozenset((0, errno.EINPROGRESS))
+_INFO_SIZE = 56
+"""Bytes of struct tcp_info up to tcpi_last_data_recv, milliseconds (Linux uapi/linux/tcp.h)."""
+
 
 class HalfOpenConnect(asyncio.Protocol):
-    """A protocol that only asks whether a port accepts, and is dropped as soon as it does.
+    """A protocol that is only interested in whether a port accepts, and aborts as soon as it does.
 
-    Where it can be, the last packet of the handshake is withheld: a reset follows instead, and the
-    process that listens never hears of it.
+    The last packet of the handshake is withheld: a reset follows instead, once the SYN-ACK has
+    arrived, and the process that listens does not notice.
     """
 
     __slots__ = ()
 
 
-LINGER_ZERO = struct.pack("ii", 1, 0)
-"""SO_LINGER's value for "close with a reset"."""
+def start_connect(
+    own: socket.SocketType, remote: tuple[str, int], protocol: asyncio.Protocol
+) -> None:
+    """Begin to connect a non-blocking socket; OSError where the system does not even try."""
+    if _IS_LINUX and isinstance(protocol, HalfOpenConnect):
+        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+    icmp.request(own)
+    number = own.connect_ex(remote)
+    if number not in _STARTED:
+        raise OSError(number, os.strerror(number))
 
 
-def close_with_reset(transport: asyncio.BaseTransport) -> None:
-    """Make the transport's socket answer its closing with a reset instead of TIME_WAIT."""
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+def unread_seconds(own: socket.SocketType) -> float:
+    """How long ago the last bytes arrived: for so long this process did not read them (tcp(7))."""
+    if not _IS_LINUX:
+        return 0.0
+    info = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_SIZE)
+    return int.from_bytes(info[-4:], sys.byteorder) / 1000
+
+
+def report_lost(protocol: asyncio.Protocol, error: BaseException | None) -> None:
+    """Call `connection_lost`; what it raises is logged by the event loop, and disturbs nobody."""
+    try:
+        protocol.connection_lost(error)  # type: ignore[arg-type] # whatever the protocol raised
+    except ENDS_PROCESS:
+        raise
+    except BaseException as fault:  # noqa: BLE001 - as asyncio does
+        context = {"message": "connection_lost failed", "exception": fault, "protocol": protocol}
+        asyncio.get_running_loop().call_exception_handler(context)

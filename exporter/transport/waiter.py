@@ -1,8 +1,9 @@
-"""A future that wakes its one waiter at once, in the turn of the event loop in which it is told.
+"""A result that wakes its one waiter at once, in the turn of the event loop in which it is set.
 
 asyncio's own futures take another turn, a handle and a copied context, which costs a probe as much
-as a system call does. A wave of probes is woken directly; a task that awaits a signal is woken in
-a turn of its own, as of any future (asyncio takes what has `_asyncio_future_blocking` for one).
+as a system call does. The runner of the probes is called directly; a task that awaits a `Waiter` is
+woken in a turn of its own, as by any future (asyncio takes what has `_asyncio_future_blocking` for
+one).
 """
 
 import asyncio
@@ -14,73 +15,93 @@ T = TypeVar("T")
 
 
 class Waiter(Generic[T]):
-    """Something that will be told once, or fail; what is told after that, nobody hears.
+    """A result that is set once, and awaited by one; the first counts, later ones are dropped.
 
-    It is awaited by one, and not given to `asyncio.wait` and its like.
+    It is awaited, and not given to `asyncio.wait` or `gather`.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_error", "_value", "_wake", "done")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_callback",
+        "_error",
+        "_is_awaited",
+        "_is_done",
+        "_value",
+    )
 
     _value: T
 
     def __init__(self) -> None:
         self._asyncio_future_blocking = False
+        self._callback: Callable[[Waiter[T]], object] | None = None
         self._error: BaseException | None = None
-        self._wake: Callable[[Waiter[T]], object] | None = None
-        self.done = False
+        self._is_awaited = self._is_done = False
 
-    def tell(self, value: T) -> None:
-        """Tell the value."""
-        if not self.done:
+    def done(self) -> bool:
+        """Whether there is a result or an exception."""
+        return self._is_done
+
+    def set_result(self, value: T) -> None:
+        """Wake the waiter with a value."""
+        if not self._is_done:
             self._value = value
-            self._end()
+            self._wake()
 
-    def fail(self, error: BaseException) -> None:
-        """Tell that it failed: whoever waits is raised this."""
-        if not self.done:
+    def set_exception(self, error: BaseException) -> None:
+        """Wake the waiter with an exception."""
+        if not self._is_done:
             self._error = error
-            self._end()
+            self._wake()
 
     def result(self) -> T:
-        """What was told; raises what it failed with."""
+        """The value; raises the exception."""
         if self._error is not None:
             raise self._error
         return self._value
 
     def __await__(self) -> Generator["Waiter[T]", None, T]:
-        """Wait until it is told."""
-        if not self.done:
+        """Wait for the result.
+
+        Raises:
+            RuntimeError: it was awaited before.
+        """
+        if self._is_awaited:
+            raise RuntimeError("a Waiter is awaited by one")
+        self._is_awaited = True
+        return self._wait()
+
+    def _wait(self) -> Generator["Waiter[T]", None, T]:
+        if not self._is_done:
             self._asyncio_future_blocking = True
             yield self
         return self.result()
 
     def add_done_callback(
-        self, wake: Callable[["Waiter[T]"], object], *, context: Context | None = None
+        self, callback: Callable[["Waiter[T]"], object], *, context: Context | None = None
     ) -> None:
-        """Wake this when it is told; with a context, as a task does, in a turn of its own."""
+        """Call this with the result; with a context, as a task has, in a turn of its own."""
         if context is None:
-            self._wake = wake
+            self._callback = callback
             return
         loop = asyncio.get_running_loop()
-        self._wake = lambda told: loop.call_soon(wake, told, context=context)
+        self._callback = lambda waiter: loop.call_soon(callback, waiter, context=context)
 
-    def remove_done_callback(self, _wake: object) -> None:
+    def remove_done_callback(self, _callback: object) -> None:
         """Wake nobody."""
-        self._wake = None
+        self._callback = None
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - as asyncio calls it
-        """Nobody waits any more; a task among those who did is cancelled."""
-        if self.done:
-            return False
-        self.fail(asyncio.CancelledError())
-        return True
+        """Wake the waiter with CancelledError, unless there is a result."""
+        was_done = self._is_done
+        self.set_exception(asyncio.CancelledError())
+        return not was_done
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The event loop, for the task that awaits this."""
         return asyncio.get_running_loop()
 
-    def _end(self) -> None:
-        self.done = True
-        wake, self._wake = self._wake, None
-        if wake is not None:
-            wake(self)
+    def _wake(self) -> None:
+        self._is_done = True
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback(self)

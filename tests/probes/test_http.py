@@ -98,7 +98,7 @@ def test_no_bytes_crash_the_client(chunks: list[bytes], end: Any) -> None:
     async def feed() -> None:
         waiter = line_after(*chunks, end=end)
         with suppress(Closed, Malformed, TooLarge):
-            assert not waiter.done or waiter.result()
+            assert not waiter.done() or waiter.result()
 
     asyncio.run(feed())
 
@@ -107,7 +107,7 @@ def test_no_bytes_crash_the_client(chunks: list[bytes], end: Any) -> None:
 def test_no_bytes_after_a_status_line_crash_the_client(data: bytes) -> None:
     async def feed() -> None:
         waiter = line_after(b"HTTP/1.1 200 OK\r\n" + data, end=True)
-        assert waiter.done
+        assert waiter.done()
 
     asyncio.run(feed())
 

@@ -5,8 +5,9 @@ import errno
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from ipaddress import ip_network
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,30 +18,20 @@ from exporter.model import Cadence, Outcome, Probe, ProbeKind, Role, Target, Tar
 from exporter.probes.attempt import Attempt, ProbeOptions
 from exporter.probes.probers import PROBERS
 from exporter.probes.runner import probe_all
-from exporter.transport.connection import connect_socket
 from exporter.transport.icmp import Rejected
 from exporter.transport.protocols import HalfOpenConnect
 from tests.real.network import Network, run
+from tests.transport.conftest import Recorder
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
 OPEN = 8080
+INET = {4: socket.AF_INET, 6: socket.AF_INET6}
 UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
-class Quiet(asyncio.Protocol):
-    def __init__(self) -> None:
-        self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost.set_result(exc)
-
-
-class Knocking(Quiet, HalfOpenConnect):
-    """Drops a connection as soon as there is one."""
+class HalfOpen(Recorder, HalfOpenConnect):
+    """Aborts a connection as soon as there is one."""
 
 
 ANSWERS = {
@@ -66,7 +57,11 @@ ANSWERS = {
 """What a filter on the way answers at a port, by family, and what a connect there must end as."""
 
 OWN_FILTER, PODS_FILTER = 9101, 9102
-EACH = [(family, port, *row) for family, rows in ANSWERS.items() for port, row in rows.items()]
+EACH = [
+    (family, port, expected)
+    for family, rows in ANSWERS.items()
+    for port, (_, expected) in rows.items()
+]
 
 
 class Way:
@@ -153,25 +148,25 @@ async def listening(way: Way) -> AsyncIterator[None]:
         made.close()
 
 
-async def ended(way: Way, family: int, port: int, kind: type[Quiet] = Quiet) -> OSError | None:
+async def ended(
+    backend: ModuleType, way: Way, family: int, port: int, kind: type[Recorder] = Recorder
+) -> OSError | None:
     """How a connect from this host to the pod ended."""
-    try:
-        line = await Direct(way.address[family]).connect(port, kind)
-    except OSError as error:
-        return error
-    line.transport.abort()
-    return None
+    return await end_of(backend.connect, INET[family], (way.address[family], port), kind)
 
 
-async def carried(name: str, family: int, address: str, port: int) -> OSError | None:
+async def ended_inside(backend: ModuleType, name: str, address: str, port: int) -> OSError | None:
     """The same from inside a namespace."""
-    made = await Netns(name, address)._socket(address, socket.SOCK_STREAM)
-    assert made.family == (socket.AF_INET if family == 4 else socket.AF_INET6)
+    own = await Netns(name, address)._socket(address, socket.SOCK_STREAM)
+    return await end_of(backend.connect_socket, own, (address, port), Recorder)
+
+
+async def end_of(connect: Callable[..., Awaitable[Any]], *arguments: object) -> OSError | None:
     try:
-        line = await connect_socket(made, (address, port), Quiet)
+        protocol = await connect(*arguments)
     except OSError as error:
         return error
-    line.transport.abort()
+    protocol.transport.abort()
     return None
 
 
@@ -187,35 +182,43 @@ def is_as(error: OSError | None, expected: str, sender: str) -> bool:
     return type(error) is Rejected and error.strerror == said
 
 
-@pytest.mark.parametrize("kind", [Quiet, Knocking])
-@pytest.mark.parametrize(("family", "port", "answer", "expected"), EACH)
-async def test_a_filter_on_the_way_is_told_from_a_pod_that_refuses(
-    way: Way, family: int, port: int, answer: str, expected: str, kind: type[Quiet]
+@pytest.mark.parametrize("kind", [Recorder, HalfOpen])
+@pytest.mark.parametrize(("family", "port", "expected"), EACH)
+async def test_a_filter_on_the_way_is_distinguished_from_a_pod_that_refuses(
+    backend: ModuleType,
+    way: Way,
+    family: int,
+    port: int,
+    expected: str,
+    kind: type[Recorder],
 ) -> None:
-    del answer
-    error = await ended(way, family, port, kind)
+    error = await ended(backend, way, family, port, kind)
     assert is_as(error, expected, way.sender(family)), error
 
 
 @pytest.mark.parametrize("family", [4, 6])
 async def test_a_filter_answers_before_the_connect_would_be_sent_again(
-    way: Way, family: int
+    backend: ModuleType, way: Way, family: int
 ) -> None:
-    await ended(way, family, OPEN)  # the neighbours know each other
+    await ended(backend, way, family, OPEN)  # the neighbours are resolved
     began = time.monotonic()
-    assert await ended(way, family, 9001) is not None
+    assert await ended(backend, way, family, 9001) is not None
     assert time.monotonic() - began < 0.5
 
 
 @pytest.mark.parametrize("family", [4, 6])
-async def test_a_filter_inside_the_pod_rejects_in_the_pods_name(way: Way, family: int) -> None:
-    error = await ended(way, family, PODS_FILTER)
+async def test_a_filter_inside_the_pod_rejects_in_the_pods_name(
+    backend: ModuleType, way: Way, family: int
+) -> None:
+    error = await ended(backend, way, family, PODS_FILTER)
     assert is_as(error, "port unreachable", way.address[family]), error
 
 
 @pytest.mark.parametrize("family", [4, 6])
-async def test_a_filter_of_our_own_kernel_is_no_rejection(way: Way, family: int) -> None:
-    error = await carried(way.router.name, family, way.address[family], OWN_FILTER)
+async def test_a_filter_of_our_own_kernel_is_no_rejection(
+    backend: ModuleType, way: Way, family: int
+) -> None:
+    error = await ended_inside(backend, way.router.name, way.address[family], OWN_FILTER)
     assert is_as(error, "unreachable", ""), error
 
 
@@ -223,66 +226,74 @@ async def test_a_filter_of_our_own_kernel_is_no_rejection(way: Way, family: int)
     ("family", "address"), [(4, "127.0.0.1"), (4, "127.0.0.5"), (6, "::1"), (4, ""), (6, "")]
 )
 async def test_a_filter_between_a_pod_and_itself_is_no_rejection(
-    way: Way, family: int, address: str
+    backend: ModuleType, way: Way, family: int, address: str
 ) -> None:
-    error = await carried(way.pod.name, family, address or way.address[family], PODS_FILTER)
+    error = await ended_inside(backend, way.pod.name, address or way.address[family], PODS_FILTER)
     assert is_as(error, "unreachable", ""), error
 
 
 @pytest.mark.parametrize("family", [4, 6])
-async def test_a_route_that_is_not_there_is_no_rejection(way: Way, family: int) -> None:
+async def test_a_route_that_is_not_there_is_no_rejection(
+    backend: ModuleType, way: Way, family: int
+) -> None:
     nowhere = "10.255.255.1" if family == 4 else "fd00:ffff::1"
-    error = await carried(way.router.name, family, nowhere, 9001)
+    error = await ended_inside(backend, way.router.name, nowhere, 9001)
     assert is_as(error, "unreachable", ""), error
 
 
 @pytest.mark.parametrize("family", [4, 6])
-async def test_whatever_went_before_each_connect_ends_as_it_must(way: Way, family: int) -> None:
-    """Sockets are used again: nothing that one connect was told may end another."""
+async def test_whatever_went_before_each_connect_ends_as_it_must(
+    backend: ModuleType, way: Way, family: int
+) -> None:
+    """Sockets are used again: no message of one connect may end another."""
     expected = {port: row[1] for port, row in ANSWERS[family].items()}
     expected |= {OPEN: "reached", 7: "refused"}
     chosen = random.Random(family)
     ports = [OPEN, *expected]
     for _ in range(40):
         batch = [chosen.choice(ports) for _ in range(chosen.randint(1, 12))]
-        kinds = [chosen.choice((Quiet, Knocking)) for _ in batch]
+        kinds = [chosen.choice((Recorder, HalfOpen)) for _ in batch]
         ends = await asyncio.gather(
-            *(ended(way, family, port, kind) for port, kind in zip(batch, kinds, strict=True))
+            *(
+                ended(backend, way, family, port, kind)
+                for port, kind in zip(batch, kinds, strict=True)
+            )
         )
         for port, error in zip(batch, ends, strict=True):
             assert is_as(error, expected[port], way.sender(family)), (port, error)
 
 
 @pytest.mark.parametrize("family", [4, 6])
-async def test_what_icmp_says_later_does_not_end_a_connection(way: Way, family: int) -> None:
+async def test_a_later_icmp_message_does_not_end_a_connection(
+    backend: ModuleType, way: Way, family: int
+) -> None:
     tool = "iptables" if family == 4 else "ip6tables"
     rule = f"FORWARD -p tcp -d {way.address[family]} --dport {OPEN} -j REJECT".split()
-    line = await Direct(way.address[family]).connect(OPEN, Quiet)
+    remote = INET[family], (way.address[family], OPEN)
+    protocol = await backend.connect(*remote, Recorder)
     run("ip", "netns", "exec", way.router.name, tool, "-I", *rule)
     try:
-        line.transport.write(b"rejected on its way")
-        done, _ = await asyncio.wait((line.lost,), timeout=0.5)
+        protocol.transport.write(b"rejected on its way")
+        done, _ = await asyncio.wait((protocol.lost,), timeout=0.5)
         assert not done
         with pytest.raises(BlockingIOError):
-            line.transport._socket.recvmsg(0, 512, socket.MSG_ERRQUEUE)
-        number = line.transport.fd
-        line.transport.abort()
+            protocol.transport._socket.recvmsg(0, 512, socket.MSG_ERRQUEUE)
+        protocol.transport.abort()
     finally:
         run("ip", "netns", "exec", way.router.name, tool, "-D", *rule)
-    line = await Direct(way.address[family]).connect(OPEN, Quiet)
-    assert line.transport.fd == number
-    line.transport.abort()
+    protocol = await backend.connect(*remote, Recorder)
+    protocol.transport.abort()
 
 
 PROBES = sorted(set(PROBERS) - {"dns", "sockets"})
 
 
 @pytest.mark.parametrize("name", PROBES)
-async def test_every_probe_of_the_network_tells_a_rejection(way: Way, name: str) -> None:
+async def test_every_probe_of_the_network_reports_a_rejection(way: Way, name: str) -> None:
     probe = Probe(9001, ProbeKind(name), View.NETWORK, way.address[4], path="/healthz/ready")
     target = Target(key=TargetKey("shop", "app"), role=Role.SIDECAR, addresses=(way.address[4],))
     dialer = Direct(way.address[4])
-    visit = Attempt(dialer, probe, frozenset(Cadence), 1.0, target, ProbeOptions())
-    (seen,) = await probe_all([(PROBERS[name], visit)])
+    attempt = Attempt(dialer, probe, frozenset(Cadence), 1.0, target, ProbeOptions())
+    (seen,) = await probe_all([(PROBERS[name], attempt)])
     assert (seen.outcome, seen.connected) == (Outcome.REJECTED, False)
     assert way.sender(4) in seen.detail
