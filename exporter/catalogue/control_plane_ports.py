@@ -3,7 +3,7 @@
 Read from pilot/cmd/pilot-discovery/app/cmd.go, pilot/pkg/bootstrap and cni/pkg.
 """
 
-from exporter.catalogue.port import Port, rows_for
+from exporter.catalogue.port import Port
 from exporter.model import Component, PortName, Role
 
 CONTROL_PLANE: tuple[Port, ...] = (
@@ -79,11 +79,24 @@ CONTROL_PLANE: tuple[Port, ...] = (
         path="/ready",
         by_hand="curl -sk -o /dev/null -w '%{{http_code}}\\n' https://{address}:15017/ready",
     ),
-    *rows_for(
-        (Role.ISTIOD, Role.CNI),
+    Port(
         number=9876,
+        role=Role.ISTIOD,
         name=PortName.CONTROLZ,
         component=Component.ISTIOD,
+        bind="loopback",
+        protocol="HTTP",
+        category="debug",
+        purpose="ControlZ: log scopes and process information.",
+        moved_by="--ctrlz_port",
+        pod_probe="controlz",
+        by_hand="kubectl -n {namespace} port-forward {pod} 9876",
+    ),
+    Port(
+        number=9876,
+        role=Role.CNI,
+        name=PortName.CONTROLZ,
+        component=Component.INSTALL_CNI,
         bind="loopback",
         protocol="HTTP",
         category="debug",

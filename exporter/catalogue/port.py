@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from exporter.model import Expectation, Role, Target
+from exporter.model import Component, Expectation, PortName, Role, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +18,8 @@ class Port:
 
     number: int
     role: Role
-    name: str
-    component: str
+    name: PortName
+    component: Component
     bind: str
     protocol: str
     category: str
@@ -37,19 +37,22 @@ class Port:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetPort:
-    """A port of one target: a row with its number resolved and its expectation decided.
+    """A port of one target, with its number resolved and its expectation decided.
 
-    `captured`: a connection from the network to it is answered by inbound redirection first.
+    `name`: the catalogue's, or that of a gateway's listener; empty for the user's own ports and the
+    application's. `component`: the process that owns it. `captured`: a connection from the network
+    to it is answered by inbound redirection first. `by_hand`: a command, empty without one.
     """
 
     number: int
-    row: Port
     expectation: Expectation
+    name: PortName | str = ""
+    component: Component | str = ""
     captured: bool = False
     probe: str = ""
     pod_probe: str = ""
     path: str = ""
-    component: str = ""
+    by_hand: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,19 +122,17 @@ def ports_of(
 
 
 def _target_port(row: Port, number: int, wanted: Expectation, target: Target) -> TargetPort:
-    hidden = wanted is Expectation.LOOPBACK and row.probe != "exposure"
-    component = row.component
-    if target.role is Role.CNI and component is Component.ISTIOD:
-        component = Component.INSTALL_CNI
+    is_moved_inside = wanted is Expectation.LOOPBACK and row.bind != "loopback"
     return TargetPort(
         number=number,
-        row=row,
         expectation=wanted,
+        name=row.name,
+        component=row.component,
         captured=is_captured(number, target),
-        probe="" if hidden else row.probe,
+        probe="" if is_moved_inside else row.probe,
         pod_probe=row.pod_probe,
         path=row.path,
-        component=component,
+        by_hand=row.by_hand,
     )
 
 
@@ -163,7 +161,8 @@ def servers_of(
     """
     return tuple(
         replace(
-            _own_port(number, Component.GATEWAY, "tcp", target, name=name or f"0.0.0.0_{number}"),
+            _own_port(number, Component.GATEWAY, "tcp", target),
+            name=name or f"0.0.0.0_{number}",
             expectation=wanted,
         )
         for number, name in listeners.items()
@@ -171,27 +170,17 @@ def servers_of(
 
 
 def _own_port(
-    number: int, component: str, probe: str, target: Target, path: str = "/", name: str = ""
+    number: int, component: str, probe: str, target: Target, path: str = "/"
 ) -> TargetPort:
-    row = Port(
-        number=number,
-        role=target.role,
-        name=name,
-        component=component,
-        bind="all",
-        protocol=probe,
-        category="traffic",
-        purpose="A port of this installation, not of Istio.",
-    )
+    """A port of this installation, not of Istio."""
     return TargetPort(
         number=number,
-        row=row,
         expectation=Expectation.OPEN,
+        component=component,
         captured=is_captured(number, target),
         probe=probe,
         pod_probe=probe,
         path=path,
-        component=component,
     )
 
 
@@ -203,13 +192,9 @@ def _overlay(ports: dict[int, TargetPort], own: ExtraPort, target: Target) -> No
     if known is None or own.probe:
         known = _own_port(own.port, own.component or "app", own.probe or "tcp", target, own.path)
     loopback = own.expect is Expectation.LOOPBACK
-    ports[own.port] = TargetPort(
-        number=own.port,
-        row=known.row,
+    ports[own.port] = replace(
+        known,
         expectation=own.expect,
-        captured=known.captured,
         probe="" if loopback else known.probe,
-        pod_probe=known.pod_probe,
-        path=known.path,
         component=own.component or known.component,
     )

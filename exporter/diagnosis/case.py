@@ -57,34 +57,34 @@ class Case(Struct, frozen=True, eq=False):
         """When it was looked, seconds since the epoch."""
         return self.evidence.now
 
-    def verdict(self, name: str) -> Verdict | None:
+    def verdict(self, name: PortName) -> Verdict | None:
         """The verdict on the port of that name; None where it is not judged from any view."""
         port = self.evidence.named.get(name)
         return self.verdicts.get(port.number) if port else None
 
-    def outcome(self, name: str) -> Outcome | None:
+    def outcome(self, name: PortName) -> Outcome | None:
         """The outcome of the port of that name; None where nothing was asked of it."""
         verdict = self.verdict(name)
         if verdict is None or verdict.outcome is Outcome.NO_ACCESS:
             return None
         return verdict.outcome
 
-    def answers(self, name: str) -> bool:
+    def answers(self, name: PortName) -> bool:
         """Whether that port was proved to answer."""
         return self.outcome(name) in PROVING
 
-    def is_stuck(self, name: str) -> bool:
+    def is_stuck(self, name: PortName) -> bool:
         """Whether that port accepts and stays silent."""
         seen = self.evidence.seen(name)
         return seen is not None and seen.outcome is Outcome.TIMEOUT and seen.connected is not False
 
-    def refuses(self, *names: str) -> bool:
+    def refuses(self, *names: PortName) -> bool:
         """Whether each of these ports that was asked refuses, and one was asked."""
         outcomes = [self.outcome(name) for name in names]
         asked = [outcome for outcome in outcomes if outcome is not None]
         return bool(asked) and all(outcome is Outcome.REFUSED for outcome in asked)
 
-    def describe(self, *names: str) -> tuple[str, ...]:
+    def describe(self, *names: PortName) -> tuple[str, ...]:
         """What was seen of these ports, a sentence each."""
         found: list[Observation] = [
             seen for name in names if (seen := self.evidence.seen(name)) is not None

@@ -50,7 +50,7 @@ class Evidence(Struct, eq=False):
     hellos: list[Observation] = []
     direct: list[Observation] = []
     sockets: Observation | None = None
-    named: Mapping[str, TargetPort] = {}
+    named: Mapping[PortName, TargetPort] = {}
     webhook: WebhookPath | None = None
     """The API server's connection to the injection webhook, which no port shows."""
     silent: bool = False
@@ -60,7 +60,7 @@ class Evidence(Struct, eq=False):
     no_access: dict[int, str] = {}
     """Why the pod's own view of a port, though configured, could not be had."""
 
-    def seen(self, name: str) -> Observation | None:
+    def seen(self, name: PortName) -> Observation | None:
         """The deciding observation of the port of that name: the pod's, else the network's."""
         port = self.named.get(name)
         return self.seen_port(port.number) if port else None
@@ -111,7 +111,7 @@ def read_evidence(
     observations: Iterable[Observation],
 ) -> Evidence:
     """Fill an empty evidence with the observations of a poll; returns the same object."""
-    evidence.named = {port.row.name: port for port in evidence.ports if port.row.name}
+    evidence.named = {port.name: port for port in evidence.ports if isinstance(port.name, PortName)}
     is_silent = was_probed = False
     for seen in _reachable(evidence, observations):
         if seen.probe.view is View.POD:

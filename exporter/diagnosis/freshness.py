@@ -12,7 +12,15 @@ from msgspec.structs import replace
 
 from exporter.config import Config
 from exporter.diagnosis.evidence import Evidence
-from exporter.model import Cadence, IstiodFacts, Memory, Outcome, ProxyListing, Timestamped
+from exporter.model import (
+    Cadence,
+    IstiodFacts,
+    Memory,
+    Outcome,
+    PortName,
+    ProxyListing,
+    Timestamped,
+)
 
 T = TypeVar("T")
 
@@ -86,7 +94,7 @@ def current_listings(evidence: Evidence, before: Memory) -> tuple[Timestamped[Pr
     for seen in (*chain.from_iterable(evidence.network.values()), *evidence.pod.values()):
         if isinstance(seen.facts, IstiodFacts) and seen.facts.syncz is not None:
             return (Timestamped(seen.facts.syncz, evidence.now), *before.listings[:1])
-    monitoring = evidence.seen("http-monitoring")
+    monitoring = evidence.seen(PortName.HTTP_MONITORING)
     was_asked = before.polled.get(Cadence.DETAIL) == evidence.now
     is_silent = monitoring is None or monitoring.outcome is not Outcome.OK
     return () if was_asked or is_silent else before.listings

@@ -41,11 +41,11 @@ def is_blocked_by_network(
         and _address_responds(evidence, seen.address)
     ):
         return True
-    if evidence.target.role not in ENVOY_ROLES or port.row.name not in CHAIN:
+    if evidence.target.role not in ENVOY_ROLES or port.name not in CHAIN:
         return False
     if any(other.outcome in PROVING for other in evidence.network.get(port.number, ())):
         return False
-    if port.row.name == PortName.STATUS and _relays(evidence):
+    if port.name == PortName.STATUS and _relays(evidence):
         return True
     return readiness_ports_unreachable(evidence) and has_fresh_hello(evidence, memory)
 

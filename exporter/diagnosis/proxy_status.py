@@ -25,7 +25,7 @@ from exporter.model import (
     Verdict,
 )
 
-_ENDPOINTS: Mapping[Role, tuple[tuple[str, str], ...]] = {
+_ENDPOINTS: Mapping[Role, tuple[tuple[str, PortName], ...]] = {
     Role.SIDECAR: (("envoy", PortName.HEALTH), ("agent", PortName.STATUS)),
     Role.GATEWAY: (("envoy", PortName.HEALTH), ("agent", PortName.STATUS)),
     Role.WAYPOINT: (("envoy", PortName.HEALTH), ("agent", PortName.STATUS)),
@@ -149,7 +149,7 @@ def _bound(
     for port in filter(is_server, evidence.ports):
         verdict = verdicts.get(port.number)
         if verdict is not None and verdict.up is not None:
-            bound[port.row.name] = verdict.up
+            bound[port.name] = verdict.up
     return bound
 
 

@@ -44,7 +44,7 @@ def judge(evidence: Evidence, memory: Memory) -> dict[int, Verdict]:
     judged: dict[int, Verdict] = {}
     admin = None
     for port in evidence.ports:
-        name = port.row.name
+        name = port.name
         if is_envoy and name == PortName.ADMIN:
             admin = port
         elif is_envoy and name == PortName.VIRTUAL_INBOUND:
@@ -239,7 +239,7 @@ def describe_blocked(verdict: Verdict) -> str:
     return f"{verdict.port} is {_ON_THE_WAY[verdict.outcome]}"
 
 
-def _judged(evidence: Evidence, judged: dict[int, Verdict], name: str) -> Verdict | None:
+def _judged(evidence: Evidence, judged: dict[int, Verdict], name: PortName) -> Verdict | None:
     """The verdict of the port of that name, where it was asked at all."""
     port = evidence.named.get(name)
     verdict = judged.get(port.number) if port else None

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from exporter.catalogue import ExtraPort, Port, ports_of
+from exporter.catalogue import ExtraPort, Port, TargetPort, ports_of
 from exporter.diagnosis import causes_on
 from exporter.model import (
     CauseClass,
@@ -169,7 +169,7 @@ def target_state(
 ) -> TargetState:
     """The document of one target; `extra` are the user's own ports, for names and commands."""
     known = record or TargetRecord(target=target)
-    rows = {port.number: port.row for port in ports_of(target, extra)}
+    ports = {port.number: port for port in ports_of(target, extra)}
     return TargetState(
         namespace=target.key.namespace,
         pod=target.key.pod,
@@ -184,7 +184,7 @@ def target_state(
         ready=known.ready,
         chain=readiness_steps(known),
         ports=tuple(
-            _port_state(verdict, rows.get(verdict.port), known)
+            _port_state(verdict, ports.get(verdict.port), known)
             for verdict in sorted(known.verdicts, key=lambda verdict: verdict.port)
         ),
         proxy=_proxy_state(known.proxy),
@@ -213,15 +213,15 @@ def port_document(row: Port) -> PortDocument:
         until=_line(row.until),
         probe=row.probe,
         pod_probe=row.pod_probe,
-        by_hand=command_by_hand(row, row.number),
+        by_hand=command_by_hand(row.by_hand, row.number),
         causes=tuple(CauseShown(cause=one.id, sentence=one.sentence) for one in causes_on(row)),
     )
 
 
-def command_by_hand(row: Port, number: int, target: Target | None = None) -> str:
+def command_by_hand(command: str, number: int, target: Target | None = None) -> str:
     """The command that looks at the port by hand; with placeholders where no target is given."""
     address = target.addresses[0] if target and target.addresses else "POD_IP"
-    return row.by_hand.format(
+    return command.format(
         address=f"[{address}]" if ":" in address else address,
         port=number,
         pod=target.key.pod if target else "POD",
@@ -229,10 +229,10 @@ def command_by_hand(row: Port, number: int, target: Target | None = None) -> str
     )
 
 
-def _port_state(verdict: Verdict, row: Port | None, record: TargetRecord) -> PortState:
+def _port_state(verdict: Verdict, port: TargetPort | None, record: TargetRecord) -> PortState:
     return PortState(
         port=verdict.port,
-        name=row.name if row else "",
+        name=port.name if port else "",
         component=verdict.component,
         up=verdict.up,
         outcome=verdict.outcome,
@@ -242,7 +242,7 @@ def _port_state(verdict: Verdict, row: Port | None, record: TargetRecord) -> Por
         naive=verdict.naive,
         exposed=verdict.exposed,
         last_ok=record.last_ok.get(verdict.port),
-        by_hand=command_by_hand(row, verdict.port, record.target) if row else "",
+        by_hand=command_by_hand(port.by_hand, verdict.port, record.target) if port else "",
     )
 
 

@@ -52,7 +52,7 @@ def test_servers_are_what_envoy_was_told_of(
     admin: AdminFacts | None, servers: dict[int, str]
 ) -> None:
     found = configured_servers(BARE, ports_of(BARE), admin)
-    assert {port.number: port.row.name for port in found} == servers
+    assert {port.number: port.name for port in found} == servers
     assert all(port.expectation is Expectation.OPEN for port in found)
 
 

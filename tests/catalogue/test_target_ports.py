@@ -200,4 +200,4 @@ def test_application_ports_are_asked_where_a_connect_proves_something() -> None:
     assert asked == {8080: ("", "tcp"), 9000: ("tcp", "tcp")}
     assert {found[number].expectation for number in asked} == {Expectation.OPTIONAL}
     assert {found[number].component for number in asked} == {"app"}
-    assert found[15021].row.name == "health"
+    assert found[15021].name == "health"

@@ -27,7 +27,7 @@ def istiod_is_not_ready(case: Case) -> Sentences:
     return None
 
 
-def _detail(case: Case, name: str) -> Iterator[str]:
+def _detail(case: Case, name: PortName) -> Iterator[str]:
     """What a failed handshake said beside its outcome."""
     verdict = case.verdict(name)
     if verdict is not None and verdict.outcome is Outcome.TLS_ERROR and verdict.detail:

@@ -21,12 +21,13 @@ _FOREIGN = frozenset({Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
 
 def port_is_taken(case: Case) -> Sentences:
     """One of the proxy's ports is another process's."""
-    taken = []
-    servers = (port.row.name for port in case.evidence.ports if is_server(port))
-    for name in (*_OWN, *servers):
-        verdict = case.verdict(name)
-        if verdict is not None and verdict.outcome in _FOREIGN:
-            taken.append(f"{verdict.port}: {verdict.detail or 'another process answers'}")
+    servers = (port.number for port in case.evidence.ports if is_server(port))
+    verdicts = (*map(case.verdict, _OWN), *map(case.verdicts.get, servers))
+    taken = [
+        f"{verdict.port}: {verdict.detail or 'another process answers'}"
+        for verdict in verdicts
+        if verdict is not None and verdict.outcome in _FOREIGN
+    ]
     return tuple(taken) or _listener_failed(case)
 
 
@@ -76,7 +77,7 @@ def _is_refused(case: Case) -> Sentences:
             )
             return (*case.describe(*_OWN[:3]), *case.describe_control_port()) if down else None
         case Role.PROXYLESS:
-            names: tuple[str, ...] = (PortName.STATUS,)
+            names: tuple[PortName, ...] = (PortName.STATUS,)
         case Role.ZTUNNEL:
             names = (PortName.STATS, PortName.READINESS)
         case _:

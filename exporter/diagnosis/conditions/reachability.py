@@ -81,13 +81,13 @@ def network_blocks(case: Case) -> Sentences:
 def _kept_from_us(case: Case, port: TargetPort) -> Observation | None:
     """What was seen of a genuine port that the network keeps from us; None where it does not."""
     verdict, seen = case.verdicts.get(port.number), case.evidence.worst(port.number)
-    if verdict is None or seen is None or port.row.name in _NOT_GENUINE:
+    if verdict is None or seen is None or port.name in _NOT_GENUINE:
         return None
     if port.expectation is not Expectation.OPEN:
         return None
     if verdict.outcome is Outcome.REJECTED:
         return seen
-    if case.target.role is Role.ISTIOD and port.row.name == PortName.HTTPS_WEBHOOKS:
+    if case.target.role is Role.ISTIOD and port.name == PortName.HTTPS_WEBHOOKS:
         return None
     return seen if verdict.outcome is Outcome.BLOCKED or _only_inside(case, seen) else None
 

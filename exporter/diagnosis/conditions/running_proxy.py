@@ -75,7 +75,7 @@ def listener_waits(case: Case) -> Sentences:
         return (f"{stats.listeners_warming:.0f} listeners keep warming",)
     if case.target.role is Role.GATEWAY:
         waiting = tuple(
-            f"server port {port.number} ({port.row.name}) refuses"
+            f"server port {port.number} ({port.name}) refuses"
             for port in case.evidence.ports
             if is_server(port)
             and port.number in case.verdicts
