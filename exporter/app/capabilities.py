@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.config import Config
-from exporter.control_plane.proxy_sync import narrowed
+from exporter.control_plane.proxy_sync import why_incomplete
 from exporter.model import WebhookPath
 
 CAPABILITIES = (
@@ -103,7 +103,7 @@ def _why_unlisted(config: Config) -> str:
     """Why nothing can be told of what istiod says; empty where it can, here or by another shard."""
     if config.istiod.mode == "none":
         return "no istiod is looked at"
-    return narrowed(config) if config.istiod.debug_token_file else "no debug token"
+    return why_incomplete(config) if config.istiod.debug_token_file else "no debug token"
 
 
 def _is_refused(webhook: WebhookPath | None) -> bool:

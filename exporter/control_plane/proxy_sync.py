@@ -1,12 +1,12 @@
-"""What the istiod replicas of a cluster say together of its proxies. Pure.
+"""The sync status of proxies, merged from the `/debug/syncz` of every istiod replica. Pure.
 
-Flows in: the records of every istiod replica, and a proxy. Out: whether some istiod lists it, and
-what it has acknowledged. The rules: nothing is said while one replica of the cluster has not
-answered its last pass; a proxy changes its replica at any time and an update is always on its way
-to somebody, so that nothing is held against a proxy before two passes of every replica showed it.
+In: the records of all istiod replicas, and a proxy. Out: whether some istiod lists it, and what it
+has acknowledged. The rules: there is no status while a replica of the cluster has not returned its
+last listing. A proxy may change its replica at any time and some update is always on its way, so
+that only two listings of every replica prove that a proxy is missing or behind.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.config import Config
@@ -27,66 +27,73 @@ SYNCED_ROLES = frozenset(
 """The roles that can be an istiod's clients."""
 
 _ALWAYS_SYNCED = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT})
-"""The roles that an istiod lists without fail, being Envoys with an agent.
+"""The roles that an istiod always lists: Envoys with an agent.
 
-A proxyless application may never have asked it, and of the others that has not been seen.
+A proxyless application need not connect to it, and for the others nobody has observed it.
 """
 
-_PASSES = 2
-"""How many passes of every replica it takes to miss a proxy."""
+_REQUIRED_LISTINGS = 2
+"""How many listings of every replica prove that a proxy is missing."""
 
 _Rows = Mapping[tuple[str, str], SyncStatus]
 
 
 @dataclass(frozen=True, slots=True)
-class _Pass:
-    """One answer of a replica: its rows by cluster and proxy, and when it came."""
+class _Listing:
+    """One listing of a replica: its rows by cluster and proxy, and when it was returned."""
 
     at: float
     rows: _Rows
 
     def row(self, name: str, cluster: str) -> SyncStatus | None:
-        """The row of this proxy; old istiods do not tell its cluster."""
+        """The row of this proxy; old istiods do not report its cluster."""
         return self.rows.get((cluster, name)) or self.rows.get(("", name))
 
 
 @dataclass(frozen=True, slots=True)
 class _Replica:
-    """One istiod replica: its cluster, and its last passes, newest first; none: no answer."""
+    """One istiod replica: its cluster, and its last listings, newest first."""
 
     cluster: str
-    passes: tuple[_Pass, ...]
+    listings: tuple[_Listing, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSync:
-    """Every istiod replica that is known, ready to be asked for one proxy after another."""
+    """The listings of every istiod replica, merged; `status` looks up one proxy."""
 
     replicas: tuple[_Replica, ...]
     start_grace: float
 
     def status(self, proxy: Target) -> ProxyStatus | None:
-        """What the istiods say of a proxy; None where they cannot be asked, or do not all answer.
+        """A proxy's status with `xds_known` and `xds_synced` alone.
 
-        `xds_known` and `xds_synced` are all that is set.
+        None for a role that no istiod lists, and while not all replicas of the cluster respond.
         """
         if proxy.role not in SYNCED_ROLES:
             return None
-        ours = [r for r in self.replicas if _is_same(r.cluster, proxy.cluster_id)]
-        if not ours or not all(replica.passes for replica in ours):
+        replicas = [r for r in self.replicas if _is_same(r.cluster, proxy.cluster_id)]
+        if not replicas or not all(replica.listings for replica in replicas):
             return None
-        cluster = proxy.cluster_id or next((r.cluster for r in ours if r.cluster), "")
+        cluster = proxy.cluster_id or next((r.cluster for r in replicas if r.cluster), "")
         name = f"{proxy.key.pod}.{proxy.key.namespace}"
-        listed = [r for r in ours if r.passes[0].row(name, cluster)]
-        if listed:
-            newest = max(listed, key=lambda replica: replica.passes[0].at)
+        listed_by = [r for r in replicas if r.listings[0].row(name, cluster)]
+        if listed_by:
+            newest = max(listed_by, key=lambda replica: replica.listings[0].at)
             return ProxyStatus(xds_known=True, xds_synced=_synced(newest, name, cluster))
-        return ProxyStatus(xds_known=False) if self._misses(ours, proxy, name, cluster) else None
+        is_missing = self._is_missing(replicas, proxy, name, cluster)
+        return ProxyStatus(xds_known=False) if is_missing else None
 
-    def _misses(self, replicas: Iterable[_Replica], proxy: Target, name: str, cluster: str) -> bool:
-        """Whether the proxy should have been listed in the passes before, and was not."""
-        before = [replica.passes[1] for replica in replicas if len(replica.passes) == _PASSES]
-        if len(before) < len(tuple(replicas)) or any(one.row(name, cluster) for one in before):
+    def _is_missing(
+        self, replicas: Sequence[_Replica], proxy: Target, name: str, cluster: str
+    ) -> bool:
+        """Whether the proxy should have been in the listings before, and was not."""
+        before = [
+            replica.listings[1]
+            for replica in replicas
+            if len(replica.listings) == _REQUIRED_LISTINGS
+        ]
+        if len(before) < len(replicas) or any(one.row(name, cluster) for one in before):
             return False
         return _ran_at(proxy, min(one.at for one in before) - self.start_grace)
 
@@ -94,9 +101,9 @@ class ReplicaSync:
 def merge_replicas(
     istiods: Iterable[TargetRecord | None], config: Config, now: float
 ) -> ReplicaSync:
-    """The union of the replicas' records; None stands for a replica that was not looked at yet."""
+    """Merge the replicas' records; None stands for a replica that was not polled yet."""
     poll = config.poll
-    oldest = now - _PASSES * max(poll.detail_interval, poll.interval)
+    oldest = now - _REQUIRED_LISTINGS * max(poll.detail_interval, poll.interval)
     replicas = (_replica(record, oldest) for record in istiods)
     return ReplicaSync(tuple(replicas), config.discovery.start_grace)
 
@@ -106,23 +113,23 @@ def _replica(record: TargetRecord | None, oldest: float) -> _Replica:
         return _Replica("", ())
     listings = record.listings
     is_current = bool(listings) and listings[0].at >= oldest
-    passes = tuple(map(_pass, listings[:_PASSES])) if is_current else ()
-    return _Replica(record.target.cluster_id, passes)
+    kept = tuple(map(_indexed, listings[:_REQUIRED_LISTINGS])) if is_current else ()
+    return _Replica(record.target.cluster_id, kept)
 
 
-def _pass(listing: Timestamped[ProxyListing]) -> _Pass:
-    return _Pass(listing.at, {(row.cluster_id, row.proxy): row for row in listing.value})
+def _indexed(listing: Timestamped[ProxyListing]) -> _Listing:
+    return _Listing(listing.at, {(row.cluster_id, row.proxy): row for row in listing.value})
 
 
 def _is_same(cluster: str, other: str) -> bool:
-    """Whether two clusters are one, as far as is known."""
+    """Whether two clusters are one; an unknown one may be any."""
     return not cluster or not other or cluster == other
 
 
 def _synced(replica: _Replica, name: str, cluster: str) -> dict[str, bool]:
-    """Which resources the proxy has acknowledged; one whose update is on its way is left out."""
-    rows = [one.row(name, cluster) for one in replica.passes]
-    newest, before = rows[0], rows[1] if len(rows) == _PASSES else None
+    """Which resources the proxy has acknowledged, without those whose update is on its way."""
+    rows = [one.row(name, cluster) for one in replica.listings]
+    newest, before = rows[0], rows[1] if len(rows) == _REQUIRED_LISTINGS else None
     resources = newest.resources if newest else {}
     earlier = before.resources if before else {}
     return dict(_judged(resources, earlier))
@@ -140,19 +147,19 @@ def _judged(
 
 
 def _ran_at(proxy: Target, moment: float) -> bool:
-    """Whether the proxy ran then already, and is not about to end; by hand it always ran."""
-    life = proxy.lifecycle
-    if proxy.role not in _ALWAYS_SYNCED or life.terminating:
+    """Whether the proxy ran at that time and is not terminating; a static one always ran."""
+    lifecycle = proxy.lifecycle
+    if proxy.role not in _ALWAYS_SYNCED or lifecycle.terminating:
         return False
-    if life.started is None:
-        return life.container_ready is None
-    return life.started <= moment
+    if lifecycle.started is None:
+        return lifecycle.container_ready is None
+    return lifecycle.started <= moment
 
 
-def narrowed(config: Config) -> str:
-    """Why the istiods that this exporter finds need not be all of the cluster; empty if they are.
+def why_incomplete(config: Config) -> str:
+    """Why this exporter may not find every istiod of the cluster; empty if it does.
 
-    A part of the istiods would say of the others' proxies that nobody lists them.
+    With some istiods missing, their proxies would seem to be listed by none.
     """
     chosen = config.discovery.kubernetes
     if not chosen.enabled:

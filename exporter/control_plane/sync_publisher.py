@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from exporter.config import Config
-from exporter.control_plane.proxy_sync import merge_replicas, narrowed
+from exporter.control_plane.proxy_sync import merge_replicas, why_incomplete
 from exporter.model import Role, Target, TargetKey, TargetRecord
 from exporter.state import STALE_AFTER_INTERVALS, State
 from exporter.yielder import Yielder
@@ -73,7 +73,12 @@ class SyncPublisher:
     ) -> list[TargetRecord | None]:
         """The last record of every istiod; none where some could be missing, or nobody asks."""
         is_asked = any(family.from_istiod for family in self.records.families)
-        if not is_asked or narrowed(config) or self.ignores_istiods() or not self.is_complete():
+        if (
+            not is_asked
+            or why_incomplete(config)
+            or self.ignores_istiods()
+            or not self.is_complete()
+        ):
             return []
         found = (key for key, target in targets.items() if target.role is Role.ISTIOD)
         return [self.records.get(key) for key in found]

@@ -1,9 +1,9 @@
-"""A pod that is never created: what it asks for, and what the API server's answer shows. Pure.
+"""The dry run of a pod's creation: its document, and what the response proves. Pure.
 
-In: a namespace and a revision, then the pod as it would have been or the refusal. Out: a
-`WebhookPath`. From inside the mesh 15017 can look well while the API server, which alone calls it,
-cannot reach it; only this shows that way. The rule: only the injector's own failure counts
-against it. A right that is missing, a quota or another webhook says nothing of it.
+In: a namespace and a revision, then the pod that would be created, or the error. Out: a
+`WebhookPath`. 15017 may respond to probes while the API server, its only client, cannot reach it;
+only a dry run tests that path. The rule: only a failed call of the injector proves a fault. A
+missing right, a quota or another webhook's failure proves nothing.
 """
 
 import re
@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from exporter.config import DryRunConfig
-from exporter.discovery.pods import decode_pod
+from exporter.discovery.pod_documents import decode_pod
 from exporter.kube.errors import KubernetesError
 from exporter.model import Outcome, WebhookPath
 
@@ -37,16 +37,16 @@ _REASONS: tuple[tuple[str, Outcome], ...] = (
     ("timeout", Outcome.TIMEOUT),
     ("eof", Outcome.CLOSED),
 )
-"""What the API server says of a call that failed, and what that is; the first that is said."""
+"""Texts in the API server's error for a failed call, and their outcome; the first match holds."""
 
 
 def path_of(config: DryRunConfig) -> str:
-    """Where the pod is created."""
+    """The path to which the pod is posted."""
     return f"/api/v1/namespaces/{config.namespace}/pods"
 
 
 def document_of(config: DryRunConfig) -> bytes:
-    """A pod that asks to be injected and that the restricted profile of Kubernetes allows."""
+    """A pod to be injected, which the restricted pod security standard admits."""
     labels = {"sidecar.istio.io/inject": "true"}
     if config.revision:
         labels["istio.io/rev"] = config.revision
@@ -78,36 +78,36 @@ def document_of(config: DryRunConfig) -> bytes:
 
 
 def read_created(body: bytes, config: DryRunConfig) -> WebhookPath:
-    """What a pod that would have been created shows (any bytes)."""
+    """Read the response: the pod that would be created (any bytes)."""
     try:
         pod = decode_pod(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _nothing("the API server's answer is no pod", config)
+        return _unjudged("the API server's response is no pod", config)
     names = {container.name for container in (*pod.containers, *(pod.spec.init_containers or ()))}
     if names.isdisjoint(_INJECTED):
-        return _nothing("no injector took the pod: namespace and revision name none", config)
+        return _unjudged("no webhook injected the pod: namespace and revision select none", config)
     return WebhookPath(up=True, outcome=Outcome.OK, detail="", revision=config.revision)
 
 
 def read_refusal(error: KubernetesError, config: DryRunConfig) -> WebhookPath:
-    """What a refusal shows."""
+    """Read an error response."""
     text = str(error)
     failed = _FAILED.search(text)
     if failed is not None:
         return _read_failure(failed[1], failed[2], config)
     if error.status == _FORBIDDEN and any(f'"{name}"' in text for name in _INJECTED):
-        # Admitted after it was changed, so that what forbids it has seen the sidecar.
+        # Validation runs after mutation, so that what forbids the pod has seen the sidecar.
         return WebhookPath(up=True, outcome=Outcome.OK, detail="", revision=config.revision)
-    return _nothing(text, config)
+    return _unjudged(text, config)
 
 
 def _read_failure(webhook: str, reason: str, config: DryRunConfig) -> WebhookPath:
     if not webhook.endswith(_INJECTOR):
-        return _nothing(f"another webhook, {webhook}, failed first", config)
-    said = _QUOTED.sub("", reason).lower()
-    outcome = next((found for words, found in _REASONS if words in said), Outcome.HTTP_ERROR)
+        return _unjudged(f"another webhook, {webhook}, failed first", config)
+    text = _QUOTED.sub("", reason).lower()
+    outcome = next((found for words, found in _REASONS if words in text), Outcome.HTTP_ERROR)
     return WebhookPath(up=False, outcome=outcome, detail=reason, revision=config.revision)
 
 
-def _nothing(why: str, config: DryRunConfig) -> WebhookPath:
+def _unjudged(why: str, config: DryRunConfig) -> WebhookPath:
     return WebhookPath(up=None, outcome=Outcome.NO_ACCESS, detail=why, revision=config.revision)

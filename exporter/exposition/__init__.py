@@ -1,7 +1,7 @@
 """From a target's record to the text that Prometheus reads.
 
-`FAMILIES` says what there is to say, `render` turns one record into one block of bytes per
-family when a poll ends, `assemble` joins the blocks of all targets when Prometheus asks. Pure.
+`FAMILIES` has one row a family, `render` turns one record into one block of bytes per family when
+a poll ends, `assemble` joins the blocks of all targets when Prometheus scrapes. Pure.
 """
 
 from exporter.exposition.families import FAMILIES, PROFILES, selected

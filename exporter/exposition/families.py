@@ -23,7 +23,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_port_up",
         type="gauge",
-        help="Whether the port was proved to answer at the last poll; absent when unjudged.",
+        help="Whether the last poll proved that the port responds; absent when unjudged.",
         profile="minimal",
         labels=_PORT,
         samples=samples.up,
@@ -31,7 +31,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_port_unjudged",
         type="gauge",
-        help="1 while nothing can be said of the port, with the reason.",
+        help="1 while the port is unjudged, with the reason.",
         profile="standard",
         labels=(*_PORT, "reason"),
         samples=samples.unjudged,
@@ -39,7 +39,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_port_outcome",
         type="gauge",
-        help="1 for how the port's last probe ended, where that was not ok.",
+        help="1 for the outcome of the port's last probe, where that was not ok.",
         profile="standard",
         labels=(*_PORT, "outcome"),
         samples=samples.outcome,
@@ -47,7 +47,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_port_exposed",
         type="gauge",
-        help="1 while a port that belongs inside the pod answers from the network.",
+        help="1 while a loopback port of the pod is reachable from the network.",
         profile="standard",
         labels=_PORT,
         samples=samples.exposed,
@@ -55,7 +55,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_port_probe_duration_seconds",
         type="gauge",
-        help="How long the port's last probe took.",
+        help="Duration of the port's last probe.",
         profile="full",
         labels=_PORT,
         samples=samples.probe_duration,
@@ -73,7 +73,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_target_info",
         type="gauge",
-        help="What is known of the target; 1.",
+        help="Information about the target; 1.",
         profile="standard",
         labels=("ip", "node", "workload", "version", "revision", "cluster_id", "native_sidecar"),
         samples=samples.target_info,
@@ -81,7 +81,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_target_ready",
         type="gauge",
-        help="Whether the endpoint says that it is ready; absent when it cannot be judged.",
+        help="Whether the endpoint reports that it is ready; absent when unjudged.",
         profile="minimal",
         labels=("endpoint",),
         samples=samples.ready,
@@ -97,7 +97,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_target_last_poll_timestamp_seconds",
         type="gauge",
-        help="When the target was last polled; the samples of a target are as old as this.",
+        help="When the target was last polled, which is the age of the target's samples.",
         profile="minimal",
         labels=("cadence",),
         samples=samples.last_poll,
@@ -107,7 +107,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_target_certificate_expiry_timestamp_seconds",
         type="gauge",
-        help="When the certificate ceases to be valid.",
+        help="When the certificate expires.",
         profile="standard",
         labels=_CERTIFICATE,
         samples=samples.expiry,
@@ -116,7 +116,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_target_certificate_not_before_timestamp_seconds",
         type="gauge",
-        help="When the certificate began to be valid.",
+        help="When the certificate becomes valid.",
         profile="standard",
         labels=_CERTIFICATE,
         samples=samples.not_before,
@@ -125,7 +125,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_target_identity_info",
         type="gauge",
-        help="The SPIFFE identity that the target presents on the wire; 1.",
+        help="The SPIFFE identity in the certificate that the target presents; 1.",
         profile="full",
         labels=("spiffe_id",),
         samples=samples.identity,
@@ -141,7 +141,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_proxy_envoy_live",
         type="gauge",
-        help="Whether Envoy says that it is live: not initializing, not draining.",
+        help="Whether Envoy reports the state LIVE: not initializing, not draining.",
         profile="standard",
         labels=(),
         samples=samples.envoy_live,
@@ -166,7 +166,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_proxy_xds_rejected",
         type="gauge",
-        help="Whether Envoy rejected the last update of the resource and took none since.",
+        help="Whether Envoy rejected the last update of the resource and has accepted none since.",
         profile="standard",
         labels=("resource",),
         samples=samples.rejected,
@@ -174,7 +174,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_proxy_xds_updates_total",
         type="counter",
-        help="Updates of the resource that Envoy took, as Envoy counts them.",
+        help="Updates of the resource that Envoy accepted, as Envoy counts them.",
         profile="full",
         labels=("resource",),
         samples=samples.updates,
@@ -212,17 +212,17 @@ FAMILIES: tuple[Family, ...] = (
         profile="standard",
         stability="experimental",
         labels=(),
-        samples=samples.known,
+        samples=samples.known_to_istiod,
         from_istiod=True,
     ),
     Family(
         name="istio_proxy_agent_scrape_failures_total",
         type="counter",
-        help="Scrapes for the merged metrics page that failed, as the agent counts them.",
+        help="Failed scrapes for the merged metrics page, as the agent counts them.",
         profile="standard",
         labels=("source",),
         samples=samples.scrape_failures,
-        brief=samples.some_scrape_failures,
+        brief=samples.nonzero_scrape_failures,
     ),
     Family(
         name="istio_control_plane_connected_proxies",
@@ -243,7 +243,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_control_plane_push_errors_total",
         type="counter",
-        help="Pushes that failed, as this istiod replica counts them.",
+        help="Failed pushes, as this istiod replica counts them.",
         profile="standard",
         labels=(),
         samples=samples.push_errors,

@@ -1,7 +1,7 @@
-"""What a record has to say, one function per metric family: record -> (labels, value) pairs.
+"""The samples of a target, one function per metric family: record -> (labels, value) pairs.
 
-Labels are text that follows the target's own labels: empty, or `,name="value"` each. A value
-that is not known has no sample. Closed words (outcomes, cadences) need no escaping.
+Labels are text that follows the target's own labels: empty, or `,name="value"` each. An unknown
+value has no sample. Members of enums (outcomes, cadences) need no escaping.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,7 +42,7 @@ def up(record: TargetRecord) -> list[Sample]:
 
 
 def unjudged(record: TargetRecord) -> list[Sample]:
-    """`istio_port_unjudged`: but not what configuration hides for a whole role."""
+    """`istio_port_unjudged`: without the ports that configuration hides for a whole role."""
     return [
         (f'{_port(row)},reason="{row.outcome.value}"', 1)
         for row in record.verdicts
@@ -51,7 +51,7 @@ def unjudged(record: TargetRecord) -> list[Sample]:
 
 
 def outcome(record: TargetRecord) -> list[Sample]:
-    """`istio_port_outcome`: judged ports that did not just answer ok."""
+    """`istio_port_outcome`: judged ports whose outcome is not ok."""
     return [
         (f'{_port(row)},outcome="{row.outcome.value}"', 1)
         for row in record.verdicts
@@ -60,7 +60,7 @@ def outcome(record: TargetRecord) -> list[Sample]:
 
 
 def exposed(record: TargetRecord) -> list[Sample]:
-    """`istio_port_exposed`: loopback ports that answered from the network."""
+    """`istio_port_exposed`: loopback ports that responded from the network."""
     return [(_port(row), 1) for row in record.verdicts if row.exposed]
 
 
@@ -76,7 +76,7 @@ def listening(record: TargetRecord) -> Iterator[Sample]:
 
 
 def listening_wrongly(record: TargetRecord) -> Iterable[Sample]:
-    """In brief: who sits on a known port whose owner does not answer."""
+    """In brief: the process that listens on a port whose owner does not respond."""
     if not record.listening:
         return ()
     owners = {row.port: row.component for row in record.verdicts if row.up is False}
@@ -85,8 +85,8 @@ def listening_wrongly(record: TargetRecord) -> Iterable[Sample]:
 
 def _sockets(record: TargetRecord, owners: Mapping[int, str]) -> Iterator[Sample]:
     """The socket table, ports of the catalogue first: they survive the limit."""
-    known_first = sorted(record.listening, key=lambda socket: socket.port not in owners)
-    for socket in known_first[:MAX_LISTENING]:
+    catalogued_first = sorted(record.listening, key=lambda socket: socket.port not in owners)
+    for socket in catalogued_first[:MAX_LISTENING]:
         component = owners.get(socket.port, "")
         port, process = str(socket.port), socket.process
         labels = labelled(port=port, component=component, address=socket.address, process=process)
@@ -94,7 +94,7 @@ def _sockets(record: TargetRecord, owners: Mapping[int, str]) -> Iterator[Sample
 
 
 def target_info(record: TargetRecord) -> tuple[Sample]:
-    """`istio_target_info`: the first address stands for all."""
+    """`istio_target_info`: with the first address."""
     target = record.target
     address = target.addresses[0] if target.addresses else ""
     labels = (
@@ -112,11 +112,11 @@ def ready(record: TargetRecord) -> list[Sample]:
 
 
 def diagnosis(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_target_diagnosis`: the one cause, if anything is wrong."""
-    found = record.diagnosis
-    if found is None:
+    """`istio_target_diagnosis`: the one cause; none for a healthy target."""
+    row = record.diagnosis
+    if row is None:
         return ()
-    return ((f',cause="{escaped(found.cause)}",class="{found.cause_class.value}"', 1),)
+    return ((f',cause="{escaped(row.cause)}",class="{row.cause_class.value}"', 1),)
 
 
 def last_poll(record: TargetRecord) -> list[Sample]:
@@ -148,7 +148,7 @@ def best_expiry(record: TargetRecord) -> list[Sample]:
 
 
 def not_before(record: TargetRecord) -> list[Sample]:
-    """`istio_target_certificate_not_before_timestamp_seconds`: where the source tells it."""
+    """`istio_target_certificate_not_before_timestamp_seconds`: where the source reports it."""
     return [
         (_certificate(row), row.not_before)
         for row in record.certificates
@@ -166,11 +166,11 @@ def best_not_before(record: TargetRecord) -> list[Sample]:
 
 
 def _best(rows: Iterable[CertificateValidity]) -> Iterable[CertificateValidity]:
-    """One row a certificate: what peers see on the wire comes before what Envoy or agent say."""
+    """One row a certificate: the one presented to peers, else Envoy's, else the agent's."""
     best: dict[str, CertificateValidity] = {}
     for row in rows:
-        known = best.get(row.certificate)
-        if known is None or _rank(row.source) < _rank(known.source):
+        before = best.get(row.certificate)
+        if before is None or _rank(row.source) < _rank(before.source):
             best[row.certificate] = row
     return best.values()
 
@@ -190,7 +190,7 @@ def captured(record: TargetRecord) -> tuple[Sample, ...]:
 
 
 def envoy_live(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_proxy_envoy_live`: Envoy's own word."""
+    """`istio_proxy_envoy_live`: as Envoy reports it."""
     return _one(record.proxy.envoy_live)
 
 
@@ -230,16 +230,16 @@ def connected(record: TargetRecord) -> tuple[Sample, ...]:
 
 
 def synced(record: TargetRecord) -> list[Sample]:
-    """`istio_proxy_xds_synced`: every resource that the proxy asked for."""
+    """`istio_proxy_xds_synced`: every resource that the proxy requested."""
     return _each("resource", record.proxy.xds_synced)
 
 
 def unsynced(record: TargetRecord) -> list[Sample]:
-    """In brief: the resources that are not in step."""
+    """In brief: the resources that are not synced."""
     return [sample for sample in synced(record) if not sample[1]]
 
 
-def known(record: TargetRecord) -> tuple[Sample, ...]:
+def known_to_istiod(record: TargetRecord) -> tuple[Sample, ...]:
     """`istio_proxy_xds_known`: whether an istiod lists the proxy."""
     return _one(record.proxy.xds_known)
 
@@ -249,8 +249,8 @@ def scrape_failures(record: TargetRecord) -> list[Sample]:
     return _each("source", record.proxy.agent_scrape_failures)
 
 
-def some_scrape_failures(record: TargetRecord) -> list[Sample]:
-    """In brief: the sources that ever failed."""
+def nonzero_scrape_failures(record: TargetRecord) -> list[Sample]:
+    """In brief: the sources with failures."""
     return [sample for sample in scrape_failures(record) if sample[1]]
 
 
@@ -273,7 +273,7 @@ def push_errors(record: TargetRecord) -> tuple[Sample, ...]:
 
 
 def control_plane_info(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_control_plane_info`: once the replica told its version."""
+    """`istio_control_plane_info`: once the replica has reported its version."""
     facts = record.control_plane
     if facts is None or facts.version is None:
         return ()

@@ -15,7 +15,7 @@ TARGETS_PER_CHUNK = 256
 """How many targets' blocks are joined in one go: about 0.2 MB of a family with seven series."""
 
 Samples = Callable[[TargetRecord], Iterable[tuple[str, float]]]
-"""Record -> (labels, value) pairs; labels as `labelled` writes them. Nothing known: none."""
+"""Record -> (labels, value) pairs; labels as `labelled` writes them. An unknown value has none."""
 
 ClusterSamples = Callable[[ClusterRecord], Iterable[tuple[str, float]]]
 """As `Samples`, of the mesh as a whole."""
@@ -79,7 +79,7 @@ def number(value: float) -> str:
 
 
 def render(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...]:
-    """One block of sample lines per family, in their order; empty where there is nothing to say.
+    """One block of sample lines per family, in their order; empty without samples.
 
     A pair of labels that comes twice keeps its last value: a repeated series would cost
     Prometheus the whole scrape.
@@ -91,7 +91,7 @@ def render(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...
 def renew(
     record: TargetRecord, families: Sequence[Family], blocks: tuple[bytes, ...]
 ) -> tuple[bytes, ...]:
-    """The blocks of a record that differs in its times alone from the one that `blocks` tell."""
+    """The blocks of a record that differs only in its times from the one behind `blocks`."""
     target = _labels_of(record)
     return tuple(
         [
@@ -102,7 +102,7 @@ def renew(
 
 
 def render_synced(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...]:
-    """As `render`, of what the istiods tell of the target and nothing else."""
+    """As `render`, with the families that come from istiods alone."""
     target = _labels_of(record)
     return tuple(
         [
@@ -142,7 +142,7 @@ def assemble(
     """The exposition in chunks: each family once, its header and then every target's samples.
 
     `blocks` were rendered with the same families. `names` keeps only these families (what
-    `?name[]=` asks for; a counter answers with and without `_total`). A family without a
+    `?name[]=` selects; a counter answers with and without `_total`). A family without a
     sample has no header either. No `# EOF`: the exporter's own metrics follow.
     """
     rows = list(blocks)

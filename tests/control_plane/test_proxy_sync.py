@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from exporter.config import Config, DiscoveryConfig, IstiodConfig, KubernetesConfig
-from exporter.control_plane.proxy_sync import merge_replicas, narrowed
+from exporter.control_plane.proxy_sync import merge_replicas, why_incomplete
 from exporter.model import (
     Cadence,
     IstiodFacts,
@@ -224,5 +224,5 @@ NARROWED = {
 
 @pytest.mark.parametrize(("chosen", "key"), NARROWED.values(), ids=NARROWED)
 def test_a_part_of_the_istiods_is_never_taken_for_all(chosen: dict[str, object], key: str) -> None:
-    reason = narrowed(discovering(**chosen))
+    reason = why_incomplete(discovering(**chosen))
     assert reason.startswith(f"discovery.kubernetes.{key} ") if key else not reason
