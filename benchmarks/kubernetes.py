@@ -22,11 +22,13 @@ import uvloop
 
 from benchmarks.processes import Failed
 from exporter.app.process import collect_garbage_rarely
-from exporter.app.session import Exporter
 from exporter.config import Config
 from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
+from exporter.exposition import selected
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import load_kubeconfig
+from exporter.scheduler.target_table import TargetTable
+from exporter.state import State
 from tests.real.kubernetes import assets, pods
 from tests.real.kubernetes.client import Admin
 from tests.real.kubernetes.control_plane import ControlPlane, running
@@ -148,7 +150,8 @@ def _pod(number: int) -> dict[str, Any]:
 async def _list(path: str, count: int) -> dict[str, Any]:
     """Follow until every pod is a target; seconds of CPU, of the longest hold, in all."""
     synced = asyncio.Event()
-    exporter = Exporter(Config, Path())
+    families = selected("standard")
+    table = TargetTable(30.0, State(families), State(families))
     source: ClusterSource
 
     def changed() -> None:
@@ -157,8 +160,8 @@ async def _list(path: str, count: int) -> dict[str, Any]:
 
     source = ClusterSource(
         ClusterCallbacks(
-            put=exporter.scheduler.put,
-            drop=exporter.scheduler.drop,
+            put=table.put,
+            drop=table.drop,
             changed=changed,
             synced=lambda _name, _is_so: None,
             relisted=lambda _name: None,

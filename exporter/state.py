@@ -45,13 +45,13 @@ class State:
     """Records and rendered blocks by target, in the order in which targets first came.
 
     `cluster`: what is known of the mesh as a whole; who learns a part of it replaces that part.
+    `in_mesh`: the exporter runs behind a sidecar of its own: nothing that it sees can be trusted.
     """
-
-    __slots__ = ("_blocks", "_entries", "_next", "_old_blocks", "_render", "cluster", "families")
 
     def __init__(self, families: tuple[Family, ...], render_with: Render = render) -> None:
         self.families = families
         self.cluster = ClusterRecord()
+        self.in_mesh = False
         self._render = render_with
         self._entries: dict[TargetKey, _Entry] = {}
         self._blocks: dict[TargetKey, Blocks] = {}

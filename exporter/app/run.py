@@ -9,10 +9,11 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from exporter.app.process import collect_garbage_rarely, raise_file_limit
-from exporter.app.session import Exporter
+from exporter.app.program import Exporter
 from exporter.config import Config
 from exporter.kube.credentials import find_credentials
 
@@ -23,7 +24,8 @@ async def serve(load: Callable[[], Config], base: Path) -> None:
     """Run the exporter until SIGTERM or SIGINT; SIGHUP reloads. Raises ConfigError, OSError."""
     raise_file_limit()
     collect_garbage_rarely()
-    exporter = Exporter(load, base, find_credentials=find_credentials)
+    make = partial(Exporter, load, base, find_credentials=find_credentials)
+    exporter = await asyncio.to_thread(make)
     running = asyncio.create_task(exporter.run())
     loop = asyncio.get_running_loop()
     for stop in (signal.SIGTERM, signal.SIGINT):

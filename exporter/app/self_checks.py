@@ -1,4 +1,4 @@
-"""The exporter about itself: where it stands, what it cannot see, how many it watches.
+"""The exporter about itself: where it runs, what it cannot see, how many targets it polls.
 
 In: the running parts. Out: self-metrics, and one log line whenever what cannot be seen changes.
 """
@@ -8,16 +8,16 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from exporter.app.capabilities import CAPABILITIES, MissingCapability
 from exporter.app.process import is_in_mesh
 from exporter.catalogue import is_newer_than_known
-from exporter.config import Config
-from exporter.discovery.cluster import ClusterSource
-from exporter.scheduler.scheduler import Scheduler
+from exporter.config import ShardConfig
+from exporter.discovery.target_sets import TargetSets
+from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
-from exporter.state import State
+from exporter.yielder import Yielder
 
 log = logging.getLogger(__name__)
 
@@ -26,76 +26,82 @@ _REVIEW_EVERY_SECONDS = 15.0
 _COUNT_EVERY_SECONDS = 1.0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SelfChecks:
-    """Keeps the self-metrics current. `missing_capabilities`: what this instance cannot see now."""
+    """Keeps the self-metrics current.
 
-    config: Callable[[], Config]
+    `missing_capabilities`: what this instance cannot see now. `logged`: the sentence that was last
+    logged of each; it outlives the session, so that a reload repeats none.
+    """
+
+    shard: ShardConfig
     missing_capabilities: Callable[[], tuple[MissingCapability, ...]]
-    cluster: Callable[[], ClusterSource]
-    scheduler: Scheduler
+    table: TargetTable
+    sets: TargetSets
     metrics: SelfMetrics
-    state: State
-    _told: dict[str, str] = field(default_factory=dict)
-    _uncounted: asyncio.Event = field(default_factory=asyncio.Event)
+    logged: dict[str, str]
 
     async def run(self) -> None:
         """Count, review and measure until cancelled."""
+        self.sets.changed.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._count())
             tasks.create_task(self._review())
             tasks.create_task(self._measure_lag())
 
-    def count_soon(self) -> None:
-        """The targets changed."""
-        self._uncounted.set()
-
-    async def place(self) -> None:
-        """Find out whether we stand behind a sidecar, and say which share is ours."""
+    async def locate(self) -> None:
+        """Find out whether we run behind a sidecar, and report which share is ours."""
         in_mesh = await is_in_mesh()
-        if in_mesh and not self.scheduler.in_mesh:
+        state = self.table.state
+        if in_mesh and not state.in_mesh:
             log.error("a sidecar answers on our own loopback: nothing that we see can be trusted")
-        self.scheduler.in_mesh = in_mesh
-        shard = self.config().shard
-        self.metrics.placed(in_mesh=in_mesh, ordinal=shard.ordinal, total=shard.total)
+        state.in_mesh = in_mesh
+        self.metrics.placed(in_mesh=in_mesh, ordinal=self.shard.ordinal, total=self.shard.total)
 
     def report_capabilities(self) -> None:
-        """Say once what cannot be seen, and again when it changes."""
+        """Log once what cannot be seen, and again when it changes."""
         missing = {one.capability: one.sentence for one in self.missing_capabilities()}
         for capability in CAPABILITIES:
             self.metrics.found_capable(capability, able=capability not in missing)
             sentence = missing.get(capability)
-            if sentence and self._told.get(capability) != sentence:
+            if sentence and self.logged.get(capability) != sentence:
                 log.warning("cannot see capability=%s reason=%r", capability, sentence)
-        self._told = missing
+        self.logged.clear()
+        self.logged.update(missing)
 
     async def _count(self) -> None:
         """Count the targets after they changed, but not after each of many changes."""
         while True:
-            await self._uncounted.wait()
-            self._uncounted.clear()
-            self._count_now()
+            await self.sets.changed.wait()
+            self.sets.changed.clear()
+            await self._count_now()
             await asyncio.sleep(_COUNT_EVERY_SECONDS)
 
-    def _count_now(self) -> None:
-        known = tuple(self.scheduler.targets.values())
-        cluster = self.cluster()
-        roles = {str(role): count for role, count in Counter(t.role for t in known).items()}
-        outdated = any(is_newer_than_known(target.istio_version) for target in known)
-        ports = sum(len(target.ignored_ports) for target in known)
-        self.metrics.counted_targets(roles, cluster.ignored, ports, outdated=outdated)
-        self.state.cluster = replace(self.state.cluster, ambient_pods=cluster.ambient_pods())
+    async def _count_now(self) -> None:
+        roles: Counter[str] = Counter()
+        versions: set[str] = set()
+        ignored_ports = 0
+        yielder = Yielder()
+        for target in tuple(self.table.targets.values()):
+            roles[target.role.value] += 1
+            versions.add(target.istio_version)
+            ignored_ports += len(target.ignored_ports)
+            await yielder.maybe_yield()
+        outdated = any(map(is_newer_than_known, versions))
+        cluster, state = self.sets.cluster, self.table.state
+        self.metrics.counted_targets(roles, cluster.ignored, ignored_ports, outdated=outdated)
+        state.cluster = replace(state.cluster, ambient_pods=cluster.ambient_pods())
         self.report_capabilities()
 
     async def _review(self) -> None:
-        """Look again at what may change under us: our own place, and what we are let see."""
+        """Check again what may change under us: where we run, and what we are allowed to see."""
         while True:
-            await asyncio.sleep(_REVIEW_EVERY_SECONDS)
-            await self.place()
+            await self.locate()
             self.report_capabilities()
+            await asyncio.sleep(_REVIEW_EVERY_SECONDS)
 
     async def _measure_lag(self) -> None:
         while True:
-            asked = time.monotonic()
+            began = time.monotonic()
             await asyncio.sleep(_LAG_EVERY_SECONDS)
-            self.metrics.lagged(max(0.0, time.monotonic() - asked - _LAG_EVERY_SECONDS))
+            self.metrics.lagged(max(0.0, time.monotonic() - began - _LAG_EVERY_SECONDS))

@@ -19,7 +19,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from exporter.app.process import bind, raise_file_limit
-from exporter.app.session import Exporter
+from exporter.app.program import Exporter
 from exporter.cli.check import not_judged
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import ANOTHER_ADDRESS, add_web_flags, overrides_of, start_logging

@@ -1,84 +1,76 @@
-"""What the istiods say of the proxies, rendered anew each interval while all of them answer.
+"""What the istiods report of the proxies, rendered each interval while all of them respond.
 
-Flows in: the istiods' records and every proxy that is known, other shards' too. Out: a record and
-rendered blocks by proxy, which are told beside what the proxies' own looks found. The rule: it
-holds no verdict of its own; `diagnosis.merge_replicas` decides, and where that says nothing nothing
-is told.
+In: the istiods' records and every proxy that is known, other shards' too. Out: a record and
+rendered blocks by proxy, which are served beside what the proxies' own polls found. The rule: it
+holds no verdict of its own; `merge_replicas` decides, and where that has none nothing is served.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 
 from exporter.config import Config
 from exporter.control_plane.proxy_sync import merge_replicas, why_incomplete
+from exporter.discovery.target_sets import TargetSets
 from exporter.model import Role, Target, TargetKey, TargetRecord
 from exporter.state import STALE_AFTER_INTERVALS, State
 from exporter.yielder import Yielder
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SyncPublisher:
-    """Keeps `told` up to date with what the istiods say.
+    """Keeps `synced` up to date with what the istiods report.
 
-    `targets`: this replica's own, whose records are in `records`; `other_shards`: those that other
-    shards poll. `ignores_istiods`: some istiod opted out. `is_complete`: whether these are all that
-    there are at this moment.
+    `polled`: this replica's own targets, whose records are in `records`; `sets` has those that
+    other shards poll.
     """
 
-    config: Callable[[], Config]
-    targets: Callable[[], Mapping[TargetKey, Target]]
-    other_shards: Callable[[], Mapping[TargetKey, Target]]
-    ignores_istiods: Callable[[], bool]
-    is_complete: Callable[[], bool]
+    config: Config
+    polled: Mapping[TargetKey, Target]
+    sets: TargetSets
     records: State
-    told: State
-    _gone: set[TargetKey] = field(default_factory=set)
+    synced: State
 
     async def run(self) -> None:
-        """Unite once an interval, until cancelled."""
+        """Merge what the replicas report now and once an interval, until cancelled."""
         while True:
-            await asyncio.sleep(self.config().poll.interval)
-            await self.merge_replicas()
+            await self.publish()
+            await asyncio.sleep(self.config.poll.interval)
 
-    def forget(self, key: TargetKey) -> None:
-        """A proxy is gone: its series go with it."""
-        self._gone.add(key)
-        self.told.drop(key)
-
-    async def merge_replicas(self) -> None:
-        """Ask the union of the istiods for every proxy."""
-        self._gone.clear()
-        config, targets, now = self.config(), self.targets(), time.time()
-        expires = now + STALE_AFTER_INTERVALS * config.poll.interval
-        union = merge_replicas(self._istiods(targets, config), config, now)
-        proxies = chain(tuple(targets.values()), tuple(self.other_shards().values()))
-        named = set()
+    async def publish(self) -> None:
+        """Render what the replicas together report of every proxy, and drop what they do not."""
+        now = time.time()
+        expires = now + STALE_AFTER_INTERVALS * self.config.poll.interval
+        merged = merge_replicas(self._istiods(), self.config, now)
+        others = self.sets.other_shards()
+        published = set()
         yielder = Yielder()
-        for proxy in proxies:
-            status = union.status(proxy)
-            if status and proxy.key not in self._gone:
-                record = TargetRecord(target=proxy, proxy=status)
-                self.told.put(record, expires)
-                named.add(proxy.key)
+        for proxy in chain(tuple(self.polled.values()), tuple(others.values())):
+            status = merged.status(proxy)
+            if status and self._is_current(proxy):
+                self.synced.put(TargetRecord(target=proxy, proxy=status), expires)
+                published.add(proxy.key)
             await yielder.maybe_yield()
-        for record in self.told.records():
-            if record.target.key not in named:
-                self.told.drop(record.target.key)
+        for key in self._keys():
+            if key not in published:
+                self.synced.drop(key)
+            await yielder.maybe_yield()
 
-    def _istiods(
-        self, targets: Mapping[TargetKey, Target], config: Config
-    ) -> list[TargetRecord | None]:
-        """The last record of every istiod; none where some could be missing, or nobody asks."""
-        is_asked = any(family.from_istiod for family in self.records.families)
-        if (
-            not is_asked
-            or why_incomplete(config)
-            or self.ignores_istiods()
-            or not self.is_complete()
-        ):
+    def _keys(self) -> Iterator[TargetKey]:
+        return (record.target.key for record in self.synced.records())
+
+    def _is_current(self, proxy: Target) -> bool:
+        """Whether the proxy has not gone meanwhile, nor another pod come by its name."""
+        now = self.polled.get(proxy.key) or self.sets.on_other_shard(proxy.key)
+        return now is not None and now.uid == proxy.uid
+
+    def _istiods(self) -> list[TargetRecord | None]:
+        """The last record of every istiod; none where one could be missing, or nobody asks."""
+        is_wanted = any(family.from_istiod for family in self.records.families)
+        is_partial = why_incomplete(self.config) or self.sets.cluster.ignores_istiods
+        if not is_wanted or is_partial or not self.sets.is_current:
             return []
-        found = (key for key, target in targets.items() if target.role is Role.ISTIOD)
+        found = (key for key, target in self.polled.items() if target.role is Role.ISTIOD)
         return [self.records.get(key) for key in found]

@@ -128,7 +128,7 @@ class ClusterSource:
     async def run(self, api: KubernetesClient, config: Config) -> None:
         """Watch the cluster until cancelled."""
         chosen = config.discovery.kubernetes
-        self._configure(config)
+        await self._configure(config)
         annotation = config.discovery.ignore_annotation
         settings_of = partial(namespace_settings_of, annotation=annotation)
         async with asyncio.TaskGroup() as tasks:
@@ -143,18 +143,18 @@ class ClusterSource:
             for scope in scopes_of(chosen):
                 tasks.create_task(self._watch_pods(api, scope))
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         """Drop every target: the cluster is watched no more."""
-        self._remove(tuple(self._pods))
+        await self._remove(tuple(self._pods))
         self._status.stop()
         self._callbacks.changed()
 
-    def _configure(self, config: Config) -> None:
+    async def _configure(self, config: Config) -> None:
         chosen = config.discovery.kubernetes
         self._config, self._unfiltered = config, unfiltered(config)
         scopes = scopes_of(chosen)
         self._is_complete = {scope: self._is_complete.get(scope, False) for scope in scopes}
-        self._remove([key for key in self._pods if not is_chosen(key.namespace, chosen)])
+        await self._remove([key for key in self._pods if not is_chosen(key.namespace, chosen)])
         before, with_services = self._services, scopes if chosen.services else ()
         self._services = {scope: self._services_in(scope) for scope in with_services}
         if before != self._services:
@@ -223,14 +223,14 @@ class ClusterSource:
                 if event.type is EventType.LIST_START:
                     seen = set()
                 elif event.type is EventType.LIST_END:
-                    self._finish_list(scope, seen)
+                    await self._finish_list(scope, seen)
                 elif key := self._take(event):
                     seen.add(key)
                 await yielder.maybe_yield()
 
-    def _finish_list(self, scope: str, seen: set[TargetKey]) -> None:
+    async def _finish_list(self, scope: str, seen: set[TargetKey]) -> None:
         in_scope = (key for key in self._pods if not scope or key.namespace == scope)
-        self._remove([key for key in in_scope if key not in seen])
+        await self._remove([key for key in in_scope if key not in seen])
         self._is_complete[scope] = True
         self._callbacks.changed()
 
@@ -249,10 +249,12 @@ class ClusterSource:
         is_gone = event.type is EventType.DROP
         return key, None if is_gone else classify_pod(pod, self._config, self._unfiltered)
 
-    def _remove(self, keys: Iterable[TargetKey]) -> None:
+    async def _remove(self, keys: Iterable[TargetKey]) -> None:
+        yielder = Yielder()
         for key in keys:
             self._pods.set(key, None)
             self._update(key)
+            await yielder.maybe_yield()
         self._callbacks.changed()
 
     # --- pods in their context -----------------------------------------------------------------

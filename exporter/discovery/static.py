@@ -6,7 +6,7 @@ targets are kept, and each error is logged once.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,34 +130,43 @@ class StaticSource:
         self._period = period
         self._paths: set[Path] = {base / file for file in static.files}
         self._last_error = ""
+        self._stamps: dict[Path, Stamp] | None = None
+        self._unreported: tuple[Target, ...] | None = None
+
+    def read(self) -> None:
+        """Read every file, for `run` to report. Raises ConfigError."""
+        stamps = self._stamps_now()
+        try:
+            self._unreported = self._load()
+        finally:
+            self._stamps = {path: stamps.get(path, _stamp(path)) for path in self._paths}
 
     async def run(
         self,
-        on_change: Callable[[tuple[Target, ...]], None],
+        on_change: Callable[[tuple[Target, ...]], Awaitable[None]],
         on_error: Callable[[ConfigError], None],
     ) -> None:
         """Report the targets now and whenever a file changes; runs until it is cancelled.
 
         `on_change` also means that an earlier error is over. Each new error is reported once.
         """
-        seen: dict[Path, Stamp] | None = None
         while True:
-            stamps = self._stamps()
-            if stamps != seen:
-                await self._reload(on_change, on_error)
-                seen = {path: stamps.get(path, _stamp(path)) for path in self._paths}
+            if self._stamps_now() != self._stamps:
+                await self._read_again(on_error)
+            await self._report(on_change)
             await asyncio.sleep(self._period)
 
-    def _stamps(self) -> dict[Path, Stamp]:
+    def _stamps_now(self) -> dict[Path, Stamp]:
         return {path: _stamp(path) for path in self._paths}
 
-    async def _reload(
-        self,
-        on_change: Callable[[tuple[Target, ...]], None],
-        on_error: Callable[[ConfigError], None],
-    ) -> None:
+    async def _report(self, on_change: Callable[[tuple[Target, ...]], Awaitable[None]]) -> None:
+        targets, self._unreported = self._unreported, None
+        if targets is not None:
+            await on_change(targets)
+
+    async def _read_again(self, on_error: Callable[[ConfigError], None]) -> None:
         try:
-            targets = await asyncio.to_thread(self._load)
+            await asyncio.to_thread(self.read)
         except ConfigError as error:
             if str(error) != self._last_error:
                 log.warning("static targets unchanged: %s", error)
@@ -165,7 +174,6 @@ class StaticSource:
             self._last_error = str(error)
         else:
             self._last_error = ""
-            on_change(targets)
 
     def _load(self) -> tuple[Target, ...]:
         """The targets; remembers the pod documents they name, which may change as well."""

@@ -1,47 +1,129 @@
-"""Static targets and the cluster's, and which of them this replica polls.
+"""Static targets and the cluster's, merged: what this replica polls and what other shards do.
 
-In: what discovery found and the configuration. Out: the targets to poll, and those that another
-shard polls. The rule: a static target hides the cluster's of the same name, on every shard.
+In: targets from the configuration's files and from the cluster. Out: targets put to where they are
+polled, and dropped. It outlives reloads. The rules: a static target hides the cluster's of the same
+name, on every shard, and a source that fails removes no target.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from itertools import chain
+from typing import Protocol
 
 from exporter.config import Config
+from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
 from exporter.discovery.shard import is_on_shard, is_synced_by_istiods
 from exporter.model import Role, Target, TargetKey
+from exporter.selfmetrics.registry import SelfMetrics
+from exporter.yielder import Yielder
 
 
-@dataclass(slots=True)
+class PolledTargets(Protocol):
+    """Where targets are polled."""
+
+    @property
+    def targets(self) -> Mapping[TargetKey, Target]:
+        """Every target that is polled."""
+
+    def put(self, target: Target) -> None:
+        """Poll a target, or take its new description."""
+
+    def drop(self, key: TargetKey) -> None:
+        """Forget a target."""
+
+
 class TargetSets:
-    """`preset` are polled beside the configuration's own; `static` is both."""
+    """All targets that are known.
 
-    preset: Mapping[TargetKey, Target]
-    static: Mapping[TargetKey, Target] = field(init=False)
+    `preset` are polled beside the configuration's own. `has_cluster`: there is a cluster to be
+    watched. `changed` is set when anything that can be counted did.
+    """
 
-    def __post_init__(self) -> None:
-        """Start with the preset targets."""
-        self.static = dict(self.preset)
+    def __init__(
+        self, preset: Iterable[Target], polled: PolledTargets, metrics: SelfMetrics
+    ) -> None:
+        self.preset = tuple(preset)
+        self.has_cluster = False
+        self.changed = asyncio.Event()
+        self.cluster = ClusterSource(
+            ClusterCallbacks(
+                put=self._put_cluster,
+                drop=self._drop_cluster,
+                changed=self.changed.set,
+                synced=metrics.synced,
+                relisted=metrics.relisted,
+                requested=metrics.asked_kubernetes,
+            )
+        )
+        self._polled = polled
+        self._static = {target.key: target for target in self.preset}
+        self._static_elsewhere: dict[TargetKey, Target] = {}
+        self._has_static = False
 
-    def take(self, targets: Iterable[Target], config: Config) -> None:
-        """Replace the static targets; a managed control plane has no istiod to poll."""
+    @property
+    def is_synced(self) -> bool:
+        """Whether every source has reported all that it has."""
+        return self._has_static and (self.cluster.is_synced or not self.has_cluster)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether these are all that there are, at this moment."""
+        return self.is_synced and (self.cluster.is_watched or not self.has_cluster)
+
+    def other_shards(self) -> dict[TargetKey, Target]:
+        """Every proxy that another shard polls and whose sync status this replica exposes."""
+        return {**self.cluster.other_shards, **self._static_elsewhere}
+
+    def on_other_shard(self, key: TargetKey) -> Target | None:
+        """The proxy of this name that another shard polls, as in `other_shards`."""
+        return self._static_elsewhere.get(key) or self.cluster.other_shards.get(key)
+
+    async def take_static(self, targets: Iterable[Target], config: Config) -> None:
+        """Replace the static targets, in slices; it may be cancelled and called again."""
+        await self._replace_static(targets, config)
+        yielder = Yielder()
+        for key in tuple(self._polled.targets):
+            if key not in self._static and key not in self.cluster.owned:
+                self._polled.drop(key)
+            await yielder.maybe_yield()
+        for key in tuple(self.cluster.owned):
+            if key not in self._static and (target := self.cluster.owned.get(key)):
+                self._polled.put(target)
+            await yielder.maybe_yield()
+        await self._put_static(config)
+        self._has_static = True
+        self.changed.set()
+
+    async def _replace_static(self, targets: Iterable[Target], config: Config) -> None:
+        """A managed control plane has no istiod to poll. What has not changed stays the same."""
         is_managed = config.istiod.mode == "none"
         wanted = (row for row in targets if not (is_managed and row.role is Role.ISTIOD))
-        self.static = {**self.preset, **{target.key: target for target in wanted}}
+        static: dict[TargetKey, Target] = {}
+        yielder = Yielder()
+        for target in chain(self.preset, wanted):
+            before = self._static.get(target.key)
+            static[target.key] = before if before == target else target
+            await yielder.maybe_yield()
+        self._static = static
 
-    def owned(self, cluster: Mapping[TargetKey, Target], config: Config) -> dict[TargetKey, Target]:
-        """Every target that this replica polls; `cluster` are those of them from the cluster."""
-        shard = config.shard
-        static = {key: row for key, row in self.static.items() if is_on_shard(row, shard)}
-        return {**{key: cluster[key] for key in cluster.keys() - self.static.keys()}, **static}
+    async def _put_static(self, config: Config) -> None:
+        elsewhere: dict[TargetKey, Target] = {}
+        yielder = Yielder()
+        for key, target in self._static.items():
+            if is_on_shard(target, config.shard):
+                self._polled.put(target)
+            else:
+                if key in self._polled.targets:
+                    self._polled.drop(key)
+                if is_synced_by_istiods(target, config):
+                    elsewhere[key] = target
+            await yielder.maybe_yield()
+        self._static_elsewhere = elsewhere
 
-    def other_shards(
-        self, cluster: Mapping[TargetKey, Target], config: Config
-    ) -> dict[TargetKey, Target]:
-        """Every proxy that another shard polls and whose sync status this replica exposes."""
-        others = {
-            key: row
-            for key, row in self.static.items()
-            if not is_on_shard(row, config.shard) and is_synced_by_istiods(row, config)
-        }
-        return {**cluster, **others}
+    def _put_cluster(self, target: Target) -> None:
+        if target.key not in self._static:
+            self._polled.put(target)
+
+    def _drop_cluster(self, key: TargetKey) -> None:
+        if key not in self._static:
+            self._polled.drop(key)

@@ -47,10 +47,17 @@ FAST_ONLY = frozenset({Cadence.FAST})
 
 @dataclass(frozen=True, slots=True)
 class ProbeInstrumentation:
-    """Callbacks of probes: how many more or less are under way, and what they saw when they end."""
+    """What polls and probes are counted by.
+
+    `started(lateness)`: a poll started so many seconds after it was due. `skipped()`: one was not
+    started because the one before still ran. `under_way(more)`: so many probes more, or less, run.
+    `ended(observations, role)`: probes of a target of this role ended.
+    """
 
     under_way: Callable[[int], None] = lambda _more: None
     ended: Callable[[Sequence[Observation], Role], None] = lambda _observations, _role: None
+    started: Callable[[float], None] = lambda _lateness: None
+    skipped: Callable[[], None] = lambda: None
 
 
 NO_INSTRUMENTATION = ProbeInstrumentation()
@@ -92,7 +99,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     *,
     in_mesh: bool = False,
     webhook: WebhookPath | None = None,
-    meter: ProbeInstrumentation = NO_INSTRUMENTATION,
+    instrumentation: ProbeInstrumentation = NO_INSTRUMENTATION,
 ) -> PollResult:
     """Poll a target by its plan.
 
@@ -104,18 +111,20 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         now: seconds since the epoch.
         in_mesh: the exporter sits behind a sidecar, so nothing it sees can be trusted.
         webhook: what the API server's last dry run of the injection webhook showed.
-        meter: what is called as probes start and end.
+        instrumentation: what is called as probes start and end.
     """
     began = time.monotonic()
     without_servers = plan
     plan = with_servers(without_servers, memory.admin.value if memory.admin else None)
-    poll = _Poll(plan, due, config.poll.timeout, meter)
+    poll = _Poll(plan, due, config.poll.timeout, instrumentation)
     seen = await poll.probe_network()
     seen += await poll.follow_up(seen, memory, config, now)
     seen += await poll.probe_pod(seen)
     if admin := newest_admin(seen):
         before, plan = plan, with_servers(without_servers, admin)
-        seen += await _Poll(plan, due, config.poll.timeout, meter).probe_new_servers(before)
+        seen += await _Poll(plan, due, config.poll.timeout, instrumentation).probe_new_servers(
+            before
+        )
     took = time.monotonic() - began
     memory = replace(
         memory,
@@ -142,7 +151,7 @@ class _Poll(Struct, frozen=True, eq=False):
     plan: Plan
     due: frozenset[Cadence]
     timeout: float
-    meter: ProbeInstrumentation
+    instrumentation: ProbeInstrumentation
 
     async def probe_network(self) -> list[Observation]:
         """The control port and every port that is probed directly, on each address at once."""
@@ -225,12 +234,12 @@ class _Poll(Struct, frozen=True, eq=False):
         """Make these attempts concurrently."""
         if not attempts:
             return []
-        self.meter.under_way(len(attempts))
+        self.instrumentation.under_way(len(attempts))
         try:
             seen = await probe_all(attempts)
         finally:
-            self.meter.under_way(-len(attempts))
-        self.meter.ended(seen, self.plan.target.role)
+            self.instrumentation.under_way(-len(attempts))
+        self.instrumentation.ended(seen, self.plan.target.role)
         return seen
 
     def _attempt(

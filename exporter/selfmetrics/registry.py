@@ -5,7 +5,7 @@ Methods are named by what happened; their callers hold no metric.
 
 import platform
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -131,9 +131,9 @@ class SelfMetrics:
         """A poll was left out because the target's last one still ran."""
         self._skipped.inc()
 
-    def watch_in_flight(self, count: Callable[[], float]) -> None:
-        """Ask this for the probes under way whenever somebody scrapes."""
-        self._in_flight.set_function(count)
+    def probes_under_way(self, more: int) -> None:
+        """So many probes more, or less, are under way."""
+        self._in_flight.inc(more)
 
     def lagged(self, seconds: float) -> None:
         """The event loop ran a timer so many seconds late."""

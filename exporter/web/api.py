@@ -38,13 +38,14 @@ class PortList(msgspec.Struct, frozen=True, kw_only=True):
 async def show_summary(request: web.Request) -> web.Response:
     """Causes, states and freshness of what namespace and role let through."""
     context = request.app[CONTEXT]
-    config = context.config()
+    config = context.session.config
     filters = read_filters(request)
     total = SummaryBuilder(config.poll.interval, context.state.is_expired)
     async for found in iterate_targets(context):
         total.add(found, filters)
     runbooks = config.web.runbook_url or OWN_RUNBOOKS
-    return await json_answer(request, total.summary(__version__, runbooks, context.unseen()))
+    unseen = context.session.unseen()
+    return await json_answer(request, total.summary(__version__, runbooks, unseen))
 
 
 async def show_matrix(request: web.Request) -> web.Response:
@@ -62,7 +63,7 @@ async def list_targets(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     filters, part = read_filters(request), read_part(request)
     found = [one async for one in iterate_targets(context) if filters.lets_through(one)]
-    extra = context.config().ports
+    extra = context.session.config.ports
     targets = []
     for number, one in enumerate(part.of(found)):
         targets.append(target_state(one.target, one.record, extra))
@@ -78,10 +79,10 @@ async def show_target(request: web.Request) -> web.Response:
     """One target; 404 when nothing by that name is watched."""
     context = request.app[CONTEXT]
     key = TargetKey(request.match_info["namespace"], request.match_info["pod"])
-    target = context.targets().get(key)
+    target = context.session.targets.get(key)
     if target is None:
         raise web.HTTPNotFound(text=f"No target is named {key}.")
-    state = target_state(target, context.state.get(key), context.config().ports)
+    state = target_state(target, context.state.get(key), context.session.config.ports)
     return await json_answer(request, state)
 
 

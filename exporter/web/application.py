@@ -23,5 +23,5 @@ def create_app(context: WebContext) -> web.Application:
     app[CONTEXT] = context
     app.on_response_prepare.append(secure)
     app.add_routes([*API, *HEALTH, *PAGES, *PROBE])
-    app.router.add_get(context.config().web.telemetry_path, serve_metrics)
+    app.router.add_get(context.session.config.web.telemetry_path, serve_metrics)
     return app

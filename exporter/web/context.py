@@ -1,39 +1,54 @@
-"""What the web needs of the rest of the program: data and callables, nothing to own."""
+"""What the web needs of the rest of the program: data, and the session that runs now."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 
 from exporter.config import Config
-from exporter.exposition import Family
 from exporter.model import Target, TargetKey
 from exporter.poll.poll_target import PollResult
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebContext:
-    """Where the answers come from. Callables, so that a reload shows at once.
+class WebSession(Protocol):
+    """What one configuration decides.
 
-    `listed`: what the istiods say of proxies, which is told beside `state`.
-    `families`: what the blocks in `state` were rendered with. `targets`: everything under
-    watch, polled yet or not. `unseen`: one sentence for each thing that this instance cannot
-    see. `probe`: one look, now. `reload`: reads the configuration again and returns what is
-    wrong with it, None when all is well; None in its place switches the endpoint off.
+    `targets`: every target, polled yet or not. `is_healthy`: polls make progress. `is_ready`:
+    discovery was synced once and every target polled then.
+    """
+
+    @property
+    def config(self) -> Config: ...  # noqa: D102
+    @property
+    def targets(self) -> Mapping[TargetKey, Target]: ...  # noqa: D102
+    @property
+    def is_healthy(self) -> bool: ...  # noqa: D102
+    @property
+    def is_ready(self) -> bool: ...  # noqa: D102
+
+    def unseen(self) -> tuple[str, ...]:
+        """One sentence for each thing that this instance cannot see."""
+
+    async def probe(self, target: Target) -> PollResult:
+        """Poll a target now."""
+
+
+@dataclass(slots=True, kw_only=True)
+class WebContext:
+    """Where the answers come from. A reload replaces `session`.
+
+    `synced`: what the istiods report of proxies, which is served beside `state`. `reload`: reads
+    the configuration again and returns what is wrong with it, None when all is well; None in its
+    place switches the endpoint off.
     """
 
     state: State
+    synced: State
     self_metrics: SelfMetrics
-    config: Callable[[], Config]
-    families: Callable[[], tuple[Family, ...]]
-    targets: Callable[[], Mapping[TargetKey, Target]]
-    unseen: Callable[[], tuple[str, ...]]
-    probe: Callable[[Target], Awaitable[PollResult]]
-    is_healthy: Callable[[], bool]
-    is_ready: Callable[[], bool]
-    listed: State
+    session: WebSession
     reload: Callable[[], Awaitable[str | None]] | None = None
 
 

@@ -7,14 +7,14 @@ from exporter.web.context import CONTEXT
 
 async def is_healthy(request: web.Request) -> web.Response:
     """200 while the poll loop makes progress, else 503."""
-    if request.app[CONTEXT].is_healthy():
+    if request.app[CONTEXT].session.is_healthy:
         return web.Response(text="Healthy.\n")
     return web.Response(status=503, text="The poll loop makes no progress.\n")
 
 
 async def is_ready(request: web.Request) -> web.Response:
     """200 once discovery is synced and every target was looked at, else 503."""
-    if request.app[CONTEXT].is_ready():
+    if request.app[CONTEXT].session.is_ready:
         return web.Response(text="Ready.\n")
     return web.Response(status=503, text="The first pass over the targets is not done.\n")
 

@@ -49,7 +49,7 @@ def limit_requests(max_seconds: float = MAX_REQUEST_SECONDS) -> Middleware:
 
 
 def _refuse_too_many(request: web.Request, in_flight: Counter[str], kind: str) -> None:
-    config = request.app[CONTEXT].config().web
+    config = request.app[CONTEXT].session.config.web
     if in_flight.total() >= config.max_requests:
         limit = f"web.max_requests, {config.max_requests}"
     elif kind and in_flight[kind] >= config.max_probes:

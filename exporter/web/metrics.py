@@ -44,9 +44,9 @@ async def serve_metrics(request: web.Request) -> web.StreamResponse:
 def _pieces(
     context: WebContext, names: frozenset[str] | None, *, openmetrics: bool
 ) -> Iterator[bytes]:
-    now, families = time.time(), context.families()
+    now, families = time.time(), context.state.families
     cluster = render_cluster(context.state.cluster, families)
-    blocks = [*context.state.blocks(now), *context.listed.blocks(now), cluster]
+    blocks = [*context.state.blocks(now), *context.synced.blocks(now), cluster]
     yield from assemble(families, blocks, openmetrics, names)
     yield context.self_metrics.expose(openmetrics, names)
     if openmetrics:

@@ -34,8 +34,8 @@ async def serve_probe(request: web.Request) -> web.StreamResponse:
         allowed = ", ".join(sorted(PARAMETERS))
         raise web.HTTPBadRequest(text=f"{min(unknown)} is not a parameter; {allowed} are.\n")
     target = _chosen(context, request.query)
-    looked = await context.probe(target)
-    families = context.families()
+    looked = await context.session.probe(target)
+    families = context.state.families
     wanted = choose_format(request.headers.get("Accept", ""))
     names = frozenset(request.query.getall("name[]", ())) or None
     pieces = list(assemble(families, [render(looked.record, families)], wanted.openmetrics, names))
@@ -49,7 +49,7 @@ def _chosen(context: WebContext, query: Mapping[str, str]) -> Target:
     """The target that the parameters name, with what they say of it laid over."""
     name = query.get("target", "")
     role = _role(query.get("role", ""))
-    known = _find(context.targets(), name, role)
+    known = _find(context.session.targets, name, role)
     target = known or _unknown(context, name, role)
     version = query.get("istio_version", "")
     if version and line_of(version) is None:
@@ -95,7 +95,7 @@ def _address(name: str) -> str:
 
 
 def _unknown(context: WebContext, name: str, role: Role | None) -> Target:
-    if not context.config().web.probe_unknown_targets:
+    if not context.session.config.web.probe_unknown_targets:
         sentence = f"{_address(name)} is no target; web.probe_unknown_targets would allow it.\n"
         raise web.HTTPForbidden(text=sentence)
     role = role or Role.SIDECAR

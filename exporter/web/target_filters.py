@@ -26,15 +26,18 @@ SLICE = 500
 
 async def iterate_targets(context: WebContext) -> AsyncIterator[TargetView]:
     """Every target by namespace and pod, with a turn of the event loop now and then."""
-    targets = context.targets()
+    targets = context.session.targets
     await asyncio.sleep(0)
     keys = sorted(targets, key=lambda key: (key.namespace, key.pod))
     for start in range(0, len(keys), SLICE):
         await asyncio.sleep(0)
         for key in keys[start : start + SLICE]:
+            target = targets.get(key)
+            if target is None:
+                continue
             record = context.state.get(key)
             cause = record.diagnosis.cause if record and record.diagnosis else ""
-            yield TargetView(targets[key], record, health_of(record), cause)
+            yield TargetView(target, record, health_of(record), cause)
 
 
 def read_filters(request: web.Request) -> Filters:

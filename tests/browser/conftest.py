@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest_asyncio
 
-from exporter.app.session import Exporter
+from exporter.app.program import Exporter
 from exporter.config import Config, load
 from exporter.demo import SHIPPED, Mesh, load_states, mesh
 from exporter.exposition import FAMILIES
@@ -178,19 +178,29 @@ async def stage() -> AsyncIterator[Stage]:
     built = Stage(f"http://127.0.0.1:{listener.getsockname()[1]}", State(FAMILIES), {})
     context = WebContext(
         state=built.state,
-        listed=State(FAMILIES),
+        synced=State(FAMILIES),
         self_metrics=SelfMetrics("1.2.3"),
-        config=Config,
-        families=lambda: FAMILIES,
-        targets=lambda: dict(built.targets),
-        unseen=lambda: built.unseen,
-        probe=_nothing_seen,
-        is_healthy=lambda: True,
-        is_ready=lambda: True,
+        session=_Session(built),
     )
     async with serving(create_app(context), listener):
         yield built
 
 
-async def _nothing_seen(target: Target) -> PollResult:
-    return PollResult(TargetRecord(target=target), Memory(), ())
+class _Session:
+    """What one configuration decides, of a stage."""
+
+    config = Config()
+    is_healthy = is_ready = True
+
+    def __init__(self, shown: Stage) -> None:
+        self._stage = shown
+
+    @property
+    def targets(self) -> dict[TargetKey, Target]:
+        return dict(self._stage.targets)
+
+    def unseen(self) -> tuple[str, ...]:
+        return self._stage.unseen
+
+    async def probe(self, target: Target) -> PollResult:
+        return PollResult(TargetRecord(target=target), Memory(), ())

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from exporter.app.session import Exporter
+from exporter.app.program import Exporter
 from exporter.config import (
     Config,
     DiscoveryConfig,

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.app.session import Exporter
+from exporter.app.program import Exporter
 from exporter.config import load
 from exporter.kube.credentials import Credentials
 from tests.probes.mesh import MeshAuthority
@@ -28,6 +28,7 @@ metrics: {profile: full}
 shard: {ordinal: %d, total: %d}
 web: {listen_address: "127.0.0.1:0"}
 """
+INTERVAL_SECONDS = 0.3
 NAMES = [f"cart-{number}" for number in range(12)]
 LISTED = ("istio_proxy_xds_known", "istio_proxy_xds_synced")
 
@@ -261,7 +262,7 @@ async def test_who_looks_at_istiods_only_tells_of_every_proxy_and_polls_none(
     async with exporting(cluster, folder, kubernetes="{roles: [istiod]}") as one:
         found = await one.until(lambda series: len(known(series)) == len(NAMES))
         assert known(found) == dict.fromkeys(NAMES, 1)
-        assert {key.pod for key in one.exporter.scheduler.targets} == {"istiod-0", "istiod-1"}
+        assert {key.pod for key in one.exporter.session.targets} == {"istiod-0", "istiod-1"}
         polled = await one.series(["istio_port_up", "istio_target_info"])
         assert {pod for _, pod, _ in polled} == {"istiod-0", "istiod-1"}
 
@@ -273,7 +274,7 @@ async def test_where_some_istiods_may_be_missing_nothing_is_said(
     async with exporting(cluster, folder, kubernetes=selector) as one:
         await one.until_ready()
         assert mesh[0].authorized, "it did answer"
-        await one.exporter._listed.merge_replicas()
+        await asyncio.sleep(2 * INTERVAL_SECONDS)
         assert await one.series() == {}
         page = await one.page()
         assert 'istio_port_exporter_capability{capability="debug_token"} 0.0' in page
@@ -289,7 +290,7 @@ async def test_ten_shards_ask_an_istiod_no_more_than_one(
         ]
         for other in others:
             await other.until_ready()
-        assert sum(len(other.exporter.scheduler.targets) for other in others) > 6
+        assert sum(len(other.exporter.session.targets) for other in others) > 6
         assert [one.asked for one in mesh] == [[], []], "all but the first leave istiod alone"
 
 
@@ -322,11 +323,11 @@ async def test_a_probe_on_demand_never_carries_the_token(
 ) -> None:
     async with exporting(cluster, folder) as one:
         await one.until_ready()
-        (known,) = (t for key, t in one.exporter.scheduler.targets.items() if key.pod == "istiod-0")
+        (known,) = (t for key, t in one.exporter.session.targets.items() if key.pod == "istiod-0")
     assert known.trusted
     assert mesh[0].authorized, "the poller was let in"
     mesh[0].asked.clear()
-    looked = await one.exporter.probe(known)
+    looked = await one.exporter.session.probe(known)
     assert looked.record.control_plane is not None
     assert looked.record.control_plane.version == "1.30.0"
     assert mesh[0].asked

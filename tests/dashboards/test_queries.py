@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
-from exporter.app.session import Exporter
+from exporter.app.program import Exporter
 from exporter.config import load
 from exporter.demo import SHIPPED, Mesh, load_states, mesh
 from exporter.model import Role

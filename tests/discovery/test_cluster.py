@@ -444,7 +444,7 @@ async def test_another_configuration_keeps_what_it_still_wants(cluster: Any) -> 
         await until(lambda: seen.names == ["cart"])
         await seen.until_synced()
         assert seen.log == ["put cart", "put vault", "drop vault"]
-    seen.source.clear()
+    await seen.source.clear()
     assert seen.names == []
     assert not any(seen.synced.values())
 

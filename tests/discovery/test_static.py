@@ -181,7 +181,7 @@ class Heard:
         self.errors: list[str] = []
         self.news = asyncio.Event()
 
-    def change(self, found: tuple[Target, ...]) -> None:
+    async def change(self, found: tuple[Target, ...]) -> None:
         self.targets.append([target.key.pod for target in found])
         self.news.set()
 

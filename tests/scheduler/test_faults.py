@@ -10,7 +10,8 @@ import pytest
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
 from exporter.model import Role, SocketTable, Target, TargetKey, View
-from exporter.scheduler.scheduler import PollInstrumentation, Scheduler
+from exporter.scheduler.scheduler import Scheduler
+from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
 
 POLL = PollConfig(interval=0.1, timeout=0.05, concurrency=2)
@@ -98,15 +99,11 @@ async def test_a_faulty_probe_never_keeps_its_slot(
     fault: Callable[[], Awaitable[Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     views = {name: Faulty(fault) for name in "abcd"}
-    tally = PollInstrumentation(*[lambda *_: None] * 4)
-    scheduler = Scheduler(
-        Config(poll=POLL),
-        State(selected("standard", ())),
-        tally,
-        lambda t: views[t.key.pod],
-    )
+    families = selected("standard")
+    table = TargetTable(POLL.interval, State(families), State(families))
+    scheduler = Scheduler(Config(poll=POLL), table, pod_view=lambda t: views[t.key.pod])
     for name in views:
-        scheduler.put(target(name))
+        table.put(target(name))
     running = asyncio.create_task(scheduler.run())
     async with asyncio.timeout(10):
         while min(view.entries for view in views.values()) < 4:  # noqa: ASYNC110 - views have no event

@@ -12,7 +12,9 @@ import pytest
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
 from exporter.model import Lifecycle, Observation, Role, Settings, Target, TargetKey
-from exporter.scheduler.scheduler import PollInstrumentation, Scheduler
+from exporter.poll.poll_target import ProbeInstrumentation
+from exporter.scheduler.scheduler import Scheduler
+from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
 
 POLL = PollConfig(interval=0.2, detail_interval=0.4, identity_interval=3600.0, timeout=0.1)
@@ -30,8 +32,8 @@ class Counted:
     skips: int = 0
     in_flight: int = 0
 
-    def tally(self) -> PollInstrumentation:
-        return PollInstrumentation(
+    def instrumentation(self) -> ProbeInstrumentation:
+        return ProbeInstrumentation(
             self._under_way, self._probed, self.lateness.append, self._skipped
         )
 
@@ -79,12 +81,13 @@ async def listening(serve: Serve) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def polling(poll: PollConfig = POLL) -> AsyncIterator[tuple[Scheduler, State, Counted]]:
+async def polling(poll: PollConfig = POLL) -> AsyncIterator[tuple[TargetTable, State, Counted]]:
     state, counted = State(FAMILIES), Counted()
-    scheduler = Scheduler(Config(poll=poll), state, counted.tally())
+    table = TargetTable(poll.interval, state, State(FAMILIES))
+    scheduler = Scheduler(Config(poll=poll), table, counted.instrumentation())
     running = asyncio.create_task(scheduler.run())
     try:
-        yield scheduler, state, counted
+        yield table, state, counted
     finally:
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -108,22 +111,21 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 
 
 async def test_a_target_is_polled_again_and_again_and_published() -> None:
-    async with listening(_agent) as port, polling() as (scheduler, state, counted):
-        scheduler.put(agent_on(port))
+    async with listening(_agent) as port, polling() as (table, state, counted):
+        table.put(agent_on(port))
         await until(lambda: len(counted.lateness) >= 4)
         record = state.get(TargetKey("shop", "agent"))
         assert record is not None
         assert {v.port: v.up for v in record.verdicts} == {port: True}
         assert record.ready == {"agent": True}
-        assert scheduler.is_warm
-        assert scheduler.is_live
+        assert table.is_warm
     assert counted.skips == 0
     assert counted.in_flight == 0
 
 
 async def test_the_details_are_asked_at_their_own_cadence() -> None:
-    async with listening(_agent) as port, polling() as (scheduler, _, counted):
-        scheduler.put(agent_on(port))
+    async with listening(_agent) as port, polling() as (table, _, counted):
+        table.put(agent_on(port))
         await until(lambda: len(counted.ended) >= 6)
     pages = [bool(o.facts and o.facts.metrics) for o in counted.ended]  # type: ignore[union-attr]
     assert pages[0], "the first look asks everything"
@@ -143,17 +145,17 @@ async def test_the_details_are_asked_at_their_own_cadence() -> None:
 async def test_a_pod_that_cannot_be_entered_is_trouble_unless_it_ends(
     life: Lifecycle, *, is_trouble: bool
 ) -> None:
-    async with listening(_agent) as port, polling() as (scheduler, state, _):
-        scheduler.put(replace(agent_on(port), netns="no-such-namespace", lifecycle=life))
+    async with listening(_agent) as port, polling() as (table, state, _):
+        table.put(replace(agent_on(port), netns="no-such-namespace", lifecycle=life))
         await until(lambda: len(state) == 1)
-        assert ("no-such-namespace" in scheduler.pod_view_error) == is_trouble
+        assert ("no-such-namespace" in table.pod_view_error) == is_trouble
 
 
 async def test_a_dropped_target_is_forgotten_at_once() -> None:
-    async with listening(_agent) as port, polling() as (scheduler, state, counted):
-        scheduler.put(agent_on(port))
+    async with listening(_agent) as port, polling() as (table, state, counted):
+        table.put(agent_on(port))
         await until(lambda: len(state) == 1)
-        scheduler.drop(TargetKey("shop", "agent"))
+        table.drop(TargetKey("shop", "agent"))
         assert len(state) == 0
         polls = len(counted.lateness)
         await asyncio.sleep(0.5)
@@ -162,32 +164,32 @@ async def test_a_dropped_target_is_forgotten_at_once() -> None:
 
 
 async def test_a_target_dropped_during_its_look_stays_forgotten() -> None:
-    async with listening(_silence) as port, polling() as (scheduler, state, counted):
-        scheduler.put(agent_on(port))
+    async with listening(_silence) as port, polling() as (table, state, counted):
+        table.put(agent_on(port))
         await until(lambda: len(counted.lateness) == 1)
-        scheduler.drop(TargetKey("shop", "agent"))
+        table.drop(TargetKey("shop", "agent"))
         await asyncio.sleep(0.4)
         assert len(state) == 0
 
 
 async def test_a_target_put_again_is_polled_once_an_interval() -> None:
-    async with listening(_agent) as port, polling() as (scheduler, _, counted):
+    async with listening(_agent) as port, polling() as (table, _, counted):
         for _ in range(5):
-            scheduler.put(agent_on(port))
-            scheduler.drop(TargetKey("shop", "agent"))
-        scheduler.put(agent_on(port))
+            table.put(agent_on(port))
+            table.drop(TargetKey("shop", "agent"))
+        table.put(agent_on(port))
         await asyncio.sleep(1.1)
         assert 4 <= len(counted.lateness) <= 6
 
 
 async def test_a_new_address_starts_the_memory_anew() -> None:
-    async with listening(_agent) as port, polling() as (scheduler, state, _):
-        scheduler.put(agent_on(port))
+    async with listening(_agent) as port, polling() as (table, state, _):
+        table.put(agent_on(port))
         await until(lambda: len(state) == 1)
-        scheduler.put(replace(agent_on(port), addresses=("127.0.0.2",)))
+        table.put(replace(agent_on(port), addresses=("127.0.0.2",)))
         key = TargetKey("shop", "agent")
         await until(lambda: (r := state.get(key)) is not None and r.verdicts[0].up is False)
-        assert scheduler.targets[key].addresses == ("127.0.0.2",)
+        assert table.targets[key].addresses == ("127.0.0.2",)
 
 
 async def test_black_holes_do_not_delay_the_others() -> None:
@@ -195,12 +197,12 @@ async def test_black_holes_do_not_delay_the_others() -> None:
     async with (
         listening(_agent) as port,
         listening(_silence) as hole,
-        polling(poll) as (scheduler, state, counted),
+        polling(poll) as (table, state, counted),
     ):
         for n in range(20):
-            scheduler.put(agent_on(hole, f"hole-{n}"))
+            table.put(agent_on(hole, f"hole-{n}"))
         for n in range(20):
-            scheduler.put(agent_on(port, f"agent-{n}"))
+            table.put(agent_on(port, f"agent-{n}"))
         await until(lambda: len(state) == 40, 15)
         start = len(counted.ended)
         await asyncio.sleep(1.0)
@@ -214,16 +216,16 @@ async def test_black_holes_do_not_delay_the_others() -> None:
 
 async def test_a_look_that_is_still_busy_is_counted_as_skipped() -> None:
     poll = replace(POLL, interval=0.05, detail_interval=0.05, timeout=0.04, concurrency=1)
-    async with listening(_silence) as hole, polling(poll) as (scheduler, _, counted):
+    async with listening(_silence) as hole, polling(poll) as (table, _, counted):
         for n in range(4):
-            scheduler.put(agent_on(hole, f"hole-{n}"))
+            table.put(agent_on(hole, f"hole-{n}"))
         await until(lambda: counted.skips > 3)
 
 
 async def test_samples_outlast_looks_that_take_longer_than_the_interval() -> None:
     poll = replace(POLL, interval=0.05, detail_interval=0.05, timeout=0.4)
-    async with listening(_silence) as hole, polling(poll) as (scheduler, state, counted):
-        scheduler.put(agent_on(hole))
+    async with listening(_silence) as hole, polling(poll) as (table, state, counted):
+        table.put(agent_on(hole))
         await until(lambda: len(state) == 1)
         told = []
         while len(counted.lateness) < 4:
@@ -234,33 +236,29 @@ async def test_samples_outlast_looks_that_take_longer_than_the_interval() -> Non
 
 async def test_a_change_of_diagnosis_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "exporter.scheduler")
-    async with listening(_silence) as hole, polling() as (scheduler, _, counted):
-        scheduler.put(agent_on(hole))
+    async with listening(_silence) as hole, polling() as (table, _, counted):
+        table.put(agent_on(hole))
         await until(lambda: len(counted.ended) >= 4)
     changes = [r.getMessage() for r in caplog.records if "diagnosis changed" in r.getMessage()]
     assert len(changes) == 1
 
 
-def test_a_target_told_again_as_it_is_keeps_its_plan() -> None:
-    scheduler = Scheduler(Config(), State(FAMILIES), Counted().tally())
-    target = Target(key=TargetKey("shop", "cart"), role=Role.SIDECAR, addresses=("127.0.0.1",))
-    scheduler.put(target)
-    plan = scheduler._watched[target.key].plan
-    scheduler.replace_all((replace(target),))
-    assert scheduler._watched[target.key].plan is plan
-    scheduler.replace_all((replace(target, node="node-b"),))
-    assert scheduler._watched[target.key].plan is not plan
-
-
 async def test_a_loop_that_never_catches_up_is_alive() -> None:
     """More falls due than can be done: what is late is counted, and nobody restarts us for it."""
     poll = replace(POLL, interval=0.01, detail_interval=0.01)
-    async with listening(_agent) as port, polling(poll) as (scheduler, _, counted):
+    table = TargetTable(poll.interval, State(FAMILIES), State(FAMILIES))
+    counted = Counted()
+    scheduler = Scheduler(Config(poll=poll), table, counted.instrumentation())
+    async with listening(_agent) as port:
         for number in range(300):
-            scheduler.put(agent_on(port, f"agent-{number}"))
+            table.put(agent_on(port, f"agent-{number}"))
+        running = asyncio.create_task(scheduler.run())
         await until(lambda: len(counted.lateness) > 300)
-        turns = []
+        ticks = []
         for _ in range(20):
-            turns.append(scheduler._last_turn)
+            ticks.append(scheduler._last_tick)
+            assert scheduler.is_live
             await asyncio.sleep(0.02)
-        assert len(set(turns)) > 5
+        running.cancel()
+        await asyncio.wait({running})
+    assert len(set(ticks)) > 5

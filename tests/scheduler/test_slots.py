@@ -3,18 +3,22 @@ from collections.abc import Callable
 from exporter.scheduler.slots import Slots
 
 
-def begun_by(slots: Slots) -> tuple[list[str], Callable[..., None]]:
+def begun_by(slots: Slots[str]) -> tuple[list[str], Callable[..., None]]:
     """Who has begun, and a way to ask for a place."""
     begun: list[str] = []
 
+    def start(name: str) -> bool:
+        begun.append(name)
+        return name != "gone"
+
     def ask(name: str, *, is_silent: bool = False) -> None:
-        slots.take(lambda: begun.append(name) or name != "gone", is_silent=is_silent)
+        slots.take(name, start, is_silent=is_silent)
 
     return begun, ask
 
 
 def test_whoever_finds_no_room_begins_in_turn() -> None:
-    slots = Slots(2)
+    slots: Slots[str] = Slots(2)
     begun, ask = begun_by(slots)
     for name in "abcd":
         ask(name)
@@ -26,7 +30,7 @@ def test_whoever_finds_no_room_begins_in_turn() -> None:
 
 
 def test_silent_targets_have_half_of_the_places() -> None:
-    slots = Slots(4)
+    slots: Slots[str] = Slots(4)
     begun, ask = begun_by(slots)
     for name in ("s1", "s2", "s3"):
         ask(name, is_silent=True)
@@ -40,7 +44,7 @@ def test_silent_targets_have_half_of_the_places() -> None:
 
 
 def test_others_do_not_keep_silent_targets_waiting_for_ever() -> None:
-    slots = Slots(1)
+    slots: Slots[str] = Slots(1)
     begun, ask = begun_by(slots)
     ask("a")
     ask("s", is_silent=True)
@@ -51,7 +55,7 @@ def test_others_do_not_keep_silent_targets_waiting_for_ever() -> None:
 
 
 def test_who_is_not_wanted_any_more_takes_no_place() -> None:
-    slots = Slots(1)
+    slots: Slots[str] = Slots(1)
     begun, ask = begun_by(slots)
     for name in ("a", "gone", "b", "c"):
         ask(name)
@@ -60,7 +64,7 @@ def test_who_is_not_wanted_any_more_takes_no_place() -> None:
 
 
 def test_fewer_places_hold_from_the_next_look_on() -> None:
-    slots = Slots(3)
+    slots: Slots[str] = Slots(3)
     begun, ask = begun_by(slots)
     for name in "abcd":
         ask(name)
@@ -73,3 +77,15 @@ def test_fewer_places_hold_from_the_next_look_on() -> None:
     slots.resize(2)
     ask("e")
     assert begun == ["a", "b", "c", "d", "e"]
+
+
+def test_what_waits_can_be_cancelled_and_takes_no_slot() -> None:
+    slots: Slots[str] = Slots(1)
+    begun, ask = begun_by(slots)
+    for name in "abc":
+        ask(name)
+    ask("s", is_silent=True)
+    assert slots.cancel_waiting() == ["b", "c", "s"]
+    slots.give_back(is_silent=False)
+    ask("d")
+    assert begun == ["a", "d"]

@@ -30,7 +30,9 @@ def samples(metrics: SelfMetrics, prefix: str = OWN) -> dict[tuple[str, ...], fl
     [
         pytest.param(lambda m: m.skipped(), {("polls_skipped_total",): 1}, id="skipped"),
         pytest.param(
-            lambda m: m.watch_in_flight(lambda: 7), {("probes_in_flight",): 7}, id="in-flight"
+            lambda m: (m.probes_under_way(9), m.probes_under_way(-2)),
+            {("probes_in_flight",): 7},
+            id="in-flight",
         ),
         pytest.param(
             lambda m: m.exposed(1000, 0.5),

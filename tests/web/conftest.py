@@ -1,9 +1,9 @@
 """A served web application over records made by hand; probing is a function of the test's."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from benchmarks.records import broken_sidecar, healthy_sidecar, istiod
 from exporter.config import Config
 from exporter.exposition import render_synced, selected
-from exporter.model import Memory, Target, TargetRecord
+from exporter.model import Memory, Target, TargetKey, TargetRecord
 from exporter.poll.poll_target import PollResult
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
@@ -34,6 +34,20 @@ async def nothing_seen(target: Target) -> PollResult:
     return PollResult(TargetRecord(target=target), Memory(), ())
 
 
+@dataclass
+class Session:
+    """What one configuration decides, by hand."""
+
+    config: Config
+    targets: Mapping[TargetKey, Target]
+    probe: Callable[[Target], Awaitable[PollResult]] = nothing_seen
+    is_healthy: bool = True
+    is_ready: bool = True
+
+    def unseen(self) -> tuple[str, ...]:
+        return ("15001 is not seen from here",)
+
+
 def state_of(*records: TargetRecord) -> State:
     state = State(FAMILIES)
     for record in records:
@@ -49,18 +63,14 @@ async def serve() -> AsyncIterator[Serve]:
         async def start(*records: TargetRecord, config: Config = Config(), **parts: object):  # noqa: ANN202, B008
             records = records or (HEALTHY, BROKEN, ISTIOD)
             targets = {record.target.key: record.target for record in records}
+            ours = {field.name for field in fields(Session)}
+            session = {name: part for name, part in parts.items() if name in ours}
             given = {
                 "state": state_of(*records),
-                "listed": State(FAMILIES, render_synced),
+                "synced": State(FAMILIES, render_synced),
                 "self_metrics": SelfMetrics("1.2.3"),
-                "config": lambda: config,
-                "families": lambda: FAMILIES,
-                "targets": lambda: {**targets, WAITING.key: WAITING},
-                "unseen": lambda: ("15001 is not seen from here",),
-                "probe": nothing_seen,
-                "is_healthy": lambda: True,
-                "is_ready": lambda: True,
-                **parts,
+                "session": Session(config, {**targets, WAITING.key: WAITING}, **session),
+                **{name: part for name, part in parts.items() if name not in ours},
             }
             server = TestServer(create_app(WebContext(**given)))
             plain = {"Accept-Encoding": "identity"}

@@ -8,7 +8,7 @@ import pytest
 async def test_health_follows_the_program(
     serve: Any, path: str, part: str, state: Any, status: int
 ) -> None:
-    client = await serve(**{part: lambda: state})
+    client = await serve(**{part: state})
     assert (await client.get(path)).status == status
 
 

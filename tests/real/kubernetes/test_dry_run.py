@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
-from exporter.app.session import Exporter
+from exporter.app.program import Exporter
 from exporter.config import Config, DryRunConfig, IstiodConfig, load
 from exporter.control_plane.dry_run_loop import WebhookDryRun
 from exporter.kube.client import KubernetesClient

@@ -1,0 +1,174 @@
+"""The connection to the Kubernetes API: its client, the watches and the webhook's dry run.
+
+In: the configuration of each session. It outlives them: the client stays while anybody needs it,
+and a task starts anew only when the part of the configuration that it reads has changed. Each task
+gets that part and nothing else, so that it cannot depend on more.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from exporter.config import Config, DiscoveryConfig, IstiodConfig, KubernetesConfig, PollConfig
+from exporter.control_plane.dry_run_loop import WebhookDryRun
+from exporter.discovery.target_sets import TargetSets
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import Load
+from exporter.kube.errors import KubernetesError
+from exporter.kube.websocket import PortForwardWebSocket
+from exporter.model import TargetKey, WebhookPath
+from exporter.selfmetrics.registry import SelfMetrics
+from exporter.state import State
+
+log = logging.getLogger(__name__)
+
+_NOTHING_TO_WATCH = (
+    "there is nothing to watch: no Kubernetes credentials were found (no service account, "
+    "KUBECONFIG or ~/.kube/config) and no static targets are configured; run this in a cluster, "
+    "set KUBECONFIG, or name targets under discovery.static"
+)
+
+Run = Callable[[Config], Coroutine[Any, Any, None]]
+
+
+class ApiConnection:
+    """One API server at most, and what runs with it."""
+
+    def __init__(
+        self,
+        find_credentials: Callable[[], Load | None],
+        sets: TargetSets,
+        state: State,
+        metrics: SelfMetrics,
+    ) -> None:
+        self.dry_run = WebhookDryRun(tried=self._take_webhook_path, asked=metrics.asked_kubernetes)
+        self._find_credentials = find_credentials
+        self._sets = sets
+        self._state = state
+        self._config = Config()
+        self._configured = asyncio.Event()
+        self._load: Load | None = None
+        self._api: KubernetesClient | None = None
+        self._watches = _Restartable()
+        self._dry_runs = _Restartable()
+
+    def configure(self, config: Config) -> None:
+        """Connect, and run, as this configuration wants it from now on."""
+        self._config = config
+        is_wanted = config.discovery.kubernetes.enabled
+        if not (is_wanted or config.access.loopback == "portforward"):
+            self._load = None
+        elif self._load is None:
+            self._load = self._find_credentials()
+        self._sets.has_cluster = is_wanted and self._load is not None
+        if is_wanted and not self._load:
+            self._report_no_credentials()
+        self._configured.set()
+
+    async def run(self) -> None:
+        """Run what the last configuration wants, until cancelled."""
+        while True:
+            if self._load:
+                await self._connect(self._load)
+            self._configured.clear()
+            await self._sets.cluster.clear()
+            await self._configured.wait()
+
+    async def _connect(self, load: Load) -> None:
+        """Run tasks with a client while these credentials are wanted."""
+        async with KubernetesClient(load) as api, asyncio.TaskGroup() as tasks:
+            self._api = api
+            try:
+                while load is self._load:
+                    self._configured.clear()
+                    await self._restart(tasks, api)
+                    await self._configured.wait()
+                await self._watches.stop()
+                await self._dry_runs.stop()
+            finally:
+                self._api = None
+
+    async def _restart(self, tasks: asyncio.TaskGroup, api: KubernetesClient) -> None:
+        """Start what is new, and anew what changed."""
+        config, cluster = self._config, self._sets.cluster
+        if self._sets.has_cluster:
+            await self._watches.start(tasks, partial(cluster.run, api), _watched_part(config))
+        else:
+            await self._watches.stop()
+            await cluster.clear()
+        await self._dry_runs.start(tasks, partial(self.dry_run.run, api), _dry_run_part(config))
+
+    @contextlib.asynccontextmanager
+    async def forward(
+        self, key: TargetKey, ports: Sequence[int]
+    ) -> AsyncIterator[PortForwardWebSocket]:
+        """Streams to ports of a pod. Raises KubernetesError."""
+        if self._api is None:
+            raise KubernetesError.of(0, "no port-forward: there are no Kubernetes credentials")
+        async with self._api.forward(key.namespace, key.pod, ports) as socket:
+            yield socket
+
+    def _report_no_credentials(self) -> None:
+        static = self._config.discovery.static
+        if static.files or static.targets:
+            log.info("no kubernetes credentials found, only static targets are watched")
+        elif not self._sets.preset:
+            log.error(_NOTHING_TO_WATCH)
+
+    def _take_webhook_path(self, path: WebhookPath | None) -> None:
+        self._state.cluster = replace(self._state.cluster, webhook_path=path)
+
+
+class _Restartable:
+    """A task that is started anew when its part of the configuration changes."""
+
+    def __init__(self) -> None:
+        self._part: Config | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, tasks: asyncio.TaskGroup, run: Run, part: Config) -> None:
+        """Run with this part of the configuration, unless it runs so already."""
+        if part != self._part:
+            await self.stop()
+            self._part, self._task = part, tasks.create_task(run(part))
+
+    async def stop(self) -> None:
+        """Cancel it, and wait for its end."""
+        task, self._part, self._task = self._task, None, None
+        if task:
+            task.cancel()
+            await asyncio.wait({task})
+
+
+def _watched_part(config: Config) -> Config:
+    """What the watches, and what is read from them, depend on."""
+    istiod = config.istiod
+    return Config(
+        discovery=DiscoveryConfig(
+            kubernetes=config.discovery.kubernetes,
+            ignore_annotation=config.discovery.ignore_annotation,
+        ),
+        istiod=IstiodConfig(
+            mode=istiod.mode,
+            namespaces=istiod.namespaces,
+            debug_token_file=istiod.debug_token_file,
+        ),
+        shard=config.shard,
+    )
+
+
+def _dry_run_part(config: Config) -> Config:
+    """What the webhook's dry run depends on."""
+    poll = config.poll
+    return Config(
+        discovery=DiscoveryConfig(
+            kubernetes=KubernetesConfig(node=config.discovery.kubernetes.node)
+        ),
+        istiod=IstiodConfig(webhook_dry_run=config.istiod.webhook_dry_run),
+        poll=PollConfig(interval=poll.interval, detail_interval=poll.detail_interval),
+        shard=config.shard,
+    )

@@ -1,0 +1,192 @@
+"""The running program: it serves, and runs one session after another.
+
+In: a way to load the configuration. What outlives a session is made here: the listening socket and
+the web server, the state, the targets with their memories, the self-metrics and the connection to
+the Kubernetes API with its watches.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from exporter import __version__
+from exporter.app.api_connection import ApiConnection
+from exporter.app.portforwards import PortForwardAccess
+from exporter.app.process import bind
+from exporter.app.session import Reading, Session, Shared
+from exporter.config import Config, ConfigError, Problem
+from exporter.discovery.static import StaticSource
+from exporter.discovery.target_sets import TargetSets
+from exporter.exposition import FAMILIES, Family, render_synced, selected
+from exporter.kube.credentials import Load
+from exporter.model import Target
+from exporter.scheduler.target_table import TargetTable
+from exporter.selfmetrics.registry import SelfMetrics
+from exporter.state import State
+from exporter.web.application import create_app
+from exporter.web.context import WebContext
+from exporter.web.server import serving
+from exporter.web.toolkit.web_config import WebConfigFile
+
+log = logging.getLogger(__name__)
+
+
+class Exporter:
+    """The program: `run` serves until it is cancelled, `reload` takes the configuration anew.
+
+    `session` is the present one.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        base: Path,
+        targets: Sequence[Target] = (),
+        listener: socket.socket | None = None,
+        find_credentials: Callable[[], Load | None] = lambda: None,
+    ) -> None:
+        """Read the configuration and what it names; raises ConfigError.
+
+        `base` is the folder that file names in the configuration are relative to. `targets` are
+        polled beside the configuration's own. `listener`: an address that is bound already.
+        `find_credentials`: those for the Kubernetes API, if there are any.
+        """
+        self._load = load
+        self._base = base
+        self._listener = listener
+        self._reloading = asyncio.Lock()
+        self._tasks = asyncio.TaskGroup()
+        self._runs = asyncio.Event()
+        reading = self._read()
+        self._web_config = _web_config_file(reading.config)
+        self._shared = _shared(reading, base, targets, find_credentials)
+        self.session = Session(reading, self._shared)
+        self._context = WebContext(
+            state=self.state,
+            synced=self._shared.synced,
+            self_metrics=self._shared.metrics,
+            session=self.session,
+            reload=self.reload if reading.config.web.enable_reload else None,
+        )
+        self._shared.metrics.reloaded(successful=True, now=time.time())
+
+    @property
+    def state(self) -> State:
+        """The last record of every target."""
+        return self._shared.state
+
+    async def run(self, started: Callable[[str], None] | None = None) -> None:
+        """Serve until cancelled. `started` gets the address once it is bound."""
+        await self.session.prepare()
+        async with self._serving() as address, self._tasks as tasks:
+            log.info("listening address=%s version=%s", address, __version__)
+            if started:
+                started(address)
+            self._shared.api.configure(self.session.config)
+            tasks.create_task(self._shared.api.run())
+            tasks.create_task(self.session.run())
+            self._runs.set()
+
+    async def reload(self) -> str | None:
+        """Take the configuration anew; a bad one changes nothing. Returns what is wrong.
+
+        Files are read in a thread: ten thousand targets take about a second.
+        """
+        await self._runs.wait()
+        async with self._reloading:
+            try:
+                reading = await asyncio.to_thread(self._read)
+            except ConfigError as error:
+                self._shared.metrics.reloaded(successful=False, now=time.time())
+                for problem in error.problems:
+                    text = str(problem)
+                    log.error("configuration not reloaded, the old one stays problem=%r", text)  # noqa: TRY400 - the problem is the user's
+                return str(error)
+            await self._replace_session(reading)
+        return None
+
+    def _read(self) -> Reading:
+        """The configuration, after everything that it names was read once. Raises ConfigError."""
+        config = self._load()
+        families = _families(config)
+        static = StaticSource(config.discovery.static, self._base)
+        static.read()
+        _web_config_file(config)
+        return Reading(config=config, families=families, static=static)
+
+    async def _replace_session(self, reading: Reading) -> None:
+        """Start the next session in the place of this one, in slices.
+
+        No poll starts between them. Until then the old families are served, from then on the new
+        ones.
+        """
+        shared, config = self._shared, reading.config
+        for state in (shared.state, shared.synced):
+            await state.prepare(reading.families)
+        self.session.stop()
+        await shared.table.set_interval(config.poll.interval)
+        session = Session(reading, shared)
+        for state in (shared.state, shared.synced):
+            state.commit()
+        self.session = self._context.session = session
+        shared.api.configure(config)
+        self._tasks.create_task(session.run())
+        shared.metrics.reloaded(successful=True, now=time.time())
+        log.info("configuration reloaded")
+        for state in (shared.state, shared.synced):
+            await state.discard()
+
+    @contextlib.asynccontextmanager
+    async def _serving(self) -> AsyncIterator[str]:
+        application = create_app(self._context)
+        if self._web_config:
+            self._web_config.guard(application)
+        address = self.session.config.web.listen_address
+        listener = self._listener or bind(address)
+        tls = self._web_config.context() if self._web_config else None
+        async with serving(application, listener, tls):
+            host = address.rpartition(":")[0] or "localhost"
+            yield f"{host}:{listener.getsockname()[1]}"
+
+
+def _shared(
+    reading: Reading,
+    base: Path,
+    targets: Sequence[Target],
+    find_credentials: Callable[[], Load | None],
+) -> Shared:
+    config = reading.config
+    metrics = SelfMetrics(__version__)
+    state, synced = State(reading.families), State(reading.families, render_synced)
+    table = TargetTable(config.poll.interval, state, synced)
+    sets = TargetSets(targets, table, metrics)
+    api = ApiConnection(find_credentials, sets, state, metrics)
+    return Shared(
+        base=base,
+        state=state,
+        synced=synced,
+        table=table,
+        sets=sets,
+        api=api,
+        metrics=metrics,
+        portforwards=PortForwardAccess(config.access, api.forward),
+    )
+
+
+def _families(config: Config) -> tuple[Family, ...]:
+    """The families that are chosen; a name that is none is the user's mistake."""
+    disabled = config.metrics.disabled_families
+    known = {family.name for family in FAMILIES}
+    if unknown := sorted(set(disabled) - known):
+        message = f"{', '.join(unknown)}: no such family (docs/metrics.md lists them)"
+        raise ConfigError(Problem("", 0, "metrics.disabled_families", message))
+    return selected(config.metrics.profile, disabled)
+
+
+def _web_config_file(config: Config) -> WebConfigFile | None:
+    """TLS and users as the web configuration file says; raises ConfigError."""
+    return WebConfigFile(Path(config.web.config_file)) if config.web.config_file else None

@@ -1,0 +1,201 @@
+"""Every target that is polled: its memory, and when its next poll is due. It outlives reloads.
+
+In: targets as discovery finds and loses them. Out: what is due, for the scheduler of the session.
+Each target has a stable phase, a hash of its identity: its polls are due at that part of every
+interval, so that the load is even, and stays so over a reload.
+"""
+
+import asyncio
+import heapq
+import itertools
+import logging
+import math
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from exporter.model import Memory, Target, TargetKey
+from exporter.poll.plan import Plan
+from exporter.scheduler.slots import Slots
+from exporter.state import STALE_AFTER_INTERVALS, State
+from exporter.yielder import Yielder
+
+log = logging.getLogger(__name__)
+
+_NEVER = math.inf
+
+
+@dataclass(slots=True, eq=False)
+class ScheduledTarget:
+    """One target that is polled.
+
+    `spread` makes its phase, and shifts its slower cadences. `due`: when its next poll starts, on
+    the monotonic clock; never, once it was dropped. `started`: when its last one did. `polls`
+    counts those that ended. `plan` was made for `planned_target` by the scheduler whose token is
+    `planned_by`.
+    """
+
+    target: Target
+    spread: int
+    due: float = _NEVER
+    started: float = -math.inf
+    polls: int = 0
+    memory: Memory = field(default_factory=Memory)
+    plan: Plan | None = None
+    planned_by: object = None
+    planned_target: Target | None = None
+    is_running: bool = False
+    is_silent: bool = False
+    was_cancelled: bool = False
+    cause: str = ""
+    pod_view_error: str = ""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was dropped, or has another address now."""
+        return self.due == _NEVER
+
+    @property
+    def phase(self) -> float:
+        """The part of an interval, from 0 to 1, at which its polls are due."""
+        return self.spread / 2**32
+
+
+Due = tuple[ScheduledTarget, float]
+"""A target, and when its poll was due."""
+
+
+class TargetTable:
+    """The targets, in the order in which they are due.
+
+    `state` holds their records, and `synced` what istiods report of them: both lose a target that
+    is dropped. `slots` are the places of running polls. `appeared` is set when there is a new
+    target.
+    """
+
+    def __init__(self, interval: float, state: State, synced: State) -> None:
+        self.state = state
+        self.slots: Slots[Due] = Slots()
+        self.appeared = asyncio.Event()
+        self._synced = synced
+        self.interval = interval
+        self._rows: dict[TargetKey, ScheduledTarget] = {}
+        self._targets: dict[TargetKey, Target] = {}
+        self._queue: list[tuple[float, int, ScheduledTarget]] = []
+        self._order = itertools.count()
+        self._is_warm = False
+
+    @property
+    def targets(self) -> Mapping[TargetKey, Target]:
+        """Every target as discovery last described it; the mapping changes with them."""
+        return MappingProxyType(self._targets)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether every target was polled at least once since the start."""
+        if not self._is_warm:
+            self._is_warm = all(row.polls for row in self._rows.values())
+        return self._is_warm
+
+    @property
+    def pod_view_error(self) -> str:
+        """Why a pod cannot be seen from inside where it should be; empty when all is well."""
+        return next((row.pod_view_error for row in self._rows.values() if row.pod_view_error), "")
+
+    def put(self, target: Target) -> None:
+        """Poll a target, or take its new description; a new address starts its memory anew."""
+        row = self._rows.get(target.key)
+        if row and row.target == target:
+            return
+        self._targets[target.key] = target
+        if row and row.target.addresses == target.addresses:
+            row.target = target
+            return
+        if row:
+            row.due = _NEVER
+        spread = zlib.crc32(target.uid.encode() or str(target.key).encode())
+        row = self._rows[target.key] = ScheduledTarget(target, spread)
+        self._schedule(row, self._next_in_phase(row, time.monotonic()))
+        self.appeared.set()
+        log.info("target appeared target=%s role=%s", target.key, target.role)
+
+    def drop(self, key: TargetKey) -> None:
+        """Forget a target at once: it is not polled again and its series are gone."""
+        self._targets.pop(key, None)
+        if row := self._rows.pop(key, None):
+            row.due = _NEVER
+            log.info("target vanished target=%s", key)
+        self.state.drop(key)
+        self._synced.drop(key)
+
+    def next_due(self) -> float:
+        """When there may be something due, on the monotonic clock; infinite for never."""
+        return self._queue[0][0] if self._queue else _NEVER
+
+    def take_due(self, limit: int) -> list[Due]:
+        """Some of the targets whose polls are due, and schedule their next ones.
+
+        It goes through `limit` rows of the queue at most: some may be of targets that are gone.
+        """
+        found, queue, now = [], self._queue, time.monotonic()
+        for _ in range(limit):
+            if not queue or queue[0][0] > now:
+                break
+            due, _number, row = queue[0]
+            if due != row.due:
+                heapq.heappop(queue)
+                continue
+            row.due = self._following(row, now)
+            heapq.heapreplace(queue, (row.due, next(self._order), row))
+            found.append((row, due))
+        return found
+
+    def put_back(self, row: ScheduledTarget, due: float) -> None:
+        """A poll that was due has not been started: it is due still."""
+        if not row.is_gone:
+            self._schedule(row, due)
+
+    async def set_interval(self, interval: float) -> None:
+        """Poll at another interval from now on, and serve each target's samples until then.
+
+        A poll comes a new interval after the last one, or in phase where that is sooner, or where
+        it is past. Nothing is taken meanwhile: the session before has stopped.
+        """
+        if interval == self.interval:
+            return
+        self.interval, self._queue = interval, []
+        yielder = Yielder()
+        for row in tuple(self._rows.values()):
+            if not row.is_gone:
+                self._schedule(row, self._rephased(row, time.monotonic()))
+                now = time.time()
+                stale = STALE_AFTER_INTERVALS * row.memory.effective(interval)
+                self.state.keep(row.target.key, now, now + stale)
+            await yielder.maybe_yield()
+
+    def _schedule(self, row: ScheduledTarget, due: float) -> None:
+        row.due = due
+        heapq.heappush(self._queue, (due, next(self._order), row))
+
+    def _rephased(self, row: ScheduledTarget, now: float) -> float:
+        if row.due <= now:
+            return row.due
+        in_phase, after_last = self._next_in_phase(row, now), row.started + self.interval
+        return after_last if now <= after_last < in_phase else in_phase
+
+    def _next_in_phase(self, row: ScheduledTarget, moment: float) -> float:
+        """The first moment from this one on that is in the target's phase."""
+        offset = row.phase * self.interval
+        return offset + math.ceil((moment - offset) / self.interval) * self.interval
+
+    def _following(self, row: ScheduledTarget, now: float) -> float:
+        """When the poll after the one that is due now is due: intervals that passed are left out.
+
+        An interval later, to the moment in phase that is nearest.
+        """
+        missed = max(0, int((now - row.due) / self.interval))
+        later = row.due + (1 + missed) * self.interval
+        nearest = self._next_in_phase(row, later - self.interval / 2)
+        return nearest if nearest > now else nearest + self.interval
