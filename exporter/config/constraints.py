@@ -56,7 +56,7 @@ def _token(config: Config) -> Iterator[Broken]:
 
 
 def _dry_run(config: Config) -> Iterator[Broken]:
-    """The API server is asked for it, so it has to be there, and the names are part of a path."""
+    """The dry run goes to the API server, which has to be there; the names are part of a path."""
     chosen = config.istiod.webhook_dry_run
     if chosen.enabled and not config.discovery.kubernetes.enabled:
         yield ("istiod", "webhook_dry_run", "enabled"), "needs discovery.kubernetes.enabled"
@@ -82,7 +82,7 @@ def _ports(config: Config) -> Iterator[Broken]:
         if identity in seen:
             yield (
                 ("ports", index, "port"),
-                f"{row.port} of role {row.role} stands here twice for the same pods",
+                f"{row.port} of role {row.role} is defined twice for the same pods",
             )
         seen.add(identity)
 
@@ -102,7 +102,7 @@ def broken_targets(targets: Iterable[StaticTarget]) -> Iterator[Broken]:
             continue
         key = f"{target.namespace or 'default'}/{target.pod or ''.join(target.address[:1])}"
         if not target.is_document and key in seen:
-            yield (index,), f"{key} stands here twice: namespace and pod must be unique"
+            yield (index,), f"{key} is defined twice: namespace and pod must be unique"
         seen.add(key)
         if target.captured and target.role not in (None, Role.SIDECAR):
             yield (index, "captured"), f"a {target.role} has no redirection, only a sidecar has"

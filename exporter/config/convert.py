@@ -59,7 +59,7 @@ def _default(found: "Field[Any]") -> object:
 
 
 def describe(kind: Any) -> str:  # noqa: ANN401
-    """What a value of this kind looks like, in words: `a port, 1 to 65535`."""
+    """A value of this kind in words: `a port, 1 to 65535`."""
     meta = meta_of(kind)
     if meta is not None and meta.description:
         return meta.description
@@ -187,7 +187,7 @@ def leaves(section: type, path: str = "") -> Iterator[tuple[str, Key]]:
 
 
 def meta_of(kind: Any) -> msgspec.Meta | None:  # noqa: ANN401
-    """What is said of an annotated kind, if anything is."""
+    """The annotation of a kind, if it has one."""
     if get_origin(kind) is Annotated:
         return next((part for part in kind.__metadata__ if isinstance(part, msgspec.Meta)), None)
     return None

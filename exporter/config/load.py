@@ -1,7 +1,7 @@
 """Configuration: a YAML file and command line overrides in, one frozen `Config` out.
 
 `document` reads YAML with lines, `convert` checks shape and types against `schema` and
-`kinds`, `rules` the cross-references. The rule: everything that is wrong is told at once,
+`value_types`, `constraints` the cross-references. The rule: every problem is reported at once,
 each with file, line and key, and nothing half-checked comes out.
 """
 
@@ -52,7 +52,7 @@ def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Co
 def read_targets(path: Path) -> tuple[StaticTarget, ...]:
     """The targets of a file that holds a list of them; raises ConfigError.
 
-    An empty file is an error, for it is what a file looks like while it is written.
+    An empty file is an error, for a file is empty while it is being written.
     """
     document = read_document(read_file(path), str(path))
     converter = Converter(document, path.parent)
@@ -92,7 +92,7 @@ def _merged(below: object, above: object) -> object:
 
 
 def _from_environment(value: object, converter: Converter) -> object:
-    """What is `auto` becomes what our own pod's environment says."""
+    """Replace `auto` by what our own pod's environment holds."""
     for path, read, otherwise in _AUTO:
         found = value
         for part in path:

@@ -1,7 +1,7 @@
 """What can be configured: one frozen dataclass per section, defaults included.
 
 `Config()` is the exporter without a configuration file. Durations are seconds. Every field
-is a key of the YAML file except `StaticTarget.source`, which says where an entry stands.
+is a key of the YAML file except `StaticTarget.source`, which holds the file and line of an entry.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class SourceLocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesConfig:
-    """Which pods the Kubernetes API is asked for; empty means all."""
+    """Which pods are listed and watched; empty means all."""
 
     enabled: bool = True
     namespaces: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class DiscoveryConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollConfig:
-    """How often what is asked, and which of the questions that leave a trace are allowed."""
+    """How often targets are polled, and which of the probes that leave a trace are allowed."""
 
     interval: Period = 30.0
     detail_interval: Period = 120.0
@@ -152,7 +152,7 @@ class DryRunConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IstiodConfig:
-    """The control plane. Mode none: a managed one, of which no pods are looked at."""
+    """The control plane. Mode none: a managed one, whose pods are not polled."""
 
     mode: Literal["auto", "none"] = "auto"
     namespaces: tuple[str, ...] = ("istio-system",)
@@ -208,7 +208,7 @@ class ShardConfig:
 class WebConfig:
     """Where the exporter serves, and the exporter-toolkit file with TLS and users.
 
-    `probe_unknown_targets`: /probe may look at addresses that are no targets. `enable_reload`:
+    `probe_unknown_targets`: /probe may poll addresses that are no targets. `enable_reload`:
     a POST to /-/reload reads the configuration again, as SIGHUP always does. `runbook_url`: where
     the page links causes to instead of our own runbooks. `max_requests`, `max_probes`: requests
     answered at once, and how many of them may be to /probe.
@@ -226,7 +226,7 @@ class WebConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
-    """What the exporter says of itself."""
+    """What the exporter logs."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"

@@ -1,7 +1,7 @@
 """The kinds of values a configuration holds, each with its words and its limits.
 
 A kind is an annotated type: `description` is what a message and the documentation call it;
-`read`, where there is one, turns what YAML gave into the value or raises ValueError with
+`read`, where there is one, converts what YAML gave into the value or raises ValueError with
 the message for the user.
 """
 
@@ -60,7 +60,7 @@ def read_addresses(value: object) -> tuple[str, ...]:
         address = _read_address(item)
         text, first = str(address), addresses.get(address.version)
         if first is not None:
-            wrong = "stands here twice" if first == text else f"is of the family of {first}"
+            wrong = "is listed twice" if first == text else f"is of the family of {first}"
             raise ValueError(f"{text} {wrong}: a target has one address of each family")
         addresses[address.version] = text
     return tuple(addresses.values())

@@ -19,7 +19,7 @@ _MAX_DEPTH = 100
 _MAX_REPEATED = 200_000
 
 BAD_SCALARS = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
-"""What PyYAML raises for scalars that are not what their tag says: `!!int ""`, `!!bool x`."""
+"""What PyYAML raises for scalars that do not fit their tag: `!!int ""`, `!!bool x`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """The user's configuration cannot be used; `problems` says why, in the file's order."""
+    """The user's configuration cannot be used; `problems` has the reasons, in the file's order."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -78,7 +78,7 @@ def read_file(path: Path) -> str:
 
 
 def check_structure(text: str, *, aliases: bool = True) -> None:
-    """Look at YAML before anything is built of it; for text that nobody vouches for.
+    """Check YAML before anything is built of it; for text of unknown origin.
 
     PyYAML composes recursively in C, where nesting that is too deep ends the process. Raises
     RecursionError for that, ValueError for aliases where there may be none, and YAMLError.
@@ -172,7 +172,7 @@ class _NodeReader:
             key = key_node.value
             here = (*path, key)
             if key in result:
-                message = f"stands here twice; the first is on line {self.lines[here]}"
+                message = f"is defined twice; the first is on line {self.lines[here]}"
                 self.problems.append(Problem(self.file, line, spell(here), message))
                 continue
             self.lines[here] = line

@@ -1,7 +1,7 @@
 """A mesh of stand-ins that answer as real processes were recorded, on their true ports.
 
-A scenario is a recorded state: `recording` reads it, `script` decides what it says, `standin`
-says it on real sockets, `network` and `stage` put it behind real redirection, `mesh` is what
+A scenario is a recorded state: `recording` reads it, `script` decides what it answers, `standin`
+sends it on real sockets, `network` and `stage` put it behind real redirection, `mesh` is what
 the demo, the tests and the recordings runner use.
 """
 

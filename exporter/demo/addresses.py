@@ -1,7 +1,7 @@
 """From a recorded state to the target that the exporter is given, and where it stands. Pure.
 
 The pod document goes through the same classifier as a real pod's; roles that have none
-(istiod, the CNI agent) are what the index says.
+(istiod, the CNI agent) are those of the index.
 """
 
 from collections.abc import Sequence
@@ -105,7 +105,7 @@ def flat_sockets(state: RecordedState, target: Target, address: str) -> tuple[So
 
 
 def _ports(state: RecordedState, target: Target) -> set[int]:
-    """Every port that may be asked of a target, and every one that was recorded."""
+    """Every port that may be probed on a target, and every one that was recorded."""
     own = {port.number for port in ports_of(target)}
     control = control_port(target, CONTROL_PORT)
     return own | set(state.network.connects) | ({control} if control else set())

@@ -66,12 +66,14 @@ class Authority:
         return new.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def standin_context(certificate: Path, root: Path, alpn: str, *, asks: bool) -> ssl.SSLContext:
-    """How a stand-in speaks TLS. `asks`: it insists on a client's certificate."""
+def standin_context(
+    certificate: Path, root: Path, alpn: str, *, requires_client: bool
+) -> ssl.SSLContext:
+    """How a stand-in speaks TLS. `requires_client`: it insists on a client's certificate."""
     context = server_context()
     context.load_cert_chain(certificate)
     context.load_verify_locations(root)
-    if asks:
+    if requires_client:
         context.verify_mode = ssl.CERT_REQUIRED
     if alpn:
         context.set_alpn_protocols([alpn])

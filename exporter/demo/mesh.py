@@ -23,7 +23,7 @@ _LIMIT = 1 << 24
 
 
 class MeshError(RuntimeError):
-    """The mesh could not be built; the message says what failed."""
+    """The mesh could not be built; the message names what failed."""
 
 
 @dataclass(frozen=True, slots=True)

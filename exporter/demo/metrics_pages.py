@@ -43,7 +43,7 @@ def _dechunk(body: bytes) -> bytes:
 
 
 def join(head: bytes, body: bytes) -> bytes:
-    """An answer with this body, framed as the head says."""
+    """An answer with this body, framed as its head declares."""
     if _CHUNKED.search(head):
         chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
         return head + chunk + b"0\r\n\r\n"
@@ -51,7 +51,7 @@ def join(head: bytes, body: bytes) -> bytes:
 
 
 def is_metrics_path(path: str) -> bool:
-    """Whether the path asks for a metrics page in Prometheus' format."""
+    """Whether the path is that of a metrics page in Prometheus' format."""
     return urlsplit(path).path == "/stats/prometheus"
 
 

@@ -50,7 +50,7 @@ class Props:
 
 
 class BuildError(RuntimeError):
-    """A pod could not be built; the message says which command failed."""
+    """A pod could not be built; the message names the command that failed."""
 
 
 def shift_of(state: RecordedState, now: float) -> float:
@@ -158,7 +158,7 @@ def _part(plan: PodPlan, props: Props, process: str, own: tuple[Socket, ...]) ->
 
 
 def _be_part(part: ProcessSpec, writing: int, parent: int) -> NoReturn:
-    """One process of the pod: bind, say so, answer until killed."""
+    """One process of the pod: bind, report, answer until killed."""
     status = 1
     try:
         kernel.die_with(parent)

@@ -116,7 +116,7 @@ class RecordedState:
     """One recorded state of one pod.
 
     `earlier` holds pages from some seconds before, to be polled first. `date` is when it was
-    recorded, seconds since the epoch; 0 where no answer tells. `pod` is the pod document.
+    recorded, seconds since the epoch; 0 where no answer has it. `pod` is the pod document.
     """
 
     name: str

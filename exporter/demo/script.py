@@ -1,4 +1,4 @@
-"""What a stand-in says: a recorded state turned into an answer for whatever is asked. Pure.
+"""What a stand-in answers: a recorded state turned into an answer for every request. Pure.
 
 In: a view, the port that was dialled (before redirection) and what came first on it. Out: an
 `RecordedAnswer` or a `Hello`. The rule: a question that was not recorded is answered from the same
@@ -32,7 +32,7 @@ RESET = RecordedAnswer(end=End.RESET)
 
 _AGENT, _ADMIN, _STATS = 15020, 15000, 15090
 _SLOW = 0.3
-_PATIENCE = "x-prometheus-scrape-timeout-seconds"
+_GRANTED = "x-prometheus-scrape-timeout-seconds"
 _NOT_HTTP = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-length: 11\r\ncontent-type: text/plain\r\n"
     b"connection: close\r\n\r\nBad Request"
@@ -73,7 +73,7 @@ class Script:
         return state.network6 or state.network if side is Side.NETWORK6 else state.network
 
     def is_hung(self, process: str) -> bool:
-        """Whether a process accepts by its kernel only: none of its ports ever said a thing."""
+        """Whether a process accepts by its kernel only: none of its ports ever sent a byte."""
         ports = [row.port for row in self.state.sockets if row.process == process]
         known = [port for port in ports if port in self.state.loopback.silence]
         return bool(known) and all(self._is_mute(self.state.loopback, port) for port in known)
@@ -85,7 +85,7 @@ class Script:
         return mute and (hello is None or hello.handshake == "timeout")
 
     def greet(self, side: Side, port: int) -> RecordedAnswer:
-        """What comes before anything was said: bytes, or the end of the connection."""
+        """What comes before any request: bytes, or the end of the connection."""
         seen = self.seen(side)
         silence = seen.silence.get(_known(seen, port), SILENT)
         if not silence.data:
@@ -145,7 +145,7 @@ class Script:
         if root is not None and root.end is End.OPEN and not root.data:
             return SILENT
         rows = [r for r in self._exchanges(side, known) if r.tls == tls and r.method == "GET"]
-        answer = _patient(rows, path, headers) or self._recorded(rows, path, headers)
+        answer = _delayed(rows, path, headers) or self._recorded(rows, path, headers)
         if answer is None and metrics_pages.is_metrics_path(path):
             answer = self._page(side, known, rows, path, headers)
         if answer is None and path == "/healthz/ready":
@@ -153,15 +153,15 @@ class Script:
         return answer or self._unknown(seen, known, rows, tls=tls)
 
     def _exchanges(self, side: Side, port: int) -> list[Exchange]:
-        """What was asked of a port; where the pod's view has nothing, the network's serves."""
+        """What was requested of a port; where the pod's view has nothing, the network's serves."""
         rows = [row for row in self.seen(side).exchanges if row.port == port]
         if side is Side.LOOPBACK and port in self.state.loopback.silence:
-            asked = {(row.path, row.header, row.tls) for row in rows}
+            requested = {(row.path, row.header, row.tls) for row in rows}
             more = [row for row in self.state.network.exchanges if row.port == port]
             rows += [
                 row
                 for row in more
-                if row.answer.data and (row.path, row.header, row.tls) not in asked
+                if row.answer.data and (row.path, row.header, row.tls) not in requested
             ]
         if self.step == 1 or not self._has_earlier(port):
             return rows
@@ -175,7 +175,7 @@ class Script:
         return bool(self.state.earlier) and (port == _ADMIN or bool(self._earlier(port)))
 
     def _at_step(self, earlier: Exchange, rows: list[Exchange]) -> Exchange:
-        """A page that has grown as often as this step says."""
+        """A page that has grown as often as this step has it."""
         present = next((row for row in rows if row.path == earlier.path and not row.header), None)
         if not self.step or present is None:
             return earlier
@@ -247,7 +247,7 @@ class Script:
     def _unknown(
         self, seen: RecordedView, port: int, rows: list[Exchange], *, tls: bool
     ) -> RecordedAnswer:
-        """A path that was not asked: as the bare GET, or not found."""
+        """A path that was not requested: as the bare GET, or not found."""
         root = next((row.answer for row in rows if row.path == "/"), None)
         if root is not None:
             return root
@@ -279,15 +279,15 @@ def _is_slow(row: Exchange) -> bool:
     return row.answer.seconds > _SLOW and bool(row.answer.data) and not is_error
 
 
-def _patient(rows: list[Exchange], path: str, headers: Mapping[str, str]) -> RecordedAnswer | None:
-    """A page that costs the patience granted by a header, because a part of it hangs."""
-    if _PATIENCE not in headers or not metrics_pages.is_metrics_path(path):
+def _delayed(rows: list[Exchange], path: str, headers: Mapping[str, str]) -> RecordedAnswer | None:
+    """A page that takes the time granted by a header, because a part of it hangs."""
+    if _GRANTED not in headers or not metrics_pages.is_metrics_path(path):
         return None
     for row in rows:
         name, _, recorded = row.header.partition(":")
-        if name.strip().lower() == _PATIENCE and _is_slow(row):
+        if name.strip().lower() == _GRANTED and _is_slow(row):
             page = _filtered(row.answer, path)
-            seconds = page.seconds * float(headers[_PATIENCE]) / float(recorded)
+            seconds = page.seconds * float(headers[_GRANTED]) / float(recorded)
             return RecordedAnswer(page.data, page.end, seconds)
     return None
 

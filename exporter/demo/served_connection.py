@@ -1,4 +1,4 @@
-"""What is said on one connection: the first bytes tell the protocol, the script the answer."""
+"""One served connection: its first bytes show the protocol, the script has the answer."""
 
 import asyncio
 import ssl
@@ -27,11 +27,11 @@ class Conversation:
     """
 
     def __init__(
-        self, script: Script, context: Contexts, wire: TlsSocket, side: Side, port: int
+        self, script: Script, context: Contexts, connected: TlsSocket, side: Side, port: int
     ) -> None:
         self._script = script
         self._context = context
-        self._wire = wire
+        self._socket = connected
         self._side = side
         self._port = port
 
@@ -39,10 +39,10 @@ class Conversation:
         """Talk; how to leave the connection."""
         greeting = self._script.greet(self._side, self._port)
         if greeting.data:
-            await self._wire.write(greeting.data)
+            await self._socket.write(greeting.data)
         if greeting.end is not End.OPEN:
             return greeting.end
-        first = await self._wire.read()
+        first = await self._socket.read()
         return await self._answer(first) if first else End.FIN
 
     async def _answer(self, first: bytes) -> End:
@@ -74,47 +74,47 @@ class Conversation:
         return End.RESET
 
     async def _secured(self, hello: Hello, first: bytes) -> End:
-        asks = "CERTIFICATE_REQUIRED" in hello.then
-        await self._wire.secure(self._context(hello, asks), first)
-        if hello.then == "fin" or asks:
+        requires_client = "CERTIFICATE_REQUIRED" in hello.then
+        await self._socket.secure(self._context(hello, requires_client), first)
+        if hello.then == "fin" or requires_client:
             return End.FIN
         if hello.alpn == "h2":
             return await self._call(b"", greeted=False)
-        first = await self._wire.read()
+        first = await self._socket.read()
         return await self._serve(first, tls=True) if first else End.FIN
 
     async def _call(self, first: bytes, *, greeted: bool) -> End:
         """Speak gRPC: every method is unimplemented, as health is in istiod."""
         grpc = GrpcServer()
         if not greeted:
-            await self._wire.write(grpc.greeting)
-        received = first or await self._wire.read()
+            await self._socket.write(grpc.greeting)
+        received = first or await self._socket.read()
         while received:
             answer = grpc.answer(received)
             if answer is None:
                 return End.RESET
             if answer:
-                await self._wire.write(answer)
-            received = await self._wire.read()
+                await self._socket.write(answer)
+            received = await self._socket.read()
         return End.FIN
 
     async def _resolve(self, received: bytes) -> End:
         """DNS over TCP: a length before each message."""
         while len(received) < _LENGTH or len(received) < _LENGTH + int.from_bytes(received[:2]):
-            more = await self._wire.read()
+            more = await self._socket.read()
             if not more:
                 return End.FIN
             received += more
         answer = answer_query(received[_LENGTH : _LENGTH + int.from_bytes(received[:2])])
         if answer is not None:
-            await self._wire.write(len(answer).to_bytes(2) + answer)
+            await self._socket.write(len(answer).to_bytes(2) + answer)
         return End.OPEN
 
     async def _serve(self, received: bytes, *, tls: bool) -> End:
         """Answer requests until one answer ends the connection."""
         while True:
             while b"\r\n\r\n" not in received:
-                more = await self._wire.read()
+                more = await self._socket.read()
                 if not more:
                     return End.FIN
                 received += more
@@ -126,14 +126,14 @@ class Conversation:
                 return end
 
     async def _say(self, answer: RecordedAnswer) -> End:
-        """Send an answer at its own pace; an error page's connection is closed late."""
+        """Send an answer after its recorded delay; an error page's connection is closed late."""
         if answer in (SILENT, RESET):
             return answer.end
         closes_late = any(word in answer.data[:32] for word in _LATE)
         if not closes_late and answer.end is End.FIN:
             await asyncio.sleep(answer.seconds)
         if answer.data:
-            await self._wire.write(answer.data)
+            await self._socket.write(answer.data)
         if closes_late:
             await asyncio.sleep(answer.seconds)
         return answer.end

@@ -1,6 +1,6 @@
 """The process that the mesh lives in: `python -m exporter.demo.stage`, started by `mesh`.
 
-In, on standard input: one line of JSON that says what to build, then `advance` lines. Out: a line
+In, on standard input: one line of JSON that names what to build, then `advance` lines. Out: a line
 of JSON with the pods, then one `done` a command. Each pod is a process in a network namespace of
 its own, which forks one process for each owner of sockets. Nothing has a name in the file
 system: when standard input ends, or this process dies, every process, namespace, link and rule
@@ -68,7 +68,7 @@ def plans_of(
 
 
 def main() -> None:
-    """Build, say so, obey, and take everything down."""
+    """Build, report, carry out commands, and take everything down."""
     kernel.die_with(os.getppid())
     request = json.loads(sys.stdin.readline())
     folder = Path(request["folder"])

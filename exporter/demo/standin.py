@@ -1,6 +1,6 @@
 """One process of a pod: it binds the sockets that it owned and answers as was recorded.
 
-In: a `Script`, this process's sockets, and where capture ends. Out: bytes on the wire, and how
+In: a `Script`, this process's sockets, and where capture ends. Out: bytes, and how
 each connection ends. A connection that was redirected arrives at 15006 and is answered for the
 port that it was meant for (SO_ORIGINAL_DST). Runs its own event loop until it is killed.
 """
@@ -76,7 +76,7 @@ class StandIn:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, bound: list[socket.socket]) -> None:
-        """Answer until cancelled. SIGUSR1 turns from the earlier pages to the present ones."""
+        """Answer until cancelled. SIGUSR1 switches from the earlier pages to the present ones."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self._advance)
         holding = self._hold_istiod()
@@ -114,12 +114,12 @@ class StandIn:
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with accepted, contextlib.suppress(OSError, ssl.SSLError):
             side, port = self._dialled(accepted, peer)
-            wire = TlsSocket(accepted)
-            end = await Conversation(self._script, self._context, wire, side, port).run()
+            connected = TlsSocket(accepted)
+            end = await Conversation(self._script, self._context, connected, side, port).run()
             if end is End.RESET:
                 accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             elif end is End.OPEN:
-                await wire.drain()
+                await connected.drain()
 
     def _dialled(self, accepted: socket.socket, peer: str) -> tuple[Side, int]:
         """From which side it came, and the port that it was meant for."""
@@ -135,13 +135,13 @@ class StandIn:
             port = _original_port(accepted, is_ipv6=is_ipv6) or port
         return (Side.NETWORK6 if is_ipv6 else Side.NETWORK), port
 
-    def _context(self, hello: Hello, asks: bool) -> ssl.SSLContext:  # noqa: FBT001
+    def _context(self, hello: Hello, requires_client: bool) -> ssl.SSLContext:  # noqa: FBT001
         """The TLS context of a hello, made once."""
-        key = (hello, asks)
+        key = (hello, requires_client)
         if key not in self._contexts:
             certificate = self._part.certificates[hello.certificate]
             self._contexts[key] = standin_context(
-                certificate, self._part.root, hello.alpn, asks=asks
+                certificate, self._part.root, hello.alpn, requires_client=requires_client
             )
         return self._contexts[key]
 

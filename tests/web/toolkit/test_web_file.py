@@ -126,7 +126,7 @@ INVALID = {
     ),
     "user-twice": (
         f"basic_auth_users:\n  alice: '{HASHED}'\n  alice: '{HASHED}'",
-        ":3: basic_auth_users.alice: stands here twice; the first is on line 2",
+        ":3: basic_auth_users.alice: is defined twice; the first is on line 2",
     ),
     "not-yaml": (
         "basic_auth_users: ]",
