@@ -7,7 +7,7 @@ thousands.
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 LARGEST_PORT = 65535
@@ -54,10 +54,11 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def parse_time(text: str | None) -> float | None:
-    """Seconds since the epoch of a timestamp as Kubernetes writes it."""
+    """Seconds since the epoch of a timestamp as Kubernetes writes it; without a zone it is UTC."""
     if not text or len(text) > _TIME_LENGTH:
         return None
     try:
-        return datetime.fromisoformat(text).timestamp()
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, OSError):
         return None

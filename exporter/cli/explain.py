@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from exporter.catalogue import PORTS, Port
+from exporter.catalogue.other_ports import OTHER_PORTS, OtherPort
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.ports import as_json, versions
 from exporter.model import Role
@@ -23,7 +24,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Print every row of the port, one a role; ends with 2 when there is none."""
-    rows = find(chosen.port)
+    rows, others = find(chosen.port), find_other(chosen.port)
+    if not rows and others:
+        return _explain_others(others, chosen.output)
     if not rows:
         names = ", ".join(sorted({f"{row.number} ({row.name})" for row in PORTS}))
         print(f"{chosen.port} is no port of Istio's. Known: {names}.", file=sys.stderr)
@@ -40,6 +43,20 @@ def run(chosen: argparse.Namespace) -> ExitCode:
 def find(wanted: str) -> list[Port]:
     """The rows with this number or, whatever the case, this name."""
     return [row for row in PORTS if wanted.lower() in (str(row.number), row.name.lower())]
+
+
+def find_other(wanted: str) -> list[OtherPort]:
+    """The ports that are not Istio's to listen on, by number or name."""
+    return [row for row in OTHER_PORTS if wanted.lower() in (str(row.port), row.name)]
+
+
+def _explain_others(rows: list[OtherPort], output: str) -> ExitCode:
+    if output == "json":
+        print(as_json(rows))
+        return ExitCode.HEALTHY
+    for row in rows:
+        print(f"{row.port} {row.name}\n  {row.purpose}")
+    return ExitCode.HEALTHY
 
 
 def _merged(rows: list[Port]) -> list[tuple[str, Port]]:

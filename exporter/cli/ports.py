@@ -4,13 +4,14 @@ The markdown output is `docs/ports.md`.
 """
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 import msgspec
 from rich.table import Table
 
 from exporter.catalogue import NEWEST_VERSION, PORTS, Port
+from exporter.catalogue.other_ports import OtherPort
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.tables import console
 from exporter.model import Role
@@ -62,7 +63,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     return ExitCode.HEALTHY
 
 
-def as_json(rows: list[PortDocument]) -> str:
+def as_json(rows: Sequence[PortDocument | OtherPort]) -> str:
     """The rows as `/api/v1/ports` answers them, indented."""
     return msgspec.json.format(msgspec.json.encode({"ports": rows})).decode()
 

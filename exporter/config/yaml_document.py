@@ -15,6 +15,9 @@ import yaml
 KeyPath = tuple[str | int, ...]
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+"""A plain scalar that looks like a time: it stays text, as in JSON."""
+
 _MAX_DEPTH = 100
 _MAX_REPEATED = 200_000
 
@@ -158,6 +161,8 @@ class _NodeReader:
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        if node.tag == _TIMESTAMP:
+            return node.value
         return self.loader.construct_object(node)
 
     def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:

@@ -109,12 +109,31 @@ def _overridden(target: Target, entry: StaticTarget) -> Target:
 
 def _read_pod(path: Path) -> Pod:
     """A pod document in JSON or YAML; raises ConfigError for anything else."""
-    document = read_document(read_file(path), str(path))
+    value = read_document(read_file(path), str(path)).value
+    if message := _is_no_pod(value):
+        raise ConfigError(Problem(str(path), 0, "", message))
     try:
-        return msgspec.convert(document.value, Pod)
+        return msgspec.convert(value, Pod)
     except msgspec.ValidationError as error:
         message = f"is not a pod document: {error}"
         raise ConfigError(Problem(str(path), 0, "", message)) from error
+
+
+_GIVE = "give the document of one pod, as kubectl get pod NAME -o yaml prints it"
+
+
+def _is_no_pod(value: object) -> str:
+    """What a document is instead of a pod, and what to give; empty for one that may be a pod."""
+    if value is None or value == {}:
+        return f"is empty: {_GIVE}"
+    if not isinstance(value, dict):
+        return f"is not a pod document: {_GIVE}"
+    kind, items = value.get("kind"), value.get("items")
+    if isinstance(items, list):
+        return f"is a list of {len(items)} objects and not a pod: {_GIVE}, one in each file"
+    if isinstance(kind, str) and kind not in ("", "Pod"):
+        return f"is a {kind} and not a pod: {_GIVE}, of one of its pods"
+    return "" if "metadata" in value else f"is not a pod document, it has no metadata: {_GIVE}"
 
 
 def _error(entry: StaticTarget, message: str) -> ConfigError:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from exporter.catalogue import PORTS
+from exporter.catalogue.other_ports import OTHER_PORTS
 from exporter.cli.main import main
 from exporter.cli.ports import markdown
 from exporter.model import Role
@@ -65,6 +66,31 @@ def test_explain_as_json_has_every_role(capsys: pytest.CaptureFixture[str]) -> N
     rows = json.loads(capsys.readouterr().out)["ports"]
     assert {row["role"] for row in rows} == {"sidecar", "waypoint", "ztunnel"}
     assert all(row["causes"][0]["sentence"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [
+        ("443", ("Service", "15017", "8443")),
+        ("15443", ("east-west", "SNI")),
+        ("15002", ("istio-validation", "127.0.0.6", "Nobody listens")),
+        ("15011", ("Obsolete", "15012")),
+        ("15999", ("control port", "Not Istio's")),
+    ],
+)
+def test_explain_says_what_ports_are_on_which_nothing_of_istio_listens(
+    port: str, expected: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", port]) == 0
+    printed = capsys.readouterr().out
+    assert all(words in printed for words in expected)
+    assert main(["explain", port, "-o", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["ports"]
+    assert row["port"] == int(port)
+
+
+def test_ports_that_are_not_istios_are_in_no_catalogue() -> None:
+    assert not {row.port for row in OTHER_PORTS} & {row.number for row in PORTS}
 
 
 def test_explain_knows_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:

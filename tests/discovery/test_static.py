@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -127,7 +128,9 @@ def test_a_pod_document_may_bring_its_address(tmp_path: Path) -> None:
     [
         pytest.param(None, "{0}/pod.json: cannot be read: No such file or directory", id="missing"),
         pytest.param("{", "{0}/pod.json:2: is not YAML: ", id="broken"),
-        pytest.param("[]", "{0}/pod.json: is not a pod document: Expected `object`", id="a-list"),
+        pytest.param(
+            "[]", "{0}/pod.json: is not a pod document: give the document of one pod", id="a-list"
+        ),
         pytest.param(
             json.dumps({"metadata": {"name": "a"}}),
             "{0}/exporter.yaml:4: {0}/pod.json is no target: nothing in this pod is Istio's",
@@ -272,3 +275,52 @@ async def test_swapped_link_is_a_change(tmp_path: Path) -> None:
         (tmp_path / "next").rename(link)
         await heard.until(changes=2)
     assert heard.targets == [["10.0.0.8"], ["10.0.0.9"]]
+
+
+PLAIN_TIMES = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: cart-1, namespace: shop, creationTimestamp: 2026-01-01T10:00:00Z}
+spec: {containers: [{name: istio-proxy, image: "istio/proxyv2:1.28.1", args: [proxy, router]}]}
+status:
+  podIP: 10.0.0.7
+  startTime: 2026-01-01 10:00:01
+  containerStatuses:
+    - name: istio-proxy
+      ready: true
+      state: {running: {startedAt: 2026-01-01T10:00:05+00:00}}
+"""
+
+
+def test_a_pod_document_in_yaml_has_its_times_quoted_or_plain(tmp_path: Path) -> None:
+    for text in (PLAIN_TIMES, re.sub(r"(2026-[^,}\n]+)", r"'\1'", PLAIN_TIMES)):
+        (tmp_path / "pod.yaml").write_text(text)
+        (found,) = targets(StaticTarget(pod="pod.yaml"), base=tmp_path)
+        assert found.lifecycle.created == 1767261600.0
+        assert found.lifecycle.started == 1767261605.0
+
+
+NO_PODS = {
+    "deployment": ("kind: Deployment\nmetadata: {name: cart}\n", "is a Deployment and not a pod"),
+    "list": ("kind: List\nitems: [{}, {}]\n", "is a list of 2 objects and not a pod"),
+    "pod list": ("kind: PodList\nitems: []\n", "is a list of 0 objects and not a pod"),
+    "empty": ("", "is empty"),
+    "comment": ("# nothing\n", "is empty"),
+    "empty mapping": ("{}", "is empty"),
+    "sequence": ("[1, 2]", "is not a pod document"),
+    "text": ("cart", "is not a pod document"),
+    "something else": ("cart: 1", "is not a pod document, it has no metadata"),
+}
+
+
+@pytest.mark.parametrize(("text", "what"), NO_PODS.values(), ids=NO_PODS)
+def test_what_is_no_pod_is_named_with_what_to_give_instead(
+    text: str, what: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pod.yaml").write_text(text)
+    with pytest.raises(ConfigError) as failed:
+        targets(StaticTarget(pod="pod.yaml"), base=tmp_path)
+    (problem,) = failed.value.problems
+    assert problem.message.startswith(what)
+    assert "kubectl get pod NAME -o yaml" in problem.message
+    assert "\n" not in problem.message
