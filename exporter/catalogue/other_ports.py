@@ -1,4 +1,4 @@
-"""Ports that people meet in Istio's documents and manifests and on which no proxy or istiod listens.
+"""Ports that people meet in Istio's documents and on which no proxy or istiod listens.
 
 They are never probed as ports of Istio's; `explain` says what they are. Pure.
 """
