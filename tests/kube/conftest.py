@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from exporter.tls_contexts import server_context
-from tests.discovery.conftest import cluster
+from tests.kube.api_server import cluster
 from tests.kube.server import CANARY, Server
 from tests.real.kubernetes.authority import Authority
 

@@ -23,7 +23,7 @@ from exporter.config import (
 from exporter.discovery.shard import owns
 from exporter.kube.credentials import Credentials
 from exporter.model import Role
-from tests.discovery.test_cluster import NAMESPACES, PODS, bare, istiod, namespace, pod
+from tests.discovery.cluster_source import NAMESPACES, PODS, bare, istiod, namespace, pod
 
 SHARDS = 4
 PROXIES = 24

@@ -1,0 +1,145 @@
+"""A cluster's source at work against a stand-in API server, and the objects that it reads."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from exporter.config import Config, DiscoveryConfig, KubernetesConfig
+from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import Credentials
+from exporter.kube.watch_options import WatchOptions
+from exporter.model import Target, TargetKey
+
+PODS, NODES, NAMESPACES = "/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces"
+
+
+SERVICES = "/api/v1/services"
+
+
+IGNORE = "istio-port-exporter/ignore"
+
+
+GATEWAY_API = {"gateway.networking.k8s.io/gateway-name": "web"}
+
+
+OPTIONS = WatchOptions(page_size=50, idle_timeout=5.0, initial_backoff=0.01, max_backoff=0.05)
+
+
+class Watched:
+    """What a source reported."""
+
+    def __init__(self) -> None:
+        self.targets: dict[TargetKey, Target] = {}
+        self.log: list[str] = []
+        self.synced: dict[str, bool] = {}
+        self.relisted: list[str] = []
+        self.requested: set[tuple[str, str, str]] = set()
+        self.source = ClusterSource(
+            ClusterCallbacks(
+                put=self._put,
+                drop=self._drop,
+                changed=lambda: None,
+                synced=self.synced.__setitem__,
+                relisted=self.relisted.append,
+                requested=lambda *what: self.requested.add(what),
+            ),
+            OPTIONS,
+        )
+
+    def _put(self, target: Target) -> None:
+        self.targets[target.key] = target
+        self.log.append(f"put {target.key.pod}")
+
+    def _drop(self, key: TargetKey) -> None:
+        del self.targets[key]
+        self.log.append(f"drop {key.pod}")
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(key.pod for key in self.targets)
+
+    def target(self, pod: str, namespace: str = "shop") -> Target:
+        return self.targets[TargetKey(namespace, pod)]
+
+    @contextlib.asynccontextmanager
+    async def running(self, cluster: Any, config: Config) -> AsyncIterator["Watched"]:
+        async def load() -> Credentials:
+            return Credentials(cluster.address)
+
+        async def run() -> None:
+            async with KubernetesClient(load) as api:
+                await self.source.run(api, config)
+
+        task = asyncio.create_task(run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def until_synced(self) -> None:
+        names = ("pods", "nodes", "namespaces")
+        await until(lambda: all(self.synced.get(name) for name in names))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the code under test has no event for it
+            await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def watching(cluster: Any, config: Config | None = None) -> AsyncIterator[Watched]:
+    async with Watched().running(cluster, config or Config()) as seen:
+        yield seen
+
+
+def config_of(**kubernetes: Any) -> Config:
+    return Config(discovery=DiscoveryConfig(kubernetes=KubernetesConfig(**kubernetes)))
+
+
+def pod(name: str, namespace: str = "shop", **metadata: Any) -> dict[str, Any]:
+    """A pod with a sidecar, as the API server returns it."""
+    proxy = {"name": "istio-proxy", "image": "istio/proxyv2:1.28.0", "args": ["proxy", "sidecar"]}
+    uid = f"{namespace}-{name}"
+    return {
+        "metadata": {"name": name, "namespace": namespace, "uid": uid, **metadata},
+        "spec": {"containers": [proxy], "nodeName": "node-1"},
+        "status": {"phase": "Running", "podIPs": [{"ip": "10.0.0.7"}]},
+    }
+
+
+def istiod(name: str) -> dict[str, Any]:
+    document = pod(name, "istio-system", labels={"app": "istiod"})
+    document["spec"]["containers"] = [{"name": "discovery", "image": "istio/pilot:1.28.0"}]
+    return document
+
+
+def bare(name: str, namespace: str, **metadata: Any) -> dict[str, Any]:
+    document = pod(name, namespace, **metadata)
+    document["spec"]["containers"] = [{"name": "app", "image": "app:1"}]
+    return document
+
+
+def gateway(name: str) -> dict[str, Any]:
+    document = pod(name, labels=GATEWAY_API)
+    document["spec"]["containers"][0]["args"] = ["proxy", "router"]
+    return document
+
+
+def node(name: str, ready: str) -> dict[str, Any]:
+    conditions = [{"type": "DiskPressure", "status": "True"}, {"type": "Ready", "status": ready}]
+    return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+
+
+def namespace(name: str, **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, **metadata}}
+
+
+def service(*ports: int) -> dict[str, Any]:
+    rows = [{"port": port, "targetPort": port} for port in ports]
+    metadata = {"name": "web", "namespace": "shop"}
+    return {"metadata": metadata, "spec": {"selector": GATEWAY_API, "ports": rows}}

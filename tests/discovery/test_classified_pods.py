@@ -1,0 +1,133 @@
+"""Which pods this replica polls, and which it only keeps."""
+
+from itertools import chain
+from typing import Any
+
+from exporter.config import Config, IstiodConfig, ShardConfig
+from exporter.discovery.shard import owns
+from exporter.model import Role, TargetKey
+from tests.discovery.cluster_source import (
+    IGNORE,
+    NAMESPACES,
+    PODS,
+    bare,
+    config_of,
+    istiod,
+    namespace,
+    pod,
+    until,
+    watching,
+)
+
+LISTING = IstiodConfig(debug_token_file="/tokens/debug")
+
+
+MANAGED = IstiodConfig(mode="none", debug_token_file="/tokens/debug")
+
+
+def shard_of(ordinal: int, istiod: IstiodConfig = LISTING) -> Config:
+    return Config(shard=ShardConfig(ordinal=ordinal, total=3), istiod=istiod)
+
+
+async def test_only_the_chosen_roles_are_targets(cluster: Any) -> None:
+    cluster.put(PODS, pod("cart"))
+    cluster.put(PODS, istiod("istiod-a"))
+    async with watching(cluster, config_of(roles=(Role.ISTIOD,))) as seen:
+        await seen.until_synced()
+        assert seen.names == ["istiod-a"]
+        assert seen.source.ignored == 0
+
+
+async def test_a_managed_control_plane_has_no_targets(cluster: Any) -> None:
+    cluster.put(PODS, istiod("istiod-a"))
+    async with watching(cluster, Config(istiod=IstiodConfig(mode="none"))) as seen:
+        await seen.until_synced()
+        assert seen.names == []
+
+
+async def test_shards_divide_the_pods_and_the_first_has_istiod(cluster: Any) -> None:
+    names = [f"cart-{number}" for number in range(60)]
+    for name in names:
+        cluster.put(PODS, pod(name))
+    cluster.put(PODS, istiod("istiod-a"))
+    parts = []
+    for ordinal in range(3):
+        config = Config(shard=ShardConfig(ordinal=ordinal, total=3))
+        async with watching(cluster, config) as seen:
+            await seen.until_synced()
+            await until(lambda seen=seen: seen.source.is_synced)
+            parts.append(seen.names)
+    assert sorted(chain.from_iterable(parts)) == [*sorted(names), "istiod-a"]
+    assert "istiod-a" in parts[0]
+    assert all(len(part) > 5 for part in parts)
+
+
+async def test_the_first_shard_keeps_the_proxies_of_the_others(cluster: Any) -> None:
+    names = {f"cart-{number}" for number in range(30)}
+    for name in names:
+        cluster.put(PODS, pod(name))
+    cluster.put(PODS, istiod("istiod-a"))
+    async with watching(cluster, shard_of(0)) as seen:
+        await seen.until_synced()
+        source = seen.source
+        assert {key.pod for key in source.other_shards} == names - set(seen.names)
+        assert 5 < len(source.other_shards) < 30
+        known = next(iter(source.other_shards.values()))
+        assert (known.key.namespace, known.role, known.labels) == ("shop", Role.SIDECAR, {})
+        seen.targets[known.key] = known
+        cluster.delete(PODS, pod(known.key.pod))
+        await until(lambda: known.key not in source.other_shards)
+        assert f"drop {known.key.pod}" in seen.log, "what is said of it has to vanish too"
+    for config in (shard_of(1), shard_of(0, IstiodConfig()), shard_of(0, MANAGED)):
+        async with watching(cluster, config) as seen:
+            await seen.until_synced()
+            assert seen.source.other_shards == {}
+
+
+async def test_a_replica_for_istiods_alone_keeps_every_proxy(cluster: Any) -> None:
+    cluster.put(PODS, pod("cart"))
+    cluster.put(PODS, pod("opted-out", annotations={IGNORE: "true"}))
+    cluster.put(PODS, istiod("istiod-a"))
+    config = Config(discovery=config_of(roles=(Role.ISTIOD,)).discovery, istiod=LISTING)
+    async with watching(cluster, config) as seen:
+        await seen.until_synced()
+        assert seen.names == ["istiod-a"]
+        assert [key.pod for key in seen.source.other_shards] == ["cart"]
+        assert seen.source.ignored == 0
+
+
+async def test_a_pod_that_moves_between_shards_is_in_one_of_them(cluster: Any) -> None:
+    ordinals = {owns(f"uid-{number}", 0, 3): f"uid-{number}" for number in range(20)}
+    cluster.put(PODS, pod("cart", uid=ordinals[False]))
+    async with watching(cluster, shard_of(0)) as seen:
+        await seen.until_synced()
+        key = TargetKey("shop", "cart")
+        assert (key in seen.source.other_shards, seen.names) == (True, [])
+        seen.targets[key] = seen.source.other_shards[key]
+        cluster.put(PODS, pod("cart", uid=ordinals[True]))
+        await until(lambda: key in seen.source.owned)
+        assert (seen.source.other_shards, seen.log) == ({}, ["drop cart", "put cart"])
+        cluster.put(PODS, pod("cart", uid=ordinals[False]))
+        await until(lambda: key in seen.source.other_shards)
+        assert (seen.source.owned, seen.names) == ({}, [])
+
+
+async def test_pods_enrolled_in_ambient_are_counted_by_redirection(cluster: Any) -> None:
+    redirected = {"ambient.istio.io/redirection": "enabled"}
+    ambient = {"istio.io/dataplane-mode": "ambient"}
+    cluster.put(NAMESPACES, namespace("mesh", labels=ambient))
+    cluster.put(NAMESPACES, namespace("plain"))
+    cluster.put(PODS, bare("a", "mesh", annotations=redirected))
+    cluster.put(PODS, bare("b", "mesh"))
+    cluster.put(PODS, bare("c", "plain", labels=ambient))
+    cluster.put(PODS, bare("d", "plain"))
+    async with watching(cluster) as seen:
+        await seen.until_synced()
+        assert seen.source.ambient_pods() == {
+            ("mesh", "node-1", "enabled"): 1,
+            ("mesh", "node-1", "missing"): 1,
+            ("plain", "node-1", "missing"): 1,
+        }
+        cluster.put(NAMESPACES, namespace("mesh"))
+        cluster.delete(PODS, bare("c", "plain", labels=ambient))
+        await until(lambda: not seen.source.ambient_pods())

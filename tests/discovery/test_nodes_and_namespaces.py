@@ -1,0 +1,102 @@
+"""Nodes and namespaces: what is read of each, and the cache of the values by name."""
+
+import json
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from exporter.discovery.nodes_and_namespaces import (
+    NamespaceSettings,
+    ObjectCache,
+    namespace_settings_of,
+    readiness_of,
+)
+from exporter.kube.watch_events import EventType, WatchEvent
+
+IGNORE = "istio-port-exporter/ignore"
+START, END = WatchEvent(EventType.LIST_START), WatchEvent(EventType.LIST_END)
+
+
+def event(document: object, change: EventType = EventType.PUT) -> WatchEvent:
+    return WatchEvent(change, json.dumps(document).encode())
+
+
+def named(name: str, change: EventType = EventType.PUT) -> WatchEvent:
+    return event(name, change)
+
+
+def read(change: WatchEvent) -> tuple[str, int] | None:
+    """An object's name, with its length as the value; none of an object whose name is odd."""
+    name: str = json.loads(change.document)
+    return None if name == "odd" else (name, len(name))
+
+
+async def updated(cache: ObjectCache[int], *events: WatchEvent) -> None:
+    async def stream() -> AsyncIterator[WatchEvent]:
+        for change in events:
+            yield change
+
+    await cache.update_from(stream(), read)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ready"),
+    [
+        ([{"type": "Ready", "status": "True"}], True),
+        ([{"type": "Ready", "status": "Unknown"}], False),
+        ([{"type": "DiskPressure", "status": "True"}], False),
+        (None, False),
+    ],
+    ids=["ready", "unknown", "another", "none"],
+)
+def test_a_node_is_ready_by_its_condition(conditions: object, ready: bool) -> None:
+    node = event({"metadata": {"name": "n1"}, "status": {"conditions": conditions}})
+    assert readiness_of(node) == ("n1", ready)
+
+
+def test_a_namespace_sets_the_ignore_annotation_and_ambient_for_its_pods() -> None:
+    metadata = {
+        "name": "shop",
+        "annotations": {IGNORE: "15090"},
+        "labels": {"istio.io/dataplane-mode": "ambient"},
+    }
+    settings = NamespaceSettings("15090", ambient=True)
+    assert namespace_settings_of(event({"metadata": metadata}), IGNORE) == ("shop", settings)
+    plain = event({"metadata": {"name": "shop"}})
+    assert namespace_settings_of(plain, IGNORE) == ("shop", NamespaceSettings())
+
+
+def test_an_object_without_a_name_is_malformed() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        readiness_of(event({"metadata": {}}))
+
+
+async def test_a_change_is_reported_once_by_its_name() -> None:
+    changes: list[str] = []
+    cache = ObjectCache[int](changes.append)
+    await updated(cache, START, named("a"), END, named("a"), named("b"))
+    assert (cache.values, changes) == ({"a": 1, "b": 1}, ["a", "", "b"])
+    await updated(cache, named("a", EventType.DROP), named("a", EventType.DROP))
+    assert (cache.values, changes[3:]) == ({"b": 1}, ["a"])
+
+
+async def test_what_the_next_list_lacks_is_removed_at_its_end() -> None:
+    changes: list[str] = []
+    cache = ObjectCache[int](changes.append)
+    await updated(cache, START, named("a"), named("b"), END)
+    await updated(cache, START, named("b"))
+    assert sorted(cache.values) == ["a", "b"], "a list that failed midway removes nothing"
+    await updated(cache, START, named("b"), named("odd"), END)
+    assert (sorted(cache.values), changes[-1]) == (["b"], "a")
+
+
+async def test_the_first_complete_list_is_reported_without_a_name() -> None:
+    changes: list[str] = []
+    cache = ObjectCache[int](changes.append)
+    await updated(cache, START)
+    assert not cache.is_complete
+    await updated(cache, END, START, END)
+    assert cache.is_complete
+    assert cache.attempted.is_set()
+    assert changes == [""]

@@ -1,0 +1,27 @@
+"""Malformed objects are skipped one by one."""
+
+import pytest
+
+from exporter.kube.object_reader import ObjectReader
+from exporter.kube.watch_events import EventType, WatchEvent
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), RecursionError(), MemoryError(), KeyError("x")], ids=repr
+)
+def test_a_malformed_object_is_skipped_and_logged_once_with_its_name(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read(_event: WatchEvent) -> object:
+        raise error
+
+    reader = ObjectReader()
+    for name in ("cart", "cart", "vault"):
+        document = b'{"metadata":{"name":"%s","namespace":"shop"}}' % name.encode()
+        assert reader.read("pods", WatchEvent(EventType.PUT, document), read) is None
+    assert reader.read("pods", WatchEvent(EventType.PUT, b"[1"), read) is None
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split(" reason=")[0] for line in lines] == [
+        f"kubernetes object skipped resource=pods namespace={space!r} name={name!r}"
+        for space, name in (("shop", "cart"), ("shop", "vault"), ("", ""))
+    ]
