@@ -57,7 +57,7 @@ class TargetSets:
         )
         self._polled = polled
         self._static = {target.key: target for target in self.preset}
-        self._static_elsewhere: dict[TargetKey, Target] = {}
+        self._static_on_other_shards: dict[TargetKey, Target] = {}
         self._has_static = False
 
     @property
@@ -72,11 +72,11 @@ class TargetSets:
 
     def other_shards(self) -> dict[TargetKey, Target]:
         """Every proxy that another shard polls and whose sync status this replica exposes."""
-        return {**self.cluster.other_shards, **self._static_elsewhere}
+        return {**self.cluster.other_shards, **self._static_on_other_shards}
 
     def on_other_shard(self, key: TargetKey) -> Target | None:
         """The proxy of this name that another shard polls, as in `other_shards`."""
-        return self._static_elsewhere.get(key) or self.cluster.other_shards.get(key)
+        return self._static_on_other_shards.get(key) or self.cluster.other_shards.get(key)
 
     async def take_static(self, targets: Iterable[Target], config: Config) -> None:
         """Replace the static targets, in slices; it may be cancelled and called again."""
@@ -107,7 +107,7 @@ class TargetSets:
         self._static = static
 
     async def _put_static(self, config: Config) -> None:
-        elsewhere: dict[TargetKey, Target] = {}
+        on_other_shards: dict[TargetKey, Target] = {}
         yielder = Yielder()
         for key, target in self._static.items():
             if is_on_shard(target, config.shard):
@@ -116,9 +116,9 @@ class TargetSets:
                 if key in self._polled.targets:
                     self._polled.drop(key)
                 if is_synced_by_istiods(target, config):
-                    elsewhere[key] = target
+                    on_other_shards[key] = target
             await yielder.maybe_yield()
-        self._static_elsewhere = elsewhere
+        self._static_on_other_shards = on_other_shards
 
     def _put_cluster(self, target: Target) -> None:
         if target.key not in self._static:

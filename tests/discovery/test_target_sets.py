@@ -1,78 +1,160 @@
 """Static targets and the cluster's together, by name and shard."""
 
-from collections.abc import Iterable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import pytest
 
 from exporter.config import Config, IstiodConfig, ShardConfig
 from exporter.discovery.target_sets import TargetSets
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import Credentials
 from exporter.model import Role, Target, TargetKey
+from exporter.selfmetrics.registry import SelfMetrics
+from tests.discovery.cluster_source import PODS, pod, until
 
 READS_SYNCZ = IstiodConfig(debug_token_file="/tokens/debug")
 NAMES = [f"vm-{number}" for number in range(30)]
+STATIC = "10.9.9.9"
+"""The address of static targets; the cluster's have another."""
 
 
-def target(name: str, role: Role = Role.SIDECAR, address: str = "10.0.0.1") -> Target:
-    return Target(key=TargetKey("ns", name), role=role, addresses=(address,), uid=name)
+class Polled:
+    """The targets that are polled."""
+
+    def __init__(self) -> None:
+        self.targets: dict[TargetKey, Target] = {}
+
+    def put(self, target: Target) -> None:
+        self.targets[target.key] = target
+
+    def drop(self, key: TargetKey) -> None:
+        del self.targets[key]
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        return {key.pod: target.addresses[0] for key, target in self.targets.items()}
 
 
-def by_key(*targets: Target) -> dict[TargetKey, Target]:
-    return {row.key: row for row in targets}
+@pytest.fixture
+def polled() -> Polled:
+    return Polled()
 
 
-def pods(targets: Iterable[TargetKey]) -> set[str]:
-    return {key.pod for key in targets}
+def target(name: str, role: Role = Role.SIDECAR) -> Target:
+    return Target(key=TargetKey("shop", name), role=role, addresses=(STATIC,), uid=name)
 
 
-def static(*targets: Target, config: Config | None = None) -> TargetSets:
-    sets = TargetSets({})
-    sets.take(targets, config or Config())
-    return sets
+def sets_of(polled: Polled, preset: Iterable[Target] = ()) -> TargetSets:
+    return TargetSets(preset, polled, SelfMetrics("1.0"))
 
 
-def test_a_static_target_hides_the_clusters_of_the_same_name() -> None:
-    sets = static(target("a", address="10.9.9.9"))
-    owned = sets.owned(by_key(target("a"), target("b")), Config())
-    assert {key.pod: row.addresses for key, row in owned.items()} == {
-        "a": ("10.9.9.9",),
-        "b": ("10.0.0.1",),
-    }
+def shard(ordinal: int) -> Config:
+    return Config(shard=ShardConfig(ordinal=ordinal, total=3), istiod=READS_SYNCZ)
 
 
-def test_a_preset_target_stays_whatever_the_configuration_lists() -> None:
-    sets = TargetSets(by_key(target("preset")))
-    assert pods(sets.static) == {"preset"}
-    sets.take([target("a")], Config())
-    sets.take([target("b")], Config())
-    assert pods(sets.static) == {"preset", "b"}
+@contextlib.asynccontextmanager
+async def watched(sets: TargetSets, cluster: Any, config: Config) -> AsyncIterator[None]:
+    """Watch the cluster until the block ends; every pod is listed when it begins."""
+
+    async def load() -> Credentials:
+        return Credentials(cluster.address)
+
+    async def run() -> None:
+        async with KubernetesClient(load) as api:
+            await sets.cluster.run(api, config)
+
+    sets.has_cluster = True
+    task = asyncio.create_task(run())
+    try:
+        await until(lambda: sets.cluster.is_watched)
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
-def test_a_managed_control_plane_has_no_static_istiod() -> None:
-    rows = (target("istiod", Role.ISTIOD), target("vm"))
-    assert pods(static(*rows, config=Config(istiod=IstiodConfig(mode="none"))).static) == {"vm"}
-    assert pods(static(*rows).static) == {"istiod", "vm"}
+async def test_a_static_target_hides_the_clusters_of_the_same_name(
+    cluster: Any, polled: Polled
+) -> None:
+    cluster.put(PODS, pod("a"))
+    cluster.put(PODS, pod("b"))
+    sets = sets_of(polled)
+    async with watched(sets, cluster, Config()):
+        assert polled.addresses == {"a": "10.0.0.7", "b": "10.0.0.7"}
+        await sets.take_static([target("a")], Config())
+        assert polled.addresses == {"a": STATIC, "b": "10.0.0.7"}
+        cluster.delete(PODS, pod("a"))
+        cluster.put(PODS, pod("c"))
+        await until(lambda: "c" in polled.addresses)
+        assert polled.addresses["a"] == STATIC
+        cluster.put(PODS, pod("a"))
+        await sets.take_static([], Config())
+        await until(lambda: polled.addresses == dict.fromkeys("abc", "10.0.0.7"))
 
 
-def test_static_targets_are_divided_among_the_shards() -> None:
-    sets = static(*map(target, NAMES))
-    parts = [
-        pods(sets.owned({}, Config(shard=ShardConfig(ordinal=ordinal, total=3))))
-        for ordinal in range(3)
-    ]
-    assert sorted(name for part in parts for name in part) == sorted(NAMES)
-    assert all(parts)
+async def test_a_preset_target_stays_whatever_the_configuration_lists(polled: Polled) -> None:
+    sets = sets_of(polled, [target("preset")])
+    await sets.take_static([target("a")], Config())
+    await sets.take_static([target("b")], Config())
+    assert set(polled.addresses) == {"preset", "b"}
 
 
-def test_a_static_target_of_another_shard_hides_the_clusters_too() -> None:
-    sets = static(*map(target, NAMES))
-    cluster = by_key(*map(target, NAMES))
-    for ordinal in range(3):
-        config = Config(shard=ShardConfig(ordinal=ordinal, total=3))
-        assert pods(sets.owned(cluster, config)) == pods(sets.owned({}, config))
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [(Config(istiod=IstiodConfig(mode="none")), {"vm"}), (Config(), {"vm", "istiod"})],
+    ids=["managed", "own"],
+)
+async def test_a_managed_control_plane_has_no_static_istiod(
+    polled: Polled, config: Config, expected: set[str]
+) -> None:
+    await sets_of(polled).take_static([target("istiod", Role.ISTIOD), target("vm")], config)
+    assert set(polled.addresses) == expected
 
 
-def test_the_first_shard_exposes_the_sync_status_of_the_others_static_targets() -> None:
-    sets = static(*map(target, NAMES))
-    first = Config(shard=ShardConfig(ordinal=0, total=3), istiod=READS_SYNCZ)
-    others = sets.other_shards(by_key(target("pod")), first)
-    assert pods(others) == {"pod", *NAMES} - pods(sets.owned({}, first))
-    second = Config(shard=ShardConfig(ordinal=1, total=3), istiod=READS_SYNCZ)
-    assert sets.other_shards({}, second) == {}
+async def test_static_targets_are_divided_among_the_shards() -> None:
+    shards = [Polled(), Polled(), Polled()]
+    for ordinal, part in enumerate(shards):
+        await sets_of(part).take_static(map(target, NAMES), shard(ordinal))
+    assert sorted(name for part in shards for name in part.addresses) == sorted(NAMES)
+    assert all(part.targets for part in shards)
+
+
+async def test_a_static_target_of_another_shard_hides_the_clusters_too(
+    cluster: Any, polled: Polled
+) -> None:
+    for name in NAMES:
+        cluster.put(PODS, pod(name))
+    sets = sets_of(polled)
+    async with watched(sets, cluster, shard(0)):
+        assert polled.targets
+        await sets.take_static(map(target, NAMES), shard(0))
+        assert polled.targets
+        assert set(polled.addresses.values()) == {STATIC}
+
+
+async def test_only_the_first_shard_keeps_the_static_proxies_of_the_others(polled: Polled) -> None:
+    sets = sets_of(polled)
+    await sets.take_static(map(target, NAMES), shard(0))
+    others = sets.other_shards()
+    assert {key.pod for key in others} == set(NAMES) - set(polled.addresses)
+    assert all(sets.on_other_shard(key) == row for key, row in others.items())
+    await sets.take_static(map(target, NAMES), shard(1))
+    assert sets.other_shards() == {}
+
+
+async def test_targets_are_synced_once_every_source_has_reported(
+    cluster: Any, polled: Polled
+) -> None:
+    cluster.put(PODS, pod("a"))
+    sets = sets_of(polled)
+    async with watched(sets, cluster, Config()):
+        assert not sets.is_synced, "the static targets are missing"
+        await sets.take_static([], Config())
+        assert (sets.is_synced, sets.is_current) == (True, True)
+        cluster.refused_paths[PODS] = 500
+        cluster.end_watches(PODS)
+        await until(lambda: not sets.is_current)
+        assert sets.is_synced
