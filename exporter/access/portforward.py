@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from exporter.access.dialer import DatagramT, NoAccess
 from exporter.access.forwarded_streams import MessageStream, Stream, StreamBundle
 from exporter.access.portforward_budget import Budget
-from exporter.kube.errors import ForbiddenError, KubernetesError
+from exporter.kube.api_errors import ForbiddenError, KubernetesError
 from exporter.model import SocketTable, TargetKey, View
 from exporter.transport.protocols import StreamT
 

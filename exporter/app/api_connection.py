@@ -16,9 +16,9 @@ from typing import Any
 from exporter.config import Config, DiscoveryConfig, IstiodConfig, KubernetesConfig, PollConfig
 from exporter.control_plane.dry_run_loop import WebhookDryRun
 from exporter.discovery.target_sets import TargetSets
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
-from exporter.kube.credentials import Load
-from exporter.kube.errors import KubernetesError
+from exporter.kube.credentials import LoadCredentials
 from exporter.kube.websocket import PortForwardWebSocket
 from exporter.model import TargetKey, WebhookPath
 from exporter.selfmetrics.registry import SelfMetrics
@@ -40,7 +40,7 @@ class ApiConnection:
 
     def __init__(
         self,
-        find_credentials: Callable[[], Load | None],
+        find_credentials: Callable[[], LoadCredentials | None],
         sets: TargetSets,
         state: State,
         metrics: SelfMetrics,
@@ -51,7 +51,7 @@ class ApiConnection:
         self._state = state
         self._config = Config()
         self._configured = asyncio.Event()
-        self._load: Load | None = None
+        self._load: LoadCredentials | None = None
         self._api: KubernetesClient | None = None
         self._watches = _Restartable()
         self._dry_runs = _Restartable()
@@ -78,7 +78,7 @@ class ApiConnection:
             await self._sets.cluster.clear()
             await self._configured.wait()
 
-    async def _connect(self, load: Load) -> None:
+    async def _connect(self, load: LoadCredentials) -> None:
         """Run tasks with a client while these credentials are wanted."""
         async with KubernetesClient(load) as api, asyncio.TaskGroup() as tasks:
             self._api = api

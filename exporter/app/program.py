@@ -22,7 +22,7 @@ from exporter.config import Config, ConfigError, Problem
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import FAMILIES, Family, render_synced, selected
-from exporter.kube.credentials import Load
+from exporter.kube.credentials import LoadCredentials
 from exporter.model import Target
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
@@ -47,7 +47,7 @@ class Exporter:
         base: Path,
         targets: Sequence[Target] = (),
         listener: socket.socket | None = None,
-        find_credentials: Callable[[], Load | None] = lambda: None,
+        find_credentials: Callable[[], LoadCredentials | None] = lambda: None,
     ) -> None:
         """Read the configuration and what it names; raises ConfigError.
 
@@ -157,7 +157,7 @@ def _shared(
     reading: Reading,
     base: Path,
     targets: Sequence[Target],
-    find_credentials: Callable[[], Load | None],
+    find_credentials: Callable[[], LoadCredentials | None],
 ) -> Shared:
     config = reading.config
     metrics = SelfMetrics(__version__)

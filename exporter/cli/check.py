@@ -30,8 +30,8 @@ from exporter.cli.target_sources import (
 )
 from exporter.config import Config
 from exporter.discovery.static import load_static
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.credentials import find_credentials
-from exporter.kube.errors import KubernetesError
 from exporter.model import Cadence, Memory, Outcome, Target, TargetKey, TargetRecord
 from exporter.report.target_documents import Health, TargetState, health_of, target_state
 

@@ -14,9 +14,9 @@ from typing import Protocol
 from exporter.access.portforward import PortForwards
 from exporter.config import Config
 from exporter.discovery.list_targets import list_targets
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
-from exporter.kube.credentials import Load
-from exporter.kube.errors import KubernetesError
+from exporter.kube.credentials import LoadCredentials
 from exporter.model import Target, TargetKey
 from exporter.poll.plan import Plan, PodViewFactory, inside_only, no_pod_view, plan_of
 
@@ -142,7 +142,7 @@ def names_cluster(chosen: argparse.Namespace) -> bool:
 
 @asynccontextmanager
 async def cluster(
-    chosen: argparse.Namespace, config: Config, load: Load, at_once: int
+    chosen: argparse.Namespace, config: Config, load: LoadCredentials, at_once: int
 ) -> AsyncIterator[Cluster]:
     """The cluster of these credentials. Raises KubernetesError."""
     async with KubernetesClient(load) as api:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from exporter.config import Config, DryRunConfig
 from exporter.control_plane.webhook_dry_run import document_of, path_of, read_created, read_refusal
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
-from exporter.kube.errors import KubernetesError
 from exporter.model import WebhookPath
 
 log = logging.getLogger(__name__)

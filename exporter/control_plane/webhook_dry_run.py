@@ -12,7 +12,7 @@ import msgspec
 
 from exporter.config import DryRunConfig
 from exporter.discovery.pod_documents import decode_pod
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
 from exporter.model import Outcome, WebhookPath
 
 _FAILED = re.compile(r'failed calling webhook "([^"]+)": (.*)', re.DOTALL)

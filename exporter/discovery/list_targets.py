@@ -18,8 +18,8 @@ from exporter.discovery.nodes_and_namespaces import (
 from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import targets_of_pod
 from exporter.discovery.scope import NAMESPACES, is_chosen, nodes_of, pods_of, scopes_of
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
-from exporter.kube.errors import KubernetesError
 from exporter.kube.object_reader import ObjectReader
 from exporter.kube.watch import list_pages
 from exporter.kube.watch_events import EventType, WatchEvent

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.watch_options import Resource, WatchCallbacks
 
 log = logging.getLogger(__name__)

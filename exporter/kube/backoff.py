@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.watch_options import WatchOptions
 
 _LONGEST_RETRY_AFTER = 300.0

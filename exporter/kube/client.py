@@ -13,8 +13,8 @@ import aiohttp
 import msgspec
 
 from exporter import __version__
-from exporter.kube.credentials import Credentials, Load
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
+from exporter.kube.credentials import Credentials, LoadCredentials
 from exporter.kube.line_reader import lines_of
 from exporter.kube.websocket import (
     ACCEPT_ANY,
@@ -44,7 +44,7 @@ class _Status(msgspec.Struct, frozen=True):
 class KubernetesClient:
     """One API server. Use as a context manager, which closes its connections."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: LoadCredentials) -> None:
         self._load = load
         self._credentials: Credentials | None = None
         self._loading = asyncio.Lock()

@@ -19,7 +19,7 @@ from typing import Any
 
 from cryptography import x509
 
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
 from exporter.tls_contexts import client_context, trust
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -47,12 +47,12 @@ class Credentials:
     """When to load them again, on the monotonic clock."""
 
 
-Load = Callable[[], Awaitable[Credentials]]
+LoadCredentials = Callable[[], Awaitable[Credentials]]
 
 
 def find_credentials(
     environ: Mapping[str, str] = os.environ, *, kubeconfig: str = "", context: str | None = None
-) -> Load | None:
+) -> LoadCredentials | None:
     """A loader of the first that exists: KUBECONFIG, the pod's service account, ~/.kube/config.
 
     `kubeconfig` outranks all of these; a `context` is one of a kubeconfig. None without any.

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
 
 _MAX_LINE = 16 * 2**20
 """A line of a watch is one object: etcd takes 1.5 MB, and JSON is a few times longer."""

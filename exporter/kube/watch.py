@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
+from exporter.kube.api_errors import GoneError, KubernetesError
 from exporter.kube.backoff import Backoff
 from exporter.kube.client import KubernetesClient
-from exporter.kube.errors import GoneError, KubernetesError
 from exporter.kube.watch_events import EventType, ListPage, WatchEvent, event_of, page_of
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from exporter.parsing import parse_number

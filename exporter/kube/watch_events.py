@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.json_decoding import decode
 
 T = TypeVar("T")

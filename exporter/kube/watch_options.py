@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
 
 
 @dataclass(frozen=True, slots=True)

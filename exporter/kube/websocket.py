@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import aiohttp
 
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
 
 PROTOCOL = "v4.channel.k8s.io"
 MAX_MESSAGE = 2**20

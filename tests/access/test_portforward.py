@@ -12,7 +12,7 @@ from exporter.access.dialer import Dialer, NoAccess
 from exporter.access.forwarded_streams import fault_of
 from exporter.access.portforward import RETRY_SECONDS, ForwardedPod, PortForwards
 from exporter.access.portforward_budget import Budget
-from exporter.kube.errors import ForbiddenError, KubernetesError
+from exporter.kube.api_errors import ForbiddenError, KubernetesError
 from exporter.model import TargetKey, View
 
 KEY = TargetKey("shop", "cart")

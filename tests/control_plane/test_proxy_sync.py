@@ -91,7 +91,9 @@ KNOWN = {
 
 
 @pytest.mark.parametrize(("replicas", "expected"), KNOWN.values(), ids=KNOWN)
-def test_who_is_known(replicas: tuple[TargetRecord | None, ...], expected: bool | None) -> None:
+def test_a_proxy_is_known_or_missing_by_all_listings(
+    replicas: tuple[TargetRecord | None, ...], expected: bool | None
+) -> None:
     assert known(*replicas) is expected
 
 
@@ -151,12 +153,14 @@ SYNCED = {
 
 
 @pytest.mark.parametrize(("passes", "expected"), SYNCED.values(), ids=SYNCED)
-def test_what_is_synced(passes: list[XdsResource], expected: dict[str, bool]) -> None:
+def test_a_resource_is_synced_by_two_listings(
+    passes: list[XdsResource], expected: dict[str, bool]
+) -> None:
     lists = [(row(resources={"lds": resource}),) for resource in passes] or [HERE]
     assert said(replica(*lists)) == ProxyStatus(xds_known=True, xds_synced=expected)
 
 
-def test_the_replica_that_listed_it_last_is_believed() -> None:
+def test_the_newest_listing_of_a_proxy_counts() -> None:
     stuck = (row(resources={"lds": late("1")}),)
     fine = (row(resources={"lds": IN_STEP}),)
     status = said(replica(stuck, stuck, ago=60), replica(fine, ago=5))

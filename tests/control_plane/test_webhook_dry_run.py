@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.config import DryRunConfig
 from exporter.control_plane.webhook_dry_run import document_of, path_of, read_created, read_refusal
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
 from exporter.model import Outcome, WebhookPath
 
 CONFIG = DryRunConfig(enabled=True, namespace="shop", revision="canary")
@@ -20,7 +20,7 @@ def failed(reason: str, webhook: str = INJECTOR) -> str:
     return f'Internal error occurred: failed calling webhook "{webhook}": {reason}'
 
 
-def test_the_pod_asks_for_its_revision_and_nothing_that_is_forbidden() -> None:
+def test_the_pod_requests_its_revision_and_nothing_forbidden() -> None:
     pod = json.loads(document_of(CONFIG))
     assert path_of(CONFIG) == "/api/v1/namespaces/shop/pods"
     assert pod["metadata"]["labels"] == {

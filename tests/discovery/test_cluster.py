@@ -119,7 +119,7 @@ async def test_services_are_not_listed_unless_that_was_chosen(cluster: Any) -> N
     async with watching(cluster) as seen:
         await seen.until_synced()
         assert seen.target("web-1").settings.server_ports == ()
-    assert not cluster.asked(SERVICES, watch=False)
+    assert not cluster.queries(SERVICES, watch=False)
 
 
 async def test_a_gateway_has_the_ports_of_its_services_as_they_change(cluster: Any) -> None:
@@ -142,7 +142,7 @@ async def test_services_are_listed_in_the_chosen_namespaces_only(cluster: Any) -
     async with watching(cluster, config_of(services=True, namespaces=("shop",))) as seen:
         await until(lambda: "web-1" in seen.names)
         await until(lambda: seen.target("web-1").settings.server_ports == (8443,))
-    assert not cluster.asked(SERVICES, watch=False)
+    assert not cluster.queries(SERVICES, watch=False)
 
 
 async def test_a_gateway_loses_the_ports_of_services_that_are_listed_no_more(cluster: Any) -> None:

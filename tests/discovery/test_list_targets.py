@@ -6,9 +6,9 @@ import pytest
 
 from exporter.config import Config
 from exporter.discovery.list_targets import TargetListing, list_targets
+from exporter.kube.api_errors import ForbiddenError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials
-from exporter.kube.errors import ForbiddenError
 from tests.discovery.cluster_source import (
     IGNORE,
     NAMESPACES,

@@ -25,11 +25,11 @@ async def test_only_the_chosen_namespaces_labels_and_node_are_requested(cluster:
         await until(lambda: seen.source.is_synced)
         assert seen.names == ["cart", "vault"]
     for path in paths:
-        query = cluster.asked(path, watch=False)[0]
+        query = cluster.queries(path, watch=False)[0]
         assert query["labelSelector"] == "tier=web"
         assert query["fieldSelector"] == "spec.nodeName=node-1"
-    assert cluster.asked(NODES, watch=False)[0]["fieldSelector"] == "metadata.name=node-1"
-    assert not cluster.asked(PODS, watch=False)
+    assert cluster.queries(NODES, watch=False)[0]["fieldSelector"] == "metadata.name=node-1"
+    assert not cluster.queries(PODS, watch=False)
 
 
 async def test_an_excluded_namespace_is_not_requested_even_where_it_is_chosen(cluster: Any) -> None:
@@ -38,7 +38,7 @@ async def test_an_excluded_namespace_is_not_requested_even_where_it_is_chosen(cl
     async with watching(cluster, chosen) as seen:
         await until(lambda: seen.source.is_synced)
         assert seen.names == ["cart"]
-    assert not cluster.asked("/api/v1/namespaces/bank/pods", watch=False)
+    assert not cluster.queries("/api/v1/namespaces/bank/pods", watch=False)
 
 
 def test_one_list_of_all_namespaces_leaves_the_excluded_ones_to_the_server() -> None:

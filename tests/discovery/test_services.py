@@ -40,7 +40,7 @@ def served(target: Target, event: WatchEvent) -> Settings:
     return with_services(target, [service_of(event)[1]]).settings
 
 
-def test_a_gateway_api_gateway_has_to_serve_what_its_service_asks() -> None:
+def test_a_gateway_api_gateway_has_to_serve_the_ports_of_its_service() -> None:
     settings = served(gateway(MANAGED), service(MANAGED))
     assert settings == Settings(server_ports=(8080, 8443, 15021))
 
@@ -74,7 +74,7 @@ def test_what_is_no_service_raises() -> None:
         service_of(WatchEvent(EventType.PUT, b'{"metadata": {"name": 7}}'))
 
 
-def test_a_service_asks_only_for_ports_that_exist() -> None:
+def test_only_valid_ports_of_a_service_count() -> None:
     rows = [{"port": 1, "targetPort": number} for number in (-1, 443, 65536, 10**9)]
     settings = served(gateway(MANAGED), service(MANAGED, rows=rows))
     assert settings == Settings(server_ports=(443,))

@@ -44,7 +44,7 @@ def test_an_address_is_enough() -> None:
     )
 
 
-def test_an_entry_says_everything() -> None:
+def test_an_entry_may_set_every_field() -> None:
     (found,) = targets(
         entry(
             namespace="shop",
@@ -89,7 +89,7 @@ def test_an_entry_says_everything() -> None:
         pytest.param({"settings": {"included_inbound_ports": ()}}, False, id="includes-none"),
     ],
 )
-def test_sidecars_are_captured_unless_something_says_otherwise(
+def test_sidecars_are_captured_unless_configured_otherwise(
     fields: dict[str, object],
     captured: bool,
 ) -> None:
@@ -97,7 +97,7 @@ def test_sidecars_are_captured_unless_something_says_otherwise(
     assert found.captured is captured
 
 
-def test_istiod_by_hand_is_never_trusted(tmp_path: Path) -> None:
+def test_a_static_istiod_is_never_trusted(tmp_path: Path) -> None:
     istiod = {
         "metadata": {"name": "istiod", "namespace": "istio-system", "labels": {"app": "istiod"}},
         "spec": {"containers": [{"name": "discovery"}], "serviceAccountName": "istiod"},
@@ -108,7 +108,7 @@ def test_istiod_by_hand_is_never_trusted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["pod.json", "pod.yaml"])
-def test_a_pod_document_is_overlaid_by_its_entry(tmp_path: Path, name: str) -> None:
+def test_an_entry_overrides_its_pod_document(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(json.dumps(POD))
     (found,) = targets(entry(pod=name, node="n", settings={"admin_port": 15100}), base=tmp_path)
     assert found.key == TargetKey("shop", "cart-1")
@@ -167,7 +167,7 @@ def test_files_bring_targets_of_their_own_folder(tmp_path: Path) -> None:
     assert found == ["default/10.0.0.8", "shop/cart-1", "default/10.0.0.7"]
 
 
-def test_a_target_may_not_stand_in_two_files(tmp_path: Path) -> None:
+def test_a_target_may_not_be_defined_in_two_files(tmp_path: Path) -> None:
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text("- {address: 10.0.0.8}\n")
     with pytest.raises(ConfigError) as caught:
@@ -238,7 +238,7 @@ async def test_source_reports_a_changed_pod_document(tmp_path: Path) -> None:
     assert heard.targets == [["cart-1"], ["cart-number-2"]]
 
 
-async def test_broken_file_is_told_once_and_changes_nothing(
+async def test_a_broken_file_is_reported_once_and_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "targets.yaml"

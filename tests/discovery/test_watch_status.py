@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from exporter.discovery.watch_status import WatchStatus
-from exporter.kube.errors import KubernetesError
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.watch_options import Resource
 from tests.discovery.cluster_source import (
     PODS,
@@ -37,7 +37,7 @@ async def test_a_failure_is_logged_once_and_so_is_the_recovery(
         await seen.until_synced()
         cluster.refused_paths = {PODS: 403}
         cluster.end_watches(PODS)
-        await until(lambda: len(cluster.asked(PODS, watch=True)) > 4)
+        await until(lambda: len(cluster.queries(PODS, watch=True)) > 4)
         assert seen.names == ["cart"]
         cluster.refused_paths = {}
         await until(lambda: bool(seen.synced["pods"]))

@@ -111,7 +111,7 @@ PORT = 'port="15021",component="envoy"'
         ),
     ],
 )
-def test_a_verdict_is_told_once_in_the_family_it_belongs_to(
+def test_a_verdict_is_exposed_once_in_its_family(
     row: Verdict, up: list[str], unjudged: list[str], outcome: list[str]
 ) -> None:
     record = bare(verdicts=(row,))
@@ -125,7 +125,7 @@ def test_a_verdict_is_told_once_in_the_family_it_belongs_to(
     ]
 
 
-def test_an_exposed_port_is_told() -> None:
+def test_an_exposed_port_has_a_sample() -> None:
     record = bare(verdicts=(verdict(Outcome.OK, up=True, exposed=True),))
 
     assert lines(record, "istio_port_exposed") == [f"{PORT}}} 1"]
@@ -157,7 +157,7 @@ def test_a_judged_port_tells_how_long_its_probe_took() -> None:
         ),
     ],
 )
-def test_what_is_known_of_a_proxy_is_told_and_the_rest_is_absent(
+def test_what_is_known_of_a_proxy_has_samples_and_the_rest_has_none(
     name: str, proxy: dict[str, object], expected: list[str]
 ) -> None:
     assert lines(bare(proxy=ProxyStatus(**proxy)), name) == expected
@@ -247,7 +247,7 @@ def test_a_disabled_family_is_left_out() -> None:
     }
 
 
-def test_brief_families_tell_only_what_is_wrong() -> None:
+def test_brief_families_show_only_what_is_wrong() -> None:
     owner = ListeningSocket(port=15020, address="*", process="python3")
     fine = ListeningSocket(port=15021, address="*", process="envoy")
     stolen = Verdict(15020, "pilot-agent", up=False, outcome=Outcome.TIMEOUT, view=View.POD)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 
 class Cluster:
-    """What a cluster holds, who asked for it, and how it is to fail."""
+    """A cluster's objects, the requests that it got, and the failures to come."""
 
     def __init__(self) -> None:
         self.version = 100
@@ -61,7 +61,7 @@ class Cluster:
         for queue in self.watches.get(path, []):
             queue.put_nowait(data)
 
-    def asked(self, path: str, *, watch: bool) -> list[dict[str, str]]:
+    def queries(self, path: str, *, watch: bool) -> list[dict[str, str]]:
         """The queries of the lists or watches of a path so far."""
         return [q for p, q in self.requests if p == path and ("watch" in q) is watch]
 

@@ -2,8 +2,8 @@
 
 import time
 
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.backoff import Backoff
-from exporter.kube.errors import KubernetesError
 from exporter.kube.watch_options import WatchOptions
 
 OPTIONS = WatchOptions(initial_backoff=0.02, max_backoff=0.08)

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from exporter.kube.client import KubernetesClient
-from exporter.kube.credentials import load_kubeconfig
-from exporter.kube.errors import (
+from exporter.kube.api_errors import (
     ForbiddenError,
     GoneError,
     KubernetesError,
@@ -15,6 +13,8 @@ from exporter.kube.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import load_kubeconfig
 from tests.kube.server import CANARY, Server, assert_keeps_secrets, kubeconfig
 from tests.real.kubernetes.authority import Authority
 
@@ -61,7 +61,7 @@ async def test_retry_after_is_read_where_it_is_a_number(
     assert raised.value.retry_after == seconds
 
 
-async def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(
+async def test_a_server_of_another_authority_gets_no_request(
     server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -74,7 +74,7 @@ async def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(
     assert_keeps_secrets(raised.value)
 
 
-async def test_lines_come_whole_however_they_were_cut(authority: Authority, server: Server) -> None:
+async def test_lines_are_whole_in_chunks_of_any_size(authority: Authority, server: Server) -> None:
     server.chunks = [b"on", b"e\ntwo\nth", b"ree\n", b"\n", b"x" * 300_000, b"\nunfinished"]
     path = kubeconfig(authority, server, token=CANARY)
     async with (
@@ -84,7 +84,7 @@ async def test_lines_come_whole_however_they_were_cut(authority: Authority, serv
         assert [line async for line in lines] == [b"one", b"two", b"three", b"x" * 300_000]
 
 
-async def test_a_server_that_never_answers_is_unreachable(
+async def test_a_server_that_never_responds_is_unreachable(
     authority: Authority, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exporter.kube.client._RESPONSE_SECONDS", 0.2)

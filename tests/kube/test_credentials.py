@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from exporter.kube.api_errors import UnauthorizedError, UnreachableError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import find_credentials, load_kubeconfig, load_service_account
-from exporter.kube.errors import UnauthorizedError, UnreachableError
 from tests.kube.server import (
     CANARY,
     Server,
@@ -86,7 +86,7 @@ async def test_a_kubeconfig_with_an_exec_plugin(authority: Authority, server: Se
     assert server.users == [CANARY]
 
 
-async def test_a_plugin_that_fails_is_said_without_what_it_wrote(
+async def test_a_failing_plugin_is_reported_without_its_output(
     authority: Authority, server: Server
 ) -> None:
     body = f"sys.stderr.write('{CANARY}'); sys.exit(1)"
@@ -122,7 +122,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
-async def test_a_broken_kubeconfig_is_said_in_one_line_without_its_secrets(
+async def test_a_malformed_kubeconfig_is_reported_in_one_line_without_its_secrets(
     tmp_path: Path, text: str | None
 ) -> None:
     path = tmp_path / "config"
@@ -140,7 +140,7 @@ async def test_a_context_that_is_not_there_is_named(authority: Authority, server
         await load_kubeconfig(path, "nowhere")
 
 
-async def test_an_empty_service_account_is_said_in_one_line(
+async def test_an_empty_service_account_is_reported_in_one_line(
     authority: Authority, server: Server
 ) -> None:
     environ = service_account(authority, server)

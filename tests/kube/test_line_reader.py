@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kube.errors import UnreachableError
+from exporter.kube.api_errors import UnreachableError
 from exporter.kube.line_reader import lines_of
 
 lines = st.lists(st.binary(min_size=1).filter(lambda line: b"\n" not in line and line.strip()))

@@ -68,7 +68,7 @@ def failing(
     return kubeconfig(authority, server, **fields), said
 
 
-async def test_check_tells_no_secret(failing: tuple[str, str]) -> None:
+async def test_check_prints_no_secret(failing: tuple[str, str]) -> None:
     path, said = failing
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "exporter.cli", "check"),
@@ -83,7 +83,7 @@ async def test_check_tells_no_secret(failing: tuple[str, str]) -> None:
     assert CANARY not in output.decode()
 
 
-async def test_serve_tells_no_secret(failing: tuple[str, str], tmp_path: Path) -> None:
+async def test_serve_exposes_and_logs_no_secret(failing: tuple[str, str], tmp_path: Path) -> None:
     path, said = failing
     users = tmp_path / "web.yml"
     users.write_text(f"basic_auth_users: {{alice: '{HASH}'}}\n")

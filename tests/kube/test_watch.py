@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials
-from exporter.kube.errors import KubernetesError
 from exporter.kube.watch import watch_resource
 from exporter.kube.watch_events import EventType
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
@@ -85,12 +85,12 @@ async def following(address: str, options: WatchOptions = PACE) -> AsyncIterator
             await task
 
 
-async def test_every_page_of_a_list_is_read_before_it_is_listed(cluster: Any) -> None:
+async def test_a_list_ends_after_its_last_page(cluster: Any) -> None:
     for name in "abcde":
         cluster.put(PODS.path, pod(name))
     async with following(cluster.address) as seen:
         await seen.until("list start", "put a", "put b", "put c", "put d", "put e", "list end")
-    lists = cluster.asked(PODS.path, watch=False)
+    lists = cluster.queries(PODS.path, watch=False)
     assert [query["limit"] for query in lists] == ["2", "2", "2"]
     assert {query["labelSelector"] for query in lists} == {"app=web"}
     assert "continue" not in lists[0]
@@ -105,7 +105,7 @@ async def test_changes_follow_the_list(cluster: Any) -> None:
         cluster.put(PODS.path, first)
         cluster.delete(PODS.path, first)
         await seen.until("list end", "put b", "put a", "drop a")
-    watched = cluster.asked(PODS.path, watch=True)[0]
+    watched = cluster.queries(PODS.path, watch=True)[0]
     assert watched["allowWatchBookmarks"] == "true"
     assert watched["resourceVersion"] == "101"
     assert watched["labelSelector"] == "app=web"
@@ -120,7 +120,7 @@ async def test_a_watch_that_ends_is_resumed_where_its_last_bookmark_stood(cluste
         await seen.until_watching(2)
         cluster.put(PODS.path, pod("late"))
         await seen.until("list start", "list end", "put late")
-    assert [q["resourceVersion"] for q in cluster.asked(PODS.path, watch=True)] == ["100", "170"]
+    assert [q["resourceVersion"] for q in cluster.queries(PODS.path, watch=True)] == ["100", "170"]
     assert seen.relisted == 0
 
 
@@ -170,7 +170,7 @@ async def test_lines_may_come_in_any_pieces_and_of_any_length(cluster: Any) -> N
         await seen.until("put small", "put large", "put after")
 
 
-async def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(cluster: Any) -> None:
+async def test_no_request_is_sent_before_retry_after_has_passed(cluster: Any) -> None:
     cluster.refusals = [(429, {"Retry-After": "1"}, "busy")]
     started = asyncio.get_running_loop().time()
     async with following(cluster.address) as seen:
@@ -179,7 +179,7 @@ async def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(cluster: Any) 
     assert seen.requested[:2] == [("list", "429"), ("list", "200")]
 
 
-async def test_a_failing_server_is_asked_ever_more_rarely(cluster: Any) -> None:
+async def test_requests_to_a_failing_server_back_off(cluster: Any) -> None:
     cluster.refusals = [(503, {}, "down")] * 1000
     options = WatchOptions(initial_backoff=0.02, max_backoff=10.0)
     async with following(cluster.address, options) as seen:
@@ -195,7 +195,7 @@ async def test_a_refused_watch_is_tried_again_from_the_same_version(cluster: Any
         cluster.refusals = [(500, {}, "broken"), (429, {}, "busy")]
         cluster.end_watches(PODS.path)
         await seen.until_watching(2)
-    assert {q["resourceVersion"] for q in cluster.asked(PODS.path, watch=True)} == {"100"}
+    assert {q["resourceVersion"] for q in cluster.queries(PODS.path, watch=True)} == {"100"}
     assert [code for _, code in seen.requested if code != "200"] == ["500", "429"]
     assert seen.relisted == 0
 
@@ -223,7 +223,7 @@ async def test_bookmarks_keep_a_quiet_watch_alive(cluster: Any) -> None:
 
 
 @pytest.mark.parametrize("told", ["bookmark", "refusal"])
-async def test_a_server_restored_to_an_older_state_is_listed_anew(cluster: Any, told: str) -> None:
+async def test_a_server_restored_to_an_older_state_is_listed_again(cluster: Any, told: str) -> None:
     async with following(cluster.address) as seen:
         await seen.until_watching()
         if told == "bookmark":
@@ -235,7 +235,7 @@ async def test_a_server_restored_to_an_older_state_is_listed_anew(cluster: Any, 
     assert seen.relisted == 1
 
 
-async def test_an_unknown_kind_of_event_is_passed_over(cluster: Any) -> None:
+async def test_an_event_of_an_unknown_type_is_passed_over(cluster: Any) -> None:
     async with following(cluster.address) as seen:
         await seen.until_watching()
         cluster.send(PODS.path, b'{"type": "RENAMED", "object": {"metadata": {}}}\n')
@@ -244,7 +244,7 @@ async def test_an_unknown_kind_of_event_is_passed_over(cluster: Any) -> None:
     assert not seen.failures
 
 
-async def test_what_is_not_kubernetes_is_a_failure_and_no_event(cluster: Any) -> None:
+async def test_a_response_that_is_not_kubernetes_is_a_failure_and_no_event(cluster: Any) -> None:
     async with following(cluster.address) as seen:
         await seen.until_watching()
         cluster.send(PODS.path, b"<html>502</html>\n")
@@ -253,7 +253,7 @@ async def test_what_is_not_kubernetes_is_a_failure_and_no_event(cluster: Any) ->
     assert "not a response of the Kubernetes API" in str(seen.failures[0])
 
 
-async def test_a_list_that_breaks_in_the_middle_is_never_listed(cluster: Any) -> None:
+async def test_a_list_that_fails_midway_has_no_end(cluster: Any) -> None:
     for name in "abc":
         cluster.put(PODS.path, pod(name))
     cluster.refusals = [None, (410, {}, "the continue token expired")]
@@ -264,7 +264,7 @@ async def test_a_list_that_breaks_in_the_middle_is_never_listed(cluster: Any) ->
         assert seen.events[first_end:] == ["list start", "put a", "put b", "put c", "list end"]
 
 
-async def test_nobody_listening_is_a_failure_that_is_waited_out() -> None:
+async def test_a_refused_connection_is_a_failure_and_is_retried() -> None:
     async with following("http://127.0.0.1:9") as seen:
         await until(lambda: len(seen.failures) >= 2)
     assert set(seen.requested) == {("list", "error")}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kube.errors import GoneError, KubernetesError, UnreachableError
+from exporter.kube.api_errors import GoneError, KubernetesError, UnreachableError
 from exporter.kube.watch_events import EventType, WatchEvent, event_of, page_of
 
 POD = {"metadata": {"name": "cart", "resourceVersion": "7"}}

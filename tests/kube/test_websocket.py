@@ -8,14 +8,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from exporter.kube.client import KubernetesClient
-from exporter.kube.credentials import load_kubeconfig
-from exporter.kube.errors import (
+from exporter.kube.api_errors import (
     ForbiddenError,
     KubernetesError,
     UnauthorizedError,
     UnreachableError,
 )
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import load_kubeconfig
 from exporter.tls_contexts import server_context
 from tests.kube.server import CANARY
 from tests.real.kubernetes.authority import Authority
@@ -76,7 +76,7 @@ async def test_messages_go_both_ways_under_our_credentials(authority: Authority)
     assert request.headers["Authorization"] == f"Bearer {CANARY}"
 
 
-async def test_who_asks_the_kubelet_for_a_type_gets_406(authority: Authority) -> None:
+async def test_the_kubelet_refuses_an_accept_header_with_406(authority: Authority) -> None:
     async def talk(request: web.Request) -> web.StreamResponse:
         return web.Response(text=request.headers["Accept"])
 
@@ -176,7 +176,7 @@ async def test_a_server_that_ends_without_a_word_broke_off(authority: Authority)
             await wire.receive()
 
 
-async def test_a_wire_that_is_cut_is_not_one_that_was_closed(authority: Authority) -> None:
+async def test_a_lost_connection_differs_from_a_closed_one(authority: Authority) -> None:
     async def talk(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(protocols=(PROTOCOL,))
         await socket.prepare(request)
@@ -199,7 +199,9 @@ REFUSALS: dict[int, tuple[type[KubernetesError], str]] = {
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-async def test_a_refusal_is_told_by_its_status(authority: Authority, status: int) -> None:
+async def test_a_refused_handshake_is_an_error_of_its_status(
+    authority: Authority, status: int
+) -> None:
     async def talk(_request: web.Request) -> web.StreamResponse:
         return web.Response(status=status, text=CANARY)
 
@@ -212,7 +214,7 @@ async def test_a_refusal_is_told_by_its_status(authority: Authority, status: int
     assert CANARY not in str(raised.value)
 
 
-async def test_a_server_that_speaks_no_channels_is_refused(authority: Authority) -> None:
+async def test_a_server_without_the_channel_protocol_is_refused(authority: Authority) -> None:
     async def talk(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)

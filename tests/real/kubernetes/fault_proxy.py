@@ -17,7 +17,7 @@ from tests.real.kubernetes.control_plane import free_port
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked through the proxy."""
+    """One request through the proxy."""
 
     method: str
     path: str
@@ -50,7 +50,7 @@ class Refusal:
 
 
 class FaultProxy:
-    """Passes everything on until it is told otherwise. `requests` is what was asked.
+    """Forwards everything unless a fault is set. `requests` are those that it got.
 
     `piece`: pass answers on in so many bytes at a time; 0 for as they come.
     """
@@ -92,7 +92,7 @@ class FaultProxy:
         """Pass on what was held back, and what follows."""
         self._may_speak.set()
 
-    def asked(self, path: str, *, watch: bool) -> list[Request]:
+    def queries(self, path: str, *, watch: bool) -> list[Request]:
         """The lists or watches of a path so far."""
         return [row for row in self.requests if row.path == path and row.is_watch is watch]
 

@@ -95,7 +95,7 @@ async def test_a_laptop_sees_what_is_wrong_inside_the_pods(
         assert "1 target: 1 healthy" in output
 
 
-async def test_without_the_right_to_forward_nothing_is_judged_and_that_is_said_once(
+async def test_without_the_right_to_port_forward_nothing_is_judged_and_one_sentence_reports_it(
     control_plane: ControlPlane, admin: Admin, corner: str, kubelet: Kubelet, tmp_path: Path
 ) -> None:
     token = await admin.service_account_token(corner, "lister")
@@ -127,19 +127,19 @@ async def test_from_the_exporters_own_pod_the_way_is_the_network(
     assert not any("from inside the pods" in sentence for sentence in report["unseen"])
 
 
-async def test_nothing_found_says_where(corner: str, laptop: Laptop) -> None:
+async def test_without_targets_the_output_names_the_namespace(corner: str, laptop: Laptop) -> None:
     code, _, errors = await laptop.check("-n", corner)
     assert (code, errors.count("\n")) == (3, 1)
     assert f"no pod of Istio in namespace {corner}" in errors
 
 
-async def test_a_wrong_context_is_said_in_one_sentence(laptop: Laptop) -> None:
+async def test_a_wrong_context_is_reported_in_one_sentence(laptop: Laptop) -> None:
     code, _, errors = await laptop.check("--context", "nowhere")
     assert (code, errors.count("\n")) == (3, 1)
     assert "nowhere" in errors
 
 
-async def test_an_expired_certificate_is_said_in_one_sentence(
+async def test_an_expired_certificate_is_reported_in_one_sentence(
     control_plane: ControlPlane, tmp_path: Path
 ) -> None:
     issued = control_plane.authority.issue("late", life=timedelta(hours=-1))
@@ -148,7 +148,7 @@ async def test_an_expired_certificate_is_said_in_one_sentence(
     assert "client certificate expired at" in errors
 
 
-async def test_no_permission_is_said_in_one_sentence(
+async def test_a_missing_permission_is_reported_in_one_sentence(
     control_plane: ControlPlane, admin: Admin, corner: str, tmp_path: Path
 ) -> None:
     token = await admin.service_account_token(corner, "nobody")

@@ -42,7 +42,7 @@ async def test_what_is_deleted_is_gone(admin: Admin, corner: str) -> None:
         await admin.get(path_of(pod))
 
 
-async def test_a_forward_reaches_a_port_and_says_which_is_closed(
+async def test_a_port_forward_reaches_open_ports_and_reports_closed_ones(
     control_plane: ControlPlane, admin: Admin, corner: str, unused_tcp_port: int
 ) -> None:
     kubelet = Kubelet(control_plane.authority, f"node-of-{corner}")

@@ -77,10 +77,10 @@ async def test_a_quiet_watch_goes_on_from_its_last_bookmark(
         await seen.until_synced()
         other_shards = await admin.create(web("default", f"other-{corner}"))
         version = int(other_shards["metadata"]["resourceVersion"])
-        await until(lambda: len(faults.asked(watched, watch=True)) > 1, "another watch")
+        await until(lambda: len(faults.queries(watched, watch=True)) > 1, "another watch")
         await admin.delete(other_shards)
     first, second, *_ = (
-        int(row.query["resourceVersion"]) for row in faults.asked(watched, watch=True)
+        int(row.query["resourceVersion"]) for row in faults.queries(watched, watch=True)
     )
     assert first < version <= second
     assert seen.relisted == []
@@ -133,9 +133,7 @@ async def test_who_opts_out_is_counted(admin: Admin, corner: str, account: Path)
         await until(lambda: seen.names == ["web"], "the namespace's other word")
 
 
-async def test_a_node_that_is_lost_is_known_to_its_pods(
-    admin: Admin, corner: str, account: Path
-) -> None:
+async def test_a_lost_node_changes_its_pods(admin: Admin, corner: str, account: Path) -> None:
     name = f"node-of-{corner}"
     node = await admin.create(pods.node(name))
     pod = pods.sidecar_pod(corner, "web", node=name, address="10.1.1.1")
@@ -155,7 +153,7 @@ async def test_a_node_that_is_lost_is_known_to_its_pods(
         await until(lambda: ready() is False, "the node is gone")
 
 
-async def test_a_missing_right_is_said_and_its_grant_is_noticed(
+async def test_a_missing_right_is_reported_and_its_grant_takes_effect(
     control_plane: ControlPlane, admin: Admin, corner: str, tmp_path: Path
 ) -> None:
     (account,) = of_kind(rbac({}, corner), "ServiceAccount")

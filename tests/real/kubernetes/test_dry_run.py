@@ -202,7 +202,7 @@ WAYS = {"silent": (hang, Outcome.TIMEOUT), "failing": (fail, Outcome.HTTP_ERROR)
 
 
 @pytest.mark.parametrize(("answer", "outcome"), WAYS.values(), ids=WAYS)
-async def test_a_webhook_that_does_not_inject_is_told_by_how_it_fails(
+async def test_a_webhook_that_does_not_inject_is_judged_by_its_failure(
     control_plane: ControlPlane, webhooks: Any, first: First, answer: ProbeResult, outcome: Outcome
 ) -> None:
     async with webhook(control_plane.authority, answer) as url:
@@ -290,7 +290,7 @@ async def told(page: Callable[[], Awaitable[str]], *lines: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_an_exporter_tells_of_the_way_and_of_its_loss(
+async def test_an_exporter_exposes_the_path_to_the_webhook_and_its_loss(
     control_plane: ControlPlane,
     admin: Admin,
     corner: str,

@@ -65,15 +65,15 @@ async def test_answers_in_small_pieces_are_put_together(
     assert seen.relisted == []
 
 
-async def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(
+async def test_no_request_is_sent_before_retry_after_has_passed(
     admin: Admin, corner: str, faults: FaultProxy, path: Path
 ) -> None:
     refusal = faults.refuse(429, headers={"Retry-After": "2"}, path=pods_path(corner))
     async with following(path, only(corner), QUIET) as seen:
         await until(lambda: refusal.times == 0, "refused")
-        asked = len(faults.asked(pods_path(corner), watch=False))
+        asked = len(faults.queries(pods_path(corner), watch=False))
         await until(lambda: bool(seen.synced.get("nodes")), "others are followed meanwhile")
-        assert len(faults.asked(pods_path(corner), watch=False)) == asked == 1
+        assert len(faults.queries(pods_path(corner), watch=False)) == asked == 1
         await seen.until_synced()
         await still_follows(seen, admin, corner)
     assert seen.lists("429") == 1

@@ -124,7 +124,7 @@ async def test_a_port_forward_sees_what_the_namespace_shows(
 
 
 @pytest.mark.parametrize("verb", BOTH_VERBS)
-async def test_one_verb_alone_is_no_access_and_asked_once(
+async def test_one_verb_alone_is_no_access_and_requested_once(
     admin: Admin,
     corner: str,
     kubelet: Kubelet,
@@ -155,7 +155,7 @@ async def test_a_pod_that_nobody_knows_is_gone(corner: str, account: Account) ->
     assert record.verdicts[0].detail == "No port-forward: the pod is gone."
 
 
-async def test_a_forward_that_dies_half_way_says_nothing_of_the_ports(
+async def test_a_port_forward_that_is_lost_midway_judges_no_port(
     admin: Admin, corner: str, kubelet: Kubelet, account: Account
 ) -> None:
     async with (

@@ -19,7 +19,7 @@ def web(corner: str, name: str) -> Document:
     return pods.sidecar_pod(corner, name, node="node-a", address="127.8.0.1")
 
 
-async def test_a_rotated_token_is_taken_up_and_no_token_is_told(
+async def test_a_rotated_token_is_used_and_none_is_exposed(
     control_plane: ControlPlane, admin: Admin, corner: str, faults: FaultProxy, tmp_path: Path
 ) -> None:
     user = await install(admin, corner)

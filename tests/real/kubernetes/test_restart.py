@@ -97,7 +97,7 @@ async def test_a_version_that_is_compacted_away_is_410_and_the_list_is_read_anew
 
 
 @pytest.mark.parametrize("to", ["an older state", "nothing"])
-async def test_an_api_server_put_back_to_an_older_version_is_listed_anew(
+async def test_a_restored_api_server_is_listed_again(
     own_control_plane: ControlPlane, path: Path, to: str
 ) -> None:
     backup = own_control_plane.back_up() if to == "an older state" else None
