@@ -63,7 +63,6 @@ def healthy_sidecar(index: int = 0) -> TargetRecord:
                     up=True,
                     outcome=Outcome.OK,
                     view=View.NETWORK,
-                    seconds=0.00123 + index / 1e7,
                 )
                 for port, owner in _NETWORK
             ),
@@ -91,6 +90,7 @@ def healthy_sidecar(index: int = 0) -> TargetRecord:
             CertificateValidity(certificate="root", source="agent", not_after=at + 3650 * _DAY),
         ),
         spiffe_id=f"spiffe://cluster.local/ns/team-{index % 40}/sa/reviews",
+        durations=dict.fromkeys(dict(_NETWORK), 0.00123 + index / 1e7),
         polled={Cadence.FAST: at, Cadence.DETAIL: at - 60, Cadence.IDENTITY: at - 1800},
     )
 
@@ -106,8 +106,9 @@ def seen_from_pod(record: TargetRecord) -> TargetRecord:
     )
     return structs.replace(
         record,
+        durations=dict.fromkeys(dict(owners), 0.0012),
         verdicts=tuple(
-            Verdict(port, owner, up=True, outcome=Outcome.OK, view=View.POD, seconds=0.0012)
+            Verdict(port, owner, up=True, outcome=Outcome.OK, view=View.POD)
             for port, owner in owners
         ),
         proxy=structs.replace(
@@ -137,7 +138,6 @@ def broken_sidecar(index: int = 0) -> TargetRecord:
                 up=False,
                 outcome=Outcome.TIMEOUT,
                 view=View.POD,
-                seconds=2.0,
                 exposed=True,
             ),
             Verdict(15006, Component.ENVOY, None, Outcome.CAPTURED, View.NETWORK),
@@ -158,6 +158,7 @@ def broken_sidecar(index: int = 0) -> TargetRecord:
                 structural=True,
             ),
         ),
+        durations={15000: 2.0},
         ready={"envoy": False, "agent": False},
         diagnosis=Diagnosis(
             "port_taken", CauseClass.APPLICATION, "Another process sits on 15020.", "Move it."
@@ -197,10 +198,10 @@ def istiod() -> TargetRecord:
                 up=True,
                 outcome=Outcome.OK,
                 view=View.NETWORK,
-                seconds=0.002,
             )
             for port in ports
         ),
+        durations=dict.fromkeys(ports, 0.002),
         ready={"istiod": True, "webhook": True},
         control_plane=IstiodFacts(
             version="1.28.3",

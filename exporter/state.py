@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
-from exporter.exposition import Family, render, renew
+from exporter.exposition import Blocks, Family, render
 from exporter.model import ClusterRecord, TargetKey, TargetRecord
 from exporter.yielder import Yielder
 
-Blocks = tuple[bytes, ...]
-Render = Callable[[TargetRecord, Sequence[Family]], Blocks]
+Last = tuple[TargetRecord, Blocks]
+Render = Callable[[TargetRecord, Sequence[Family], Last | None], Blocks]
 
 STALE_AFTER_INTERVALS = 3
 """A target's samples vanish when they were not renewed for so many effective intervals."""
@@ -37,7 +37,7 @@ class _NextRendering:
 
     def add(self, record: TargetRecord, blocks: Blocks, render_new: Render) -> None:
         """Render what a target's blocks of the families before lack."""
-        both = blocks + render_new(record, self._new)
+        both = blocks + render_new(record, self._new, None)
         self.blocks[record.target.key] = tuple([both[place] for place in self._places])
 
 
@@ -58,21 +58,18 @@ class State:
         self._next: _NextRendering | None = None
         self._old_blocks: dict[TargetKey, Blocks] = {}
 
-    def put(self, record: TargetRecord, expires: float, *, repeats: bool = False) -> None:
+    def put(self, record: TargetRecord, expires: float) -> None:
         """Replace the record of its target, and render it.
 
         Args:
             record: what the last poll found.
             expires: when its samples are too old to be served (seconds since the epoch; three
                 effective intervals after the poll).
-            repeats: it differs from the record before in its times alone.
         """
         key = record.target.key
-        before = self._blocks.get(key) if repeats else None
-        if before is None:
-            blocks = self._render(record, self.families)
-        else:
-            blocks = renew(record, self.families, before)
+        before = self._entries.get(key)
+        last = (before.record, self._blocks[key]) if before else None
+        blocks = self._render(record, self.families, last)
         self._entries[key] = _Entry(record, expires)
         self._blocks[key] = blocks
         if self._next:

@@ -177,7 +177,7 @@ def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
                 said[f"port {verdict.port} ({record.target.role}): {why}"] = None
             elif verdict.outcome is Outcome.NO_ACCESS and verdict.detail:
                 refused.setdefault(verdict.detail, {})[record.target.key] = None
-        causes.update(dict.fromkeys(record.unseen))
+        causes.update(dict.fromkeys(record.undetected))
     for detail, keys in refused.items():
         whom = f"{len(keys)} targets" if len(keys) > 1 else next(iter(keys))
         said[f"{whom}: {detail}"] = None

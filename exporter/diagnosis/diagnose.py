@@ -2,7 +2,7 @@
 
 `diagnose` reads the observations into `evidence`, updates `memory`, judges each port
 (`verdicts`) and finds the first cause whose condition holds (`causes`). A healthy target that shows
-the same again is told again (`steady`). It is total: any observations give a record.
+the same again has the same record (`memo`). It is total: any observations give a record.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from exporter.config import Config
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.causes import first_cause
 from exporter.diagnosis.evidence import Evidence, read_evidence
+from exporter.diagnosis.memo import memo_of, reused_record
 from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.proxy_status import (
     certificates_of,
@@ -21,7 +22,6 @@ from exporter.diagnosis.proxy_status import (
     readiness_of,
     wire_certificate,
 )
-from exporter.diagnosis.steady import steady_after, told_again
 from exporter.diagnosis.verdicts import judge
 from exporter.model import AGENT_ROLES, Memory, Observation, Role, Target, TargetRecord, WebhookPath
 
@@ -49,14 +49,15 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
         in_mesh: the exporter sits behind a sidecar, so that nothing it sees can be trusted.
         webhook: what the API server's last try of the injection webhook showed, for istiods.
     """
-    if not in_mesh and (again := told_again(target, ports, observations, memory, now)):
-        return again
-    memory = replace(memory, steady=None)
     evidence = Evidence(target, ports, config, now, in_mesh)
+    if not in_mesh and (reused := reused_record(evidence, observations, memory)):
+        return reused
+    memory = replace(memory, memo=None)
     evidence.webhook = webhook if target.role is Role.ISTIOD else None
     read_evidence(evidence, observations)
     known = memory if in_mesh else remember(evidence, memory)
-    verdicts = judge(evidence, known)
+    judged = judge(evidence, known)
+    verdicts = judged.verdicts
     ready = {} if in_mesh else readiness_of(evidence, verdicts)
     proxy = proxy_of(evidence, known, verdicts)
     diagnosis = first_cause(Case(evidence, known, verdicts, proxy, ready))
@@ -73,12 +74,12 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
         certificates=certificates_of(evidence, known),
         spiffe_id=wire.value.spiffe_id if wire else "",
         listening=known.sockets.value.listening if known.sockets else (),
+        durations=judged.durations,
         polled=known.polled,
         last_ok=known.last_ok,
-        unseen=_unseen(evidence, known),
+        undetected=_undetected(evidence, known),
     )
-    steady = steady_after(evidence, observations, record, known)
-    return record, replace(known, steady=steady)
+    return record, replace(known, memo=memo_of(evidence, observations, record, known))
 
 
 _GROWING = (
@@ -90,22 +91,22 @@ _GROWING = (
 """Causes that rest on what changed between two detail polls."""
 
 
-def _unseen(evidence: Evidence, memory: Memory) -> tuple[str, ...]:
-    """Causes that could not be seen: they need an earlier look, or a family that is not here."""
-    apart = ("address_family_mismatch",) if evidence.left_out else ()
-    return (*_unseen_yet(evidence.target, memory), *apart)
+def _undetected(evidence: Evidence, memory: Memory) -> tuple[str, ...]:
+    """Causes that nothing could show: they need an earlier poll, or a family that is not here."""
+    of_family = ("address_family_mismatch",) if evidence.left_out else ()
+    return (*_undetected_yet(evidence.target, memory), *of_family)
 
 
-def _unseen_yet(target: Target, memory: Memory) -> tuple[str, ...]:
-    """Causes that the looks so far cannot have shown, because they need an earlier one."""
+def _undetected_yet(target: Target, memory: Memory) -> tuple[str, ...]:
+    """Causes that the polls so far cannot have shown, because they need an earlier one."""
     if target.role not in AGENT_ROLES:
         return ()
-    unseen = _GROWING if memory.polls < 2 else ()  # noqa: PLR2004 - the first look
+    undetected = _GROWING if memory.polls < 2 else ()  # noqa: PLR2004 - the first poll
     stats = memory.stats.value if memory.stats else None
     for resource, rejected in (
         ("cds", stats and stats.cds_rejected),
         ("lds", stats and stats.lds_rejected),
     ):
         if rejected and resource not in memory.rejected:
-            return ("configuration_rejected", *unseen)
-    return unseen
+            return ("configuration_rejected", *undetected)
+    return undetected

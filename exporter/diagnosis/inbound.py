@@ -45,8 +45,8 @@ class _Reading(Struct, frozen=True):
 
 def judge_inbound(
     evidence: Evidence, memory: Memory, port: TargetPort, *, naive: bool | None
-) -> Verdict:
-    """The verdict on 15006: the network's where it has one, else the pod's own view."""
+) -> tuple[Verdict, float]:
+    """The verdict on 15006 and its probe's duration: the network's, else the pod's own view."""
     readings = [_read(evidence, memory, connect) for connect in evidence.connects]
     reading = min(readings, key=lambda one: one.rank) if readings else None
     inside = evidence.pod.get(port.number)
@@ -60,16 +60,8 @@ def judge_inbound(
         reading = _Reading(Outcome.CAPTURED, "no control port tells redirection here")
     outcome = reading.outcome
     up = None if outcome in UNJUDGING else outcome in PROVING
-    return Verdict(
-        port.number,
-        port.component,
-        up,
-        outcome,
-        view,
-        reading.seconds,
-        reading.detail,
-        naive,
-    )
+    verdict = Verdict(port.number, port.component, up, outcome, view, reading.detail, naive)
+    return verdict, reading.seconds
 
 
 def _inside_decides(inside: Observation, readings: list[_Reading]) -> bool:

@@ -6,6 +6,8 @@ lives. Where both views exist, the pod's decides what a port is, the network's w
 reached. 15006 has a module of its own, `inbound`.
 """
 
+from msgspec import Struct
+
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import UNANSWERED, Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
@@ -33,28 +35,49 @@ _ON_THE_WAY = {Outcome.BLOCKED: "blocked on the way", Outcome.REJECTED: "rejecte
 """What the network did to a port, so that nothing is known of it."""
 
 
-def judge(evidence: Evidence, memory: Memory) -> dict[int, Verdict]:
-    """One verdict per port, by number, in the order of the target's ports.
+class Judgement(Struct, eq=False):
+    """Verdicts by port, in the order of the target's ports.
+
+    `durations`: how long the probe took that decided, where one did.
+    """
+
+    verdicts: dict[int, Verdict] = {}
+    durations: dict[int, float] = {}
+
+    def add(self, verdict: Verdict, seconds: float = 0.0) -> None:
+        """Keep a verdict; `seconds` 0 where it was inferred."""
+        self.verdicts[verdict.port] = verdict
+        if seconds:
+            self.durations[verdict.port] = seconds
+
+    def of(self, evidence: Evidence, name: PortName) -> Verdict | None:
+        """The verdict on the port of that name, where it could be probed at all."""
+        port = evidence.named.get(name)
+        verdict = self.verdicts.get(port.number) if port else None
+        return None if verdict is None or verdict.outcome is Outcome.NO_ACCESS else verdict
+
+
+def judge(evidence: Evidence, memory: Memory) -> Judgement:
+    """One verdict per port.
 
     A port that is expected to be optional and gives no answer has none.
     """
-    if evidence.in_mesh:
-        return {port.number: _untrusted(evidence, port) for port in evidence.ports}
+    judged = Judgement()
     is_envoy = evidence.target.role in ENVOY_ROLES
-    judged: dict[int, Verdict] = {}
     admin = None
     for port in evidence.ports:
         name = port.name
-        if is_envoy and name == PortName.ADMIN:
+        if evidence.in_mesh:
+            judged.add(_untrusted(evidence, port))
+        elif is_envoy and name == PortName.ADMIN:
             admin = port
         elif is_envoy and name == PortName.VIRTUAL_INBOUND:
-            judged[port.number] = judge_inbound(
-                evidence, memory, port, naive=naive_of(evidence, port)
-            )
-        elif verdict := _judge_port(evidence, memory, port):
-            judged[port.number] = verdict
+            naive = naive_of(evidence, port)
+            judged.add(*judge_inbound(evidence, memory, port, naive=naive))
+        else:
+            _judge_port(evidence, memory, port, judged)
     if admin is not None:
-        judged[admin.number] = _judge_admin(evidence, memory, admin, judged)
+        _judge_admin(evidence, memory, admin, judged)
     return judged
 
 
@@ -81,23 +104,25 @@ def _untrusted(evidence: Evidence, port: TargetPort) -> Verdict:
     )
 
 
-def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort) -> Verdict | None:
+def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement) -> None:
     inside, outside = evidence.pod.get(port.number), evidence.worst(port.number)
     if inside is None and outside is None:
-        return _unasked(evidence, port)
+        if port.expectation is not Expectation.OPTIONAL:
+            judged.add(_unprobed(evidence, port))
+        return
     if inside is None or (outside is not None and _network_overrules(evidence, port, outside)):
         seen, outcome = outside, _from_network(evidence, memory, port, outside)
     else:
         seen, outcome = inside, inside.outcome
-    assert seen is not None  # noqa: S101 - one of the two was asked
+    assert seen is not None  # noqa: S101 - one of the two was probed
     detail = seen.detail
     if outcome in PROVING:
         wrong = memory.disproved.get(port.number) or foreign_listener(memory, port)
         if wrong:
             outcome, detail = Outcome.WRONG_IDENTITY, wrong
     if port.expectation is Expectation.OPTIONAL and outcome not in PROVING:
-        return None
-    return _verdict(evidence, port, seen, outcome, detail)
+        return
+    judged.add(_verdict(evidence, port, seen, outcome, detail), seen.seconds)
 
 
 def _verdict(
@@ -112,7 +137,6 @@ def _verdict(
         up,
         outcome,
         seen.view,
-        seen.seconds,
         detail,
         naive_of(evidence, port),
     )
@@ -146,10 +170,8 @@ def _from_network(
     return seen.outcome
 
 
-def _unasked(evidence: Evidence, port: TargetPort) -> Verdict | None:
+def _unprobed(evidence: Evidence, port: TargetPort) -> Verdict:
     """No view of this poll could show the port."""
-    if port.expectation is Expectation.OPTIONAL:
-        return None
     behind = port.captured and port.expectation is Expectation.OPEN
     refused = evidence.no_access.get(port.number, "")
     hidden = behind or port.expectation is Expectation.LOOPBACK
@@ -180,13 +202,12 @@ def exposed_by(evidence: Evidence, memory: Memory) -> str:
     return ""
 
 
-def _judge_admin(
-    evidence: Evidence, memory: Memory, port: TargetPort, judged: dict[int, Verdict]
-) -> Verdict:
+def _judge_admin(evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement) -> None:
     exposed = bool(exposed_by(evidence, memory))
     inside = evidence.pod.get(port.number)
     if inside is not None:
-        view, seconds, outcome, detail = _admin_inside(memory, port, inside)
+        view, seconds = View.POD, inside.seconds
+        outcome, detail = _admin_inside(memory, port, inside)
     else:
         view, seconds = View.NETWORK, 0.0
         outcome, detail = _admin_outside(evidence, judged, exposed=exposed)
@@ -194,38 +215,35 @@ def _judge_admin(
     if naive is None and memory.exposure is not None and not port.captured:
         naive = memory.exposure.value.connected
     up = None if outcome in UNJUDGING else outcome in PROVING
-    return Verdict(
-        port.number, port.component, up, outcome, view, seconds, detail, naive, exposed=exposed
+    verdict = Verdict(
+        port.number, port.component, up, outcome, view, detail, naive, exposed=exposed
     )
+    judged.add(verdict, seconds)
 
 
-def _admin_inside(
-    memory: Memory, port: TargetPort, inside: Observation
-) -> tuple[View, float, Outcome, str]:
+def _admin_inside(memory: Memory, port: TargetPort, inside: Observation) -> tuple[Outcome, str]:
     wrong = foreign_listener(memory, port)
     if wrong and inside.outcome is not Outcome.REFUSED:
-        return View.POD, inside.seconds, Outcome.WRONG_IDENTITY, wrong
-    return View.POD, inside.seconds, inside.outcome, inside.detail
+        return Outcome.WRONG_IDENTITY, wrong
+    return inside.outcome, inside.detail
 
 
-def _admin_outside(
-    evidence: Evidence, judged: dict[int, Verdict], *, exposed: bool
-) -> tuple[Outcome, str]:
+def _admin_outside(evidence: Evidence, judged: Judgement, *, exposed: bool) -> tuple[Outcome, str]:
     """15000 by what the other ports prove: 15090 is relayed to it."""
-    stats = _judged(evidence, judged, PortName.STATS)
+    stats = judged.of(evidence, PortName.STATS)
     if stats is not None and (stats.up or stats.outcome is Outcome.TOO_LARGE):
         return Outcome.OK, f"{stats.port} answers, which is relayed to it"
     if exposed:
         return Outcome.OK, "it answers from the network"
-    health = _judged(evidence, judged, PortName.HEALTH)
-    inbound = _judged(evidence, judged, PortName.VIRTUAL_INBOUND)
+    health = judged.of(evidence, PortName.HEALTH)
+    inbound = judged.of(evidence, PortName.VIRTUAL_INBOUND)
     envoy = [verdict for verdict in (health, stats) if verdict]
     if inbound is not None and inbound.outcome in UNANSWERED | _NOBODY:
         envoy.append(inbound)
     served = inbound is not None and inbound.up
     if envoy and not served and all(verdict.outcome in SILENT for verdict in envoy):
         return Outcome.TIMEOUT, "every port of Envoy is silent"
-    status = _judged(evidence, judged, PortName.STATUS)
+    status = judged.of(evidence, PortName.STATUS)
     held = [*envoy, status] if status else envoy
     if held and not served and all(verdict.outcome in _NOBODY for verdict in held):
         return Outcome.REFUSED, "Envoy and agent hold none of their ports"
@@ -237,10 +255,3 @@ def _admin_outside(
 def describe_blocked(verdict: Verdict) -> str:
     """Why a port that the network keeps from us leaves another one unjudged."""
     return f"{verdict.port} is {_ON_THE_WAY[verdict.outcome]}"
-
-
-def _judged(evidence: Evidence, judged: dict[int, Verdict], name: PortName) -> Verdict | None:
-    """The verdict of the port of that name, where it was asked at all."""
-    port = evidence.named.get(name)
-    verdict = judged.get(port.number) if port else None
-    return None if verdict is None or verdict.outcome is Outcome.NO_ACCESS else verdict

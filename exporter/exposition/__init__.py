@@ -6,22 +6,22 @@ a poll ends, `assemble` joins the blocks of all targets when Prometheus scrapes.
 
 from exporter.exposition.families import FAMILIES, PROFILES, selected
 from exporter.exposition.text_format import (
+    Blocks,
     Family,
     assemble,
     render,
     render_cluster,
     render_synced,
-    renew,
 )
 
 __all__ = [
     "FAMILIES",
     "PROFILES",
+    "Blocks",
     "Family",
     "assemble",
     "render",
     "render_cluster",
     "render_synced",
-    "renew",
     "selected",
 ]

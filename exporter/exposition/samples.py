@@ -66,7 +66,10 @@ def exposed(record: TargetRecord) -> list[Sample]:
 
 def probe_duration(record: TargetRecord) -> list[Sample]:
     """`istio_port_probe_duration_seconds`: of every port that was judged."""
-    return [(_port(row), row.seconds) for row in record.verdicts if row.up is not None]
+    durations = record.durations
+    return [
+        (_port(row), durations.get(row.port, 0.0)) for row in record.verdicts if row.up is not None
+    ]
 
 
 def listening(record: TargetRecord) -> Iterator[Sample]:

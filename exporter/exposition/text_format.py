@@ -7,7 +7,7 @@ Sources: prometheus/docs instrumenting/exposition_formats.md (text 0.0.4) and th
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
-from operator import itemgetter
+from operator import attrgetter, is_, itemgetter
 
 from exporter.model import ClusterRecord, TargetRecord
 
@@ -78,31 +78,55 @@ def number(value: float) -> str:
     return "+Inf" if value > 0 else "-Inf"
 
 
-def render(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...]:
+Blocks = tuple[bytes, ...]
+"""What is rendered of one target: one block a family, in their order."""
+
+
+def render(
+    record: TargetRecord,
+    families: Sequence[Family],
+    last: tuple[TargetRecord, Blocks] | None = None,
+) -> Blocks:
     """One block of sample lines per family, in their order; empty without samples.
 
     A pair of labels that comes twice keeps its last value: a repeated series would cost
     Prometheus the whole scrape.
+
+    `last`: the record of the target before, rendered with the same families. A block is taken
+    from there where the parts that its samples are made of are the very same.
     """
     target = _labels_of(record)
+    if last is not None and all(map(is_, _LASTING_PARTS(record), _LASTING_PARTS(last[0]))):
+        return tuple(
+            [
+                _block(family.name, target, family.samples(record)) if family.timed else block
+                for family, block in zip(families, last[1], strict=True)
+            ]
+        )
     return tuple([_block(family.name, target, family.samples(record)) for family in families])
 
 
-def renew(
-    record: TargetRecord, families: Sequence[Family], blocks: tuple[bytes, ...]
-) -> tuple[bytes, ...]:
-    """The blocks of a record that differs only in its times from the one behind `blocks`."""
-    target = _labels_of(record)
-    return tuple(
-        [
-            _block(family.name, target, family.samples(record)) if family.timed else block
-            for family, block in zip(families, blocks, strict=True)
-        ]
-    )
+_LASTING_PARTS = attrgetter(
+    "target",
+    "verdicts",
+    "ready",
+    "diagnosis",
+    "proxy",
+    "control_plane",
+    "certificates",
+    "spiffe_id",
+    "listening",
+)
+"""The parts of a record that families are made of which are not `timed`."""
 
 
-def render_synced(record: TargetRecord, families: Sequence[Family]) -> tuple[bytes, ...]:
+def render_synced(
+    record: TargetRecord,
+    families: Sequence[Family],
+    last: tuple[TargetRecord, Blocks] | None = None,
+) -> Blocks:
     """As `render`, with the families that come from istiods alone."""
+    del last  # it differs whenever it is published
     target = _labels_of(record)
     return tuple(
         [

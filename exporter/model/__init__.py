@@ -57,7 +57,6 @@ from exporter.model.record import (
     ClusterRecord,
     Diagnosis,
     ProxyStatus,
-    Steady,
     TargetRecord,
     Verdict,
 )
@@ -107,7 +106,6 @@ __all__ = [
     "Role",
     "Settings",
     "SocketTable",
-    "Steady",
     "SyncStatus",
     "Target",
     "TargetKey",

@@ -16,7 +16,6 @@ from exporter.model.facts import (
     Timestamped,
 )
 from exporter.model.observation import Observation
-from exporter.model.record import Steady
 
 
 class Growth(Struct, frozen=True):
@@ -38,7 +37,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     `disproved` maps ports that another process answered to what was seen; `page` is how 15020's
     page ended when it was last asked, `page_requested_at` when that was.
     `took` maps cadences to how many seconds the last look took in which they were due.
-    `steady`: what the next look is told again as long as it sees nothing else.
+    `memo` is `diagnose`'s own: the record that it reuses as long as a poll shows nothing else.
     """
 
     polls: int = 0
@@ -65,7 +64,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     last_ok: Mapping[int, float] = field(default_factory=dict)
     polled: Mapping[Cadence, float] = field(default_factory=dict)
     took: Mapping[Cadence, float] = field(default_factory=dict)
-    steady: Steady | None = None
+    memo: object = None
 
     def effective(self, interval: float) -> float:
         """The interval at which this target can be polled: none is shorter than its looks.

@@ -1,23 +1,23 @@
 """What the observations mean: verdicts by port, one diagnosis, the record that is published."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Struct
 
 from exporter.model.enums import Cadence, CauseClass, Outcome, View
 from exporter.model.facts import IstiodFacts, ListeningSocket, ProxyListing, Timestamped
-from exporter.model.observation import Observation, WebhookPath
+from exporter.model.observation import WebhookPath
 from exporter.model.target import Target
 
 
 class Verdict(Struct, frozen=True):
-    """What can be said of one port. `up` None: unjudged, and `outcome` says why.
+    """What is known of one port. `up` None: unjudged, and `outcome` is the reason.
 
-    `view` is the view that decided. `naive`: what a plain connect from the network said
-    (True it connects, False it does not, None it was not tried). `seconds` and `detail`
-    are the deciding probe's. `structural`: unjudged by configuration for a whole role, so it
-    is said once per exporter and not per target.
+    `view` is the view that decided, `detail` is the deciding probe's. `naive`: the result of a
+    plain connect from the network (True it connects, False it does not, None it was not tried).
+    `structural`: unjudged by configuration for a whole role, so it is reported once per exporter
+    and not per target.
     """
 
     port: int
@@ -25,7 +25,6 @@ class Verdict(Struct, frozen=True):
     up: bool | None
     outcome: Outcome
     view: View
-    seconds: float = 0.0
     detail: str = ""
     naive: bool | None = None
     exposed: bool = False
@@ -47,7 +46,7 @@ class Diagnosis:
 
 
 class CertificateValidity(Struct, frozen=True, kw_only=True):
-    """One certificate of a target: which (workload, root, serving), told by whom, how long."""
+    """One certificate of a target: which (workload, root, serving), from what source, how long."""
 
     certificate: str
     source: str
@@ -76,11 +75,13 @@ _NO_PROXY = ProxyStatus()
 
 
 class TargetRecord(Struct, frozen=True, kw_only=True):
-    """Everything one look said of one target: what `exposition` renders and the API serves.
+    """The result of one poll of one target: what `exposition` renders and the API serves.
 
     `ready` maps an endpoint (envoy, agent, istiod, webhook, ztunnel, cni) to its readiness.
-    `listings`: what an istiod last said of its proxies, newest first, while it answers.
-    `polled` holds when each cadence last ran, seconds since the epoch.
+    `listings`: what an istiod last reported of its proxies, newest first, while it answers.
+    `undetected` are causes that nothing in this poll could show. What differs between polls that
+    see the same: `durations`, by port how long the probe took that decided; `polled`, when each
+    cadence last ran; `last_ok`, when each port was last up (seconds since the epoch).
     """
 
     target: Target
@@ -93,9 +94,10 @@ class TargetRecord(Struct, frozen=True, kw_only=True):
     certificates: tuple[CertificateValidity, ...] = ()
     spiffe_id: str = ""
     listening: tuple[ListeningSocket, ...] = ()
+    undetected: tuple[str, ...] = ()
+    durations: Mapping[int, float] = {}
     polled: Mapping[Cadence, float] = {}
     last_ok: Mapping[int, float] = {}
-    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +110,3 @@ class ClusterRecord:
 
     ambient_pods: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     webhook_path: WebhookPath | None = None
-
-
-class Steady(Struct, frozen=True):
-    """What a look showed that left nothing to learn: the same again means the same again.
-
-    `ports` are the very ones that were looked at, of `record`'s target. `timed` names the
-    observation whose duration each verdict has, by its place; None for one that was inferred.
-    `until`: what time alone changes is judged then, seconds since the epoch.
-    """
-
-    ports: Sequence[object]
-    observations: tuple[Observation, ...]
-    timed: tuple[int | None, ...]
-    until: float
-    record: TargetRecord

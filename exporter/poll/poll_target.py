@@ -64,15 +64,11 @@ NO_INSTRUMENTATION = ProbeInstrumentation()
 
 
 class PollResult(Struct, frozen=True):
-    """The results of one poll: the record to publish, the memory to keep, the raw observations.
-
-    `repeats`: the record is the last one, but for its times.
-    """
+    """The results of one poll: the record to publish, the memory to keep, the raw observations."""
 
     record: TargetRecord
     memory: Memory
     observations: tuple[Observation, ...]
-    repeats: bool = False
 
 
 async def look(  # noqa: PLR0913 - as `poll_target`
@@ -141,8 +137,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         in_mesh=in_mesh,
         webhook=webhook,
     )
-    repeats = remembered.steady is not None and remembered.steady is memory.steady
-    return PollResult(record, remembered, tuple(seen), repeats)
+    return PollResult(record, remembered, tuple(seen))
 
 
 class _Poll(Struct, frozen=True, eq=False):

@@ -192,7 +192,7 @@ def target_state(
         spiffe_id=known.spiffe_id,
         listening=tuple(map(_listener, known.listening)),
         polled={str(cadence): at for cadence, at in known.polled.items()},
-        unseen=known.unseen,
+        unseen=known.undetected,
     )
 
 
@@ -238,7 +238,7 @@ def _port_state(verdict: Verdict, port: TargetPort | None, record: TargetRecord)
         outcome=verdict.outcome,
         view=verdict.view,
         detail=verdict.detail,
-        seconds=round(verdict.seconds, 6),
+        seconds=round(record.durations.get(verdict.port, 0.0), 6),
         naive=verdict.naive,
         exposed=verdict.exposed,
         last_ok=record.last_ok.get(verdict.port),

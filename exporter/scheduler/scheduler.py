@@ -189,7 +189,7 @@ class Scheduler:
         record = result.record
         interval = row.memory.effective(self._table.interval)
         expires = time.time() + STALE_AFTER_INTERVALS * interval
-        self._table.state.put(record, expires, repeats=result.repeats)
+        self._table.state.put(record, expires)
         cause = record.diagnosis.cause if record.diagnosis else ""
         if cause != row.cause:
             log.info(

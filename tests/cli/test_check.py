@@ -232,7 +232,7 @@ def test_exit_codes_follow_what_was_seen(records: list[TargetRecord], code: int)
 
 
 def test_what_is_not_judged_is_said_once_for_all_targets() -> None:
-    once = structs.replace(record_of("?+?"), unseen=("xds_disconnected",))
+    once = structs.replace(record_of("?+?"), undetected=("xds_disconnected",))
     records = [once, once]
     assert not_judged(records) == (
         "port 15000 (sidecar): listens inside the pod only; give the target a netns to see it",

@@ -72,13 +72,13 @@ def test_a_reject_stays_until_a_success_follows() -> None:
 def test_rejects_and_successes_at_once_are_not_ordered() -> None:
     record, _ = polled(stats(), stats(lds_rejected=1, lds_success=2))
     assert "lds" not in record.proxy.rejected
-    assert "configuration_rejected" in record.unseen
+    assert "configuration_rejected" in record.undetected
 
 
 def test_one_look_at_old_rejects_says_that_it_cannot_know() -> None:
     record, _ = polled(stats(lds_rejected=3, lds_success=5))
     assert record.diagnosis is None
-    assert record.unseen == (
+    assert record.undetected == (
         "configuration_rejected",
         "xds_disconnected",
         "listener_warming",
@@ -87,9 +87,9 @@ def test_one_look_at_old_rejects_says_that_it_cannot_know() -> None:
     )
 
 
-def test_a_second_look_leaves_nothing_unseen() -> None:
+def test_a_second_look_leaves_nothing_undetected() -> None:
     record, _ = polled(sidecar(), sidecar())
-    assert record.unseen == ()
+    assert record.undetected == ()
 
 
 def test_a_restart_resets_counters() -> None:

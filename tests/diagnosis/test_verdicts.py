@@ -225,7 +225,7 @@ def test_a_family_that_the_exporter_lacks_is_left_out_and_said(detail: str) -> N
     record, _ = seen_by(over_ipv6(detail), target=DUAL, memory=memory)
     assert ups(record)[15020] is True
     assert record.diagnosis is None
-    assert record.unseen == ("address_family_mismatch",)
+    assert record.undetected == ("address_family_mismatch",)
 
 
 def test_a_target_without_a_route_in_one_family_is_down() -> None:
@@ -235,7 +235,7 @@ def test_a_target_without_a_route_in_one_family_is_down() -> None:
     details = {verdict.port: verdict.detail for verdict in record.verdicts}
     assert details[15020] == "fd00::7: no route to host"
     assert details[15006] == "fd00::7: the control port does not answer"
-    assert (cause_of(record), record.unseen) == ("address_family_mismatch", ())
+    assert (cause_of(record), record.undetected) == ("address_family_mismatch", ())
 
 
 ENDINGS = [

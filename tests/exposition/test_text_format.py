@@ -1,5 +1,6 @@
 """Rendering records, joining blocks, and reading the result back with other people's parsers."""
 
+import itertools
 import subprocess
 
 import pytest
@@ -20,7 +21,6 @@ from exporter.exposition import (
     assemble,
     render,
     render_cluster,
-    renew,
     selected,
 )
 from exporter.exposition.samples import MAX_LISTENING
@@ -132,7 +132,7 @@ def test_an_exposed_port_has_a_sample() -> None:
 
 
 def test_a_judged_port_tells_how_long_its_probe_took() -> None:
-    record = bare(verdicts=(verdict(Outcome.OK, up=True, seconds=0.25),))
+    record = bare(verdicts=(verdict(Outcome.OK, up=True),), durations={15021: 0.25})
 
     assert lines(record, "istio_port_probe_duration_seconds") == [f"{PORT}}} 0.25"]
 
@@ -491,12 +491,20 @@ def test_the_benchmark_says_which_limits_hold() -> None:
     ]
 
 
-def test_renewed_blocks_are_those_that_rendering_gives() -> None:
+@pytest.mark.parametrize("field", TargetRecord.__struct_fields__)
+def test_blocks_that_are_taken_over_are_those_that_rendering_gives(field: str) -> None:
+    families = selected("full")
+    for record, other in itertools.permutations((*RICH, bare()), 2):
+        later = structs.replace(record, **{field: getattr(other, field)})
+        last = (record, render(record, families))
+        assert render(later, families, last) == render(later, families)
+
+
+def test_a_record_that_differs_in_its_times_alone_is_rendered_in_part() -> None:
     families = selected("full")
     record = healthy_sidecar()
-    later = structs.replace(
-        record,
-        polled={Cadence.FAST: 1_700_000_900.0},
-        verdicts=tuple(structs.replace(verdict, seconds=0.5) for verdict in record.verdicts),
-    )
-    assert renew(later, families, render(record, families)) == render(later, families)
+    later = structs.replace(record, polled={Cadence.FAST: 1_700_000_900.0}, durations={})
+    blocks = render(record, families)
+    renewed = render(later, families, (record, blocks))
+    taken = {family.name for family, a, b in zip(families, blocks, renewed, strict=True) if a is b}
+    assert taken == {family.name for family in families if not family.timed}

@@ -90,8 +90,9 @@ def admin_is_slow(case: Case) -> Sentences:
     stats = case.verdict(PortName.STATS)
     if stats is None:
         return None
-    if stats.up and stats.seconds >= SLOW_SECONDS:
-        return (f"{stats.port} took {stats.seconds:.1f} s",)
+    seen = case.evidence.seen(PortName.STATS)
+    if stats.up and seen is not None and seen.seconds >= SLOW_SECONDS:
+        return (f"{stats.port} took {seen.seconds:.1f} s",)
     if case.is_stuck(PortName.STATS) and case.answers(PortName.HEALTH):
         return case.describe(PortName.STATS, PortName.HEALTH)
     return None

@@ -1,0 +1,155 @@
+"""The memo of `diagnose`: a poll that shows what the last one showed is not judged again. Pure.
+
+A record follows from observations, memory and time. Where a healthy target's observations add
+nothing to its memory, the same ones give the same record but for its times. The rule: only polls
+of the fast cadence reuse a record, and none after a certificate's end or two minutes, so that
+what time alone changes is judged then.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from exporter.catalogue import TargetPort
+from exporter.config import Config
+from exporter.diagnosis.evidence import SLOW_SECONDS, Evidence, read_evidence
+from exporter.diagnosis.memory import remember
+from exporter.model import (
+    PROVING,
+    AdminFacts,
+    AgentFacts,
+    Cadence,
+    EnvoyStats,
+    Memory,
+    Observation,
+    ProbeKind,
+    Role,
+    TargetRecord,
+    View,
+)
+
+_LONGEST_SECONDS = 120.0
+"""After so long time itself is judged again: the usual detail interval."""
+
+
+class Memo(Struct, frozen=True):
+    """A record, and the observations that give it again.
+
+    `ports` and `config` are those that it was judged by. `timed` maps ports to the observation
+    whose duration is theirs, by its place. `up` are the ports that answered. `until`: what time
+    alone changes is judged then, seconds since the epoch.
+    """
+
+    record: TargetRecord
+    ports: Sequence[TargetPort]
+    config: Config
+    observations: tuple[Observation, ...]
+    timed: tuple[tuple[int, int], ...]
+    up: tuple[int, ...]
+    until: float
+
+
+def reused_record(
+    evidence: Evidence, observations: Sequence[Observation], memory: Memory
+) -> tuple[TargetRecord, Memory] | None:
+    """The last record with this poll's times; None where the poll has to be judged.
+
+    Args:
+        evidence: of whom, when and by what to judge, still without observations.
+        observations: what this poll saw.
+        memory: what the last poll left, with this poll's `polled`.
+    """
+    memo, now = memory.memo, evidence.now
+    if not isinstance(memo, Memo) or now >= memo.until or _is_slower_due(memory.polled, now):
+        return None
+    if evidence.config is not memo.config or evidence.target is not memo.record.target:
+        return None
+    if not _is_same(observations, memo.observations) or evidence.ports != memo.ports:
+        return None
+    durations = dict(memo.record.durations)
+    for port, place in memo.timed:
+        durations[port] = observations[place].seconds
+    last_ok = {**memory.last_ok, **dict.fromkeys(memo.up, now)}
+    record = replace(memo.record, durations=durations, polled=memory.polled, last_ok=last_ok)
+    return record, replace(memory, polls=memory.polls + 1, last_ok=last_ok)
+
+
+def memo_of(
+    evidence: Evidence, observations: Sequence[Observation], record: TargetRecord, memory: Memory
+) -> Memo | None:
+    """What to reuse after a poll that was judged; None where that would not be safe.
+
+    An istiod's record also rests on what the API server reports, so it is judged in every poll; a
+    poll of the identity cadence probes ports that no other does, so the one after it is judged.
+    """
+    if record.diagnosis is not None or record.undetected or evidence.in_mesh:
+        return None
+    if evidence.target.role is Role.ISTIOD or memory.polled.get(Cadence.IDENTITY) == evidence.now:
+        return None
+    expected = tuple(
+        [_at_fast(seen) for seen in observations if seen.probe.kind is not ProbeKind.SOCKETS]
+    )
+    if any(seen.seconds >= SLOW_SECONDS for seen in expected):
+        return None
+    target, ports, config = evidence.target, evidence.ports, evidence.config
+    again = Evidence(target, ports, config, evidence.now + config.poll.interval)
+    update = remember(read_evidence(again, expected), memory)
+    if replace(update, polls=memory.polls) != memory:
+        return None
+    deciding = _deciding(expected)
+    timed = [
+        (verdict.port, deciding[verdict.view, verdict.port])
+        for verdict in record.verdicts
+        if verdict.port in record.durations and (verdict.view, verdict.port) in deciding
+    ]
+    up = tuple([verdict.port for verdict in record.verdicts if verdict.up])
+    ends = [one.not_after for one in record.certificates if one.not_after > evidence.now]
+    until = min([evidence.now + _LONGEST_SECONDS, *ends])
+    return Memo(record, ports, config, expected, tuple(timed), up, until)
+
+
+def _at_fast(seen: Observation) -> Observation:
+    """What a poll of the fast cadence would have seen there.
+
+    Whatever a slower cadence reads, verdicts and causes take from memory and not from facts.
+    """
+    match seen.facts:
+        case AgentFacts(status=status):
+            return replace(seen, facts=AgentFacts(status=status))
+        case EnvoyStats(live=live, state=state):
+            return replace(seen, facts=EnvoyStats(live=live, state=state))
+        case AdminFacts(state=state):
+            return replace(seen, facts=AdminFacts(state=state))
+    return seen
+
+
+def _is_slower_due(polled: Mapping[Cadence, float], now: float) -> bool:
+    return polled.get(Cadence.DETAIL) == now or polled.get(Cadence.IDENTITY) == now
+
+
+def _is_same(seen: Sequence[Observation], last: Sequence[Observation]) -> bool:
+    """Whether two polls saw the same, each answer in good time."""
+    if len(seen) != len(last):
+        return False
+    for one, other in zip(seen, last, strict=True):
+        if (
+            one.outcome is not other.outcome
+            or one.probe != other.probe
+            or one.connected is not other.connected
+            or one.seconds >= SLOW_SECONDS
+            or one.detail != other.detail
+            or one.facts != other.facts
+        ):
+            return False
+    return True
+
+
+def _deciding(observations: Sequence[Observation]) -> dict[tuple[View, int], int]:
+    """The place of the observation that decides, by view and port: the first that fails."""
+    deciding: dict[tuple[View, int], int] = {}
+    for place, seen in enumerate(observations):
+        known = deciding.setdefault((seen.view, seen.port), place)
+        if observations[known].outcome in PROVING and seen.outcome not in PROVING:
+            deciding[(seen.view, seen.port)] = place
+    return deciding
