@@ -37,7 +37,7 @@ def _table() -> str:
         f"| {cause.shown_on} |\n"
         for number, cause in enumerate(CAUSES.values(), 1)
     )
-    return "| | Cause | Class | Roles | Shows on |\n|---|---|---|---|---|\n" + "".join(rows)
+    return "| Order | Cause | Class | Roles | Shows on |\n|---|---|---|---|---|\n" + "".join(rows)
 
 
 def _roles(cause: Cause) -> str:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from exporter.kube.credentials import load_kubeconfig
-from exporter.probes import trust
+from exporter.probes import mesh_trust
 from exporter.tls_contexts import client_context, server_context
 from exporter.web.toolkit.web_config import WebConfigFile
 from tests.authorities import TRUSTED, UNTRUSTED, Authority, Kind
@@ -58,7 +58,7 @@ async def the_api(file: Path) -> ssl.SSLContext:
 
 
 async def the_mesh(file: Path) -> ssl.SSLContext:
-    context = trust._mesh_context(str(file), ("h2",))
+    context = mesh_trust._mesh_context(str(file), ("h2",))
     assert context
     return context
 
