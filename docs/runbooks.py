@@ -63,6 +63,8 @@ def page_of(name: str) -> str:
     """One page as HTML."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.add_render_rule("fence", _fence)
+    parser.add_render_rule("table_open", lambda *_: _TABLE_BEGIN)
+    parser.add_render_rule("table_close", lambda *_: "</table>\n</div>\n")
     tokens = parser.parse((_DOCS / name).read_text())
     _lay_out(tokens)
     title = next(token.content for token in tokens if token.type == "inline")
@@ -81,6 +83,10 @@ def _lay_out(tokens: list[Token]) -> None:
             token.tag = f"h{int(token.tag[1:]) + 1}"
         if token.children:
             token.children = _with_served_links(token.children)
+
+
+_TABLE_BEGIN = '<div class="table" role="region" aria-label="Table" tabindex="0">\n<table>\n'
+"""A table that is wider than its page scrolls by itself, by the keyboard too."""
 
 
 def _fence(_renderer: object, tokens: list[Token], index: int, *_rest: object) -> str:

@@ -183,7 +183,7 @@ def test_every_command_works_as_printed(page: Path, folder: Path) -> None:
     ("line", "said"),
     [
         pytest.param("istio-port-exporter serve --no-such-flag", "unrecognized", id="flag"),
-        pytest.param("istio-port-exporter explain 15999", "15999", id="run"),
+        pytest.param("istio-port-exporter explain 15998", "15998", id="run"),
         pytest.param("make no-such-target", "No rule to make target", id="target"),
         pytest.param("kubectl port-forward pod/a 15099", "unknown ports {15099}", id="port"),
         pytest.param(
