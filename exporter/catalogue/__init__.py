@@ -15,7 +15,7 @@ from exporter.catalogue.target_ports import (
     is_captured,
     is_newer_than_known,
     line_of,
-    number_of,
+    port_number_of,
     ports_of,
     servers_of,
 )
@@ -33,7 +33,7 @@ __all__ = [
     "is_captured",
     "is_newer_than_known",
     "line_of",
-    "number_of",
+    "port_number_of",
     "ports_of",
     "servers_of",
 ]

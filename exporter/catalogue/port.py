@@ -1,19 +1,25 @@
 """The shapes of port knowledge: a catalogue row, a target's port, a user's own port."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from exporter.model import Component, Expectation, PortName, Role, Target
+from exporter.catalogue.movers import Mover, Switch
+from exporter.model import Component, Expectation, PortName, ProbeKind, Role, Settings, Target
+
+Line = tuple[int, int]
+"""An Istio line: (1, 28)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
     """One row of port knowledge.
 
-    `bind`: "all" or "loopback". `protocol`: what it speaks. `category`: traffic, health,
-    telemetry, debug, control. `setting`: the `Settings` field that moves it, empty if fixed.
-    `since`/`until`: first and last Istio line that has it. `probe` is asked over the network,
-    `pod_probe` from inside the pod; empty means not asked there. `by_hand`: a command.
+    `number` is the usual one. `bind`: "all" or "loopback". `protocol`: what it speaks. `category`:
+    traffic, health, telemetry, debug, control. `setting`: the `Settings` field with its number,
+    empty if fixed; `moved_by`: what a pod document sets that to, the first one counts. `switches`:
+    variables that set other fields. `enabled` and `expected` (None: by `bind`) read the settings.
+    `since`/`until`: first and last Istio line that has it. `probe` is sent over the network,
+    `pod_probe` from inside the pod. `endpoint`: whose readiness it reports. `by_hand`: a command.
     """
 
     number: int
@@ -26,13 +32,38 @@ class Port:
     purpose: str
     escapes_capture: bool = False
     setting: str = ""
-    moved_by: str = ""
-    since: tuple[int, int] | None = None
-    until: tuple[int, int] | None = None
-    probe: str = ""
-    pod_probe: str = ""
+    moved_by: tuple[Mover, ...] = ()
+    switches: tuple[Switch, ...] = ()
+    enabled: Callable[[Settings], bool] | None = None
+    expected: Callable[[Settings], Expectation] | None = None
+    since: Line | None = None
+    until: Line | None = None
+    probe: ProbeKind | None = None
+    pod_probe: ProbeKind | None = None
+    endpoint: str = ""
     by_hand: str = ""
     path: str = ""
+
+    def number_in(self, settings: Settings) -> int:
+        """Its number under these settings; 0 is off."""
+        number: int = getattr(settings, self.setting) if self.setting else self.number
+        return number
+
+    def expectation_in(self, settings: Settings, line: Line) -> Expectation:
+        """What it should be under these settings on this Istio line."""
+        outside = (self.since and line < self.since) or (self.until and line > self.until)
+        is_off = self.number_in(settings) == 0 or (self.enabled and not self.enabled(settings))
+        if outside or is_off:
+            return Expectation.ABSENT
+        if self.expected:
+            return self.expected(settings)
+        return Expectation.LOOPBACK if self.bind == "loopback" else Expectation.OPEN
+
+    @property
+    def moved_by_text(self) -> str:
+        """What moves and switches it, for people."""
+        movers = ", ".join(mover.text for mover in self.moved_by)
+        return "; ".join(filter(None, (movers, *(switch.text for switch in self.switches))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +80,8 @@ class TargetPort:
     name: PortName | str = ""
     component: Component | str = ""
     captured: bool = False
-    probe: str = ""
-    pod_probe: str = ""
+    probe: ProbeKind | None = None
+    pod_probe: ProbeKind | None = None
     path: str = ""
     by_hand: str = ""
 

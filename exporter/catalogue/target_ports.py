@@ -4,12 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from exporter.catalogue.control_plane_ports import CONTROL_PLANE
+from exporter.catalogue.envoy_ports import ENVOY_PORTS
+from exporter.catalogue.non_envoy_ports import NON_ENVOY_PORTS
 from exporter.catalogue.port import ExtraPort, Port, TargetPort
-from exporter.catalogue.proxy_ports import DATA_PLANE
-from exporter.model import Component, Expectation, Interception, Role, Settings, Target
+from exporter.model import Component, Expectation, Interception, PortName, ProbeKind, Role, Target
 from exporter.parsing import parse_version
 
-PORTS: tuple[Port, ...] = (*DATA_PLANE, *CONTROL_PLANE)
+PORTS: tuple[Port, ...] = (
+    *sorted((*ENVOY_PORTS, *NON_ENVOY_PORTS), key=lambda row: row.number),
+    *CONTROL_PLANE,
+)
 PORTS_BY_ROLE = {role: tuple(row for row in PORTS if row.role is role) for role in Role}
 
 NEWEST_VERSION = (1, 32)
@@ -55,6 +59,7 @@ def control_port(target: Target, preferred: int, configured: Iterable[int] = ())
         return None
     used = {
         *(row.number for row in PORTS),
+        *(row.number_in(target.settings) for row in PORTS_BY_ROLE[target.role]),
         *target.settings.app_ports,
         *target.settings.server_ports,
         *target.ignored_ports,
@@ -67,36 +72,15 @@ def control_port(target: Target, preferred: int, configured: Iterable[int] = ())
 
 
 def expectation(port: Port, target: Target) -> Expectation:
-    """What this port of this target should be, from role, version and settings."""
+    """What this port of this target should be, from version and settings."""
     line = min(line_of(target.istio_version) or NEWEST_VERSION, NEWEST_VERSION)
-    outside = (port.since and line < port.since) or (port.until and line > port.until)
-    if number_of(port, target.settings) == 0 or outside or not _is_enabled(port, target):
-        return Expectation.ABSENT
-    if port.number == 15090 and target.settings.metrics_localhost_only:  # noqa: PLR2004
-        return Expectation.LOOPBACK
-    if port.role is Role.ZTUNNEL and port.number in (15008, 15053):
-        return Expectation.OPTIONAL
-    return Expectation.LOOPBACK if port.bind == "loopback" else Expectation.OPEN
+    return port.expectation_in(target.settings, line)
 
 
-def _is_enabled(port: Port, target: Target) -> bool:
-    """Whether the settings switch the port on at all."""
-    settings = target.settings
-    match (port.role, port.number):
-        case (Role.SIDECAR, 15001 | 15006):
-            return settings.interception is not Interception.NONE
-        case (Role.SIDECAR, 15008):
-            return settings.hbone
-        case (Role.SIDECAR | Role.GATEWAY, 15053):
-            return settings.dns_capture
-        case (Role.SIDECAR, 15004):
-            return settings.xds_debug
-    return True
-
-
-def number_of(port: Port, settings: Settings) -> int:
-    """The port's number under these settings; 0 means that it is switched off."""
-    return getattr(settings, port.setting) if port.setting else port.number
+def port_number_of(target: Target, name: PortName) -> int:
+    """The number of the port of that name on this target; 0 where it is off or has none."""
+    rows = (row for row in PORTS_BY_ROLE[target.role] if row.name is name)
+    return next((row.number_in(target.settings) for row in rows), 0)
 
 
 def ports_of(
@@ -110,7 +94,7 @@ def ports_of(
     ports = {}
     for row in PORTS_BY_ROLE[target.role]:
         wanted = expectation(row, target)
-        number = number_of(row, target.settings)
+        number = row.number_in(target.settings)
         if wanted is not Expectation.ABSENT:
             ports[number] = _target_port(row, number, wanted, target)
     for further in (*_servers(target), *(_application_ports(target) if applications else ())):
@@ -129,7 +113,7 @@ def _target_port(row: Port, number: int, wanted: Expectation, target: Target) ->
         name=row.name,
         component=row.component,
         captured=is_captured(number, target),
-        probe="" if is_moved_inside else row.probe,
+        probe=None if is_moved_inside else row.probe,
         pod_probe=row.pod_probe,
         path=row.path,
         by_hand=row.by_hand,
@@ -147,8 +131,8 @@ def _servers(target: Target) -> Iterator[TargetPort]:
 def _application_ports(target: Target) -> Iterator[TargetPort]:
     """The application's ports; behind redirection a connect from the network tells nothing."""
     for number in target.settings.app_ports:
-        port = _own_port(number, "app", "tcp", target)
-        probe = "" if port.captured else port.probe
+        port = _own_port(number, "app", ProbeKind.TCP, target)
+        probe = None if port.captured else port.probe
         yield replace(port, expectation=Expectation.OPTIONAL, probe=probe)
 
 
@@ -161,7 +145,7 @@ def servers_of(
     """
     return tuple(
         replace(
-            _own_port(number, Component.GATEWAY, "tcp", target),
+            _own_port(number, Component.GATEWAY, ProbeKind.TCP, target),
             name=name or f"0.0.0.0_{number}",
             expectation=wanted,
         )
@@ -170,7 +154,7 @@ def servers_of(
 
 
 def _own_port(
-    number: int, component: str, probe: str, target: Target, path: str = "/"
+    number: int, component: str, probe: ProbeKind, target: Target, path: str = "/"
 ) -> TargetPort:
     """A port of this installation, not of Istio."""
     return TargetPort(
@@ -190,11 +174,13 @@ def _overlay(ports: dict[int, TargetPort], own: ExtraPort, target: Target) -> No
         return
     known = ports.get(own.port)
     if known is None or own.probe:
-        known = _own_port(own.port, own.component or "app", own.probe or "tcp", target, own.path)
+        known = _own_port(
+            own.port, own.component or "app", ProbeKind(own.probe or "tcp"), target, own.path
+        )
     loopback = own.expect is Expectation.LOOPBACK
     ports[own.port] = replace(
         known,
         expectation=own.expect,
-        probe="" if loopback else known.probe,
+        probe=None if loopback else known.probe,
         component=own.component or known.component,
     )

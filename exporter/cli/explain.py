@@ -60,11 +60,10 @@ def _explain_others(rows: list[OtherPort], output: str) -> ExitCode:
 
 
 def _merged(rows: list[Port]) -> list[tuple[str, Port]]:
-    """Rows that differ in nothing but their role, told once."""
-    merged: dict[tuple[object, ...], tuple[list[str], Port]] = {}
+    """Rows of which the same is to be printed, with their roles."""
+    merged: dict[str, tuple[list[str], Port]] = {}
     for row in rows:
-        told = (row.name, row.component, row.purpose, row.by_hand)
-        merged.setdefault(told, ([], row))[0].append(row.role)
+        merged.setdefault(_explanation("", row).plain, ([], row))[0].append(row.role)
     return [(", ".join(roles), row) for roles, row in merged.values()]
 
 
@@ -84,7 +83,7 @@ def _explanation(roles: str, row: Port) -> Text:
         "bind": f"{bind}, {row.protocol}",
         "category": row.category,
         "capture": _capture(row),
-        "moved by": row.moved_by or "nothing",
+        "moved by": row.moved_by_text or "nothing",
         "versions": versions(row),
         "by hand": document.by_hand,
     }

@@ -22,8 +22,12 @@ PREFACE = f"""\
 
 Every port of Istio that the exporter knows, one row per port and role, up to Istio
 {NEWEST_VERSION[0]}.{NEWEST_VERSION[1]}; a newer proxy is judged as the newest known one.
-`istio-port-exporter explain PORT` says the same of one port. This page is written by
+`istio-port-exporter explain PORT` prints the same of one port. This page is written by
 `istio-port-exporter ports -o markdown`.
+
+*Moved by* lists where the exporter reads a port's number in a pod document, the first that states
+one first: annotations, ProxyConfig (the variable PROXY_CONFIG, and above it the annotation
+proxy.istio.io/config), the container's variables (or else proxyMetadata), and its arguments.
 """
 
 _HEADINGS = (
@@ -118,7 +122,7 @@ def _cells(row: Port) -> tuple[str, ...]:
         row.protocol,
         row.category,
         "yes" if row.escapes_capture else "no",
-        row.moved_by,
+        row.moved_by_text,
         versions(row),
         row.purpose,
     )

@@ -5,6 +5,7 @@ Evidence, memory and verdicts in. The rule: what is not known is None or left ou
 
 from collections.abc import Iterator, Mapping
 
+from exporter.catalogue import PORTS_BY_ROLE
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.inbound import is_bypassed
@@ -25,18 +26,6 @@ from exporter.model import (
     Verdict,
 )
 
-_ENDPOINTS: Mapping[Role, tuple[tuple[str, PortName], ...]] = {
-    Role.SIDECAR: (("envoy", PortName.HEALTH), ("agent", PortName.STATUS)),
-    Role.GATEWAY: (("envoy", PortName.HEALTH), ("agent", PortName.STATUS)),
-    Role.WAYPOINT: (("envoy", PortName.HEALTH), ("agent", PortName.STATUS)),
-    Role.PROXYLESS: (("agent", PortName.STATUS),),
-    Role.ZTUNNEL: (("ztunnel", PortName.READINESS),),
-    Role.AGENTGATEWAY: (("agentgateway", PortName.READINESS),),
-    Role.ISTIOD: (("istiod", PortName.HTTP_DEBUG), ("webhook", PortName.HTTPS_WEBHOOKS)),
-    Role.CNI: (("cni", PortName.READINESS),),
-}
-"""Per role the endpoints whose readiness is reported, and the port that tells each."""
-
 _CERTIFICATES = {"default": "workload", "ROOTCA": "root"}
 """The agent's names of certificates (istio_agent_cert_expiry_seconds resource_name)."""
 
@@ -44,11 +33,11 @@ _CERTIFICATES = {"default": "workload", "ROOTCA": "root"}
 def readiness_of(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> dict[str, bool]:
     """Which endpoints are ready; one that cannot be judged is left out."""
     ready = {}
-    for endpoint, name in _ENDPOINTS[evidence.target.role]:
-        port = evidence.named.get(name)
+    for row in PORTS_BY_ROLE[evidence.target.role]:
+        port = evidence.named.get(row.name) if row.endpoint else None
         verdict = verdicts.get(port.number) if port else None
         if verdict is not None and verdict.up is not None:
-            ready[endpoint] = verdict.outcome is Outcome.OK
+            ready[row.endpoint] = verdict.outcome is Outcome.OK
     return ready
 
 

@@ -1,108 +1,77 @@
-"""The settings of a proxy from its pod spec: environment, annotations, redirection rules.
+"""What a pod spec states about its ports: arguments, environment, annotations, redirection rules.
 
-Precedence as in the agent (pilot/cmd/pilot-agent/config/config.go): defaults, PROXY_CONFIG,
-the annotation proxy.istio.io/config, then status.sidecar.istio.io/port. The arguments
-of istio-init outrank the annotations. Malformed parts count as absent. Pure.
+Where a port's number comes from, and what switches it, is in its row of the catalogue, whose
+precedence is the agent's (pilot/cmd/pilot-agent/config/config.go). What istio-init was started
+with outranks the annotations. Malformed parts count as absent. Pure.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import yaml
 
-from exporter.catalogue import ALWAYS_EXCLUDED
+from exporter.catalogue import ALWAYS_EXCLUDED, PORTS_BY_ROLE
+from exporter.catalogue.movers import Place, Sources, number_from
 from exporter.config.yaml_document import BAD_SCALARS, check_structure
 from exporter.discovery.pod_documents import Container, Pod
 from exporter.model import Interception, Role, Settings
-from exporter.parsing import parse_number, parse_port
+from exporter.parsing import parse_port
 
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_TEXT = 65536
 _MAX_BITS = 64
-_TRUE = frozenset({"1", "t", "true"})
-"""What Go's strconv.ParseBool takes for true, in lower case."""
-
-_RULES_FLAGS = {
-    "-p": "outbound",
-    "--envoy-port": "outbound",
-    "-z": "inbound",
-    "--inbound-capture-port": "inbound",
-    "-m": "mode",
-    "--istio-inbound-interception-mode": "mode",
-    "-b": "included",
-    "--istio-inbound-ports": "included",
-    "-d": "excluded",
-    "--istio-local-exclude-ports": "excluded",
-}
-"""Flags of istio-iptables (tools/istio-iptables/pkg/cmd/root.go) that shape inbound capture."""
-
+_DEFAULTS = Settings()
 _INBOUND = "traffic.sidecar.istio.io/"
 
 
-@dataclass(frozen=True, slots=True)
-class _Proxy:
-    """All settings that a pod spec has for its proxy, by source."""
-
-    role: Role
-    annotations: Mapping[str, str]
-    env: Mapping[str, str]
-    config: Mapping[str, Any]
-    rules: Mapping[str, str]
-
-    def is_on(self, name: str, *, default: bool = False) -> bool:
-        """Whether a variable is set to a true value."""
-        value = self.env.get(name)
-        return default if value is None else value.strip().lower() in _TRUE
-
-    def port(self, value: object, default: int) -> int:
-        """A port from text or a number, 0 for one that is off; the default where it is neither."""
-        number = parse_number(value) if isinstance(value, str) else value
-        is_off = number == 0 and not isinstance(number, bool)
-        return 0 if is_off else parse_port(number) or default
-
-
 def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
-    """The settings of a pod's proxy container, as far as the pod document has them."""
-    read = _read(pod, proxy, role)
-    status_port = _status_port(read)
-    stats_port = read.port(read.env.get("ENVOY_PROMETHEUS_PORT"), 15090)
-    health_port = read.port(read.env.get("ENVOY_STATUS_PORT"), 15021)
-    own = {status_port, stats_port, health_port, *ALWAYS_EXCLUDED, 15020}
-    return Settings(
-        admin_port=read.port(read.config.get("proxyAdminPort"), 15000),
-        outbound_port=read.port(read.rules.get("outbound"), 15001),
-        inbound_port=read.port(read.rules.get("inbound"), 15006),
-        status_port=status_port,
-        health_port=health_port,
-        stats_port=stats_port,
-        secure_stats_port=read.port(read.env.get("ENVOY_SECURE_METRICS_PORT"), 0),
-        secure_merged_port=read.port(read.env.get("ENVOY_SECURE_MERGED_METRICS_PORT"), 0),
-        metrics_localhost_only=read.is_on("METRICS_LOCALHOST_ACCESS_ONLY"),
-        dns_capture=_has_dns(read),
-        hbone=role is Role.SIDECAR and read.is_on("ISTIO_META_ENABLE_HBONE"),
-        xds_debug=read.is_on("PROXY_XDS_DEBUG_VIA_AGENT", default=True),
-        interception=_interception(read),
-        included_inbound_ports=_included(read),
-        excluded_inbound_ports=_excluded(read, status_port),
-        app_ports=_app_ports(pod, proxy, role, own),
-        app_probe_paths=_app_probe_paths(read.env.get("ISTIO_KUBE_APP_PROBERS", "")),
+    """The settings of a pod's proxy container, as far as the pod document states them."""
+    sources = _sources(pod, proxy)
+    usual: dict[str, Any] = {**_numbers(role, sources), **_switches(role, sources)}
+    found = replace(_DEFAULTS, **usual)
+    return replace(
+        found,
+        interception=_interception(role, sources),
+        included_inbound_ports=_included(sources),
+        excluded_inbound_ports=_excluded(sources, found.status_port),
+        app_ports=_app_ports(pod, proxy, role, found),
+        app_probe_paths=_app_probe_paths(sources[Place.VARIABLE].get("ISTIO_KUBE_APP_PROBERS", "")),
     )
 
 
-def _read(pod: Pod, proxy: Container, role: Role) -> _Proxy:
+def _numbers(role: Role, sources: Sources) -> dict[str, int]:
+    """The numbers of the role's ports, by their fields of `Settings`."""
+    return {
+        row.setting: number_from(row.moved_by, sources, getattr(_DEFAULTS, row.setting))
+        for row in PORTS_BY_ROLE[role]
+        if row.setting
+    }
+
+
+def _switches(role: Role, sources: Sources) -> dict[str, bool]:
+    return {
+        switch.setting: switch.is_on(sources)
+        for row in PORTS_BY_ROLE[role]
+        for switch in row.switches
+    }
+
+
+def _sources(pod: Pod, proxy: Container) -> Sources:
     below = _mapping(proxy.environment.get("PROXY_CONFIG", ""))
     above = _mapping(pod.annotations.get("proxy.istio.io/config", ""))
     metadata = {**_texts(below.get("proxyMetadata")), **_texts(above.get("proxyMetadata"))}
-    return _Proxy(
-        role=role,
-        annotations=pod.annotations,
-        env={**metadata, **proxy.environment},
-        config={**below, **above},
-        rules=_rules(pod.spec.init_containers or ()),
-    )
+    return {
+        Place.ANNOTATION: pod.annotations,
+        Place.PROXY_CONFIG: {**below, **above},
+        Place.PROXY_METADATA: metadata,
+        Place.VARIABLE: {**metadata, **proxy.environment},
+        Place.ARGUMENT: _flags(proxy.words),
+        Place.IPTABLES: _iptables_flags(pod.spec.init_containers or ()),
+    }
 
 
 def _mapping(text: str) -> Mapping[str, Any]:
@@ -144,8 +113,8 @@ def _is_plain(item: object) -> bool:
     return isinstance(item, str | float)
 
 
-def _rules(containers: Iterable[Container]) -> dict[str, str]:
-    """The arguments of istio-init by `_RULES_FLAGS`' names; empty without one."""
+def _iptables_flags(containers: Iterable[Container]) -> dict[str, str]:
+    """The flags of istio-iptables in istio-init; empty where there is none."""
     for container in containers:
         if "istio-iptables" in container.words:
             return _flags(container.words)
@@ -153,60 +122,59 @@ def _rules(containers: Iterable[Container]) -> dict[str, str]:
 
 
 def _flags(words: tuple[str, ...]) -> dict[str, str]:
+    """Each flag with its value, as `--flag=value` or in two words; the last one counts."""
     found = {}
-    for index, word in enumerate(words):
+    for word, following in pairwise((*words, "")):
         flag, equals, value = word.partition("=")
-        if flag in _RULES_FLAGS:
-            following = words[index + 1] if index + 1 < len(words) else ""
-            found[_RULES_FLAGS[flag]] = value if equals else following
+        if flag.startswith("-"):
+            found[flag] = value if equals else following
     return found
 
 
-def _status_port(read: _Proxy) -> int:
-    if read.role is Role.ZTUNNEL:
-        return read.port(read.config.get("statsPort"), 15020)
-    configured = read.port(read.config.get("statusPort"), 15020)
-    return read.port(read.annotations.get("status.sidecar.istio.io/port"), configured)
+def _flag(sources: Sources, *names: str) -> str | None:
+    """The value of a flag of istio-iptables (tools/istio-iptables/pkg/cmd/root.go)."""
+    flags = sources[Place.IPTABLES]
+    return next((flags[name] for name in names if name in flags), None)
 
 
-def _has_dns(read: _Proxy) -> bool:
-    """Whether the agent serves DNS: capture is for sidecars, the server variable for any."""
-    capture = read.role is Role.SIDECAR and read.is_on("ISTIO_META_DNS_CAPTURE")
-    return capture or read.is_on("ISTIO_META_ENABLE_DNS_SERVER")
-
-
-def _interception(read: _Proxy) -> Interception:
-    """The rules' mode, else the annotation's, else the sidecar's own."""
-    if read.role is not Role.SIDECAR:
+def _interception(role: Role, sources: Sources) -> Interception:
+    """The mode in which rules were written; else what the sidecar and the annotation state."""
+    if role is not Role.SIDECAR:
         return Interception.REDIRECT
     wanted = (
-        read.rules.get("mode"),
-        read.annotations.get("sidecar.istio.io/interceptionMode"),
-        read.env.get("ISTIO_META_INTERCEPTION_MODE"),
-        read.config.get("interceptionMode"),
+        _flag(sources, "-m", "--istio-inbound-interception-mode"),
+        sources[Place.ANNOTATION].get("sidecar.istio.io/interceptionMode"),
+        sources[Place.VARIABLE].get("ISTIO_META_INTERCEPTION_MODE"),
+        sources[Place.PROXY_CONFIG].get("interceptionMode"),
     )
     modes = (mode for mode in wanted if isinstance(mode, str) and mode in set(Interception))
     return Interception(next(modes, Interception.REDIRECT))
 
 
-def _included(read: _Proxy) -> tuple[int, ...] | None:
+def _included(sources: Sources) -> tuple[int, ...] | None:
     """The only ports that are captured; None for all of them."""
-    text = read.rules.get("included", read.annotations.get(_INBOUND + "includeInboundPorts", "*"))
+    text = _flag(sources, "-b", "--istio-inbound-ports")
+    if text is None:
+        text = sources[Place.ANNOTATION].get(_INBOUND + "includeInboundPorts", "*")
     return None if "*" in text else _port_list(text)
 
 
-def _excluded(read: _Proxy, status_port: int) -> tuple[int, ...]:
+def _excluded(sources: Sources, status_port: int) -> tuple[int, ...]:
     """Ports that are not captured, beside those that never are."""
-    text = read.rules.get("excluded", read.annotations.get(_INBOUND + "excludeInboundPorts", ""))
+    text = _flag(sources, "-d", "--istio-local-exclude-ports")
+    if text is None:
+        text = sources[Place.ANNOTATION].get(_INBOUND + "excludeInboundPorts", "")
     usual = (*ALWAYS_EXCLUDED, status_port)
     return tuple(port for port in _port_list(text) if port not in usual)
 
 
-def _app_ports(pod: Pod, proxy: Container, role: Role, own: set[int]) -> tuple[int, ...]:
+def _app_ports(pod: Pod, proxy: Container, role: Role, found: Settings) -> tuple[int, ...]:
     """Declared TCP ports that are not Istio's; on a gateway the proxy's own declarations."""
     others = [row for row in pod.containers if row is not proxy or role is Role.GATEWAY]
     ports = {port for row in others for port in row.tcp_ports}
-    return tuple(sorted(ports - own)) if role is Role.GATEWAY else tuple(sorted(ports))
+    if role is Role.GATEWAY:
+        ports -= {found.status_port, found.stats_port, found.health_port, *ALWAYS_EXCLUDED, 15020}
+    return tuple(sorted(ports))
 
 
 def _app_probe_paths(text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from exporter.model.enums import Interception, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a pod spec says about a proxy's ports; the defaults are Istio's.
+    """What a pod spec states about the ports of its part of Istio; the defaults are Istio's.
 
     A port of 0 means "not served". `included_inbound_ports` None means `*` (all).
     """
@@ -23,6 +23,14 @@ class Settings:
     stats_port: int = 15090
     secure_stats_port: int = 0
     secure_merged_port: int = 0
+    dns_port: int = 15053
+    xds_debug_port: int = 15004
+    http_debug_port: int = 8080
+    grpc_xds_port: int = 15010
+    tls_xds_port: int = 15012
+    monitoring_port: int = 15014
+    webhooks_port: int = 15017
+    controlz_port: int = 9876
     metrics_localhost_only: bool = False
     dns_capture: bool = False
     hbone: bool = False

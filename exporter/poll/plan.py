@@ -106,7 +106,7 @@ def _address_plan(
 
 def _network_probes(address: str, ports: Sequence[TargetPort]) -> tuple[Probe, ...]:
     return tuple(
-        Probe(port.number, ProbeKind(port.probe), View.NETWORK, address, port.path, port.captured)
+        Probe(port.number, port.probe, View.NETWORK, address, port.path, port.captured)
         for port in ports
         if port.probe
     )
@@ -114,7 +114,7 @@ def _network_probes(address: str, ports: Sequence[TargetPort]) -> tuple[Probe, .
 
 def _pod_probes(ports: Sequence[TargetPort]) -> tuple[Probe, ...]:
     return tuple(
-        Probe(port.number, ProbeKind(port.pod_probe), View.POD, path=port.path)
+        Probe(port.number, port.pod_probe, View.POD, path=port.path)
         for port in ports
         if port.pod_probe
     )
@@ -160,14 +160,15 @@ def _trust_of(target: Target, config: Config) -> MeshTrust | None:
 
     The API reported whose pod and service account it is when the target was found (`trusted`).
     """
-    istiod, namespace = config.istiod, target.key.namespace
+    istiod, namespace, port = config.istiod, target.key.namespace, target.settings.tls_xds_port
     if target.role is not Role.ISTIOD or namespace not in istiod.namespaces:
         return None
     services = ("istiod", f"istiod-{target.revision}") if target.revision else ("istiod",)
     return MeshTrust(
         root_file=istiod.root_cert_file,
         names=tuple(f"{service}.{namespace}.svc" for service in services),
-        token_file=istiod.debug_token_file if target.trusted else "",
+        token_file=istiod.debug_token_file if target.trusted and port else "",
+        port=port,
     )
 
 

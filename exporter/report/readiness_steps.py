@@ -3,15 +3,27 @@
 A broken link breaks what comes after it, so the first broken one is where to look.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
-from exporter.model import AGENT_ROLES, ENVOY_ROLES, PROVING, Role, TargetRecord, Verdict
+from exporter.catalogue import PORTS_BY_ROLE, port_number_of
+from exporter.model import (
+    AGENT_ROLES,
+    ENVOY_ROLES,
+    PROVING,
+    PortName,
+    Role,
+    Target,
+    TargetRecord,
+    Verdict,
+)
 
 Judged = tuple[bool | None, str]
 """Whether a link holds, None where that is not known, and what is known in a few words."""
+
+Judge = Callable[[TargetRecord], Judged]
 
 _UNKNOWN: Judged = (None, "not known")
 
@@ -30,17 +42,25 @@ class _Row:
     roles: tuple[Role, ...]
     name: str
     about: str
-    judge: Callable[[TargetRecord], Judged]
+    judge: Judge
 
 
 def readiness_steps(record: TargetRecord) -> tuple[ReadinessStep, ...]:
     """The links of the target's role, first things first."""
     return tuple(
-        ReadinessStep(name=row.name, about=row.about, holds=holds, says=says)
+        ReadinessStep(
+            name=row.name, about=_with_numbers(row.about, record.target), holds=holds, says=says
+        )
         for row in _ROWS
         if record.target.role in row.roles
         for holds, says in (row.judge(record),)
     )
+
+
+def _with_numbers(about: str, target: Target) -> str:
+    """The text with the numbers of the target's ports in place of their names."""
+    numbers = {str(row.name): row.number_in(target.settings) for row in PORTS_BY_ROLE[target.role]}
+    return about.format_map(numbers)
 
 
 def _said(*, holds: bool | None, yes: str, no: str) -> Judged:
@@ -69,33 +89,31 @@ def _configuration(record: TargetRecord) -> Judged:
 def _envoy(record: TargetRecord) -> Judged:
     if record.proxy.envoy_live is not None:
         return _said(holds=record.proxy.envoy_live, yes="live", no="not live")
-    return _answer(record, (record.target.settings.admin_port,))
-
-
-def _agent(record: TargetRecord) -> Judged:
-    return _ready(record, "agent", record.target.settings.status_port)
-
-
-def _health(record: TargetRecord) -> Judged:
-    return _ready(record, "envoy", record.target.settings.health_port)
+    return _answer(record, PortName.ADMIN)
 
 
 def _redirection(record: TargetRecord) -> Judged:
     return _said(holds=record.proxy.captured, yes="works", no="missing")
 
 
-def _ready(record: TargetRecord, endpoint: str, port: int) -> Judged:
-    """What an endpoint says of its readiness, and how its port ended where it says no."""
-    verdict = next((v for v in record.verdicts if v.port == port), None)
-    ready = record.ready.get(endpoint)
-    if ready is None:
-        return _answer(record, (port,))
-    no = str(verdict.outcome) if verdict and verdict.outcome not in PROVING else "not ready"
-    return _said(holds=ready, yes="ready", no=no.replace("_", " "))
+def _ready(endpoint: str, name: PortName) -> Judge:
+    """Judges by an endpoint's readiness, or by how its port ended where there is none."""
+
+    def judge(record: TargetRecord) -> Judged:
+        number = port_number_of(record.target, name)
+        verdict = next((v for v in record.verdicts if v.port == number), None)
+        ready = record.ready.get(endpoint)
+        if ready is None:
+            return _answer(record, name)
+        no = str(verdict.outcome) if verdict and verdict.outcome not in PROVING else "not ready"
+        return _said(holds=ready, yes="ready", no=no.replace("_", " "))
+
+    return judge
 
 
-def _answer(record: TargetRecord, ports: Iterable[int]) -> Judged:
+def _answer(record: TargetRecord, *names: PortName) -> Judged:
     """Whether these ports are proved up, named with the first that is not."""
+    ports = [port_number_of(record.target, name) for name in names]
     judged = [v for v in record.verdicts if v.port in ports and v.up is not None]
     down = next((v for v in judged if not v.up), None)
     if down:
@@ -107,42 +125,44 @@ def _end_of(verdict: Verdict) -> str:
     return f"{verdict.port} {verdict.outcome.replace('_', ' ')}"
 
 
+_STATUS, _HEALTH, _READINESS = PortName.STATUS, PortName.HEALTH, PortName.READINESS
+
 _ROWS = (
     _Row((*AGENT_ROLES, Role.ZTUNNEL), "istiod", "sends configuration", _xds),
     _Row(ENVOY_ROLES, "Envoy", "runs and serves", _envoy),
     _Row(ENVOY_ROLES, "Configuration", "accepted and bound by Envoy", _configuration),
-    _Row(AGENT_ROLES, "pilot-agent", "says ready on 15020", _agent),
-    _Row(ENVOY_ROLES, "Readiness", "Envoy says ready on 15021", _health),
+    _Row(AGENT_ROLES, "pilot-agent", "says ready on {status}", _ready("agent", _STATUS)),
+    _Row(ENVOY_ROLES, "Readiness", "Envoy says ready on {health}", _ready("envoy", _HEALTH)),
     _Row((Role.SIDECAR,), "Redirection", "inbound traffic passes Envoy", _redirection),
     _Row(
         (Role.ZTUNNEL,),
         "Readiness",
-        "ztunnel says ready on 15021",
-        lambda r: _ready(r, "ztunnel", 15021),
+        "ztunnel says ready on {readiness}",
+        _ready("ztunnel", _READINESS),
     ),
     _Row(
         (Role.AGENTGATEWAY,),
         "Readiness",
-        "answers on 15021",
-        lambda r: _answer(r, (15021,)),
+        "answers on {readiness}",
+        lambda r: _answer(r, _READINESS),
     ),
     _Row(
         (Role.ISTIOD,),
         "istiod",
-        "says ready on 8080",
-        lambda r: _ready(r, "istiod", 8080),
+        "says ready on {http-debug}",
+        _ready("istiod", PortName.HTTP_DEBUG),
     ),
     _Row(
         (Role.ISTIOD,),
         "xDS",
-        "serves proxies on 15010 and 15012",
-        lambda r: _answer(r, (15010, 15012)),
+        "serves proxies on {grpc-xds} and {tls-xds}",
+        lambda r: _answer(r, PortName.GRPC_XDS, PortName.TLS_XDS),
     ),
     _Row(
         (Role.ISTIOD,),
         "Webhooks",
-        "answer on 15017",
-        lambda r: _ready(r, "webhook", 15017),
+        "answer on {https-webhooks}",
+        _ready("webhook", PortName.HTTPS_WEBHOOKS),
     ),
-    _Row((Role.CNI,), "Readiness", "says ready on 8000", lambda r: _ready(r, "cni", 8000)),
+    _Row((Role.CNI,), "Readiness", "says ready on {readiness}", _ready("cni", _READINESS)),
 )

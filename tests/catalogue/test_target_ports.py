@@ -197,7 +197,7 @@ def test_application_ports_are_asked_where_a_connect_proves_something() -> None:
     assert not {port.number for port in ports_of(target)} & {8080, 9000}
     found = {port.number: port for port in ports_of(target, applications=True)}
     asked = {number: (found[number].probe, found[number].pod_probe) for number in (8080, 9000)}
-    assert asked == {8080: ("", "tcp"), 9000: ("tcp", "tcp")}
+    assert asked == {8080: (None, "tcp"), 9000: ("tcp", "tcp")}
     assert {found[number].expectation for number in asked} == {Expectation.OPTIONAL}
     assert {found[number].component for number in asked} == {"app"}
     assert found[15021].name == "health"

@@ -1,9 +1,10 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from exporter.catalogue import PORTS
+from exporter.catalogue import PORTS, Port
 from exporter.catalogue.other_ports import OTHER_PORTS
 from exporter.cli.main import main
 from exporter.cli.ports import markdown
@@ -59,6 +60,17 @@ def test_explain_says_what_the_port_is(
     printed = capsys.readouterr().out
     for words in expected:
         assert words in printed
+
+
+@pytest.mark.parametrize("row", PORTS, ids=lambda row: f"{row.role}-{row.number}")
+def test_explain_prints_of_each_role_what_moves_its_port(
+    row: Port, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", row.name]) == 0
+    parts = re.split(r"^(?=\d+ )", capsys.readouterr().out, flags=re.MULTILINE)
+    heading = re.compile(rf"{row.number} {row.name} \(.*\b{row.role}\b.*\)")
+    (part,) = (part for part in parts if heading.match(part))
+    assert f"moved by  {row.moved_by_text or 'nothing'}\n" in part
 
 
 def test_explain_as_json_has_every_role(capsys: pytest.CaptureFixture[str]) -> None:

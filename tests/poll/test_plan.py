@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter.catalogue import ExtraPort
 from exporter.config import Config
 from exporter.demo import SHIPPED, load_states, mesh
-from exporter.model import Expectation, Memory, Probe, ProbeKind, Role, Target, TargetKey
+from exporter.model import Expectation, Memory, Probe, ProbeKind, Role, Settings, Target, TargetKey
 from exporter.poll.plan import plan_of
 from exporter.poll.poll_target import EVERY_CADENCE, look
 
@@ -53,6 +53,28 @@ def test_the_control_port_moves_away_from_a_port_of_the_users_own(
 ) -> None:
     config = with_ports(own_port(CONTROL, probe, expect=expect), own_port(CONTROL - 1))
     assert control_of(sidecar(), config) == CONTROL - 2
+
+
+def test_the_control_port_moves_away_from_where_a_port_of_istio_was_moved_to() -> None:
+    moved = sidecar(settings=Settings(admin_port=CONTROL))
+    assert control_of(moved, Config()) == CONTROL - 1
+
+
+def test_istiod_proves_itself_where_it_serves_xds_over_tls() -> None:
+    istiod = replace(
+        sidecar(captured=False),
+        key=TargetKey("istio-system", "istiod"),
+        role=Role.ISTIOD,
+        trusted=True,
+        settings=Settings(tls_xds_port=15112),
+    )
+    config = replace(Config(), istiod=replace(Config().istiod, debug_token_file="token"))
+    trust = plan_of(istiod, config).options.trust
+    assert trust is not None
+    assert (trust.port, trust.token_file) == (15112, "token")
+    off = plan_of(replace(istiod, settings=Settings(tls_xds_port=0)), config).options.trust
+    assert off is not None
+    assert off.token_file == ""
 
 
 def test_the_control_port_moves_away_from_a_port_that_the_pod_opted_out_of() -> None:

@@ -26,7 +26,7 @@ from exporter.transport.icmp import Rejected
 
 def test_every_kind_has_a_prober_and_the_catalogue_names_kinds() -> None:
     named = {row.probe for row in PORTS} | {row.pod_probe for row in PORTS}
-    assert named - {""} <= set(ProbeKind)
+    assert named - {None} <= set(ProbeKind)
     assert set(PROBERS) == set(ProbeKind)
 
 

@@ -5,7 +5,16 @@ import pytest
 from msgspec import structs
 
 from benchmarks.records import broken_sidecar, healthy_sidecar, istiod, seen_from_pod
-from exporter.model import Component, Outcome, ProxyStatus, Role, TargetRecord, Verdict, View
+from exporter.model import (
+    Component,
+    Outcome,
+    ProxyStatus,
+    Role,
+    Settings,
+    TargetRecord,
+    Verdict,
+    View,
+)
 from exporter.report.readiness_steps import readiness_steps
 
 SIDECAR = ["istiod", "Envoy", "Configuration", "pilot-agent", "Readiness", "Redirection"]
@@ -28,6 +37,20 @@ def test_a_healthy_sidecar_holds_from_istiod_to_redirection() -> None:
     chain = links(seen_from_pod(healthy_sidecar()))
     assert list(chain) == SIDECAR
     assert {holds for holds, _ in chain.values()} == {True}
+
+
+def test_a_link_names_the_port_where_it_was_moved_to() -> None:
+    moved = replace(healthy_sidecar().target, settings=Settings(status_port=15120))
+    about = {link.name: link.about for link in readiness_steps(TargetRecord(target=moved))}
+    assert about["pilot-agent"] == "says ready on 15120"
+    assert about["Readiness"] == "Envoy says ready on 15021"
+
+
+def test_an_istiod_is_judged_by_the_ports_that_it_was_started_with() -> None:
+    target = replace(istiod().target, settings=Settings(grpc_xds_port=0, tls_xds_port=15112))
+    verdicts = (ended(15112, Outcome.REFUSED), ended(15012, Outcome.NOT_READY))
+    chain = links(TargetRecord(target=target, verdicts=verdicts))
+    assert chain["xDS"] == (False, "15112 refused")
 
 
 def test_nothing_known_is_neither_held_nor_broken() -> None:

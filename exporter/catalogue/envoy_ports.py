@@ -1,17 +1,43 @@
-"""The ports of proxies: sidecars, gateways, waypoints, proxyless agents, ztunnel, agentgateway.
+"""The ports of Envoy and its agent: sidecars, gateways, waypoints, proxyless agents.
 
-Read from tools/packaging/common/envoy_bootstrap.json, pilot/cmd/pilot-agent and ztunnel
-src/config.rs.
+Read from tools/packaging/common/envoy_bootstrap.json and pilot/cmd/pilot-agent.
 """
 
+from exporter.catalogue.movers import (
+    Switch,
+    annotation,
+    iptables,
+    port_of_address,
+    proxy_config,
+    variable,
+)
 from exporter.catalogue.port import Port, rows_for
-from exporter.model import AGENT_ROLES, ENVOY_ROLES, Component, PortName, Role
+from exporter.model import (
+    AGENT_ROLES,
+    ENVOY_ROLES,
+    Component,
+    Expectation,
+    Interception,
+    PortName,
+    ProbeKind,
+    Role,
+    Settings,
+)
+
+
+def _redirects(settings: Settings) -> bool:
+    return settings.interception is not Interception.NONE
+
+
+def _of_metrics(settings: Settings) -> Expectation:
+    return Expectation.LOOPBACK if settings.metrics_localhost_only else Expectation.OPEN
+
 
 _EXEC = "kubectl -n {namespace} exec {pod} "
 _IN_PROXY = _EXEC + "-c istio-proxy -- "
 _CURL_IN_POD = _IN_PROXY + "pilot-agent request GET "
 
-DATA_PLANE: tuple[Port, ...] = (
+ENVOY_PORTS: tuple[Port, ...] = (
     *rows_for(
         ENVOY_ROLES,
         number=15000,
@@ -22,24 +48,10 @@ DATA_PLANE: tuple[Port, ...] = (
         category="debug",
         purpose="Envoy's administration interface: configuration, listeners, certificates.",
         setting="admin_port",
-        moved_by="ProxyConfig proxyAdminPort",
-        probe="exposure",
-        pod_probe="admin",
+        moved_by=(proxy_config("proxyAdminPort"),),
+        probe=ProbeKind.EXPOSURE,
+        pod_probe=ProbeKind.ADMIN,
         by_hand=_CURL_IN_POD + "ready",
-    ),
-    Port(
-        number=15000,
-        role=Role.ZTUNNEL,
-        name=PortName.ADMIN,
-        component=Component.ZTUNNEL,
-        bind="loopback",
-        protocol="HTTP",
-        category="debug",
-        purpose="ztunnel's administration interface: workloads, certificates, connections.",
-        setting="admin_port",
-        moved_by="ProxyConfig proxyAdminPort",
-        pod_probe="ztunnel_admin",
-        by_hand="istioctl ztunnel-config all {pod}.{namespace}",
     ),
     Port(
         number=15001,
@@ -51,8 +63,9 @@ DATA_PLANE: tuple[Port, ...] = (
         category="traffic",
         purpose="Receives the pod's captured outbound connections.",
         setting="outbound_port",
-        moved_by="MeshConfig proxyListenPort",
-        pod_probe="blackhole",
+        moved_by=(iptables("-p", "--envoy-port", origin="MeshConfig proxyListenPort"),),
+        enabled=_redirects,
+        pod_probe=ProbeKind.BLACKHOLE,
         by_hand=_CURL_IN_POD + "listeners",
     ),
     Port(
@@ -65,9 +78,19 @@ DATA_PLANE: tuple[Port, ...] = (
         category="debug",
         purpose="The agent's tap on istiod's debug interface; removed in Istio 1.25.",
         until=(1, 24),
-        moved_by="PROXY_XDS_DEBUG_VIA_AGENT_PORT",
-        pod_probe="xds_debug",
-        by_hand=_IN_PROXY + "pilot-agent request --debug-port 15004 GET /",
+        setting="xds_debug_port",
+        moved_by=(variable("PROXY_XDS_DEBUG_VIA_AGENT_PORT"),),
+        switches=(
+            Switch(
+                "xds_debug",
+                ("PROXY_XDS_DEBUG_VIA_AGENT",),
+                "PROXY_XDS_DEBUG_VIA_AGENT=false switches it off",
+                default=True,
+            ),
+        ),
+        enabled=lambda settings: settings.xds_debug,
+        pod_probe=ProbeKind.XDS_DEBUG,
+        by_hand=_IN_PROXY + "pilot-agent request --debug-port {port} GET /",
     ),
     Port(
         number=15006,
@@ -79,13 +102,16 @@ DATA_PLANE: tuple[Port, ...] = (
         category="traffic",
         purpose="Receives the pod's captured inbound connections.",
         setting="inbound_port",
-        moved_by="MeshConfig proxyInboundListenPort",
-        probe="hello",
-        pod_probe="blackhole",
+        moved_by=(
+            iptables("-z", "--inbound-capture-port", origin="MeshConfig proxyInboundListenPort"),
+        ),
+        enabled=_redirects,
+        probe=ProbeKind.HELLO,
+        pod_probe=ProbeKind.BLACKHOLE,
         by_hand=_CURL_IN_POD + "listeners",
     ),
-    *rows_for(
-        (Role.SIDECAR, Role.WAYPOINT),
+    Port(
+        role=Role.SIDECAR,
         number=15008,
         name=PortName.CONNECT_TERMINATE,
         component=Component.ENVOY,
@@ -94,23 +120,27 @@ DATA_PLANE: tuple[Port, ...] = (
         category="traffic",
         purpose="HBONE: mesh traffic tunnelled in HTTP/2 CONNECT over mutual TLS.",
         escapes_capture=True,
-        probe="tls",
-        pod_probe="tls",
-        by_hand="openssl s_client -connect {address}:15008 -alpn h2 </dev/null",
+        switches=(
+            Switch("hbone", ("ISTIO_META_ENABLE_HBONE",), "ISTIO_META_ENABLE_HBONE switches it on"),
+        ),
+        enabled=lambda settings: settings.hbone,
+        probe=ProbeKind.TLS,
+        pod_probe=ProbeKind.TLS,
+        by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",
     ),
     Port(
+        role=Role.WAYPOINT,
         number=15008,
-        role=Role.ZTUNNEL,
-        name=PortName.HBONE,
-        component=Component.ZTUNNEL,
+        name=PortName.CONNECT_TERMINATE,
+        component=Component.ENVOY,
         bind="all",
         protocol="TLS (HBONE)",
         category="traffic",
-        purpose="HBONE for ztunnel's own pod.",
+        purpose="HBONE: mesh traffic tunnelled in HTTP/2 CONNECT over mutual TLS.",
         escapes_capture=True,
-        probe="tls",
-        pod_probe="tls",
-        by_hand="openssl s_client -connect {address}:15008 -alpn h2 </dev/null",
+        probe=ProbeKind.TLS,
+        pod_probe=ProbeKind.TLS,
+        by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",
     ),
     *rows_for(
         AGENT_ROLES,
@@ -123,40 +153,11 @@ DATA_PLANE: tuple[Port, ...] = (
         purpose="The agent's readiness, application probes and merged metrics.",
         escapes_capture=True,
         setting="status_port",
-        moved_by="annotation status.sidecar.istio.io/port, ProxyConfig statusPort",
-        probe="agent",
-        pod_probe="agent",
+        moved_by=(annotation("status.sidecar.istio.io/port"), proxy_config("statusPort")),
+        probe=ProbeKind.AGENT,
+        pod_probe=ProbeKind.AGENT,
+        endpoint="agent",
         by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/healthz/ready",
-    ),
-    Port(
-        number=15020,
-        role=Role.ZTUNNEL,
-        name=PortName.STATS,
-        component=Component.ZTUNNEL,
-        bind="all",
-        protocol="HTTP",
-        category="telemetry",
-        purpose="ztunnel's metrics.",
-        moved_by="ProxyConfig statsPort",
-        setting="status_port",
-        probe="metrics",
-        pod_probe="metrics",
-        path="/metrics",
-        by_hand="curl -s http://{address}:{port}/metrics | head",
-    ),
-    Port(
-        number=15020,
-        role=Role.AGENTGATEWAY,
-        name=PortName.METRICS,
-        component=Component.AGENTGATEWAY,
-        bind="all",
-        protocol="HTTP",
-        category="telemetry",
-        purpose="agentgateway's metrics.",
-        probe="metrics",
-        pod_probe="metrics",
-        path="/metrics",
-        by_hand="curl -s http://{address}:{port}/metrics | head",
     ),
     *rows_for(
         ENVOY_ROLES,
@@ -169,42 +170,15 @@ DATA_PLANE: tuple[Port, ...] = (
         purpose="Readiness through Envoy: relays /healthz/ready to the agent.",
         escapes_capture=True,
         setting="health_port",
-        moved_by="ENVOY_STATUS_PORT",
-        probe="readiness",
-        pod_probe="readiness",
+        moved_by=(variable("ENVOY_STATUS_PORT"),),
+        probe=ProbeKind.READINESS,
+        pod_probe=ProbeKind.READINESS,
         path="/healthz/ready",
+        endpoint="envoy",
         by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/healthz/ready",
     ),
     Port(
-        number=15021,
-        role=Role.ZTUNNEL,
-        name=PortName.READINESS,
-        component=Component.ZTUNNEL,
-        bind="all",
-        protocol="HTTP",
-        category="health",
-        purpose="ztunnel's readiness; 500 names the tasks that are still pending.",
-        probe="ztunnel_ready",
-        pod_probe="ztunnel_ready",
-        path="/healthz/ready",
-        by_hand="curl -s http://{address}:15021/healthz/ready",
-    ),
-    Port(
-        number=15021,
-        role=Role.AGENTGATEWAY,
-        name=PortName.READINESS,
-        component=Component.AGENTGATEWAY,
-        bind="all",
-        protocol="HTTP",
-        category="health",
-        purpose="agentgateway's readiness.",
-        probe="http_ready",
-        pod_probe="http_ready",
-        path="/healthz/ready",
-        by_hand="curl -s http://{address}:15021/healthz/ready",
-    ),
-    *rows_for(
-        (Role.SIDECAR, Role.GATEWAY),
+        role=Role.SIDECAR,
         number=15053,
         name=PortName.DNS,
         component=Component.PILOT_AGENT,
@@ -212,22 +186,43 @@ DATA_PLANE: tuple[Port, ...] = (
         protocol="DNS (UDP and TCP)",
         category="traffic",
         purpose="The agent's DNS proxy; only where DNS capture is on.",
-        moved_by="DNS_PROXY_ADDR",
-        pod_probe="dns",
-        by_hand=_IN_PROXY + "dig @127.0.0.1 -p 15053 kubernetes.default",
+        setting="dns_port",
+        moved_by=(variable("DNS_PROXY_ADDR", port_of_address),),
+        switches=(
+            Switch(
+                "dns_capture",
+                (
+                    "ISTIO_META_DNS_CAPTURE",
+                    "ISTIO_META_ENABLE_DNS_SERVER",
+                ),
+                "ISTIO_META_DNS_CAPTURE or ISTIO_META_ENABLE_DNS_SERVER switches it on",
+            ),
+        ),
+        enabled=lambda settings: settings.dns_capture,
+        pod_probe=ProbeKind.DNS,
+        by_hand=_IN_PROXY + "dig @127.0.0.1 -p {port} kubernetes.default",
     ),
     Port(
+        role=Role.GATEWAY,
         number=15053,
-        role=Role.ZTUNNEL,
         name=PortName.DNS,
-        component=Component.ZTUNNEL,
+        component=Component.PILOT_AGENT,
         bind="loopback",
         protocol="DNS (UDP and TCP)",
         category="traffic",
-        purpose="ztunnel's DNS proxy; in shared mode it lives in the workloads' namespaces.",
-        moved_by="proxyMetadata DNS_PROXY_ADDR",
-        pod_probe="dns",
-        by_hand=_EXEC + "-- ss -lntu",
+        purpose="The agent's DNS proxy; only where DNS capture is on.",
+        setting="dns_port",
+        moved_by=(variable("DNS_PROXY_ADDR", port_of_address),),
+        switches=(
+            Switch(
+                "dns_capture",
+                ("ISTIO_META_ENABLE_DNS_SERVER",),
+                "ISTIO_META_ENABLE_DNS_SERVER switches it on",
+            ),
+        ),
+        enabled=lambda settings: settings.dns_capture,
+        pod_probe=ProbeKind.DNS,
+        by_hand=_IN_PROXY + "dig @127.0.0.1 -p {port} kubernetes.default",
     ),
     *rows_for(
         ENVOY_ROLES,
@@ -240,9 +235,17 @@ DATA_PLANE: tuple[Port, ...] = (
         purpose="Envoy's statistics, relayed from admin: an answer proves 15000 alive.",
         escapes_capture=True,
         setting="stats_port",
-        moved_by="ENVOY_PROMETHEUS_PORT; METRICS_LOCALHOST_ACCESS_ONLY moves it to loopback",
-        probe="stats",
-        pod_probe="stats",
+        moved_by=(variable("ENVOY_PROMETHEUS_PORT"),),
+        switches=(
+            Switch(
+                "metrics_localhost_only",
+                ("METRICS_LOCALHOST_ACCESS_ONLY",),
+                "METRICS_LOCALHOST_ACCESS_ONLY moves it to loopback",
+            ),
+        ),
+        expected=_of_metrics,
+        probe=ProbeKind.STATS,
+        pod_probe=ProbeKind.STATS,
         by_hand="curl -s 'http://{address}:{port}/stats/prometheus?filter=%5Eserver%5C.'",
     ),
     *rows_for(
@@ -255,10 +258,10 @@ DATA_PLANE: tuple[Port, ...] = (
         category="telemetry",
         purpose="Envoy's statistics over mutual TLS; opt-in.",
         setting="secure_stats_port",
-        moved_by="ENVOY_SECURE_METRICS_PORT",
+        moved_by=(variable("ENVOY_SECURE_METRICS_PORT"),),
         since=(1, 31),
-        probe="tls",
-        pod_probe="tls",
+        probe=ProbeKind.TLS,
+        pod_probe=ProbeKind.TLS,
         by_hand="openssl s_client -connect {address}:{port} </dev/null",
     ),
     *rows_for(
@@ -271,10 +274,10 @@ DATA_PLANE: tuple[Port, ...] = (
         category="telemetry",
         purpose="The merged metrics over mutual TLS; opt-in.",
         setting="secure_merged_port",
-        moved_by="ENVOY_SECURE_MERGED_METRICS_PORT",
+        moved_by=(variable("ENVOY_SECURE_MERGED_METRICS_PORT"),),
         since=(1, 31),
-        probe="tls",
-        pod_probe="tls",
+        probe=ProbeKind.TLS,
+        pod_probe=ProbeKind.TLS,
         by_hand="openssl s_client -connect {address}:{port} </dev/null",
     ),
 )

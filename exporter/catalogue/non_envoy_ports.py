@@ -1,0 +1,120 @@
+"""The ports of proxies that are no Envoy: ztunnel, and agentgateway.
+
+Read from ztunnel src/config.rs and Istio's templates.
+"""
+
+from exporter.catalogue.movers import port_of_address, proxy_config, proxy_metadata
+from exporter.catalogue.port import Port
+from exporter.model import Component, Expectation, PortName, ProbeKind, Role, Settings
+
+
+def _optional(_settings: Settings) -> Expectation:
+    return Expectation.OPTIONAL
+
+
+NON_ENVOY_PORTS: tuple[Port, ...] = (
+    Port(
+        number=15000,
+        role=Role.ZTUNNEL,
+        name=PortName.ADMIN,
+        component=Component.ZTUNNEL,
+        bind="loopback",
+        protocol="HTTP",
+        category="debug",
+        purpose="ztunnel's administration interface: workloads, certificates, connections.",
+        setting="admin_port",
+        moved_by=(proxy_config("proxyAdminPort"),),
+        pod_probe=ProbeKind.ZTUNNEL_ADMIN,
+        by_hand="istioctl ztunnel-config all {pod}.{namespace}",
+    ),
+    Port(
+        number=15008,
+        role=Role.ZTUNNEL,
+        name=PortName.HBONE,
+        component=Component.ZTUNNEL,
+        bind="all",
+        protocol="TLS (HBONE)",
+        category="traffic",
+        purpose="HBONE for ztunnel's own pod.",
+        escapes_capture=True,
+        expected=_optional,
+        probe=ProbeKind.TLS,
+        pod_probe=ProbeKind.TLS,
+        by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",
+    ),
+    Port(
+        number=15020,
+        role=Role.ZTUNNEL,
+        name=PortName.STATS,
+        component=Component.ZTUNNEL,
+        bind="all",
+        protocol="HTTP",
+        category="telemetry",
+        purpose="ztunnel's metrics.",
+        moved_by=(proxy_config("statsPort"),),
+        setting="status_port",
+        probe=ProbeKind.METRICS,
+        pod_probe=ProbeKind.METRICS,
+        path="/metrics",
+        by_hand="curl -s http://{address}:{port}/metrics | head",
+    ),
+    Port(
+        number=15020,
+        role=Role.AGENTGATEWAY,
+        name=PortName.METRICS,
+        component=Component.AGENTGATEWAY,
+        bind="all",
+        protocol="HTTP",
+        category="telemetry",
+        purpose="agentgateway's metrics.",
+        probe=ProbeKind.METRICS,
+        pod_probe=ProbeKind.METRICS,
+        path="/metrics",
+        by_hand="curl -s http://{address}:{port}/metrics | head",
+    ),
+    Port(
+        number=15021,
+        role=Role.ZTUNNEL,
+        name=PortName.READINESS,
+        component=Component.ZTUNNEL,
+        bind="all",
+        protocol="HTTP",
+        category="health",
+        purpose="ztunnel's readiness; 500 names the tasks that are still pending.",
+        probe=ProbeKind.ZTUNNEL_READY,
+        pod_probe=ProbeKind.ZTUNNEL_READY,
+        path="/healthz/ready",
+        endpoint="ztunnel",
+        by_hand="curl -s http://{address}:{port}/healthz/ready",
+    ),
+    Port(
+        number=15021,
+        role=Role.AGENTGATEWAY,
+        name=PortName.READINESS,
+        component=Component.AGENTGATEWAY,
+        bind="all",
+        protocol="HTTP",
+        category="health",
+        purpose="agentgateway's readiness.",
+        probe=ProbeKind.HTTP_READY,
+        pod_probe=ProbeKind.HTTP_READY,
+        path="/healthz/ready",
+        endpoint="agentgateway",
+        by_hand="curl -s http://{address}:{port}/healthz/ready",
+    ),
+    Port(
+        number=15053,
+        role=Role.ZTUNNEL,
+        name=PortName.DNS,
+        component=Component.ZTUNNEL,
+        bind="loopback",
+        protocol="DNS (UDP and TCP)",
+        category="traffic",
+        purpose="ztunnel's DNS proxy; in shared mode it lives in the workloads' namespaces.",
+        setting="dns_port",
+        moved_by=(proxy_metadata("DNS_PROXY_ADDR", port_of_address),),
+        expected=_optional,
+        pod_probe=ProbeKind.DNS,
+        by_hand="kubectl -n {namespace} exec {pod} -- ss -lntu",
+    ),
+)
