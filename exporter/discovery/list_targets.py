@@ -1,7 +1,7 @@
 """The targets of a cluster as they are now: one list instead of a watch.
 
 The rule: the right to list pods is enough. Without that for nodes or namespaces, what they add is
-missing, and `unseen` says so.
+missing, and `unseen` reports it.
 """
 
 from collections.abc import Callable, Mapping

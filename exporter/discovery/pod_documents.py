@@ -162,8 +162,8 @@ class Status(_Part, frozen=True):
     @property
     def addresses(self) -> tuple[str, ...]:
         """The pod's addresses, the primary one first; what is no IP address is left out."""
-        listed = tuple(row.ip for row in self.pod_ips or () if parse_address(row.ip))
-        return listed or ((self.pod_ip,) if parse_address(self.pod_ip) else ())
+        addresses = tuple(row.ip for row in self.pod_ips or () if parse_address(row.ip))
+        return addresses or ((self.pod_ip,) if parse_address(self.pod_ip) else ())
 
     def of(self, container: str) -> ContainerStatus:
         """The status of a container or init container; an empty one where there is none."""

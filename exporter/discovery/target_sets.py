@@ -33,7 +33,7 @@ class PolledTargets(Protocol):
 
 
 class TargetSets:
-    """All targets that are known.
+    """The targets of all sources.
 
     `preset` are polled beside the configuration's own. `has_cluster`: there is a cluster to be
     watched. `changed` is set when anything that can be counted did.

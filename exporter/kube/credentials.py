@@ -111,7 +111,7 @@ async def _library(name: str) -> Any:  # noqa: ANN401 - untyped modules
 
 def _require_plugin_answer(loader: Any, configuration: Any) -> None:  # noqa: ANN401
     """The library goes on without credentials when an exec plugin fails; we do not."""
-    user = loader._user  # noqa: SLF001 - the only place that tells
+    user = loader._user  # noqa: SLF001 - there is no public attribute
     has_plugin = bool(user) and "exec" in user
     if has_plugin and not configuration.api_key and not configuration.cert_file:
         raise _ReportedError(

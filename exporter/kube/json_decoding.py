@@ -30,15 +30,15 @@ def decode(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) ->
 def shallow(document: bytes) -> bytes:
     """The document with `null` in the place of everything that is nested too deeply."""
     kept: list[bytes] = []
-    depth = begun = 0
+    depth = start = 0
     for found in _BRACKET.finditer(document):
         at = found.start(1)
         if found[1] in b"[{":
             depth += 1
             if depth == _MAX_DEPTH + 1:
-                kept += document[begun:at], b"null"
+                kept += document[start:at], b"null"
         else:
             depth -= 1
             if depth == _MAX_DEPTH:
-                begun = at + 1
-    return b"".join((*kept, document[begun:])) if depth <= _MAX_DEPTH else document
+                start = at + 1
+    return b"".join((*kept, document[start:])) if depth <= _MAX_DEPTH else document
