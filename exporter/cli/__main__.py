@@ -1,4 +1,4 @@
-"""`python -m exporter.cli`, for where the console script is not on the path."""
+"""`python -m exporter.cli`: the same as `python -m exporter`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`config check`: say what is wrong with a configuration and its files, as `serve` would."""
+"""`config check`: report what is wrong with a configuration and its files, as `serve` would."""
 
 import argparse
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import add_config_flags, add_web_flags, base_of, config_of
 from exporter.discovery.static import load_static
+from exporter.web.toolkit.server_context import load_web_config
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = commands.add_parser("config", help="work with the configuration")
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-    checker = actions.add_parser("check", help="say what is wrong with a configuration")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their arguments."""
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    summary = "report what is wrong with a configuration"
+    checker = actions.add_parser("check", help=summary, description=f"{summary.capitalize()}.")
     add_config_flags(checker)
     add_web_flags(checker)
     checker.set_defaults(run=run)
@@ -23,9 +24,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     config = config_of(chosen)
     targets = load_static(config.discovery.static, base_of(chosen))
     if config.web.config_file:
-        from exporter.web.toolkit.web_config import WebConfigFile
-
-        WebConfigFile(Path(config.web.config_file))
+        load_web_config(Path(config.web.config_file))
     source = chosen.config_file or "the defaults"
     print(f"{source}: valid; static targets: {len(targets)}")
     return ExitCode.HEALTHY

@@ -1,6 +1,6 @@
-"""The flags that several commands share, and the configuration that comes of them.
+"""The flags that several commands share, and the configuration that they make.
 
-Named as the exporter-toolkit names them; a flag that is given overrides the file.
+The names are those of the exporter-toolkit; a flag overrides the file.
 """
 
 import argparse
@@ -37,12 +37,14 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
         dest="config_file",
         type=Path,
         metavar="FILE",
-        help="configuration in YAML; the defaults hold without one",
+        help="configuration in YAML (default: none, the built-in values)",
     )
     parser.add_argument(
-        "--log.level", dest="log.level", choices=LEVELS, help="least severity that is logged"
+        "--log.level", dest="log.level", choices=LEVELS, help="least severity to log"
     )
-    parser.add_argument("--log.format", dest="log.format", choices=FORMATS, help="how logs look")
+    parser.add_argument(
+        "--log.format", dest="log.format", choices=FORMATS, help="format of the log"
+    )
 
 
 def add_web_flags(parser: argparse.ArgumentParser) -> None:
@@ -70,14 +72,14 @@ def add_web_flags(parser: argparse.ArgumentParser) -> None:
         dest="web.enable_reload",
         action="store_const",
         const=True,
-        help="let POST /-/reload read the configuration again, as SIGHUP does",
+        help="reload the configuration on POST /-/reload too, as on SIGHUP",
     )
 
 
 def overrides_of(chosen: argparse.Namespace) -> dict[str, object]:
-    """The configuration keys that flags were given for."""
-    given = vars(chosen)
-    return {key: given[key] for key in _KEYS if given.get(key) is not None}
+    """The configuration keys that the flags set."""
+    values = vars(chosen)
+    return {key: values[key] for key in _KEYS if values.get(key) is not None}
 
 
 def config_of(chosen: argparse.Namespace) -> Config:
@@ -86,20 +88,20 @@ def config_of(chosen: argparse.Namespace) -> Config:
 
 
 def base_of(chosen: argparse.Namespace) -> Path:
-    """The folder that the configuration's file names are relative to."""
+    """The folder to which the configuration's file names are relative."""
     file: Path | None = chosen.config_file
     return Path() if file is None else file.parent
 
 
 def start_logging(config: LogConfig) -> None:
-    """Log to stderr as the configuration says."""
+    """Log to stderr in the configured format."""
     sink = logging.StreamHandler(sys.stderr)
     sink.setFormatter(_Json() if config.format == "json" else _Text())
     logging.basicConfig(level=config.level.upper(), handlers=[sink], force=True)
 
 
 class _Text(logging.Formatter):
-    """time=... level=... logger=... message, which itself ends in key=value."""
+    """One line: time=... level=... logger=..., the message and its own key=value pairs."""
 
     def __init__(self) -> None:
         super().__init__("time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")

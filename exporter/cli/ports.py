@@ -8,14 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 import msgspec
-from rich.table import Table
 
 from exporter.catalogue import NEWEST_VERSION, PORTS, Port
 from exporter.catalogue.other_ports import OtherPort
 from exporter.cli.exit_codes import ExitCode
-from exporter.cli.tables import console
 from exporter.model import Role
-from exporter.report.target_documents import PortDocument, port_document
+from exporter.report.port_documents import PortDocument, port_document
 
 PREFACE = f"""\
 # Ports
@@ -44,12 +42,15 @@ _HEADINGS = (
 )
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = commands.add_parser("ports", help="list Istio's ports")
-    parser.add_argument("--role", choices=[*Role], help="only this role's")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("--role", choices=[*Role], help="only the ports of this role")
     parser.add_argument(
-        "-o", dest="output", choices=("table", "json", "markdown"), default="table", help="format"
+        "-o",
+        dest="output",
+        choices=("table", "json", "markdown"),
+        default="table",
+        help="format of the output",
     )
     parser.set_defaults(run=run)
 
@@ -63,12 +64,12 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         case "markdown":
             print(markdown(rows), end="")
         case _:
-            console().print(_table(rows))
+            _print_table(rows)
     return ExitCode.HEALTHY
 
 
 def as_json(rows: Sequence[PortDocument | OtherPort]) -> str:
-    """The rows as `/api/v1/ports` answers them, indented."""
+    """The rows as `/api/v1/ports` returns them, indented."""
     return msgspec.json.format(msgspec.json.encode({"ports": rows})).decode()
 
 
@@ -128,7 +129,11 @@ def _cells(row: Port) -> tuple[str, ...]:
     )
 
 
-def _table(rows: Iterable[Port]) -> Table:
+def _print_table(rows: Iterable[Port]) -> None:
+    from rich.table import Table
+
+    from exporter.cli.tables import console
+
     table = Table("Role", "Port", "Name", "Owner", "Bind", "Protocol", "Purpose", "Versions")
     for row in rows:
         table.add_row(
@@ -141,4 +146,4 @@ def _table(rows: Iterable[Port]) -> Table:
             row.purpose,
             versions(row),
         )
-    return table
+    console().print(table)

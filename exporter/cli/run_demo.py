@@ -1,7 +1,7 @@
 """`demo`: a mesh of stand-ins, polled and served for real, as a table that updates.
 
-The table is made from the same records as the API's answers; nothing in it knows what the
-scenarios are.
+The table is made from the same records as the API's documents; none of it depends on the
+scenarios.
 """
 
 import argparse
@@ -20,18 +20,18 @@ from rich.live import Live
 
 from exporter.app.process import bind, raise_file_limit
 from exporter.app.program import Exporter
-from exporter.cli.check import not_judged
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import ANOTHER_ADDRESS, add_web_flags, overrides_of, start_logging
-from exporter.cli.tables import Window, console, report
+from exporter.cli.tables import Window, console, report_of
 from exporter.config import Config, LogConfig, load
 from exporter.demo import SHIPPED, Mesh, MeshError, enter_own_network, load_states, mesh
 from exporter.model import Cadence, TargetKey, TargetRecord
+from exporter.report.not_judged import not_judged
 from exporter.report.target_documents import TargetState, target_state
 
 LISTEN_ADDRESS = "127.0.0.1:10520"
 
-PACE = {
+INTERVALS = {
     "poll.interval": "3s",
     "poll.detail_interval": "3s",
     "poll.identity_interval": "15s",
@@ -40,27 +40,26 @@ PACE = {
 }
 """Short intervals, so that the first table is complete within seconds."""
 
-_LOOK_AGAIN_SECONDS = 0.3
+_REFRESH_SECONDS = 0.3
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = commands.add_parser("demo", help="watch a mesh of healthy and broken stand-ins")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
     parser.add_argument(
-        "--targets", type=_positive, default=0, metavar="N", help="grow the mesh to N targets"
+        "--targets", type=_positive, default=0, metavar="N", help="add healthy targets up to N"
     )
-    parser.add_argument("--once", action="store_true", help="end after the first complete table")
+    parser.add_argument("--once", action="store_true", help="stop after the first complete table")
     add_web_flags(parser)
     parser.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
-    """Run until Ctrl-C; ends with 3 when the mesh or the address cannot be had."""
+    """Run until Ctrl-C; ends with 3 when the mesh cannot be built or the address not bound."""
     import uvloop
 
     start_logging(LogConfig(level="error"))
-    given = {"web.listen_address": LISTEN_ADDRESS, **PACE, **overrides_of(chosen)}
-    config = load(None, given)
+    overrides = {"web.listen_address": LISTEN_ADDRESS, **INTERVALS, **overrides_of(chosen)}
+    config = load(None, overrides)
     ended = ExitCode.HEALTHY
     try:
         listener = bind(config.web.listen_address)
@@ -68,7 +67,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             enter_own_network()
         uvloop.run(_demo(config, listener, chosen.targets, once=chosen.once))
     except* (OSError, MeshError) as group:
-        print(f"the demo cannot start: {group.exceptions[0]}", file=sys.stderr)
+        print(f"The demo cannot start: {group.exceptions[0]}", file=sys.stderr)
         if isinstance(group.exceptions[0], OSError):
             print(ANOTHER_ADDRESS, file=sys.stderr)
         ended = ExitCode.UNJUDGED
@@ -104,7 +103,7 @@ async def _serve(
 
 def _place(built: Mesh) -> str:
     if built.is_flat:
-        return "on loopback addresses: without root there is no redirection to see through"
+        return "on loopback addresses, without redirection, which needs root"
     return "each in its own network namespace, behind real redirection"
 
 
@@ -113,50 +112,50 @@ def _urls(address: str, config: Config) -> str:
         f"Page     http://{address}/\n"
         f"Metrics  http://{address}{config.web.telemetry_path}\n"
         f"API      http://{address}/api/v1/targets\n"
-        "Ctrl-C ends it."
+        "Press Ctrl-C to stop."
     )
 
 
 async def _show(screen: Console, exporter: Exporter, built: Mesh, urls: str, *, once: bool) -> None:
     """Wait for the first complete table, then keep it current.
 
-    On a terminal that is one window, which has room for so many targets, and at its end the whole.
+    On a terminal that is a window with as many targets as fit; the whole table follows at the end.
     """
-    # What only grows, such as lost connections, shows between two looks.
+    # A counter that grows, such as that of lost connections, shows between two polls.
     growing = {pod.target.key for pod in built.pods if pod.state.earlier}
-    with screen.status("Looking ...") if screen.is_terminal else contextlib.nullcontext():
-        await _looked_at(exporter, growing, since=0.0)
+    with screen.status("Polling ...") if screen.is_terminal else contextlib.nullcontext():
+        await _polled(exporter, growing, since=0.0)
         await built.advance()
-        await _looked_at(exporter, growing, since=time.time())
-        await _looked_at(exporter, {pod.target.key for pod in built.pods}, since=0.0)
+        await _polled(exporter, growing, since=time.time())
+        await _polled(exporter, {pod.target.key for pod in built.pods}, since=0.0)
     if once:
-        screen.print(_table(exporter))
+        screen.print(_report(exporter))
     elif screen.is_terminal:
         try:
             with Live(console=screen, auto_refresh=False, screen=True) as live:
                 async for _ in _changes(exporter):
                     live.update(Window(_targets(exporter), urls), refresh=True)
         finally:
-            screen.print(_table(exporter))
+            screen.print(_report(exporter))
     else:
         async for _ in _changes(exporter):
-            screen.print(_table(exporter))
+            screen.print(_report(exporter))
 
 
-async def _looked_at(exporter: Exporter, keys: set[TargetKey], *, since: float) -> None:
-    """Wait until each of these had a full look that began after `since` (seconds, epoch)."""
+async def _polled(exporter: Exporter, keys: set[TargetKey], *, since: float) -> None:
+    """Wait until each of these had a full poll that began after `since` (seconds, epoch)."""
     while any(  # noqa: ASYNC110 - a table may lag, and a poll need not know of tables
-        _last_look(exporter.state.get(key)) <= since for key in keys
+        _last_poll(exporter.state.get(key)) <= since for key in keys
     ):
-        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        await asyncio.sleep(_REFRESH_SECONDS)
 
 
-def _last_look(record: TargetRecord | None) -> float:
+def _last_poll(record: TargetRecord | None) -> float:
     return record.polled.get(Cadence.DETAIL, 0.0) if record else 0.0
 
 
 async def _changes(exporter: Exporter) -> AsyncIterator[None]:
-    """Yield at once, and whenever a verdict or a cause is another than before."""
+    """Yield at once, and whenever a verdict or a cause has changed."""
     shown: object = None
     while True:
         current = [
@@ -166,11 +165,11 @@ async def _changes(exporter: Exporter) -> AsyncIterator[None]:
         if current != shown:
             shown = current
             yield
-        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        await asyncio.sleep(_REFRESH_SECONDS)
 
 
-def _table(exporter: Exporter) -> RenderableType:
-    return report(_targets(exporter), not_judged(exporter.state.records()))
+def _report(exporter: Exporter) -> RenderableType:
+    return report_of(_targets(exporter), not_judged(exporter.state.records()))
 
 
 def _targets(exporter: Exporter) -> list[TargetState]:
@@ -181,5 +180,5 @@ def _targets(exporter: Exporter) -> list[TargetState]:
 def _positive(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError("has to be a whole number above 0")
+        raise argparse.ArgumentTypeError("must be a whole number above 0")
     return number

@@ -1,4 +1,4 @@
-"""`serve`: poll the mesh and serve what is known of it, until told to stop."""
+"""`serve`: poll the mesh and serve metrics, API and page until SIGTERM or Ctrl-C."""
 
 import argparse
 import sys
@@ -14,9 +14,8 @@ from exporter.cli.flags import (
 )
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = commands.add_parser("serve", help="poll the mesh and serve metrics")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
     add_config_flags(parser)
     add_web_flags(parser)
     parser.set_defaults(run=run)

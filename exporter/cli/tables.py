@@ -1,6 +1,6 @@
 """Targets as rich tables: the API's documents in, renderables out.
 
-The verdict and what a plain connect says always stand side by side.
+The verdict and the result of a plain connect are always side by side.
 """
 
 import os
@@ -10,33 +10,33 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from exporter.report.target_documents import CauseDocument, Health, PortState, TargetState
+from exporter.report.health import Health
+from exporter.report.target_documents import CauseDocument, PortState, TargetState
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("?", "dim")}
 _ORDER = (Health.UNHEALTHY, Health.UNJUDGED, Health.HEALTHY)
 _STYLES = {Health.HEALTHY: "green", Health.UNHEALTHY: "red", Health.UNJUDGED: "dim"}
-LEGEND = "✓ up  ✗ down  ? not judged  · not tried  ! a plain connect is wrong"
-
+LEGEND = "✓ up  ✗ down  ? not judged  · not tried  ! a plain connect misleads"
 
 PIPED_WIDTH = 160
-"""Columns where no terminal says how many there are."""
+"""Columns of an output that is no terminal."""
 
 
 def console() -> Console:
-    """Standard output; wide where it is a file or a pipe and COLUMNS says nothing."""
+    """Standard output; wide where it is a file or a pipe and COLUMNS is not set."""
     found = Console()
     is_free = not found.is_terminal and "COLUMNS" not in os.environ
     return Console(width=PIPED_WIDTH) if is_free else found
 
 
 def overview(targets: Iterable[TargetState]) -> Table:
-    """One row a target: verdicts, what a plain connect says, and the cause."""
+    """One row per target: verdicts, results of a plain connect, and the cause."""
     table = Table(caption=LEGEND, caption_justify="left")
     table.add_column("Target", overflow="fold")
     table.add_column("Role")
     table.add_column("Ports", ratio=3)
-    table.add_column("A plain connect says", ratio=3)
-    table.add_column("CauseDocument", overflow="fold")
+    table.add_column("Plain connect", ratio=3)
+    table.add_column("Cause", overflow="fold")
     for target in targets:
         table.add_row(
             _plain(f"{target.namespace}/{target.pod}"),
@@ -49,10 +49,10 @@ def overview(targets: Iterable[TargetState]) -> Table:
 
 
 def every_port(targets: Iterable[TargetState]) -> Table:
-    """One row a port: outcome, view, time and detail."""
+    """One row per port: outcome, view, time and detail."""
     table = Table(caption=LEGEND, caption_justify="left")
     headings = ("Target", "Role", "Port", "Name", "Owner", "Up", "Outcome", "View")
-    for heading in (*headings, "Plain connect", "Seconds", "Detail", "CauseDocument"):
+    for heading in (*headings, "Plain connect", "Seconds", "Detail", "Cause"):
         table.add_column(heading, overflow="fold")
     for target in targets:
         for row in _port_rows(target):
@@ -68,38 +68,38 @@ def advice(targets: Iterable[TargetState]) -> Text:
         if target.diagnosis:
             found.setdefault(target.diagnosis.cause, []).append((target, target.diagnosis))
     text = Text()
-    for cause, having in found.items():
-        first = having[0][1]
+    for cause, affected in found.items():
+        first = affected[0][1]
         text.append(f"\n{cause}", style="bold").append(f" ({first.cause_class})\n")
         text.append(f"  {first.sentence}\n  {first.advice}\n")
-        for target, diagnosis in having:
+        for target, diagnosis in affected:
             evidence = "; ".join(diagnosis.evidence)
             text.append_text(_plain(f"  {target.namespace}/{target.pod}"))
             text.append_text(_plain(f": {evidence}" if evidence else "", "dim")).append("\n")
     return text
 
 
-def report(
-    targets: Sequence[TargetState], unseen: Sequence[str], *, wide: bool = False
+def report_of(
+    targets: Sequence[TargetState], not_judged: Sequence[str], *, wide: bool = False
 ) -> RenderableType:
-    """The whole answer: table, advice, what cannot be judged from here, the count."""
+    """The whole report: table, advice, what was not judged, the count."""
     parts: list[RenderableType] = [every_port(targets) if wide else overview(targets)]
     if any(target.diagnosis for target in targets):
         parts.append(advice(targets))
-    if unseen:
-        lines = "".join(f"\n  {sentence}" for sentence in unseen)
-        parts.append(Text(f"Not judged from here:{lines}", style="dim"))
+    if not_judged:
+        lines = "".join(f"\n  {sentence}" for sentence in not_judged)
+        parts.append(Text(f"Not judged:{lines}", style="dim"))
     parts.append(Text(summary(targets), style="bold"))
     return Group(*parts)
 
 
 class Window:
-    """What a terminal has room for: unhealthy targets first, then the count and some last words."""
+    """As many targets as a terminal has room for, unhealthy ones first, the count and a footer."""
 
-    def __init__(self, targets: Sequence[TargetState], last_words: str) -> None:
-        """`last_words` are lines that always show."""
+    def __init__(self, targets: Sequence[TargetState], footer: str) -> None:
+        """`footer`: lines that always show."""
         self._targets = sorted(targets, key=lambda target: _ORDER.index(Health(target.state)))
-        self._foot = Group(Text(summary(targets), style="bold"), Text(last_words))
+        self._foot = Group(Text(summary(targets), style="bold"), Text(footer))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table with as many rows as fit (called by rich)."""
@@ -120,14 +120,14 @@ class Window:
 
 
 def summary(targets: Sequence[TargetState]) -> str:
-    """How many targets there are of each standing."""
-    counts = {s: sum(target.state == s for target in targets) for s in Health}
-    told = ", ".join(f"{count} {health}" for health, count in counts.items() if count)
-    return f"{len(targets)} targets: {told}" if len(targets) != 1 else f"1 target: {told}"
+    """How many targets are healthy, unhealthy, unjudged."""
+    counts = {health: sum(target.state == health for target in targets) for health in Health}
+    words = ", ".join(f"{count} {health}" for health, count in counts.items() if count)
+    return f"{len(targets)} targets: {words}" if len(targets) != 1 else f"1 target: {words}"
 
 
 def _plain(words: str | Text, style: str = "") -> Text:
-    """Words that a target may have chosen: neither markup nor control characters count."""
+    """Text from a target: neither its markup nor its control characters have an effect."""
     if isinstance(words, Text):
         return words
     return Text("".join(c if c.isprintable() else "\ufffd" for c in words), style)
@@ -153,7 +153,7 @@ def _port_rows(target: TargetState) -> Iterator[tuple[str | Text, ...]]:
 
 
 def _naive_mark(port: PortState) -> tuple[str, str]:
-    """What a plain connect says; loud where it contradicts the verdict."""
+    """The result of a plain connect; loud where it contradicts the verdict."""
     if port.naive is None:
         return "·", "dim"
     mark, style = _MARKS[port.naive]
@@ -162,7 +162,7 @@ def _naive_mark(port: PortState) -> tuple[str, str]:
 
 
 def _marks(marked: Iterable[tuple[int, tuple[str, str]]]) -> Text:
-    """Port numbers with their marks; a mark never parts from its number."""
+    """Port numbers with their marks; no line break parts a mark from its number."""
     return Text(" ").join(Text(f"{number}{mark}", style) for number, (mark, style) in marked)
 
 

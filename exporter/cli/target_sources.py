@@ -1,7 +1,7 @@
-"""What `check` looks at and how: targets written by hand, or the pods of a kubeconfig's cluster.
+"""What `check` polls and how: static targets, or the pods of a kubeconfig's cluster.
 
-A laptop cannot reach the addresses of pods, so what a kubeconfig names is looked at from inside,
-by port-forward with the person's own rights. From a pod it is looked at over the network.
+A laptop cannot reach the addresses of pods, so the pods of a kubeconfig's cluster are polled from
+inside, by port-forward with the user's own rights. `check` in a pod polls over the network.
 """
 
 import argparse
@@ -21,10 +21,10 @@ from exporter.model import Target, TargetKey
 from exporter.poll.plan import Plan, PodViewFactory, inside_only, no_pod_view, plan_of
 
 FORWARDED_AT_ONCE = 16
-"""Pods looked into at the same time; each takes up to three port-forwards."""
+"""Pods that are polled at the same time; each takes up to three port-forwards."""
 
-_PATIENCE_SECONDS = 5.0
-"""The least deadline of a probe whose way leads through an API server somewhere."""
+_FORWARDED_TIMEOUT_SECONDS = 5.0
+"""The least deadline of a probe that passes through an API server."""
 
 _KINDS = frozenset(
     [
@@ -41,40 +41,41 @@ _KINDS = frozenset(
         "workload",
     ]
 )
-"""What may stand before a workload's name; which of them it is, is not asked."""
+"""What may precede a workload's name; which of them does not matter."""
 
-_CHOOSING = ("kubeconfig", "context", "namespace", "all_namespaces", "labels")
+_CLUSTER_FLAGS = ("kubeconfig", "context", "namespace", "all_namespaces", "labels")
 _GLOB = frozenset("*?[")
-_FROM_INSIDE = (
-    "redirection, the way to the ports over the network, and exposed ports: this looked from "
-    "inside the pods, by port-forward (--access direct looks from here, where pods can be reached)"
+_NOT_FROM_INSIDE = (
+    "redirection, the path to the ports over the network, and exposed ports: these polls came "
+    "from inside the pods, by port-forward (--access direct polls from here, where pods are "
+    "reachable)"
 )
 _HINTS = {
-    401: "the credentials ended or are wrong: log in again, or choose others with --context",
-    403: "choose a namespace that you may list pods in with -n, or ask for that right",
+    401: "the credentials expired or are wrong: log in again, or choose others with --context",
+    403: "choose a namespace in which you may list pods with -n, or request that right",
 }
 
 
 class CheckSource(Protocol):
-    """Where targets come from. `unseen`: what cannot be judged of all of them."""
+    """Where targets come from. `not_judged`: what cannot be judged of any of them."""
 
     config: Config
     at_once: int
-    unseen: tuple[str, ...]
+    not_judged: tuple[str, ...]
 
     async def targets(self) -> Sequence[Target]:
-        """The targets that are selected. Raises KubernetesError."""
+        """The selected targets. Raises KubernetesError."""
         ...
 
     def plan(self, target: Target) -> Plan:
-        """What to ask of one."""
+        """The probes of one."""
         ...
 
 
 class StaticSelection:
     """Targets of the configuration."""
 
-    unseen: tuple[str, ...] = ()
+    not_judged: tuple[str, ...] = ()
 
     def __init__(self, config: Config, targets: Sequence[Target], at_once: int) -> None:
         self.config = config
@@ -92,11 +93,11 @@ class StaticSelection:
 
 @dataclass(slots=True)
 class Cluster:
-    """The pods that a selector means in a cluster."""
+    """The pods that match a selector in a cluster."""
 
     config: Config
     at_once: int
-    unseen: tuple[str, ...]
+    not_judged: tuple[str, ...]
     api: KubernetesClient
     selector: str
     forward: PodViewFactory
@@ -110,34 +111,42 @@ class Cluster:
             raise KubernetesError.of(
                 error.status, f"{error}; {hint}" if hint else str(error)
             ) from None
-        inside = (_FROM_INSIDE,) if self.forward is not no_pod_view else ()
-        self.unseen = (*inside, *listing.unseen)
-        return [target for target in listing.targets if means(self.selector, target)]
+        inside = (_NOT_FROM_INSIDE,) if self.forward is not no_pod_view else ()
+        self.not_judged = (*inside, *listing.unseen)
+        return [target for target in listing.targets if matches(self.selector, target)]
 
     def plan(self, target: Target) -> Plan:
-        """From inside, or as the exporter would."""
+        """By port-forward, or as the exporter would."""
         plan = plan_of(target, self.config, self.forward)
         return plan if self.forward is no_pod_view else inside_only(plan)
 
 
 def add_cluster_flags(parser: argparse.ArgumentParser) -> None:
-    """Which cluster, and which of its pods; named as kubectl names them."""
-    parser.add_argument("--kubeconfig", default="", metavar="FILE", help="default: as kubectl")
-    parser.add_argument("--context", metavar="NAME", help="default: the current one")
-    parser.add_argument("-n", "--namespace", default="", help="default: the context's")
-    parser.add_argument("-A", "--all-namespaces", action="store_true")
-    parser.add_argument("-l", "--selector", dest="labels", default="", help="labels of pods")
+    """Which cluster, and which of its pods; the names are those of kubectl."""
+    parser.add_argument(
+        "--kubeconfig", default="", metavar="FILE", help="default: the same as kubectl's"
+    )
+    parser.add_argument(
+        "--context", metavar="NAME", help="context of the kubeconfig; default: the current one"
+    )
+    parser.add_argument("-n", "--namespace", default="", help="default: that of the context")
+    parser.add_argument(
+        "-A", "--all-namespaces", action="store_true", help="pods of every namespace"
+    )
+    parser.add_argument(
+        "-l", "--selector", dest="labels", default="", help="pods with these labels"
+    )
     parser.add_argument(
         "--access",
         choices=("auto", "direct", "portforward"),
         default="auto",
-        help="how pods are reached; auto: by port-forward, but directly from inside the cluster",
+        help="how to reach pods; auto: by port-forward, but directly from inside the cluster",
     )
 
 
 def names_cluster(chosen: argparse.Namespace) -> bool:
-    """Whether any flag chooses a cluster, or of one."""
-    return any(getattr(chosen, name) for name in _CHOOSING)
+    """Whether any flag selects a cluster, or pods of one."""
+    return any(getattr(chosen, name) for name in _CLUSTER_FLAGS)
 
 
 @asynccontextmanager
@@ -147,7 +156,7 @@ async def cluster(
     """The cluster of these credentials. Raises KubernetesError."""
     async with KubernetesClient(load) as api:
         namespace = await api.namespace()
-        config = narrowed(chosen, config, namespace)
+        config = narrow_discovery(chosen, config, namespace)
         direct = Cluster(config, at_once, (), api, chosen.selector, no_pod_view)
         is_in_cluster = namespace is None
         if chosen.access == "direct" or (chosen.access == "auto" and is_in_cluster):
@@ -156,19 +165,19 @@ async def cluster(
         forwarding = PortForwards(
             lambda key, ports: api.forward(key.namespace, key.pod, ports), None
         )
-        patient = replace(config.poll, timeout=max(config.poll.timeout, _PATIENCE_SECONDS))
+        poll = replace(config.poll, timeout=max(config.poll.timeout, _FORWARDED_TIMEOUT_SECONDS))
         yield replace(
             direct,
-            config=replace(config, poll=patient),
+            config=replace(config, poll=poll),
             at_once=FORWARDED_AT_ONCE,
             forward=lambda target: forwarding.pod(target.key),
         )
 
 
-def narrowed(chosen: argparse.Namespace, config: Config, namespace: str | None) -> Config:
-    """The configuration with what the flags and the selector choose of the cluster.
+def narrow_discovery(chosen: argparse.Namespace, config: Config, namespace: str | None) -> Config:
+    """The configuration, narrowed to the namespaces and labels of the flags and the selector.
 
-    `namespace`: the context's; None in a pod, which looks where its configuration says.
+    `namespace`: the context's; None in a pod, where the configuration's namespaces hold.
     """
     kubernetes = config.discovery.kubernetes
     named, _, _ = chosen.selector.partition("/")
@@ -191,8 +200,8 @@ def narrowed(chosen: argparse.Namespace, config: Config, namespace: str | None) 
     return replace(config, discovery=replace(config.discovery, kubernetes=kubernetes))
 
 
-def means(selector: str, target: Target) -> bool:
-    """Whether a selector means this target: by its names, or as deployment/web by its workload."""
+def matches(selector: str, target: Target) -> bool:
+    """Whether a selector matches this target: by its names, or as deployment/web by workload."""
     kind, _, name = selector.partition("/")
     if kind in _KINDS and name:
         return fnmatchcase(target.workload, name)
@@ -200,7 +209,7 @@ def means(selector: str, target: Target) -> bool:
 
 
 def selects(selector: str, key: TargetKey) -> bool:
-    """Whether the selector names this target: by namespace, by pod, or by both."""
+    """Whether the selector matches this key: by namespace, by pod, or by both."""
     if "/" in selector:
         return fnmatchcase(str(key), selector)
     return not selector or fnmatchcase(key.namespace, selector) or fnmatchcase(key.pod, selector)

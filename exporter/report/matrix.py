@@ -1,19 +1,19 @@
-"""/api/v1/matrix: targets by ports, one short row each, what is wrong first."""
+"""/api/v1/matrix: targets by ports, one short row each, unhealthy ones first. Pure."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 import msgspec
 
-from exporter.model import Cadence, Verdict
-from exporter.report.target_documents import Health
-from exporter.report.target_views import Page, TargetView
+from exporter.model import Verdict
+from exporter.report.health import Health
+from exporter.report.target_views import Filters, Page, PortVerdicts, TargetView
 
 _WORST_FIRST = (Health.UNHEALTHY, Health.UNJUDGED, Health.HEALTHY)
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One port of one target; the words are those of a target's `ports`."""
+    """One port of one target, with the fields of a target's `ports`."""
 
     port: int
     up: bool | None
@@ -23,7 +23,10 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatrixRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One target; `looked` null: it was not looked at yet. `cause` and `class` may be empty."""
+    """One target; `last_poll` null: not polled yet. `cause` and `class` may be empty.
+
+    `looked`: the deprecated name of `last_poll`.
+    """
 
     namespace: str
     pod: str
@@ -31,12 +34,13 @@ class MatrixRow(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     cause: str
     cause_class: str = msgspec.field(name="class")
+    last_poll: float | None
     looked: float | None
     ports: tuple[Cell, ...]
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """A port that some target in the list has, and what is said of it over the whole list."""
+    """A port that some target in the list has, with the number of targets by verdict."""
 
     port: int
     up: int
@@ -45,7 +49,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the list. `total` and `ports` count everything that the filters let through."""
+    """A part of the list. `total` and `ports` count every target that the filters match."""
 
     total: int
     offset: int
@@ -54,52 +58,59 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[MatrixRow, ...]
 
 
-@dataclass(slots=True)
 class MatrixBuilder:
-    """The matrix while it is filled, one target at a time."""
+    """Takes the targets by name, some at a time, and builds the matrix of them."""
 
-    rows: dict[Health, list[TargetView]] = field(
-        default_factory=lambda: {health: [] for health in _WORST_FIRST}
-    )
-    verdicts: Counter[tuple[int, bool | None]] = field(default_factory=Counter)
+    def __init__(self, filters: Filters) -> None:
+        self._filters = filters
+        self._rows: dict[Health, list[TargetView]] = {health: [] for health in _WORST_FIRST}
+        self._verdicts: Counter[PortVerdicts] = Counter()
 
-    def add(self, found: TargetView) -> None:
-        """Take one target that the filters let through."""
-        self.rows[found.health].append(found)
-        if found.record:
-            self.verdicts.update((verdict.port, verdict.up) for verdict in found.record.verdicts)
+    def add(self, views: Iterable[TargetView]) -> None:
+        """Take those of these targets that the filters match."""
+        matching = [view for view in views if self._filters.matches(view)]
+        for view in matching:
+            self._rows[view.health].append(view)
+        self._verdicts.update([view.verdicts for view in matching])
 
-    def matrix(self, part: Page) -> Matrix:
-        """The document of one part."""
-        found = [one for rows in self.rows.values() for one in rows]
+    def matrix(self, page: Page) -> Matrix:
+        """The document of one page."""
+        views = [view for rows in self._rows.values() for view in rows]
         return Matrix(
-            total=len(found),
-            offset=part.offset,
-            limit=part.limit,
-            ports=tuple(map(self._column, sorted({port for port, _ in self.verdicts}))),
-            targets=tuple(map(_row, part.of(found))),
-        )
-
-    def _column(self, port: int) -> Column:
-        return Column(
-            port=port,
-            up=self.verdicts[port, True],
-            down=self.verdicts[port, False],
-            unjudged=self.verdicts[port, None],
+            total=len(views),
+            offset=page.offset,
+            limit=page.limit,
+            ports=_columns(self._verdicts),
+            targets=tuple(map(_row, page.of(views))),
         )
 
 
-def _row(found: TargetView) -> MatrixRow:
-    record = found.record
+def _columns(verdicts: Counter[PortVerdicts]) -> tuple[Column, ...]:
+    """A column for each port; many targets share their verdicts, so each set counts once."""
+    counts: Counter[tuple[int, bool | None]] = Counter()
+    for of_target, targets in verdicts.items():
+        for verdict in of_target:
+            counts[verdict] += targets
+    return tuple(
+        Column(
+            port=port, up=counts[port, True], down=counts[port, False], unjudged=counts[port, None]
+        )
+        for port in sorted({port for port, _ in counts})
+    )
+
+
+def _row(view: TargetView) -> MatrixRow:
+    record = view.record
     diagnosis = record.diagnosis if record else None
     return MatrixRow(
-        namespace=found.target.key.namespace,
-        pod=found.target.key.pod,
-        role=found.target.role,
-        state=found.health,
-        cause=found.cause,
+        namespace=view.target.key.namespace,
+        pod=view.target.key.pod,
+        role=view.target.role,
+        state=view.health,
+        cause=view.cause,
         cause_class=diagnosis.cause_class if diagnosis else "",
-        looked=record.polled.get(Cadence.FAST) if record else None,
+        last_poll=view.last_poll,
+        looked=view.last_poll,
         ports=tuple(map(_cell, record.verdicts)) if record else (),
     )
 

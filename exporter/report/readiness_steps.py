@@ -1,6 +1,6 @@
-"""The readiness chain of a target: what has to hold, in order, before it serves. Pure.
+"""The readiness steps of a target: what has to hold, in order, before it serves. Pure.
 
-A broken link breaks what comes after it, so the first broken one is where to look.
+A failed step fails the ones after it, so the first failed one is where to begin.
 """
 
 from collections.abc import Callable
@@ -8,72 +8,68 @@ from dataclasses import dataclass
 
 import msgspec
 
-from exporter.catalogue import PORTS_BY_ROLE, port_number_of
-from exporter.model import (
-    AGENT_ROLES,
-    ENVOY_ROLES,
-    PROVING,
-    PortName,
-    Role,
-    Target,
-    TargetRecord,
-    Verdict,
-)
+from exporter.catalogue import port_number_of
+from exporter.model import AGENT_ROLES, ENVOY_ROLES, PROVING, PortName, Role, TargetRecord, Verdict
 
-Judged = tuple[bool | None, str]
-"""Whether a link holds, None where that is not known, and what is known in a few words."""
+Judgement = tuple[bool | None, str]
+"""Whether a step holds, None where that is not known, and a few words on it."""
 
-Judge = Callable[[TargetRecord], Judged]
+Ports = tuple[int, ...]
+Judge = Callable[[TargetRecord, Ports], Judgement]
 
-_UNKNOWN: Judged = (None, "not known")
+_UNKNOWN: Judgement = (None, "not known")
 
 
 class ReadinessStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One link. `holds` null: not known. `says`: what is known, in a few words."""
+    """One step. `holds` null: not known. `says`: the deprecated name of `detail`."""
 
     name: str
     about: str
     holds: bool | None
+    detail: str
     says: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _Step:
+    """A row of the table. `about` may name the ports with {}."""
+
     roles: tuple[Role, ...]
     name: str
     about: str
     judge: Judge
+    ports: tuple[PortName, ...] = ()
 
 
 def readiness_steps(record: TargetRecord) -> tuple[ReadinessStep, ...]:
-    """The links of the target's role, first things first."""
-    return tuple(
-        ReadinessStep(
-            name=row.name, about=_with_numbers(row.about, record.target), holds=holds, says=says
-        )
-        for row in _ROWS
-        if record.target.role in row.roles
-        for holds, says in (row.judge(record),)
+    """The steps of the target's role, in order."""
+    return tuple(_judged(step, record) for step in _STEPS if record.target.role in step.roles)
+
+
+def _judged(step: _Step, record: TargetRecord) -> ReadinessStep:
+    ports = tuple(port_number_of(record.target, name) for name in step.ports)
+    holds, detail = step.judge(record, ports)
+    numbers = " and ".join(str(port) for port in ports if port) or "a port that is switched off"
+    return ReadinessStep(
+        name=step.name,
+        about=step.about.format(numbers),
+        holds=holds,
+        detail=detail,
+        says=detail,
     )
 
 
-def _with_numbers(about: str, target: Target) -> str:
-    """The text with the numbers of the target's ports in place of their names."""
-    numbers = {str(row.name): row.number_in(target.settings) for row in PORTS_BY_ROLE[target.role]}
-    return about.format_map(numbers)
-
-
-def _said(*, holds: bool | None, yes: str, no: str) -> Judged:
+def _either(holds: bool | None, yes: str, no: str) -> Judgement:  # noqa: FBT001 - the value judged
     if holds is None:
         return _UNKNOWN
     return (True, yes) if holds else (False, no)
 
 
-def _xds(record: TargetRecord) -> Judged:
-    return _said(holds=record.proxy.xds_connected, yes="connected", no="no connection to istiod")
+def _xds(record: TargetRecord, _ports: Ports) -> Judgement:
+    return _either(record.proxy.xds_connected, "connected", "no connection to istiod")
 
 
-def _configuration(record: TargetRecord) -> Judged:
+def _configuration(record: TargetRecord, _ports: Ports) -> Judgement:
     proxy = record.proxy
     rejected = [resource for resource, is_rejected in proxy.rejected.items() if is_rejected]
     if rejected:
@@ -86,83 +82,76 @@ def _configuration(record: TargetRecord) -> Judged:
     return (True, "accepted and bound") if proxy.rejected or proxy.bound else _UNKNOWN
 
 
-def _envoy(record: TargetRecord) -> Judged:
-    if record.proxy.envoy_live is not None:
-        return _said(holds=record.proxy.envoy_live, yes="live", no="not live")
-    return _answer(record, PortName.ADMIN)
+def _envoy(record: TargetRecord, ports: Ports) -> Judgement:
+    if record.proxy.envoy_live is None:
+        return _responds(record, ports)
+    return _either(record.proxy.envoy_live, "live", "not live")
 
 
-def _redirection(record: TargetRecord) -> Judged:
-    return _said(holds=record.proxy.captured, yes="works", no="missing")
+def _redirection(record: TargetRecord, _ports: Ports) -> Judgement:
+    return _either(record.proxy.captured, "works", "missing")
 
 
-def _ready(endpoint: str, name: PortName) -> Judge:
-    """Judges by an endpoint's readiness, or by how its port ended where there is none."""
+def _ready(endpoint: str) -> Judge:
+    """Judges by the readiness that an endpoint reports, or by how the probe of its port ended."""
 
-    def judge(record: TargetRecord) -> Judged:
-        number = port_number_of(record.target, name)
-        verdict = next((v for v in record.verdicts if v.port == number), None)
-        ready = record.ready.get(endpoint)
-        if ready is None:
-            return _answer(record, name)
+    def judge(record: TargetRecord, ports: Ports) -> Judgement:
+        is_ready = record.ready.get(endpoint)
+        if is_ready is None:
+            return _responds(record, ports)
+        verdict = next((v for v in record.verdicts if v.port in ports), None)
         no = str(verdict.outcome) if verdict and verdict.outcome not in PROVING else "not ready"
-        return _said(holds=ready, yes="ready", no=no.replace("_", " "))
+        return _either(is_ready, "ready", no.replace("_", " "))
 
     return judge
 
 
-def _answer(record: TargetRecord, *names: PortName) -> Judged:
-    """Whether these ports are proved up, named with the first that is not."""
-    ports = [port_number_of(record.target, name) for name in names]
+def _responds(record: TargetRecord, ports: Ports) -> Judgement:
+    """Whether these ports are proved up; names the first that is down."""
     judged = [v for v in record.verdicts if v.port in ports and v.up is not None]
     down = next((v for v in judged if not v.up), None)
     if down:
-        return False, _end_of(down)
-    return (True, "answers") if judged else _UNKNOWN
+        return False, _failure_of(down)
+    return (True, "responds") if judged else _UNKNOWN
 
 
-def _end_of(verdict: Verdict) -> str:
+def _failure_of(verdict: Verdict) -> str:
     return f"{verdict.port} {verdict.outcome.replace('_', ' ')}"
 
 
-_STATUS, _HEALTH, _READINESS = PortName.STATUS, PortName.HEALTH, PortName.READINESS
-
-_ROWS = (
-    _Row((*AGENT_ROLES, Role.ZTUNNEL), "istiod", "sends configuration", _xds),
-    _Row(ENVOY_ROLES, "Envoy", "runs and serves", _envoy),
-    _Row(ENVOY_ROLES, "Configuration", "accepted and bound by Envoy", _configuration),
-    _Row(AGENT_ROLES, "pilot-agent", "says ready on {status}", _ready("agent", _STATUS)),
-    _Row(ENVOY_ROLES, "Readiness", "Envoy says ready on {health}", _ready("envoy", _HEALTH)),
-    _Row((Role.SIDECAR,), "Redirection", "inbound traffic passes Envoy", _redirection),
-    _Row(
+_STEPS = (
+    _Step((*AGENT_ROLES, Role.ZTUNNEL), "istiod", "sends configuration", _xds),
+    _Step(ENVOY_ROLES, "Envoy", "runs and serves", _envoy, (PortName.ADMIN,)),
+    _Step(ENVOY_ROLES, "Configuration", "accepted and bound by Envoy", _configuration),
+    _Step(AGENT_ROLES, "pilot-agent", "reports ready on {}", _ready("agent"), (PortName.STATUS,)),
+    _Step(
+        ENVOY_ROLES, "Readiness", "Envoy reports ready on {}", _ready("envoy"), (PortName.HEALTH,)
+    ),
+    _Step((Role.SIDECAR,), "Redirection", "inbound traffic passes Envoy", _redirection),
+    _Step(
         (Role.ZTUNNEL,),
         "Readiness",
-        "ztunnel says ready on {readiness}",
-        _ready("ztunnel", _READINESS),
+        "ztunnel reports ready on {}",
+        _ready("ztunnel"),
+        (PortName.READINESS,),
     ),
-    _Row(
-        (Role.AGENTGATEWAY,),
-        "Readiness",
-        "answers on {readiness}",
-        lambda r: _answer(r, _READINESS),
+    _Step((Role.AGENTGATEWAY,), "Readiness", "responds on {}", _responds, (PortName.READINESS,)),
+    _Step(
+        (Role.ISTIOD,), "istiod", "reports ready on {}", _ready("istiod"), (PortName.HTTP_DEBUG,)
     ),
-    _Row(
-        (Role.ISTIOD,),
-        "istiod",
-        "says ready on {http-debug}",
-        _ready("istiod", PortName.HTTP_DEBUG),
-    ),
-    _Row(
+    _Step(
         (Role.ISTIOD,),
         "xDS",
-        "serves proxies on {grpc-xds} and {tls-xds}",
-        lambda r: _answer(r, PortName.GRPC_XDS, PortName.TLS_XDS),
+        "serves proxies on {}",
+        _responds,
+        (PortName.GRPC_XDS, PortName.TLS_XDS),
     ),
-    _Row(
+    _Step(
         (Role.ISTIOD,),
         "Webhooks",
-        "answer on {https-webhooks}",
-        _ready("webhook", PortName.HTTPS_WEBHOOKS),
+        "respond on {}",
+        _ready("webhook"),
+        (PortName.HTTPS_WEBHOOKS,),
     ),
-    _Row((Role.CNI,), "Readiness", "says ready on {readiness}", _ready("cni", _READINESS)),
+    _Step((Role.CNI,), "Readiness", "reports ready on {}", _ready("cni"), (PortName.READINESS,)),
 )

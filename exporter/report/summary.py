@@ -1,15 +1,13 @@
-"""/api/v1/summary: what is wrong in all, how old that is, and what this instance cannot see."""
+"""/api/v1/summary: what is wrong, how old the records are, what cannot be judged. Pure."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from exporter.diagnosis import CAUSES
-from exporter.model import Cadence, CauseClass, TargetKey
-from exporter.report.target_documents import Health
+from exporter.model import CauseClass, TargetKey
+from exporter.report.health import Health
 from exporter.report.target_views import Filters, TargetView
 
 
@@ -32,11 +30,11 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PollFreshness(msgspec.Struct, frozen=True, kw_only=True):
-    """How fresh all that is. `interval`: seconds from one look at a target to the next.
+    """How fresh the records are. `interval`: seconds from one poll of a target to the next.
 
-    `newest` and `oldest` are the last looks of the targets that were looked at last and longest
-    ago; null when there was none. `overdue` targets were looked at so long ago that their samples
-    are told no more, `waiting` ones never.
+    `newest` and `oldest`: the last polls of the targets that were polled last and longest ago;
+    null before the first poll. `overdue` targets were polled so long ago that their samples have
+    expired, `waiting` ones never.
     """
 
     interval: float
@@ -49,10 +47,10 @@ class PollFreshness(msgspec.Struct, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The mesh in one document. `now` is this exporter's clock.
 
-    `targets`, `states`, `causes` and `looks` count what namespace and role let through;
+    `targets`, `states`, `causes` and `polls` count what the filters for namespace and role match;
     `namespaces` and `roles` count all. `runbooks`: the address to which a cause's `#id` is
-    appended, relative to the page where the runbooks are this exporter's own. `unseen`: what this
-    instance cannot see.
+    appended, relative to the page where the runbooks are this exporter's own. `not_judged`: what
+    this instance cannot judge. `looks`, `unseen`: deprecated names of `polls`, `not_judged`.
     """
 
     version: str
@@ -60,78 +58,75 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     targets: int
     states: dict[str, int]
     causes: tuple[CauseCount, ...]
+    polls: PollFreshness
     looks: PollFreshness
     namespaces: tuple[Group, ...]
     roles: tuple[Group, ...]
     runbooks: str
+    not_judged: tuple[str, ...]
     unseen: tuple[str, ...]
 
 
-@dataclass(slots=True)
 class SummaryBuilder:
-    """What a walk adds up to, one target at a time."""
+    """Takes the targets, some at a time, and counts them."""
 
-    interval: float
-    is_expired: Callable[[TargetKey, float], bool]
-    now: float = field(default_factory=time.time)
-    states: Counter[str] = field(default_factory=Counter)
-    causes: Counter[str] = field(default_factory=Counter)
-    namespaces: dict[str, list[int]] = field(default_factory=dict)
-    roles: dict[str, list[int]] = field(default_factory=dict)
-    newest: float | None = None
-    oldest: float | None = None
-    overdue: int = 0
-    waiting: int = 0
+    def __init__(
+        self, filters: Filters, is_expired: Callable[[TargetKey, float], bool], now: float
+    ) -> None:
+        """`is_expired`: whether a target's samples have expired at a time."""
+        self._filters = filters
+        self._is_expired = is_expired
+        self._now = now
+        self._states: Counter[str] = Counter()
+        self._causes: Counter[str] = Counter()
+        self._namespaces: Counter[tuple[str, bool]] = Counter()
+        self._roles: Counter[tuple[str, bool]] = Counter()
+        self._polled: list[float] = []
+        self._overdue = 0
 
-    def add(self, found: TargetView, filters: Filters) -> None:
-        """Count one target."""
-        unhealthy = found.health is Health.UNHEALTHY
-        for groups, name in (
-            (self.namespaces, found.target.key.namespace),
-            (self.roles, str(found.target.role)),
-        ):
-            counts = groups.setdefault(name, [0, 0])
-            counts[0] += 1
-            counts[1] += unhealthy
-        if not filters.is_in_scope(found.target):
-            return
-        self.states[found.health] += 1
-        if found.cause:
-            self.causes[found.cause] += 1
-        self._add_look(found)
+    def add(self, views: Sequence[TargetView]) -> None:
+        """Count these targets."""
+        bad = Health.UNHEALTHY
+        self._namespaces.update([(v.target.key.namespace, v.health is bad) for v in views])
+        self._roles.update([(v.target.role, v.health is bad) for v in views])
+        chosen = [view for view in views if self._filters.is_in_scope(view.target)]
+        self._states.update([view.health for view in chosen])
+        self._causes.update([view.cause for view in chosen if view.cause])
+        polled = [view for view in chosen if view.last_poll is not None]
+        self._polled += [view.last_poll for view in polled if view.last_poll is not None]
+        self._overdue += sum(self._is_expired(view.target.key, self._now) for view in polled)
 
-    def _add_look(self, found: TargetView) -> None:
-        looked = found.record.polled.get(Cadence.FAST) if found.record else None
-        if looked is None:
-            self.waiting += 1
-            return
-        self.newest = looked if self.newest is None else max(looked, self.newest)
-        self.oldest = looked if self.oldest is None else min(looked, self.oldest)
-        self.overdue += self.is_expired(found.target.key, self.now)
-
-    def summary(self, version: str, runbooks: str, unseen: tuple[str, ...]) -> Summary:
-        """The document; the arguments are its fields of these names."""
+    def summary(
+        self, version: str, interval: float, runbooks: str, not_judged: tuple[str, ...]
+    ) -> Summary:
+        """The document; `interval` is that of the polls, the others are fields of these names."""
+        polls = self._polls(interval)
         return Summary(
             version=version,
-            now=self.now,
-            targets=self.states.total(),
-            states={health: self.states[health] for health in Health},
-            causes=tuple(_cause_count(cause, n) for cause, n in _pressing(self.causes)),
-            looks=PollFreshness(
-                interval=self.interval,
-                newest=self.newest,
-                oldest=self.oldest,
-                overdue=self.overdue,
-                waiting=self.waiting,
-            ),
-            namespaces=_groups(self.namespaces),
-            roles=_groups(self.roles),
+            now=self._now,
+            targets=self._states.total(),
+            states={health: self._states[health] for health in Health},
+            causes=tuple(_cause_count(cause, n) for cause, n in _most_urgent(self._causes)),
+            polls=polls,
+            looks=polls,
+            namespaces=_groups(self._namespaces),
+            roles=_groups(self._roles),
             runbooks=runbooks,
-            unseen=unseen,
+            not_judged=not_judged,
+            unseen=not_judged,
+        )
+
+    def _polls(self, interval: float) -> PollFreshness:
+        return PollFreshness(
+            interval=interval,
+            newest=max(self._polled, default=None),
+            oldest=min(self._polled, default=None),
+            overdue=self._overdue,
+            waiting=self._states.total() - len(self._polled),
         )
 
 
-def _pressing(causes: Counter[str]) -> Iterable[tuple[str, int]]:
+def _most_urgent(causes: Counter[str]) -> Iterable[tuple[str, int]]:
     """Faults first, then by how many targets have the cause, then in the table's order."""
     table = list(CAUSES)
     order = list(CauseClass)
@@ -147,18 +142,23 @@ def _pressing(causes: Counter[str]) -> Iterable[tuple[str, int]]:
 
 
 def _cause_count(cause: str, targets: int) -> CauseCount:
-    known = CAUSES[cause]
+    row = CAUSES[cause]
     return CauseCount(
         cause=cause,
-        cause_class=known.cause_class,
-        sentence=known.sentence,
-        advice=known.advice,
+        cause_class=row.cause_class,
+        sentence=row.sentence,
+        advice=row.advice,
         targets=targets,
     )
 
 
-def _groups(counted: dict[str, list[int]]) -> tuple[Group, ...]:
+def _groups(counts: Counter[tuple[str, bool]]) -> tuple[Group, ...]:
+    names = sorted({name for name, _ in counts})
     return tuple(
-        Group(name=name, targets=targets, unhealthy=unhealthy)
-        for name, (targets, unhealthy) in sorted(counted.items())
+        Group(
+            name=name,
+            targets=counts[name, True] + counts[name, False],
+            unhealthy=counts[name, True],
+        )
+        for name in names
     )

@@ -1,18 +1,15 @@
-"""What the API says of targets and ports, as structs: records in, JSON documents out. Pure.
+"""Targets as documents: records in, structs for JSON out. Pure.
 
-`check -o json` prints the same documents, so a script reads one format. Times are seconds since
-the epoch, durations seconds.
+`check -o json` prints the same documents as the API, so a script reads one format. Times are
+seconds since the epoch, durations seconds.
 """
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 
 import msgspec
 
-from exporter.catalogue import ExtraPort, Port, TargetPort, ports_of
-from exporter.diagnosis import causes_on
+from exporter.catalogue import ExtraPort, TargetPort, ports_of
 from exporter.model import (
-    CauseClass,
     CertificateValidity,
     Diagnosis,
     ListeningSocket,
@@ -21,38 +18,15 @@ from exporter.model import (
     TargetRecord,
     Verdict,
 )
+from exporter.report.health import health_of
+from exporter.report.port_documents import command_by_hand
 from exporter.report.readiness_steps import ReadinessStep, readiness_steps
 
 
-class Health(StrEnum):
-    """What a target comes to in one word."""
-
-    HEALTHY = "healthy"
-    UNHEALTHY = "unhealthy"
-    UNJUDGED = "unjudged"
-
-
-def health_of(record: TargetRecord | None) -> Health:
-    """One word for a record; None is a target that was not looked at yet.
-
-    Unhealthy: it has a cause, a port that is down or a readiness that says no. Unjudged: no
-    port could be judged, or the exporter itself is the cause.
-    """
-    if record is None:
-        return Health.UNJUDGED
-    if record.diagnosis:
-        is_ours = record.diagnosis.cause_class is CauseClass.EXPORTER
-        return Health.UNJUDGED if is_ours else Health.UNHEALTHY
-    judged = {verdict.up for verdict in record.verdicts} - {None}
-    if False in judged or False in record.ready.values():
-        return Health.UNHEALTHY
-    return Health.HEALTHY if judged else Health.UNJUDGED
-
-
 class PortState(msgspec.Struct, frozen=True, kw_only=True):
-    """One port of one target. `up` null: unjudged, and `outcome` says why.
+    """One port of one target. `up` null: unjudged, and `outcome` is the reason.
 
-    `naive`: what a plain connect says; null where none was tried.
+    `naive`: whether a plain connect succeeds; null where none was tried.
     """
 
     port: int
@@ -89,7 +63,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CertificateState(msgspec.Struct, frozen=True, kw_only=True):
-    """A certificate: which one, who told of it, and how long it lasts."""
+    """A certificate: which one, where it was read, and how long it is valid."""
 
     certificate: str
     source: str
@@ -110,9 +84,10 @@ class ProxyState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is known of one target; `polled` is empty before the first look.
+    """Everything that is known of one target; `polled` is empty before the first poll.
 
-    `chain`: what has to hold before the target serves, in order.
+    `readiness_steps`: what has to hold before the target serves, in order. `undetected_causes`:
+    causes that the polls so far could not show. `chain`, `unseen`: the deprecated names of both.
     """
 
     namespace: str
@@ -126,6 +101,7 @@ class TargetState(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     diagnosis: CauseDocument | None
     ready: Mapping[str, bool]
+    readiness_steps: tuple[ReadinessStep, ...]
     chain: tuple[ReadinessStep, ...]
     ports: tuple[PortState, ...]
     proxy: ProxyState
@@ -133,35 +109,8 @@ class TargetState(msgspec.Struct, frozen=True, kw_only=True):
     spiffe_id: str
     listening: tuple[Listener, ...]
     polled: Mapping[str, float]
+    undetected_causes: tuple[str, ...]
     unseen: tuple[str, ...]
-
-
-class CauseShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A cause that shows on a port."""
-
-    cause: str
-    sentence: str
-
-
-class PortDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the catalogue. Versions are Istio lines ("1.24"); null means no bound."""
-
-    port: int
-    name: str
-    role: str
-    component: str
-    bind: str
-    protocol: str
-    category: str
-    purpose: str
-    escapes_capture: bool
-    moved_by: str
-    since: str | None
-    until: str | None
-    probe: str
-    pod_probe: str
-    by_hand: str
-    causes: tuple[CauseShown, ...]
 
 
 def target_state(
@@ -170,6 +119,7 @@ def target_state(
     """The document of one target; `extra` are the user's own ports, for names and commands."""
     known = record or TargetRecord(target=target)
     ports = {port.number: port for port in ports_of(target, extra)}
+    steps = readiness_steps(known)
     return TargetState(
         namespace=target.key.namespace,
         pod=target.key.pod,
@@ -182,7 +132,8 @@ def target_state(
         state=health_of(record),
         diagnosis=_cause(known.diagnosis),
         ready=known.ready,
-        chain=readiness_steps(known),
+        readiness_steps=steps,
+        chain=steps,
         ports=tuple(
             _port_state(verdict, ports.get(verdict.port), known)
             for verdict in sorted(known.verdicts, key=lambda verdict: verdict.port)
@@ -192,40 +143,8 @@ def target_state(
         spiffe_id=known.spiffe_id,
         listening=tuple(map(_listener, known.listening)),
         polled={str(cadence): at for cadence, at in known.polled.items()},
+        undetected_causes=known.undetected,
         unseen=known.undetected,
-    )
-
-
-def port_document(row: Port) -> PortDocument:
-    """The document of one catalogue row, with the sentences of the causes that show on it."""
-    return PortDocument(
-        port=row.number,
-        name=row.name,
-        role=row.role,
-        component=row.component,
-        bind=row.bind,
-        protocol=row.protocol,
-        category=row.category,
-        purpose=row.purpose,
-        escapes_capture=row.escapes_capture,
-        moved_by=row.moved_by_text,
-        since=_line(row.since),
-        until=_line(row.until),
-        probe=row.probe or "",
-        pod_probe=row.pod_probe or "",
-        by_hand=command_by_hand(row.by_hand, row.number),
-        causes=tuple(CauseShown(cause=one.id, sentence=one.sentence) for one in causes_on(row)),
-    )
-
-
-def command_by_hand(command: str, number: int, target: Target | None = None) -> str:
-    """The command that looks at the port by hand; with placeholders where no target is given."""
-    address = target.addresses[0] if target and target.addresses else "POD_IP"
-    return command.format(
-        address=f"[{address}]" if ":" in address else address,
-        port=number,
-        pod=target.key.pod if target else "POD",
-        namespace=target.key.namespace if target else "NAMESPACE",
     )
 
 
@@ -270,12 +189,12 @@ def _proxy_state(proxy: ProxyStatus) -> ProxyState:
     )
 
 
-def _certificate(life: CertificateValidity) -> CertificateState:
+def _certificate(validity: CertificateValidity) -> CertificateState:
     return CertificateState(
-        certificate=life.certificate,
-        source=life.source,
-        not_before=life.not_before,
-        not_after=life.not_after,
+        certificate=validity.certificate,
+        source=validity.source,
+        not_before=validity.not_before,
+        not_after=validity.not_after,
     )
 
 
@@ -286,7 +205,3 @@ def _listener(socket: ListeningSocket) -> Listener:
         process=socket.process,
         protocol=socket.protocol,
     )
-
-
-def _line(version: tuple[int, int] | None) -> str | None:
-    return None if version is None else f"{version[0]}.{version[1]}"

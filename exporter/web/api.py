@@ -1,6 +1,6 @@
-"""/api/v1: targets, ports and what they come to as JSON, filtered and in parts."""
+"""/api/v1: targets, ports and summaries as JSON, filtered and in pages."""
 
-import asyncio
+import time
 
 import msgspec
 from aiohttp import web
@@ -9,19 +9,18 @@ from exporter import __version__
 from exporter.catalogue import PORTS
 from exporter.model import TargetKey
 from exporter.report.matrix import MatrixBuilder
+from exporter.report.port_documents import PortDocument, port_document
 from exporter.report.summary import SummaryBuilder
-from exporter.report.target_documents import PortDocument, TargetState, port_document, target_state
+from exporter.report.target_documents import TargetState, target_state
 from exporter.web.context import CONTEXT
 from exporter.web.responses import json_answer
 from exporter.web.static_pages import OWN_RUNBOOKS
-from exporter.web.target_filters import iterate_targets, read_filters, read_part
-
-DOCUMENTS_A_TURN = 50
-"""Documents of targets made before the event loop gets a turn; 50 take some 4 ms."""
+from exporter.web.target_filters import iterate_targets, read_filters, read_page
+from exporter.yielder import Yielder
 
 
 class TargetList(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the targets. `total` counts what the filters let through."""
+    """A page of the targets. `total` counts what the filters match."""
 
     total: int
     offset: int
@@ -36,43 +35,41 @@ class PortList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def show_summary(request: web.Request) -> web.Response:
-    """Causes, states and freshness of what namespace and role let through."""
+    """Causes, states and freshness of the targets of a namespace and role."""
     context = request.app[CONTEXT]
     config = context.session.config
-    filters = read_filters(request)
-    total = SummaryBuilder(config.poll.interval, context.state.is_expired)
-    async for found in iterate_targets(context):
-        total.add(found, filters)
+    builder = SummaryBuilder(read_filters(request), context.state.is_expired, time.time())
+    async for views in iterate_targets(request):
+        builder.add(views)
     runbooks = config.web.runbook_url or OWN_RUNBOOKS
-    unseen = context.session.unseen()
-    return await json_answer(request, total.summary(__version__, runbooks, unseen))
+    summary = builder.summary(__version__, config.poll.interval, runbooks, context.session.unseen())
+    return await json_answer(request, summary)
 
 
 async def show_matrix(request: web.Request) -> web.Response:
-    """Short rows of targets by ports that the filters let through, worst first, one part."""
-    filters, part = read_filters(request), read_part(request)
-    board = MatrixBuilder()
-    async for found in iterate_targets(request.app[CONTEXT]):
-        if filters.lets_through(found):
-            board.add(found)
-    return await json_answer(request, board.matrix(part))
+    """Short rows of the matching targets by ports, unhealthy ones first, one page."""
+    builder, page = MatrixBuilder(read_filters(request)), read_page(request)
+    async for views in iterate_targets(request):
+        builder.add(views)
+    return await json_answer(request, builder.matrix(page))
 
 
 async def list_targets(request: web.Request) -> web.Response:
-    """All that is known of the targets that the filters let through, by name, one part."""
-    context = request.app[CONTEXT]
-    filters, part = read_filters(request), read_part(request)
-    found = [one async for one in iterate_targets(context) if filters.lets_through(one)]
-    extra = context.session.config.ports
+    """All that is known of the matching targets, by name, one page."""
+    filters, page = read_filters(request), read_page(request)
+    matching = [
+        view async for views in iterate_targets(request) for view in views if filters.matches(view)
+    ]
+    extra = request.app[CONTEXT].session.config.ports
+    yielder = Yielder()
     targets = []
-    for number, one in enumerate(part.of(found)):
-        targets.append(target_state(one.target, one.record, extra))
-        if number % DOCUMENTS_A_TURN == 0:
-            await asyncio.sleep(0)
-    listed = TargetList(
-        total=len(found), offset=part.offset, limit=part.limit, targets=tuple(targets)
+    for view in page.of(matching):
+        targets.append(target_state(view.target, view.record, extra))
+        await yielder.maybe_yield()
+    document = TargetList(
+        total=len(matching), offset=page.offset, limit=page.limit, targets=tuple(targets)
     )
-    return await json_answer(request, listed)
+    return await json_answer(request, document)
 
 
 async def show_target(request: web.Request) -> web.Response:

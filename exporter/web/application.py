@@ -6,6 +6,7 @@ rule: nothing here polls or judges by itself, and every answer carries the secur
 
 from aiohttp import web
 
+from exporter.report.target_views import TargetViews
 from exporter.web.api import ROUTES as API
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.errors import errors_as_json
@@ -15,12 +16,14 @@ from exporter.web.metrics import serve_metrics
 from exporter.web.probe import ROUTES as PROBE
 from exporter.web.security_headers import secure
 from exporter.web.static_pages import ROUTES as PAGES
+from exporter.web.target_filters import VIEWS
 
 
 def create_app(context: WebContext) -> web.Application:
     """The application that answers from this context."""
     app = web.Application(middlewares=[errors_as_json, limit_requests()])
     app[CONTEXT] = context
+    app[VIEWS] = TargetViews()
     app.on_response_prepare.append(secure)
     app.add_routes([*API, *HEALTH, *PAGES, *PROBE])
     app.router.add_get(context.session.config.web.telemetry_path, serve_metrics)

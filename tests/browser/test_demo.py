@@ -35,14 +35,14 @@ async def test_it_shows_the_broken_proxies_and_their_causes(demo: Any, watch: An
     watched.demand_quiet()
 
 
-async def test_a_cell_says_where_a_plain_connect_lies(demo: Any, watch: Any) -> None:
+async def test_a_cell_shows_where_a_plain_connect_misleads(demo: Any, watch: Any) -> None:
     await demo.knows("envoy-hung", "envoy_stuck")
     page = await (await watch(demo.url)).open("?q=envoy-hung")
     cell = page.get_by_role("cell").filter(has_text="15021 down")
-    assert "15021 down, timeout; a plain connect says up" in await cell.inner_text()
+    assert "15021 down, timeout; a plain connect succeeds" in await cell.inner_text()
 
 
-async def test_it_filters_and_the_address_says_so(demo: Any, watch: Any) -> None:
+async def test_filters_are_in_the_address(demo: Any, watch: Any) -> None:
     await demo.knows("envoy-killed", "proxy_not_running")
     watched = await watch(demo.url)
     page = await watched.open()
@@ -74,9 +74,9 @@ async def test_a_target_shows_what_is_known_of_it(demo: Any, watch: Any) -> None
     await page.get_by_role("heading", name="app-holds-15001").wait_for()
     assert await page.evaluate("document.activeElement.textContent") == "app-holds-15001"
     await page.get_by_role("heading", name="port_taken").wait_for()
-    chain = page.get_by_role("region", name="Readiness chain").get_by_role("listitem")
-    assert await chain.count() == 6
-    assert "Configuration" in await chain.filter(has_text="breaks here first").inner_text()
+    steps = page.get_by_role("region", name="Readiness, step by step").get_by_role("listitem")
+    assert await steps.count() == 6
+    assert "Configuration" in await steps.filter(has_text="fails here first").inner_text()
     row = page.locator("table.ports").get_by_role("row").filter(has_text="15001")
     assert "timeout" in await row.inner_text()
     await page.get_by_text("-c istio-proxy -- pilot-agent request GET listeners").first.wait_for()
@@ -94,10 +94,10 @@ async def test_it_survives_a_restart_of_the_exporter(demo: Any, watch: Any) -> N
     await search.focus()
     await demo.stop()
     alarm = page.get_by_role("alert")
-    await alarm.get_by_text("The exporter does not answer since").wait_for()
+    await alarm.get_by_text("The exporter does not respond since").wait_for()
     assert await page.get_by_text("envoy-killed").first.is_visible()
     await demo.start()
-    await alarm.get_by_text("does not answer").wait_for(state="detached")
+    await alarm.get_by_text("does not respond").wait_for(state="detached")
     await page.get_by_role("row").filter(has_text="proxy not running").wait_for()
     assert await search.evaluate("element => element === document.activeElement")
     watched.complaints = [said for said in watched.complaints if "ERR_CONNECTION" not in said]

@@ -87,10 +87,10 @@ async def test_the_keyboard_reaches_a_target(stage: Any, watch: Any) -> None:
         if await page.evaluate("document.activeElement.matches('.matrix a')"):
             break
     await page.keyboard.press("Enter")
-    await page.get_by_role("region", name="Readiness chain").wait_for()
+    await page.get_by_role("region", name="Readiness, step by step").wait_for()
 
 
-async def test_words_from_a_target_never_become_markup(stage: Any, watch: Any) -> None:
+async def test_text_from_a_target_never_becomes_markup(stage: Any, watch: Any) -> None:
     record = with_cause(broken_sidecar(1), "port_taken", HOSTILE)
     verdicts = tuple(structs.replace(verdict, detail=HOSTILE) for verdict in record.verdicts)
     proxy = structs.replace(
@@ -109,7 +109,7 @@ async def test_words_from_a_target_never_become_markup(stage: Any, watch: Any) -
     watched.demand_quiet()
 
 
-async def test_ten_thousand_targets_are_at_hand_in_two_seconds(
+async def test_ten_thousand_targets_show_within_two_seconds(
     stage: Any, watch: Any, say: Any
 ) -> None:
     stage.put(*(fresh(healthy_sidecar(index)) for index in range(9_900)))
@@ -149,7 +149,7 @@ async def test_a_refresh_keeps_focus_selection_and_scroll(stage: Any, watch: Any
     assert abs(await page.evaluate("scrollY") - before) < 1000 < before
 
 
-async def test_the_form_follows_the_address_before_an_answer_comes(stage: Any, watch: Any) -> None:
+async def test_the_form_follows_the_address_before_a_response_comes(stage: Any, watch: Any) -> None:
     stage.put(*some())
     page = await (await watch(stage.url)).open()
     await page.get_by_label("Search").fill("reviews")
@@ -164,43 +164,43 @@ async def test_the_form_follows_the_address_before_an_answer_comes(stage: Any, w
 
 
 @pytest.mark.parametrize(
-    ("records", "says"),
+    ("records", "headline"),
     [([], "No targets"), ([healthy_sidecar(0), istiod()], "All 2 targets are healthy")],
     ids=["none", "all healthy"],
 )
-async def test_nothing_wrong_is_said_plainly(
-    stage: Any, watch: Any, records: list[TargetRecord], says: str
+async def test_the_headline_of_a_mesh_without_faults_is_plain(
+    stage: Any, watch: Any, records: list[TargetRecord], headline: str
 ) -> None:
     stage.put(*map(fresh, records))
     watched = await watch(stage.url)
     page = await watched.open()
-    await page.get_by_role("heading", name=says).wait_for()
+    await page.get_by_role("heading", name=headline).wait_for()
     assert await page.get_by_role("region", name="Causes").count() == 0
     assert await page.get_by_role("search").count() == bool(records)
     watched.demand_quiet()
 
 
-async def test_old_data_are_told_loudly(stage: Any, watch: Any) -> None:
+async def test_old_data_raise_an_alarm(stage: Any, watch: Any) -> None:
     stage.put(fresh(healthy_sidecar(0), age=600))
     page = await (await watch(stage.url)).open()
     await page.get_by_role("alert").get_by_text("These data are old").wait_for()
-    await page.get_by_text("last look 10 min ago").wait_for()
+    await page.get_by_text("last poll 10 min ago").wait_for()
 
 
-async def test_what_is_not_watched_is_said(stage: Any, watch: Any) -> None:
+async def test_the_page_of_an_unwatched_target_explains_that(stage: Any, watch: Any) -> None:
     watched = await watch(stage.url)
     page = await watched.open("?target=shop/none")
-    await page.get_by_text("This target is not watched").wait_for()
+    await page.get_by_text("This exporter does not watch this target").wait_for()
 
 
-async def test_paused_it_asks_no_more(stage: Any, watch: Any) -> None:
+async def test_a_paused_page_sends_no_requests(stage: Any, watch: Any) -> None:
     stage.put(*some())
     watched = await watch(stage.url)
     page = await watched.open()
     await page.get_by_role("button", name="Pause").click()
     await page.get_by_text("paused at").wait_for()
-    asked = len(watched.requested)
+    sent = len(watched.requested)
     await asyncio.sleep(6)
-    assert len(watched.requested) == asked
+    assert len(watched.requested) == sent
     await page.get_by_role("button", name="Pause").click()
     await page.get_by_text("paused at").wait_for(state="detached")

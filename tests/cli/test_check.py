@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from msgspec import structs
 
-from exporter.cli.check import exit_of, not_judged
+from exporter.cli.check import exit_of
 from exporter.cli.main import main
 from exporter.cli.target_sources import selects
 from exporter.model import (
@@ -140,7 +139,8 @@ def test_documents_are_the_apis(
     assert target["diagnosis"]["cause"] == "cni_not_ready"
     readiness = next(port for port in target["ports"] if port["port"] == 8000)
     assert (readiness["up"], readiness["outcome"], readiness["naive"]) == (False, "refused", False)
-    assert isinstance(found["unseen"], list)
+    assert isinstance(found["not_judged"], list)
+    assert found["unseen"] == found["not_judged"]
 
 
 def test_wide_shows_every_port_in_a_row(
@@ -155,18 +155,18 @@ def test_wide_shows_every_port_in_a_row(
 @pytest.mark.parametrize(
     ("targets", "selector", "code", "sentence"),
     [
-        ([], "", 3, "There is nothing to look at: there is no kubeconfig."),
+        ([], "", 3, "There are no targets: no kubeconfig was found."),
         ([BROKEN], "nothing-like-it", 3, "No target matches 'nothing-like-it'."),
         (
             [CNI % (f"cni-{n}", f"127.72.0.{n}") for n in range(1, 202)],
             "",
             2,
-            "201 targets are more than 200: narrow them, or say --all.",
+            "201 targets are more than 200: select fewer, or add --all.",
         ),
     ],
     ids=["no-targets", "no-match", "too-many"],
 )
-def test_what_cannot_be_looked_at_is_said(
+def test_a_sentence_explains_why_nothing_is_polled(
     targets: list[str],
     selector: str,
     code: int,
@@ -227,42 +227,18 @@ def cause_of(cause_class: CauseClass) -> Diagnosis:
     ],
     ids=["healthy", "a-port-down", "a-fault", "nothing-judged", "our-fault", "some", "none"],
 )
-def test_exit_codes_follow_what_was_seen(records: list[TargetRecord], code: int) -> None:
+def test_exit_codes_follow_health(records: list[TargetRecord], code: int) -> None:
     assert exit_of(records) == code
 
 
-def test_what_is_not_judged_is_said_once_for_all_targets() -> None:
-    once = structs.replace(record_of("?+?"), undetected=("xds_disconnected",))
-    records = [once, once]
-    assert not_judged(records) == (
-        "port 15000 (sidecar): listens inside the pod only; give the target a netns to see it",
-        "port 15002 (sidecar): listens inside the pod only; give the target a netns to see it",
-        "causes that one look cannot tell: xds_disconnected",
-    )
-
-
-def test_what_was_refused_alike_of_several_targets_is_said_once() -> None:
-    refused = Verdict(15020, "agent", None, Outcome.NO_ACCESS, View.POD, detail="No right.")
-    records = [
-        structs.replace(
-            record_of(""),
-            target=Target(key=TargetKey("n", pod), role=Role.SIDECAR, addresses=()),
-            verdicts=(refused, refused),
-        )
-        for pod in ("one", "two")
-    ]
-    assert not_judged(records) == ("2 targets: No right.",)
-    assert not_judged(records[:1]) == ("n/one: No right.",)
-
-
-def test_flags_of_a_cluster_mean_the_cluster_beside_targets_written_by_hand(
+def test_flags_of_a_cluster_mean_the_cluster_beside_static_targets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", "-n", "shop", *configured(tmp_path, BROKEN)]) == 3
-    assert "there is no kubeconfig" in capsys.readouterr().err
+    assert "no kubeconfig was found" in capsys.readouterr().err
 
 
-def test_watch_looks_again_until_it_is_interrupted(tmp_path: Path) -> None:
+def test_watch_polls_again_until_it_is_interrupted(tmp_path: Path) -> None:
     flags = configured(tmp_path, BROKEN)
     file = tmp_path / "exporter.yaml"
     file.write_text(file.read_text().replace("{timeout:", "{interval: 1s, timeout:"))

@@ -48,12 +48,12 @@ def test_the_table_names_each_port(capsys: pytest.CaptureFixture[str]) -> None:
             "15006",
             ("virtualInbound", "envoy", "MeshConfig proxyInboundListenPort", "envoy_stuck"),
         ),
-        ("virtualinbound", ("15006 virtualInbound (sidecar)", "caught")),
+        ("virtualinbound", ("15006 virtualInbound (sidecar)", "redirected")),
         ("15004", ("until 1.24", "loopback only", "inside the pod")),
         ("15021", ("sidecar, gateway, waypoint", "ztunnel", "escapes it", "%{http_code}")),
     ],
 )
-def test_explain_says_what_the_port_is(
+def test_explain_describes_the_port(
     port: str, expected: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["explain", port]) == 0
@@ -90,7 +90,7 @@ def test_explain_as_json_has_every_role(capsys: pytest.CaptureFixture[str]) -> N
         ("15999", ("control port", "Not Istio's")),
     ],
 )
-def test_explain_says_what_ports_are_on_which_nothing_of_istio_listens(
+def test_explain_describes_ports_on_which_no_process_of_istio_listens(
     port: str, expected: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["explain", port]) == 0
@@ -105,6 +105,6 @@ def test_ports_that_are_not_istios_are_in_no_catalogue() -> None:
     assert not {row.port for row in OTHER_PORTS} & {row.number for row in PORTS}
 
 
-def test_explain_knows_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_lists_the_ports_for_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "80"]) == 2
-    assert "80 is no port of Istio's. Known: " in capsys.readouterr().err
+    assert "80 is not one of Istio's ports, which are:" in capsys.readouterr().err

@@ -68,4 +68,4 @@ def test_a_number_of_targets_has_to_be_one(number: str, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as ended:
         main(["demo", f"--targets={number}"])
     assert ended.value.code == 2
-    assert "has to be a whole number above 0" in capsys.readouterr().err
+    assert "must be a whole number above 0" in capsys.readouterr().err

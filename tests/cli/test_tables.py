@@ -1,9 +1,12 @@
+import re
+from collections.abc import Callable
+
 import pytest
 from msgspec import structs
 from rich.console import Console, RenderableType
 
 from benchmarks.records import broken_sidecar, healthy_sidecar
-from exporter.cli.tables import every_port, overview, report, summary
+from exporter.cli.tables import every_port, overview, report_of, summary
 from exporter.model import Outcome, TargetRecord, Verdict, View
 from exporter.report.target_documents import TargetState, target_state
 
@@ -36,7 +39,7 @@ def with_port(*, up: bool | None, naive: bool | None) -> TargetState:
         (False, None, "15021✗", "15021·"),
     ],
 )
-def test_the_verdict_stands_beside_what_a_connect_says(
+def test_the_verdict_is_beside_the_result_of_a_plain_connect(
     *, up: bool | None, naive: bool | None, verdict: str, beside: str
 ) -> None:
     text = printed(overview([with_port(up=up, naive=naive)]))
@@ -44,7 +47,7 @@ def test_the_verdict_stands_beside_what_a_connect_says(
     assert [cell.strip() for cell in row.split("│")[3:5]] == [verdict, beside]
 
 
-def test_every_port_says_how_the_probe_ended() -> None:
+def test_every_port_has_the_outcome_of_its_probe() -> None:
     text = printed(every_port([with_port(up=False, naive=True)]))
     row = next(line for line in text.splitlines() if "15021" in line)
     assert {"health", "envoy", "timeout", "network"} <= {cell.strip() for cell in row.split("│")}
@@ -52,7 +55,7 @@ def test_every_port_says_how_the_probe_ended() -> None:
 
 def test_advice_is_given_once_for_a_cause_with_each_targets_evidence() -> None:
     other = target_state(broken_sidecar(2).target, broken_sidecar(2))
-    text = printed(report([HEALTHY, BROKEN, other], ()))
+    text = printed(report_of([HEALTHY, BROKEN, other], ()))
     diagnosis = broken_sidecar(1).diagnosis
     assert diagnosis is not None
     assert text.count(diagnosis.advice) == 1
@@ -60,13 +63,13 @@ def test_advice_is_given_once_for_a_cause_with_each_targets_evidence() -> None:
         assert f"  {target.namespace}/{target.pod}" in text.split(diagnosis.advice)[1]
 
 
-def test_what_is_not_judged_is_said_beneath() -> None:
-    text = printed(report([HEALTHY], ("port 15001 of a sidecar: no_access",)))
-    assert "Not judged from here:\n  port 15001 of a sidecar: no_access" in text
-    assert "Not judged" not in printed(report([HEALTHY], ()))
+def test_what_is_not_judged_is_listed_beneath() -> None:
+    text = printed(report_of([HEALTHY], ("port 15001 of a sidecar: no_access",)))
+    assert "Not judged:\n  port 15001 of a sidecar: no_access" in text
+    assert "Not judged" not in printed(report_of([HEALTHY], ()))
 
 
-def test_what_a_target_says_is_neither_markup_nor_an_escape_sequence() -> None:
+def test_text_from_a_target_is_neither_markup_nor_an_escape_sequence() -> None:
     healthy = healthy_sidecar(0)
     rude = structs.replace(healthy.verdicts[0], detail="[red]x[/red]\x1b[2J")
     record = structs.replace(healthy, verdicts=(rude,))
@@ -84,3 +87,11 @@ def test_what_a_target_says_is_neither_markup_nor_an_escape_sequence() -> None:
 )
 def test_the_summary_counts(targets: list[TargetState], sentence: str) -> None:
     assert summary(targets) == sentence
+
+
+@pytest.mark.parametrize("table", [overview, every_port])
+def test_a_heading_says_cause_and_names_no_class_of_ours(
+    table: Callable[[list[TargetState]], RenderableType],
+) -> None:
+    heading = printed(table([BROKEN])).splitlines()[1]
+    assert re.findall(r"\w+", heading)[-1] == "Cause"

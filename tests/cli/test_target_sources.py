@@ -1,10 +1,10 @@
-"""Which namespaces and targets the flags and the selector mean."""
+"""Which namespaces and targets the flags and the selector select."""
 
 import argparse
 
 import pytest
 
-from exporter.cli.target_sources import add_cluster_flags, means, narrowed
+from exporter.cli.target_sources import add_cluster_flags, matches, narrow_discovery
 from exporter.config import Config
 from exporter.model import Role, Target, TargetKey
 
@@ -32,31 +32,31 @@ def chosen(selector: str, *flags: str) -> argparse.Namespace:
         ("shop/web", ("-A",), ()),
     ],
 )
-def test_namespaces_are_the_narrowest_that_are_meant(
+def test_namespaces_are_the_narrowest_that_flags_and_selector_name(
     selector: str, flags: tuple[str, ...], namespaces: tuple[str, ...]
 ) -> None:
-    config = narrowed(chosen(selector, *flags), Config(), "mine")
+    config = narrow_discovery(chosen(selector, *flags), Config(), "mine")
     assert config.discovery.kubernetes.namespaces == namespaces
 
 
 def test_a_context_without_a_namespace_means_default() -> None:
-    config = narrowed(chosen(""), Config(), "")
+    config = narrow_discovery(chosen(""), Config(), "")
     assert config.discovery.kubernetes.namespaces == ("default",)
 
 
-def test_a_pod_looks_in_all_namespaces_but_those_that_are_named() -> None:
-    assert narrowed(chosen(""), Config(), None).discovery.kubernetes.namespaces == ()
-    found = narrowed(chosen("shop/web"), Config(), None)
+def test_in_a_pod_the_configured_namespaces_hold_unless_the_selector_names_one() -> None:
+    assert narrow_discovery(chosen(""), Config(), None).discovery.kubernetes.namespaces == ()
+    found = narrow_discovery(chosen("shop/web"), Config(), None)
     assert found.discovery.kubernetes.namespaces == ("shop",)
 
 
 def test_labels_choose_pods() -> None:
-    config = narrowed(chosen("", "-l", "app=web"), Config(), "mine")
+    config = narrow_discovery(chosen("", "-l", "app=web"), Config(), "mine")
     assert config.discovery.kubernetes.label_selector == "app=web"
 
 
 @pytest.mark.parametrize(
-    ("selector", "is_meant"),
+    ("selector", "is_matched"),
     [
         ("deployment/web", True),
         ("deploy/w*", True),
@@ -67,5 +67,5 @@ def test_labels_choose_pods() -> None:
         ("", True),
     ],
 )
-def test_selectors_mean_workloads_too(selector: str, is_meant: object) -> None:
-    assert means(selector, WEB) is is_meant
+def test_selectors_match_workloads_too(selector: str, is_matched: object) -> None:
+    assert matches(selector, WEB) is is_matched

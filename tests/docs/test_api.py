@@ -1,7 +1,6 @@
 """docs/api.md and the code name the same paths, parameters, documents, fields and types."""
 
 import re
-from dataclasses import fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -29,7 +28,7 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
 SCALARS = {str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
 
 
-def told(hint: Any) -> str:
+def words_of(hint: Any) -> str:
     """A type in the page's words."""
     if hint in SCALARS:
         return SCALARS[hint]
@@ -37,10 +36,10 @@ def told(hint: Any) -> str:
         return f"[{hint.__name__}](#{hint.__name__.lower()})"
     within = get_args(hint)
     if get_origin(hint) in (Union, UnionType):
-        return " or ".join(map(told, within))
+        return " or ".join(map(words_of, within))
     if get_origin(hint) is tuple:
-        return f"list of {told(within[0])}"
-    return f"map of {told(within[0])} to {told(within[1])}"
+        return f"list of {words_of(within[0])}"
+    return f"map of {words_of(within[0])} to {words_of(within[1])}"
 
 
 def structs_in(hint: Any) -> list[type[msgspec.Struct]]:
@@ -63,27 +62,51 @@ def rows_under(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_every_path_is_told_with_its_answer() -> None:
+DEPRECATED = {
+    (document.__name__, name.strip("`")): replacement[1]
+    for document in DOCUMENTS
+    for name, _, meaning in rows_under(document.__name__)
+    if (replacement := re.fullmatch(r"deprecated: `(\w+)`", meaning))
+}
+"""By document and old name: the name that replaces it."""
+
+
+def test_every_path_is_listed_with_its_document() -> None:
     served = [route.path for route in api.ROUTES if isinstance(route, web.RouteDef)]
     assert list(ANSWERS) == [path for path in served if path.startswith("/api/v1/")]
     rows = [(path, answer) for path, answer, *_ in rows_under("Requests")]
-    assert rows == [(f"`{path}`", told(answer)) for path, answer in ANSWERS.items()]
+    assert rows == [(f"`{path}`", words_of(answer)) for path, answer in ANSWERS.items()]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.__name__)
-def test_every_field_is_told_with_its_type_in_order(document: type[msgspec.Struct]) -> None:
+def test_every_field_is_listed_with_its_type_in_order(document: type[msgspec.Struct]) -> None:
     hints = get_type_hints(document)
     rows = rows_under(document.__name__)
     assert [(name, kind) for name, kind, _ in rows] == [
-        (f"`{field.encode_name}`", told(hints[field.name]))
+        (f"`{field.encode_name}`", words_of(hints[field.name]))
         for field in msgspec.structs.fields(document)
     ]
     assert all(meaning for *_, meaning in rows)
 
 
-def test_every_parameter_is_told_with_its_bounds() -> None:
+def test_every_parameter_is_listed_with_its_bounds() -> None:
     rows = {name.strip("`"): meaning for name, meaning in rows_under("Parameters")}
-    filters = {field.name for field in fields(Filters)} - {"text"}
+    filters = set(Filters.__struct_fields__) - {"text"}
     assert set(rows) == filters | {"q", "offset", "limit"}
     assert str(MAX_TEXT) in rows["q"]
     assert {str(DEFAULT_LIMIT), str(MAX_LIMIT)} <= set(re.findall(r"\d+", rows["limit"]))
+
+
+def test_every_deprecated_field_is_in_the_upgrade_notes_with_its_replacement() -> None:
+    text = (PAGE.parent / "upgrading.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| `(\w+)` \| `(\w+)` \|$", text, re.MULTILINE)
+    assert {(document, old): new for document, old, new in rows} == DEPRECATED
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.__name__)
+def test_a_deprecated_field_has_the_type_of_its_replacement(
+    document: type[msgspec.Struct],
+) -> None:
+    hints = get_type_hints(document)
+    for (name, old), new in DEPRECATED.items():
+        assert name != document.__name__ or hints[old] == hints[new]

@@ -21,10 +21,10 @@ async def test_the_worst_come_first(serve: Any) -> None:
     ]
     worst, waiting, *_ = found["targets"]
     assert (worst["cause"], worst["class"]) == ("port_taken", "application")
-    assert (waiting["looked"], waiting["ports"], waiting["cause"]) == (None, [], "")
+    assert (waiting["last_poll"], waiting["ports"], waiting["cause"]) == (None, [], "")
 
 
-async def test_a_cell_has_the_verdict_and_what_a_connect_says(serve: Any) -> None:
+async def test_a_cell_has_the_verdict_and_the_result_of_a_plain_connect(serve: Any) -> None:
     (target,) = (await matrix(await serve(), state="unhealthy"))["targets"]
     assert target["ports"][0] == {
         "port": 15000,
@@ -35,7 +35,7 @@ async def test_a_cell_has_the_verdict_and_what_a_connect_says(serve: Any) -> Non
     }
 
 
-async def test_columns_count_all_that_the_filters_let_through(serve: Any) -> None:
+async def test_columns_count_all_targets_that_match(serve: Any) -> None:
     client = await serve(broken_sidecar(1), *map(healthy_sidecar, range(3, 9)))
     columns = {
         column["port"]: (column["up"], column["down"], column["unjudged"])
@@ -48,14 +48,14 @@ async def test_columns_count_all_that_the_filters_let_through(serve: Any) -> Non
     assert next(c for c in healthy["ports"] if c["port"] == 15000)["down"] == 0
 
 
-async def test_parts_join_to_the_whole(serve: Any) -> None:
+async def test_pages_join_to_the_whole(serve: Any) -> None:
     client = await serve(*map(healthy_sidecar, range(3, 30)))
     whole = await matrix(client)
-    parts = [await matrix(client, limit="10", offset=str(at)) for at in (0, 10, 20, 30)]
-    assert [row for part in parts for row in part["targets"]] == whole["targets"]
+    pages = [await matrix(client, limit="10", offset=str(at)) for at in (0, 10, 20, 30)]
+    assert [row for page in pages for row in page["targets"]] == whole["targets"]
     assert whole["total"] == 28
 
 
 @pytest.mark.parametrize("query", [{"q": "nothing like it"}, {"offset": "4"}])
-async def test_an_empty_part_is_an_answer(serve: Any, query: dict[str, str]) -> None:
+async def test_an_empty_page_is_a_document(serve: Any, query: dict[str, str]) -> None:
     assert (await matrix(await serve(), **query))["targets"] == []

@@ -20,12 +20,12 @@ from exporter.report.readiness_steps import readiness_steps
 SIDECAR = ["istiod", "Envoy", "Configuration", "pilot-agent", "Readiness", "Redirection"]
 
 
-def links(record: TargetRecord) -> dict[str, tuple[bool | None, str]]:
-    return {link.name: (link.holds, link.says) for link in readiness_steps(record)}
+def steps_of(record: TargetRecord) -> dict[str, tuple[bool | None, str]]:
+    return {step.name: (step.holds, step.detail) for step in readiness_steps(record)}
 
 
-def first_broken(record: TargetRecord) -> str | None:
-    return next((link.name for link in readiness_steps(record) if link.holds is False), None)
+def first_failed(record: TargetRecord) -> str | None:
+    return next((step.name for step in readiness_steps(record) if step.holds is False), None)
 
 
 def ended(port: int, outcome: Outcome) -> Verdict:
@@ -33,33 +33,19 @@ def ended(port: int, outcome: Outcome) -> Verdict:
     return Verdict(port, Component.ENVOY, up=up, outcome=outcome, view=View.NETWORK)
 
 
-def test_a_healthy_sidecar_holds_from_istiod_to_redirection() -> None:
-    chain = links(seen_from_pod(healthy_sidecar()))
-    assert list(chain) == SIDECAR
-    assert {holds for holds, _ in chain.values()} == {True}
+def test_every_step_of_a_healthy_sidecar_holds() -> None:
+    steps = steps_of(seen_from_pod(healthy_sidecar()))
+    assert list(steps) == SIDECAR
+    assert {holds for holds, _ in steps.values()} == {True}
 
 
-def test_a_link_names_the_port_where_it_was_moved_to() -> None:
-    moved = replace(healthy_sidecar().target, settings=Settings(status_port=15120))
-    about = {link.name: link.about for link in readiness_steps(TargetRecord(target=moved))}
-    assert about["pilot-agent"] == "says ready on 15120"
-    assert about["Readiness"] == "Envoy says ready on 15021"
-
-
-def test_an_istiod_is_judged_by_the_ports_that_it_was_started_with() -> None:
-    target = replace(istiod().target, settings=Settings(grpc_xds_port=0, tls_xds_port=15112))
-    verdicts = (ended(15112, Outcome.REFUSED), ended(15012, Outcome.NOT_READY))
-    chain = links(TargetRecord(target=target, verdicts=verdicts))
-    assert chain["xDS"] == (False, "15112 refused")
-
-
-def test_nothing_known_is_neither_held_nor_broken() -> None:
-    chain = links(TargetRecord(target=healthy_sidecar().target))
-    assert set(chain.values()) == {(None, "not known")}
+def test_a_step_without_data_neither_holds_nor_fails() -> None:
+    steps = steps_of(TargetRecord(target=healthy_sidecar().target))
+    assert set(steps.values()) == {(None, "not known")}
 
 
 @pytest.mark.parametrize(
-    ("proxy", "link", "says"),
+    ("proxy", "step", "detail"),
     [
         ({"xds_connected": False}, "istiod", "no connection to istiod"),
         ({"envoy_live": False}, "Envoy", "not live"),
@@ -69,30 +55,30 @@ def test_nothing_known_is_neither_held_nor_broken() -> None:
         ({"captured": False}, "Redirection", "missing"),
     ],
 )
-def test_the_first_broken_link_is_where_to_look(
-    proxy: dict[str, Any], link: str, says: str
+def test_the_first_failed_step_is_the_one_to_begin_with(
+    proxy: dict[str, Any], step: str, detail: str
 ) -> None:
     record = healthy_sidecar()
     record = structs.replace(record, proxy=structs.replace(record.proxy, **proxy))
-    assert first_broken(record) == link
-    assert links(record)[link] == (False, says)
+    assert first_failed(record) == step
+    assert steps_of(record)[step] == (False, detail)
 
 
-def test_a_silent_port_says_so_and_a_no_says_not_ready() -> None:
+def test_a_silent_port_shows_as_timeout_and_an_unready_one_as_not_ready() -> None:
     record = structs.replace(
         broken_sidecar(),
         verdicts=(ended(15020, Outcome.TIMEOUT), ended(15021, Outcome.NOT_READY)),
     )
-    chain = links(record)
-    assert chain["pilot-agent"] == (False, "timeout")
-    assert chain["Readiness"] == (False, "not ready")
+    steps = steps_of(record)
+    assert steps["pilot-agent"] == (False, "timeout")
+    assert steps["Readiness"] == (False, "not ready")
 
 
-def test_an_envoy_that_says_nothing_is_judged_by_its_admin_port() -> None:
+def test_an_envoy_of_unknown_liveness_is_judged_by_its_admin_port() -> None:
     record = structs.replace(
         healthy_sidecar(), proxy=ProxyStatus(), verdicts=(ended(15000, Outcome.TIMEOUT),)
     )
-    assert links(record)["Envoy"] == (False, "15000 timeout")
+    assert steps_of(record)["Envoy"] == (False, "15000 timeout")
 
 
 @pytest.mark.parametrize(
@@ -106,17 +92,50 @@ def test_an_envoy_that_says_nothing_is_judged_by_its_admin_port() -> None:
         (Role.CNI, ["Readiness"]),
     ],
 )
-def test_each_role_has_a_chain_of_its_own(role: Role, names: list[str]) -> None:
+def test_each_role_has_steps_of_its_own(role: Role, names: list[str]) -> None:
     record = healthy_sidecar()
     record = structs.replace(record, target=replace(record.target, role=role))
-    assert [link.name for link in readiness_steps(record)] == names
+    assert [step.name for step in readiness_steps(record)] == names
 
 
-def test_an_istiod_whose_xds_is_refused_breaks_there() -> None:
+def test_an_istiod_whose_xds_port_is_refused_fails_there() -> None:
     record = istiod()
     verdicts = tuple(
         structs.replace(v, up=False, outcome=Outcome.REFUSED) if v.port == 15012 else v
         for v in record.verdicts
     )
-    assert first_broken(record) is None
-    assert links(structs.replace(record, verdicts=verdicts))["xDS"] == (False, "15012 refused")
+    assert first_failed(record) is None
+    assert steps_of(structs.replace(record, verdicts=verdicts))["xDS"] == (False, "15012 refused")
+
+
+def with_settings(record: TargetRecord, **settings: int) -> TargetRecord:
+    target = replace(record.target, settings=replace(Settings(), **settings))
+    return structs.replace(record, target=target)
+
+
+@pytest.mark.parametrize("record", [healthy_sidecar(), istiod()], ids=["sidecar", "istiod"])
+def test_a_step_names_the_ports_that_the_target_has(record: TargetRecord) -> None:
+    moved = with_settings(record, status_port=15120, health_port=15121)
+    named = " ".join(step.about for step in readiness_steps(moved))
+    has_moved = record.target.role is Role.SIDECAR
+    assert ("15120" in named and "15121" in named) is has_moved
+    assert "15020" not in named
+    assert "15021" not in named
+
+
+def test_an_istiod_is_judged_by_the_ports_that_it_was_started_with() -> None:
+    target = replace(istiod().target, settings=Settings(grpc_xds_port=0, tls_xds_port=15112))
+    verdicts = (ended(15112, Outcome.REFUSED), ended(15012, Outcome.NOT_READY))
+    (step,) = (
+        step
+        for step in readiness_steps(TargetRecord(target=target, verdicts=verdicts))
+        if step.name == "xDS"
+    )
+    assert (step.about, step.detail) == ("serves proxies on 15112", "15112 refused")
+
+
+def test_a_step_whose_port_is_switched_off_names_no_number() -> None:
+    steps = readiness_steps(with_settings(healthy_sidecar(), status_port=0))
+    assert next(step.about for step in steps if step.name == "pilot-agent") == (
+        "reports ready on a port that is switched off"
+    )

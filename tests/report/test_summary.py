@@ -17,7 +17,7 @@ async def summary(client: TestClient, **query: str) -> Any:
     return await answer.json()
 
 
-def looked(record: TargetRecord, at: float) -> TargetRecord:
+def polled(record: TargetRecord, at: float) -> TargetRecord:
     return structs.replace(record, polled={Cadence.FAST: at})
 
 
@@ -25,14 +25,14 @@ def with_cause(record: TargetRecord, cause: str) -> TargetRecord:
     return structs.replace(record, diagnosis=CAUSES[cause].diagnosis(()))
 
 
-async def test_it_counts_states_causes_and_what_is_not_seen(serve: Any) -> None:
+async def test_it_counts_states_and_causes_and_lists_what_is_not_judged(serve: Any) -> None:
     found = await summary(await serve())
     assert found["targets"] == 4
     assert found["states"] == {"healthy": 2, "unhealthy": 1, "unjudged": 1}
     (cause,) = found["causes"]
     assert cause["targets"] == 1
     assert cause["advice"] == CAUSES[cause["cause"]].advice
-    assert found["unseen"] == ["15001 is not seen from here"]
+    assert found["not_judged"] == ["15001 is not seen from here"]
 
 
 async def test_namespace_and_role_narrow_all_but_the_choice_of_them(serve: Any) -> None:
@@ -45,7 +45,7 @@ async def test_namespace_and_role_narrow_all_but_the_choice_of_them(serve: Any) 
     assert [role["name"] for role in found["roles"]] == ["istiod", "sidecar"]
 
 
-async def test_faults_come_first_then_what_many_have(serve: Any) -> None:
+async def test_faults_come_first_then_causes_of_many_targets(serve: Any) -> None:
     client = await serve(
         *(with_cause(healthy_sidecar(index), "network_blocked") for index in range(3, 8)),
         *(with_cause(healthy_sidecar(index), "envoy_stuck") for index in range(8, 10)),
@@ -71,16 +71,16 @@ async def test_causes_lead_to_the_configured_runbooks_or_our_own(
     assert (await summary(client))["runbooks"] == link
 
 
-async def test_it_says_how_old_the_looks_are(serve: Any) -> None:
+async def test_it_reports_how_old_the_polls_are(serve: Any) -> None:
     now = time.time()
     client = await serve(
-        looked(healthy_sidecar(3), now - 1),
-        looked(healthy_sidecar(4), now - 29),
-        looked(healthy_sidecar(5), now - 31),
+        polled(healthy_sidecar(3), now - 1),
+        polled(healthy_sidecar(4), now - 29),
+        polled(healthy_sidecar(5), now - 31),
         config=Config(poll=PollConfig(interval=10.0)),
     )
     found = await summary(client)
-    assert found["looks"] == {
+    assert found["polls"] == {
         "interval": 10.0,
         "newest": pytest.approx(now - 1),
         "oldest": pytest.approx(now - 31),
@@ -90,8 +90,8 @@ async def test_it_says_how_old_the_looks_are(serve: Any) -> None:
     assert found["now"] == pytest.approx(now, abs=5)
 
 
-async def test_no_targets_are_no_looks(serve: Any) -> None:
+async def test_without_targets_there_are_no_polls(serve: Any) -> None:
     found = await summary(await serve(targets=dict))
     assert found["targets"] == 0
-    assert found["looks"]["newest"] is None
+    assert found["polls"]["newest"] is None
     assert found["causes"] == found["namespaces"] == []

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -7,7 +8,8 @@ from aiohttp.test_utils import TestClient
 from benchmarks.records import broken_sidecar, healthy_sidecar
 from exporter.catalogue import PORTS
 from exporter.diagnosis import CAUSES
-from tests.docs.test_api import ANSWERS
+from tests.docs.test_api import ANSWERS, DEPRECATED
+from tests.web.conftest import BROKEN
 
 
 async def listed(client: TestClient, **query: str) -> Any:
@@ -177,6 +179,31 @@ async def test_each_path_answers_with_its_document(
         path.format(namespace="team-0", pod="reviews-v0-6d4f8c7b9d-00000")
     )
     body = await answer.read()
-    told = msgspec.json.decode(body, type=document)
+    decoded = msgspec.json.decode(body, type=document)
     assert answer.status == 200
-    assert msgspec.json.decode(msgspec.json.encode(told)) == msgspec.json.decode(body)
+    assert msgspec.json.decode(msgspec.json.encode(decoded)) == msgspec.json.decode(body)
+
+
+def pairs_in(value: object) -> Iterator[tuple[str, object, object]]:
+    """Each deprecated field of a struct and of those within it: its name and both values."""
+    if isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            new = DEPRECATED.get((type(value).__name__, name))
+            if new:
+                yield name, getattr(value, name), getattr(value, new)
+            yield from pairs_in(getattr(value, name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from pairs_in(item)
+
+
+async def test_a_deprecated_field_has_the_value_of_its_replacement(serve: Any) -> None:
+    client = await serve()
+    compared = set()
+    for path, document in ANSWERS.items():
+        answer = await client.get(path.format(namespace="team-1", pod=BROKEN.target.key.pod))
+        found = msgspec.json.decode(await answer.read(), type=document)
+        for name, old, new in pairs_in(found):
+            assert old == new
+            compared.add(name)
+    assert compared == {name for _, name in DEPRECATED}

@@ -1,20 +1,20 @@
-// Asks /api/v1. Every question ends: with an answer, or with an Error that says why not.
+// Requests to /api/v1. Each ends within a deadline: with a document, or with an Error that has the reason.
 
-const WITHIN_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 export class Missing extends Error {}
 
-export async function ask(path, query = {}) {
+export async function fetchDocument(path, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== "" && value != null);
   const search = new URLSearchParams(given).toString();
-  const answer = await fetch(`api/v1/${path}${search && `?${search}`}`, {
+  const response = await fetch(`api/v1/${path}${search && `?${search}`}`, {
     headers: { Accept: "application/json" },
-    signal: AbortSignal.timeout(WITHIN_MS),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   });
-  if (answer.ok) return answer.json();
-  const told = await answer.json().catch(() => ({}));
-  const sentence = told.error ?? `HTTP ${answer.status}`;
-  throw answer.status === 404 ? new Missing(sentence) : new Error(sentence);
+  if (response.ok) return response.json();
+  const problem = await response.json().catch(() => ({}));
+  const sentence = problem.error ?? `HTTP ${response.status}`;
+  throw response.status === 404 ? new Missing(sentence) : new Error(sentence);
 }
 
 // A target is named namespace/pod; what follows the first slash is the pod's.

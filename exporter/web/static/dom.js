@@ -1,5 +1,5 @@
-// Makes elements, and turns what is on the page into them without replacing what stays the same.
-// Everything that is told by a target becomes a text node or an attribute: never markup.
+// Makes elements, and updates the page to them without replacing what stays the same.
+// Text from a target becomes a text node or an attribute, never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 const SHAPES = {
@@ -29,10 +29,10 @@ export function mark(kind) {
   return svg;
 }
 
-export const hidden = (text) => h("span", { class: "unseen-by-eye" }, text);
+export const hidden = (text) => h("span", { class: "visually-hidden" }, text);
 
 // Makes the children of `place` like `wanted`. Elements that stay keep focus, selection and
-// scroll position; rows are told apart by data-key.
+// scroll position; data-key identifies rows.
 export function show(place, ...wanted) {
   align(place, [...h("div", null, wanted).childNodes]);
 }
@@ -46,7 +46,7 @@ function align(place, wanted) {
     if (have && isSame(have, want)) {
       if (have === at) at = at.nextSibling;
       else place.insertBefore(have, at);
-      become(have, want);
+      update(have, want);
     } else {
       place.insertBefore(want, at);
     }
@@ -62,13 +62,13 @@ function isSame(have, want) {
   return have.nodeName === want.nodeName && have.dataset?.key === want.dataset?.key;
 }
 
-function become(have, want) {
+function update(have, want) {
   if (have.nodeType === Node.TEXT_NODE) {
     if (have.data !== want.data) have.data = want.data;
     return;
   }
-  // What somebody has typed stays until other words are wanted.
-  const isRetold = have.nodeName === "INPUT" && have.getAttribute("value") !== want.getAttribute("value");
+  // What the reader has typed stays until the wanted value changes.
+  const hasNewValue = have.nodeName === "INPUT" && have.getAttribute("value") !== want.getAttribute("value");
   for (const { name } of [...have.attributes]) {
     // An open disclosure is the reader's doing.
     if (!want.hasAttribute(name) && name !== "open") have.removeAttribute(name);
@@ -78,5 +78,5 @@ function become(have, want) {
   }
   for (const name of ["onclick", "onchange", "oninput", "onsubmit"]) have[name] = want[name];
   align(have, [...want.childNodes]);
-  if ((have.nodeName === "SELECT" || isRetold) && have.value !== want.value) have.value = want.value;
+  if ((have.nodeName === "SELECT" || hasNewValue) && have.value !== want.value) have.value = want.value;
 }

@@ -1,87 +1,87 @@
-// Keeps the page current: asks, shows, says how old that is, and asks again.
+// Keeps the page current: requests documents, shows them and their age, and requests them again.
 
-import { Missing, ask, targetPath } from "./api.js";
+import { Missing, fetchDocument, targetPath } from "./api.js";
 import { h, show } from "./dom.js";
-import { PART, overview } from "./overview.js";
+import { PAGE_SIZE, overview } from "./overview.js";
 import { followLinks, route } from "./route.js";
 import { targetPage } from "./target.js";
 import { ago, clock, count, span } from "./words.js";
 
-const AGAIN_MS = 5000;
+const REFRESH_MS = 5000;
 const OLD_AFTER_INTERVALS = 3;
 
 const element = (id) => document.getElementById(id);
 const main = element("main");
 
-// What was last heard, when by this machine's clock, and since when nothing is.
-let heard = null;
-let heardAt = 0;
-let silentSince = null;
-let trouble = "";
+// The last documents, when they arrived by this machine's clock, and since when requests fail.
+let loaded = null;
+let loadedAt = 0;
+let failingSince = null;
+let failure = "";
 let isPaused = false;
 let timer = 0;
-let turn = 0;
+let latest = 0;
 
 const seconds = () => performance.now() / 1000;
 
 // The exporter's clock, so that ages do not depend on this machine's.
-const now = () => heard.summary.now + (seconds() - heardAt);
+const now = () => loaded.summary.now + (seconds() - loadedAt);
 
-async function hear(at) {
+async function load(at) {
   const { namespace, role, state, cause, q, page, target } = at;
   const scope = { namespace, role };
   if (target) {
     const [summary, shown] = await Promise.all([
-      ask("summary"),
-      ask(targetPath(target)).catch((error) => {
+      fetchDocument("summary"),
+      fetchDocument(targetPath(target)).catch((error) => {
         if (error instanceof Missing) return null;
         throw error;
       }),
     ]);
     return { summary, target: shown };
   }
-  const part = { offset: (page - 1) * PART, limit: PART };
+  const part = { offset: (page - 1) * PAGE_SIZE, limit: PAGE_SIZE };
   const [summary, matrix] = await Promise.all([
-    ask("summary", scope),
-    ask("matrix", { ...scope, state, cause, q, ...part }),
+    fetchDocument("summary", scope),
+    fetchDocument("matrix", { ...scope, state, cause, q, ...part }),
   ]);
   return { summary, matrix };
 }
 
 async function refresh() {
   clearTimeout(timer);
-  const mine = ++turn;
+  const mine = ++latest;
   const at = route();
   try {
-    const told = await hear(at);
-    if (mine !== turn) return;
-    heard = { ...told, at };
-    heardAt = seconds();
-    silentSince = null;
+    const documents = await load(at);
+    if (mine !== latest) return;
+    loaded = { ...documents, at };
+    loadedAt = seconds();
+    failingSince = null;
   } catch (error) {
-    if (mine !== turn) return;
-    silentSince ??= Date.now() / 1000;
-    trouble = error instanceof TypeError || error.name === "TimeoutError" ? "" : error.message;
+    if (mine !== latest) return;
+    failingSince ??= Date.now() / 1000;
+    failure = error instanceof TypeError || error.name === "TimeoutError" ? "" : error.message;
   }
   draw();
-  tell();
-  plan();
+  showFreshness();
+  schedule();
 }
 
-function plan() {
+function schedule() {
   clearTimeout(timer);
-  if (!isPaused && !document.hidden) timer = setTimeout(refresh, AGAIN_MS);
+  if (!isPaused && !document.hidden) timer = setTimeout(refresh, REFRESH_MS);
 }
 
 function draw() {
-  if (!heard) {
-    show(main, h("p", { class: "wait" }, "Nothing is known yet."));
+  if (!loaded) {
+    show(main, h("p", { class: "wait" }, "No data yet."));
     return;
   }
-  const { at, summary } = heard;
+  const { at, summary } = loaded;
   const title = at.target || headline(summary);
   document.title = `${title} · Istio ports`;
-  show(main, at.target ? targetPage(at, heard.target, summary.runbooks, now()) : overview(at, summary, heard.matrix, now()));
+  show(main, at.target ? targetPage(at, loaded.target, summary.runbooks, now()) : overview(at, summary, loaded.matrix, now()));
 }
 
 function headline({ states, targets }) {
@@ -89,18 +89,18 @@ function headline({ states, targets }) {
   return states.unhealthy ? `${states.unhealthy} of ${targets} unhealthy` : "No target is unhealthy";
 }
 
-// Says how fresh the page is; loudly when it is old or nobody answers.
-function tell() {
+// Shows how fresh the page is; as an alarm when it is old or requests fail.
+function showFreshness() {
   const alarms = [];
-  if (silentSince !== null) {
+  if (failingSince !== null) {
     alarms.push(
-      h("p", { class: "alarm", "data-key": "silent" },
-        h("strong", null, trouble ? "The exporter cannot say: " : "The exporter does not answer "),
-        trouble || `since ${clock(silentSince)}.`,
-        heard ? " What you see below is from before." : " Trying again every 5 seconds."),
+      h("p", { class: "alarm", "data-key": "failing" },
+        h("strong", null, failure ? "The exporter reports an error: " : "The exporter does not respond "),
+        failure || `since ${clock(failingSince)}.`,
+        loaded ? " The data below are from before." : " Trying again every 5 seconds."),
     );
   }
-  if (heard && isOld(heard.summary.looks)) alarms.push(oldData(heard.summary.looks));
+  if (loaded && isOld(loaded.summary.polls)) alarms.push(oldData(loaded.summary.polls));
   show(element("alarm"), alarms);
   show(element("fresh"), freshness());
   document.body.classList.toggle("old", alarms.length > 0);
@@ -110,26 +110,26 @@ const isOld = ({ newest, interval }) => newest !== null && now() - newest > OLD_
 
 function oldData({ newest, interval }) {
   return h("p", { class: "alarm", "data-key": "old" },
-    h("strong", null, `These data are old: the last look was at ${clock(newest)}. `),
+    h("strong", null, `These data are old: the last poll was at ${clock(newest)}. `),
     isPaused
       ? "This page is paused."
-      : `Every target should be looked at each ${span(interval)}; the exporter has stopped looking.`);
+      : `The exporter should poll every target each ${span(interval)}, and has stopped.`);
 }
 
 function freshness() {
-  if (!heard) return [];
-  const { newest, waiting, overdue } = heard.summary.looks;
-  const parts = [newest === null ? "no look yet" : `last look ${ago(now() - newest)}`];
-  if (waiting) parts.push(`${count(waiting, "target")} waiting for the first`);
-  if (overdue) parts.push(h("span", { class: "late" }, `${count(overdue, "target")} not seen in time`));
-  if (isPaused) parts.push(`paused at ${clock(heard.summary.now)}`);
+  if (!loaded) return [];
+  const { newest, waiting, overdue } = loaded.summary.polls;
+  const parts = [newest === null ? "no poll yet" : `last poll ${ago(now() - newest)}`];
+  if (waiting) parts.push(`${count(waiting, "target")} waiting for the first poll`);
+  if (overdue) parts.push(h("span", { class: "late" }, `${count(overdue, "target")} overdue`));
+  if (isPaused) parts.push(`paused at ${clock(loaded.summary.now)}`);
   return parts.flatMap((part, index) => (index ? [" · ", part] : [part]));
 }
 
-let said = "";
+let announced = "";
 function announce() {
-  const text = silentSince !== null ? "" : headline(heard?.summary ?? { states: {}, targets: 0 });
-  if (heard && text !== said) element("live").textContent = said = text;
+  const text = failingSince !== null ? "" : headline(loaded?.summary ?? { states: {}, targets: 0 });
+  if (loaded && text !== announced) element("live").textContent = announced = text;
 }
 
 element("pause").onclick = ({ currentTarget }) => {
@@ -137,7 +137,7 @@ element("pause").onclick = ({ currentTarget }) => {
   currentTarget.setAttribute("aria-pressed", isPaused);
   if (isPaused) clearTimeout(timer);
   else refresh();
-  tell();
+  showFreshness();
 };
 
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : refresh()));
@@ -147,7 +147,7 @@ addEventListener("routed", async () => {
   const { target } = route();
   const isElsewhere = target !== shownTarget;
   shownTarget = target;
-  if (heard) draw();
+  if (loaded) draw();
   await refresh();
   if (!isElsewhere) return;
   scrollTo(0, 0);
@@ -156,7 +156,7 @@ addEventListener("routed", async () => {
 
 followLinks();
 setInterval(() => {
-  tell();
+  showFreshness();
   announce();
 }, 1000);
 refresh();

@@ -2,37 +2,37 @@
 
 import { h, hidden, mark } from "./dom.js";
 import { linkTo } from "./route.js";
-import { ago, inWords, kindOf, number, plain, saysOtherwise, upBut } from "./words.js";
+import { ago, inWords, kindOf, number, plain, isContradicted, upBut } from "./words.js";
 
-// More columns than this do not fit; the rarest ports are then told in one cell.
+// More columns than this do not fit; one cell then holds the rarest ports.
 const COLUMNS = 16;
 
 export function matrixTable(at, { total, ports, targets }, now) {
-  if (!total) return nothing(at);
-  const columns = [...ports].sort((a, b) => seen(b) - seen(a)).slice(0, COLUMNS).map(({ port }) => port).sort((a, b) => a - b);
+  if (!total) return noTargets(at);
+  const columns = [...ports].sort((a, b) => targetsWith(b) - targetsWith(a)).slice(0, COLUMNS).map(({ port }) => port).sort((a, b) => a - b);
   const hasOthers = ports.length > columns.length;
   return [
     legend(),
-    h("div", { class: "board", role: "group", "aria-labelledby": "targets", tabindex: "0" },
+    h("div", { class: "scroller", role: "group", "aria-labelledby": "targets", tabindex: "0" },
       h("table", { class: "matrix" },
-        h("caption", { class: "unseen-by-eye" }, `${number(total)} targets by ports, the worst first`),
+        h("caption", { class: "visually-hidden" }, `${number(total)} targets by ports, the worst first`),
         h("thead", null, h("tr", null,
           h("th", { scope: "col", class: "who" }, "Target"),
           h("th", { scope: "col", class: "why" }, "Cause"),
           columns.map((port) => h("th", { scope: "col", class: "port" }, String(port))),
           hasOthers && h("th", { scope: "col", class: "port" }, "other"),
-          h("th", { scope: "col", class: "when" }, "Looked"))),
+          h("th", { scope: "col", class: "when" }, "Last poll"))),
         h("tbody", null, targets.map((target) => row(target, columns, hasOthers, now))))),
   ];
 }
 
-const seen = ({ up, down, unjudged }) => up + down + unjudged;
+const targetsWith = ({ up, down, unjudged }) => up + down + unjudged;
 
-function nothing(at) {
+function noTargets(at) {
   const isFiltered = at.namespace || at.role || at.state || at.cause || at.q;
   return h("p", { class: "nothing" }, isFiltered
-    ? "No target passes these filters."
-    : "Nothing is watched yet. Targets come from Kubernetes, or from discovery.static in the configuration.");
+    ? "No target matches these filters."
+    : "There are no targets yet. They come from Kubernetes, or from discovery.static in the configuration.");
 }
 
 function legend() {
@@ -40,11 +40,11 @@ function legend() {
     h("li", null, mark("up"), "proved up"),
     h("li", null, mark("down"), "proved down"),
     h("li", null, mark("unjudged"), "cannot be judged"),
-    h("li", null, h("span", { class: "naive" }, "tcp ✓"), h("span", { class: "naive" }, "tcp ✗"), "a plain connect says otherwise"),
-    h("li", null, h("span", { class: "naive" }, "unready"), "answers, and says that it is not ready"));
+    h("li", null, h("span", { class: "naive" }, "tcp ✓"), h("span", { class: "naive" }, "tcp ✗"), "a plain connect shows the opposite"),
+    h("li", null, h("span", { class: "naive" }, "unready"), "responds, and reports that it is not ready"));
 }
 
-function row({ namespace, pod, role, state, cause, class: kind, looked, ports }, columns, hasOthers, now) {
+function row({ namespace, pod, role, state, cause, class: kind, last_poll: lastPoll, ports }, columns, hasOthers, now) {
   const name = `${namespace}/${pod}`;
   const byPort = new Map(ports.map((port) => [port.port, port]));
   const others = ports.filter(({ port }) => !columns.includes(port));
@@ -54,10 +54,10 @@ function row({ namespace, pod, role, state, cause, class: kind, looked, ports },
       h("span", null, namespace, " · ", role)),
     h("td", { class: "why" }, cause
       ? h("span", { class: `class ${kind}` }, plain(cause))
-      : h("span", { class: "calm" }, looked === null ? "waiting" : state === "healthy" ? "healthy" : plain(state === "unjudged" ? "not judged" : state))),
+      : h("span", { class: "no-cause" }, lastPoll === null ? "waiting" : state === "healthy" ? "healthy" : plain(state === "unjudged" ? "not judged" : state))),
     columns.map((port) => cell(byPort.get(port))),
     hasOthers && h("td", { class: "port" }, others.map((port) => verdict(port, String(port.port)))),
-    h("td", { class: "when" }, looked === null ? "–" : ago(now - looked)));
+    h("td", { class: "when" }, lastPoll === null ? "–" : ago(now - lastPoll)));
 }
 
 function cell(port) {
@@ -70,6 +70,6 @@ function verdict(port, label) {
     mark(kindOf(port.up)),
     hidden(inWords(port)),
     port.up && port.outcome !== "ok" && h("i", { class: "naive", "aria-hidden": "true" }, upBut(port.outcome)),
-    saysOtherwise(port) && h("i", { class: "naive", "aria-hidden": "true" }, port.naive ? "tcp ✓" : "tcp ✗"),
+    isContradicted(port) && h("i", { class: "naive", "aria-hidden": "true" }, port.naive ? "tcp ✓" : "tcp ✗"),
     port.exposed && h("i", { class: "exposed", "aria-hidden": "true" }, "exposed"));
 }

@@ -6,7 +6,7 @@ import { runbookLink } from "./runbooks.js";
 import { go, linkTo, route } from "./route.js";
 import { STATES, count, number, plain } from "./words.js";
 
-export const PART = 100;
+export const PAGE_SIZE = 100;
 const CAUSES_SHOWN = 5;
 const TYPED_MS = 250;
 
@@ -22,7 +22,7 @@ export function overview(at, summary, matrix, now) {
       summary.namespaces.length > 0 && filters(route(), summary),
       matrixTable(at, matrix, now),
       pages(at, matrix)),
-    blind(summary.unseen),
+    notJudged(summary.not_judged),
   ];
 }
 
@@ -30,7 +30,7 @@ function verdict(at, { states, targets }) {
   const scope = [at.namespace && `in ${at.namespace}`, at.role && `of role ${at.role}`].filter(Boolean).join(", ");
   return h("section", { class: "verdict", "data-key": "verdict" },
     h("h1", { tabindex: "-1" }, verdictLine(states, targets), scope && h("small", null, ` ${scope}`)),
-    targets > 0 && h("ul", { class: "tally" }, Object.entries(STATES).map(([state, { label, mark: kind }]) =>
+    targets > 0 && h("ul", { class: "states" }, Object.entries(STATES).map(([state, { label, mark: kind }]) =>
       h("li", null,
         h("a", { href: linkTo({ state: at.state === state ? "" : state }), "data-go": true, class: states[state] ? state : `${state} none`, "aria-current": at.state === state && "true" },
           mark(kind), h("b", null, number(states[state])), ` ${label}`)))));
@@ -68,7 +68,7 @@ function cause(at, { cause: id, class: kind, sentence, advice, targets }, runboo
     h("p", null, h("strong", null, sentence), " ", advice, " ", runbookLink(runbooks, id)));
 }
 
-// The form says what the address says, also before the answer to it has come.
+// The form shows the filters of the address, also before their documents have arrived.
 function filters(at, summary) {
   const isFiltered = at.namespace || at.role || at.state || at.cause || at.q;
   return h("form", { class: "filters", role: "search", "aria-label": "Targets", onsubmit: (event) => event.preventDefault() },
@@ -86,9 +86,9 @@ function groups(all) {
 }
 
 function choice(label, name, at, options) {
-  const known = options.some(([value]) => value === at[name]) || !at[name] ? options : [...options, [at[name], plain(at[name])]];
+  const all = options.some(([value]) => value === at[name]) || !at[name] ? options : [...options, [at[name], plain(at[name])]];
   const select = h("select", { name, onchange: ({ currentTarget }) => go(linkTo({ [name]: currentTarget.value })) },
-    h("option", { value: "" }, "all"), known.map(([value, text]) => h("option", { value }, text)));
+    h("option", { value: "" }, "all"), all.map(([value, text]) => h("option", { value }, text)));
   select.value = at[name];
   return h("label", null, label, select);
 }
@@ -104,9 +104,9 @@ function pages(at, { total, offset, limit }) {
   const last = Math.max(1, Math.ceil(total / limit));
   if (last === 1) return null;
   const to = Math.min(total, offset + limit);
-  return h("nav", { class: "pages", "aria-label": "Parts of the list" },
+  return h("nav", { class: "pages", "aria-label": "Pages of the list" },
     step(at.page > 1 && at.page - 1, "Previous"),
-    h("span", null, to > offset ? `${number(offset + 1)} to ${number(to)} of ${number(total)}` : `nothing here: ${number(total)} in all`),
+    h("span", null, to > offset ? `${number(offset + 1)} to ${number(to)} of ${number(total)}` : `no targets on this page: ${number(total)} in all`),
     step(at.page < last && at.page + 1, "Next"));
 }
 
@@ -114,10 +114,10 @@ function step(page, label) {
   return page ? h("a", { href: linkTo({ page }), "data-go": true }, label) : h("span", { class: "off" }, label);
 }
 
-function blind(unseen) {
-  return h("section", { class: "blind", "aria-labelledby": "blind", "data-key": "blind" },
-    h("h2", { id: "blind" }, "What this instance cannot see"),
-    unseen.length
-      ? h("ul", null, unseen.map((sentence) => h("li", null, sentence)))
-      : h("p", null, "Nothing is out of its sight."));
+function notJudged(sentences) {
+  return h("section", { class: "not-judged", "aria-labelledby": "not-judged", "data-key": "not-judged" },
+    h("h2", { id: "not-judged" }, "What is not watched"),
+    sentences.length
+      ? h("ul", null, sentences.map((sentence) => h("li", null, sentence)))
+      : h("p", null, "This exporter watches every port that it knows."));
 }

@@ -1,4 +1,4 @@
-// What is shown is in the address: filters, part and target, so that it can be shared.
+// The address holds what the page shows: filters, page of the list and target, so that it can be shared.
 
 const NAMES = ["namespace", "role", "state", "cause", "q", "page", "target"];
 
@@ -9,7 +9,7 @@ export function route() {
   return found;
 }
 
-// The address of the present view with these changes; another filter begins at the first part.
+// The address of the present view with these changes; another filter begins at the first page of the list.
 export function linkTo(changes) {
   const wanted = { ...route(), ...("page" in changes || "target" in changes ? {} : { page: 1 }), ...changes };
   const query = new URLSearchParams();

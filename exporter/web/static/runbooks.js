@@ -1,4 +1,4 @@
-// The way from a cause to its runbook.
+// The link from a cause to its runbook.
 
 import { h, hidden } from "./dom.js";
 import { plain } from "./words.js";

@@ -1,9 +1,9 @@
-// One target: its cause, where readiness breaks, every port, and how to look by hand.
+// One target: its cause, the first readiness step that fails, every port, and commands to examine it by hand.
 
 import { h, hidden, mark } from "./dom.js";
 import { linkTo } from "./route.js";
 import { runbookLink } from "./runbooks.js";
-import { STATES, ago, connectSays, count, date, kindOf, number, plain, saysOtherwise, span, took } from "./words.js";
+import { STATES, ago, connectResult, count, date, kindOf, number, plain, isContradicted, span, took } from "./words.js";
 
 const CADENCES = { fast: "ports", detail: "pages", identity: "certificates" };
 const COPIED_MS = 1500;
@@ -11,21 +11,21 @@ const COPIED_MS = 1500;
 export function targetPage(at, target, runbooks, now) {
   const back = h("p", { class: "back", "data-key": "back" }, h("a", { href: linkTo({ target: "", page: at.page }), "data-go": true }, "← All targets"));
   if (!target) {
-    return [back, h("h1", { tabindex: "-1", "data-key": "gone" }, at.target), h("p", { "data-key": "told" }, "This target is not watched: it is gone, or belongs to another instance.")];
+    return [back, h("h1", { tabindex: "-1", "data-key": "gone" }, at.target), h("p", { "data-key": "reason" }, "This exporter does not watch this target: it was deleted, or belongs to another shard.")];
   }
   return [
     back,
     heading(target),
     target.diagnosis && diagnosis(target.diagnosis, runbooks),
-    chain(target.chain),
+    readinessSteps(target.readiness_steps),
     ports(target.ports, now),
     h("div", { class: "pair", "data-key": "facts" },
       facts("Proxy", proxyFacts(target.proxy)),
-      facts("Looks", Object.entries(CADENCES).filter(([cadence]) => cadence in target.polled).map(([cadence, what]) => [what, ago(now - target.polled[cadence])]))),
+      facts("Last polls", Object.entries(CADENCES).filter(([cadence]) => cadence in target.polled).map(([cadence, what]) => [what, ago(now - target.polled[cadence])]))),
     certificates(target, now),
     listening(target.listening),
     byHand(target.ports),
-    unseen(target.unseen),
+    undetectedCauses(target.undetected_causes),
   ];
 }
 
@@ -55,25 +55,25 @@ function diagnosis({ cause, class: kind, sentence, advice, evidence }, runbooks)
     evidence.length > 0 && [h("h3", null, "Evidence"), h("ul", null, evidence.map((one) => h("li", null, one)))]);
 }
 
-function chain(links) {
-  if (!links.length) return null;
-  const first = links.findIndex(({ holds }) => holds === false);
-  return h("section", { class: "chain", "aria-labelledby": "chain", "data-key": "chain" },
-    h("h2", { id: "chain" }, "Readiness chain"),
-    h("ol", null, links.map(({ name, about, holds, says }, index) =>
+function readinessSteps(steps) {
+  if (!steps.length) return null;
+  const first = steps.findIndex(({ holds }) => holds === false);
+  return h("section", { class: "steps", "aria-labelledby": "steps", "data-key": "steps" },
+    h("h2", { id: "steps" }, "Readiness, step by step"),
+    h("ol", null, steps.map(({ name, about, holds, detail }, index) =>
       h("li", { class: kindOf(holds) },
         h("b", null, mark(kindOf(holds)), name),
-        h("span", { class: "says" }, says, hidden(holds === null ? "" : holds ? ", holds" : ", broken")),
-        h("span", { class: "about-link" }, about),
-        index === first && h("em", null, "breaks here first")))));
+        h("span", { class: "detail" }, detail, hidden(holds === null ? "" : holds ? ", holds" : ", fails")),
+        h("span", { class: "about-step" }, about),
+        index === first && h("em", null, "fails here first")))));
 }
 
 function ports(all, now) {
   return h("section", { "aria-labelledby": "ports", "data-key": "ports" },
     h("h2", { id: "ports" }, "Ports"),
     !all.length
-      ? h("p", null, "Nothing was seen of its ports yet.")
-      : h("div", { class: "board", role: "group", "aria-labelledby": "ports", tabindex: "0" },
+      ? h("p", null, "Its ports were not polled yet.")
+      : h("div", { class: "scroller", role: "group", "aria-labelledby": "ports", tabindex: "0" },
         h("table", { class: "ports" },
           h("thead", null, h("tr", null, ["Port", "Owner", "Outcome", "Seen from", "Plain connect", "Took", "Last success", "Detail"].map((name) => h("th", { scope: "col" }, name)))),
           h("tbody", null, all.map((port) => portRow(port, now))))));
@@ -86,9 +86,9 @@ function portRow(port, now) {
     h("td", null, port.component),
     h("td", { class: `outcome ${kind}` }, mark(kind), port.up && port.outcome !== "ok" ? "up, " : hidden(`${kind}: `), plain(port.outcome), port.exposed && h("i", { class: "exposed" }, "exposed")),
     h("td", null, port.view === "pod" ? "inside the pod" : port.view),
-    h("td", { class: saysOtherwise(port) ? "otherwise" : null }, port.naive === null ? "–" : connectSays(port.naive), saysOtherwise(port) && h("i", { class: "naive" }, "says otherwise")),
+    h("td", { class: isContradicted(port) ? "otherwise" : null }, port.naive === null ? "–" : connectResult(port.naive), isContradicted(port) && h("i", { class: "naive" }, "contradicts")),
     h("td", { class: "figure" }, port.seconds ? took(port.seconds) : "–"),
-    h("td", null, port.last_ok === null ? (port.up ? "–" : "never seen") : ago(now - port.last_ok)),
+    h("td", null, port.last_ok === null ? (port.up ? "–" : "never") : ago(now - port.last_ok)),
     h("td", { class: "detail" }, port.detail || "–"));
 }
 
@@ -116,22 +116,22 @@ function certificates({ certificates: all }, now) {
   if (!all.length) return null;
   return h("section", { "aria-labelledby": "certificates", "data-key": "certificates" },
     h("h2", { id: "certificates" }, "Certificates"),
-    h("div", { class: "board", role: "group", "aria-labelledby": "certificates", tabindex: "0" },
+    h("div", { class: "scroller", role: "group", "aria-labelledby": "certificates", tabindex: "0" },
       h("table", null,
-        h("thead", null, h("tr", null, ["Certificate", "Told by", "From", "Until", "Left"].map((name) => h("th", { scope: "col" }, name)))),
+        h("thead", null, h("tr", null, ["Certificate", "Source", "Valid from", "Until", "Left"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", null, all.map((one) => h("tr", { "data-key": `${one.certificate} ${one.source}` },
           h("th", { scope: "row" }, one.certificate),
           h("td", null, one.source),
           h("td", null, one.not_before === null ? "–" : date(one.not_before)),
           h("td", null, date(one.not_after)),
-          h("td", { class: one.not_after < now ? "otherwise" : null }, one.not_after < now ? `ended ${ago(now - one.not_after)}` : span(one.not_after - now))))))));
+          h("td", { class: one.not_after < now ? "otherwise" : null }, one.not_after < now ? `expired ${ago(now - one.not_after)}` : span(one.not_after - now))))))));
 }
 
 function listening(sockets) {
   if (!sockets.length) return null;
   return h("section", { "aria-labelledby": "listening", "data-key": "listening" },
     h("h2", { id: "listening" }, "Listening sockets", h("small", null, ` ${count(sockets.length, "socket")} in the pod`)),
-    h("div", { class: "board", role: "group", "aria-labelledby": "listening", tabindex: "0" },
+    h("div", { class: "scroller", role: "group", "aria-labelledby": "listening", tabindex: "0" },
       h("table", null,
         h("thead", null, h("tr", null, ["Port", "Address", "Process", "Protocol"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", null, sockets.map((one) => h("tr", null,
@@ -142,7 +142,7 @@ function byHand(all) {
   const commands = all.filter(({ by_hand: command }) => command);
   if (!commands.length) return null;
   return h("section", { class: "by-hand", "aria-labelledby": "by-hand", "data-key": "by-hand" },
-    h("h2", { id: "by-hand" }, "Look by hand"),
+    h("h2", { id: "by-hand" }, "Examine by hand"),
     h("dl", null, commands.map(({ port, by_hand: command }) => h("div", { "data-key": String(port) },
       h("dt", null, String(port)),
       h("dd", null, h("code", { tabindex: "0" }, command), copyButton(port, command))))));
@@ -158,9 +158,9 @@ function copyButton(port, command) {
   } }, "Copy");
 }
 
-function unseen(causes) {
+function undetectedCauses(causes) {
   if (!causes.length) return null;
-  return h("section", { class: "blind", "data-key": "unseen" },
-    h("h2", null, "Causes that cannot be told of this target"),
+  return h("section", { class: "not-judged", "data-key": "undetected" },
+    h("h2", null, "Causes that the polls so far could not show"),
     h("p", null, causes.map(plain).join(", ")));
 }

@@ -1,4 +1,4 @@
-// How figures, times and verdicts are said.
+// Numbers, times and verdicts as text.
 
 export const STATES = {
   unhealthy: { label: "unhealthy", mark: "down" },
@@ -48,15 +48,15 @@ export const upBut = (outcome) => (outcome === "not_ready" ? "unready" : plain(o
 
 export const kindOf = (up) => (up === null ? "unjudged" : up ? "up" : "down");
 
-export const saysOtherwise = (port) => port.naive !== null && port.naive !== port.up;
+export const isContradicted = (port) => port.naive !== null && port.naive !== port.up;
 
-export const connectSays = (naive) => (naive ? "connects" : "does not connect");
+export const connectResult = (naive) => (naive ? "succeeds" : "fails");
 
-// A verdict in one sentence, for those who cannot see the mark.
+// A verdict in one sentence, for readers who cannot see the mark.
 export function inWords(port) {
   const verdict = { up: port.outcome === "ok" ? "up" : `up, ${plain(port.outcome)}`, down: `down, ${plain(port.outcome)}`, unjudged: `not judged, ${plain(port.outcome)}` };
   const parts = [`${port.port} ${verdict[kindOf(port.up)]}`];
   if (port.exposed) parts.push("exposed to the network");
-  if (saysOtherwise(port)) parts.push(`a plain connect says ${port.naive ? "up" : "down"}`);
+  if (isContradicted(port)) parts.push(`a plain connect ${port.naive ? "succeeds" : "fails"}`);
   return parts.join("; ");
 }

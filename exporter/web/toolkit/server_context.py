@@ -7,7 +7,7 @@ from pathlib import Path
 from exporter.config import ConfigError
 from exporter.config.yaml_document import Document
 from exporter.tls_contexts import server_context
-from exporter.web.toolkit.web_file import TlsServer
+from exporter.web.toolkit.web_file import TlsServer, WebConfigDocument, read_web_file
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _VERIFYING = {
@@ -44,6 +44,13 @@ def newest_context(newest: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     context = NewestContext(ssl.PROTOCOL_TLS_SERVER)  # noqa: TID251 - it verifies nobody itself
     context.newest = newest
     return context
+
+
+def load_web_config(path: Path) -> tuple[WebConfigDocument, ssl.SSLContext | None]:
+    """The file, and the context that serves its TLS if it has any; raises ConfigError."""
+    file, document = read_web_file(path)
+    tls = file.tls_server_config
+    return file, None if tls is None else make_context(tls, document)
 
 
 def make_context(tls: TlsServer, document: Document) -> ssl.SSLContext:

@@ -1,0 +1,31 @@
+"""What could not be judged of the targets that were polled, each thing once. Pure."""
+
+from collections.abc import Iterable
+
+from exporter.model import Outcome, TargetKey, TargetRecord
+
+_REASONS = {
+    Outcome.NO_ACCESS: "listens inside the pod only; give the target a netns to reach it",
+    Outcome.CAPTURED: "the pod's redirection accepts for it; give the target a netns to reach it",
+}
+
+
+def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
+    """One sentence for each port, reason or list of causes, whatever the number of targets."""
+    sentences: dict[str, None] = {}
+    without_access: dict[str, dict[TargetKey, None]] = {}
+    causes: dict[str, None] = {}
+    for record in records:
+        for verdict in record.verdicts:
+            if verdict.structural:
+                reason = _REASONS.get(verdict.outcome, str(verdict.outcome))
+                sentences[f"port {verdict.port} ({record.target.role}): {reason}"] = None
+            elif verdict.outcome is Outcome.NO_ACCESS and verdict.detail:
+                without_access.setdefault(verdict.detail, {})[record.target.key] = None
+        causes.update(dict.fromkeys(record.undetected))
+    for detail, keys in without_access.items():
+        targets = f"{len(keys)} targets" if len(keys) > 1 else next(iter(keys))
+        sentences[f"{targets}: {detail}"] = None
+    if causes:
+        sentences[f"causes that these polls could not show: {', '.join(causes)}"] = None
+    return tuple(sentences)

@@ -1,0 +1,75 @@
+"""What each command costs at its start: modules and processor time."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("aiohttp", "h2", "kubernetes", "prometheus_client", "uvloop", "exporter.demo")
+"""What polling and serving need."""
+
+LIGHT = {
+    "--version": ("rich", "msgspec", "yaml", "asyncio"),
+    "--help": ("rich", "msgspec", "yaml", "asyncio"),
+    "explain 15021": ("rich",),
+    "explain 15021 -o json": ("rich",),
+    "ports -o json": ("rich",),
+    "ports -o markdown": ("rich",),
+    "ports": (),
+    "config check": ("rich",),
+    "config check --web.config.file {folder}/web.yaml": ("rich",),
+    "serve --help": ("rich",),
+}
+"""Commands that poll nothing, with what else none of their modules may import."""
+
+MOST_SECONDS = 0.25
+"""More than a start without anything takes, in processor time, on a machine with other work."""
+
+_REPORT = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(list(sys.modules)), file=sys.stderr))
+sys.argv = ["istio-port-exporter", *sys.argv[1:]]
+from exporter.cli.main import main
+sys.exit(main())
+"""
+
+
+def words_of(command: str, folder: Path) -> list[str]:
+    (folder / "web.yaml").write_text("basic_auth_users: {}\n")
+    return command.format(folder=folder).split()
+
+
+@pytest.mark.parametrize("command", LIGHT)
+def test_a_command_that_polls_nothing_imports_nothing_of_polling(
+    command: str, tmp_path: Path
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _REPORT, *words_of(command, tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(json.loads(ended.stderr.splitlines()[-1]))
+    assert imported.isdisjoint({*HEAVY, *LIGHT[command]})
+
+
+def processor_seconds(*command: str) -> float:
+    """The least of three runs: what else runs on the machine only adds."""
+    least = float("inf")
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *command], stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        least = min(least, used)
+    return least
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("command", LIGHT)
+def test_a_command_that_polls_nothing_starts_quickly(command: str, tmp_path: Path) -> None:
+    words = words_of(command, tmp_path)
+    assert processor_seconds("-m", "exporter", *words) < processor_seconds("-c", "") + MOST_SECONDS

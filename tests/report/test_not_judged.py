@@ -1,0 +1,32 @@
+from exporter.model import Outcome, Role, Target, TargetKey, TargetRecord, Verdict, View
+from exporter.report.not_judged import not_judged
+
+
+def record_of(pod: str, *verdicts: Verdict, undetected: tuple[str, ...] = ()) -> TargetRecord:
+    target = Target(key=TargetKey("n", pod), role=Role.SIDECAR, addresses=())
+    return TargetRecord(target=target, verdicts=verdicts, undetected=undetected)
+
+
+def unjudged(port: int, detail: str = "", *, structural: bool = False) -> Verdict:
+    outcome = Outcome.NO_ACCESS
+    return Verdict(port, "envoy", None, outcome, View.NETWORK, detail=detail, structural=structural)
+
+
+def test_a_port_and_a_cause_are_listed_once_for_all_targets() -> None:
+    verdicts = (unjudged(15000, structural=True), unjudged(15002, structural=True))
+    records = [
+        record_of(pod, *verdicts, undetected=("xds_disconnected",)) for pod in ("one", "two")
+    ]
+    reason = "listens inside the pod only; give the target a netns to reach it"
+    assert not_judged(records) == (
+        f"port 15000 (sidecar): {reason}",
+        f"port 15002 (sidecar): {reason}",
+        "causes that these polls could not show: xds_disconnected",
+    )
+
+
+def test_a_reason_that_several_targets_share_is_listed_once_with_their_number() -> None:
+    missing = unjudged(15020, "No right.")
+    records = [record_of(pod, missing, missing) for pod in ("one", "two")]
+    assert not_judged(records) == ("2 targets: No right.",)
+    assert not_judged(records[:1]) == ("n/one: No right.",)
