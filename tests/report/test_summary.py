@@ -91,7 +91,7 @@ async def test_it_reports_how_old_the_polls_are(serve: Any) -> None:
 
 
 async def test_without_targets_there_are_no_polls(serve: Any) -> None:
-    found = await summary(await serve(targets=dict))
+    found = await summary(await serve(targets={}))
     assert found["targets"] == 0
     assert found["polls"]["newest"] is None
     assert found["causes"] == found["namespaces"] == []

@@ -69,7 +69,9 @@ async def serve() -> AsyncIterator[Serve]:
                 "state": state_of(*records),
                 "synced": State(FAMILIES, render_synced),
                 "self_metrics": SelfMetrics("1.2.3"),
-                "session": Session(config, {**targets, WAITING.key: WAITING}, **session),
+                "session": Session(
+                    config, **{"targets": {**targets, WAITING.key: WAITING}, **session}
+                ),
                 **{name: part for name, part in parts.items() if name not in ours},
             }
             server = TestServer(create_app(WebContext(**given)))
