@@ -237,7 +237,7 @@ async def test_without_an_injector_or_the_right_nothing_is_shown(
 ) -> None:
     path = await first(lambda _path: True)
     assert (path.up, path.outcome) == (None, Outcome.NO_ACCESS)
-    assert "no injector" in path.detail
+    assert "no webhook injected the pod" in path.detail
     stranger = await admin.service_account_token(corner, "stranger")
     async with trying(control_plane, stranger, corner, tmp_path) as tried:
         path = await tried.next()
