@@ -51,14 +51,14 @@ class _Runner:
     `_wakes_at` is when it fires, in seconds of the monotonic clock.
     """
 
-    __slots__ = ("_ended", "_loop", "_pending", "_timer", "_wakes_at")
+    __slots__ = ("_ended", "_pending", "_timer", "_wakes_at", "loop")
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._pending: set[_ProbeRun] = set()
         self._timer: asyncio.Handle | None = None
         self._wakes_at = -math.inf
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self.loop.create_future()
 
     async def run(self, runs: Sequence["_ProbeRun"]) -> None:
         """Start every probe and wait until the last one has ended."""
@@ -96,13 +96,13 @@ class _Runner:
         self._wakes_at = min([run.attempt.until for run in self._pending])
         seconds = self._wakes_at - time.monotonic()
         if seconds < math.inf:
-            self._timer = self._loop.call_later(max(0.0, seconds), self._pass_turns, 2)
+            self._timer = self.loop.call_later(max(0.0, seconds), self._pass_turns, 2)
 
     def _pass_turns(self, turns: int) -> None:
         """Let the event loop receive what has arrived first: our own stall is no timeout."""
         self._wakes_at = -math.inf
         step = self._time_out if turns == 1 else self._pass_turns
-        self._timer = self._loop.call_soon(step, turns - 1)
+        self._timer = self.loop.call_soon(step, turns - 1)
 
     def _time_out(self, _turns: int) -> None:
         now = time.monotonic()
@@ -117,15 +117,8 @@ class _ProbeRun:
     """One probe under way: its coroutine, and the future that it awaits."""
 
     __slots__ = (
-        "_awaited",
-        "_coroutine",
-        "_ended",
-        "_prober",
-        "_result",
-        "_runner",
-        "_started",
-        "_timed_out",
-        "attempt",
+        *("_awaited", "_coroutine", "_ended", "_prober", "_result", "_runner", "_started"),
+        *("_timed_out", "attempt"),
     )
 
     _result: ProbeResult
@@ -142,7 +135,7 @@ class _ProbeRun:
 
     def start(self) -> None:
         """Take the first step."""
-        self._step(self._call_prober, None)
+        self._step()
 
     def time_out(self) -> None:
         """Raise TimeoutError where the prober waits, and close it if it waits on.
@@ -155,7 +148,7 @@ class _ProbeRun:
             self._end(failure(TimeoutError(), self.attempt), time.monotonic())
             return
         self._timed_out = self.attempt.until
-        self._step(self._coroutine.throw, TimeoutError())
+        self._step(TimeoutError())
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
@@ -179,18 +172,21 @@ class _ProbeRun:
         """Go on with what was awaited; what was cancelled meanwhile can come too late."""
         if awaited is not self._awaited:
             return
-        if asyncio.current_task() is None:
-            self._step(self._coroutine.send, None)
+        if asyncio.current_task(self._runner.loop) is None:
+            self._step()
         else:  # a Waiter that a task has set, as a port-forward's does
             with _no_task():
-                self._step(self._coroutine.send, None)
+                self._step()
 
-    def _step(self, advance: Callable[[Any], Any], value: object) -> None:
+    def _step(self, thrown: TimeoutError | None = None) -> None:
         """Run the prober until it awaits something, or to its end."""
         try:
-            awaited = advance(value)
-            if not _may_await(awaited):
-                self._coroutine.throw(RuntimeError(_AWAITS))
+            if self._coroutine is None:
+                self._coroutine = self._prober(self.attempt)
+            coroutine = self._coroutine
+            awaited = coroutine.send(None) if thrown is None else coroutine.throw(thrown)
+            if not (isinstance(awaited, Waiter) or _may_await(awaited)):
+                coroutine.throw(RuntimeError(_AWAITS))
                 self._close()
                 raise RuntimeError(_AWAITS)  # noqa: TRY301 - it caught the first
         except StopIteration as end:
@@ -207,10 +203,6 @@ class _ProbeRun:
             self._awaited = awaited
             awaited.add_done_callback(self._resume)
             self._runner.wake_by(self.attempt.until)
-
-    def _call_prober(self, _value: None) -> Any:  # noqa: ANN401 - as `send`
-        self._coroutine = self._prober(self.attempt)
-        return self._coroutine.send(None)
 
     def _forget_awaited(self) -> None:
         """Cancel what is awaited, which may be a task."""
@@ -253,8 +245,8 @@ def _no_task() -> Iterator[None]:
 
 
 def _may_await(awaited: object) -> bool:
-    """Whether a prober may await this: a Waiter, a future of this event loop, or a bare yield."""
-    if type(awaited) is Waiter or awaited is None:
+    """Whether a prober may await this: a future of this event loop, or a bare yield."""
+    if awaited is None:
         return True
     return asyncio.isfuture(awaited) and awaited.get_loop() is asyncio.get_running_loop()
 
@@ -267,11 +259,7 @@ def _failed(error: BaseException, attempt: Attempt) -> ProbeResult:
     bug = attempt.probe.port, type(error)
     if not isinstance(error, EXPECTED) and bug not in attempt.options.bugs:
         attempt.options.bugs.add(bug)
-        log.error(
-            "probe failed target=%s port=%d",
-            attempt.target.key,
-            attempt.probe.port,
-            exc_info=error,
-        )
+        target, port = attempt.target.key, attempt.probe.port
+        log.error("probe failed target=%s port=%d", target, port, exc_info=error)
     error.__traceback__ = None  # its frames know the future that keeps it: garbage in a circle
     return failure(error, attempt)

@@ -7,8 +7,8 @@ loop has its socket and dispatches its events. It is its protocol's transport.
 import asyncio
 import select
 import socket
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Generic, cast
+from collections.abc import Awaitable, Callable
+from typing import cast
 
 from exporter.transport import epoll, icmp
 from exporter.transport.protocols import (
@@ -44,19 +44,10 @@ def connect_socket(
     return Connection(sockets, sockets.attach(own), remote, factory, is_ours=False)
 
 
-class Connection(Generic[StreamT]):
+class Connection(Waiter[StreamT]):
     """One connection, begun when it is made; awaited, it returns its protocol or raises OSError."""
 
-    __slots__ = (
-        "_failure",
-        "_is_open",
-        "_is_ours",
-        "_opened",
-        "_protocol",
-        "_socket",
-        "_sockets",
-        "_unsent",
-    )
+    __slots__ = ("_failure", "_is_open", "_is_ours", "_protocol", "_socket", "_sockets", "_unsent")
 
     def __init__(
         self,
@@ -67,11 +58,11 @@ class Connection(Generic[StreamT]):
         *,
         is_ours: bool,
     ) -> None:
+        super().__init__()
         self._sockets = sockets
         self._socket: socket.SocketType | None = own
         self._is_ours = is_ours
         self._is_open = False
-        self._opened: Waiter[None] = Waiter()
         self._unsent = b""
         self._failure: OSError | None = None
         try:
@@ -82,15 +73,10 @@ class Connection(Generic[StreamT]):
             raise
         sockets.register(own, self._handle)
 
-    def __await__(self) -> Generator[Any, None, StreamT]:
-        """The protocol, once the connection is established."""
-        protocol, opened = self._protocol, self._opened.__await__()
-        try:
-            yield from opened
-        except BaseException:
-            self.abort()
-            raise
-        return cast("StreamT", protocol)
+    def cancel(self, msg: object = None) -> bool:
+        """Nobody waits for it any more."""
+        self.abort()
+        return super().cancel(msg)
 
     def write(self, data: bytes) -> None:
         """Send, or keep what the kernel does not take yet. An error is reported in a later turn."""
@@ -142,12 +128,13 @@ class Connection(Generic[StreamT]):
             error = icmp.connect_error(own)
         if error and not icmp.is_after_connect(error):
             self.abort()
-            self._opened.set_exception(error)
+            self.set_exception(error)
             return
-        icmp.stop(own)
+        icmp.collect(own, 0)
         self._is_open = True
-        self._protocol.connection_made(self)  # type: ignore[arg-type] # the contract's transport
-        self._opened.set_result(None)
+        protocol = self._protocol
+        protocol.connection_made(self)  # type: ignore[arg-type] # the contract's transport
+        self.set_result(cast("StreamT", protocol))
         self._failure = error  # what was received before the reset comes first
 
     def _read(self, *, until_end: bool) -> None:
@@ -174,7 +161,7 @@ class Connection(Generic[StreamT]):
         if self._socket is not None:
             protocol = self._protocol
             self._release(keep=False)
-            self._opened.set_exception(error or ConnectionAbortedError())  # unless it was opened
+            self.set_exception(error or ConnectionAbortedError())  # unless it was established
             report_lost(protocol, error)
 
     def _release(self, *, keep: bool) -> None:

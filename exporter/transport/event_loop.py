@@ -64,7 +64,7 @@ async def _ended(own: socket.SocketType) -> OSError | None:
     error = icmp.connect_error(own)
     if error and not icmp.is_after_connect(error):
         raise error
-    icmp.stop(own)
+    icmp.collect(own, 0)
     return error
 
 

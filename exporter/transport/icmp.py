@@ -45,17 +45,11 @@ class Rejected(OSError):  # noqa: N818 - names what the network did
     """Another host forbids the connection, by ICMP; the text names it."""
 
 
-def request(own: socket.SocketType) -> None:
-    """From here on keep the ICMP messages of this socket."""
-    _request(own, 1)
+def collect(own: socket.SocketType, value: int) -> None:
+    """1: keep the ICMP messages of this socket. 0: forget them, and keep no more.
 
-
-def stop(own: socket.SocketType) -> None:
-    """Keep no more and forget those that came: ICMP may not break what is connected."""
-    _request(own, 0)
-
-
-def _request(own: socket.SocketType, value: int) -> None:
+    They are kept until it is connected: ICMP may not break a connection.
+    """
     if _IS_LINUX:
         own.setsockopt(*_OPTIONS[own.family], value)  # type: ignore[index] # as the socket's int
 

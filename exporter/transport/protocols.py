@@ -43,7 +43,7 @@ def start_connect(
     """Begin to connect a non-blocking socket; OSError where the system does not even try."""
     if _IS_LINUX and isinstance(protocol, HalfOpenConnect):
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-    icmp.request(own)
+    icmp.collect(own, 1)
     number = own.connect_ex(remote)
     if number not in _STARTED:
         raise OSError(number, os.strerror(number))

@@ -20,14 +20,7 @@ class Waiter(Generic[T]):
     It is awaited, and not given to `asyncio.wait` or `gather`.
     """
 
-    __slots__ = (
-        "_asyncio_future_blocking",
-        "_callback",
-        "_error",
-        "_is_awaited",
-        "_is_done",
-        "_value",
-    )
+    __slots__ = ("_asyncio_future_blocking", "_awaited", "_callback", "_done", "_error", "_value")
 
     _value: T
 
@@ -35,21 +28,21 @@ class Waiter(Generic[T]):
         self._asyncio_future_blocking = False
         self._callback: Callable[[Waiter[T]], object] | None = None
         self._error: BaseException | None = None
-        self._is_awaited = self._is_done = False
+        self._awaited = self._done = False
 
     def done(self) -> bool:
         """Whether there is a result or an exception."""
-        return self._is_done
+        return self._done
 
     def set_result(self, value: T) -> None:
         """Wake the waiter with a value."""
-        if not self._is_done:
+        if not self._done:
             self._value = value
             self._wake()
 
     def set_exception(self, error: BaseException) -> None:
         """Wake the waiter with an exception."""
-        if not self._is_done:
+        if not self._done:
             self._error = error
             self._wake()
 
@@ -60,21 +53,23 @@ class Waiter(Generic[T]):
         return self._value
 
     def __await__(self) -> Generator["Waiter[T]", None, T]:
-        """Wait for the result.
-
-        Raises:
-            RuntimeError: it was awaited before.
-        """
-        if self._is_awaited:
+        """Wait for the result; RuntimeError where it was awaited before."""
+        if self._awaited:
             raise RuntimeError("a Waiter is awaited by one")
-        self._is_awaited = True
+        self._awaited = True
         return self._wait()
 
     def _wait(self) -> Generator["Waiter[T]", None, T]:
-        if not self._is_done:
-            self._asyncio_future_blocking = True
-            yield self
-        return self.result()
+        try:
+            if not self._done:
+                self._asyncio_future_blocking = True
+                yield self
+        except BaseException:
+            self.cancel()
+            raise
+        result = self.result()
+        del self._value  # which may know this: garbage in a circle
+        return result
 
     def add_done_callback(
         self, callback: Callable[["Waiter[T]"], object], *, context: Context | None = None
@@ -91,8 +86,8 @@ class Waiter(Generic[T]):
         self._callback = None
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - as asyncio calls it
-        """Wake the waiter with CancelledError, unless there is a result."""
-        was_done = self._is_done
+        """Nobody waits any more; called too when the waiter is cancelled or closed."""
+        was_done = self._done
         self.set_exception(asyncio.CancelledError())
         return not was_done
 
@@ -101,7 +96,7 @@ class Waiter(Generic[T]):
         return asyncio.get_running_loop()
 
     def _wake(self) -> None:
-        self._is_done = True
+        self._done = True
         callback, self._callback = self._callback, None
         if callback is not None:
             callback(self)
