@@ -15,6 +15,7 @@ from statistics import median
 
 from benchmarks import envoy, exposition, kubernetes, probes
 from benchmarks.processes import Failed
+from exporter.transport import backend
 
 _SHORT, _MISSING = 1, 2
 _PROGRAMS = ("wrk", "prometheus-blackbox-exporter")
@@ -54,6 +55,7 @@ def _measured() -> Iterator[str]:
     """Measure, tell the details as they come, and yield the lines about the promises."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name, envoy.serving(Path(name)):
         print(f"{os.cpu_count()} cores; {probes.TARGETS} addresses, {len(envoy.PORTS)} ports each")
+        print(f"connections by the {backend.NAME} backend")
         http = probes.measure(Path(name), "http")
         _tell("HTTP", http)
         tcp = probes.measure(Path(name), "tcp")

@@ -13,6 +13,7 @@ from exporter.model import Outcome
 from exporter.probes.attempt import Attempt, ProbeResult
 from exporter.probes.probers import PROBERS
 from exporter.probes.runner import Prober, probe_all
+from exporter.transport.waiter import Waiter
 
 Step = Callable[[], Awaitable[None]]
 
@@ -145,6 +146,40 @@ async def test_a_future_of_another_loop_is_refused(
             return ProbeResult(Outcome.OK)
 
         assert await beside_a_sound_one(prober, visit, serve, answer) is Outcome.NO_ACCESS
+
+
+async def test_a_step_after_a_task_set_the_result_is_outside_it_too(visit: Any) -> None:
+    waiter: Waiter[int] = Waiter()
+    found: list[object] = []
+
+    async def prober(_visit: Attempt) -> ProbeResult:
+        await waiter
+        found.append(asyncio.current_task())
+        return ProbeResult(Outcome.OK)
+
+    async def sets() -> None:
+        await asyncio.sleep(0.01)
+        waiter.set_result(1)
+        found.append(asyncio.current_task())
+
+    task = asyncio.create_task(sets())
+    await probe_all([(prober, visit(1))])
+    await task
+    assert found == [None, task]
+
+
+async def test_a_waiter_that_another_prober_awaits_is_refused(
+    visit: Any,
+) -> None:
+    waiter: Waiter[int] = Waiter()
+    asyncio.get_running_loop().call_later(0.02, waiter.set_result, 1)
+
+    async def prober(_visit: Attempt) -> ProbeResult:
+        await waiter
+        return ProbeResult(Outcome.OK)
+
+    observations = await probe_all([(prober, visit(1)), (prober, visit(1))])
+    assert [one.outcome for one in observations] == [Outcome.OK, Outcome.NO_ACCESS]
 
 
 class _Odd:

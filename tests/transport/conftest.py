@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -89,3 +90,10 @@ async def until(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(2):
         while not holds():  # noqa: ASYNC110 - what is awaited is no event of this process
             await asyncio.sleep(0.005)
+
+
+def ports_connected_to(port: int) -> set[int]:
+    """The ports of this machine that have a connection to this one, in any state."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = [[int(end.rpartition(":")[2], 16) for end in row[1:3]] for row in rows]
+    return {local for local, remote in ends if remote == port}

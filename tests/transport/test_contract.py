@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 
 from exporter.transport.backend import VARIABLE
 from exporter.transport.protocols import HalfOpenConnect
-from tests.transport.conftest import Recorder, fresh, result_of, until
+from tests.transport.conftest import Recorder, fresh, ports_connected_to, result_of, until
 
 FAMILIES = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 Joined = tuple[Any, socket.socket]
@@ -44,13 +43,6 @@ def drain(peer: socket.socket) -> None:
 async def some_turns() -> None:
     """For what must not happen."""
     await asyncio.sleep(0.05)
-
-
-def ports_connected_to(port: int) -> set[int]:
-    """The ports of this machine that have a connection to this one, in any state."""
-    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    ends = [[int(end.rpartition(":")[2], 16) for end in row[1:3]] for row in rows]
-    return {local for local, remote in ends if remote == port}
 
 
 # --- Connecting ----------------------------------------------------------------------------------
