@@ -130,7 +130,7 @@ async def test_from_the_exporters_own_pod_the_way_is_the_network(
 async def test_without_targets_the_output_names_the_namespace(corner: str, laptop: Laptop) -> None:
     code, _, errors = await laptop.check("-n", corner)
     assert (code, errors.count("\n")) == (3, 1)
-    assert f"no pod of Istio in namespace {corner}" in errors
+    assert f"no Istio pod in namespace {corner}" in errors
 
 
 async def test_a_wrong_context_is_reported_in_one_sentence(laptop: Laptop) -> None:
