@@ -6,7 +6,6 @@ import socket
 
 from exporter.access.direct import Direct
 from exporter.model import (
-    PROVING,
     Cadence,
     Probe,
     ProbeKind,
@@ -48,7 +47,7 @@ async def is_in_mesh() -> bool:
         _OURSELVES,
         ProbeOptions(),
     )
-    return (await probe(attempt)).outcome in PROVING
+    return (await probe(attempt)).outcome.proves
 
 
 def raise_file_limit() -> None:

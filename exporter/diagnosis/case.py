@@ -11,8 +11,6 @@ from exporter.config import Config
 from exporter.diagnosis.evidence import Evidence, describe
 from exporter.diagnosis.proxy_status import remembered_admin, remembered_stats
 from exporter.model import (
-    PROVING,
-    UNJUDGING,
     AdminFacts,
     AgentMetrics,
     EnvoyStats,
@@ -29,7 +27,7 @@ from exporter.model import (
 Sentences = tuple[str, ...] | None
 """What a condition returns: the sentences that speak for its cause, None where it does not hold."""
 
-NO_FAULT = UNJUDGING | {None, Outcome.OK}
+NO_FAULT = frozenset({None, Outcome.OK, *(one for one in Outcome if one.is_unjudged)})
 """Outcomes that do not speak against a port; what is unjudged is nobody's fault."""
 
 
@@ -71,7 +69,8 @@ class Case(Struct, frozen=True, eq=False):
 
     def answers(self, name: PortName) -> bool:
         """Whether that port was proved to answer."""
-        return self.outcome(name) in PROVING
+        outcome = self.outcome(name)
+        return outcome is not None and outcome.proves
 
     def is_stuck(self, name: PortName) -> bool:
         """Whether that port accepts and stays silent."""

@@ -4,15 +4,14 @@ Flows in: the observations of one target; out: an `Evidence` that `memory`, `ver
 `conditions` read. Its one rule: it sorts and it never judges.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from msgspec import Struct
 
 from exporter.catalogue import TargetPort
 from exporter.config import Config
 from exporter.model import (
-    PROVING,
-    SILENT,
     EnvoyStats,
     Observation,
     Outcome,
@@ -26,7 +25,7 @@ from exporter.model import (
 SLOW_SECONDS = 1.0
 """The agent's own limit on the call that its readiness is built on (util/stats.go)."""
 
-UNANSWERED = SILENT | {Outcome.REFUSED, Outcome.REJECTED}
+UNANSWERED = frozenset({Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.REFUSED, Outcome.REJECTED})
 """Outcomes of a port that was not reached: silence, or nobody (or a firewall) refusing."""
 
 
@@ -75,7 +74,7 @@ class Evidence(Struct, eq=False):
         if not found:
             return None
         for observation in found:
-            if observation.outcome not in PROVING:
+            if not observation.outcome.proves:
                 return observation
         return found[0]
 
@@ -99,7 +98,7 @@ class Evidence(Struct, eq=False):
 
     def nothing_responds(self) -> bool:
         """Every port silent, no connection come about, and the pod's view shows no answer."""
-        if not self.silent or any(seen.outcome in PROVING for seen in self.pod.values()):
+        if not self.silent or any(seen.outcome.proves for seen in self.pod.values()):
             return False
         return not any(
             seen.connected for group in (*self.network.values(), self.connects) for seen in group
@@ -113,13 +112,18 @@ def read_evidence(
     """Fill an empty evidence with the observations of a poll; returns the same object."""
     evidence.named = {port.name: port for port in evidence.ports if isinstance(port.name, PortName)}
     is_silent = was_probed = False
+    pod = View.POD
     for seen in _reachable(evidence, observations):
-        if seen.probe.view is View.POD:
+        if seen.probe.view is pod:
             _add_inside(evidence, seen)
             continue
-        is_silent = (is_silent or not was_probed) and seen.outcome in SILENT
+        is_silent = (is_silent or not was_probed) and seen.outcome.is_silent
         was_probed = True
-        _add_outside(evidence, seen)
+        group = _OF_15006.get(seen.probe.kind)
+        if group is None:
+            evidence.network.setdefault(seen.probe.port, []).append(seen)
+        else:
+            group(evidence).append(seen)
     evidence.silent = was_probed and is_silent
     return evidence
 
@@ -134,16 +138,12 @@ def _add_inside(evidence: Evidence, seen: Observation) -> None:
         evidence.pod[probe.port] = seen
 
 
-def _add_outside(evidence: Evidence, seen: Observation) -> None:
-    match seen.probe.kind:
-        case ProbeKind.CONTROL:
-            evidence.connects.append(seen)
-        case ProbeKind.HELLO:
-            evidence.hellos.append(seen)
-        case ProbeKind.BLACKHOLE:
-            evidence.direct.append(seen)
-        case _:
-            evidence.network.setdefault(seen.probe.port, []).append(seen)
+_OF_15006: Mapping[ProbeKind, Callable[[Evidence], list[Observation]]] = {
+    ProbeKind.CONTROL: attrgetter("connects"),
+    ProbeKind.HELLO: attrgetter("hellos"),
+    ProbeKind.BLACKHOLE: attrgetter("direct"),
+}
+"""Where the observations go that decide on redirection and 15006 together."""
 
 
 def _reachable(evidence: Evidence, observations: Iterable[Observation]) -> Iterable[Observation]:
@@ -177,7 +177,7 @@ def _lacks_family(seen: Observation) -> bool:
 def describe(seen: Observation, number: int | None = None) -> str:
     """One observation as a short sentence for people: "15090 refuses"."""
     port = seen.port if number is None else number
-    if seen.outcome in SILENT:
+    if seen.outcome.is_silent:
         return f"{port} {'accepts and stays silent' if seen.connected else 'does not answer'}"
     if seen.outcome is Outcome.REJECTED and seen.detail:
         return f"{port} is {seen.detail}"

@@ -12,9 +12,6 @@ from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.liveness import is_lost_rejection, kubernetes_reports_ready
 from exporter.diagnosis.port_owner import foreign_listener
 from exporter.model import (
-    PROVING,
-    SILENT,
-    UNJUDGING,
     Memory,
     Observation,
     Outcome,
@@ -38,9 +35,9 @@ class _Reading(Struct, frozen=True):
     @property
     def rank(self) -> int:
         """Down before unjudged before up: up means on every address."""
-        if self.outcome in UNJUDGING:
+        if self.outcome.is_unjudged:
             return 1
-        return 2 if self.outcome in PROVING else 0
+        return 2 if self.outcome.proves else 0
 
 
 def judge_inbound(
@@ -59,8 +56,7 @@ def judge_inbound(
     elif reading is None:
         reading = _Reading(Outcome.CAPTURED, "no control port tells redirection here")
     outcome = reading.outcome
-    up = None if outcome in UNJUDGING else outcome in PROVING
-    verdict = Verdict(port.number, port.component, up, outcome, view, reading.detail, naive)
+    verdict = Verdict(port.number, port.component, outcome.up, outcome, view, reading.detail, naive)
     return verdict, reading.seconds
 
 
@@ -70,7 +66,7 @@ def _inside_decides(inside: Observation, readings: list[_Reading]) -> bool:
     It does where 15006 fails inside, and where no address could be asked from the network; that
     it closes at once inside does not prove TLS, so it does not overrule what a hello has shown.
     """
-    if inside.outcome not in PROVING or not readings:
+    if not inside.outcome.proves or not readings:
         return True
     return not any(reading.reached for reading in readings)
 
@@ -81,9 +77,9 @@ def _read(evidence: Evidence, memory: Memory, connect: Observation) -> _Reading:
         return _read_hello(evidence, memory, connect.address)
     if outcome is Outcome.REFUSED:
         return _read_direct(evidence, connect.address)
-    if outcome in SILENT:
+    if outcome.is_silent:
         return _read_silence(evidence, connect)
-    unjudged = outcome if outcome in UNJUDGING else Outcome.CAPTURED
+    unjudged = outcome if outcome.is_unjudged else Outcome.CAPTURED
     return _Reading(unjudged, connect.detail, reached=False)
 
 
@@ -151,7 +147,7 @@ def _read_silence(evidence: Evidence, connect: Observation) -> _Reading:
         outcome = Outcome.BLOCKED if blocked else Outcome.TIMEOUT
         return _Reading(outcome, "nothing answers", reached=False)
     heard = any(
-        seen.outcome in PROVING and seen.address == connect.address
+        seen.outcome.proves and seen.address == connect.address
         for group in evidence.network.values()
         for seen in group
     )

@@ -9,8 +9,6 @@ from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.memory import last_answer
 from exporter.model import (
     ENVOY_ROLES,
-    PROVING,
-    SILENT,
     Lifecycle,
     Memory,
     Observation,
@@ -36,14 +34,14 @@ def is_blocked_by_network(
     if port.captured:
         return False
     if (
-        seen.outcome in SILENT
+        seen.outcome.is_silent
         and seen.connected is False
         and _address_responds(evidence, seen.address)
     ):
         return True
     if evidence.target.role not in ENVOY_ROLES or port.name not in CHAIN:
         return False
-    if any(other.outcome in PROVING for other in evidence.network.get(port.number, ())):
+    if any(other.outcome.proves for other in evidence.network.get(port.number, ())):
         return False
     if port.name == PortName.STATUS and _relays(evidence):
         return True
@@ -55,7 +53,7 @@ def is_lost_rejection(evidence: Evidence, seen: Observation) -> bool:
 
     Who rejects says so seldom: Linux sends a host six ICMP errors, then one a second.
     """
-    return seen.outcome in SILENT and not seen.connected and evidence.rejects(seen.address)
+    return seen.outcome.is_silent and not seen.connected and evidence.rejects(seen.address)
 
 
 def kubernetes_reports_ready(lifecycle: Lifecycle) -> bool:

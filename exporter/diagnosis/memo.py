@@ -16,7 +16,6 @@ from exporter.config import Config
 from exporter.diagnosis.evidence import SLOW_SECONDS, Evidence, read_evidence
 from exporter.diagnosis.memory import remember
 from exporter.model import (
-    PROVING,
     AdminFacts,
     AgentFacts,
     Cadence,
@@ -149,7 +148,8 @@ def _deciding(observations: Sequence[Observation]) -> dict[tuple[View, int], int
     """The place of the observation that decides, by view and port: the first that fails."""
     deciding: dict[tuple[View, int], int] = {}
     for place, seen in enumerate(observations):
-        known = deciding.setdefault((seen.view, seen.port), place)
-        if observations[known].outcome in PROVING and seen.outcome not in PROVING:
-            deciding[(seen.view, seen.port)] = place
+        key = (seen.probe.view, seen.probe.port)
+        first = deciding.setdefault(key, place)
+        if first != place and observations[first].outcome.proves and not seen.outcome.proves:
+            deciding[key] = place
     return deciding

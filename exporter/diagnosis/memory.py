@@ -13,9 +13,6 @@ from msgspec import Struct, structs
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_expired
 from exporter.model import (
-    PROVING,
-    SILENT,
-    UNJUDGING,
     AdminFacts,
     AgentFacts,
     AgentMetrics,
@@ -66,9 +63,10 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
 
 
 def _update_facts(evidence: Evidence, update: _MemoryUpdate) -> None:
+    exposure = ProbeKind.EXPOSURE
     for group in evidence.network.values():
         for seen in group:
-            if seen.probe.kind is ProbeKind.EXPOSURE:
+            if seen.probe.kind is exposure:
                 _update_exposure(seen, update)
             elif seen.facts is not None:
                 _update(seen, update)
@@ -136,7 +134,7 @@ def _update_agent(seen: Observation, facts: AgentFacts, update: _MemoryUpdate) -
         return
     update.changes["page"] = facts.page
     update.changes["page_requested_at"] = update.now
-    if facts.page in PROVING:
+    if facts.page.proves:
         update.mapping("proofs")[seen.port] = update.now
         if seen.port in update.before.disproved:
             update.mapping("disproved").pop(seen.port, None)
@@ -210,7 +208,7 @@ def _order_rejects(
 
 def _update_exposure(seen: Observation, update: _MemoryUpdate) -> None:
     """Silence says nothing of admin: a network policy may drop what would be answered."""
-    if seen.outcome not in SILENT | UNJUDGING:
+    if not (seen.outcome.is_silent or seen.outcome.is_unjudged):
         update.changes["exposure"] = Timestamped(seen, update.now)
 
 
@@ -283,8 +281,8 @@ def _envoy_answers(evidence: Evidence, address: str) -> bool:
     numbers = [evidence.named[name].number for name in _ENVOYS_OWN if name in evidence.named]
     outside = (seen for number in numbers for seen in evidence.network.get(number, ()))
     inside = (evidence.pod[number] for number in numbers if number in evidence.pod)
-    return any(seen.outcome in PROVING for seen in inside) or any(
-        seen.outcome in PROVING and seen.address == address for seen in outside
+    return any(seen.outcome.proves for seen in inside) or any(
+        seen.outcome.proves and seen.address == address for seen in outside
     )
 
 

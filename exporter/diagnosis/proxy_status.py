@@ -11,7 +11,6 @@ from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.model import (
     ENVOY_ROLES,
-    SILENT,
     AdminFacts,
     Certificate,
     CertificateValidity,
@@ -131,7 +130,7 @@ def _bound(
         if port is None:
             continue
         verdict = verdicts.get(port.number)
-        if verdict is not None and verdict.up is not None and verdict.outcome not in SILENT:
+        if verdict is not None and verdict.up is not None and not verdict.outcome.is_silent:
             bound[name] = verdict.up
         elif listed:
             bound[name] = name in listed and _is_open(memory, port.number)

@@ -16,9 +16,6 @@ from exporter.diagnosis.liveness import is_blocked_by_network, is_lost_rejection
 from exporter.diagnosis.port_owner import foreign_listener
 from exporter.model import (
     ENVOY_ROLES,
-    PROVING,
-    SILENT,
-    UNJUDGING,
     Expectation,
     Memory,
     Observation,
@@ -116,11 +113,11 @@ def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Ju
         seen, outcome = inside, inside.outcome
     assert seen is not None  # noqa: S101 - one of the two was probed
     detail = seen.detail
-    if outcome in PROVING:
+    if outcome.proves:
         wrong = memory.disproved.get(port.number) or foreign_listener(memory, port)
         if wrong:
             outcome, detail = Outcome.WRONG_IDENTITY, wrong
-    if port.expectation is Expectation.OPTIONAL and outcome not in PROVING:
+    if port.expectation is Expectation.OPTIONAL and not outcome.proves:
         return
     judged.add(_verdict(evidence, port, seen, outcome, detail), seen.seconds)
 
@@ -128,13 +125,12 @@ def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Ju
 def _verdict(
     evidence: Evidence, port: TargetPort, seen: Observation, outcome: Outcome, detail: str
 ) -> Verdict:
-    if len(evidence.target.addresses) > 1 and seen.view is View.NETWORK and outcome not in PROVING:
+    if len(evidence.target.addresses) > 1 and seen.view is View.NETWORK and not outcome.proves:
         detail = f"{seen.address}: {detail or outcome.value}"
-    up = None if outcome in UNJUDGING else outcome in PROVING
     return Verdict(
         port.number,
         port.component,
-        up,
+        outcome.up,
         outcome,
         seen.view,
         detail,
@@ -148,7 +144,7 @@ def _network_overrules(evidence: Evidence, port: TargetPort, outside: Observatio
         return True
     if outside.outcome is not Outcome.REFUSED:
         return False
-    return any(seen.outcome in PROVING for seen in evidence.network[port.number])
+    return any(seen.outcome.proves for seen in evidence.network[port.number])
 
 
 def _from_network(
@@ -214,9 +210,8 @@ def _judge_admin(evidence: Evidence, memory: Memory, port: TargetPort, judged: J
     naive = naive_of(evidence, port)
     if naive is None and memory.exposure is not None and not port.captured:
         naive = memory.exposure.value.connected
-    up = None if outcome in UNJUDGING else outcome in PROVING
     verdict = Verdict(
-        port.number, port.component, up, outcome, view, detail, naive, exposed=exposed
+        port.number, port.component, outcome.up, outcome, view, detail, naive, exposed=exposed
     )
     judged.add(verdict, seconds)
 
@@ -241,7 +236,7 @@ def _admin_outside(evidence: Evidence, judged: Judgement, *, exposed: bool) -> t
     if inbound is not None and inbound.outcome in UNANSWERED | _NOBODY:
         envoy.append(inbound)
     served = inbound is not None and inbound.up
-    if envoy and not served and all(verdict.outcome in SILENT for verdict in envoy):
+    if envoy and not served and all(verdict.outcome.is_silent for verdict in envoy):
         return Outcome.TIMEOUT, "every port of Envoy is silent"
     status = judged.of(evidence, PortName.STATUS)
     held = [*envoy, status] if status else envoy

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from exporter.exposition.text_format import escaped, labelled
 from exporter.model import (
-    UNJUDGING,
     Cadence,
     CertificateValidity,
     Outcome,
@@ -21,7 +20,6 @@ MAX_LISTENING = 32
 
 Sample = tuple[str, float]
 _SOURCES = ("wire", "admin", "agent")
-_NO_OUTCOME = UNJUDGING | {Outcome.OK}
 
 
 def _port(verdict: Verdict) -> str:
@@ -46,7 +44,7 @@ def unjudged(record: TargetRecord) -> list[Sample]:
     return [
         (f'{_port(row)},reason="{row.outcome.value}"', 1)
         for row in record.verdicts
-        if row.up is None and not row.structural and row.outcome in UNJUDGING
+        if row.up is None and not row.structural and row.outcome.is_unjudged
     ]
 
 
@@ -55,7 +53,7 @@ def outcome(record: TargetRecord) -> list[Sample]:
     return [
         (f'{_port(row)},outcome="{row.outcome.value}"', 1)
         for row in record.verdicts
-        if row.outcome not in _NO_OUTCOME and not row.structural
+        if row.outcome is not Outcome.OK and not row.outcome.is_unjudged and not row.structural
     ]
 
 

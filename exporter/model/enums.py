@@ -98,8 +98,18 @@ class Cadence(StrEnum):
     IDENTITY = "identity"
 
 
+_STARTED_BY = {"exposure": Cadence.IDENTITY, "sockets": Cadence.DETAIL}
+_ANSWERED_BY_CLOSING = ("blackhole", "control", "tcp")
+_ANSWERED_BY_REDIRECTION = ("control", "tcp", "tls")
+
+
 class ProbeKind(StrEnum):
-    """What a probe does: one kind a prober, named as the configuration and the API name it."""
+    """What a probe does: one kind a prober, named as the configuration and the API name it.
+
+    `cadence`: the one that starts it. `is_answered_by_closing`: the port answers by closing the
+    connection, or by accepting it. `is_answered_by_redirection`: redirection alone can answer it,
+    so that it proves nothing of a captured port.
+    """
 
     ADMIN = "admin"
     AGENT = "agent"
@@ -125,29 +135,23 @@ class ProbeKind(StrEnum):
     ZTUNNEL_ADMIN = "ztunnel_admin"
     ZTUNNEL_READY = "ztunnel_ready"
 
-    @property
-    def cadence(self) -> Cadence:
-        """The cadence that starts it."""
-        return _STARTED_BY.get(self, Cadence.FAST)
-
-    @property
-    def is_answered_by_closing(self) -> bool:
-        """Whether the port answers by closing the connection, or by accepting it."""
-        return self in _ANSWERED_BY_CLOSING
-
-    @property
-    def is_answered_by_redirection(self) -> bool:
-        """Whether redirection alone can answer it, so that it proves nothing of a captured port."""
-        return self in _ANSWERED_BY_REDIRECTION
+    def __init__(self, value: str) -> None:
+        self.cadence = _STARTED_BY.get(value, Cadence.FAST)
+        self.is_answered_by_closing = value in _ANSWERED_BY_CLOSING
+        self.is_answered_by_redirection = value in _ANSWERED_BY_REDIRECTION
 
 
-_STARTED_BY = {ProbeKind.EXPOSURE: Cadence.IDENTITY, ProbeKind.SOCKETS: Cadence.DETAIL}
-_ANSWERED_BY_CLOSING = frozenset({ProbeKind.BLACKHOLE, ProbeKind.CONTROL, ProbeKind.TCP})
-_ANSWERED_BY_REDIRECTION = frozenset({ProbeKind.CONTROL, ProbeKind.TCP, ProbeKind.TLS})
+_PROVING = ("ok", "not_ready", "forbidden")
+_UNJUDGED = ("captured", "no_access", "blocked", "rejected")
+_SILENT = ("timeout", "unreachable")
 
 
 class Outcome(StrEnum):
-    """How one probe ended. Closed: whatever a target does ends as one of these."""
+    """How one probe ended. Closed: whatever a target does ends as one of these.
+
+    `up`: whether a port with this outcome is up; None where it is unjudged. `proves`: the owner
+    answered. `is_unjudged`: it proves nothing either way. `is_silent`: nothing at all came back.
+    """
 
     OK = "ok"
     REFUSED = "refused"
@@ -167,17 +171,11 @@ class Outcome(StrEnum):
     CAPTURED = "captured"
     BLOCKED = "blocked"
 
-
-PROVING = frozenset({Outcome.OK, Outcome.NOT_READY, Outcome.FORBIDDEN})
-"""Outcomes that prove the owner answered: the port is up."""
-
-
-UNJUDGING = frozenset({Outcome.CAPTURED, Outcome.NO_ACCESS, Outcome.BLOCKED, Outcome.REJECTED})
-"""Outcomes that prove nothing either way: the port is unjudged."""
-
-
-SILENT = frozenset({Outcome.TIMEOUT, Outcome.UNREACHABLE})
-"""Outcomes that mean nothing at all came back."""
+    def __init__(self, value: str) -> None:
+        self.proves = value in _PROVING
+        self.is_unjudged = value in _UNJUDGED
+        self.is_silent = value in _SILENT
+        self.up = None if self.is_unjudged else self.proves
 
 
 class CauseClass(StrEnum):

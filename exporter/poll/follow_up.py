@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from exporter.config import Config
 from exporter.model import (
-    PROVING,
     Certificate,
     Memory,
     Observation,
@@ -79,7 +78,7 @@ def _envoy_ports_fail(observations: Sequence[Observation]) -> bool:
         for one in observations
         if one.probe.view is View.NETWORK and one.probe.kind in _OF_ENVOY
     ]
-    return bool(seen) and not any(one.outcome in PROVING for one in seen)
+    return bool(seen) and not any(one.outcome.proves for one in seen)
 
 
 def _is_outdated(hello: Timestamped[Observation], now: float) -> bool:

@@ -20,7 +20,6 @@ from exporter.catalogue.gateway_servers import is_server, newest_admin
 from exporter.config import Config
 from exporter.diagnosis import diagnose
 from exporter.model import (
-    PROVING,
     AgentFacts,
     Cadence,
     Expectation,
@@ -277,5 +276,5 @@ def _is_abnormal(seen: Sequence[Observation]) -> bool:
 
 def _is_worrying(seen: Observation) -> bool:
     """Whether what was seen inside is to be probed again soon."""
-    is_fine = seen.outcome in PROVING or seen.outcome is Outcome.NO_ACCESS
+    is_fine = seen.outcome.proves or seen.outcome is Outcome.NO_ACCESS
     return not is_fine and seen.probe.kind is not ProbeKind.SOCKETS

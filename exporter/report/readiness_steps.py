@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from exporter.catalogue import port_number_of
-from exporter.model import AGENT_ROLES, ENVOY_ROLES, PROVING, PortName, Role, TargetRecord, Verdict
+from exporter.model import AGENT_ROLES, ENVOY_ROLES, PortName, Role, TargetRecord, Verdict
 
 Judgement = tuple[bool | None, str]
 """Whether a step holds, None where that is not known, and a few words on it."""
@@ -100,7 +100,7 @@ def _ready(endpoint: str) -> Judge:
         if is_ready is None:
             return _responds(record, ports)
         verdict = next((v for v in record.verdicts if v.port in ports), None)
-        no = str(verdict.outcome) if verdict and verdict.outcome not in PROVING else "not ready"
+        no = str(verdict.outcome) if verdict and not verdict.outcome.proves else "not ready"
         return _either(is_ready, "ready", no.replace("_", " "))
 
     return judge

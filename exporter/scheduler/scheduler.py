@@ -13,7 +13,7 @@ import time
 from functools import partial
 
 from exporter.config import Config
-from exporter.model import SILENT, Cadence, Observation, Outcome
+from exporter.model import Cadence, Observation, Outcome
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of
 from exporter.poll.poll_target import (
     EVERY_CADENCE,
@@ -151,7 +151,7 @@ class Scheduler:
     def _take(self, row: ScheduledTarget, result: PollResult) -> None:
         row.polls += 1
         row.memory = result.memory
-        row.is_silent = any(o.outcome in SILENT for o in result.observations)
+        row.is_silent = any(o.outcome.is_silent for o in result.observations)
         row.pod_view_error = "" if _is_ending(row) else _pod_view_error(result.observations)
         self._publish(row, result)
 

@@ -7,7 +7,6 @@ from exporter.catalogue import ports_of
 from exporter.config import Config
 from exporter.diagnosis import CAUSES, diagnose
 from exporter.model import (
-    UNJUDGING,
     AdminFacts,
     AgentFacts,
     AgentMetrics,
@@ -113,4 +112,4 @@ def test_diagnose_is_total(
         assert record.target is target
         assert record.diagnosis is None or record.diagnosis.cause in CAUSES
         for verdict in record.verdicts:
-            assert (verdict.up is None) == (verdict.outcome in UNJUDGING)
+            assert (verdict.up is None) == (verdict.outcome.is_unjudged)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from exporter.diagnosis.case import NO_FAULT, Case, Sentences
-from exporter.model import SILENT, Outcome, PortName, WebhookPath
+from exporter.model import Outcome, PortName, WebhookPath
 
 _ISTIOD = (PortName.HTTP_DEBUG, PortName.GRPC_XDS, PortName.TLS_XDS, PortName.HTTP_MONITORING)
 
@@ -17,7 +17,7 @@ def replica_is_stuck(case: Case) -> Sentences:
 def istiod_is_not_ready(case: Case) -> Sentences:
     """8080 says 503 or refuses; or ready while 15012 refuses, or proves to be no istiod of ours."""
     ready = case.outcome(PortName.HTTP_DEBUG)
-    if ready not in NO_FAULT | SILENT:
+    if ready not in NO_FAULT and not (ready and ready.is_silent):
         return case.describe(PortName.HTTP_DEBUG)
     if case.refuses(PortName.TLS_XDS) or case.outcome(PortName.TLS_XDS) is Outcome.TLS_ERROR:
         return (

@@ -6,7 +6,7 @@ from exporter.diagnosis.evidence import UNANSWERED, describe
 from exporter.diagnosis.inbound import direct_at
 from exporter.diagnosis.liveness import CHAIN, kubernetes_reports_ready
 from exporter.diagnosis.memory import is_initializing
-from exporter.model import PROVING, Expectation, Observation, Outcome, PortName, Role
+from exporter.model import Expectation, Observation, Outcome, PortName, Role
 
 _NOT_GENUINE = frozenset({PortName.ADMIN, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND})
 
@@ -95,13 +95,13 @@ def _kept_from_us(case: Case, port: TargetPort) -> Observation | None:
 def _only_inside(case: Case, outside: Observation) -> bool:
     """Whether the pod's own view answers on a port that the network's does not reach."""
     inside = case.evidence.pod.get(outside.port)
-    if inside is None or inside.outcome not in PROVING or outside.connected:
+    if inside is None or not inside.outcome.proves or outside.connected:
         return False
     return all(seen.outcome in UNANSWERED for seen in case.evidence.network[outside.port])
 
 
 def _proof(case: Case) -> tuple[str, ...]:
-    inside = [seen for seen in case.evidence.pod.values() if seen.outcome in PROVING]
+    inside = [seen for seen in case.evidence.pod.values() if seen.outcome.proves]
     if inside:
         return (f"inside the pod {describe(inside[0])}",)
     answered = [name for name in CHAIN if case.answers(name)]
@@ -115,7 +115,7 @@ def nothing_answers(case: Case) -> Sentences:
             return None
         return ("no port answers, not even with a refusal", *case.describe_container())
     both_hang = case.evidence.silent and case.target.role in _HANG_TOGETHER
-    if both_hang and not any(o.outcome in PROVING for o in case.evidence.pod.values()):
+    if both_hang and not any(o.outcome.proves for o in case.evidence.pod.values()):
         return ("every port accepts and stays silent",)
     return None
 
@@ -134,8 +134,7 @@ def families_differ(case: Case) -> Sentences:
         f"{port}: {addresses} {does}, another address serves"
         for port, group in case.evidence.network.items()
         for outcome, does in _FAILS.items()
-        if (addresses := _addresses(group, outcome))
-        and any(seen.outcome in PROVING for seen in group)
+        if (addresses := _addresses(group, outcome)) and any(seen.outcome.proves for seen in group)
     ]
     connects = case.evidence.connects
     refusing = [
