@@ -1,7 +1,7 @@
 """How connections to one target are made: a `Dialer` per target address and view.
 
-Probers only ever see the Dialer, so none of them knows whether a socket was opened from here or
-inside the pod's network namespace. Its rule: every connection dies with a reset when it is
+Probers use the Dialer alone, whether a socket is opened from here or inside the pod's network
+namespace. Its rule: every connection dies with a reset when it is
 closed, so that no TIME_WAIT entry stays behind.
 """
 
@@ -24,9 +24,9 @@ class NoAccess(Exception):  # noqa: N818 - a fact about us, not a failure of the
 class Dialer(Protocol):
     """Opens connections to one address of one target, as seen from one view.
 
-    `address` is the IP literal that is dialled. Failures are `OSError` (the target's or the
+    `address` is the IP literal that it connects to. Failures are `OSError` (the target's or the
     network's) or `NoAccess` (ours). `reports_accept`: that `connect` returns proves that the port
-    accepted; elsewhere only what the protocol hears afterwards does.
+    accepted; elsewhere only what the protocol receives afterwards does.
     """
 
     view: View
@@ -34,7 +34,7 @@ class Dialer(Protocol):
     reports_accept: bool
 
     def connect(self, port: int, factory: Callable[[], StreamT]) -> Awaitable[StreamT]:
-        """Begin a TCP connection; awaited, it gives its protocol."""
+        """Connect to a TCP port; awaited, it returns the protocol, as `transport` promises."""
         ...
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
@@ -49,7 +49,7 @@ class Dialer(Protocol):
 class PodView(Protocol):
     """How a target is seen from inside; one per target.
 
-    `needs_attention`: what was last seen there calls for another look soon.
+    `needs_attention`: what was last observed there calls for another poll soon.
     """
 
     needs_attention: bool
@@ -57,7 +57,7 @@ class PodView(Protocol):
     def entered(
         self, together: Sequence[int], apart: Sequence[int], *, urgent: bool
     ) -> AbstractAsyncContextManager[Dialer | None]:
-        """Enter for one look at these ports; None where it has to be left out this time.
+        """Enter for one poll of these ports; None where it has to be skipped this time.
 
         `apart` are the ports whose closing has to be seen. `urgent`: the network's evidence is
         abnormal.

@@ -39,9 +39,9 @@ class Netns:
     """Connects to a pod's loopback from inside its network namespace.
 
     `netns` is a name under /run/netns, a path, a process id, or what finds it at each connection,
-    because a pod's processes change. The loopback addresses are those of
-    the target's families, IPv4 first: on a mixed pod Envoy binds admin to 127.0.0.1 unless it was
-    told of both (Istio pkg/bootstrap/config.go).
+    because a pod's processes change. The loopback addresses are those of the target's families,
+    IPv4 first: on a mixed pod Envoy binds admin to 127.0.0.1 unless both are configured (Istio
+    pkg/bootstrap/config.go).
     """
 
     __slots__ = ("_locate", "_loopbacks", "address", "needs_attention", "view")
@@ -59,7 +59,7 @@ class Netns:
     def entered(
         self, together: Sequence[int], apart: Sequence[int], *, urgent: bool
     ) -> AbstractAsyncContextManager["Netns"]:
-        """Nothing is opened ahead, and nothing is short."""
+        """Nothing is opened in advance, and there is no budget."""
         del together, apart, urgent
         return nullcontext(self)
 

@@ -20,16 +20,16 @@ class Echo(asyncio.Protocol):
         self.transport.close()
 
 
-class Ear(asyncio.Protocol):
+class Recorder(asyncio.Protocol):
     def __init__(self) -> None:
-        self.heard = asyncio.get_running_loop().create_future()
+        self.received = asyncio.get_running_loop().create_future()
         self.lost = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.heard.set_result(data)
+        self.received.set_result(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set_result(exc)
@@ -38,23 +38,23 @@ class Ear(asyncio.Protocol):
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 async def test_connects_to_literals_of_both_families(address: str) -> None:
     server = await asyncio.get_running_loop().create_server(Echo, address, 0)
-    line = await Direct(address).connect(server.sockets[0].getsockname()[1], Ear)
-    line.transport.write(b"hello")
-    assert await line.heard == b"hello"
-    line.transport.abort()
+    protocol = await Direct(address).connect(server.sockets[0].getsockname()[1], Recorder)
+    protocol.transport.write(b"hello")
+    assert await protocol.received == b"hello"
+    protocol.transport.abort()
     server.close()
 
 
 async def test_a_connection_is_closed_with_a_reset() -> None:
-    accepted: list[Ear] = []
+    accepted: list[Recorder] = []
 
-    def accept() -> Ear:
-        accepted.append(Ear())
+    def accept() -> Recorder:
+        accepted.append(Recorder())
         return accepted[-1]
 
     server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
-    line = await Direct("127.0.0.1").connect(server.sockets[0].getsockname()[1], Ear)
-    line.transport.abort()
+    protocol = await Direct("127.0.0.1").connect(server.sockets[0].getsockname()[1], Recorder)
+    protocol.transport.abort()
     while not accepted:  # noqa: ASYNC110 - the server accepts in a turn of its own
         await asyncio.sleep(0)
     assert isinstance(await accepted[0].lost, ConnectionResetError)
@@ -64,30 +64,30 @@ async def test_a_connection_is_closed_with_a_reset() -> None:
 async def test_sends_datagrams(unused_udp_port: int) -> None:
     class Datagrams(asyncio.DatagramProtocol):
         def __init__(self) -> None:
-            self.heard = asyncio.get_running_loop().create_future()
+            self.received = asyncio.get_running_loop().create_future()
 
         def connection_made(self, transport: Any) -> None:
             self.transport = transport
 
         def datagram_received(self, data: bytes, addr: Any) -> None:
-            self.heard.set_result(data)
+            self.received.set_result(data)
             self.transport.sendto(data, addr)
 
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(
         Datagrams, local_addr=("127.0.0.1", unused_udp_port)
     )
-    line = await Direct("127.0.0.1").datagram(unused_udp_port, Datagrams)
-    line.transport.sendto(b"?")
-    assert await server.heard == b"?"
-    line.transport.abort()
+    protocol = await Direct("127.0.0.1").datagram(unused_udp_port, Datagrams)
+    protocol.transport.sendto(b"?")
+    assert await server.received == b"?"
+    protocol.transport.abort()
     transport.abort()
     await asyncio.sleep(0)
 
 
 async def test_a_refused_port_raises(unused_tcp_port: int) -> None:
     with pytest.raises(ConnectionRefusedError):
-        await Direct("127.0.0.1").connect(unused_tcp_port, Ear)
+        await Direct("127.0.0.1").connect(unused_tcp_port, Recorder)
 
 
 async def test_is_a_dialer_of_the_network_without_a_socket_table() -> None:
@@ -98,10 +98,10 @@ async def test_is_a_dialer_of_the_network_without_a_socket_table() -> None:
         await direct.sockets()
 
 
-async def test_a_mapped_address_is_dialled_as_the_ipv4_address_that_it_is() -> None:
+async def test_a_mapped_address_is_used_as_the_ipv4_address_that_it_is() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         dialer = Direct("::ffff:127.0.0.1")
-        line = await dialer.connect(listener.getsockname()[1], Ear)
+        protocol = await dialer.connect(listener.getsockname()[1], Recorder)
         assert dialer.address == "::ffff:127.0.0.1"
-        assert line.transport._socket.family == socket.AF_INET
-        line.transport.abort()
+        assert protocol.transport._socket.family == socket.AF_INET
+        protocol.transport.abort()

@@ -1,5 +1,4 @@
 import asyncio
-import contextlib
 import gc
 import subprocess
 import sys
@@ -33,20 +32,20 @@ while True:
 """
 
 
-class Quiet(asyncio.Protocol):
+class Silent(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
 
 class Datagrams(asyncio.DatagramProtocol):
     def __init__(self) -> None:
-        self.heard = asyncio.get_running_loop().create_future()
+        self.received = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
     def datagram_received(self, data: bytes, _addr: Any) -> None:
-        self.heard.set_result(data)
+        self.received.set_result(data)
 
 
 @pytest.fixture(scope="module")
@@ -78,24 +77,24 @@ KINDS = {
 def test_connects_inside_the_namespace_and_stays_outside(
     namespace: tuple[str, int], kind: Any, address: str, run: Any
 ) -> None:
-    async def dial() -> str:
-        line = await Netns(kind(*namespace), address).connect(15021, Quiet)
-        peer = line.transport._socket.getpeername()[0]
-        line.transport.abort()
+    async def connect() -> str:
+        protocol = await Netns(kind(*namespace), address).connect(15021, Silent)
+        peer = protocol.transport._socket.getpeername()[0]
+        protocol.transport.abort()
         await asyncio.sleep(0)
         return peer
 
     before = Path("/proc/thread-self/ns/net").readlink()
-    assert run(dial()) == ("::1" if ":" in address else "127.0.0.1")
+    assert run(connect()) == ("::1" if ":" in address else "127.0.0.1")
     assert Path("/proc/thread-self/ns/net").readlink() == before
 
 
 @pytest.mark.real
 async def test_sends_datagrams_inside_the_namespace(namespace: tuple[str, int]) -> None:
-    line = await Netns(namespace[0], "10.0.0.1").datagram(15053, Datagrams)
-    line.transport.sendto(b"?")
-    assert await asyncio.wait_for(line.heard, 2) == b"?"
-    line.transport.abort()
+    protocol = await Netns(namespace[0], "10.0.0.1").datagram(15053, Datagrams)
+    protocol.transport.sendto(b"?")
+    assert await asyncio.wait_for(protocol.received, 2) == b"?"
+    protocol.transport.abort()
     await asyncio.sleep(0)
 
 
@@ -103,9 +102,9 @@ async def test_sends_datagrams_inside_the_namespace(namespace: tuple[str, int]) 
 async def test_a_port_that_only_we_serve_is_refused_inside(
     namespace: tuple[str, int], unused_tcp_port: int
 ) -> None:
-    server = await asyncio.get_running_loop().create_server(Quiet, "127.0.0.1", unused_tcp_port)
+    server = await asyncio.get_running_loop().create_server(Silent, "127.0.0.1", unused_tcp_port)
     with pytest.raises(ConnectionRefusedError):
-        await Netns(namespace[0], "10.0.0.1").connect(unused_tcp_port, Quiet)
+        await Netns(namespace[0], "10.0.0.1").connect(unused_tcp_port, Silent)
     server.close()
 
 
@@ -136,7 +135,7 @@ MISSING = {
 @pytest.mark.parametrize("netns", MISSING.values(), ids=MISSING)
 async def test_a_namespace_that_cannot_be_entered_is_no_access(netns: str) -> None:
     dialer = Netns(netns, "10.0.0.1")
-    for attempt in (dialer.connect(1, Quiet), dialer.datagram(1, Datagrams), dialer.sockets()):
+    for attempt in (dialer.connect(1, Silent), dialer.datagram(1, Datagrams), dialer.sockets()):
         with pytest.raises(NoAccess, match=r"cannot be entered: .*\.$"):
             await attempt
 
@@ -158,33 +157,31 @@ def test_is_a_dialer_of_the_pods_own_view() -> None:
 async def test_on_a_mixed_pod_either_loopback_will_do(
     namespace: tuple[str, int], port: int
 ) -> None:
-    line = await Netns(namespace[0], "fd00::7", "10.0.0.7").connect(port, Quiet)
-    line.transport.abort()
+    protocol = await Netns(namespace[0], "fd00::7", "10.0.0.7").connect(port, Silent)
+    protocol.transport.abort()
 
 
 @pytest.mark.real
 async def test_on_a_mixed_pod_refused_means_by_both(namespace: tuple[str, int]) -> None:
     with pytest.raises(ConnectionRefusedError):
-        await Netns(namespace[0], "10.0.0.7", "fd00::7").connect(15020, Quiet)
+        await Netns(namespace[0], "10.0.0.7", "fd00::7").connect(15020, Silent)
 
 
-async def test_a_socket_that_nobody_waits_for_any_more_is_closed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(netns_module, "_entered", lambda _path: contextlib.nullcontext())
+@pytest.mark.real
+async def test_a_socket_that_nobody_waits_for_any_more_is_closed() -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     def locate() -> PodNamespace:
         entered.set()
         go_on.wait()
-        return PodNamespace("anywhere")
+        return PodNamespace("/proc/self/ns/net")
 
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        dialling = asyncio.create_task(Netns(locate, "10.0.0.1").connect(15000, Quiet))
+        connecting = asyncio.create_task(Netns(locate, "10.0.0.1").connect(15000, Silent))
         await asyncio.to_thread(entered.wait)
-        dialling.cancel()
-        await asyncio.wait({dialling})
+        connecting.cancel()
+        await asyncio.wait({connecting})
         go_on.set()
         netns_module._worker.submit(gc.collect).result()
-    assert [str(each.message) for each in said] == []
+    assert [str(each.message) for each in warned] == []

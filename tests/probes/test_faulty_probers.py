@@ -38,7 +38,7 @@ WAITS = pytest.mark.parametrize("wait", [none, a_turn, a_while])
 
 
 def raising(error: BaseException, wait: Step) -> Prober:
-    async def prober(_visit: Attempt) -> ProbeResult:
+    async def prober(_attempt: Attempt) -> ProbeResult:
         await wait()
         raise error
 
@@ -63,9 +63,9 @@ async def beside_a_sound_one(
 ) -> Outcome:
     """The outcome of a faulty prober; a sound one beside it is not disturbed."""
     port = await serve({"/healthz/ready": answer(200)})
-    asked = [(prober, visit(1, timeout=seconds)), (PROBERS["readiness"], visit(port))]
+    probes = [(prober, visit(1, timeout=seconds)), (PROBERS["readiness"], visit(port))]
     async with asyncio.timeout(2):
-        faulty, sound = await probe_all(asked)
+        faulty, sound = await probe_all(probes)
     assert sound.outcome is Outcome.OK
     return faulty.outcome
 
@@ -110,7 +110,7 @@ def test_what_ends_the_process_does_so_after_a_wait_too(visit: Any) -> None:
 async def test_a_timeout_of_asyncios_own_never_cancels_the_poll(
     wait: Step, visit: Any, serve: Any, answer: Any
 ) -> None:
-    async def prober(_visit: Attempt) -> ProbeResult:
+    async def prober(_attempt: Attempt) -> ProbeResult:
         await wait()
         async with asyncio.timeout(0.01):
             await asyncio.sleep(5)
@@ -122,10 +122,10 @@ async def test_a_timeout_of_asyncios_own_never_cancels_the_poll(
 
 
 @WAITS
-async def test_no_prober_gets_hold_of_the_task_that_polls(wait: Step, visit: Any) -> None:
+async def test_no_prober_finds_the_task_that_polls(wait: Step, visit: Any) -> None:
     found: list[object] = []
 
-    async def prober(_visit: Attempt) -> ProbeResult:
+    async def prober(_attempt: Attempt) -> ProbeResult:
         await wait()
         found.append(asyncio.current_task())
         return ProbeResult(Outcome.OK)
@@ -140,7 +140,7 @@ async def test_a_future_of_another_loop_is_refused(
 ) -> None:
     async with another_loop() as loop:
 
-        async def prober(_visit: Attempt) -> ProbeResult:
+        async def prober(_attempt: Attempt) -> ProbeResult:
             await wait()
             await loop.create_future()
             return ProbeResult(Outcome.OK)
@@ -152,7 +152,7 @@ async def test_a_step_after_a_task_set_the_result_is_outside_it_too(visit: Any) 
     waiter: Waiter[int] = Waiter()
     found: list[object] = []
 
-    async def prober(_visit: Attempt) -> ProbeResult:
+    async def prober(_attempt: Attempt) -> ProbeResult:
         await waiter
         found.append(asyncio.current_task())
         return ProbeResult(Outcome.OK)
@@ -174,7 +174,7 @@ async def test_a_waiter_that_another_prober_awaits_is_refused(
     waiter: Waiter[int] = Waiter()
     asyncio.get_running_loop().call_later(0.02, waiter.set_result, 1)
 
-    async def prober(_visit: Attempt) -> ProbeResult:
+    async def prober(_attempt: Attempt) -> ProbeResult:
         await waiter
         return ProbeResult(Outcome.OK)
 
@@ -194,7 +194,7 @@ class _Odd:
 async def test_what_is_no_future_is_refused(
     wait: Step, is_stubborn: object, visit: Any, serve: Any, answer: Any
 ) -> None:
-    async def prober(_visit: Attempt) -> ProbeResult:
+    async def prober(_attempt: Attempt) -> ProbeResult:
         await wait()
         while True:
             try:
@@ -213,7 +213,7 @@ async def test_a_future_that_somebody_cancels_ends_the_probe(
     shared = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_later(0.03, shared.cancel)
 
-    async def prober(_visit: Attempt) -> ProbeResult:
+    async def prober(_attempt: Attempt) -> ProbeResult:
         await wait()
         await shared
         return ProbeResult(Outcome.OK)
@@ -224,7 +224,7 @@ async def test_a_future_that_somebody_cancels_ends_the_probe(
 async def test_a_prober_that_cannot_even_be_called_is_an_outcome(
     visit: Any, serve: Any, answer: Any
 ) -> None:
-    def prober(_visit: Attempt) -> Any:
+    def prober(_attempt: Attempt) -> Any:
         raise ValueError
 
     assert await beside_a_sound_one(prober, visit, serve, answer) is Outcome.NO_ACCESS
@@ -235,7 +235,7 @@ async def test_a_prober_that_waits_on_after_its_deadline_is_closed(
 ) -> None:
     closed: list[bool] = []
 
-    async def prober(_visit: Attempt) -> ProbeResult:
+    async def prober(_attempt: Attempt) -> ProbeResult:
         try:
             while True:
                 try:
@@ -249,28 +249,33 @@ async def test_a_prober_that_waits_on_after_its_deadline_is_closed(
     assert (outcome, closed) == (Outcome.TIMEOUT, [True])
 
 
-async def test_a_prober_that_waits_while_it_is_closed_is_let_go(visit: Any) -> None:
-    async def prober(_visit: Attempt) -> ProbeResult:
+async def test_a_prober_that_waits_while_it_is_closed_is_dropped(visit: Any) -> None:
+    async def prober(_attempt: Attempt) -> ProbeResult:
         try:
             await asyncio.sleep(5)
         finally:
             await asyncio.sleep(5)
         return ProbeResult(Outcome.OK)
 
-    wave = asyncio.ensure_future(probe_all([(prober, visit(1)), (prober, visit(1))]))
+    poll = asyncio.ensure_future(probe_all([(prober, visit(1)), (prober, visit(1))]))
     await asyncio.sleep(0.01)
-    wave.cancel()
+    poll.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await wave
+        await poll
 
 
 async def test_a_fault_is_logged_once_for_a_target_and_its_kind(
     visit: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = visit(1)
+    attempt = visit(1)
     for error in (ValueError("x"), ValueError("y"), KeyError("z"), ValueError("x")):
         again = Attempt(
-            asked.dialer, asked.probe, asked.due, asked.timeout, asked.target, asked.options
+            attempt.dialer,
+            attempt.probe,
+            attempt.due,
+            attempt.timeout,
+            attempt.target,
+            attempt.options,
         )
         await probe_all([(raising(error, none), again)])
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [
@@ -280,23 +285,23 @@ async def test_a_fault_is_logged_once_for_a_target_and_its_kind(
     assert "target=shop/cart port=1" in caplog.text
 
 
-async def test_a_wave_cancelled_in_the_turn_of_a_deadline_logs_nothing(
+async def test_a_poll_cancelled_in_the_turn_of_a_deadline_logs_nothing(
     visit: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The deadline passes while the loop is held; it is cancelled first, or last."""
 
-    async def prober(_visit: Attempt) -> ProbeResult:
+    async def prober(_attempt: Attempt) -> ProbeResult:
         await asyncio.sleep(5)
         return ProbeResult(Outcome.OK)
 
     loop = asyncio.get_running_loop()
     for delay in (0.02, 0.04, 0.06):
-        wave = asyncio.ensure_future(probe_all([(prober, visit(1, timeout=0.05))] * 2))
+        poll = asyncio.ensure_future(probe_all([(prober, visit(1, timeout=0.05))] * 2))
         await asyncio.sleep(0)
-        loop.call_later(delay, wave.cancel)
+        loop.call_later(delay, poll.cancel)
         time.sleep(0.08)  # noqa: ASYNC251 - the stall that makes both come due in one turn
         with pytest.raises(asyncio.CancelledError):
-            await wave
+            await poll
         await asyncio.sleep(0.01)
     assert caplog.text == ""
 
@@ -307,26 +312,26 @@ async def test_a_deadline_that_is_nearer_than_the_first_is_kept(
 ) -> None:
     """As the agent's page has, where `poll.timeout` is the longer one."""
 
-    async def prober(asked: Attempt) -> ProbeResult:
+    async def prober(attempt: Attempt) -> ProbeResult:
         await asyncio.sleep(0)
         if is_settled:
-            asked.settle()
-        asked.allow(0.1)
+            attempt.settle()
+        attempt.allow(0.1)
         await asyncio.sleep(5)
         return ProbeResult(Outcome.OK)
 
     began = time.monotonic()
-    (seen,) = await probe_all([(prober, visit(1, timeout=3.0))])
-    assert seen.outcome is Outcome.TIMEOUT
+    (observation,) = await probe_all([(prober, visit(1, timeout=3.0))])
+    assert observation.outcome is Outcome.TIMEOUT
     assert 0.09 < time.monotonic() - began < 1
 
 
 async def test_what_sets_no_deadline_after_it_settled_has_the_usual_one(visit: Any) -> None:
-    async def prober(asked: Attempt) -> ProbeResult:
-        asked.settle()
+    async def prober(attempt: Attempt) -> ProbeResult:
+        attempt.settle()
         await asyncio.sleep(5)
         return ProbeResult(Outcome.OK)
 
     async with asyncio.timeout(2):
-        (seen,) = await probe_all([(prober, visit(1, timeout=0.05))])
-    assert seen.outcome is Outcome.TIMEOUT
+        (observation,) = await probe_all([(prober, visit(1, timeout=0.05))])
+    assert observation.outcome is Outcome.TIMEOUT

@@ -17,27 +17,27 @@ from exporter.probes.probers import PROBERS
 from exporter.probes.runner import probe_all
 
 
-async def test_a_wave_answers_in_the_order_of_its_probes(
+async def test_observations_are_in_the_order_of_their_probes(
     listen: Any, serve: Any, visit: Any, answer: Any, endings: Any
 ) -> None:
     silent, ready = await listen(endings["silent"]), await serve({"/healthz/ready": answer(200)})
-    asked = [
+    probes = [
         (PROBERS["readiness"], visit(port, timeout=0.2)) for port in (silent, ready, silent, ready)
     ]
-    seen = await probe_all(asked)
-    assert [one.port for one in seen] == [silent, ready, silent, ready]
-    assert [one.outcome for one in seen] == [Outcome.TIMEOUT, Outcome.OK] * 2
+    observations = await probe_all(probes)
+    assert [one.port for one in observations] == [silent, ready, silent, ready]
+    assert [one.outcome for one in observations] == [Outcome.TIMEOUT, Outcome.OK] * 2
 
 
 async def test_each_probe_has_its_own_deadline(listen: Any, visit: Any, endings: Any) -> None:
     port = await listen(endings["silent"])
     waits = (0.1, 0.4, 0.2)
     started = time.monotonic()
-    seen = await probe_all(
+    observations = await probe_all(
         [(PROBERS["readiness"], visit(port, timeout=seconds)) for seconds in waits]
     )
     assert time.monotonic() - started < 1
-    for one, seconds in zip(seen, waits, strict=True):
+    for one, seconds in zip(observations, waits, strict=True):
         assert one.outcome is Outcome.TIMEOUT
         assert seconds - 0.01 <= one.seconds < seconds + 0.15
 
@@ -48,11 +48,11 @@ async def test_what_came_while_we_were_late_is_no_timeout(
     """The answer waits in the kernel while this process stalls past the deadline."""
     port = await serve({"/healthz/ready": answer(200)})
 
-    async def stalls(asked: Attempt) -> ProbeResult:
+    async def stalls(attempt: Attempt) -> ProbeResult:
         loop = asyncio.get_running_loop()
         loop.call_later(0.05, time.sleep, 0.3)
         await asyncio.sleep(0)
-        return await PROBERS["readiness"](asked)
+        return await PROBERS["readiness"](attempt)
 
     slow = visit(port, timeout=0.2)
     answered = await probe_all([(stalls, slow), (stalls, visit(port, timeout=0.2))])
@@ -73,10 +73,10 @@ async def test_a_stall_of_ours_does_not_make_a_target_slow(visit: Any, answer: A
         with ThreadPoolExecutor(1) as server:
             server.submit(answers)
             asyncio.get_running_loop().call_later(0.05, time.sleep, 0.45)
-            asked = visit(listener.getsockname()[1])
-            (seen,) = await probe_all([(PROBERS["readiness"], asked)])
-    assert seen.outcome is Outcome.OK
-    assert 0.09 < seen.seconds < 0.3
+            attempt = visit(listener.getsockname()[1])
+            (observation,) = await probe_all([(PROBERS["readiness"], attempt)])
+    assert observation.outcome is Outcome.OK
+    assert 0.09 < observation.seconds < 0.3
 
 
 async def test_a_prober_may_await_a_task_of_its_own(visit: Any) -> None:
@@ -94,12 +94,12 @@ async def test_a_prober_may_await_a_task_of_its_own(visit: Any) -> None:
         await asyncio.create_task(needs_a_task())
         return ProbeResult(Outcome.OK)
 
-    (seen,) = await probe_all([(prober, visit(1, timeout=0.05))])
-    assert seen.outcome is Outcome.TIMEOUT
+    (observation,) = await probe_all([(prober, visit(1, timeout=0.05))])
+    assert observation.outcome is Outcome.TIMEOUT
     await asyncio.wait_for(cancelled.wait(), 1)
 
 
-async def test_a_cancelled_wave_closes_its_connections(listen: Any, visit: Any) -> None:
+async def test_a_cancelled_poll_closes_its_connections(listen: Any, visit: Any) -> None:
     ended = asyncio.Event()
 
     async def talk(reader: Any, _writer: Any) -> None:
@@ -108,49 +108,49 @@ async def test_a_cancelled_wave_closes_its_connections(listen: Any, visit: Any) 
         finally:
             ended.set()
 
-    asked = visit(await listen(talk))
+    attempt = visit(await listen(talk))
     connected = asyncio.Event()
 
-    async def prober(asked: Attempt) -> ProbeResult:
-        await asked.connect(ProbeProtocol)
+    async def prober(attempt: Attempt) -> ProbeResult:
+        await attempt.connect(ProbeProtocol)
         connected.set()
         await asyncio.get_running_loop().create_future()
         return ProbeResult(Outcome.OK)
 
-    wave = asyncio.ensure_future(probe_all([(prober, asked)]))
+    poll = asyncio.ensure_future(probe_all([(prober, attempt)]))
     await connected.wait()
-    wave.cancel()
+    poll.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await wave
+        await poll
     await asyncio.wait_for(ended.wait(), 1)
 
 
 async def test_a_late_answer_is_not_taken_for_the_next(
     listen: Any, visit: Any, answer: Any
 ) -> None:
-    """After the agent's page has timed out, the application is asked on a line of its own."""
-    asked: list[bytes] = []
+    """After the agent's page has timed out, the application has a connection of its own."""
+    requests: list[bytes] = []
 
     async def talk(reader: Any, writer: Any) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
-            asked.append(head.split()[1])
+            requests.append(head.split()[1])
             late = b"first" in head
             if late:
                 await asyncio.sleep(0.3)
             writer.write(answer(500 if late else 200, server=b""))
 
-    async def prober(asked: Attempt) -> ProbeResult:
-        client = HttpClient(asked)
-        asked.allow(0.1)
+    async def prober(attempt: Attempt) -> ProbeResult:
+        client = HttpClient(attempt)
+        attempt.allow(0.1)
         with pytest.raises(TimeoutError):
             await client.get(paths.configured("/first"))
-        asked.allow(2.0)
+        attempt.allow(2.0)
         reply = await client.get(paths.configured("/second"))
         return ProbeResult(Outcome.OK, str(reply.status))
 
-    (seen,) = await probe_all([(prober, visit(await listen(talk)))])
-    assert seen.detail == "200"
-    assert asked == [b"/first", b"/second"]
+    (observation,) = await probe_all([(prober, visit(await listen(talk)))])
+    assert observation.detail == "200"
+    assert requests == [b"/first", b"/second"]
 
 
 @contextmanager
@@ -176,20 +176,20 @@ async def test_a_probe_leaves_nothing_to_the_garbage_collector(
 ) -> None:
     """Connections, parsers, futures and tracebacks know each other; a probe's end parts them."""
     port = await serve({"/healthz/ready": answer(200)})
-    silent, deaf = await listen(endings["silent"]), visit(1)
+    silent, refused = await listen(endings["silent"]), visit(1)
     with circles() as left:
-        for asked in (visit(port), visit(silent, timeout=0.05), deaf):
-            await probe_all([(PROBERS[name], asked)])
-        del asked, deaf
+        for attempt in (visit(port), visit(silent, timeout=0.05), refused):
+            await probe_all([(PROBERS[name], attempt)])
+        del attempt, refused
     ours = [one for one in left if type(one).__module__.startswith(("exporter.", "httptools."))]
     assert [type(one).__name__ for one in ours] == []
 
 
 @pytest.mark.parametrize("is_bare", [True, False], ids=["bare-yield", "done-future"])
-async def test_what_comes_after_a_wave_was_cancelled_wakes_no_probe(
+async def test_what_comes_after_a_poll_was_cancelled_wakes_no_probe(
     visit: Any, caplog: pytest.LogCaptureFixture, is_bare: object
 ) -> None:
-    """The future is done and its callback is on its way when the wave is cancelled."""
+    """The future is done and its callback is on its way when the poll is cancelled."""
     loop = asyncio.get_running_loop()
     answered = loop.create_future()
 
@@ -198,14 +198,14 @@ async def test_what_comes_after_a_wave_was_cancelled_wakes_no_probe(
         await asyncio.sleep(0)
         return ProbeResult(Outcome.OK)
 
-    wave = asyncio.ensure_future(probe_all([(prober, visit(1))]))
+    poll = asyncio.ensure_future(probe_all([(prober, visit(1))]))
     await asyncio.sleep(0)
-    wave.cancel()
+    poll.cancel()
     answered.set_result(None)
     if is_bare:
         await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
-        await wave
+        await poll
     for _ in range(3):
         await asyncio.sleep(0)
     assert caplog.text == ""
