@@ -15,8 +15,8 @@ import h2.exceptions
 from exporter.model import Outcome
 from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, TooLarge
 from exporter.probes.mesh_trust import proven_handshake
+from exporter.probes.paths import GRPC_HEALTH_CHECK
 
-_CHECK = "/grpc.health.v1.Health/Check"
 _EMPTY_MESSAGE = b"\0\0\0\0\0"
 _MOST = 262144
 _FRAME_HEAD = 9
@@ -48,7 +48,7 @@ class GrpcProtocol(ProbeProtocol):
         headers = (
             (":method", "POST"),
             (":scheme", "http"),
-            (":path", _CHECK),
+            (":path", GRPC_HEALTH_CHECK),
             (":authority", self._host),
             ("te", "trailers"),
             ("content-type", "application/grpc"),

@@ -1,9 +1,10 @@
-"""Every request path that may ever be sent, in one table.
+"""Every request that may ever be sent to a target, in one table: paths, and one gRPC method.
 
-The HTTP client takes a `Path` and nothing else. The fixed ones are below; two kinds are made at
-run time, each by a function that refuses what could change a target: application probes that
-the pod's own kubelet asks, and ports that the user configured. Never here: /quitquitquit,
-/drain*, /app-lifecycle/*, /inject, /validate, /debug/adsz, /debug/cachez, an ADS stream.
+HTTP requests are GETs: their client takes a `Path` and nothing else. The fixed ones are below; two
+kinds are made at run time, each by a function that refuses what could change a target: application
+probes that the pod's own kubelet sends, and ports that the user configured. The gRPC method is a
+POST, as gRPC demands. Never here: /quitquitquit, /drain*, /app-lifecycle/*, /inject, /validate,
+/debug/adsz, /debug/cachez, an ADS stream.
 """
 
 import re
@@ -80,6 +81,9 @@ FIXED = (
     CERTS,
 )
 """Every path that is sent without being configured."""
+
+GRPC_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+"""The one gRPC method: istiod answers it with a status and does nothing."""
 
 _CHANGING = re.compile(
     r"/(quitquitquit|drain|app-lifecycle|inject|validate|healthcheck|logging|reset_counters"

@@ -137,3 +137,10 @@ RAW_NAMES = (
     "cluster.outbound|80||shop.svc;.upstream_cx_active",
     "cluster.xds-grpc.upstream_rq_active",
 )
+
+
+def test_grpc_has_one_method_and_it_is_written_nowhere_else() -> None:
+    sources = File(exporter.probes.__file__).parent.glob("*.py")
+    naming = [file.name for file in sources if re.search(r"/grpc\.\w", file.read_text())]
+    assert naming == ["paths.py"]
+    assert paths.GRPC_HEALTH_CHECK == "/grpc.health.v1.Health/Check"
