@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def page_of(text: str) -> str:
-    """The page, with what the code says in place of what it said."""
+    """The page, with the table of causes in place of an older one."""
     preface, *parts = _HEADING.split(text)
     sections = dict(zip(parts[::2], parts[1::2], strict=True))
     if sections.keys() != CAUSES.keys():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.catalogue import PORTS
 from exporter.config import Config
 from exporter.control_plane.proxy_sync import why_incomplete
 from exporter.model import WebhookPath
@@ -19,6 +20,11 @@ CAPABILITIES = (
     "webhook_dry_run",
 )
 """The values of `istio_port_exporter_capability`."""
+
+
+_LOOPBACK_PORTS = ", ".join(
+    dict.fromkeys(str(row.number) for row in PORTS if row.bind == "loopback")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ def missing_capabilities(
             bool(refused) or (config.access.loopback == "none" and not inside),
             refused
             or (
-                "15001 and the loopback ports 15000, 15004, 15053, 9876 are not seen from inside: "
+                f"15001 and the loopback ports {_LOOPBACK_PORTS} are not seen from inside: "
                 "no access to pods is configured (access.loopback, or a target's netns)"
             ),
         ),

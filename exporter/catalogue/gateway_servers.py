@@ -1,7 +1,7 @@
-"""A gateway's servers: the listeners that Envoy was told of, by its own admin interface. Pure.
+"""A gateway's servers: the listeners in its Envoy's configuration, by admin. Pure.
 
-In: what admin told. Out: the ports that ought to be open. The list of listeners alone is not
-enough: one that waits, or was refused, is not in it, and one that is in it may not be bound
+In: admin's facts. Out: the ports that have to be open. The list of listeners alone is not
+enough: one that is warming, or was rejected, is not in it, and one that is in it may not be bound
 (recorded: a gateway whose secret is missing).
 """
 
@@ -22,14 +22,14 @@ def configured_servers(
     """The server ports of a gateway that are not among the ports that it has to have anyway."""
     if target.role is not Role.GATEWAY or admin is None:
         return ()
-    known = {port.number for port in ports if port.expectation is not Expectation.OPTIONAL}
-    hidden = known.union(target.ignored_ports)
-    found = {number: name for number, name in _told(admin) if number not in hidden}
+    expected = {port.number for port in ports if port.expectation is not Expectation.OPTIONAL}
+    hidden = expected.union(target.ignored_ports)
+    found = {number: name for number, name in _configured(admin) if number not in hidden}
     return servers_of(target, found)
 
 
-def _told(admin: AdminFacts) -> Iterable[tuple[int, str]]:
-    """Listeners that wait or were refused first, so that what is active has the last word."""
+def _configured(admin: AdminFacts) -> Iterable[tuple[int, str]]:
+    """Ports with their listeners' names; active listeners come last, so that theirs count."""
     for name in (*(admin.warming or ()), *(admin.rejected or {})):
         named = _NAME.fullmatch(name)
         if named and (port := parse_port(named[1])):
@@ -41,7 +41,7 @@ def _told(admin: AdminFacts) -> Iterable[tuple[int, str]]:
 
 
 def newest_admin(observations: Iterable[Observation]) -> AdminFacts | None:
-    """What admin told of its listeners in this look; None where it was not asked."""
+    """Admin's facts with its listeners from this poll; None where they were not requested."""
     for seen in observations:
         if seen.view is View.POD and isinstance(seen.facts, AdminFacts):
             return seen.facts if seen.facts.listeners is not None else None

@@ -129,7 +129,7 @@ def _servers(target: Target) -> Iterator[TargetPort]:
 
 
 def _application_ports(target: Target) -> Iterator[TargetPort]:
-    """The application's ports; behind redirection a connect from the network tells nothing."""
+    """The application's ports; behind redirection a connect from the network proves nothing."""
     for number in target.settings.app_ports:
         port = _own_port(number, "app", ProbeKind.TCP, target)
         probe = None if port.captured else port.probe
@@ -172,15 +172,15 @@ def _overlay(ports: dict[int, TargetPort], own: ExtraPort, target: Target) -> No
     if own.expect is Expectation.ABSENT:
         ports.pop(own.port, None)
         return
-    known = ports.get(own.port)
-    if known is None or own.probe:
-        known = _own_port(
+    port = ports.get(own.port)
+    if port is None or own.probe:
+        port = _own_port(
             own.port, own.component or "app", ProbeKind(own.probe or "tcp"), target, own.path
         )
     loopback = own.expect is Expectation.LOOPBACK
     ports[own.port] = replace(
-        known,
+        port,
         expectation=own.expect,
-        probe=None if loopback else known.probe,
-        component=own.component or known.component,
+        probe=None if loopback else port.probe,
+        component=own.component or port.component,
     )

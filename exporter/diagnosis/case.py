@@ -1,12 +1,13 @@
-"""One target's case, as the rules read it: evidence, memory, verdicts and what follows of them.
+"""One target's case, as conditions read it: evidence, memory, verdicts and what follows of them.
 
-Pure. It gives names to the questions that several rules ask.
+Pure. It names what several conditions need to know.
 """
 
 from collections.abc import Mapping
 
 from msgspec import Struct
 
+from exporter.catalogue import port_number_of
 from exporter.config import Config
 from exporter.diagnosis.evidence import Evidence, describe
 from exporter.diagnosis.proxy_status import remembered_admin, remembered_stats
@@ -32,7 +33,7 @@ NO_FAULT = frozenset({None, Outcome.OK, *(one for one in Outcome if one.is_unjud
 
 
 class Case(Struct, frozen=True, eq=False):
-    """Everything that a rule may rest on."""
+    """Everything that a condition may rest on."""
 
     evidence: Evidence
     memory: Memory
@@ -47,12 +48,12 @@ class Case(Struct, frozen=True, eq=False):
 
     @property
     def config(self) -> Config:
-        """The configuration of this look."""
+        """The configuration of this poll."""
         return self.evidence.config
 
     @property
     def now(self) -> float:
-        """When it was looked, seconds since the epoch."""
+        """When it was polled, seconds since the epoch."""
         return self.evidence.now
 
     def verdict(self, name: PortName) -> Verdict | None:
@@ -60,8 +61,12 @@ class Case(Struct, frozen=True, eq=False):
         port = self.evidence.named.get(name)
         return self.verdicts.get(port.number) if port else None
 
+    def number(self, name: PortName) -> int:
+        """The number of the port of that name on this target; 0 where it has none."""
+        return port_number_of(self.target, name)
+
     def outcome(self, name: PortName) -> Outcome | None:
-        """The outcome of the port of that name; None where nothing was asked of it."""
+        """The outcome of the port of that name; None where it was not probed."""
         verdict = self.verdict(name)
         if verdict is None or verdict.outcome is Outcome.NO_ACCESS:
             return None
@@ -78,10 +83,10 @@ class Case(Struct, frozen=True, eq=False):
         return seen is not None and seen.outcome is Outcome.TIMEOUT and seen.connected is not False
 
     def refuses(self, *names: PortName) -> bool:
-        """Whether each of these ports that was asked refuses, and one was asked."""
+        """Whether each of these ports that was probed refuses, and one was probed."""
         outcomes = [self.outcome(name) for name in names]
-        asked = [outcome for outcome in outcomes if outcome is not None]
-        return bool(asked) and all(outcome is Outcome.REFUSED for outcome in asked)
+        probed = [outcome for outcome in outcomes if outcome is not None]
+        return bool(probed) and all(outcome is Outcome.REFUSED for outcome in probed)
 
     def describe(self, *names: PortName) -> tuple[str, ...]:
         """What was seen of these ports, a sentence each."""
@@ -92,36 +97,37 @@ class Case(Struct, frozen=True, eq=False):
 
     def describe_control_port(self) -> tuple[str, ...]:
         """What the control port and the hello showed, a sentence each."""
-        told = [
+        sentences = [
             f"the control port {describe(connect).split(' ', 1)[1]}"
             for connect in self.evidence.connects[:1]
         ]
         inbound = self.verdict(PortName.VIRTUAL_INBOUND)
         if inbound is not None and inbound.detail:
-            told.append(f"{inbound.port}: {inbound.detail}")
-        return tuple(told)
+            sentences.append(f"{inbound.port}: {inbound.detail}")
+        return tuple(sentences)
 
     def describe_container(self) -> tuple[str, ...]:
-        """What Kubernetes says of the proxy's container, a sentence each; nothing if unasked."""
-        life = self.target.lifecycle
-        if life.container_ready is None:
+        """What Kubernetes reports of the proxy's container, a sentence each; empty if unknown."""
+        lifecycle = self.target.lifecycle
+        if lifecycle.container_ready is None:
             return ()
-        state = "is ready" if life.container_ready else "runs and is not ready"
-        if life.is_down:
-            state = f"does not run{life.trouble and f': {life.trouble}'}"
-        told = f"Kubernetes says that the container {state}"
-        return (told, f"it restarted {life.restarts} times") if life.restarts else (told,)
+        state = "is ready" if lifecycle.container_ready else "runs and is not ready"
+        if lifecycle.is_down:
+            state = f"does not run{lifecycle.trouble and f': {lifecycle.trouble}'}"
+        restarts = f"it restarted {lifecycle.restarts} times" if lifecycle.restarts else ""
+        reported = f"Kubernetes reports that the container {state}"
+        return (reported, restarts) if restarts else (reported,)
 
     def stats(self) -> EnvoyStats | None:
         """Envoy's last complete statistics, while fresh."""
         return remembered_stats(self.memory)
 
     def admin(self) -> AdminFacts | None:
-        """What admin last told, while fresh."""
+        """Admin's last facts, while fresh."""
         return remembered_admin(self.memory)
 
     def admin_state(self) -> str:
-        """The word of admin's /ready in this look; empty where it was not asked."""
+        """The state in admin's /ready in this poll; empty where it was not requested."""
         seen = self.evidence.seen(PortName.ADMIN)
         facts = seen.facts if seen else None
         return (facts.state or "") if isinstance(facts, AdminFacts) else ""
@@ -135,7 +141,7 @@ class Case(Struct, frozen=True, eq=False):
         return all(self.ready.values())
 
     def lacks_configuration(self) -> bool:
-        """Whether the agent says not ready and Envoy has never bound its ports."""
+        """Whether the agent reports not ready and Envoy has never bound its ports."""
         if self.outcome(PortName.STATUS) is not Outcome.NOT_READY:
             return False
         return self.target.role is Role.PROXYLESS or self.refuses(PortName.HEALTH, PortName.STATS)

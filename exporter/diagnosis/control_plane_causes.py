@@ -49,7 +49,7 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         roles=(Role.ISTIOD,),
         condition=istiod_replica.webhook_is_silent,
         sentence=(
-            "istiod says ready but its webhooks on 15017 do not answer: pods cannot be injected."
+            "istiod reports ready but its webhooks on 15017 do not answer: pods cannot be injected."
         ),
         advice="Read istiod's log for its serving certificate; wait if it has just started.",
         ports=(
@@ -88,7 +88,7 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         roles=ALL_ROLES,
         condition=running_proxy.access_is_forbidden,
         sentence="The target forbids what it is expected to show.",
-        advice=("Give the exporter access, or say in the settings that metrics are local only."),
+        advice=("Give the exporter access, or state in the settings that metrics are local only."),
         remedy=istiod_replica.debug_remedy,
         ports=(
             PortName.STATUS,

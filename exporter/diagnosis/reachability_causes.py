@@ -10,7 +10,7 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
         cause_class=CauseClass.EXPORTER,
         roles=ALL_ROLES,
         condition=reachability.exporter_is_suspect,
-        sentence="The exporter itself is suspect, so nothing is said of this target.",
+        sentence="The exporter itself is suspect, so this target is not judged.",
         advice=(
             'Run the exporter outside the mesh (sidecar.istio.io/inject: "false") and '
             "check that it can open sockets."
@@ -36,7 +36,7 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
         roles=ALL_ROLES,
         condition=reachability.is_starting,
         sentence="The proxy has just started and is not ready yet.",
-        advice="Wait for the start grace; if it stays, the next cause says why.",
+        advice="Wait for the start grace; if it stays, the next cause names the reason.",
         ports=(
             PortName.STATUS,
             PortName.HEALTH,

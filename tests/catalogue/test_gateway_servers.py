@@ -1,4 +1,4 @@
-"""Which servers a gateway has, by what its admin tells."""
+"""Which servers a gateway has, by its admin's facts."""
 
 import pytest
 
@@ -30,8 +30,8 @@ BARE = target_of(Role.GATEWAY)
 @pytest.mark.parametrize(
     ("admin", "servers"),
     [
-        pytest.param(None, {}, id="never asked"),
-        pytest.param(AdminFacts(state="LIVE"), {}, id="not told"),
+        pytest.param(None, {}, id="never requested"),
+        pytest.param(AdminFacts(state="LIVE"), {}, id="no listeners"),
         pytest.param(listening(*STATIC), {}, id="no servers"),
         pytest.param(listening(*STATIC, ("0.0.0.0_80", 80)), {80: "0.0.0.0_80"}, id="one"),
         pytest.param(listening(("::_8443", 8443), address="::"), {8443: "::_8443"}, id="IPv6"),
@@ -86,7 +86,7 @@ def test_a_declared_port_that_envoy_was_told_of_has_to_answer() -> None:
 
 
 def test_the_newest_word_of_admin_is_that_of_its_listeners() -> None:
-    told = listening(("0.0.0.0_80", 80))
-    assert newest_admin([net(15020, OK, facts=page()), inside(15000, OK, told)]) is told
+    facts = listening(("0.0.0.0_80", 80))
+    assert newest_admin([net(15020, OK, facts=page()), inside(15000, OK, facts)]) is facts
     assert newest_admin([inside(15000, OK, AdminFacts(state="LIVE"))]) is None
-    assert newest_admin([net(15000, OK, facts=told)]) is None
+    assert newest_admin([net(15000, OK, facts=facts)]) is None

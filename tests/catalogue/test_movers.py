@@ -1,4 +1,4 @@
-"""The columns of the catalogue that say what moves a port and what switches it."""
+"""The columns of the catalogue with what moves a port and what switches it."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace

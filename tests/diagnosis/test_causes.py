@@ -2,14 +2,24 @@ import re
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from exporter.catalogue import PORTS
 from exporter.diagnosis import CAUSES
-from exporter.model import Lifecycle, Memory, Observation, Outcome, WebhookPath
-from tests.diagnosis.cases import DARK, EXAMPLES, ISTIOD, Example, debug, istiod
-from tests.diagnosis.matrix import NOW, SIDECAR, cause_of, net, seen_by, sidecar
+from exporter.model import (
+    AdminFacts,
+    Lifecycle,
+    Memory,
+    Observation,
+    Outcome,
+    Target,
+    WebhookPath,
+)
+from tests.diagnosis.cases import DARK, EXAMPLES, ISTIOD, TAKEN, Example, debug, istiod
+from tests.diagnosis.matrix import NOW, SIDECAR, cause_of, inside, net, seen_by, sidecar
 
 DETAIL = 120.0
+NO_LISTENERS = AdminFacts(state="LIVE", listeners=())
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.id)
@@ -77,6 +87,33 @@ def test_each_refusal_of_the_debug_interface_has_its_own_remedy(
     assert remedy in record.diagnosis.advice
 
 
+def moved(target: Target, **settings: int) -> Target:
+    return replace(target, settings=replace(target.settings, **settings))
+
+
+MOVED = {
+    "istiod's monitoring": (
+        moved(ISTIOD, monitoring_port=15114),
+        [structs.replace(debug(403), probe=structs.replace(debug(403).probe, port=15114))],
+        "15114 answers 403",
+    ),
+    "the listeners": (
+        moved(SIDECAR, outbound_port=16001, inbound_port=16006),
+        sidecar(net(15090, Outcome.OK, facts=TAKEN), inside(15000, Outcome.OK, NO_LISTENERS)),
+        "16006 and 16001",
+    ),
+}
+
+
+@pytest.mark.parametrize(("target", "seen", "words"), MOVED.values(), ids=MOVED)
+def test_the_evidence_names_a_port_where_it_was_moved_to(
+    target: Target, seen: list[Observation], words: str
+) -> None:
+    record, _ = seen_by(seen, target=target)
+    assert record.diagnosis is not None
+    assert words in " ".join(record.diagnosis.evidence)
+
+
 def test_without_a_remedy_of_its_own_the_causes_advice_stands() -> None:
     record, _ = seen_by(istiod(net(15014, Outcome.FORBIDDEN)), target=ISTIOD)
     assert record.diagnosis is not None
@@ -95,20 +132,20 @@ def test_a_certificate_that_does_not_verify_is_part_of_the_evidence() -> None:
 
 
 def test_evidence_carries_the_kubelets_words() -> None:
-    life = Lifecycle(
+    lifecycle = Lifecycle(
         container_ready=False, node_ready=True, restarts=4, trouble="last ended: OOMKilled"
     )
-    record, _ = seen_by(DARK, target=replace(SIDECAR, lifecycle=life))
+    record, _ = seen_by(DARK, target=replace(SIDECAR, lifecycle=lifecycle))
     assert record.diagnosis is not None
     assert record.diagnosis.evidence == (
         "no port answers",
-        "Kubernetes says that the container does not run: last ended: OOMKilled",
+        "Kubernetes reports that the container does not run: last ended: OOMKilled",
         "it restarted 4 times",
     )
 
 
 def tried(outcome: Outcome, *, up: bool | None = False, revision: str = "") -> WebhookPath:
-    return WebhookPath(up=up, outcome=outcome, detail="said so", revision=revision)
+    return WebhookPath(up=up, outcome=outcome, detail="a reason", revision=revision)
 
 
 CALLS = {

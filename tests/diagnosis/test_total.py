@@ -99,13 +99,13 @@ TARGETS = st.builds(
 
 
 @settings(max_examples=300, deadline=None)
-@given(target=TARGETS, looks=st.lists(OBSERVATIONS, min_size=1, max_size=3), in_mesh=st.booleans())
+@given(target=TARGETS, polls=st.lists(OBSERVATIONS, min_size=1, max_size=3), in_mesh=st.booleans())
 def test_diagnose_is_total(
-    *, target: Target, looks: list[list[Observation]], in_mesh: bool
+    *, target: Target, polls: list[list[Observation]], in_mesh: bool
 ) -> None:
     memory = Memory()
     ports = ports_of(target)
-    for index, seen in enumerate(looks):
+    for index, seen in enumerate(polls):
         now = NOW + index * 120
         is_hello_due(target, seen, memory, Config(), now, due_identity=False)
         record, memory = diagnose(target, ports, seen, memory, Config(), now, in_mesh=in_mesh)

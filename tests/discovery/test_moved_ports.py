@@ -1,4 +1,4 @@
-"""Every place that the catalogue says moves a port is read from pod documents."""
+"""Every place in the catalogue that moves a port is read from pod documents."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Each cause is in docs/diagnosis.md and each alert in docs/alerts.md, as the code says."""
+"""Each cause is in docs/diagnosis.md and each alert in docs/alerts.md, as the code has them."""
 
 import re
 import subprocess

@@ -28,19 +28,19 @@ def configuration_is_partial(case: Case) -> Sentences:
     if state == "INITIALIZING":
         return (
             *case.describe(*_READINESS),
-            "Envoy says INITIALIZING",
+            "Envoy reports INITIALIZING",
         )
     return None
 
 
 def istiod_never_answered(case: Case) -> Sentences:
-    """No configuration and no XDS answer; said only once the agent's page has been asked for."""
+    """No configuration and no XDS answer; only once the agent's page has been requested."""
     if not case.lacks_configuration():
         return None
     agent = case.agent()
     if agent is None and case.memory.page is None:
         return None
-    told = ["no XDS answer came" if agent else "the agent's counters cannot be read"]
+    sentences = ["no XDS answer came" if agent else "the agent's counters cannot be read"]
     if agent is not None and agent.csr_retries:
-        told.append(f"certificate requests were retried {agent.csr_retries:.0f} times")
-    return (*case.describe(*_READINESS), *told)
+        sentences.append(f"certificate requests were retried {agent.csr_retries:.0f} times")
+    return (*case.describe(*_READINESS), *sentences)

@@ -15,7 +15,7 @@ def replica_is_stuck(case: Case) -> Sentences:
 
 
 def istiod_is_not_ready(case: Case) -> Sentences:
-    """8080 says 503 or refuses; or ready while 15012 refuses, or proves to be no istiod of ours."""
+    """8080 returns 503 or refuses; or 15012 refuses, or has no certificate of this mesh."""
     ready = case.outcome(PortName.HTTP_DEBUG)
     if ready not in NO_FAULT and not (ready and ready.is_silent):
         return case.describe(PortName.HTTP_DEBUG)
@@ -28,14 +28,14 @@ def istiod_is_not_ready(case: Case) -> Sentences:
 
 
 def _detail(case: Case, name: PortName) -> Iterator[str]:
-    """What a failed handshake said beside its outcome."""
+    """The detail of a failed handshake."""
     verdict = case.verdict(name)
     if verdict is not None and verdict.outcome is Outcome.TLS_ERROR and verdict.detail:
         yield f"{verdict.port}: {verdict.detail}"
 
 
 def webhook_is_dropped(case: Case) -> Sentences:
-    """15017 is dropped while istiod answers; or looks well while the API server cannot call it."""
+    """15017 is dropped while istiod answers; or answers while the API server cannot call it."""
     if case.outcome(PortName.HTTP_DEBUG) is not Outcome.OK:
         return None
     webhook = case.outcome(PortName.HTTPS_WEBHOOKS)
@@ -58,7 +58,7 @@ def _failed_call(case: Case) -> WebhookPath | None:
 
 
 def webhook_remedy(case: Case) -> str:
-    """What to do about the way that this call failed; empty where the cause's advice fits."""
+    """What to do about this failure of the call; empty where the cause's advice fits."""
     failed = _failed_call(case)
     return _CALL_REMEDIES.get(failed.outcome, "") if failed else ""
 
@@ -74,7 +74,7 @@ _CALL_REMEDIES: Mapping[Outcome, str] = {
 
 
 def webhook_is_silent(case: Case) -> Sentences:
-    """8080 says ready and 15017 does not answer as it should."""
+    """8080 reports ready and 15017 does not answer as it should."""
     webhook = case.outcome(PortName.HTTPS_WEBHOOKS)
     if webhook in NO_FAULT:
         return None
@@ -114,13 +114,14 @@ def _debug_answer(case: Case) -> Outcome | int | None:
 
 
 def debug_refusal(case: Case) -> tuple[str, ...]:
-    """What an istiod that does not tell of its proxies answered."""
+    """What an istiod returned that does not report its proxies."""
+    number = case.number(PortName.HTTP_MONITORING)
     match _debug_answer(case):
         case None:
             return ()
         case int() as status:
-            return (f"15014 answers {status} at its debug interface",)
-    return ("15014 was not asked for its proxies: the debug token was kept back",)
+            return (f"{number} answers {status} at its debug interface",)
+    return (f"{number} was not asked for its proxies: the debug token was kept back",)
 
 
 def debug_remedy(case: Case) -> str:

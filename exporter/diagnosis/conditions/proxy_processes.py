@@ -1,4 +1,4 @@
-"""Conditions of the causes inside a proxy's processes: Envoy and its agent.
+"""Conditions of the causes in a proxy's processes: Envoy and its agent.
 
 Pure. 15020 is the agent, 15021 and 15090 are Envoy.
 """
@@ -16,6 +16,7 @@ _OWN = (
     PortName.ADMIN,
     PortName.VIRTUAL_OUTBOUND,
 )
+_OUTBOUND, _INBOUND = PortName.VIRTUAL_OUTBOUND, PortName.VIRTUAL_INBOUND
 _FOREIGN = frozenset({Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
 
 
@@ -38,7 +39,11 @@ def _listener_failed(case: Case) -> Sentences:
         return None
     admin = case.admin()
     if admin is None or admin.listeners is None:
-        missing = ["15001 or 15006"] if case.memory.rejected.get("lds") else []
+        missing = (
+            [f"{case.number(_OUTBOUND)} or {case.number(_INBOUND)}"]
+            if case.memory.rejected.get("lds")
+            else []
+        )
     else:
         names = {listener.name for listener in admin.listeners}
         wanted = (PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND)
@@ -53,13 +58,13 @@ def _listener_failed(case: Case) -> Sentences:
 
 
 def proxy_is_down(case: Case) -> Sentences:
-    """Everything refuses; or Envoy's ports do while the agent still says 200.
+    """Everything refuses; or Envoy's ports do while the agent still returns 200.
 
-    Or everything is silent, and Kubernetes says that the container does not run.
+    Or everything is silent, and Kubernetes reports that the container does not run.
     """
     if case.evidence.nothing_responds():
-        told = ("no port answers", *case.describe_container())
-        return told if case.target.lifecycle.is_down else None
+        sentences = ("no port answers", *case.describe_container())
+        return sentences if case.target.lifecycle.is_down else None
     found = _is_refused(case)
     return (*found, *case.describe_container()) if found else None
 
@@ -87,13 +92,13 @@ def _is_refused(case: Case) -> Sentences:
 
 def envoy_is_stuck(case: Case) -> Sentences:
     """The agent answers; Envoy's ports accept and stay silent."""
-    asked = [name for name in (PortName.HEALTH, PortName.STATS) if case.outcome(name) is not None]
-    if not asked or not case.answers(PortName.STATUS) or not all(map(case.is_stuck, asked)):
+    probed = [name for name in (PortName.HEALTH, PortName.STATS) if case.outcome(name) is not None]
+    if not probed or not case.answers(PortName.STATUS) or not all(map(case.is_stuck, probed)):
         return None
     inbound = case.verdict(PortName.VIRTUAL_INBOUND)
     if inbound is not None and inbound.up:
         return None
-    return (*case.describe(PortName.STATUS, *asked), *case.describe_control_port())
+    return (*case.describe(PortName.STATUS, *probed), *case.describe_control_port())
 
 
 def agent_is_stuck(case: Case) -> Sentences:
@@ -127,5 +132,5 @@ def update_was_rejected(case: Case) -> Sentences:
         return None
     admin = case.admin()
     reasons = (admin.rejected or {}) if admin else {}
-    told = [f"the last {name.upper()} update was rejected" for name in sorted(rejected)]
-    return (*told, *(f"{listener}: {reason}" for listener, reason in reasons.items()))
+    updates = [f"the last {name.upper()} update was rejected" for name in sorted(rejected)]
+    return (*updates, *(f"{listener}: {reason}" for listener, reason in reasons.items()))

@@ -33,16 +33,16 @@ def is_starting(case: Case) -> Sentences:
     A container that was never started, because others are still being prepared, is as old as its
     pod; one that waits to be started again is not starting.
     """
-    life, grace = case.target.lifecycle, case.config.discovery.start_grace
-    since = life.created if life.is_down and not life.restarts else life.started
+    lifecycle, grace = case.target.lifecycle, case.config.discovery.start_grace
+    since = lifecycle.created if lifecycle.is_down and not lifecycle.restarts else lifecycle.started
     if since is not None:
-        if case.now - since >= grace or life.container_ready:
+        if case.now - since >= grace or lifecycle.container_ready:
             return None
-        if life.container_ready is None and _serves(case):
+        if lifecycle.container_ready is None and _serves(case):
             return None
-        what = "pod was made" if life.is_down else "container started"
+        what = "pod was made" if lifecycle.is_down else "container started"
         return (f"the {what} {case.now - since:.0f} s ago", *case.describe_container())
-    if life.is_down:
+    if lifecycle.is_down:
         return None
     return _is_initialising(case, grace)
 
@@ -59,9 +59,9 @@ def _serves(case: Case) -> bool:
 
 
 def node_is_gone(case: Case) -> Sentences:
-    """Every port silent, and Kubernetes says that the node is not ready."""
+    """Every port silent, and Kubernetes reports that the node is not ready."""
     if case.evidence.silent and case.target.lifecycle.node_ready is False:
-        return ("no port answers", "Kubernetes says that the node is not ready")
+        return ("no port answers", "Kubernetes reports that the node is not ready")
     return None
 
 
@@ -69,7 +69,7 @@ def network_blocks(case: Case) -> Sentences:
     """Ports that the network rejects, or that do not answer it while the proxy provably lives."""
     if case.evidence.nothing_responds():
         if kubernetes_reports_ready(case.target.lifecycle):
-            return ("no port answers", "Kubernetes says that container and node are ready")
+            return ("no port answers", "Kubernetes reports that container and node are ready")
         return None
     kept = (_kept_from_us(case, port) for port in case.evidence.ports)
     blocked = tuple(describe(seen) for seen in kept if seen is not None)
@@ -109,7 +109,7 @@ def _proof(case: Case) -> tuple[str, ...]:
 
 
 def nothing_answers(case: Case) -> Sentences:
-    """Every port silent, and nothing more known: Kubernetes does not say that the proxy is gone."""
+    """Every port silent, and Kubernetes does not report that the proxy does not run."""
     if case.evidence.nothing_responds():
         if case.target.lifecycle.is_down and case.target.role not in _WITHOUT_PROXY:
             return None
@@ -130,7 +130,7 @@ def families_differ(case: Case) -> Sentences:
     """One address refuses, or no route leads to it, where another serves."""
     if len(case.target.addresses) < 2:  # noqa: PLR2004 - one address has no other
         return None
-    told = [
+    sentences = [
         f"{port}: {addresses} {does}, another address serves"
         for port, group in case.evidence.network.items()
         for outcome, does in _FAILS.items()
@@ -145,8 +145,10 @@ def families_differ(case: Case) -> Sentences:
         and direct.outcome is Outcome.REFUSED
     ]
     if refusing and case.evidence.control_accepts():
-        told.append(f"captured connections to {', '.join(refusing)} are refused, others accepted")
-    return tuple(told) or None
+        sentences.append(
+            f"captured connections to {', '.join(refusing)} are refused, others accepted"
+        )
+    return tuple(sentences) or None
 
 
 _FAILS = {Outcome.REFUSED: "refuses", Outcome.UNREACHABLE: "cannot be reached"}

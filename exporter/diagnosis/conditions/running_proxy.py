@@ -20,7 +20,7 @@ def certificate_has_ended(case: Case) -> Sentences:
         return ("the certificate on the wire has ended",)
     agent = memory.agent.value.certificate_seconds if memory.agent else {}
     if agent.get("default", 1.0) <= 0:
-        return ("the agent says that the workload's certificate has ended",)
+        return ("the agent reports that the workload's certificate has ended",)
     certificate = memory.admin.value.workload_certificate if memory.admin else None
     if "default" not in agent and _has_ended(certificate, case.now):
         return ("Envoy's admin shows a workload certificate that has ended",)
@@ -43,14 +43,14 @@ def redirection_is_missing(case: Case) -> Sentences:
     return (
         *case.describe(PortName.HEALTH),
         "the control port refuses",
-        "15006 itself accepts and closes",
+        f"{case.number(PortName.VIRTUAL_INBOUND)} itself accepts and closes",
     )
 
 
 def admin_is_open(case: Case) -> Sentences:
     """15000 answers from the network, or listens where the network reaches it."""
-    told = exposed_by(case.evidence, case.memory)
-    return (told,) if told else None
+    exposed = exposed_by(case.evidence, case.memory)
+    return (exposed,) if exposed else None
 
 
 def istiod_is_lost(case: Case) -> Sentences:
@@ -129,7 +129,7 @@ def application_is_unhealthy(case: Case) -> Sentences:
     if not case.config.poll.application_probes or case.memory.app_health is None:
         return None
     failing = tuple(
-        f"{path} says {status}"
+        f"{path} returns {status}"
         for path, status in case.memory.app_health.value.items()
         if status >= _SERVER_ERROR
     )
@@ -144,7 +144,7 @@ def access_is_forbidden(case: Case) -> Sentences:
         if verdict.outcome is Outcome.FORBIDDEN
     ]
     if _page_forbidden(case.memory) and not case.target.settings.metrics_localhost_only:
-        forbidden.append("15020 forbids its metrics")
+        forbidden.append(f"{case.number(PortName.STATUS)} forbids its metrics")
     return (*forbidden, *debug_refusal(case)) or None
 
 
