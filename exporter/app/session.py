@@ -21,7 +21,7 @@ from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.model import Memory, Target, TargetKey
-from exporter.poll.poll_target import EVERY_CADENCE, PollResult, ProbeInstrumentation, look
+from exporter.poll.poll_target import EVERY_CADENCE, PollResult, ProbeInstrumentation, poll_once
 from exporter.scheduler.scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
@@ -116,7 +116,7 @@ class Session:
 
     async def probe(self, target: Target) -> PollResult:
         """Poll a target now, with every cadence; it never gets the debug token."""
-        return await look(
+        return await poll_once(
             replace(target, trusted=False),
             Memory(),
             EVERY_CADENCE,

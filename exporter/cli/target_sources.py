@@ -18,7 +18,7 @@ from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import LoadCredentials
 from exporter.model import Target, TargetKey
-from exporter.poll.plan import Plan, PodViewFactory, inside_only, no_pod_view, plan_of
+from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, pod_only
 
 FORWARDED_AT_ONCE = 16
 """Pods that are polled at the same time; each takes up to three port-forwards."""
@@ -118,7 +118,7 @@ class Cluster:
     def plan(self, target: Target) -> Plan:
         """By port-forward, or as the exporter would."""
         plan = plan_of(target, self.config, self.forward)
-        return plan if self.forward is no_pod_view else inside_only(plan)
+        return plan if self.forward is no_pod_view else pod_only(plan)
 
 
 def add_cluster_flags(parser: argparse.ArgumentParser) -> None:

@@ -18,15 +18,15 @@ from exporter.diagnosis.memo import memo_of, reused_record
 from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.proxy_status import (
     certificates_of,
+    presented_certificate,
     proxy_of,
     readiness_of,
-    wire_certificate,
 )
 from exporter.diagnosis.verdicts import judge
 from exporter.model import AGENT_ROLES, Memory, Observation, Role, Target, TargetRecord, WebhookPath
 
 
-def diagnose(  # noqa: PLR0913 - the inputs of a look
+def diagnose(  # noqa: PLR0913 - the inputs of a poll
     target: Target,
     ports: Sequence[TargetPort],
     observations: Sequence[Observation],
@@ -37,17 +37,17 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
     in_mesh: bool = False,
     webhook: WebhookPath | None = None,
 ) -> tuple[TargetRecord, Memory]:
-    """What one look's observations mean, and what the next look needs to know.
+    """What one poll's observations mean, and what the next poll needs to know.
 
     Args:
-        target: who was looked at.
+        target: whose they are.
         ports: its ports, from `catalogue.ports_of`.
-        observations: one per port, view and address; hellos and direct looks at 15006 included.
-        memory: what the last look returned; `Memory()` for the first.
+        observations: one per port, view and address, those that decide on 15006 included.
+        memory: what the last poll returned; `Memory()` for the first.
         config: intervals and graces.
         now: seconds since the epoch.
         in_mesh: the exporter sits behind a sidecar, so that nothing it sees can be trusted.
-        webhook: what the API server's last try of the injection webhook showed, for istiods.
+        webhook: what the API server's last dry run of the injection webhook showed, for istiods.
     """
     evidence = Evidence(target, ports, config, now, in_mesh)
     if not in_mesh and (reused := reused_record(evidence, observations, memory)):
@@ -62,7 +62,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
     proxy = proxy_of(evidence, known, verdicts)
     diagnosis = first_cause(Case(evidence, known, verdicts, proxy, ready))
     known = mark_answers(known, verdicts.values(), now)
-    wire = None if in_mesh else wire_certificate(known)
+    presented = None if in_mesh else presented_certificate(known)
     record = TargetRecord(
         target=target,
         verdicts=tuple(verdicts.values()),
@@ -72,7 +72,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a look
         control_plane=known.istiod.value if known.istiod else None,
         listings=known.listings,
         certificates=certificates_of(evidence, known),
-        spiffe_id=wire.value.spiffe_id if wire else "",
+        spiffe_id=presented.value.spiffe_id if presented else "",
         listening=known.sockets.value.listening if known.sockets else (),
         durations=judged.durations,
         polled=known.polled,

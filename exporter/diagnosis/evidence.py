@@ -79,7 +79,7 @@ class Evidence(Struct, eq=False):
         return found[0]
 
     def stats(self) -> EnvoyStats | None:
-        """What Envoy's statistics on 15090 said in this look, if they were read."""
+        """Envoy's statistics on 15090 in this poll, if they were read."""
         observation = self.seen(PortName.STATS)
         facts = observation.facts if observation else None
         return facts if isinstance(facts, EnvoyStats) else None
@@ -89,7 +89,7 @@ class Evidence(Struct, eq=False):
         return any(connect.outcome is Outcome.OK for connect in self.connects)
 
     def rejects(self, address: str) -> bool:
-        """Whether the network has rejected a connection to this address in this look."""
+        """Whether the network has rejected a connection to this address in this poll."""
         return any(
             seen.outcome is Outcome.REJECTED and seen.address == address
             for group in (*self.network.values(), self.connects)
@@ -115,7 +115,7 @@ def read_evidence(
     pod = View.POD
     for seen in _reachable(evidence, observations):
         if seen.probe.view is pod:
-            _add_inside(evidence, seen)
+            _add_pod(evidence, seen)
             continue
         is_silent = (is_silent or not was_probed) and seen.outcome.is_silent
         was_probed = True
@@ -128,7 +128,7 @@ def read_evidence(
     return evidence
 
 
-def _add_inside(evidence: Evidence, seen: Observation) -> None:
+def _add_pod(evidence: Evidence, seen: Observation) -> None:
     probe = seen.probe
     if probe.kind is ProbeKind.SOCKETS:
         evidence.sockets = seen

@@ -1,7 +1,7 @@
-"""How long what a slower cadence learnt is believed. Pure.
+"""How long what a slower cadence read is believed. Pure.
 
-Memory in, memory without what nobody has said again for too long out. Neither a fault nor a
-certificate outlives the page or the handshake that told of it.
+Memory in, memory without what nobody has reported again for too long out. Neither a fault nor a
+certificate outlives the page or the handshake that showed it.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from exporter.model import (
 T = TypeVar("T")
 
 KEPT_INTERVALS = 3
-"""What a cadence learnt is believed for this many of its effective intervals."""
+"""What a cadence read is believed for this many of its effective intervals."""
 
 PROOF_INTERVALS = 2
 """A hello and an exposure are believed for this many identity intervals."""
@@ -39,19 +39,19 @@ def is_fresh(
 
 
 _DETAILS = ("agent", "stats", "admin", "sockets", "istiod", "app_health")
-"""What of the memory the detail cadence learns."""
+"""What of the memory the detail cadence reads."""
 
 _GROWN = {
     "agent": ("terminations", "dns", "application"),
     "stats": ("cds_failure", "lds_failure"),
 }
-"""The growths that say something by themselves, by whose page has the counters."""
+"""The growths that count by themselves, by whose page has the counters."""
 
 
 def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
-    """The memory without what nobody has said again for too long.
+    """The memory without what nobody has reported again for too long.
 
-    What says that an update was rejected stays, and the counters that order it.
+    That an update was rejected stays, and the counters that order it.
     """
     poll = config.poll
     detail = memory.effective(max(poll.detail_interval, poll.interval))
@@ -86,9 +86,9 @@ def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
 
 
 def current_listings(evidence: Evidence, before: Memory) -> tuple[Timestamped[ProxyListing], ...]:
-    """An istiod's last two answers to syncz after this look, newest first.
+    """An istiod's last two answers to syncz after this poll, newest first.
 
-    None, where it does not answer now, or did not answer when it was asked: whom it listed before
+    None, where it does not answer now, or did not answer the last request: what it listed before
     may be another replica's by now.
     """
     for seen in (*chain.from_iterable(evidence.network.values()), *evidence.pod.values()):

@@ -25,7 +25,7 @@ _CLOSES = frozenset({Outcome.OK, Outcome.CLOSED, Outcome.RESET})
 
 
 class _Reading(Struct, frozen=True):
-    """What one address says of 15006; `reached`: its redirection, or 15006 itself, was."""
+    """What one address shows of 15006; `reached`: its redirection, or 15006 itself, was."""
 
     outcome: Outcome
     detail: str
@@ -46,27 +46,27 @@ def judge_inbound(
     """The verdict on 15006 and its probe's duration: the network's, else the pod's own view."""
     readings = [_read(evidence, memory, connect) for connect in evidence.connects]
     reading = min(readings, key=lambda one: one.rank) if readings else None
-    inside = evidence.pod.get(port.number)
+    in_pod = evidence.pod.get(port.number)
     wrong = foreign_listener(memory, port)
     view = View.NETWORK
     if wrong:
         reading = _Reading(Outcome.WRONG_IDENTITY, wrong)
-    elif inside is not None and _inside_decides(inside, readings):
-        reading, view = _Reading(inside.outcome, inside.detail, inside.seconds), View.POD
+    elif in_pod is not None and _pod_decides(in_pod, readings):
+        reading, view = _Reading(in_pod.outcome, in_pod.detail, in_pod.seconds), View.POD
     elif reading is None:
-        reading = _Reading(Outcome.CAPTURED, "no control port tells redirection here")
+        reading = _Reading(Outcome.CAPTURED, "no control port shows redirection here")
     outcome = reading.outcome
     verdict = Verdict(port.number, port.component, outcome.up, outcome, view, reading.detail, naive)
     return verdict, reading.seconds
 
 
-def _inside_decides(inside: Observation, readings: list[_Reading]) -> bool:
-    """Whether the pod's view says more than the network's.
+def _pod_decides(in_pod: Observation, readings: list[_Reading]) -> bool:
+    """Whether the pod's view shows more than the network's.
 
-    It does where 15006 fails inside, and where no address could be asked from the network; that
-    it closes at once inside does not prove TLS, so it does not overrule what a hello has shown.
+    It does where 15006 fails there, and where no address could be reached over the network; that
+    it closes at once there does not prove TLS, so it does not overrule what a hello has shown.
     """
-    if not inside.outcome.proves or not readings:
+    if not in_pod.outcome.proves or not readings:
         return True
     return not any(reading.reached for reading in readings)
 
@@ -85,11 +85,11 @@ def _read(evidence: Evidence, memory: Memory, connect: Observation) -> _Reading:
 
 def _read_hello(evidence: Evidence, memory: Memory, address: str) -> _Reading:
     """The control port accepts: the last hello there decides."""
-    told = memory.hello.get(address)
+    last = memory.hello.get(address)
     interval = evidence.config.poll.identity_interval
-    if told is None or not is_fresh(told, interval, evidence.now, PROOF_INTERVALS):
+    if last is None or not is_fresh(last, interval, evidence.now, PROOF_INTERVALS):
         return _Reading(Outcome.CAPTURED, "no TLS hello was sent")
-    hello = told.value
+    hello = last.value
     match hello.outcome:
         case Outcome.OK if isinstance(hello.facts, TlsFacts) and hello.facts.certificate:
             return _Reading(Outcome.OK, "the workload's certificate came", hello.seconds)
@@ -112,7 +112,7 @@ _ENDINGS = {
 
 
 def _read_direct(evidence: Evidence, address: str) -> _Reading:
-    """The control port refuses: 15006 itself tells a missing redirection from a missing port."""
+    """The control port refuses: 15006 itself shows whether redirection or the port is missing."""
     seen = direct_at(evidence, address)
     if seen is None:
         return _Reading(Outcome.CAPTURED, "the control port refuses; 15006 was not asked")
@@ -126,7 +126,7 @@ def _read_direct(evidence: Evidence, address: str) -> _Reading:
 
 
 def direct_at(evidence: Evidence, address: str) -> Observation | None:
-    """The direct look at 15006 on one address, if there was one."""
+    """The direct connection to 15006 on one address, if there was one."""
     return next((seen for seen in evidence.direct if seen.address == address), None)
 
 
@@ -146,12 +146,12 @@ def _read_silence(evidence: Evidence, connect: Observation) -> _Reading:
         blocked = kubernetes_reports_ready(evidence.target.lifecycle)
         outcome = Outcome.BLOCKED if blocked else Outcome.TIMEOUT
         return _Reading(outcome, "nothing answers", reached=False)
-    heard = any(
+    responds = any(
         seen.outcome.proves and seen.address == connect.address
         for group in evidence.network.values()
         for seen in group
     )
-    is_blocked = heard or is_lost_rejection(evidence, connect)
+    is_blocked = responds or is_lost_rejection(evidence, connect)
     outcome = Outcome.BLOCKED if is_blocked else connect.outcome
     prefix = f"{connect.address}: " if len(evidence.connects) > 1 else ""
     return _Reading(outcome, f"{prefix}the control port does not answer", reached=False)

@@ -16,7 +16,7 @@ from exporter.model import (
     PortName,
 )
 
-CHAIN = (PortName.STATUS, PortName.HEALTH, PortName.STATS)
+READINESS_PORTS = (PortName.STATUS, PortName.HEALTH, PortName.STATS)
 """The catalogue's names of the ports that prove agent and Envoy: 15020, 15021, 15090."""
 
 _SERVED = frozenset({Outcome.OK, Outcome.RESET, Outcome.CLOSED})
@@ -39,7 +39,7 @@ def is_blocked_by_network(
         and _address_responds(evidence, seen.address)
     ):
         return True
-    if evidence.target.role not in ENVOY_ROLES or port.name not in CHAIN:
+    if evidence.target.role not in ENVOY_ROLES or port.name not in READINESS_PORTS:
         return False
     if any(other.outcome.proves for other in evidence.network.get(port.number, ())):
         return False
@@ -51,13 +51,13 @@ def is_blocked_by_network(
 def is_lost_rejection(evidence: Evidence, seen: Observation) -> bool:
     """Whether a silent port may have been rejected like another one of its address.
 
-    Who rejects says so seldom: Linux sends a host six ICMP errors, then one a second.
+    Who rejects reports it seldom: Linux sends a host six ICMP errors, then one a second.
     """
     return seen.outcome.is_silent and not seen.connected and evidence.rejects(seen.address)
 
 
 def kubernetes_reports_ready(lifecycle: Lifecycle) -> bool:
-    """Whether Kubernetes says that the proxy's container is ready, on a ready node."""
+    """Whether Kubernetes reports the proxy's container ready, on a ready node."""
     return lifecycle.container_ready is True and lifecycle.node_ready is True
 
 
@@ -71,7 +71,7 @@ def _address_responds(evidence: Evidence, address: str) -> bool:
 
 
 def _relays(evidence: Evidence) -> bool:
-    """Whether 15021, which Envoy relays to the agent, says 200: the agent lives."""
+    """Whether 15021, which Envoy relays to the agent, returns 200: the agent runs."""
     health = (
         evidence.worst(evidence.named[PortName.HEALTH].number)
         if PortName.HEALTH in evidence.named
@@ -82,25 +82,27 @@ def _relays(evidence: Evidence) -> bool:
 
 def readiness_ports_unreachable(evidence: Evidence) -> bool:
     """Whether no connection to 15020, 15021 or 15090 came about over the network."""
-    chain = [
+    seen_ports = [
         seen
-        for name in CHAIN
+        for name in READINESS_PORTS
         if name in evidence.named
         for seen in evidence.network.get(evidence.named[name].number, ())
     ]
-    return bool(chain) and all(seen.outcome in UNANSWERED and not seen.connected for seen in chain)
+    return bool(seen_ports) and all(
+        seen.outcome in UNANSWERED and not seen.connected for seen in seen_ports
+    )
 
 
 def has_fresh_hello(evidence: Evidence, memory: Memory) -> bool:
-    """Whether Envoy has answered a hello since the genuine ports were last heard."""
+    """Whether Envoy has answered a hello since the genuine ports last answered."""
     if not evidence.control_accepts():
         return False
-    numbers = [evidence.named[name].number for name in CHAIN if name in evidence.named]
-    heard = last_answer(memory.last_ok, numbers)
+    numbers = [evidence.named[name].number for name in READINESS_PORTS if name in evidence.named]
+    answered = last_answer(memory.last_ok, numbers)
     interval = evidence.config.poll.identity_interval
     return any(
-        told.at > heard
-        and told.value.outcome in _SERVED
-        and is_fresh(told, interval, evidence.now, PROOF_INTERVALS)
-        for told in memory.hello.values()
+        hello.at > answered
+        and hello.value.outcome in _SERVED
+        and is_fresh(hello, interval, evidence.now, PROOF_INTERVALS)
+        for hello in memory.hello.values()
     )

@@ -1,4 +1,4 @@
-"""What a record says beyond ports and cause: readiness, Envoy's state, certificates. Pure.
+"""What a record has beyond ports and cause: readiness, Envoy's state, certificates. Pure.
 
 Evidence, memory and verdicts in. The rule: what is not known is None or left out.
 """
@@ -46,12 +46,12 @@ def remembered_stats(memory: Memory) -> EnvoyStats | None:
 
 
 def remembered_admin(memory: Memory) -> AdminFacts | None:
-    """What admin last told; memory drops it when it is old."""
+    """What admin last reported; memory drops it when it is old."""
     return memory.admin.value if memory.admin else None
 
 
 def proxy_of(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]) -> ProxyStatus:
-    """What is known of the Envoy or ztunnel; an exporter inside the mesh knows nothing."""
+    """What is known of the Envoy or ztunnel; an exporter in the mesh knows nothing."""
     if evidence.in_mesh or evidence.target.role in (Role.ISTIOD, Role.CNI):
         return _NOTHING
     stats = remembered_stats(memory) or _NO_STATS
@@ -88,7 +88,7 @@ def _captured(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> bool | Non
 
 
 def _live(evidence: Evidence) -> bool | None:
-    """`server.live` and `server.state` of this look; admin's word where statistics are not had."""
+    """`server.live` and `server.state` of this poll; without statistics admin's state."""
     stats = evidence.stats()
     if stats is not None and (stats.live is not None or stats.state is not None):
         return stats.live is not False and stats.state in (0, None)
@@ -153,7 +153,7 @@ _XDS_PORTS = frozenset({15010, 15012})
 
 
 def xds_connected(memory: Memory) -> bool | None:
-    """Whether Envoy, agent and istiod are connected; None where nothing tells."""
+    """Whether Envoy, agent and istiod are connected; None where nothing shows it."""
     if xds_failures(memory):
         return False
     stats = remembered_stats(memory)
@@ -183,32 +183,32 @@ def xds_failures(memory: Memory) -> tuple[str, ...]:
     return tuple(grown)
 
 
-def wire_certificate(memory: Memory) -> Timestamped[Certificate] | None:
+def presented_certificate(memory: Memory) -> Timestamped[Certificate] | None:
     """The certificate that a hello last brought, of any address."""
-    for told in memory.hello.values():
-        facts = told.value.facts
+    for hello in memory.hello.values():
+        facts = hello.value.facts
         if isinstance(facts, TlsFacts) and facts.certificate is not None:
-            return Timestamped(facts.certificate, told.at)
+            return Timestamped(facts.certificate, hello.at)
     return None
 
 
 def certificates_of(evidence: Evidence, memory: Memory) -> tuple[CertificateValidity, ...]:
-    """Every certificate known of the target, by who told."""
+    """Every certificate known of the target, by source."""
     if evidence.in_mesh:
         return ()
-    return (*_on_the_wire(memory), *_told_by_agent(memory), *_told_by_admin(memory))
+    return (*_presented(memory), *_of_agent(memory), *_of_admin(memory))
 
 
-def _on_the_wire(memory: Memory) -> Iterator[CertificateValidity]:
-    wire = wire_certificate(memory)
-    if wire is not None:
-        yield _life("workload", "wire", wire.value)
+def _presented(memory: Memory) -> Iterator[CertificateValidity]:
+    presented = presented_certificate(memory)
+    if presented is not None:
+        yield _validity("workload", "wire", presented.value)
     if memory.serving:
         ending = min((seen.value for seen in memory.serving.values()), key=lambda c: c.not_after)
-        yield _life("serving", "wire", ending)
+        yield _validity("serving", "wire", ending)
 
 
-def _told_by_agent(memory: Memory) -> Iterator[CertificateValidity]:
+def _of_agent(memory: Memory) -> Iterator[CertificateValidity]:
     if memory.agent is None:
         return
     for name, seconds in memory.agent.value.certificate_seconds.items():
@@ -220,17 +220,17 @@ def _told_by_agent(memory: Memory) -> Iterator[CertificateValidity]:
             )
 
 
-def _told_by_admin(memory: Memory) -> Iterator[CertificateValidity]:
+def _of_admin(memory: Memory) -> Iterator[CertificateValidity]:
     if memory.admin is None:
         return
     admin = memory.admin.value
     if admin.workload_certificate is not None:
-        yield _life("workload", "admin", admin.workload_certificate)
+        yield _validity("workload", "admin", admin.workload_certificate)
     if admin.root_certificate is not None:
-        yield _life("root", "admin", admin.root_certificate)
+        yield _validity("root", "admin", admin.root_certificate)
 
 
-def _life(name: str, source: str, certificate: Certificate) -> CertificateValidity:
+def _validity(name: str, source: str, certificate: Certificate) -> CertificateValidity:
     return CertificateValidity(
         certificate=name,
         source=source,

@@ -1,8 +1,8 @@
-"""What can be said of each port: up, down or unjudged, and why. Pure.
+"""What is so of each port: up, down or unjudged, and why. Pure.
 
 Evidence and memory in, one `Verdict` per judged port out. The rule: up only on proof in the
-port's own protocol by its owner; silence and refusals say nothing while the proxy provably
-lives. Where both views exist, the pod's decides what a port is, the network's whether it is
+port's own protocol by its owner; silence and refusals prove nothing while the proxy provably
+runs. Where both views exist, the pod's decides what a port is, the network's whether it is
 reached. 15006 has a module of its own, `inbound`.
 """
 
@@ -79,7 +79,7 @@ def judge(evidence: Evidence, memory: Memory) -> Judgement:
 
 
 def naive_of(evidence: Evidence, port: TargetPort) -> bool | None:
-    """What a plain connect from the network said; captured ports are as the control port."""
+    """The result of a plain connect from the network; captured ports are as the control port."""
     found = evidence.network.get(port.number)
     if found and found[0].connected is not None:
         return all(seen.connected for seen in found)
@@ -102,15 +102,17 @@ def _untrusted(evidence: Evidence, port: TargetPort) -> Verdict:
 
 
 def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement) -> None:
-    inside, outside = evidence.pod.get(port.number), evidence.worst(port.number)
-    if inside is None and outside is None:
+    in_pod, over_network = evidence.pod.get(port.number), evidence.worst(port.number)
+    if in_pod is None and over_network is None:
         if port.expectation is not Expectation.OPTIONAL:
             judged.add(_unprobed(evidence, port))
         return
-    if inside is None or (outside is not None and _network_overrules(evidence, port, outside)):
-        seen, outcome = outside, _from_network(evidence, memory, port, outside)
+    if in_pod is None or (
+        over_network is not None and _network_overrules(evidence, port, over_network)
+    ):
+        seen, outcome = over_network, _from_network(evidence, memory, port, over_network)
     else:
-        seen, outcome = inside, inside.outcome
+        seen, outcome = in_pod, in_pod.outcome
     assert seen is not None  # noqa: S101 - one of the two was probed
     detail = seen.detail
     if outcome.proves:
@@ -138,11 +140,11 @@ def _verdict(
     )
 
 
-def _network_overrules(evidence: Evidence, port: TargetPort, outside: Observation) -> bool:
-    """Whether the network shows what the pod's view cannot: an impostor, a missing family."""
-    if outside.outcome is Outcome.WRONG_IDENTITY:
+def _network_overrules(evidence: Evidence, port: TargetPort, over_network: Observation) -> bool:
+    """Whether the network shows what the pod's view cannot: another process, a missing family."""
+    if over_network.outcome is Outcome.WRONG_IDENTITY:
         return True
-    if outside.outcome is not Outcome.REFUSED:
+    if over_network.outcome is not Outcome.REFUSED:
         return False
     return any(seen.outcome.proves for seen in evidence.network[port.number])
 
@@ -200,13 +202,13 @@ def exposed_by(evidence: Evidence, memory: Memory) -> str:
 
 def _judge_admin(evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement) -> None:
     exposed = bool(exposed_by(evidence, memory))
-    inside = evidence.pod.get(port.number)
-    if inside is not None:
-        view, seconds = View.POD, inside.seconds
-        outcome, detail = _admin_inside(memory, port, inside)
+    in_pod = evidence.pod.get(port.number)
+    if in_pod is not None:
+        view, seconds = View.POD, in_pod.seconds
+        outcome, detail = _admin_in_pod(memory, port, in_pod)
     else:
         view, seconds = View.NETWORK, 0.0
-        outcome, detail = _admin_outside(evidence, judged, exposed=exposed)
+        outcome, detail = _admin_by_other_ports(evidence, judged, exposed=exposed)
     naive = naive_of(evidence, port)
     if naive is None and memory.exposure is not None and not port.captured:
         naive = memory.exposure.value.connected
@@ -216,14 +218,16 @@ def _judge_admin(evidence: Evidence, memory: Memory, port: TargetPort, judged: J
     judged.add(verdict, seconds)
 
 
-def _admin_inside(memory: Memory, port: TargetPort, inside: Observation) -> tuple[Outcome, str]:
+def _admin_in_pod(memory: Memory, port: TargetPort, in_pod: Observation) -> tuple[Outcome, str]:
     wrong = foreign_listener(memory, port)
-    if wrong and inside.outcome is not Outcome.REFUSED:
+    if wrong and in_pod.outcome is not Outcome.REFUSED:
         return Outcome.WRONG_IDENTITY, wrong
-    return inside.outcome, inside.detail
+    return in_pod.outcome, in_pod.detail
 
 
-def _admin_outside(evidence: Evidence, judged: Judgement, *, exposed: bool) -> tuple[Outcome, str]:
+def _admin_by_other_ports(
+    evidence: Evidence, judged: Judgement, *, exposed: bool
+) -> tuple[Outcome, str]:
     """15000 by what the other ports prove: 15090 is relayed to it."""
     stats = judged.of(evidence, PortName.STATS)
     if stats is not None and (stats.up or stats.outcome is Outcome.TOO_LARGE):
@@ -244,7 +248,7 @@ def _admin_outside(evidence: Evidence, judged: Judgement, *, exposed: bool) -> t
         return Outcome.REFUSED, "Envoy and agent hold none of their ports"
     if stats is not None and stats.outcome in _ON_THE_WAY:
         return stats.outcome, describe_blocked(stats)
-    return Outcome.NO_ACCESS, "it listens on loopback, and no other port tells"
+    return Outcome.NO_ACCESS, "it listens on loopback, and no other port shows it"
 
 
 def describe_blocked(verdict: Verdict) -> str:

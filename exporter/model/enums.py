@@ -91,7 +91,7 @@ class View(StrEnum):
 
 
 class Cadence(StrEnum):
-    """How often a question is asked: every poll, every few, or about once an hour."""
+    """How often a probe or a request is made: every poll, every few, or about once an hour."""
 
     FAST = "fast"
     DETAIL = "detail"

@@ -1,4 +1,4 @@
-"""What a probe can learn beside its outcome, one type per prober."""
+"""What a probe can find beside its outcome, one type per prober."""
 
 from collections.abc import Mapping
 from typing import Generic, TypeVar
@@ -16,14 +16,14 @@ def is_loopback(address: str) -> bool:
 
 
 class Timestamped(Struct, Generic[T], frozen=True):
-    """Something that a slower cadence learnt, and when (seconds since the epoch)."""
+    """Something that a slower cadence read, and when (seconds since the epoch)."""
 
     value: T
     at: float
 
 
 class Certificate(Struct, frozen=True, kw_only=True):
-    """A certificate seen on the wire or named by Envoy. Times in seconds since the epoch."""
+    """A certificate that a port presented or Envoy named. Times in seconds since the epoch."""
 
     not_before: float
     not_after: float
@@ -37,7 +37,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
 
 
 class ReadinessFacts(Struct, frozen=True, kw_only=True):
-    """An HTTP answer's status and what it says is pending (ztunnel names its tasks)."""
+    """An HTTP answer's status and the tasks that it names as pending (ztunnel does)."""
 
     status: int
     pending: tuple[str, ...] = ()
@@ -63,9 +63,9 @@ class AgentMetrics(Struct, frozen=True, kw_only=True):
 
 
 class AgentFacts(Struct, frozen=True, kw_only=True):
-    """What 15020 told in one poll; a part that was not asked or did not come is None.
+    """What 15020 returned in one poll; a part that was not requested or did not come is None.
 
-    `page` is how the metrics page ended where it was asked; `app_health` maps
+    `page` is how the request for the metrics page ended, where it was made; `app_health` maps
     /app-health paths to their status codes.
     """
 
@@ -113,7 +113,7 @@ class BoundListener(Struct, frozen=True, kw_only=True):
 
 
 class AdminFacts(Struct, frozen=True, kw_only=True):
-    """What 15000 reported, from inside the pod; parts not requested in this poll are None.
+    """What 15000 returned in the pod view; parts not requested in this poll are None.
 
     `state` is /ready's word (LIVE, INITIALIZING, ...). `rejected` maps a listener's name to
     Envoy's reason. `unready` is /init_dump.
@@ -161,7 +161,7 @@ class SyncStatus(Struct, frozen=True, kw_only=True):
 
 
 class IstiodFacts(Struct, frozen=True, kw_only=True):
-    """What 15014 told; None where it was not asked. `syncz` is None without a token or 200.
+    """What 15014 returned; None where it was not requested. `syncz` is None without a token or 200.
 
     `syncz_outcome` keeps 401 and 403 (forbidden) apart from 404 (http_error); `syncz_status`
     is the code itself.

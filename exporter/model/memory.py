@@ -34,9 +34,9 @@ class Memory(Struct, frozen=True, kw_only=True):
     `hello` is the last decided TLS hello per address, `hello_sent_at` the last attempt.
     `hello_missed`: addresses whose last hello timed out although the one before is believed.
     `listings`: an istiod's last two answers to syncz, newest first; none while it is silent.
-    `disproved` maps ports that another process answered to what was seen; `page` is how 15020's
-    page ended when it was last asked, `page_requested_at` when that was.
-    `took` maps cadences to how many seconds the last look took in which they were due.
+    `disproved` maps ports that another process answered to what was seen; `page` is how the last
+    request for 15020's page ended, `page_requested_at` when that was.
+    `took` maps cadences to how many seconds the last poll took in which they were due.
     `memo` is `diagnose`'s own: the record that it reuses as long as a poll shows nothing else.
     """
 
@@ -67,7 +67,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     memo: object = None
 
     def effective(self, interval: float) -> float:
-        """The interval at which this target can be polled: none is shorter than its looks.
+        """The interval at which this target can be polled: none is shorter than its polls take.
 
         A target that lets probes run into their deadlines takes longer than a short interval.
         """

@@ -37,16 +37,16 @@ class Observation(Struct, frozen=True):
 
     @property
     def address(self) -> str:
-        """The address that was probed; empty inside the pod."""
+        """The address that was probed; empty in the pod view."""
         return self.probe.address
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookPath:
-    """What a pod's creation, tried without effect, showed of the way to the injection webhook.
+    """What the dry run of a pod's creation showed of the way to the injection webhook.
 
     `up`: the webhook injected (True), or the API server could not call it (False). None: neither
-    was shown, and `detail` says why. `revision`: the one that the pod asked for, empty for any.
+    was shown, and `detail` is the reason. `revision`: the one that the pod selected, empty for any.
     """
 
     up: bool | None

@@ -9,7 +9,7 @@ class Probe(Struct, frozen=True):
     """What is sent to one port, from one view, at one address of a target.
 
     `port` is the port that it is about; 0 for the socket table, which is no port's. `address` is
-    empty inside the pod, where a port may listen on either loopback. `path` is what is requested
+    empty in the pod view, where a port may listen on either loopback. `path` is what is requested
     where the kind leaves that open. `captured`: redirection answers a connection to the port first.
     `via`: the port that is connected to in its place, the control port for a hello; 0 for none.
     """

@@ -1,4 +1,4 @@
-"""What is watched: a target, what its pod says of its ports, and where it is in its life."""
+"""What is watched: a target, what its pod configures of its ports, and its lifecycle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ class TargetKey(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle:
-    """What Kubernetes says of the pod and its node; None where it was not asked.
+    """What Kubernetes reports of the pod and its node; None where it was not read.
 
     `started` is the proxy container's start, `created` the pod's, seconds since the epoch.
     `trouble`: why the container does not run or how it last ended, in the kubelet's words.
@@ -71,7 +71,7 @@ class Lifecycle:
 
     @property
     def is_down(self) -> bool:
-        """Whether Kubernetes says that the container does not run."""
+        """Whether Kubernetes reports that the container does not run."""
         return self.container_ready is False and self.started is None
 
 

@@ -39,14 +39,14 @@ class AddressPlan:
 class Plan:
     """What is sent to one target in every poll; made once a target.
 
-    `network` has one part for each address, `inside` what is sent through the `pod` view.
+    `network` has one part for each address, `in_pod` what is sent through the `pod` view.
     """
 
     target: Target
     ports: tuple[TargetPort, ...]
     network: tuple[AddressPlan, ...]
     pod: PodView | None
-    inside: tuple[Probe, ...]
+    in_pod: tuple[Probe, ...]
     options: ProbeOptions
 
 
@@ -76,7 +76,7 @@ def plan_of(target: Target, config: Config, forward: PodViewFactory = no_pod_vie
         ports=ports,
         network=tuple(_address_plan(address, ports, control, config) for address in addresses),
         pod=pod,
-        inside=(*_pod_probes(ports), *tables) if pod else (),
+        in_pod=(*_probes_in_pod(ports), *tables) if pod else (),
         options=ProbeOptions(
             application_probes=config.poll.application_probes,
             trust=_trust_of(target, config),
@@ -112,7 +112,7 @@ def _network_probes(address: str, ports: Sequence[TargetPort]) -> tuple[Probe, .
     )
 
 
-def _pod_probes(ports: Sequence[TargetPort]) -> tuple[Probe, ...]:
+def _probes_in_pod(ports: Sequence[TargetPort]) -> tuple[Probe, ...]:
     return tuple(
         Probe(port.number, port.pod_probe, View.POD, path=port.path)
         for port in ports
@@ -123,7 +123,7 @@ def _pod_probes(ports: Sequence[TargetPort]) -> tuple[Probe, ...]:
 def with_servers(plan: Plan, admin: AdminFacts | None) -> Plan:
     """The plan with the servers in the listeners of a gateway's Envoy, which nothing else shows.
 
-    A connect from the network is proof there, so inside they are probed only for want of one.
+    A connect from the network is proof there, so the pod view probes them only for want of one.
     """
     servers = configured_servers(plan.target, plan.ports, admin)
     if not servers:
@@ -138,8 +138,8 @@ def with_servers(plan: Plan, admin: AdminFacts | None) -> Plan:
         replace(part, probes=merged(part.probes, _network_probes(part.dialer.address, servers)))
         for part in plan.network
     )
-    inside = plan.inside if network else merged(plan.inside, _pod_probes(servers))
-    return replace(plan, ports=(*kept, *servers), network=network, inside=inside)
+    in_pod = plan.in_pod if network else merged(plan.in_pod, _probes_in_pod(servers))
+    return replace(plan, ports=(*kept, *servers), network=network, in_pod=in_pod)
 
 
 def _namespace_of(target: Target, addresses: tuple[str, ...], config: Config) -> Netns | None:
@@ -172,6 +172,6 @@ def _trust_of(target: Target, config: Config) -> MeshTrust | None:
     )
 
 
-def inside_only(plan: Plan) -> Plan:
+def pod_only(plan: Plan) -> Plan:
     """The same without the network's view."""
     return replace(plan, network=())

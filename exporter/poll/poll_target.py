@@ -70,7 +70,7 @@ class PollResult(Struct, frozen=True):
     observations: tuple[Observation, ...]
 
 
-async def look(  # noqa: PLR0913 - as `poll_target`
+async def poll_once(  # noqa: PLR0913 - as `poll_target`
     target: Target,
     memory: Memory,
     due: frozenset[Cadence],
@@ -181,13 +181,13 @@ class _Poll(Struct, frozen=True, eq=False):
         pod = self.plan.pod
         if pod is None:
             return []
-        probes = [probe for probe in self.plan.inside if probe.kind.cadence in self.due]
+        probes = [probe for probe in self.plan.in_pod if probe.kind.cadence in self.due]
         async with pod.entered(*_by_closing(probes), urgent=_is_abnormal(seen)) as dialer:
             if dialer is None:
                 return []
             returned = {(o.probe.port, o.probe.kind) for o in seen if _is_whole(o)}
             due = self.due | {Cadence.DETAIL} if self._lost_a_server(seen) else self.due
-            inside = await self._run(
+            in_pod = await self._run(
                 [
                     self._attempt(
                         probe, dialer, FAST_ONLY if (probe.port, probe.kind) in returned else due
@@ -196,8 +196,8 @@ class _Poll(Struct, frozen=True, eq=False):
                 ]
             )
         optional = {p.number for p in self.plan.ports if p.expectation is Expectation.OPTIONAL}
-        pod.needs_attention = any(_is_worrying(one) and one.port not in optional for one in inside)
-        return inside
+        pod.needs_attention = any(_is_worrying(one) and one.port not in optional for one in in_pod)
+        return in_pod
 
     def _lost_a_server(self, seen: Sequence[Observation]) -> bool:
         """Whether a gateway's server refuses: it may have been removed since admin was read."""
@@ -206,7 +206,7 @@ class _Poll(Struct, frozen=True, eq=False):
 
     async def probe_new_servers(self, before: Plan) -> list[Observation]:
         """The servers that this poll found and that the plan `before` did not have."""
-        planned = {probe for part in before.network for probe in part.probes} | {*before.inside}
+        planned = {probe for part in before.network for probe in part.probes} | {*before.in_pod}
         if self.plan.network:
             return await self._run(
                 [
@@ -216,7 +216,7 @@ class _Poll(Struct, frozen=True, eq=False):
                     if probe not in planned
                 ]
             )
-        new = [probe for probe in self.plan.inside if probe not in planned]
+        new = [probe for probe in self.plan.in_pod if probe not in planned]
         if self.plan.pod is None or not new:
             return []
         async with self.plan.pod.entered([probe.port for probe in new], [], urgent=False) as dialer:
@@ -245,7 +245,7 @@ class _Poll(Struct, frozen=True, eq=False):
 
 
 def _by_closing(probes: Iterable[Probe]) -> tuple[list[int], list[int]]:
-    """The ports of the probes: those whose closing says nothing, and those whose closing does."""
+    """The ports of the probes: those whose closing proves nothing, and those whose closing does."""
     together: list[int] = []
     apart: list[int] = []
     for probe in probes:
@@ -255,7 +255,7 @@ def _by_closing(probes: Iterable[Probe]) -> tuple[list[int], list[int]]:
 
 
 def _is_whole(observation: Observation) -> bool:
-    """Whether the network's answer leaves nothing to request of this port inside the pod."""
+    """Whether the network's answer leaves nothing to request of this port in the pod view."""
     facts = observation.facts
     match facts:
         case AgentFacts():
@@ -275,6 +275,6 @@ def _is_abnormal(seen: Sequence[Observation]) -> bool:
 
 
 def _is_worrying(seen: Observation) -> bool:
-    """Whether what was seen inside is to be probed again soon."""
+    """Whether what the pod view showed is to be probed again soon."""
     is_fine = seen.outcome.proves or seen.outcome is Outcome.NO_ACCESS
     return not is_fine and seen.probe.kind is not ProbeKind.SOCKETS

@@ -1,4 +1,4 @@
-"""15000 from inside the pod: Envoy's administration interface.
+"""15000 in the pod view: Envoy's administration interface.
 
 /ready answers with one word of Envoy's; anything else is another process. Details and
 certificates come after the outcome stands, each with its own deadline, and a part that fails is
@@ -15,17 +15,17 @@ _STATES = frozenset((b"LIVE", b"DRAINING", b"PRE_INITIALIZING", b"INITIALIZING")
 _DETAIL = (paths.ENVOY_STATS, paths.LISTENERS, paths.LISTENER_STATES)
 
 
-async def probe_admin(visit: Attempt) -> ProbeResult:
-    """Ask /ready, then what else is due."""
-    client = HttpClient(visit)
+async def probe_admin(attempt: Attempt) -> ProbeResult:
+    """Request /ready, then what else is due."""
+    client = HttpClient(attempt)
     reply = await client.get(paths.READY)
-    answer = result_of_error_status(reply, visit, of_envoy=True) or judge_admin(reply)
+    answer = result_of_error_status(reply, attempt, of_envoy=True) or judge_admin(reply)
     facts = answer.facts
     if not isinstance(facts, AdminFacts):
         return answer
-    visit.settle()
-    for path in _due_pages(facts, visit.due):
-        visit.allow(visit.timeout)
+    attempt.settle()
+    for path in _due_pages(facts, attempt.due):
+        attempt.allow(attempt.timeout)
         try:
             page = await client.get(path)
         except Exception:  # noqa: BLE001 - /ready was the proof; the rest is extra
@@ -36,7 +36,7 @@ async def probe_admin(visit: Attempt) -> ProbeResult:
 
 
 def judge_admin(reply: Reply) -> ProbeResult:
-    """What an answer to /ready says."""
+    """What an answer to /ready means."""
     word = reply.body.strip()
     if word not in _STATES:
         return ProbeResult(Outcome.WRONG_IDENTITY, "the answer is not one of Envoy's states")

@@ -2,7 +2,7 @@
 
 The metrics page also makes the agent scrape Envoy and the application, so it is filtered to the
 agent's part, has a deadline of its own, and never changes the readiness outcome unless it shows
-that another process answers. The application's own probes are asked only where chosen.
+that another process answers. The application's own probes are requested only where chosen.
 """
 
 from collections.abc import Mapping
@@ -23,31 +23,31 @@ _CERTIFICATES = frozenset(("default", "ROOTCA"))
 _FOREIGN = ProbeResult(Outcome.WRONG_IDENTITY, "the page has no metrics of the agent")
 
 
-async def probe_agent(visit: Attempt) -> ProbeResult:
-    """Ask the agent's readiness, then what else is due."""
-    client = HttpClient(visit)
+async def probe_agent(attempt: Attempt) -> ProbeResult:
+    """Request the agent's readiness, then what else is due."""
+    client = HttpClient(attempt)
     reply = await client.get(paths.HEALTHZ_READY)
-    foreign = _foreign(reply, relayed=is_relayed(reply, visit))
+    foreign = _foreign(reply, relayed=is_relayed(reply, attempt))
     if foreign is not None:
         return foreign
     answer = judge_agent(reply)
-    if answer.outcome is Outcome.WRONG_IDENTITY or Cadence.DETAIL not in visit.due:
+    if answer.outcome is Outcome.WRONG_IDENTITY or Cadence.DETAIL not in attempt.due:
         return answer
-    visit.settle()
-    page, metrics = await _page(client, visit)
+    attempt.settle()
+    page, metrics = await _page(client, attempt)
     if page is Outcome.WRONG_IDENTITY:
         answer = _FOREIGN
     facts = AgentFacts(
         status=reply.status,
         page=page,
         metrics=metrics,
-        app_health=await _app_health(client, visit),
+        app_health=await _app_health(client, attempt),
     )
     return ProbeResult(answer.outcome, answer.detail, facts)
 
 
 def _foreign(reply: Reply, *, relayed: bool) -> ProbeResult | None:
-    """Who answers in the agent's place, told by a header that the agent never sends; else None.
+    """Who answers in the agent's place, by a header that the agent never sends; else None.
 
     A moved status port is captured: the redirection relays the agent's answer, which has no body,
     and adds its own name. Without the agent it answers 503 with its reason in the body.
@@ -60,7 +60,7 @@ def _foreign(reply: Reply, *, relayed: bool) -> ProbeResult | None:
 
 
 def judge_agent(reply: Reply) -> ProbeResult:
-    """What an answer to /healthz/ready says; the agent knows only 200 and 503."""
+    """What an answer to /healthz/ready means; the agent knows only 200 and 503."""
     facts = AgentFacts(status=reply.status)
     match reply.status:
         case 200:
@@ -72,17 +72,17 @@ def judge_agent(reply: Reply) -> ProbeResult:
     )
 
 
-async def _page(client: HttpClient, visit: Attempt) -> tuple[Outcome, AgentMetrics | None]:
-    visit.allow(PAGE_SECONDS)
+async def _page(client: HttpClient, attempt: Attempt) -> tuple[Outcome, AgentMetrics | None]:
+    attempt.allow(PAGE_SECONDS)
     try:
         reply = await client.get(paths.AGENT_PAGE)
     except Exception as error:  # noqa: BLE001 - readiness stands, whatever the page does
-        return failure(error, visit).outcome, None
+        return failure(error, attempt).outcome, None
     return judge_page(reply)
 
 
 def judge_page(reply: Reply) -> tuple[Outcome, AgentMetrics | None]:
-    """What an answer to the metrics page says: how it ended, and the metrics where they came."""
+    """What an answer to the metrics page means: how it ended, and the metrics where they came."""
     if reply.status == 403 and _LOCALHOST_ONLY in reply.body:  # noqa: PLR2004
         return Outcome.FORBIDDEN, None
     if reply.status >= 500:  # noqa: PLR2004
@@ -116,13 +116,13 @@ def _csr(page: bytes, name: bytes) -> float:
     return by_label(page, name, b"request_type").get("csr", 0.0)
 
 
-async def _app_health(client: HttpClient, visit: Attempt) -> Mapping[str, int]:
+async def _app_health(client: HttpClient, attempt: Attempt) -> Mapping[str, int]:
     """The status of each of the application's probes; those that did not answer are left out."""
     health: dict[str, int] = {}
-    if not visit.options.application_probes:
+    if not attempt.options.application_probes:
         return health
-    for text in visit.target.settings.app_probe_paths:
-        visit.allow(visit.timeout)
+    for text in attempt.target.settings.app_probe_paths:
+        attempt.allow(attempt.timeout)
         try:
             health[text] = (await client.get(paths.application(text))).status
         except Exception:  # noqa: BLE001, S112 - no answer is no sample

@@ -133,7 +133,7 @@ class Attempt(Struct, eq=False):
             self.line = None
 
     def settle(self) -> None:
-        """The outcome stands: what is still asked has deadlines of its own."""
+        """The outcome stands: what is still requested has deadlines of its own."""
         self.settled = self.answered()
         self.allow(self.timeout)
 
@@ -146,7 +146,7 @@ class Attempt(Struct, eq=False):
         return max(self.asked, now - unread)
 
     def allow(self, seconds: float) -> None:
-        """What is asked from here on has so long; then `TimeoutError` is raised where it waits."""
+        """What is requested from here on has so long; then `TimeoutError` comes where it waits."""
         self.until = time.monotonic() + seconds
 
 
@@ -159,7 +159,7 @@ class ProbeResult(Struct, frozen=True):
 
 
 _MISSED = {True: "connected, but no answer", False: "no connection", None: "no answer"}
-"""What did not come, by whether a connection did; None where that cannot be told."""
+"""What did not come, by whether a connection did; None where that is not known."""
 
 _UNREACHABLE = frozenset(
     (
@@ -174,12 +174,12 @@ _UNREACHABLE = frozenset(
 )
 
 
-def failure(error: BaseException, visit: Attempt) -> ProbeResult:
+def failure(error: BaseException, attempt: Attempt) -> ProbeResult:
     """The outcome that an exception means, with a sentence for people. Total."""
     match error:
         case TimeoutError():
             return ProbeResult(
-                Outcome.TIMEOUT, f"{_MISSED[visit.connected]} within {visit.timeout:g} s"
+                Outcome.TIMEOUT, f"{_MISSED[attempt.connected]} within {attempt.timeout:g} s"
             )
         case Closed():
             return ProbeResult(Outcome.CLOSED, str(error) or "closed before it answered")

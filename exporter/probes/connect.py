@@ -1,6 +1,6 @@
 """Bare TCP: a connect, a listener that closes at once, and bytes that are not HTTP.
 
-`exposure` asks whether admin answers the network without sending it, or the pod's redirection,
+`exposure` tests whether admin answers the network without sending it, or the pod's redirection,
 a request: an exposed admin answers `400` to the bytes, a loopback-only one resets (recorded).
 """
 
@@ -12,10 +12,10 @@ from exporter.transport.protocols import HalfOpenConnect
 
 NOT_HTTP = b"\0\r\n\r\n"
 _ENOUGH = 16
-_HEARING = 0.9
+_SHARE = 0.9
 """The share of the deadline in which a refusal has to show."""
 
-_UNTOLD = "not refused; a port-forward does not tell whether a silent port accepts"
+_UNKNOWN = "not refused; a port-forward does not show whether a silent port accepts"
 _MOST = 4096
 
 
@@ -29,7 +29,7 @@ class RawProtocol(ProbeProtocol):
         self.first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
-        """Keep enough to tell what answers."""
+        """Keep enough to identify what answers."""
         if not self.first.done():
             self._seen = (self._seen + data)[:_MOST]
             if len(self._seen) >= _ENOUGH:
@@ -55,41 +55,41 @@ class _HalfOpenProtocol(ProbeProtocol, HalfOpenConnect):
 _ACCEPTS = ProbeResult(Outcome.OK)
 
 
-async def probe_connect(visit: Attempt) -> ProbeResult:
+async def probe_connect(attempt: Attempt) -> ProbeResult:
     """The port accepts a TCP connection; nothing is sent."""
-    if not visit.dialer.reports_accept:
-        return await _hear(visit)
-    await visit.connect(_HalfOpenProtocol)
+    if not attempt.dialer.reports_accept:
+        return await _await_answer(attempt)
+    await attempt.connect(_HalfOpenProtocol)
     return _ACCEPTS
 
 
-async def _hear(visit: Attempt) -> ProbeResult:
+async def _await_answer(attempt: Attempt) -> ProbeResult:
     """Whether a port accepted, by what follows: a refusal, bytes, an end, or nothing."""
-    line = await visit.connect(RawProtocol)
-    heard, _ = await asyncio.wait((line.first,), timeout=visit.timeout * _HEARING)
-    if not heard:
-        return ProbeResult(Outcome.NO_ACCESS, _UNTOLD)
+    line = await attempt.connect(RawProtocol)
+    ended, _ = await asyncio.wait((line.first,), timeout=attempt.timeout * _SHARE)
+    if not ended:
+        return ProbeResult(Outcome.NO_ACCESS, _UNKNOWN)
     fault = line.first.exception()
     if fault is None or isinstance(fault, (Closed, ConnectionResetError)):
         return ProbeResult(Outcome.OK)
     raise fault
 
 
-async def probe_blackhole(visit: Attempt) -> ProbeResult:
+async def probe_blackhole(attempt: Attempt) -> ProbeResult:
     """A listener that drops what is addressed to itself (15001, 15006): it closes at once."""
-    line = await visit.connect(RawProtocol)
+    line = await attempt.connect(RawProtocol)
     try:
         await line.first
-    except ConnectionRefusedError:  # told late by a port-forward
+    except ConnectionRefusedError:  # reported late by a port-forward
         raise
     except (Closed, ConnectionError):
         return ProbeResult(Outcome.OK)
     return ProbeResult(Outcome.WRONG_PROTOCOL, "bytes came where Envoy closes")
 
 
-async def probe_exposure(visit: Attempt) -> ProbeResult:
+async def probe_exposure(attempt: Attempt) -> ProbeResult:
     """Whether admin answers the network: `OK` where it does."""
-    line = await visit.connect(RawProtocol)
+    line = await attempt.connect(RawProtocol)
     line.transport.write(NOT_HTTP)
     answered = await line.first
     if answered.startswith(b"HTTP/1.") and b" 400 " in answered[:14]:

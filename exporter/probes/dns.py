@@ -18,7 +18,7 @@ _HEADER = 12
 
 
 def make_query() -> bytes:
-    """A query with a random id, in wire format."""
+    """A query with a random id, encoded."""
     return dns.message.make_query(_NAME, dns.rdatatype.A).to_wire()
 
 
@@ -78,31 +78,31 @@ class DnsProtocol(ProbeProtocol):
             self.first.exception()
 
 
-async def probe_dns(visit: Attempt) -> ProbeResult:
-    """Ask over UDP, then over TCP; the first that fails is the answer.
+async def probe_dns(attempt: Attempt) -> ProbeResult:
+    """Query over UDP, then over TCP; the first that fails is the answer.
 
     A way that carries TCP only leaves UDP out.
     """
     query = make_query()
     detail = ""
-    for kind, ask in (("UDP", _ask_udp), ("TCP", _ask_tcp)):
+    for kind, send in (("UDP", _query_udp), ("TCP", _query_tcp)):
         try:
-            message = await ask(visit, query)
+            message = await send(attempt, query)
         except NoAccess as error:
             if kind == "TCP":
                 raise
             detail = str(error)
             continue
         except (OSError, Closed) as error:
-            failed = failure(error, visit)
+            failed = failure(error, attempt)
             return ProbeResult(failed.outcome, f"{kind}: {failed.detail}")
         if not is_answer(message, query):
             raise Malformed(f"{kind}: the answer is not DNS")
     return ProbeResult(Outcome.OK, detail)
 
 
-async def _ask_udp(visit: Attempt, query: bytes) -> bytes:
-    protocol = await visit.dialer.datagram(visit.probe.port, _Datagrams)
+async def _query_udp(attempt: Attempt, query: bytes) -> bytes:
+    protocol = await attempt.dialer.datagram(attempt.probe.port, _Datagrams)
     try:
         protocol.transport.sendto(query)
         return await protocol.first
@@ -110,7 +110,7 @@ async def _ask_udp(visit: Attempt, query: bytes) -> bytes:
         protocol.transport.abort()
 
 
-async def _ask_tcp(visit: Attempt, query: bytes) -> bytes:
-    line = await visit.connect(DnsProtocol)
+async def _query_tcp(attempt: Attempt, query: bytes) -> bytes:
+    line = await attempt.connect(DnsProtocol)
     line.transport.write(struct.pack("!H", len(query)) + query)
     return await line.first

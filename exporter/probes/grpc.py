@@ -107,28 +107,28 @@ class GrpcProtocol(ProbeProtocol):
             self.status.exception()
 
 
-async def probe_grpc(visit: Attempt) -> ProbeResult:
+async def probe_grpc(attempt: Attempt) -> ProbeResult:
     """A health Check in plaintext."""
-    line = await visit.connect(lambda: GrpcProtocol(_host(visit)))
+    line = await attempt.connect(lambda: GrpcProtocol(_host(attempt)))
     return judge_status(await line.status)
 
 
-async def probe_grpc_tls(visit: Attempt) -> ProbeResult:
+async def probe_grpc_tls(attempt: Attempt) -> ProbeResult:
     """A handshake that keeps the certificate, then the same Check on it."""
-    tls = await proven_handshake(visit, ("h2",))
-    visit.facts = tls.facts
-    line = tls.connect_socket(GrpcProtocol(_host(visit)))
+    tls = await proven_handshake(attempt, ("h2",))
+    attempt.facts = tls.facts
+    line = tls.connect_socket(GrpcProtocol(_host(attempt)))
     return judge_status(await line.status)
 
 
 def judge_status(status: str) -> ProbeResult:
-    """What a grpc-status says: OK and UNIMPLEMENTED both prove that gRPC serves."""
+    """What a grpc-status means: OK and UNIMPLEMENTED both prove that gRPC serves."""
     if status in _SERVING:
         return ProbeResult(Outcome.OK)
     outcome = Outcome.FORBIDDEN if status in _REFUSING else Outcome.HTTP_ERROR
     return ProbeResult(outcome, f"gRPC status {status[:16]}")
 
 
-def _host(visit: Attempt) -> str:
-    address = visit.dialer.address
+def _host(attempt: Attempt) -> str:
+    address = attempt.dialer.address
     return f"[{address}]" if ":" in address else address

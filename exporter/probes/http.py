@@ -1,7 +1,7 @@
 """An HTTP/1.1 client for probes: one connection, GET only, read by length, never to the end.
 
 `HttpClient` talks, `HttpProtocol` understands bytes (httptools). The client takes a `Path` of
-`paths` and no other string. It asks neither for compression nor for closing: the prober closes.
+`paths` and no other string. It requests neither compression nor closing: the prober closes.
 """
 
 import time
@@ -52,7 +52,7 @@ class HttpProtocol(ProbeProtocol):
         self._waiter: Waiter[Reply] | None = None
         self.lost: Exception | None = None
 
-    def ask(self, request: bytes, most: int | None = None) -> Waiter[Reply]:
+    def send(self, request: bytes, most: int | None = None) -> Waiter[Reply]:
         """Send a request; the waiter results in its answer, or raises what went wrong.
 
         `most` limits this answer, in bytes; without it the line's own limit does.
@@ -79,7 +79,7 @@ class HttpProtocol(ProbeProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser; stop at the byte limit or at the first byte that is not HTTP.
 
-        The answer is told when the parser has returned: whoever waits may ask again at once, and
+        The answer is set when the parser has returned: who waits may send again at once, and
         what stands behind an answer belongs to no request.
         """
         self._left -= len(data)
@@ -87,7 +87,7 @@ class HttpProtocol(ProbeProtocol):
             self._fail(TooLarge(self._limit))
             return
         if self._waiter is None:
-            self._fail(Malformed("bytes that nobody asked for"))
+            self._fail(Malformed("bytes without a request"))
             return
         fault: Malformed | None = None
         try:
@@ -111,7 +111,7 @@ class HttpProtocol(ProbeProtocol):
             self._end(self.lost)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note who answers and whether the answer says its length (called by the parser)."""
+        """Note who answers and whether the answer declares its length (called by the parser)."""
         if len(name) not in _TELLING:
             return
         match name.lower():
@@ -130,7 +130,7 @@ class HttpProtocol(ProbeProtocol):
 
     def on_message_complete(self) -> None:
         """Keep the answer (called by the parser)."""
-        if self._whole is not None:  # an answer that nobody asked for
+        if self._whole is not None:  # an answer without a request
             return
         if self._parser.get_status_code() < 200:  # noqa: PLR2004 - 1xx: the answer follows
             return
@@ -172,15 +172,15 @@ class HttpClient:
     A line that is handed in (one inside TLS) is never replaced.
     """
 
-    __slots__ = ("_given", "_host", "_line", "_visit")
+    __slots__ = ("_attempt", "_given", "_host", "_line")
 
-    def __init__(self, visit: Attempt, line: HttpProtocol | None = None) -> None:
-        address = visit.dialer.address
+    def __init__(self, attempt: Attempt, line: HttpProtocol | None = None) -> None:
+        address = attempt.dialer.address
         host = f"[{address}]" if ":" in address else address
-        self._host = f"{host}:{visit.probe.port}\r\n\r\n".encode()
+        self._host = f"{host}:{attempt.probe.port}\r\n\r\n".encode()
         self._given = line is not None
         self._line = line
-        self._visit = visit
+        self._attempt = attempt
 
     async def get(self, path: Path, authorization: bytes = b"", most: int | None = None) -> Reply:
         """GET a path. `most`: the bytes of its answer, where these are more than usual.
@@ -192,35 +192,35 @@ class HttpClient:
             raise TypeError("only paths of probes.paths are sent")
         line = self._line
         if line is None or (not line.is_free and not self._given):
-            limit = self._visit.options.max_bytes
-            line = self._line = await self._visit.connect(lambda: HttpProtocol(limit))
-            self._visit.asked = self._visit.asked or time.monotonic()
+            limit = self._attempt.options.max_bytes
+            line = self._line = await self._attempt.connect(lambda: HttpProtocol(limit))
+            self._attempt.asked = self._attempt.asked or time.monotonic()
         if most is None and path.is_small:
-            most = min(SMALL_BYTES, self._visit.options.max_bytes)
+            most = min(SMALL_BYTES, self._attempt.options.max_bytes)
         if authorization:
             lines = b"\r\nAuthorization: " + authorization + b"\r\n\r\n"
-            return await line.ask(path.head + self._host[:-4] + lines, most)
-        return await line.ask(path.head + self._host, most)
+            return await line.send(path.head + self._host[:-4] + lines, most)
+        return await line.send(path.head + self._host, most)
 
 
 def result_of_error_status(
-    reply: Reply, visit: Attempt, *, of_envoy: bool = False
+    reply: Reply, attempt: Attempt, *, of_envoy: bool = False
 ) -> ProbeResult | None:
-    """What the status alone says where it is an error for any port; None where it is not.
+    """What the status alone means where it is an error for any port; None where it is not.
 
     A captured port that nobody serves answers 503 with the pod's own `istio-envoy` and its reason
-    in the body: that is the redirection's voice and proves nothing. A refusal on a port `of_envoy`
+    in the body: that is the redirection's answer and proves nothing. A refusal on a port `of_envoy`
     is Envoy's only with its header: any process can refuse.
     """
-    if reply.status == 503 and is_relayed(reply, visit) and reply.body:  # noqa: PLR2004
+    if reply.status == 503 and is_relayed(reply, attempt) and reply.body:  # noqa: PLR2004
         return ProbeResult(Outcome.CAPTURED, "only the pod's redirection answered")
     if reply.status in (401, 403):
-        if of_envoy and reply.server != b"envoy" and not is_relayed(reply, visit):
+        if of_envoy and reply.server != b"envoy" and not is_relayed(reply, attempt):
             return ProbeResult(Outcome.WRONG_IDENTITY, f"HTTP {reply.status}, and not from Envoy")
         return ProbeResult(Outcome.FORBIDDEN, f"HTTP {reply.status}")
     return None
 
 
-def is_relayed(reply: Reply, visit: Attempt) -> bool:
+def is_relayed(reply: Reply, attempt: Attempt) -> bool:
     """Whether the pod's own redirection relayed the answer, and put its name in its place."""
-    return visit.probe.captured and reply.server == b"istio-envoy"
+    return attempt.probe.captured and reply.server == b"istio-envoy"

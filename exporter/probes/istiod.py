@@ -78,11 +78,11 @@ _SYNCZ_SECONDS = 10.0
 """istiod makes the page anew each time; with thousands of proxies that takes a while."""
 
 
-async def probe_istiod(visit: Attempt) -> ProbeResult:
-    """Ask the version, then what else is due."""
-    client = HttpClient(visit)
+async def probe_istiod(attempt: Attempt) -> ProbeResult:
+    """Request the version, then what else is due."""
+    client = HttpClient(attempt)
     reply = await client.get(paths.VERSION)
-    refused = result_of_error_status(reply, visit)
+    refused = result_of_error_status(reply, attempt)
     if refused is not None:
         return refused
     if reply.status != 200:  # noqa: PLR2004
@@ -91,15 +91,15 @@ async def probe_istiod(visit: Attempt) -> ProbeResult:
     if not _VERSION.fullmatch(version):
         return ProbeResult(Outcome.WRONG_IDENTITY, "the answer is not a version")
     facts = IstiodFacts(version=version)
-    if Cadence.DETAIL in visit.due:
-        visit.settle()
-        facts = await _with_metrics(facts, client, visit)
-        facts = await _with_syncz(facts, client, visit)
+    if Cadence.DETAIL in attempt.due:
+        attempt.settle()
+        facts = await _with_metrics(facts, client, attempt)
+        facts = await _with_syncz(facts, client, attempt)
     return ProbeResult(Outcome.OK, facts=facts)
 
 
-async def _with_metrics(facts: IstiodFacts, client: HttpClient, visit: Attempt) -> IstiodFacts:
-    visit.allow(visit.timeout)
+async def _with_metrics(facts: IstiodFacts, client: HttpClient, attempt: Attempt) -> IstiodFacts:
+    attempt.allow(attempt.timeout)
     try:
         reply = await client.get(paths.METRICS)
     except Exception:  # noqa: BLE001 - the version was the proof; the page is extra
@@ -120,20 +120,20 @@ def read_metrics(page: bytes, facts: IstiodFacts) -> IstiodFacts:
     )
 
 
-async def _with_syncz(facts: IstiodFacts, client: HttpClient, visit: Attempt) -> IstiodFacts:
-    """The facts with syncz: over the network with the token, which a pod's loopback never asks.
+async def _with_syncz(facts: IstiodFacts, client: HttpClient, attempt: Attempt) -> IstiodFacts:
+    """The facts with syncz: over the network with the token, which a pod's loopback never requires.
 
     Source: Istio pilot/pkg/xds/debug.go, allowAuthenticatedOrLocalhost.
     """
-    is_outside = visit.dialer.view is View.NETWORK
-    if is_outside and not may_be_authorized(visit):
+    is_remote = attempt.probe.view is View.NETWORK
+    if is_remote and not may_be_authorized(attempt):
         return facts
-    visit.allow(max(visit.timeout, _SYNCZ_SECONDS))
+    attempt.allow(max(attempt.timeout, _SYNCZ_SECONDS))
     try:
-        authorization = await authorize(visit) if is_outside else b""
+        authorization = await authorize(attempt) if is_remote else b""
         reply = await client.get(paths.SYNCZ, authorization, _SYNCZ_BYTES)
     except Exception as error:  # noqa: BLE001 - the version was the proof; syncz is extra
-        return replace(facts, syncz_outcome=failure(error, visit).outcome)
+        return replace(facts, syncz_outcome=failure(error, attempt).outcome)
     match reply.status:
         case 200:
             rows = await _read_in_slices(reply.body)

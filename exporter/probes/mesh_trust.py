@@ -1,6 +1,6 @@
 """Whether an istiod is the mesh's own: its certificates against the mesh's root, and the token.
 
-Flows in: a visit with a `MeshTrust`. The rule: the token for the debug interface, which is worth
+Flows in: an attempt with a `MeshTrust`. The rule: the token for the debug interface, which is worth
 an identity in the mesh, is read, checked and sent in one go, and only after 15012 of the same
 address has presented a certificate of the mesh with istiod's name. Files are read each time, so
 that a rotated token or root is taken at once.
@@ -22,45 +22,45 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _GRPC = ("h2",)
 
 
-async def proven_handshake(visit: Attempt, alpn: tuple[str, ...]) -> TlsProtocol:
+async def proven_handshake(attempt: Attempt, alpn: tuple[str, ...]) -> TlsProtocol:
     """A handshake with the probed port, whose certificate has to be of the mesh.
 
     Where the mesh's root is not known, any certificate is taken. One that does not verify is
-    looked at once more, so that its dates and names are told beside the failure.
+    requested once more, so that its dates and names are known beside the failure.
 
     Raises:
         ssl.SSLCertVerificationError: the certificate is not of this mesh, or not valid now.
         Others: as `handshake`.
     """
-    trust, port = visit.options.trust, visit.probe.port
+    trust, port = attempt.options.trust, attempt.probe.port
     context = _mesh_context(trust.root_file, alpn) if trust else None
     try:
-        return await handshake(visit, alpn, port, context)
+        return await handshake(attempt, alpn, port, context)
     except ssl.SSLCertVerificationError:
-        line = await handshake(visit, alpn, port)
-        visit.facts = line.facts
+        line = await handshake(attempt, alpn, port)
+        attempt.facts = line.facts
         raise
 
 
-def may_be_authorized(visit: Attempt) -> bool:
+def may_be_authorized(attempt: Attempt) -> bool:
     """Whether this target may be given the token at all, if it proves itself."""
-    return visit.options.trust is not None and bool(visit.options.trust.token_file)
+    return attempt.options.trust is not None and bool(attempt.options.trust.token_file)
 
 
-async def authorize(visit: Attempt) -> bytes:
+async def authorize(attempt: Attempt) -> bytes:
     """The value of the Authorization header for an istiod that has just proved itself.
 
     Raises:
         NoAccess: the mesh's root or the token cannot be read. ssl.SSLError: 15012 presented
             another mesh's certificate, or none of istiod's. Others: as `handshake`.
     """
-    trust = visit.options.trust
+    trust = attempt.options.trust
     if trust is None or not trust.token_file:
         raise NoAccess("this target is never given the debug token")
     context = _mesh_context(trust.root_file, _GRPC)
     if context is None:
         raise NoAccess(f"the mesh's root certificate cannot be read: {trust.root_file}")
-    line = await visit.dialer.connect(trust.port, lambda: TlsProtocol(_GRPC, trust.port, context))
+    line = await attempt.dialer.connect(trust.port, lambda: TlsProtocol(_GRPC, trust.port, context))
     try:
         await line.done
     finally:

@@ -86,7 +86,7 @@ def _label(labels: bytes, label: bytes) -> str | None:
 
 
 def is_metrics(page: bytes) -> bool:
-    """Whether the page looks like Prometheus text at all."""
+    """Whether the page is Prometheus text at all."""
     return _TYPED.search(page, 0, 65536) is not None
 
 

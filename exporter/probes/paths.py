@@ -97,7 +97,7 @@ _APP_HEALTH = re.compile(r"/app-health/[A-Za-z0-9._-]+/(readyz|livez|startupz)")
 _BY_TEXT = {path.text: path for path in FIXED}
 
 
-class Forbidden(ValueError):  # noqa: N818 - says what the path is
+class Forbidden(ValueError):  # noqa: N818 - names what the path is
     """A path that must never be sent."""
 
 

@@ -13,27 +13,27 @@ _PENDING = b"not ready, pending:"
 _MOST_PENDING = 1024
 
 
-async def probe_readiness(visit: Attempt) -> ProbeResult:
-    """Ask Envoy's health port; without Envoy's header another process holds it."""
-    reply = await HttpClient(visit).get(paths.HEALTHZ_READY)
-    refused = result_of_error_status(reply, visit, of_envoy=True)
-    return refused or judge_health(reply, relayed=is_relayed(reply, visit))
+async def probe_readiness(attempt: Attempt) -> ProbeResult:
+    """Probe Envoy's health port; without Envoy's header another process holds it."""
+    reply = await HttpClient(attempt).get(paths.HEALTHZ_READY)
+    refused = result_of_error_status(reply, attempt, of_envoy=True)
+    return refused or judge_health(reply, relayed=is_relayed(reply, attempt))
 
 
-async def probe_ztunnel_ready(visit: Attempt) -> ProbeResult:
-    """Ask ztunnel whether it is ready and what it waits for."""
-    reply = await HttpClient(visit).get(paths.HEALTHZ_READY)
-    return result_of_error_status(reply, visit) or judge_ztunnel(reply)
+async def probe_ztunnel_ready(attempt: Attempt) -> ProbeResult:
+    """Whether ztunnel is ready, and what it waits for."""
+    reply = await HttpClient(attempt).get(paths.HEALTHZ_READY)
+    return result_of_error_status(reply, attempt) or judge_ztunnel(reply)
 
 
-async def probe_http_ready(visit: Attempt) -> ProbeResult:
-    """Ask the port's own readiness path: 200 or 503."""
-    reply = await HttpClient(visit).get(paths.configured(visit.probe.path))
-    return result_of_error_status(reply, visit) or judge_ready(reply)
+async def probe_http_ready(attempt: Attempt) -> ProbeResult:
+    """Request the port's own readiness path: 200 or 503."""
+    reply = await HttpClient(attempt).get(paths.configured(attempt.probe.path))
+    return result_of_error_status(reply, attempt) or judge_ready(reply)
 
 
 def judge_health(reply: Reply, *, relayed: bool = False) -> ProbeResult:
-    """What an answer of 15021 says.
+    """What an answer of 15021 means.
 
     A moved port is captured, so that the redirection puts its own name over the listener's; what
     is left to tell it by is that the agent's answer has no body.
@@ -44,7 +44,7 @@ def judge_health(reply: Reply, *, relayed: bool = False) -> ProbeResult:
 
 
 def judge_ztunnel(reply: Reply) -> ProbeResult:
-    """What an answer of ztunnel's readiness port says."""
+    """What an answer of ztunnel's readiness port means."""
     if reply.status == 500 and reply.body.startswith(_PENDING):  # noqa: PLR2004
         text = reply.body[len(_PENDING) :][:_MOST_PENDING].decode(errors="replace")
         pending = tuple(task.strip() for task in text.split(",") if task.strip())
@@ -54,7 +54,7 @@ def judge_ztunnel(reply: Reply) -> ProbeResult:
 
 
 def judge_ready(reply: Reply) -> ProbeResult:
-    """What a readiness answer's status says."""
+    """What a readiness answer's status means."""
     facts = ReadinessFacts(status=reply.status)
     if reply.status == 200:  # noqa: PLR2004
         return ProbeResult(Outcome.OK, facts=facts)

@@ -13,18 +13,18 @@ from exporter.probes.metrics_text import by_label, sample
 _UPDATES = b"envoy_listener_manager_lds_update_", b"envoy_cluster_manager_cds_update_"
 
 
-async def probe_stats(visit: Attempt) -> ProbeResult:
-    """Ask the statistics port for the page that is due."""
-    complete = Cadence.DETAIL in visit.due
-    client = HttpClient(visit)
+async def probe_stats(attempt: Attempt) -> ProbeResult:
+    """Request the page of the statistics port that is due."""
+    complete = Cadence.DETAIL in attempt.due
+    client = HttpClient(attempt)
     reply = await client.get(paths.ENVOY_STATS if complete else paths.ENVOY_LIVE)
-    return result_of_error_status(reply, visit, of_envoy=True) or judge_stats(
+    return result_of_error_status(reply, attempt, of_envoy=True) or judge_stats(
         reply, complete=complete
     )
 
 
 def judge_stats(reply: Reply, *, complete: bool) -> ProbeResult:
-    """What an answer of the statistics port says."""
+    """What an answer of the statistics port means."""
     if reply.status != 200:  # noqa: PLR2004
         return ProbeResult(Outcome.HTTP_ERROR, f"HTTP {reply.status}")
     named = b"envoy_" in reply.body

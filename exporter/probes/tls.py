@@ -33,25 +33,25 @@ _MOST_HANDSHAKE = 262144
 _RECORD_TYPES = frozenset((0x14, 0x15, 0x16, 0x17))
 
 
-async def probe_tls(visit: Attempt) -> ProbeResult:
+async def probe_tls(attempt: Attempt) -> ProbeResult:
     """Complete a handshake and keep the certificate."""
-    line = await handshake(visit, ("h2", "http/1.1"), visit.probe.port)
+    line = await handshake(attempt, ("h2", "http/1.1"), attempt.probe.port)
     return ProbeResult(Outcome.OK, facts=line.facts)
 
 
-async def probe_hello(visit: Attempt) -> ProbeResult:
-    """Ask 15006 for its certificate through the control port, with Istio's ALPN.
+async def probe_hello(attempt: Attempt) -> ProbeResult:
+    """Request 15006's certificate through the control port, with Istio's ALPN.
 
     Recorded: PERMISSIVE and STRICT answer with the workload certificate, mTLS DISABLE resets. Of
     the names offered Envoy matches the first: the HTTP chain dials nothing before a request, so
     that no refused upstream closes the connection before the certificate came.
     """
-    line = await handshake(visit, HELLO_ALPN, visit.probe.via or visit.probe.port)
+    line = await handshake(attempt, HELLO_ALPN, attempt.probe.via or attempt.probe.port)
     return ProbeResult(Outcome.OK, facts=line.facts)
 
 
 async def handshake(
-    visit: Attempt, alpn: tuple[str, ...], port: int, context: ssl.SSLContext | None = None
+    attempt: Attempt, alpn: tuple[str, ...], port: int, context: ssl.SSLContext | None = None
 ) -> "TlsProtocol":
     """Connect and complete a handshake; the line's `facts` are then set.
 
@@ -60,8 +60,8 @@ async def handshake(
     Raises:
         Malformed: the answer is not TLS. ssl.SSLError: it is, and it failed. Closed, OSError.
     """
-    visit.facts = TlsFacts(via=port)
-    line = await visit.connect(lambda: TlsProtocol(alpn, port, context), port)
+    attempt.facts = TlsFacts(via=port)
+    line = await attempt.connect(lambda: TlsProtocol(alpn, port, context), port)
     await line.done
     return line
 
@@ -216,7 +216,7 @@ def _context(alpn: tuple[str, ...]) -> ssl.SSLContext:
 
 
 def unnamed_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
-    """A client context that trusts nobody yet and asks for no name."""
+    """A client context that trusts nobody yet and requires no name."""
     context = client_context()
     context.check_hostname = False
     context.set_alpn_protocols(list(alpn))

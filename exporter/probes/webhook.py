@@ -14,15 +14,15 @@ from exporter.probes.mesh_trust import proven_handshake
 _WITHOUT_READY = (1, 22)
 
 
-async def probe_webhook(visit: Attempt) -> ProbeResult:
-    """Complete a handshake, then ask /ready on it."""
-    tls = await proven_handshake(visit, ("http/1.1",))
-    visit.facts = tls.facts
-    line = line_of(visit.target.istio_version)
+async def probe_webhook(attempt: Attempt) -> ProbeResult:
+    """Complete a handshake, then request /ready on it."""
+    tls = await proven_handshake(attempt, ("http/1.1",))
+    attempt.facts = tls.facts
+    line = line_of(attempt.target.istio_version)
     if line is not None and line <= _WITHOUT_READY:
         return ProbeResult(Outcome.OK)
-    http = tls.connect_socket(HttpProtocol(visit.options.max_bytes))
-    reply = await HttpClient(visit, http).get(paths.READY)
+    http = tls.connect_socket(HttpProtocol(attempt.options.max_bytes))
+    reply = await HttpClient(attempt, http).get(paths.READY)
     match reply.status:
         case 200:
             return ProbeResult(Outcome.OK)

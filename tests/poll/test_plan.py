@@ -13,7 +13,7 @@ from exporter.config import Config
 from exporter.demo import SHIPPED, load_states, mesh
 from exporter.model import Expectation, Memory, Probe, ProbeKind, Role, Settings, Target, TargetKey
 from exporter.poll.plan import plan_of
-from exporter.poll.poll_target import EVERY_CADENCE, look
+from exporter.poll.poll_target import EVERY_CADENCE, poll_once
 
 STATES = {state.name: state for state in load_states(SHIPPED)}
 CONTROL = 15999
@@ -90,7 +90,7 @@ def test_a_port_of_other_targets_moves_no_control_port() -> None:
 def test_no_port_is_probed_twice_in_one_view(numbers: list[int]) -> None:
     config = with_ports(*(own_port(number) for number in numbers))
     plan = plan_of(sidecar(netns="cart"), config)
-    for probes in (plan.network[0].probes, plan.inside):
+    for probes in (plan.network[0].probes, plan.in_pod):
         assert max(Counter(probe.port for probe in probes).values()) == 1
 
 
@@ -99,7 +99,7 @@ async def test_capture_stays_judged_where_the_control_ports_number_is_configured
     async with mesh([STATES["healthy"]], flat=False, earlier=False) as health:
         (pod,) = health.pods
         for config in (Config(), with_ports(own_port(CONTROL))):
-            polled = await look(pod.target, Memory(), EVERY_CADENCE, config, time.time())
+            polled = await poll_once(pod.target, Memory(), EVERY_CADENCE, config, time.time())
             assert polled.record.proxy.captured is True
             assert {v.port: v.up for v in polled.record.verdicts}[15006] is True
     own = next(verdict for verdict in polled.record.verdicts if verdict.port == CONTROL)

@@ -11,7 +11,7 @@ from exporter.config import AccessConfig, Config, NetnsConfig
 from exporter.demo import SHIPPED, load_states, mesh
 from exporter.model import Memory, Outcome, Role, Target, TargetKey, View
 from exporter.poll.plan import plan_of
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, look
+from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, poll_once
 
 UID = "603de7be-a11f-4793-8b8d-0f1e2d3c4b5a"
 CONTAINER = "a" * 64
@@ -49,7 +49,7 @@ async def test_a_pod_of_this_node_is_seen_from_inside_until_it_ends(tmp_path: Pa
             put_into_a_pod(tmp_path, process)
         target = replace(pod.target, netns="", uid=UID, container_id=CONTAINER)
         config = node_mode(tmp_path)
-        seen = await look(target, Memory(), EVERY_CADENCE, config, time.time())
+        seen = await poll_once(target, Memory(), EVERY_CADENCE, config, time.time())
     verdicts = {verdict.port: verdict for verdict in seen.record.verdicts}
     assert (verdicts[15000].up, verdicts[15000].view) == (True, View.POD)
     assert verdicts[15001].up
@@ -58,7 +58,7 @@ async def test_a_pod_of_this_node_is_seen_from_inside_until_it_ends(tmp_path: Pa
         (15020, "pilot-agent"),
     }
     assert seen.record.diagnosis is None
-    gone = await look(target, Memory(), EVERY_CADENCE, config, time.time())
+    gone = await poll_once(target, Memory(), EVERY_CADENCE, config, time.time())
     inside = {o.outcome for o in gone.observations if o.view is View.POD}
     assert inside == {Outcome.NO_ACCESS}
 
@@ -101,8 +101,8 @@ async def test_a_gateways_servers_are_those_that_its_envoy_was_told_of(
 ) -> None:
     async with mesh([STATES[name]], flat=False, earlier=False) as health:
         (pod,) = health.pods
-        first = await look(pod.target, Memory(), EVERY_CADENCE, Config(), time.time())
-        again = await look(pod.target, first.memory, FAST_ONLY, Config(), time.time())
+        first = await poll_once(pod.target, Memory(), EVERY_CADENCE, Config(), time.time())
+        again = await poll_once(pod.target, first.memory, FAST_ONLY, Config(), time.time())
     for seen in (first, again):
         assert seen.record.proxy.bound == bound
         servers = {v.port: v.up for v in seen.record.verdicts if v.component == "gateway"}

@@ -105,7 +105,7 @@ def visit() -> Callable[..., Attempt]:
             Probe(
                 port,
                 ProbeKind(given.get("kind", ProbeKind.READINESS)),
-                View.NETWORK,
+                given.get("view", View.NETWORK),
                 "127.0.0.1",
                 given.get("path", row.path),
                 given.get("captured", False),

@@ -34,7 +34,7 @@ def http_200(body: bytes) -> bytes:
 def line_after(*chunks: bytes, end: Any = False, limit: int = 10_000) -> Waiter[Reply]:
     line = HttpProtocol(limit)
     line.connection_made(Connection())  # type: ignore[arg-type]
-    waiter = line.ask(b"GET / HTTP/1.1\r\n\r\n")
+    waiter = line.send(b"GET / HTTP/1.1\r\n\r\n")
     for chunk in chunks:
         line.data_received(chunk)
     if end:

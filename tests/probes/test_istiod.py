@@ -155,8 +155,7 @@ async def test_syncz_says_how_it_ended(
     pages = {"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(*given)}
     asked: list[bytes] = []
     port = await serve(pages, asked)
-    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod")
-    inside.dialer.view = View.POD
+    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
     observed = await probe(inside)
     assert isinstance(observed.facts, IstiodFacts)
     assert observed.facts.syncz_outcome is outcome
@@ -168,8 +167,7 @@ async def test_syncz_says_how_it_ended(
 async def test_the_recorded_syncz_is_read(serve: Any, visit: Any, answer: Any) -> None:
     page = await asyncio.to_thread((RECORDED / "15014_debug_syncz.http").read_bytes)
     port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": page})
-    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod")
-    inside.dialer.view = View.POD
+    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
     observed = await probe(inside)
     assert isinstance(observed.facts, IstiodFacts)
     rows = observed.facts.syncz or ()
@@ -189,8 +187,7 @@ async def test_thousands_of_proxies_are_read_without_holding_the_loop(
     body = json.dumps(rows).encode()
     assert len(body) > 8 * 1024 * 1024, "more than other pages may have"
     port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(200, body)})
-    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod")
-    inside.dialer.view = View.POD
+    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
     turns = 0
 
     async def take_turns() -> None:

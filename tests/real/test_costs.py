@@ -17,7 +17,7 @@ from exporter.catalogue import control_port, ports_of
 from exporter.config import Config, PollConfig
 from exporter.diagnosis import diagnose
 from exporter.model import Cadence, Memory, Observation, Outcome, Probe, ProbeKind, View
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, look
+from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_once
 from exporter.probes.attempt import Attempt, ProbeOptions
 from exporter.probes.probers import probe
 from exporter.transport.protocols import LINGER_ZERO
@@ -36,7 +36,7 @@ async def looks(pod: Pod, due: frozenset[Cadence], count: int) -> PollResult:
     """Some looks in a row, each knowing the last."""
     memory = Memory()
     for _ in range(count):
-        seen = await look(pod.target(), memory, due, Config(poll=POLL), time.time())
+        seen = await poll_once(pod.target(), memory, due, Config(poll=POLL), time.time())
         memory = seen.memory
     return seen
 
@@ -60,12 +60,14 @@ def silent_connections(pod: Pod) -> int:
 
 
 async def test_fast_looks_leave_no_log_line_and_no_request(healthy: Pod) -> None:
-    first = await look(healthy.target(), Memory(), EVERY_CADENCE, Config(poll=POLL), time.time())
+    first = await poll_once(
+        healthy.target(), Memory(), EVERY_CADENCE, Config(poll=POLL), time.time()
+    )
     lines, requests = log_after(healthy), mesh_requests(healthy)
     silent = silent_connections(healthy)
     memory = first.memory
     for _ in range(20):
-        seen = await look(healthy.target(), memory, FAST_ONLY, Config(poll=POLL), time.time())
+        seen = await poll_once(healthy.target(), memory, FAST_ONLY, Config(poll=POLL), time.time())
         memory = seen.memory
         assert seen.record.diagnosis is None
     assert log_after(healthy) == lines

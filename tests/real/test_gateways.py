@@ -7,7 +7,7 @@ import pytest
 
 from exporter.config import Config, PollConfig
 from exporter.model import Memory
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, look
+from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_once
 from tests.real import envoy
 from tests.real.pod import Pod, Shape
 
@@ -29,7 +29,7 @@ async def seen_of(pod: Pod, *, looks: int = 1) -> PollResult:
     """The last of some looks, each with every cadence."""
     memory = Memory()
     for _ in range(looks):
-        seen = await look(pod.target(inside=True), memory, EVERY_CADENCE, CONFIG, time.time())
+        seen = await poll_once(pod.target(inside=True), memory, EVERY_CADENCE, CONFIG, time.time())
         memory = seen.memory
     return seen
 
@@ -66,6 +66,6 @@ async def test_a_server_that_was_taken_away_is_no_fault(gateway: Pod) -> None:
     gateway.mend()
     gateway.wait(lambda: not gateway.answers(8082), "8082 to be closed")
     target = gateway.target(inside=True)
-    after = await look(target, before.memory, FAST_ONLY, CONFIG, time.time())
+    after = await poll_once(target, before.memory, FAST_ONLY, CONFIG, time.time())
     assert after.record.proxy.bound == {"0.0.0.0_8081": True}
     assert after.record.diagnosis is None

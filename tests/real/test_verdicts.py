@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.config import Config, PollConfig
 from exporter.exposition import assemble, render, selected
 from exporter.model import Memory, Settings
-from exporter.poll.poll_target import EVERY_CADENCE, PollResult, look
+from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
 from tests.real.pod import Pod, Shape
 
 pytestmark = pytest.mark.real
@@ -194,7 +194,7 @@ async def looks_at(pod: Pod, case: Case, memory: Memory, count: int) -> PollResu
     config = Config(poll=PollConfig(timeout=case.timeout))
     target = pod.target(settings=case.settings)
     for _ in range(count):
-        seen = await look(target, memory, EVERY_CADENCE, config, time.time())
+        seen = await poll_once(target, memory, EVERY_CADENCE, config, time.time())
         memory = seen.memory
     return seen
 

@@ -28,7 +28,7 @@ from exporter.demo import (
 )
 from exporter.demo.recording import Expected
 from exporter.model import Memory, Role, TargetRecord
-from exporter.poll.poll_target import EVERY_CADENCE, PollResult, look
+from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
 
 TCP_PORTS = (15000, 15001, 15006, 15020, 15021, 15090)
 PAGES = ((15020, "/healthz/ready"), (15021, "/healthz/ready"), (15090, "/stats/prometheus"))
@@ -114,7 +114,7 @@ async def look_at_all(
 
     async def one(pod: DemoPod) -> tuple[str, PollResult]:
         target = pod.target if view == "pod" else replace(pod.target, netns="")
-        seen = await look(target, memories[pod.name], EVERY_CADENCE, Config(), now)
+        seen = await poll_once(target, memories[pod.name], EVERY_CADENCE, Config(), now)
         progress.advance(task)
         return pod.name, seen
 

@@ -4,7 +4,7 @@ from exporter.catalogue import TargetPort
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.evidence import UNANSWERED, describe
 from exporter.diagnosis.inbound import direct_at
-from exporter.diagnosis.liveness import CHAIN, kubernetes_reports_ready
+from exporter.diagnosis.liveness import READINESS_PORTS, kubernetes_reports_ready
 from exporter.diagnosis.memory import is_initializing
 from exporter.model import Expectation, Observation, Outcome, PortName, Role
 
@@ -104,7 +104,7 @@ def _proof(case: Case) -> tuple[str, ...]:
     inside = [seen for seen in case.evidence.pod.values() if seen.outcome.proves]
     if inside:
         return (f"inside the pod {describe(inside[0])}",)
-    answered = [name for name in CHAIN if case.answers(name)]
+    answered = [name for name in READINESS_PORTS if case.answers(name)]
     return case.describe(*answered) or case.describe_control_port()
 
 

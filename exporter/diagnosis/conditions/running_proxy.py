@@ -5,7 +5,7 @@ from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.conditions.istiod_replica import debug_refusal
 from exporter.diagnosis.evidence import SLOW_SECONDS
 from exporter.diagnosis.inbound import is_bypassed
-from exporter.diagnosis.proxy_status import wire_certificate, xds_failures
+from exporter.diagnosis.proxy_status import presented_certificate, xds_failures
 from exporter.diagnosis.verdicts import exposed_by
 from exporter.model import Certificate, Memory, Outcome, PortName, Role
 
@@ -15,7 +15,7 @@ _SERVER_ERROR = 500
 def certificate_has_ended(case: Case) -> Sentences:
     """A certificate that had already ended when it was seen, on the wire, by agent or by admin."""
     memory = case.memory
-    wire = wire_certificate(memory)
+    wire = presented_certificate(memory)
     if wire is not None and wire.value.not_after <= wire.at:
         return ("the certificate on the wire has ended",)
     agent = memory.agent.value.certificate_seconds if memory.agent else {}

@@ -17,7 +17,7 @@ from exporter.config import Config
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import load_kubeconfig
 from exporter.model import Memory, Outcome, Role, Target, TargetKey, TargetRecord
-from exporter.poll.plan import PodViewFactory, inside_only, no_pod_view, plan_of
+from exporter.poll.plan import PodViewFactory, no_pod_view, plan_of, pod_only
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_target
 from tests.real.kubernetes.client import Admin, Document
 from tests.real.kubernetes.control_plane import ControlPlane
@@ -83,7 +83,7 @@ def target_of(one: Staged, corner: str) -> Target:
 
 
 async def look_inside(target: Target, forward: PodViewFactory) -> PollResult:
-    plan = inside_only(plan_of(target, CONFIG, forward))
+    plan = pod_only(plan_of(target, CONFIG, forward))
     return await poll_target(plan, Memory(), EVERY_CADENCE, CONFIG, time.time())
 
 
