@@ -14,6 +14,7 @@ class Cause:
 
     `condition` returns the sentences that speak for the cause, or None. `sentence` states what is
     wrong, `advice` what to do; `remedy` returns a better advice for the very case, or nothing.
+    `undetected` returns whether the polls so far cannot have shown it (None: one poll can).
     `ports` are the ports whose state shows it, `also` other evidence in words.
     """
 
@@ -24,6 +25,7 @@ class Cause:
     sentence: str
     advice: str
     remedy: Callable[[Case], str] | None = None
+    undetected: Callable[[Case], bool] | None = None
     ports: tuple[PortName, ...] = ()
     also: str = ""
 

@@ -30,6 +30,12 @@ def first_cause(case: Case) -> Diagnosis | None:
     return None
 
 
+def undetected_causes(case: Case) -> tuple[str, ...]:
+    """Causes that the polls so far cannot have shown, whatever is wrong."""
+    causes = _BY_ROLE[case.target.role]
+    return tuple(cause.id for cause in causes if cause.undetected and cause.undetected(case))
+
+
 def causes_on(row: Port) -> tuple[Cause, ...]:
     """The causes that the state of this port shows, in the order of the table."""
     return tuple(cause for cause in _TABLE if cause.shows_on(row))

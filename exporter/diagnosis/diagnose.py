@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from exporter.catalogue import TargetPort
 from exporter.config import Config
 from exporter.diagnosis.case import Case
-from exporter.diagnosis.causes import first_cause
+from exporter.diagnosis.causes import first_cause, undetected_causes
 from exporter.diagnosis.evidence import Evidence, read_evidence
 from exporter.diagnosis.memo import memo_of, reused_record
 from exporter.diagnosis.memory import mark_answers, remember
@@ -23,7 +23,7 @@ from exporter.diagnosis.proxy_status import (
     readiness_of,
 )
 from exporter.diagnosis.verdicts import judge
-from exporter.model import AGENT_ROLES, Memory, Observation, Role, Target, TargetRecord, WebhookPath
+from exporter.model import Memory, Observation, Role, Target, TargetRecord, WebhookPath
 
 
 def diagnose(  # noqa: PLR0913 - the inputs of a poll
@@ -60,7 +60,8 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     verdicts = judged.verdicts
     ready = {} if in_mesh else readiness_of(evidence, verdicts)
     proxy = proxy_of(evidence, known, verdicts)
-    diagnosis = first_cause(Case(evidence, known, verdicts, proxy, ready))
+    case = Case(evidence, known, verdicts, proxy, ready)
+    diagnosis = first_cause(case)
     known = mark_answers(known, verdicts.values(), now)
     presented = None if in_mesh else presented_certificate(known)
     record = TargetRecord(
@@ -77,36 +78,6 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
         durations=judged.durations,
         polled=known.polled,
         last_ok=known.last_ok,
-        undetected=_undetected(evidence, known),
+        undetected=undetected_causes(case),
     )
     return record, replace(known, memo=memo_of(evidence, observations, record, known))
-
-
-_GROWING = (
-    "xds_disconnected",
-    "listener_warming",
-    "dns_proxy_failing",
-    "application_metrics_broken",
-)
-"""Causes that rest on what changed between two detail polls."""
-
-
-def _undetected(evidence: Evidence, memory: Memory) -> tuple[str, ...]:
-    """Causes that nothing could show: they need an earlier poll, or a family that is not here."""
-    of_family = ("address_family_mismatch",) if evidence.left_out else ()
-    return (*_undetected_yet(evidence.target, memory), *of_family)
-
-
-def _undetected_yet(target: Target, memory: Memory) -> tuple[str, ...]:
-    """Causes that the polls so far cannot have shown, because they need an earlier one."""
-    if target.role not in AGENT_ROLES:
-        return ()
-    undetected = _GROWING if memory.polls < 2 else ()  # noqa: PLR2004 - the first poll
-    stats = memory.stats.value if memory.stats else None
-    for resource, rejected in (
-        ("cds", stats and stats.cds_rejected),
-        ("lds", stats and stats.lds_rejected),
-    ):
-        if rejected and resource not in memory.rejected:
-            return ("configuration_rejected", *undetected)
-    return undetected

@@ -77,6 +77,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         id="configuration_rejected",
         roles=ENVOY_ROLES,
         condition=proxy_processes.update_was_rejected,
+        undetected=proxy_processes.rejection_is_undecided,
         sentence="Envoy has rejected the last configuration that istiod sent.",
         advice=(
             "Read the reason (istioctl proxy-status, config_dump error_state, the proxy's "
@@ -179,6 +180,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         id="xds_disconnected",
         roles=AGENT_ROLES,
         condition=running_proxy.istiod_is_lost,
+        undetected=running_proxy.is_first_poll,
         sentence="The proxy has lost istiod: it serves with the configuration that it had.",
         advice=(
             "Check istiod and the way to its 15012; new configuration and certificates do "
@@ -193,6 +195,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         id="listener_warming",
         roles=ENVOY_ROLES,
         condition=running_proxy.listener_waits,
+        undetected=running_proxy.is_first_poll,
         sentence="A listener keeps waiting for something before it can serve.",
         advice=("Look for a missing secret: istioctl proxy-config secret, and admin /init_dump."),
         ports=(
@@ -224,6 +227,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         id="dns_proxy_failing",
         roles=AGENT_ROLES,
         condition=running_proxy.dns_fails,
+        undetected=running_proxy.is_first_poll,
         sentence="The agent's DNS proxy cannot resolve upstream.",
         advice="Check the pod's resolv.conf and the way from the pod to the cluster's DNS.",
         ports=(
@@ -236,6 +240,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         cause_class=CauseClass.APPLICATION,
         roles=AGENT_ROLES,
         condition=running_proxy.application_scrape_fails,
+        undetected=running_proxy.is_first_poll,
         sentence=(
             "The agent cannot scrape the application's metrics, so merged metrics lack them."
         ),

@@ -25,6 +25,12 @@ from exporter.model import (
     Verdict,
 )
 
+_ENDPOINTS = {
+    role: tuple((row.endpoint, row.name) for row in rows if row.endpoint)
+    for role, rows in PORTS_BY_ROLE.items()
+}
+"""Per role the endpoints whose readiness is reported, and the port of each."""
+
 _CERTIFICATES = {"default": "workload", "ROOTCA": "root"}
 """The agent's names of certificates (istio_agent_cert_expiry_seconds resource_name)."""
 
@@ -32,11 +38,11 @@ _CERTIFICATES = {"default": "workload", "ROOTCA": "root"}
 def readiness_of(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> dict[str, bool]:
     """Which endpoints are ready; one that cannot be judged is left out."""
     ready = {}
-    for row in PORTS_BY_ROLE[evidence.target.role]:
-        port = evidence.named.get(row.name) if row.endpoint else None
+    for endpoint, name in _ENDPOINTS[evidence.target.role]:
+        port = evidence.named.get(name)
         verdict = verdicts.get(port.number) if port else None
         if verdict is not None and verdict.up is not None:
-            ready[row.endpoint] = verdict.outcome is Outcome.OK
+            ready[endpoint] = verdict.outcome is Outcome.OK
     return ready
 
 

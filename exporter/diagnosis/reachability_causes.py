@@ -105,6 +105,7 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
         id="address_family_mismatch",
         roles=ALL_ROLES,
         condition=reachability.families_differ,
+        undetected=reachability.lacks_a_family,
         sentence="One address family of the pod refuses what the other serves.",
         advice=("Set ISTIO_DUAL_STACK alike in istiod and in the proxies, then restart the pod."),
         ports=(PortName.VIRTUAL_INBOUND,),

@@ -6,17 +6,19 @@ from msgspec import structs
 
 from exporter.catalogue import PORTS
 from exporter.diagnosis import CAUSES
+from exporter.diagnosis.conditions.running_proxy import is_first_poll
 from exporter.model import (
     AdminFacts,
     Lifecycle,
     Memory,
     Observation,
     Outcome,
+    Role,
     Target,
     WebhookPath,
 )
 from tests.diagnosis.cases import DARK, EXAMPLES, ISTIOD, TAKEN, Example, debug, istiod
-from tests.diagnosis.matrix import NOW, SIDECAR, cause_of, inside, net, seen_by, sidecar
+from tests.diagnosis.matrix import NOW, SIDECAR, cause_of, inside, net, seen_by, sidecar, target_of
 
 DETAIL = 120.0
 NO_LISTENERS = AdminFacts(state="LIVE", listeners=())
@@ -59,6 +61,15 @@ def test_the_evidence_names_only_ports_on_which_its_cause_shows(example: Example
     cause = CAUSES[record.diagnosis.cause]
     named = re.findall(r"^(\d{4,5})[: ]", "\n".join(record.diagnosis.evidence), re.MULTILINE)
     assert cause.also or set(named) <= set(cause.shown_on.split(", "))
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_first_poll_leaves_only_causes_of_the_role_undetected(role: Role) -> None:
+    record, memory = seen_by([], target=target_of(role))
+    needing_two = {id_ for id_, cause in CAUSES.items() if cause.undetected is is_first_poll}
+    assert set(record.undetected) == {id_ for id_ in needing_two if role in CAUSES[id_].roles}
+    again, _ = seen_by([], target=target_of(role), memory=memory)
+    assert again.undetected == ()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.id)

@@ -1,9 +1,7 @@
 """Conditions of the causes that keep a proxy from its first configuration. Pure."""
 
 from exporter.diagnosis.case import Case, Sentences
-from exporter.model import PortName
-
-_READINESS = (PortName.STATUS, PortName.HEALTH, PortName.STATS)
+from exporter.diagnosis.liveness import READINESS_PORTS
 
 
 def identity_is_missing(case: Case) -> Sentences:
@@ -13,7 +11,7 @@ def identity_is_missing(case: Case) -> Sentences:
         return None
     if agent.csr_failures > 0 and agent.csr_retries == 0:
         count = f"{agent.csr_failures:.0f} certificate requests failed, none was retried"
-        return (*case.describe(*_READINESS), count)
+        return (*case.describe(*READINESS_PORTS), count)
     return None
 
 
@@ -24,10 +22,10 @@ def configuration_is_partial(case: Case) -> Sentences:
     agent, state = case.agent(), case.admin_state()
     if agent is not None and agent.xds_responses > 0:
         answers = f"{agent.xds_responses:.0f} XDS answers came"
-        return (*case.describe(*_READINESS), answers)
+        return (*case.describe(*READINESS_PORTS), answers)
     if state == "INITIALIZING":
         return (
-            *case.describe(*_READINESS),
+            *case.describe(*READINESS_PORTS),
             "Envoy reports INITIALIZING",
         )
     return None
@@ -43,4 +41,4 @@ def istiod_never_answered(case: Case) -> Sentences:
     sentences = ["no XDS answer came" if agent else "the agent's counters cannot be read"]
     if agent is not None and agent.csr_retries:
         sentences.append(f"certificate requests were retried {agent.csr_retries:.0f} times")
-    return (*case.describe(*_READINESS), *sentences)
+    return (*case.describe(*READINESS_PORTS), *sentences)

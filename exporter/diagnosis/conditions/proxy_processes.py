@@ -6,6 +6,7 @@ Pure. 15020 is the agent, 15021 and 15090 are Envoy.
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.inbound import is_bypassed
+from exporter.diagnosis.liveness import READINESS_PORTS
 from exporter.model import Outcome, PortName, Role
 
 _OWN = (
@@ -109,7 +110,7 @@ def agent_is_stuck(case: Case) -> Sentences:
         return case.describe(PortName.STATUS)
     inbound = case.verdict(PortName.VIRTUAL_INBOUND)
     if case.answers(PortName.STATS) or (inbound is not None and inbound.up):
-        return case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS)
+        return case.describe(*READINESS_PORTS)
     return None
 
 
@@ -122,7 +123,14 @@ def agent_is_gone(case: Case) -> Sentences:
         or case.outcome(PortName.HEALTH) is Outcome.OK
     ):
         return None
-    return case.describe(PortName.STATUS, PortName.HEALTH, PortName.STATS)
+    return case.describe(*READINESS_PORTS)
+
+
+def rejection_is_undecided(case: Case) -> bool:
+    """Whether updates were rejected before the first poll, and perhaps accepted since."""
+    stats = case.stats()
+    counts = {"cds": stats.cds_rejected, "lds": stats.lds_rejected} if stats else {}
+    return any(count and name not in case.memory.rejected for name, count in counts.items())
 
 
 def update_was_rejected(case: Case) -> Sentences:

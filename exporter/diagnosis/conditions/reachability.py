@@ -126,6 +126,11 @@ _HANG_TOGETHER = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT, Role.AGEN
 """Roles of two processes, or without a cause of their own for silence throughout."""
 
 
+def lacks_a_family(case: Case) -> bool:
+    """Whether the exporter itself has no address of one of the target's families."""
+    return bool(case.evidence.left_out)
+
+
 def families_differ(case: Case) -> Sentences:
     """One address refuses, or no route leads to it, where another serves."""
     if len(case.target.addresses) < 2:  # noqa: PLR2004 - one address has no other

@@ -53,6 +53,11 @@ def admin_is_open(case: Case) -> Sentences:
     return (exposed,) if exposed else None
 
 
+def is_first_poll(case: Case) -> bool:
+    """Whether nothing can have changed between two polls, because there was only one."""
+    return case.memory.polls < 2  # noqa: PLR2004 - the first poll
+
+
 def istiod_is_lost(case: Case) -> Sentences:
     """No connection to istiod, or failures that keep growing."""
     if case.proxy.xds_connected is not False:
