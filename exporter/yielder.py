@@ -6,7 +6,7 @@ Whoever goes through something as long as the list of targets calls `maybe_yield
 import asyncio
 import time
 
-_SLICE_SECONDS = 0.005
+_SLICE_SECONDS = 0.002
 
 
 class Yielder:

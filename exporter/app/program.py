@@ -16,7 +16,7 @@ from pathlib import Path
 from exporter import __version__
 from exporter.app.api_connection import ApiConnection
 from exporter.app.portforwards import PortForwardAccess
-from exporter.app.process import bind
+from exporter.app.process import bind, collect_young_garbage
 from exporter.app.session import Reading, Session, Shared
 from exporter.config import Config, ConfigError, Problem
 from exporter.discovery.static import StaticSource
@@ -88,6 +88,7 @@ class Exporter:
                 started(address)
             self._shared.api.configure(self.session.config)
             tasks.create_task(self._shared.api.run())
+            tasks.create_task(collect_young_garbage())
             tasks.create_task(self.session.run())
             self._runs.set()
 

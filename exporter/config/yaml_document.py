@@ -5,7 +5,7 @@ are built from the nodes here. Duplicate keys are refused. The rule: whatever is
 a file becomes a `Problem` that names file, line and key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,27 +80,29 @@ def read_file(path: Path) -> str:
         raise ConfigError(Problem(str(path), 0, "", "is not UTF-8 text")) from error
 
 
-def check_structure(text: str, *, aliases: bool = True) -> None:
-    """Check YAML before anything is built of it; for text of unknown origin.
+def check_structure(text: str, *, aliases: bool = True) -> bool:
+    """Check YAML before anything is built of it; returns whether it has aliases.
 
     PyYAML composes recursively in C, where nesting that is too deep ends the process. Raises
     RecursionError for that, ValueError for aliases where there may be none, and YAMLError.
     """
-    depth = 0
+    depth, has_aliases = 0, False
     for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.AliasEvent) and not aliases:
+        has_aliases = has_aliases or isinstance(event, yaml.AliasEvent)
+        if has_aliases and not aliases:
             raise ValueError("has aliases")
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _MAX_DEPTH:
             raise RecursionError
+    return has_aliases
 
 
 def read_document(text: str, file: str) -> Document:
     """Parse one YAML (or JSON) document; raises ConfigError with every duplicate key."""
     reader = _NodeReader(text, file)
     try:
-        check_structure(text)
+        reader.has_aliases = check_structure(text)
         value = reader.read()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -117,7 +119,11 @@ def read_document(text: str, file: str) -> Document:
 
 
 class _NodeReader:
-    """Builds plain values from composed nodes, noting lines and problems on the way."""
+    """Builds plain values from composed nodes, noting lines and problems on the way.
+
+    Where nothing has an alias, no node is needed twice: each is freed once it was read, because
+    those of thousands of targets take as much memory as what is made of them.
+    """
 
     def __init__(self, text: str, file: str) -> None:
         self.loader = _LOADER(text)
@@ -127,6 +133,7 @@ class _NodeReader:
         self.open: list[yaml.Node] = []
         self.seen: set[yaml.Node] = set()
         self.repeated = 0
+        self.has_aliases = True
 
     def read(self) -> object:
         try:
@@ -150,6 +157,8 @@ class _NodeReader:
 
     def count(self, node: yaml.Node) -> None:
         """Bound what aliases repeat: a few nested ones would stand for billions of values."""
+        if not self.has_aliases:
+            return
         self.repeated += node in self.seen
         self.seen.add(node)
         if self.repeated > _MAX_REPEATED:
@@ -160,10 +169,21 @@ class _NodeReader:
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+            return [self.value(item, (*path, index)) for index, item in enumerate(self.items(node))]
         if node.tag == _TIMESTAMP:
             return node.value
-        return self.loader.construct_object(node)
+        scalar = self.loader.construct_object(node)
+        if not self.has_aliases:
+            self.loader.constructed_objects.clear()
+        return scalar
+
+    def items(self, node: yaml.SequenceNode) -> Iterator[yaml.Node]:
+        if self.has_aliases:
+            yield from node.value
+            return
+        node.value.reverse()
+        while node.value:
+            yield node.value.pop()
 
     def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:
         result: dict[str, object] = {}
