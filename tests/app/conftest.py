@@ -16,7 +16,7 @@ from exporter.app.program import Exporter
 from exporter.config import load
 from exporter.kube.credentials import Credentials
 from exporter.model import Role, Settings, Target, TargetKey
-from tests.discovery.conftest import cluster
+from tests.kube.api_server import cluster
 
 __all__ = ["cluster"]
 

@@ -187,15 +187,15 @@ async def test_watches_go_on_unless_what_they_depend_on_changes(folder: Path, cl
     cluster.put(PODS, pod("cart"))
     async with exporting(folder, cluster=cluster, kubernetes="true") as one:
         await one.until_ready()
-        watches = [len(cluster.asked(path, watch=True)) for path in LISTS]
+        watches = [len(cluster.queries(path, watch=True)) for path in LISTS]
         for changed in ({"profile": "full"}, {"interval": "1s"}, {}):
             await one.reload(kubernetes="true", **changed)
             await asyncio.sleep(0.2)
-        assert [len(cluster.asked(path, watch=False)) for path in LISTS] == [1, 1, 1]
-        assert [len(cluster.asked(path, watch=True)) for path in LISTS] == watches
+        assert [len(cluster.queries(path, watch=False)) for path in LISTS] == [1, 1, 1]
+        assert [len(cluster.queries(path, watch=True)) for path in LISTS] == watches
         await one.reload(kubernetes="true", chosen=", label_selector: app=cart")
-        await until(lambda: len(cluster.asked(PODS, watch=False)) == 2)
-        assert cluster.asked(PODS, watch=False)[1]["labelSelector"] == "app=cart"
+        await until(lambda: len(cluster.queries(PODS, watch=False)) == 2)
+        assert cluster.queries(PODS, watch=False)[1]["labelSelector"] == "app=cart"
 
 
 async def test_a_cluster_can_be_left_and_taken_up_again(folder: Path, cluster: Any) -> None:
@@ -216,7 +216,7 @@ async def test_what_port_forwards_were_refused_outlives_a_reload(
     cluster.refused_paths[forward] = 403
 
     def asked() -> int:
-        return len(cluster.asked(forward, watch=False))
+        return len(cluster.queries(forward, watch=False))
 
     async with exporting(folder, refusing(1), cluster, loopback="portforward") as one:
         await until(lambda: asked() == 1)
