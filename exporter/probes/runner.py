@@ -66,7 +66,7 @@ class _Runner:
         try:
             with _no_task():
                 for run in runs:
-                    run.start()
+                    run.step()
             if self._pending:
                 self._set_timer()
                 await self._ended
@@ -133,52 +133,7 @@ class _ProbeRun:
         self._coroutine: Any = None
         attempt.until = started + attempt.timeout
 
-    def start(self) -> None:
-        """Take the first step."""
-        self._step()
-
-    def time_out(self) -> None:
-        """Raise TimeoutError where the prober waits, and close it if it waits on.
-
-        One that catches this and allows itself more time goes on.
-        """
-        self._forget_awaited()
-        if self.attempt.until == self._timed_out:
-            self._close()
-            self._end(failure(TimeoutError(), self.attempt), time.monotonic())
-            return
-        self._timed_out = self.attempt.until
-        self._step(TimeoutError())
-
-    def cancel(self) -> None:
-        """Nobody waits for it any more."""
-        self._forget_awaited()
-        self._close()
-        self.attempt.close()
-
-    def observation(self) -> Observation:
-        """How it ended."""
-        attempt, result = self.attempt, self._result
-        return Observation(
-            attempt.probe,
-            result.outcome,
-            self._ended - (attempt.asked or self._started),
-            result.detail,
-            attempt.facts if result.facts is None else result.facts,
-            None if result.outcome is Outcome.NO_ACCESS else attempt.connected,
-        )
-
-    def _resume(self, awaited: object) -> None:
-        """Go on with what was awaited; what was cancelled meanwhile can come too late."""
-        if awaited is not self._awaited:
-            return
-        if asyncio.current_task(self._runner.loop) is None:
-            self._step()
-        else:  # a Waiter that a task has set, as a port-forward's does
-            with _no_task():
-                self._step()
-
-    def _step(self, thrown: TimeoutError | None = None) -> None:
+    def step(self, thrown: TimeoutError | None = None) -> None:
         """Run the prober until it awaits something, or to its end."""
         try:
             if self._coroutine is None:
@@ -203,6 +158,47 @@ class _ProbeRun:
             self._awaited = awaited
             awaited.add_done_callback(self._resume)
             self._runner.wake_by(self.attempt.until)
+
+    def time_out(self) -> None:
+        """Raise TimeoutError where the prober waits, and close it if it waits on.
+
+        One that catches this and allows itself more time goes on.
+        """
+        self._forget_awaited()
+        if self.attempt.until == self._timed_out:
+            self._close()
+            self._end(failure(TimeoutError(), self.attempt), time.monotonic())
+            return
+        self._timed_out = self.attempt.until
+        self.step(TimeoutError())
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more."""
+        self._forget_awaited()
+        self._close()
+        self.attempt.close()
+
+    def observation(self) -> Observation:
+        """How it ended."""
+        attempt, result = self.attempt, self._result
+        return Observation(
+            attempt.probe,
+            result.outcome,
+            self._ended - (attempt.asked or self._started),
+            result.detail,
+            attempt.facts if result.facts is None else result.facts,
+            None if result.outcome is Outcome.NO_ACCESS else attempt.connected,
+        )
+
+    def _resume(self, awaited: object) -> None:
+        """Go on with what was awaited; what was cancelled meanwhile can come too late."""
+        if awaited is not self._awaited:
+            return
+        if asyncio.current_task(self._runner.loop) is None:
+            self.step()
+        else:  # a Waiter that a task has set, as a port-forward's does
+            with _no_task():
+                self.step()
 
     def _forget_awaited(self) -> None:
         """Cancel what is awaited, which may be a task."""

@@ -132,10 +132,10 @@ class Connection(Waiter[StreamT]):
             return
         icmp.collect(own, 0)
         self._is_open = True
+        self._failure = error  # reported once what was received before the reset has been
         protocol = self._protocol
         protocol.connection_made(self)  # type: ignore[arg-type] # the contract's transport
         self.set_result(cast("StreamT", protocol))
-        self._failure = error  # what was received before the reset comes first
 
     def _read(self, *, until_end: bool) -> None:
         """Read until the kernel has no more: an edge is reported once."""
