@@ -20,7 +20,7 @@ STALE_AFTER_INTERVALS = 3
 """A target's samples vanish when they were not renewed for so many effective intervals."""
 
 
-class _Entry(Struct, frozen=True):
+class _Entry(Struct, frozen=True, gc=False):
     record: TargetRecord
     expires: float
 

@@ -8,6 +8,7 @@ from exporter.catalogue.envoy_ports import ENVOY_PORTS
 from exporter.catalogue.non_envoy_ports import NON_ENVOY_PORTS
 from exporter.catalogue.port import ExtraPort, Port, TargetPort
 from exporter.model import Component, Expectation, Interception, PortName, ProbeKind, Role, Target
+from exporter.model.shared import shared
 from exporter.parsing import parse_version
 
 PORTS: tuple[Port, ...] = (
@@ -102,7 +103,8 @@ def ports_of(
     for own in extra:
         if own.selects(target):
             _overlay(ports, own, target)
-    return tuple(port for number, port in ports.items() if number not in target.ignored_ports)
+    kept = (port for number, port in ports.items() if number not in target.ignored_ports)
+    return shared(tuple(kept))
 
 
 def _target_port(row: Port, number: int, wanted: Expectation, target: Target) -> TargetPort:

@@ -24,6 +24,7 @@ from exporter.diagnosis.proxy_status import (
 )
 from exporter.diagnosis.verdicts import judge
 from exporter.model import Memory, Observation, Role, Target, TargetRecord, WebhookPath
+from exporter.model.shared import shared, shared_mapping
 
 
 def diagnose(  # noqa: PLR0913 - the inputs of a poll
@@ -66,8 +67,8 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     presented = None if in_mesh else presented_certificate(known)
     record = TargetRecord(
         target=target,
-        verdicts=tuple(verdicts.values()),
-        ready=ready,
+        verdicts=shared(tuple(verdicts.values())),
+        ready=shared_mapping(ready),
         diagnosis=diagnosis,
         proxy=proxy,
         control_plane=known.istiod.value if known.istiod else None,

@@ -7,6 +7,7 @@ what time alone changes is judged then.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,17 +24,19 @@ from exporter.model import (
     Memory,
     Observation,
     ProbeKind,
+    ReadinessFacts,
     Role,
     TargetRecord,
     View,
 )
+from exporter.model.shared import shared, shared_mapping
 
 _LONGEST_SECONDS = 120.0
 """After so long time itself is judged again: the usual detail interval."""
 
 
-class Memo(Struct, frozen=True):
-    """A record, and the observations that give it again.
+class Memo(Struct, frozen=True, gc=False):
+    """A record without its times, and the observations that give it again.
 
     `ports` and `config` are those that it was judged by. `timed` maps ports to the observation
     whose duration is theirs, by its place. `up` are the ports that answered. `until`: what time
@@ -86,11 +89,10 @@ def memo_of(
         return None
     if evidence.target.role is Role.ISTIOD or memory.polled.get(Cadence.IDENTITY) == evidence.now:
         return None
-    expected = tuple(
-        [_at_fast(seen) for seen in observations if seen.probe.kind is not ProbeKind.SOCKETS]
-    )
-    if any(seen.seconds >= SLOW_SECONDS for seen in expected):
+    kept = [seen for seen in observations if seen.probe.kind is not ProbeKind.SOCKETS]
+    if any(seen.seconds >= SLOW_SECONDS for seen in kept):
         return None
+    expected = tuple(map(_at_fast, kept))
     target, ports, config = evidence.target, evidence.ports, evidence.config
     again = Evidence(target, ports, config, evidence.now + config.poll.interval)
     update = remember(read_evidence(again, expected), memory)
@@ -105,22 +107,33 @@ def memo_of(
     up = tuple([verdict.port for verdict in record.verdicts if verdict.up])
     ends = [one.not_after for one in record.certificates if one.not_after > evidence.now]
     until = min([evidence.now + _LONGEST_SECONDS, *ends])
-    return Memo(record, ports, config, expected, tuple(timed), up, until)
+    places = dict(timed)
+    kept_durations = {p: seconds for p, seconds in record.durations.items() if p not in places}
+    untimed = replace(record, durations=shared_mapping(kept_durations), polled={}, last_ok={})
+    return Memo(untimed, ports, config, expected, shared(tuple(timed)), shared(up), until)
 
 
 def _at_fast(seen: Observation) -> Observation:
-    """What a poll of the fast cadence would have seen there.
+    """What a poll of the fast cadence would have seen there, in no time.
 
     Whatever a slower cadence reads, verdicts and causes take from memory and not from facts.
     """
-    match seen.facts:
+    facts = seen.facts
+    match facts:
         case AgentFacts(status=status):
-            return replace(seen, facts=AgentFacts(status=status))
+            facts = _agent_facts(status)
         case EnvoyStats(live=live, state=state):
-            return replace(seen, facts=EnvoyStats(live=live, state=state))
+            facts = shared(EnvoyStats(live=live, state=state))
         case AdminFacts(state=state):
-            return replace(seen, facts=AdminFacts(state=state))
-    return seen
+            facts = AdminFacts(state=state)
+        case ReadinessFacts():
+            facts = shared(facts)
+    return replace(seen, seconds=0.0, facts=facts)
+
+
+@lru_cache(maxsize=64)
+def _agent_facts(status: int | None) -> AgentFacts:
+    return AgentFacts(status=status)
 
 
 def _is_slower_due(polled: Mapping[Cadence, float], now: float) -> bool:

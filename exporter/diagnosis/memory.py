@@ -31,6 +31,7 @@ from exporter.model import (
     TlsFacts,
     Verdict,
 )
+from exporter.model.shared import shared_mapping
 
 
 def remember(evidence: Evidence, before: Memory) -> Memory:
@@ -44,7 +45,13 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
         update.changes["listings"] = current_listings(evidence, before)
     remember_hellos(evidence, update)
     _update_state(evidence, update)
+    for name in _ALIKE & update.changes.keys():
+        update.changes[name] = shared_mapping(update.changes[name])
     return structs.replace(before, **update.changes)
+
+
+_ALIKE = frozenset({"growth", "rejected"})
+"""Mappings that many targets have the same."""
 
 
 def _update_facts(evidence: Evidence, update: MemoryUpdate) -> None:

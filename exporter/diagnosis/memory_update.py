@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from exporter.model import Growth, Memory
+from exporter.model.shared import shared
 
 
 class MemoryUpdate(Struct, eq=False):
@@ -34,4 +35,4 @@ class MemoryUpdate(Struct, eq=False):
         else:
             step = value - last.value
             grown = Growth(value, step, last.streak + 1 if step > 0 else 0)
-        self.mapping("growth")[name] = grown
+        self.mapping("growth")[name] = shared(grown)

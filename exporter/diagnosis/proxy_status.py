@@ -24,6 +24,7 @@ from exporter.model import (
     TlsFacts,
     Verdict,
 )
+from exporter.model.shared import shared_mapping
 
 _ENDPOINTS = {
     role: tuple((row.endpoint, row.name) for row in rows if row.endpoint)
@@ -65,11 +66,11 @@ def proxy_of(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]
     return ProxyStatus(
         captured=_captured(evidence, verdicts),
         envoy_live=_live(evidence),
-        listeners=_listeners(stats),
-        bound=_bound(evidence, admin, memory, verdicts),
-        rejected=memory.rejected,
-        updates=_counts(cds=stats.cds_success, lds=stats.lds_success),
-        rejects=_counts(cds=stats.cds_rejected, lds=stats.lds_rejected),
+        listeners=shared_mapping(_listeners(stats)),
+        bound=shared_mapping(_bound(evidence, admin, memory, verdicts)),
+        rejected=shared_mapping(memory.rejected),
+        updates=shared_mapping(_counts(cds=stats.cds_success, lds=stats.lds_success)),
+        rejects=shared_mapping(_counts(cds=stats.cds_rejected, lds=stats.lds_rejected)),
         xds_connected=xds_connected(memory),
         agent_scrape_failures=memory.agent.value.scrape_failures if memory.agent else {},
         rejected_reasons=(admin.rejected or {}) if admin else {},

@@ -15,14 +15,14 @@ def is_loopback(address: str) -> bool:
     return address.startswith("127.") or address == "::1"
 
 
-class Timestamped(Struct, Generic[T], frozen=True):
+class Timestamped(Struct, Generic[T], frozen=True, gc=False):
     """Something that a slower cadence read, and when (seconds since the epoch)."""
 
     value: T
     at: float
 
 
-class Certificate(Struct, frozen=True, kw_only=True):
+class Certificate(Struct, frozen=True, kw_only=True, gc=False):
     """A certificate that a port presented or Envoy named. Times in seconds since the epoch."""
 
     not_before: float
@@ -36,14 +36,14 @@ class Certificate(Struct, frozen=True, kw_only=True):
         return next((uri for uri in self.uris if uri.startswith("spiffe://")), "")
 
 
-class ReadinessFacts(Struct, frozen=True, kw_only=True):
+class ReadinessFacts(Struct, frozen=True, kw_only=True, gc=False):
     """An HTTP answer's status and the tasks that it names as pending (ztunnel does)."""
 
     status: int
     pending: tuple[str, ...] = ()
 
 
-class AgentMetrics(Struct, frozen=True, kw_only=True):
+class AgentMetrics(Struct, frozen=True, kw_only=True, gc=False):
     """The agent's own part of 15020's page (`istio_agent_*`); None where never counted.
 
     Names: Istio pkg/monitoring, pilot/cmd/pilot-agent/status; recorded pages.
@@ -62,7 +62,7 @@ class AgentMetrics(Struct, frozen=True, kw_only=True):
     startup_seconds: float | None = None
 
 
-class AgentFacts(Struct, frozen=True, kw_only=True):
+class AgentFacts(Struct, frozen=True, kw_only=True, gc=False):
     """What 15020 returned in one poll; a part that was not requested or did not come is None.
 
     `page` is how the request for the metrics page ended, where it was made; `app_health` maps
@@ -75,7 +75,7 @@ class AgentFacts(Struct, frozen=True, kw_only=True):
     app_health: Mapping[str, int] = {}
 
 
-class EnvoyStats(Struct, frozen=True, kw_only=True):
+class EnvoyStats(Struct, frozen=True, kw_only=True, gc=False):
     """Envoy's own statistics, from 15090 or admin; None where the page does not have it.
 
     `state`: 0 LIVE, 1 DRAINING, 2 PRE_INITIALIZING, 3 INITIALIZING (envoy server.state).
@@ -99,7 +99,7 @@ class EnvoyStats(Struct, frozen=True, kw_only=True):
     xds_connections: float | None = None
 
 
-class BoundListener(Struct, frozen=True, kw_only=True):
+class BoundListener(Struct, frozen=True, kw_only=True, gc=False):
     """One row of admin /listeners: a name and where it listens."""
 
     name: str
@@ -112,7 +112,7 @@ class BoundListener(Struct, frozen=True, kw_only=True):
         return is_loopback(self.address)
 
 
-class AdminFacts(Struct, frozen=True, kw_only=True):
+class AdminFacts(Struct, frozen=True, kw_only=True, gc=False):
     """What 15000 returned in the pod view; parts not requested in this poll are None.
 
     `state` is /ready's word (LIVE, INITIALIZING, ...). `rejected` maps a listener's name to
@@ -130,7 +130,7 @@ class AdminFacts(Struct, frozen=True, kw_only=True):
     unready: tuple[str, ...] | None = None
 
 
-class TlsFacts(Struct, frozen=True, kw_only=True):
+class TlsFacts(Struct, frozen=True, kw_only=True, gc=False):
     """What a TLS handshake showed. `via` is the port that was dialled for it."""
 
     certificate: Certificate | None = None
@@ -138,7 +138,7 @@ class TlsFacts(Struct, frozen=True, kw_only=True):
     via: int = 0
 
 
-class XdsResource(Struct, frozen=True, kw_only=True):
+class XdsResource(Struct, frozen=True, kw_only=True, gc=False):
     """One resource type of one proxy in istiod's syncz (nonces compared, not versions).
 
     `behind`: the nonce that it acknowledged last, where another one was sent since.
@@ -151,7 +151,7 @@ class XdsResource(Struct, frozen=True, kw_only=True):
     behind: str = ""
 
 
-class SyncStatus(Struct, frozen=True, kw_only=True):
+class SyncStatus(Struct, frozen=True, kw_only=True, gc=False):
     """One proxy as one istiod replica sees it; resources by short name (cds, lds, rds, eds)."""
 
     proxy: str
@@ -160,7 +160,7 @@ class SyncStatus(Struct, frozen=True, kw_only=True):
     resources: Mapping[str, XdsResource]
 
 
-class IstiodFacts(Struct, frozen=True, kw_only=True):
+class IstiodFacts(Struct, frozen=True, kw_only=True, gc=False):
     """What 15014 returned; None where it was not requested. `syncz` is None without a token or 200.
 
     `syncz_outcome` keeps 401 and 403 (forbidden) apart from 404 (http_error); `syncz_status`
@@ -177,7 +177,7 @@ class IstiodFacts(Struct, frozen=True, kw_only=True):
     syncz_status: int | None = None
 
 
-class ListeningSocket(Struct, frozen=True, kw_only=True):
+class ListeningSocket(Struct, frozen=True, kw_only=True, gc=False):
     """One listening socket of a pod, worker duplicates merged: what `lsof -i` shows."""
 
     port: int
@@ -191,7 +191,7 @@ class ListeningSocket(Struct, frozen=True, kw_only=True):
         return is_loopback(self.address)
 
 
-class SocketTable(Struct, frozen=True, kw_only=True):
+class SocketTable(Struct, frozen=True, kw_only=True, gc=False):
     """A pod's sockets: who listens, and the remote ports of the agent's connections."""
 
     listening: tuple[ListeningSocket, ...]

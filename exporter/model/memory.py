@@ -18,7 +18,7 @@ from exporter.model.facts import (
 from exporter.model.observation import Observation
 
 
-class Growth(Struct, frozen=True):
+class Growth(Struct, frozen=True, gc=False):
     """A counter between detail polls: its last value, last step, and how often in a row it grew."""
 
     value: float
@@ -26,7 +26,7 @@ class Growth(Struct, frozen=True):
     streak: int = 0
 
 
-class Memory(Struct, frozen=True, kw_only=True):
+class Memory(Struct, frozen=True, kw_only=True, gc=False):
     """What a target's last polls left that the next one needs. Pure data, replaced each poll.
 
     `proofs` maps ports to when their identity was last proved; `growth` maps counter names
@@ -36,7 +36,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     `listings`: an istiod's last two answers to syncz, newest first; none while it is silent.
     `disproved` maps ports that another process answered to what was seen; `page` is how the last
     request for 15020's page ended, `page_requested_at` when that was.
-    `took` maps cadences to how many seconds the last poll took in which they were due.
+    `took` maps cadences to how many seconds the last poll took in which they were due, where that
+    was longer than the poll interval.
     `memo` is `diagnose`'s own: the record that it reuses as long as a poll shows nothing else.
     """
 

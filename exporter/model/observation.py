@@ -9,7 +9,7 @@ from exporter.model.facts import Facts
 from exporter.model.probe import Probe
 
 
-class Observation(Struct, frozen=True):
+class Observation(Struct, frozen=True, gc=False):
     """What came of one probe.
 
     `seconds` is the probe's duration, for HTTP without the connect; `detail` is for people: short,

@@ -5,7 +5,7 @@ from msgspec import Struct
 from exporter.model.enums import ProbeKind, View
 
 
-class Probe(Struct, frozen=True):
+class Probe(Struct, frozen=True, gc=False):
     """What is sent to one port, from one view, at one address of a target.
 
     `port` is the port that it is about; 0 for the socket table, which is no port's. `address` is

@@ -11,7 +11,7 @@ from exporter.model.observation import WebhookPath
 from exporter.model.target import Target
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """What is known of one port. `up` None: unjudged, and `outcome` is the reason.
 
     `view` is the view that decided, `detail` is the deciding probe's. `naive`: the result of a
@@ -45,7 +45,7 @@ class Diagnosis:
     evidence: tuple[str, ...] = ()
 
 
-class CertificateValidity(Struct, frozen=True, kw_only=True):
+class CertificateValidity(Struct, frozen=True, kw_only=True, gc=False):
     """One certificate of a target: which (workload, root, serving), from what source, how long."""
 
     certificate: str
@@ -54,7 +54,7 @@ class CertificateValidity(Struct, frozen=True, kw_only=True):
     not_before: float | None = None
 
 
-class ProxyStatus(Struct, frozen=True, kw_only=True):
+class ProxyStatus(Struct, frozen=True, kw_only=True, gc=False):
     """What is known of an Envoy or ztunnel beyond its ports; None and empty mean not known."""
 
     captured: bool | None = None
@@ -74,7 +74,7 @@ class ProxyStatus(Struct, frozen=True, kw_only=True):
 _NO_PROXY = ProxyStatus()
 
 
-class TargetRecord(Struct, frozen=True, kw_only=True):
+class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     """The result of one poll of one target: what `exposition` renders and the API serves.
 
     `ready` maps an endpoint (envoy, agent, istiod, webhook, ztunnel, cni) to its readiness.

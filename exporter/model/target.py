@@ -43,7 +43,7 @@ class Settings:
     app_probe_paths: tuple[str, ...] = ()
 
 
-class TargetKey(Struct, frozen=True):
+class TargetKey(Struct, frozen=True, gc=False):
     """What identifies a target in metrics, pages and logs."""
 
     namespace: str

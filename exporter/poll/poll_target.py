@@ -9,7 +9,7 @@ TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retri
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -34,6 +34,7 @@ from exporter.model import (
     TargetRecord,
     WebhookPath,
 )
+from exporter.model.shared import shared_mapping
 from exporter.poll.follow_up import is_hello_due
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
 from exporter.probes.attempt import Attempt
@@ -124,7 +125,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     memory = replace(
         memory,
         polled={**memory.polled, **dict.fromkeys(due, now)},
-        took={**memory.took, **dict.fromkeys(due, took)},
+        took=_long(memory.took, due, took, config.poll.interval),
     )
     record, remembered = diagnose(
         plan.target,
@@ -242,6 +243,16 @@ class _Poll(Struct, frozen=True, eq=False):
         plan = self.plan
         attempt = Attempt(dialer, probe, due or self.due, self.timeout, plan.target, plan.options)
         return PROBERS[probe.kind], attempt
+
+
+def _long(
+    before: Mapping[Cadence, float], due: Container[Cadence], took: float, interval: float
+) -> Mapping[Cadence, float]:
+    """How long the last poll of each cadence took, where it took longer than the interval."""
+    kept = {cadence: seconds for cadence, seconds in before.items() if cadence not in due}
+    if took > interval:
+        kept |= {cadence: took for cadence in Cadence if cadence in due}
+    return shared_mapping(kept)
 
 
 def _by_closing(probes: Iterable[Probe]) -> tuple[list[int], list[int]]:

@@ -1,0 +1,32 @@
+"""Equal values kept once: thousands of targets have the same ports, verdicts and counters. Pure.
+
+In: a value that nobody changes. Out: the first one that was equal to it. The tables are bounded:
+a full one begins anew, so that values which only one target has do not stay.
+"""
+
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
+H = TypeVar("H", bound=Hashable)
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V", bound=Hashable)
+
+_LIMIT = 4096
+
+_values: dict[Hashable, Hashable] = {}
+_mappings: dict[Hashable, Mapping[Hashable, Hashable]] = {}
+
+
+def shared(value: H) -> H:
+    """The value, or one of the same type that is equal to it and was there before."""
+    if len(_values) >= _LIMIT:
+        _values.clear()
+    return _values.setdefault((type(value), value), value)  # type: ignore[return-value]
+
+
+def shared_mapping(mapping: Mapping[K, V]) -> Mapping[K, V]:
+    """The mapping, or one with the same keys, values and types in the same order."""
+    if len(_mappings) >= _LIMIT:
+        _mappings.clear()
+    key = (tuple(mapping.items()), tuple(map(type, mapping.values())))
+    return _mappings.setdefault(key, mapping)  # type: ignore[arg-type, return-value]
