@@ -184,7 +184,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize(("path", "seen", "cause", "advice"), CALLS.values(), ids=CALLS)
-def test_what_the_api_servers_own_call_shows_counts_where_the_port_looks_well(
+def test_the_api_servers_own_call_counts_where_the_port_answers(
     path: WebhookPath, seen: list[Observation], cause: str, advice: str
 ) -> None:
     canary = replace(ISTIOD, revision="canary")

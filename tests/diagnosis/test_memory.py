@@ -39,9 +39,9 @@ from tests.diagnosis.matrix import (
 OK, REFUSED, TIMEOUT = Outcome.OK, Outcome.REFUSED, Outcome.TIMEOUT
 
 
-def polled(*looks: list[Observation], every: float = 120.0) -> tuple[TargetRecord, Memory]:
+def polled(*polls: list[Observation], every: float = 120.0) -> tuple[TargetRecord, Memory]:
     memory = Memory()
-    for index, look in enumerate(looks):
+    for index, look in enumerate(polls):
         record, memory = seen_by(look, memory=memory, now=NOW + index * every)
     return record, memory
 
@@ -75,7 +75,7 @@ def test_rejects_and_successes_at_once_are_not_ordered() -> None:
     assert "configuration_rejected" in record.undetected
 
 
-def test_one_look_at_old_rejects_says_that_it_cannot_know() -> None:
+def test_one_poll_of_old_rejects_leaves_the_cause_undetected() -> None:
     record, _ = polled(stats(lds_rejected=3, lds_success=5))
     assert record.diagnosis is None
     assert record.undetected == (
@@ -87,7 +87,7 @@ def test_one_look_at_old_rejects_says_that_it_cannot_know() -> None:
     )
 
 
-def test_a_second_look_leaves_nothing_undetected() -> None:
+def test_a_second_poll_leaves_nothing_undetected() -> None:
     record, _ = polled(sidecar(), sidecar())
     assert record.undetected == ()
 
@@ -98,7 +98,7 @@ def test_a_restart_resets_counters() -> None:
     assert (memory.growth["lds_failure"].step, memory.growth["lds_failure"].streak) == (0, 0)
 
 
-def test_a_refused_15090_forgets_what_envoy_said() -> None:
+def test_a_refused_15090_forgets_what_envoy_reported() -> None:
     gone = sidecar(net(CONTROL, REFUSED), net(15006, REFUSED), net(15090, REFUSED))
     _, memory = polled(stats(), stats(lds_rejected=1), gone)
     assert (memory.stats, dict(memory.rejected)) == (None, {})
@@ -245,10 +245,10 @@ OLD = [
 ]
 
 
-@pytest.mark.parametrize(("cause", "looks"), OLD)
-def test_a_fault_does_not_outlive_its_evidence(cause: str, looks: list[list[Observation]]) -> None:
+@pytest.mark.parametrize(("cause", "polls"), OLD)
+def test_a_fault_does_not_outlive_its_evidence(cause: str, polls: list[list[Observation]]) -> None:
     config, memory, now = application_probes(), Memory(), NOW
-    for seen in looks:
+    for seen in polls:
         record, memory = seen_by(seen, memory=memory, config=config, now=now)
         now += 120
     last = now - 120
@@ -274,7 +274,7 @@ def test_evidence_lasts_as_long_as_the_slower_of_poll_and_detail_interval() -> N
     assert (cause_of(held), cause_of(aged)) == ("xds_disconnected", "none")
 
 
-def test_evidence_lasts_through_looks_that_take_longer_than_the_interval() -> None:
+def test_evidence_lasts_through_polls_that_take_longer_than_the_interval() -> None:
     config = Config()
     quick = replace(config, poll=replace(config.poll, interval=3.0, detail_interval=3.0))
     _, memory = seen_by(stats(xds_connections=0), config=quick)
@@ -284,7 +284,7 @@ def test_evidence_lasts_through_looks_that_take_longer_than_the_interval() -> No
     assert (cause_of(held), cause_of(aged)) == ("xds_disconnected", "none")
 
 
-def test_a_reject_outlives_the_statistics_that_told_of_it() -> None:
+def test_a_reject_outlives_the_statistics_that_showed_it() -> None:
     rejected = stats(lds_rejected=1)
     _, memory = polled(stats(), rejected)
     aged, memory = seen_by(fast(), memory=memory, now=NOW + 1000)

@@ -82,7 +82,7 @@ def test_a_plain_connect_finds_a_rejected_port_closed() -> None:
     assert {v.naive for v in record.verdicts} == {False}
 
 
-def test_a_rejected_port_is_exposed_as_unjudged_and_says_why() -> None:
+def test_a_rejected_port_is_exposed_as_unjudged_with_its_reason() -> None:
     record, _ = seen_by([rejected(port) for port in ASKED])
     families = selected("full")
     blocks = [render(record, families)]
@@ -102,7 +102,7 @@ def test_what_the_pod_refuses_itself_stays_down() -> None:
     assert cause_of(record) == "proxy_not_running"
 
 
-def test_a_pod_seen_dead_from_inside_is_dead_though_the_network_rejects() -> None:
+def test_a_port_that_refuses_in_the_pod_view_is_down_though_the_network_rejects() -> None:
     gone = [refused_inside(port) for port in GENUINE]
     record, _ = seen_by([*map(rejected, ASKED), *gone])
     assert {ups(record)[port] for port in GENUINE} == {False}
@@ -113,7 +113,7 @@ def refused_inside(port: int) -> Observation:
     return inside(port, Outcome.REFUSED, connected=False)
 
 
-def test_a_pod_seen_alive_from_inside_is_up_though_the_network_rejects() -> None:
+def test_a_port_that_answers_in_the_pod_view_is_up_though_the_network_rejects() -> None:
     record, _ = seen_by([*map(rejected, ASKED), *(inside(port, Outcome.OK) for port in GENUINE)])
     assert {ups(record)[port] for port in GENUINE} == {True}
     assert cause_of(record) == "network_blocked"

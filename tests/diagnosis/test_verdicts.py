@@ -125,21 +125,21 @@ def test_judges_every_port_of_a_sidecar(
     assert {port: up for port, up in ups(record).items() if port in expected} == expected
 
 
-def test_everything_is_unjudged_inside_the_mesh() -> None:
+def test_everything_is_unjudged_in_the_mesh() -> None:
     record, memory = seen_by(sidecar(), in_mesh=True)
     assert set(ups(record).values()) == {None}
     assert record.ready == {}
     assert memory == Memory()
 
 
-def test_everything_dark_is_blocked_once_kubernetes_says_ready() -> None:
+def test_silent_ports_are_blocked_once_kubernetes_reports_ready() -> None:
     ready = replace(SIDECAR, lifecycle=Lifecycle(container_ready=True, node_ready=True))
     record, _ = seen_by(DARK, target=ready)
     assert set(ups(record).values()) == {None}
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_READY, Outcome.FORBIDDEN])
-def test_an_answer_is_up_whatever_it_says(outcome: Outcome) -> None:
+def test_any_answer_of_the_owner_is_up(outcome: Outcome) -> None:
     assert verdict_of(sidecar(net(15020, outcome)), 15020).up is True
 
 
@@ -156,7 +156,7 @@ def test_a_naive_connect_finds_a_stopped_envoy_up() -> None:
     assert (verdict.naive, verdict.up) == (True, False)
 
 
-def test_a_loopback_port_without_the_pod_view_is_said_once() -> None:
+def test_a_loopback_port_without_the_pod_view_is_reported_once() -> None:
     target = replace(SIDECAR, settings=Settings(dns_capture=True))
     verdict = verdict_of(sidecar(), 15053, target=target)
     assert (verdict.up, verdict.outcome, verdict.structural) == (None, Outcome.NO_ACCESS, True)
@@ -187,7 +187,9 @@ OWNERS = [
 
 
 @pytest.mark.parametrize(("process", "up", "outcome"), OWNERS)
-def test_the_socket_table_tells_an_impostor(*, process: str, up: bool, outcome: Outcome) -> None:
+def test_the_socket_table_shows_another_process(
+    *, process: str, up: bool, outcome: Outcome
+) -> None:
     row = ListeningSocket(port=15001, address="0.0.0.0", process=process)
     verdict = verdict_of(sidecar(sockets(row), inside(15001, OK)), 15001)
     assert (verdict.up, verdict.outcome) == (up, outcome)
@@ -220,7 +222,7 @@ def over_ipv6(detail: str) -> list[Observation]:
         "address family not supported by protocol",
     ],
 )
-def test_a_family_that_the_exporter_lacks_is_left_out_and_said(detail: str) -> None:
+def test_a_family_that_the_exporter_lacks_is_left_out_and_undetected(detail: str) -> None:
     _, memory = seen_by(sidecar(), target=DUAL)
     record, _ = seen_by(over_ipv6(detail), target=DUAL, memory=memory)
     assert ups(record)[15020] is True
@@ -261,7 +263,7 @@ def test_tls_behind_capture_may_be_the_redirections_own() -> None:
     assert (verdict.up, verdict.outcome) == (None, Outcome.CAPTURED)
 
 
-def test_an_optional_port_is_said_only_when_it_answers() -> None:
+def test_an_optional_port_is_reported_only_when_it_answers() -> None:
     ztunnel = target_of(Role.ZTUNNEL)
     base = [net(15020, OK), net(15021, OK)]
     absent, _ = seen_by([*base, net(15008, REFUSED)], target=ztunnel)
@@ -291,18 +293,18 @@ def test_the_pod_view_alone_judges_every_port() -> None:
     assert (record.proxy.captured, record.diagnosis) == (None, None)
 
 
-def test_the_pod_view_alone_tells_a_dead_proxy() -> None:
+def test_the_pod_view_alone_shows_a_dead_proxy() -> None:
     record, _ = seen_by([inside(port, REFUSED) for port in INSIDE])
     assert set(ups(record).values()) == {False}
     assert cause_of(record) == "proxy_not_running"
 
 
-def test_that_15006_closes_inside_does_not_prove_its_tls() -> None:
+def test_that_15006_closes_in_the_pod_view_does_not_prove_its_tls() -> None:
     verdict = verdict_of(sidecar(hello(RESET), inside(15006, OK)), 15006)
     assert (verdict.up, verdict.outcome) == (None, Outcome.CAPTURED)
 
 
-def test_15006_that_hangs_inside_is_down_whatever_an_old_hello_said() -> None:
+def test_15006_that_hangs_in_the_pod_view_is_down_whatever_an_old_hello_showed() -> None:
     assert verdict_of(sidecar(inside(15006, TIMEOUT)), 15006).up is False
 
 

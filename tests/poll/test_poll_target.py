@@ -1,4 +1,4 @@
-"""One look at one target: who is seen from inside, and which ports are learnt there."""
+"""One poll of one target: who is seen from inside, and which ports are learnt there."""
 
 import time
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def put_into_a_pod(proc: Path, process: Path) -> None:
 
 
 @pytest.mark.real
-async def test_a_pod_of_this_node_is_seen_from_inside_until_it_ends(tmp_path: Path) -> None:
+async def test_a_pod_of_this_node_has_a_pod_view_until_it_ends(tmp_path: Path) -> None:
     async with mesh([STATES["healthy"]], flat=False, earlier=False) as health:
         (pod,) = health.pods
         for process in living_with(pod.target.netns):
@@ -73,7 +73,7 @@ async def test_a_pod_of_this_node_is_seen_from_inside_until_it_ends(tmp_path: Pa
     ],
     ids=["a pod's container", "by hand", "no access", "a name by hand"],
 )
-def test_who_is_seen_from_inside(
+def test_which_targets_have_a_pod_view(
     netns: str, container: str, config: Config, *, is_seen: bool
 ) -> None:
     target = Target(
@@ -96,7 +96,7 @@ def test_who_is_seen_from_inside(
         pytest.param("gateway-missing-secret", {"0.0.0.0_8443": False}, id="configured only"),
     ],
 )
-async def test_a_gateways_servers_are_those_that_its_envoy_was_told_of(
+async def test_a_gateways_servers_are_its_envoys_listeners(
     name: str, bound: dict[str, bool]
 ) -> None:
     async with mesh([STATES[name]], flat=False, earlier=False) as health:

@@ -1,4 +1,4 @@
-"""Small real listeners on port 0, and visits that ask them."""
+"""Small real listeners on port 0, and attempts that ask them."""
 
 import asyncio
 import socket
@@ -88,7 +88,7 @@ def answer() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def visit() -> Callable[..., Attempt]:
+def attempt_at() -> Callable[..., Attempt]:
     """An attempt at a port on loopback that stands for a catalogue port."""
 
     def make(port: int, number: int = 15021, role: Role = Role.SIDECAR, **given: Any) -> Attempt:

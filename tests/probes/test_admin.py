@@ -22,9 +22,9 @@ STATES = {
 
 @pytest.mark.parametrize(("given", "outcome", "state"), STATES.values(), ids=STATES)
 async def test_ready_answers_with_envoys_state(
-    serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome, state: Any
+    serve: Any, attempt_at: Any, answer: Any, given: Any, outcome: Outcome, state: Any
 ) -> None:
-    observed = await probe(visit(await serve({"/ready": answer(*given)}), 15000, kind="admin"))
+    observed = await probe(attempt_at(await serve({"/ready": answer(*given)}), 15000, kind="admin"))
     assert observed.outcome is outcome
     assert observed.facts == (AdminFacts(state=state) if state else None)
 
@@ -111,11 +111,11 @@ DUE = {
 
 @pytest.mark.parametrize(("due", "expected"), DUE.values(), ids=DUE)
 async def test_asks_what_is_due(
-    serve: Any, visit: Any, answer: Any, due: Any, expected: Any
+    serve: Any, attempt_at: Any, answer: Any, due: Any, expected: Any
 ) -> None:
     asked: list[bytes] = []
     pages = {path: answer(200, body) for path, body in EVERYTHING.items()}
-    observed = await probe(visit(await serve(pages, asked), 15000, due=due, kind="admin"))
+    observed = await probe(attempt_at(await serve(pages, asked), 15000, due=due, kind="admin"))
     assert observed.outcome is Outcome.OK
     assert [head.split()[1].decode() for head in asked] == expected
     assert isinstance(observed.facts, AdminFacts)
@@ -123,24 +123,30 @@ async def test_asks_what_is_due(
 
 
 async def test_asks_what_envoy_waits_for_only_when_it_is_not_live(
-    serve: Any, visit: Any, answer: Any
+    serve: Any, attempt_at: Any, answer: Any
 ) -> None:
     pages = {"/ready": answer(503, b"INITIALIZING\n"), "/init_dump": answer(200, INIT_DUMP)}
     port = await serve(pages)
-    observed = await probe(visit(port, 15000, due=(Cadence.FAST, Cadence.DETAIL), kind="admin"))
+    observed = await probe(
+        attempt_at(port, 15000, due=(Cadence.FAST, Cadence.DETAIL), kind="admin")
+    )
     assert observed.outcome is Outcome.NOT_READY
     assert isinstance(observed.facts, AdminFacts)
     assert observed.facts.unready
     assert observed.facts.listeners is None
 
 
-async def test_the_outcome_stands_when_a_page_hangs(listen: Any, visit: Any, answer: Any) -> None:
+async def test_the_outcome_stands_when_a_page_hangs(
+    listen: Any, attempt_at: Any, answer: Any
+) -> None:
     async def talk(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer(200, b"LIVE\n"))
         await reader.read()
 
-    observed = await probe(visit(await listen(talk), 15000, due=Cadence, timeout=0.2, kind="admin"))
+    observed = await probe(
+        attempt_at(await listen(talk), 15000, due=Cadence, timeout=0.2, kind="admin")
+    )
     assert (observed.outcome, observed.facts) == (Outcome.OK, AdminFacts(state="LIVE"))
     assert observed.seconds < 0.2
 

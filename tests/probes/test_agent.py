@@ -63,10 +63,10 @@ READY = {
 
 @pytest.mark.parametrize(("status", "outcome"), READY.values(), ids=READY)
 async def test_readiness_is_the_status(
-    serve: Any, visit: Any, answer: Any, status: int, outcome: Outcome
+    serve: Any, attempt_at: Any, answer: Any, status: int, outcome: Outcome
 ) -> None:
     port = await serve({"/healthz/ready": answer(status)})
-    observed = await probe(visit(port, 15020, kind="agent"))
+    observed = await probe(attempt_at(port, 15020, kind="agent"))
     assert observed.outcome is outcome
     assert observed.facts == AgentFacts(status=status)
 
@@ -85,10 +85,10 @@ VOICES = {
 
 @pytest.mark.parametrize(("given", "captured", "outcome"), VOICES.values(), ids=VOICES)
 async def test_the_agent_names_no_server(
-    serve: Any, visit: Any, answer: Any, given: Any, captured: Any, outcome: Outcome
+    serve: Any, attempt_at: Any, answer: Any, given: Any, captured: Any, outcome: Outcome
 ) -> None:
     port = await serve({"/healthz/ready": answer(*given)})
-    observed = await probe(visit(port, 15020, captured=captured, kind="agent"))
+    observed = await probe(attempt_at(port, 15020, captured=captured, kind="agent"))
     assert observed.outcome is outcome
 
 
@@ -115,10 +115,10 @@ PAGES = {
 
 @pytest.mark.parametrize(("given", "outcome", "page"), PAGES.values(), ids=PAGES)
 async def test_the_page_proves_the_agent_and_no_more(
-    serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome, page: Any
+    serve: Any, attempt_at: Any, answer: Any, given: Any, outcome: Outcome, page: Any
 ) -> None:
     port = await serve({"/healthz/ready": answer(200), paths.AGENT_PAGE.text: answer(*given)})
-    observed = await probe(visit(port, 15020, due=DETAIL, kind="agent"))
+    observed = await probe(attempt_at(port, 15020, due=DETAIL, kind="agent"))
     assert observed.outcome is outcome
     assert isinstance(observed.facts, AgentFacts)
     assert observed.facts.page is page
@@ -126,7 +126,7 @@ async def test_the_page_proves_the_agent_and_no_more(
 
 
 async def test_a_slow_page_leaves_readiness_as_it_is(
-    listen: Any, visit: Any, answer: Any, monkeypatch: Any
+    listen: Any, attempt_at: Any, answer: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("exporter.probes.agent.PAGE_SECONDS", 0.4)
 
@@ -135,14 +135,16 @@ async def test_a_slow_page_leaves_readiness_as_it_is(
         writer.write(answer(503))
         await asyncio.sleep(10)
 
-    observed = await probe(visit(await listen(talk), 15020, due=DETAIL, timeout=0.2, kind="agent"))
+    observed = await probe(
+        attempt_at(await listen(talk), 15020, due=DETAIL, timeout=0.2, kind="agent")
+    )
     assert observed.outcome is Outcome.NOT_READY
     assert observed.facts == AgentFacts(status=503, page=Outcome.TIMEOUT)
     assert observed.seconds < 0.2
 
 
 async def test_a_page_slower_than_the_probes_timeout_still_counts(
-    listen: Any, visit: Any, answer: Any
+    listen: Any, attempt_at: Any, answer: Any
 ) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -151,13 +153,15 @@ async def test_a_page_slower_than_the_probes_timeout_still_counts(
         await asyncio.sleep(0.3)
         writer.write(answer(200, PAGE))
 
-    observed = await probe(visit(await listen(talk), 15020, due=DETAIL, timeout=0.1, kind="agent"))
+    observed = await probe(
+        attempt_at(await listen(talk), 15020, due=DETAIL, timeout=0.1, kind="agent")
+    )
     assert isinstance(observed.facts, AgentFacts)
     assert observed.facts.page is Outcome.OK
 
 
-async def test_application_probes_are_asked_only_where_chosen(
-    serve: Any, visit: Any, answer: Any
+async def test_application_probes_are_requested_only_where_chosen(
+    serve: Any, attempt_at: Any, answer: Any
 ) -> None:
     texts = ("/app-health/app/readyz", "/app-health/app/livez", "/quitquitquit")
     pages = {
@@ -172,7 +176,9 @@ async def test_application_probes_are_asked_only_where_chosen(
     health = []
     for chosen in (False, True):
         options = ProbeOptions(application_probes=chosen)
-        given = visit(port, 15020, due=DETAIL, settings=settings, options=options, kind="agent")
+        given = attempt_at(
+            port, 15020, due=DETAIL, settings=settings, options=options, kind="agent"
+        )
         observed = await probe(given)
         assert isinstance(observed.facts, AgentFacts)
         health.append(observed.facts.app_health)

@@ -10,7 +10,7 @@ from exporter.probes.connect import RawProtocol
 from exporter.probes.probers import probe
 
 
-async def test_connecting_is_enough_and_nobody_hears_of_it(listen: Any, visit: Any) -> None:
+async def test_connecting_is_enough_and_nobody_hears_of_it(listen: Any, attempt_at: Any) -> None:
     heard: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -19,7 +19,7 @@ async def test_connecting_is_enough_and_nobody_hears_of_it(listen: Any, visit: A
         except ConnectionResetError:
             heard.append(b"reset")
 
-    observed = await probe(visit(await listen(talk), kind="control"))
+    observed = await probe(attempt_at(await listen(talk), kind="control"))
     await asyncio.sleep(0.05)
     assert (observed.outcome, observed.connected) == (Outcome.OK, True)
     assert heard == []
@@ -35,10 +35,10 @@ BLACKHOLE = {
 
 @pytest.mark.parametrize(("ending", "outcome"), BLACKHOLE.items(), ids=BLACKHOLE)
 async def test_envoy_closes_what_is_addressed_to_its_own_port(
-    listen: Any, visit: Any, endings: Any, ending: str, outcome: Outcome
+    listen: Any, attempt_at: Any, endings: Any, ending: str, outcome: Outcome
 ) -> None:
     port = await listen(endings[ending])
-    observed = await probe(visit(port, 15006, timeout=0.3, kind="blackhole"))
+    observed = await probe(attempt_at(port, 15006, timeout=0.3, kind="blackhole"))
     assert observed.outcome is outcome
 
 
@@ -61,29 +61,33 @@ EXPOSURE = {
 
 @pytest.mark.parametrize(("data", "outcome"), EXPOSURE.values(), ids=EXPOSURE)
 async def test_only_an_exposed_admin_answers_bytes_that_are_not_http(
-    listen: Any, visit: Any, data: bytes, outcome: Outcome
+    listen: Any, attempt_at: Any, data: bytes, outcome: Outcome
 ) -> None:
-    observed = await probe(visit(await listen(describe(data)), 15000, kind="exposure"))
+    observed = await probe(attempt_at(await listen(describe(data)), 15000, kind="exposure"))
     assert observed.outcome is outcome
 
 
-async def test_a_reset_says_that_admin_is_not_exposed(
-    listen: Any, visit: Any, endings: Any
+async def test_a_reset_shows_that_admin_is_not_exposed(
+    listen: Any, attempt_at: Any, endings: Any
 ) -> None:
     observed = await probe(
-        visit(await listen(endings["resets_when_asked"]), 15000, kind="exposure")
+        attempt_at(await listen(endings["resets_when_asked"]), 15000, kind="exposure")
     )
     assert observed.outcome is Outcome.RESET
 
 
-async def test_a_refusal_says_that_admin_is_not_exposed(visit: Any, unused_tcp_port: int) -> None:
-    observed = await probe(visit(unused_tcp_port, 15000, kind="exposure"))
+async def test_a_refusal_shows_that_admin_is_not_exposed(
+    attempt_at: Any, unused_tcp_port: int
+) -> None:
+    observed = await probe(attempt_at(unused_tcp_port, 15000, kind="exposure"))
     assert observed.outcome is Outcome.REFUSED
 
 
-async def test_silence_says_nothing_of_exposure(listen: Any, visit: Any, endings: Any) -> None:
+async def test_silence_shows_nothing_of_exposure(
+    listen: Any, attempt_at: Any, endings: Any
+) -> None:
     port = await listen(endings["silent"])
-    observed = await probe(visit(port, 15000, timeout=0.2, kind="exposure"))
+    observed = await probe(attempt_at(port, 15000, timeout=0.2, kind="exposure"))
     assert observed.outcome is Outcome.TIMEOUT
     assert observed.facts is None
 

@@ -77,22 +77,24 @@ CASES = {
 
 @pytest.mark.parametrize(("udp", "tcp", "outcome"), CASES.values(), ids=CASES)
 async def test_any_answer_with_our_id_will_do(
-    serve_dns: Any, visit: Any, udp: Any, tcp: Any, outcome: Outcome
+    serve_dns: Any, attempt_at: Any, udp: Any, tcp: Any, outcome: Outcome
 ) -> None:
-    assert (await probe(visit(await serve_dns(udp, tcp), 15053, kind="dns"))).outcome is outcome
+    assert (
+        await probe(attempt_at(await serve_dns(udp, tcp), 15053, kind="dns"))
+    ).outcome is outcome
 
 
-async def test_says_which_transport_is_refused(visit: Any, unused_tcp_port: int) -> None:
-    observed = await probe(visit(unused_tcp_port, 15053, kind="dns"))
+async def test_says_which_transport_is_refused(attempt_at: Any, unused_tcp_port: int) -> None:
+    observed = await probe(attempt_at(unused_tcp_port, 15053, kind="dns"))
     assert (observed.outcome, observed.detail) == (Outcome.REFUSED, "UDP: connection refused")
 
 
-async def test_silence_is_a_timeout(visit: Any, unused_udp_port: int) -> None:
+async def test_silence_is_a_timeout(attempt_at: Any, unused_udp_port: int) -> None:
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(
         asyncio.DatagramProtocol, local_addr=("127.0.0.1", unused_udp_port)
     )
-    observed = await probe(visit(unused_udp_port, 15053, timeout=0.2, kind="dns"))
+    observed = await probe(attempt_at(unused_udp_port, 15053, timeout=0.2, kind="dns"))
     transport.abort()
     await asyncio.sleep(0)
     assert observed.outcome is Outcome.TIMEOUT

@@ -59,11 +59,11 @@ async def another_loop() -> AsyncIterator[asyncio.AbstractEventLoop]:
 
 
 async def beside_a_sound_one(
-    prober: Prober, visit: Any, serve: Any, answer: Any, seconds: float = 0.3
+    prober: Prober, attempt_at: Any, serve: Any, answer: Any, seconds: float = 0.3
 ) -> Outcome:
     """The outcome of a faulty prober; a sound one beside it is not disturbed."""
     port = await serve({"/healthz/ready": answer(200)})
-    probes = [(prober, visit(1, timeout=seconds)), (PROBERS["readiness"], visit(port))]
+    probes = [(prober, attempt_at(1, timeout=seconds)), (PROBERS["readiness"], attempt_at(port))]
     async with asyncio.timeout(2):
         faulty, sound = await probe_all(probes)
     assert sound.outcome is Outcome.OK
@@ -87,28 +87,30 @@ async def beside_a_sound_one(
     ids=lambda error: type(error).__name__,
 )
 async def test_whatever_a_prober_raises_is_an_outcome(
-    error: BaseException, wait: Step, visit: Any, serve: Any, answer: Any
+    error: BaseException, wait: Step, attempt_at: Any, serve: Any, answer: Any
 ) -> None:
-    outcome = await beside_a_sound_one(raising(error, wait), visit, serve, answer)
+    outcome = await beside_a_sound_one(raising(error, wait), attempt_at, serve, answer)
     assert outcome is Outcome.NO_ACCESS
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)], ids=["interrupt", "exit"])
 async def test_what_ends_the_process_goes_on_from_the_first_step(
-    error: BaseException, visit: Any
+    error: BaseException, attempt_at: Any
 ) -> None:
     with pytest.raises(type(error)):
-        await probe_all([(raising(error, none), visit(1)), (raising(ValueError(), none), visit(1))])
+        await probe_all(
+            [(raising(error, none), attempt_at(1)), (raising(ValueError(), none), attempt_at(1))]
+        )
 
 
-def test_what_ends_the_process_does_so_after_a_wait_too(visit: Any) -> None:
+def test_what_ends_the_process_does_so_after_a_wait_too(attempt_at: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(probe_all([(raising(KeyboardInterrupt(), a_while), visit(1))]))
+        asyncio.run(probe_all([(raising(KeyboardInterrupt(), a_while), attempt_at(1))]))
 
 
 @WAITS
 async def test_a_timeout_of_asyncios_own_never_cancels_the_poll(
-    wait: Step, visit: Any, serve: Any, answer: Any
+    wait: Step, attempt_at: Any, serve: Any, answer: Any
 ) -> None:
     async def prober(_attempt: Attempt) -> ProbeResult:
         await wait()
@@ -116,13 +118,13 @@ async def test_a_timeout_of_asyncios_own_never_cancels_the_poll(
             await asyncio.sleep(5)
         return ProbeResult(Outcome.OK)
 
-    outcome = await beside_a_sound_one(prober, visit, serve, answer)
+    outcome = await beside_a_sound_one(prober, attempt_at, serve, answer)
     assert outcome is Outcome.NO_ACCESS
     assert asyncio.current_task() is not None
 
 
 @WAITS
-async def test_no_prober_finds_the_task_that_polls(wait: Step, visit: Any) -> None:
+async def test_no_prober_finds_the_task_that_polls(wait: Step, attempt_at: Any) -> None:
     found: list[object] = []
 
     async def prober(_attempt: Attempt) -> ProbeResult:
@@ -130,13 +132,13 @@ async def test_no_prober_finds_the_task_that_polls(wait: Step, visit: Any) -> No
         found.append(asyncio.current_task())
         return ProbeResult(Outcome.OK)
 
-    await probe_all([(prober, visit(1))])
+    await probe_all([(prober, attempt_at(1))])
     assert found == [None]
 
 
 @WAITS
 async def test_a_future_of_another_loop_is_refused(
-    wait: Step, visit: Any, serve: Any, answer: Any
+    wait: Step, attempt_at: Any, serve: Any, answer: Any
 ) -> None:
     async with another_loop() as loop:
 
@@ -145,10 +147,10 @@ async def test_a_future_of_another_loop_is_refused(
             await loop.create_future()
             return ProbeResult(Outcome.OK)
 
-        assert await beside_a_sound_one(prober, visit, serve, answer) is Outcome.NO_ACCESS
+        assert await beside_a_sound_one(prober, attempt_at, serve, answer) is Outcome.NO_ACCESS
 
 
-async def test_a_step_after_a_task_set_the_result_is_outside_it_too(visit: Any) -> None:
+async def test_a_step_after_a_task_set_the_result_is_outside_it_too(attempt_at: Any) -> None:
     waiter: Waiter[int] = Waiter()
     found: list[object] = []
 
@@ -163,13 +165,13 @@ async def test_a_step_after_a_task_set_the_result_is_outside_it_too(visit: Any) 
         found.append(asyncio.current_task())
 
     task = asyncio.create_task(sets())
-    await probe_all([(prober, visit(1))])
+    await probe_all([(prober, attempt_at(1))])
     await task
     assert found == [None, task]
 
 
 async def test_a_waiter_that_another_prober_awaits_is_refused(
-    visit: Any,
+    attempt_at: Any,
 ) -> None:
     waiter: Waiter[int] = Waiter()
     asyncio.get_running_loop().call_later(0.02, waiter.set_result, 1)
@@ -178,7 +180,7 @@ async def test_a_waiter_that_another_prober_awaits_is_refused(
         await waiter
         return ProbeResult(Outcome.OK)
 
-    observations = await probe_all([(prober, visit(1)), (prober, visit(1))])
+    observations = await probe_all([(prober, attempt_at(1)), (prober, attempt_at(1))])
     assert [one.outcome for one in observations] == [Outcome.OK, Outcome.NO_ACCESS]
 
 
@@ -192,7 +194,7 @@ class _Odd:
 @WAITS
 @pytest.mark.parametrize("is_stubborn", [False, True])
 async def test_what_is_no_future_is_refused(
-    wait: Step, is_stubborn: object, visit: Any, serve: Any, answer: Any
+    wait: Step, is_stubborn: object, attempt_at: Any, serve: Any, answer: Any
 ) -> None:
     async def prober(_attempt: Attempt) -> ProbeResult:
         await wait()
@@ -203,12 +205,12 @@ async def test_what_is_no_future_is_refused(
                 if not is_stubborn:
                     raise
 
-    assert await beside_a_sound_one(prober, visit, serve, answer) is Outcome.NO_ACCESS
+    assert await beside_a_sound_one(prober, attempt_at, serve, answer) is Outcome.NO_ACCESS
 
 
 @WAITS
 async def test_a_future_that_somebody_cancels_ends_the_probe(
-    wait: Step, visit: Any, serve: Any, answer: Any
+    wait: Step, attempt_at: Any, serve: Any, answer: Any
 ) -> None:
     shared = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_later(0.03, shared.cancel)
@@ -218,20 +220,20 @@ async def test_a_future_that_somebody_cancels_ends_the_probe(
         await shared
         return ProbeResult(Outcome.OK)
 
-    assert await beside_a_sound_one(prober, visit, serve, answer) is Outcome.NO_ACCESS
+    assert await beside_a_sound_one(prober, attempt_at, serve, answer) is Outcome.NO_ACCESS
 
 
 async def test_a_prober_that_cannot_even_be_called_is_an_outcome(
-    visit: Any, serve: Any, answer: Any
+    attempt_at: Any, serve: Any, answer: Any
 ) -> None:
     def prober(_attempt: Attempt) -> Any:
         raise ValueError
 
-    assert await beside_a_sound_one(prober, visit, serve, answer) is Outcome.NO_ACCESS
+    assert await beside_a_sound_one(prober, attempt_at, serve, answer) is Outcome.NO_ACCESS
 
 
 async def test_a_prober_that_waits_on_after_its_deadline_is_closed(
-    visit: Any, serve: Any, answer: Any
+    attempt_at: Any, serve: Any, answer: Any
 ) -> None:
     closed: list[bool] = []
 
@@ -245,11 +247,11 @@ async def test_a_prober_that_waits_on_after_its_deadline_is_closed(
         finally:
             closed.append(True)
 
-    outcome = await beside_a_sound_one(prober, visit, serve, answer, seconds=0.05)
+    outcome = await beside_a_sound_one(prober, attempt_at, serve, answer, seconds=0.05)
     assert (outcome, closed) == (Outcome.TIMEOUT, [True])
 
 
-async def test_a_prober_that_waits_while_it_is_closed_is_dropped(visit: Any) -> None:
+async def test_a_prober_that_waits_while_it_is_closed_is_dropped(attempt_at: Any) -> None:
     async def prober(_attempt: Attempt) -> ProbeResult:
         try:
             await asyncio.sleep(5)
@@ -257,7 +259,7 @@ async def test_a_prober_that_waits_while_it_is_closed_is_dropped(visit: Any) -> 
             await asyncio.sleep(5)
         return ProbeResult(Outcome.OK)
 
-    poll = asyncio.ensure_future(probe_all([(prober, visit(1)), (prober, visit(1))]))
+    poll = asyncio.ensure_future(probe_all([(prober, attempt_at(1)), (prober, attempt_at(1))]))
     await asyncio.sleep(0.01)
     poll.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -265,9 +267,9 @@ async def test_a_prober_that_waits_while_it_is_closed_is_dropped(visit: Any) -> 
 
 
 async def test_a_fault_is_logged_once_for_a_target_and_its_kind(
-    visit: Any, caplog: pytest.LogCaptureFixture
+    attempt_at: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    attempt = visit(1)
+    attempt = attempt_at(1)
     for error in (ValueError("x"), ValueError("y"), KeyError("z"), ValueError("x")):
         again = Attempt(
             attempt.dialer,
@@ -286,7 +288,7 @@ async def test_a_fault_is_logged_once_for_a_target_and_its_kind(
 
 
 async def test_a_poll_cancelled_in_the_turn_of_a_deadline_logs_nothing(
-    visit: Any, caplog: pytest.LogCaptureFixture
+    attempt_at: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The deadline passes while the loop is held; it is cancelled first, or last."""
 
@@ -296,7 +298,7 @@ async def test_a_poll_cancelled_in_the_turn_of_a_deadline_logs_nothing(
 
     loop = asyncio.get_running_loop()
     for delay in (0.02, 0.04, 0.06):
-        poll = asyncio.ensure_future(probe_all([(prober, visit(1, timeout=0.05))] * 2))
+        poll = asyncio.ensure_future(probe_all([(prober, attempt_at(1, timeout=0.05))] * 2))
         await asyncio.sleep(0)
         loop.call_later(delay, poll.cancel)
         time.sleep(0.08)  # noqa: ASYNC251 - the stall that makes both come due in one turn
@@ -308,7 +310,7 @@ async def test_a_poll_cancelled_in_the_turn_of_a_deadline_logs_nothing(
 
 @pytest.mark.parametrize("is_settled", [True, False])
 async def test_a_deadline_that_is_nearer_than_the_first_is_kept(
-    is_settled: object, visit: Any
+    is_settled: object, attempt_at: Any
 ) -> None:
     """As the agent's page has, where `poll.timeout` is the longer one."""
 
@@ -321,17 +323,17 @@ async def test_a_deadline_that_is_nearer_than_the_first_is_kept(
         return ProbeResult(Outcome.OK)
 
     began = time.monotonic()
-    (observation,) = await probe_all([(prober, visit(1, timeout=3.0))])
+    (observation,) = await probe_all([(prober, attempt_at(1, timeout=3.0))])
     assert observation.outcome is Outcome.TIMEOUT
     assert 0.09 < time.monotonic() - began < 1
 
 
-async def test_what_sets_no_deadline_after_it_settled_has_the_usual_one(visit: Any) -> None:
+async def test_what_sets_no_deadline_after_it_settled_has_the_usual_one(attempt_at: Any) -> None:
     async def prober(attempt: Attempt) -> ProbeResult:
         attempt.settle()
         await asyncio.sleep(5)
         return ProbeResult(Outcome.OK)
 
     async with asyncio.timeout(2):
-        (observation,) = await probe_all([(prober, visit(1, timeout=0.05))])
+        (observation,) = await probe_all([(prober, attempt_at(1, timeout=0.05))])
     assert observation.outcome is Outcome.TIMEOUT

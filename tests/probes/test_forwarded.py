@@ -60,8 +60,8 @@ def refuses(protocol: Any) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(PROBERS) - {"sockets", "hello", "istiod"}))
-async def test_no_prober_takes_a_late_refusal_for_anything_else(visit: Any, name: str) -> None:
-    observed = await probe(replace(visit(15021, timeout=1.0, kind=name), dialer=Late(refuses)))
+async def test_no_prober_takes_a_late_refusal_for_anything_else(attempt_at: Any, name: str) -> None:
+    observed = await probe(replace(attempt_at(15021, timeout=1.0, kind=name), dialer=Late(refuses)))
     assert (observed.outcome, observed.connected) == (Outcome.REFUSED, None)
 
 
@@ -76,9 +76,11 @@ ENDINGS: dict[str, tuple[Callable[[Any], None], Outcome]] = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-async def test_a_bare_connect_is_up_only_when_something_came_of_it(visit: Any, ending: str) -> None:
+async def test_a_bare_connect_is_up_only_when_something_came_of_it(
+    attempt_at: Any, ending: str
+) -> None:
     then, outcome = ENDINGS[ending]
-    observed = await probe(replace(visit(15021, timeout=0.3, kind="tcp"), dialer=Late(then)))
+    observed = await probe(replace(attempt_at(15021, timeout=0.3, kind="tcp"), dialer=Late(then)))
     assert observed.outcome is outcome
 
 
@@ -87,16 +89,16 @@ def test_ports_whose_end_is_the_answer_are_known() -> None:
     assert closing == {"blackhole", "control", "tcp"}
 
 
-async def test_silence_does_not_claim_a_connection(visit: Any) -> None:
-    observed = await probe(replace(visit(15021, timeout=0.1, kind="readiness"), dialer=Late()))
+async def test_silence_does_not_claim_a_connection(attempt_at: Any) -> None:
+    observed = await probe(replace(attempt_at(15021, timeout=0.1, kind="readiness"), dialer=Late()))
     assert (observed.outcome, observed.connected) == (Outcome.TIMEOUT, None)
     assert observed.detail == "no answer within 0.1 s"
 
 
-async def test_dns_is_asked_over_tcp_where_nothing_else_is_carried(visit: Any) -> None:
+async def test_dns_is_queried_over_tcp_where_nothing_else_is_carried(attempt_at: Any) -> None:
     def answer(protocol: Any, data: bytes) -> None:
         response = dns.message.make_response(dns.message.from_wire(data[2:])).to_wire()
         protocol.data_received(struct.pack("!H", len(response)) + response)
 
-    observed = await probe(replace(visit(15053, 15053, kind="dns"), dialer=Late(hear=answer)))
+    observed = await probe(replace(attempt_at(15053, 15053, kind="dns"), dialer=Late(hear=answer)))
     assert (observed.outcome, observed.detail) == (Outcome.OK, "TCP only.")

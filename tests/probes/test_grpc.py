@@ -46,38 +46,40 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("given", "outcome"), ANSWERS.values(), ids=ANSWERS)
 async def test_a_grpc_status_is_the_proof(
-    listen: Any, visit: Any, given: Any, outcome: Outcome
+    listen: Any, attempt_at: Any, given: Any, outcome: Outcome
 ) -> None:
     port = await listen(server_of(*given))
-    observed = await probe(visit(port, 15010, Role.ISTIOD, kind="grpc"))
+    observed = await probe(attempt_at(port, 15010, Role.ISTIOD, kind="grpc"))
     assert (observed.outcome, observed.connected) == (outcome, True)
 
 
-async def test_asks_for_health_and_nothing_else(listen: Any, visit: Any) -> None:
+async def test_asks_for_health_and_nothing_else(listen: Any, attempt_at: Any) -> None:
     requests: list[dict[bytes, bytes]] = []
     headers = [*OK_HEADERS, ("grpc-status", "12")]
     port = await listen(server_of(headers, requests=requests))
-    await probe(visit(port, 15010, Role.ISTIOD, kind="grpc"))
+    await probe(attempt_at(port, 15010, Role.ISTIOD, kind="grpc"))
     assert [request[b":path"] for request in requests] == [b"/grpc.health.v1.Health/Check"]
 
 
-async def test_over_tls_it_keeps_the_certificate(listen: Any, visit: Any, tls: Any) -> None:
+async def test_over_tls_it_keeps_the_certificate(listen: Any, attempt_at: Any, tls: Any) -> None:
     talk = server_of([*OK_HEADERS, ("grpc-status", "12")])
     port = await listen(talk, ssl=tls("h2"))
-    observed = await probe(visit(port, 15012, Role.ISTIOD, kind="grpc_tls"))
+    observed = await probe(attempt_at(port, 15012, Role.ISTIOD, kind="grpc_tls"))
     assert observed.outcome is Outcome.OK
     assert isinstance(observed.facts, TlsFacts)
     assert observed.facts.certificate is not None
     assert observed.facts.alpn == "h2"
 
 
-async def test_the_certificate_stays_when_grpc_fails(listen: Any, visit: Any, tls: Any) -> None:
+async def test_the_certificate_stays_when_grpc_fails(
+    listen: Any, attempt_at: Any, tls: Any
+) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         writer.close()
 
     port = await listen(talk, ssl=tls("h2"))
-    observed = await probe(visit(port, 15012, Role.ISTIOD, kind="grpc_tls"))
+    observed = await probe(attempt_at(port, 15012, Role.ISTIOD, kind="grpc_tls"))
     assert observed.outcome in {Outcome.CLOSED, Outcome.RESET}
     assert isinstance(observed.facts, TlsFacts)
     assert observed.facts.certificate is not None
@@ -94,10 +96,10 @@ BAD = {
 @pytest.mark.parametrize("name", ["grpc", "grpc_tls"])
 @pytest.mark.parametrize(("ending", "outcome"), BAD.items(), ids=BAD)
 async def test_bad_peers_end_as_outcomes(
-    listen: Any, visit: Any, endings: Any, name: str, ending: str, outcome: Outcome
+    listen: Any, attempt_at: Any, endings: Any, name: str, ending: str, outcome: Outcome
 ) -> None:
     port = await listen(endings[ending])
-    observed = await probe(visit(port, 15010, Role.ISTIOD, timeout=0.3, kind=name))
+    observed = await probe(attempt_at(port, 15010, Role.ISTIOD, timeout=0.3, kind=name))
     assert observed.outcome is outcome
 
 

@@ -112,7 +112,9 @@ def test_no_bytes_after_a_status_line_crash_the_client(data: bytes) -> None:
     asyncio.run(feed())
 
 
-async def test_one_probe_asks_all_on_one_connection(listen: Any, visit: Any, answer: Any) -> None:
+async def test_one_probe_sends_its_requests_on_one_connection(
+    listen: Any, attempt_at: Any, answer: Any
+) -> None:
     connections = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,25 +123,25 @@ async def test_one_probe_asks_all_on_one_connection(listen: Any, visit: Any, ans
             await reader.readuntil(b"\r\n\r\n")
             writer.write(answer(200, b"x"))
 
-    client = HttpClient(visit(await listen(talk)))
+    client = HttpClient(attempt_at(await listen(talk)))
     for path in (paths.READY, paths.VERSION, paths.METRICS):
         assert (await client.get(path)).body == b"x"
     assert len(connections) == 1
 
 
-async def test_a_closed_connection_is_made_again(serve: Any, visit: Any, answer: Any) -> None:
+async def test_a_closed_connection_is_made_again(serve: Any, attempt_at: Any, answer: Any) -> None:
     asked = []
     port = await serve({"/ready": answer(200, b"a", b"s", b"Connection: close")}, asked)
-    client = HttpClient(visit(port))
+    client = HttpClient(attempt_at(port))
     await client.get(paths.READY)
     await client.get(paths.READY)
     assert len(asked) == 2
 
 
-async def test_requests_say_who_asks_and_not_to_close(serve: Any, visit: Any) -> None:
+async def test_requests_have_a_user_agent_and_do_not_close(serve: Any, attempt_at: Any) -> None:
     asked = []
     port = await serve({}, asked)
-    await HttpClient(visit(port)).get(paths.AGENT_PAGE)
+    await HttpClient(attempt_at(port)).get(paths.AGENT_PAGE)
     head = asked[0].lower()
     assert b"user-agent: istio-port-exporter/" in head
     assert f"host: 127.0.0.1:{port}\r\n".encode() in head
@@ -148,11 +150,11 @@ async def test_requests_say_who_asks_and_not_to_close(serve: Any, visit: Any) ->
     assert b"accept-encoding" not in head
 
 
-async def test_a_path_that_is_no_path_of_the_table_is_not_sent(serve: Any, visit: Any) -> None:
+async def test_a_path_that_is_no_path_of_the_table_is_not_sent(serve: Any, attempt_at: Any) -> None:
     asked = []
     port = await serve({}, asked)
     with pytest.raises(TypeError):
-        await HttpClient(visit(port)).get("/quitquitquit")  # type: ignore[arg-type]
+        await HttpClient(attempt_at(port)).get("/quitquitquit")  # type: ignore[arg-type]
     assert asked == []
 
 
@@ -166,14 +168,14 @@ CAPTURED = {
 
 @pytest.mark.parametrize(("name", "outcome"), CAPTURED.items(), ids=CAPTURED)
 async def test_the_redirections_own_answer_proves_nothing(
-    listen: Any, visit: Any, answer: Any, name: str, outcome: Outcome
+    listen: Any, attempt_at: Any, answer: Any, name: str, outcome: Outcome
 ) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer(503, b"upstream connect error", b"istio-envoy"))
 
     port = await listen(talk)
-    assert (await probe(visit(port, captured=True, path="/", kind=name))).outcome is outcome
+    assert (await probe(attempt_at(port, captured=True, path="/", kind=name))).outcome is outcome
 
 
 LIMITS = {
@@ -186,26 +188,26 @@ LIMITS = {
 
 @pytest.mark.parametrize(("name", "page", "outcome"), LIMITS.values(), ids=LIMITS)
 async def test_short_answers_are_not_read_for_long(
-    serve: Any, visit: Any, answer: Any, name: str, page: Any, outcome: Outcome
+    serve: Any, attempt_at: Any, answer: Any, name: str, page: Any, outcome: Outcome
 ) -> None:
     path, start = page
     port = await serve({path.text: answer(200, start + b"x" * 100_000)})
-    observed = await probe(visit(port, path="/metrics", kind=name))
+    observed = await probe(attempt_at(port, path="/metrics", kind=name))
     assert observed.outcome is outcome
     assert observed.detail == ("" if outcome is Outcome.OK else "more than 65536 bytes")
 
 
-async def test_the_byte_limit_is_an_option_of_the_visit(
-    serve: Any, visit: Any, answer: Any
+async def test_the_byte_limit_is_an_option_of_the_attempt(
+    serve: Any, attempt_at: Any, answer: Any
 ) -> None:
     port = await serve({"/healthz/ready": answer(200, b"x" * 5000)})
-    asked = visit(port, options=ProbeOptions(max_bytes=1000))
+    asked = attempt_at(port, options=ProbeOptions(max_bytes=1000))
     assert (await probe(asked)).outcome is Outcome.TOO_LARGE
 
 
 @pytest.mark.parametrize("behind", [http_200(b"EVIL"), b"garbage"], ids=["an answer", "garbage"])
 async def test_what_stands_behind_an_answer_is_no_answer_to_the_next(
-    listen: Any, visit: Any, behind: bytes
+    listen: Any, attempt_at: Any, behind: bytes
 ) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         extra = behind
@@ -218,5 +220,5 @@ async def test_what_stands_behind_an_answer_is_no_answer_to_the_next(
         replies = [await client.get(paths.ROOT) for _ in range(2)]
         return ProbeResult(Outcome.OK, b" ".join(reply.body for reply in replies).decode())
 
-    (seen,) = await probe_all([(prober, visit(await listen(talk)))])
+    (seen,) = await probe_all([(prober, attempt_at(await listen(talk)))])
     assert (seen.outcome, seen.detail) == (Outcome.OK, "real real")

@@ -84,22 +84,24 @@ def test_what_is_no_syncz_is_none(body: bytes) -> None:
     assert read_syncz(body) is None
 
 
-async def test_the_version_is_the_proof(serve: Any, visit: Any, answer: Any) -> None:
+async def test_the_version_is_the_proof(serve: Any, attempt_at: Any, answer: Any) -> None:
     port = await serve({"/version": answer(200, b"1.30.0-abc-Clean\n")})
-    observed = await probe(visit(port, 15014, Role.ISTIOD, kind="istiod"))
+    observed = await probe(attempt_at(port, 15014, Role.ISTIOD, kind="istiod"))
     assert observed.outcome is Outcome.OK
     assert observed.facts == IstiodFacts(version="1.30.0-abc-Clean")
 
 
-async def test_details_come_when_due(serve: Any, visit: Any, answer: Any) -> None:
+async def test_details_come_when_due(serve: Any, attempt_at: Any, answer: Any) -> None:
     port = await serve({"/version": answer(200, b"1.30.0"), "/metrics": answer(200, METRICS)})
-    observed = await probe(visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod"))
+    observed = await probe(attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod"))
     assert observed.facts == FACTS
 
 
-async def test_the_outcome_stands_when_details_fail(serve: Any, visit: Any, answer: Any) -> None:
+async def test_the_outcome_stands_when_details_fail(
+    serve: Any, attempt_at: Any, answer: Any
+) -> None:
     port = await serve({"/version": answer(200, b"1.30.0"), "/metrics": answer(403)})
-    observed = await probe(visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod"))
+    observed = await probe(attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod"))
     assert (observed.outcome, observed.facts) == (Outcome.OK, IstiodFacts(version="1.30.0"))
 
 
@@ -114,17 +116,19 @@ NO_VERSIONS = {
 
 @pytest.mark.parametrize("body", NO_VERSIONS.values(), ids=NO_VERSIONS)
 async def test_what_is_no_version_is_not_istiods(
-    serve: Any, visit: Any, answer: Any, body: bytes
+    serve: Any, attempt_at: Any, answer: Any, body: bytes
 ) -> None:
     port = await serve({"/version": answer(200, body)})
-    observed = await probe(visit(port, 15014, Role.ISTIOD, kind="istiod"))
+    observed = await probe(attempt_at(port, 15014, Role.ISTIOD, kind="istiod"))
     assert (observed.outcome, observed.facts) == (Outcome.WRONG_IDENTITY, None)
 
 
-async def test_a_development_builds_version_is_one(serve: Any, visit: Any, answer: Any) -> None:
+async def test_a_development_builds_version_is_one(
+    serve: Any, attempt_at: Any, answer: Any
+) -> None:
     version = f"1.30-alpha.{'a' * 40}-{'a' * 40}-Modified"
     port = await serve({"/version": answer(200, version.encode())})
-    observed = await probe(visit(port, 15014, Role.ISTIOD, kind="istiod"))
+    observed = await probe(attempt_at(port, 15014, Role.ISTIOD, kind="istiod"))
     assert observed.facts == IstiodFacts(version=version)
 
 
@@ -149,13 +153,13 @@ SYNCZ_ANSWERS = {
 
 
 @pytest.mark.parametrize(("given", "outcome", "rows"), SYNCZ_ANSWERS.values(), ids=SYNCZ_ANSWERS)
-async def test_syncz_says_how_it_ended(
-    serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome, rows: Any
+async def test_syncz_has_an_outcome_of_its_own(
+    serve: Any, attempt_at: Any, answer: Any, given: Any, outcome: Outcome, rows: Any
 ) -> None:
     pages = {"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(*given)}
     asked: list[bytes] = []
     port = await serve(pages, asked)
-    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
+    inside = attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
     observed = await probe(inside)
     assert isinstance(observed.facts, IstiodFacts)
     assert observed.facts.syncz_outcome is outcome
@@ -164,10 +168,10 @@ async def test_syncz_says_how_it_ended(
     assert not any(b"Authorization" in head for head in asked), "loopback asks for no token"
 
 
-async def test_the_recorded_syncz_is_read(serve: Any, visit: Any, answer: Any) -> None:
+async def test_the_recorded_syncz_is_read(serve: Any, attempt_at: Any, answer: Any) -> None:
     page = await asyncio.to_thread((RECORDED / "15014_debug_syncz.http").read_bytes)
     port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": page})
-    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
+    inside = attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
     observed = await probe(inside)
     assert isinstance(observed.facts, IstiodFacts)
     rows = observed.facts.syncz or ()
@@ -178,7 +182,7 @@ async def test_the_recorded_syncz_is_read(serve: Any, visit: Any, answer: Any) -
 
 
 async def test_thousands_of_proxies_are_read_without_holding_the_loop(
-    serve: Any, visit: Any, answer: Any
+    serve: Any, attempt_at: Any, answer: Any
 ) -> None:
     url, count = LISTENER, 6000
     nonce = {"sent": "n" * 60, "acked": "n" * 60, "sentTime": "2026-11-23T07:18:54Z"}
@@ -187,7 +191,7 @@ async def test_thousands_of_proxies_are_read_without_holding_the_loop(
     body = json.dumps(rows).encode()
     assert len(body) > 8 * 1024 * 1024, "more than other pages may have"
     port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(200, body)})
-    inside = visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
+    inside = attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
     turns = 0
 
     async def take_turns() -> None:
@@ -205,17 +209,19 @@ async def test_thousands_of_proxies_are_read_without_holding_the_loop(
     assert turns > 10
 
 
-async def test_syncz_is_not_asked_without_a_token(serve: Any, visit: Any, answer: Any) -> None:
+async def test_syncz_is_not_requested_without_a_token(
+    serve: Any, attempt_at: Any, answer: Any
+) -> None:
     asked: list[bytes] = []
     port = await serve({"/version": answer(200, b"1.30.0")}, asked)
-    await probe(visit(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod"))
+    await probe(attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod"))
     assert not any(b"/debug" in head for head in asked)
 
 
-async def test_a_forbidden_version_is_forbidden(serve: Any, visit: Any, answer: Any) -> None:
+async def test_a_forbidden_version_is_forbidden(serve: Any, attempt_at: Any, answer: Any) -> None:
     port = await serve({"/version": answer(403)})
     assert (
-        await probe(visit(port, 15014, Role.ISTIOD, kind="istiod"))
+        await probe(attempt_at(port, 15014, Role.ISTIOD, kind="istiod"))
     ).outcome is Outcome.FORBIDDEN
 
 

@@ -41,7 +41,7 @@ def token_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ask(
-    serve: Any, listen: Any, visit: Any, answer: Any, mesh: MeshAuthority, token_file: Path
+    serve: Any, listen: Any, attempt_at: Any, answer: Any, mesh: MeshAuthority, token_file: Path
 ) -> Callable[..., Any]:
     """Ask an istiod whose 15012 speaks TLS with `context`; returns facts and request heads."""
 
@@ -55,7 +55,7 @@ def ask(
         secure = await listen(stays, ssl=context) if context else 1
         trust = MeshTrust(str(mesh.root), (ISTIOD_NAME,), str(token_file), secure)
         options = ProbeOptions(trust=replace(trust, **given))
-        asking = visit(port, 15014, Role.ISTIOD, due=Cadence, options=options, kind="istiod")
+        asking = attempt_at(port, 15014, Role.ISTIOD, due=Cadence, options=options, kind="istiod")
         observed = await probe(asking)
         assert CANARY not in repr(asking) + repr(observed) + repr(options)
         assert observed.outcome is Outcome.OK
@@ -211,9 +211,9 @@ def test_istiod_by_hand_is_verified_but_gets_no_token() -> None:
     ],
     ids=["another root", "signed by itself", "ended"],
 )
-async def test_a_certificate_that_does_not_verify_is_told_with_its_dates(
+async def test_a_certificate_that_does_not_verify_is_reported_with_its_dates(
     listen: Any,
-    visit: Any,
+    attempt_at: Any,
     *,
     mesh: MeshAuthority,
     stranger: MeshAuthority,
@@ -227,7 +227,7 @@ async def test_a_certificate_that_does_not_verify_is_told_with_its_dates(
 
     port = await listen(stays, ssl=made(mesh, stranger))
     options = ProbeOptions(trust=MeshTrust(str(mesh.root)))
-    observed = await probe(visit(port, number, Role.ISTIOD, options=options, kind=name))
+    observed = await probe(attempt_at(port, number, Role.ISTIOD, options=options, kind=name))
     assert observed.outcome is Outcome.TLS_ERROR
     assert "the mesh's root" in observed.detail
     assert reason in observed.detail
@@ -237,18 +237,18 @@ async def test_a_certificate_that_does_not_verify_is_told_with_its_dates(
 
 
 async def test_the_meshs_certificate_is_taken(
-    serve: Any, visit: Any, answer: Any, mesh: MeshAuthority
+    serve: Any, attempt_at: Any, answer: Any, mesh: MeshAuthority
 ) -> None:
     port = await serve({"/ready": answer(200)}, ssl=mesh.serving(ISTIOD_NAME))
     options = ProbeOptions(trust=MeshTrust(str(mesh.root)))
-    observed = await probe(visit(port, 15017, Role.ISTIOD, options=options, kind="webhook"))
+    observed = await probe(attempt_at(port, 15017, Role.ISTIOD, options=options, kind="webhook"))
     assert observed.outcome is Outcome.OK
 
 
 async def test_without_the_meshs_root_any_certificate_is_taken(
-    serve: Any, visit: Any, answer: Any, stranger: MeshAuthority, tmp_path: Path
+    serve: Any, attempt_at: Any, answer: Any, stranger: MeshAuthority, tmp_path: Path
 ) -> None:
     port = await serve({"/ready": answer(200)}, ssl=stranger.serving(ISTIOD_NAME))
     options = ProbeOptions(trust=MeshTrust(str(tmp_path / "absent.pem")))
-    observed = await probe(visit(port, 15017, Role.ISTIOD, options=options, kind="webhook"))
+    observed = await probe(attempt_at(port, 15017, Role.ISTIOD, options=options, kind="webhook"))
     assert observed.outcome is Outcome.OK

@@ -51,7 +51,7 @@ def test_only_these_paths_are_ever_sent_unconfigured() -> None:
 
 
 @pytest.mark.parametrize("path", paths.FIXED, ids=lambda path: path.text)
-def test_every_path_is_a_get_that_says_who_asks(path: Any) -> None:
+def test_every_path_is_a_get_with_a_user_agent(path: Any) -> None:
     lines = path.head.split(b"\r\n")
     assert lines[0] == f"GET {path.text} HTTP/1.1".encode()
     assert lines[1].startswith(b"User-Agent: istio-port-exporter/")

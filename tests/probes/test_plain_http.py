@@ -24,19 +24,19 @@ CASES = {
 
 @pytest.mark.parametrize(("asked", "given", "outcome"), CASES.values(), ids=CASES)
 async def test_judges_by_status_and_page(
-    serve: Any, visit: Any, answer: Any, asked: Any, given: Any, outcome: Outcome
+    serve: Any, attempt_at: Any, answer: Any, asked: Any, given: Any, outcome: Outcome
 ) -> None:
     name, path = asked
     port = await serve({path: answer(*given)})
-    observed = await probe(visit(port, 15020, Role.ZTUNNEL, path=path, kind=name))
+    observed = await probe(attempt_at(port, 15020, Role.ZTUNNEL, path=path, kind=name))
     assert observed.outcome is outcome
 
 
 async def test_a_configured_path_that_must_not_be_sent_is_never_sent(
-    serve: Any, visit: Any
+    serve: Any, attempt_at: Any
 ) -> None:
     asked: list[bytes] = []
     port = await serve({}, asked)
-    observed = await probe(visit(port, path="/quitquitquit", kind="http"))
+    observed = await probe(attempt_at(port, path="/quitquitquit", kind="http"))
     assert observed.outcome is Outcome.NO_ACCESS
     assert asked == []

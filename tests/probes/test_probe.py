@@ -52,14 +52,14 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("error", "outcome"), ERRORS.values(), ids=ERRORS)
-def test_every_failure_is_an_outcome(visit: Any, error: Any, outcome: Outcome) -> None:
-    answer = failure(error, visit(1))
+def test_every_failure_is_an_outcome(attempt_at: Any, error: Any, outcome: Outcome) -> None:
+    answer = failure(error, attempt_at(1))
     assert answer.outcome is outcome
     assert answer.detail
 
 
-def test_the_exporters_own_trouble_is_said_to_be_its_own(visit: Any) -> None:
-    assert "exporter" in failure(OSError(24, "Too many open files"), visit(1)).detail
+def test_the_exporters_own_errors_name_the_exporter(attempt_at: Any) -> None:
+    assert "exporter" in failure(OSError(24, "Too many open files"), attempt_at(1)).detail
 
 
 BAD = {
@@ -74,10 +74,10 @@ TALKING = ("agent", "readiness", "stats", "istiod", "metrics", "http", "admin", 
 @pytest.mark.parametrize("name", TALKING)
 @pytest.mark.parametrize(("ending", "outcomes"), BAD.items(), ids=BAD)
 async def test_bad_peers_end_as_outcomes(
-    listen: Any, visit: Any, endings: Any, name: str, ending: str, outcomes: Any
+    listen: Any, attempt_at: Any, endings: Any, name: str, ending: str, outcomes: Any
 ) -> None:
     port = await listen(endings[ending])
-    observed = await probe(visit(port, timeout=0.3, path="/metrics", kind=name))
+    observed = await probe(attempt_at(port, timeout=0.3, path="/metrics", kind=name))
     assert observed.outcome in outcomes, observed
     assert observed.connected is True
     assert observed.port == port
@@ -87,22 +87,26 @@ async def test_bad_peers_end_as_outcomes(
 
 @pytest.mark.parametrize("name", sorted(set(PROBERS) - {"sockets", "dns"}))
 async def test_a_refused_port_is_refused_by_every_prober(
-    visit: Any, unused_tcp_port: int, name: str
+    attempt_at: Any, unused_tcp_port: int, name: str
 ) -> None:
-    observed = await probe(visit(unused_tcp_port, control=unused_tcp_port, path="/", kind=name))
+    observed = await probe(
+        attempt_at(unused_tcp_port, control=unused_tcp_port, path="/", kind=name)
+    )
     assert observed.outcome is Outcome.REFUSED
     assert observed.connected is False
 
 
-async def test_an_endless_answer_stops_at_the_limit(listen: Any, visit: Any, endings: Any) -> None:
+async def test_an_endless_answer_stops_at_the_limit(
+    listen: Any, attempt_at: Any, endings: Any
+) -> None:
     port = await listen(endings["endless"])
     options = ProbeOptions(max_bytes=200_000)
-    observed = await probe(visit(port, 15090, options=options, kind="stats"))
+    observed = await probe(attempt_at(port, 15090, options=options, kind="stats"))
     assert observed.outcome is Outcome.TOO_LARGE
     assert observed.seconds < 2
 
 
-async def test_a_probe_that_never_connects_times_out_unconnected(visit: Any) -> None:
+async def test_a_probe_that_never_connects_times_out_unconnected(attempt_at: Any) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -111,7 +115,7 @@ async def test_a_probe_that_never_connects_times_out_unconnected(visit: Any) -> 
         for filler in fillers:
             filler.setblocking(False)  # noqa: FBT003
             filler.connect_ex(("127.0.0.1", port))
-        observed = await probe(visit(port, timeout=0.3, kind="readiness"))
+        observed = await probe(attempt_at(port, timeout=0.3, kind="readiness"))
         for filler in fillers:
             filler.close()
     assert observed.outcome is Outcome.TIMEOUT
@@ -137,8 +141,10 @@ class Slow:
         return (await loop.create_connection(factory, self.address, port))[1]
 
 
-async def test_a_slow_connection_is_no_slow_answer(serve: Any, visit: Any, answer: Any) -> None:
-    asked = visit(await serve({"/healthz/ready": answer(200)}))
+async def test_a_slow_connection_is_no_slow_answer(
+    serve: Any, attempt_at: Any, answer: Any
+) -> None:
+    asked = attempt_at(await serve({"/healthz/ready": answer(200)}))
     asked.dialer = Slow(1)
     observed = await probe(asked)
     assert observed.outcome is Outcome.OK
@@ -146,9 +152,9 @@ async def test_a_slow_connection_is_no_slow_answer(serve: Any, visit: Any, answe
 
 
 async def test_a_refused_reconnect_does_not_take_the_connection_back(
-    listen: Any, visit: Any, endings: Any
+    listen: Any, attempt_at: Any, endings: Any
 ) -> None:
-    asked = visit(await listen(endings["silent"]))
+    asked = attempt_at(await listen(endings["silent"]))
     asked.dialer = Slow(1)
     await asked.connect(ProbeProtocol)
     with pytest.raises(ConnectionRefusedError):
@@ -156,31 +162,31 @@ async def test_a_refused_reconnect_does_not_take_the_connection_back(
     assert asked.connected is True
 
 
-async def test_the_network_shows_no_socket_table(visit: Any) -> None:
-    observed = await probe(visit(1, kind="sockets"))
+async def test_the_network_shows_no_socket_table(attempt_at: Any) -> None:
+    observed = await probe(attempt_at(1, kind="sockets"))
     assert observed.outcome is Outcome.NO_ACCESS
     assert observed.connected is None
 
 
-def test_a_thousand_silent_peers_all_end_on_time(visit: Any) -> None:
-    async def look() -> tuple[float, set[Outcome]]:
+def test_a_thousand_silent_peers_all_end_on_time(attempt_at: Any) -> None:
+    async def poll() -> tuple[float, set[Outcome]]:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(2048)
             port = listener.getsockname()[1]
             started = time.monotonic()
             seen = await asyncio.gather(
-                *(probe(visit(port, timeout=1.0, kind="readiness")) for _ in range(1000))
+                *(probe(attempt_at(port, timeout=1.0, kind="readiness")) for _ in range(1000))
             )
             return time.monotonic() - started, {observed.outcome for observed in seen}
 
-    seconds, outcomes = uvloop.run(look())
+    seconds, outcomes = uvloop.run(poll())
     assert outcomes == {Outcome.TIMEOUT}
     assert seconds < 2.5  # one after another they would take a thousand seconds
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_a_finished_probe_leaves_no_time_wait(visit: Any, answer: Any, run: Any) -> None:
+def test_a_finished_probe_leaves_no_time_wait(attempt_at: Any, answer: Any, run: Any) -> None:
     class Answering(asyncio.Protocol):
         def connection_made(self, transport: Any) -> None:
             self.transport = transport
@@ -193,30 +199,32 @@ def test_a_finished_probe_leaves_no_time_wait(visit: Any, answer: Any, run: Any)
         ended = [(local, remote) for local, remote, state in rows[1:] if state == "06"]
         return {str(pair) for pair in ended if any(end.endswith(f":{port:04X}") for end in pair)}
 
-    async def look() -> tuple[set[Outcome], set[str]]:
+    async def poll() -> tuple[set[Outcome], set[str]]:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(Answering, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         before = time_waits(port)
-        seen = [await probe(visit(port, kind="readiness")) for _ in range(20)]
-        seen += [await probe(visit(port, kind="control")) for _ in range(20)]
+        seen = [await probe(attempt_at(port, kind="readiness")) for _ in range(20)]
+        seen += [await probe(attempt_at(port, kind="control")) for _ in range(20)]
         await asyncio.sleep(0.05)
         left = time_waits(port) - before
         server.close()
         return {observed.outcome for observed in seen}, left
 
-    outcomes, left = run(look())
+    outcomes, left = run(poll())
     assert outcomes == {Outcome.OK}
     assert left == set()
 
 
-async def test_a_probe_leaves_no_descriptor_open(listen: Any, visit: Any, endings: Any) -> None:
+async def test_a_probe_leaves_no_descriptor_open(
+    listen: Any, attempt_at: Any, endings: Any
+) -> None:
     port = await listen(endings["silent"])
-    await probe(visit(port, timeout=0.05, kind="readiness"))
+    await probe(attempt_at(port, timeout=0.05, kind="readiness"))
     await asyncio.sleep(0.05)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for name in ("readiness", "hello", "grpc", "blackhole", "exposure", "dns"):
-        await probe(visit(port, timeout=0.05, control=port, kind=name))
+        await probe(attempt_at(port, timeout=0.05, control=port, kind=name))
     await asyncio.sleep(0.05)
     own_side = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     assert own_side - before <= 5  # the listener's side of the five that connected

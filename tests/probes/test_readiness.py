@@ -24,10 +24,10 @@ HEALTH = {
 
 @pytest.mark.parametrize(("given", "outcome"), HEALTH.values(), ids=HEALTH)
 async def test_envoys_health_port_needs_envoys_header(
-    serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome
+    serve: Any, attempt_at: Any, answer: Any, given: Any, outcome: Outcome
 ) -> None:
     port = await serve({"/healthz/ready": answer(*given)})
-    observed = await probe(visit(port, kind="readiness"))
+    observed = await probe(attempt_at(port, kind="readiness"))
     assert observed.outcome is outcome
     if outcome is not Outcome.WRONG_IDENTITY:
         assert observed.facts == ReadinessFacts(status=given[0])
@@ -44,22 +44,22 @@ REFUSALS = {
 @pytest.mark.parametrize("name", ["readiness", "stats", "admin"])
 @pytest.mark.parametrize(("voice", "outcome"), REFUSALS.values(), ids=REFUSALS)
 async def test_a_refusal_is_envoys_only_with_its_header(
-    serve: Any, visit: Any, answer: Any, name: str, voice: Any, outcome: Outcome
+    serve: Any, attempt_at: Any, answer: Any, name: str, voice: Any, outcome: Outcome
 ) -> None:
     server, captured = voice
     refusal = answer(403, b"", server)
     texts = (paths.HEALTHZ_READY.text, paths.ENVOY_LIVE.text, paths.READY.text)
     port = await serve(dict.fromkeys(texts, refusal))
-    assert (await probe(visit(port, captured=captured, kind=name))).outcome is outcome
+    assert (await probe(attempt_at(port, captured=captured, kind=name))).outcome is outcome
 
 
 @pytest.mark.parametrize("of", [(8080, Role.ISTIOD), (8000, Role.CNI)], ids=["istiod", "cni"])
 async def test_a_refusal_of_the_control_plane_needs_no_header(
-    serve: Any, visit: Any, answer: Any, of: Any
+    serve: Any, attempt_at: Any, answer: Any, of: Any
 ) -> None:
     refusal = answer(403, b"", b"")
     port = await serve({"/ready": refusal, "/readyz": refusal})
-    assert (await probe(visit(port, *of, kind="http_ready"))).outcome is Outcome.FORBIDDEN
+    assert (await probe(attempt_at(port, *of, kind="http_ready"))).outcome is Outcome.FORBIDDEN
 
 
 ZTUNNEL = {
@@ -94,10 +94,10 @@ PLAIN = {
 @pytest.mark.parametrize(("of", "path"), PLAIN.values(), ids=PLAIN)
 @pytest.mark.parametrize("status", [200, 503, 404])
 async def test_plain_readiness_is_the_status(
-    serve: Any, visit: Any, answer: Any, of: Any, path: str, status: int
+    serve: Any, attempt_at: Any, answer: Any, of: Any, path: str, status: int
 ) -> None:
     outcomes = {200: Outcome.OK, 503: Outcome.NOT_READY, 404: Outcome.HTTP_ERROR}
-    observed = await probe(visit(await serve({path: answer(status)}), *of, kind="http_ready"))
+    observed = await probe(attempt_at(await serve({path: answer(status)}), *of, kind="http_ready"))
     assert observed.outcome is outcomes[status]
     assert observed.facts == ReadinessFacts(status=status)
 
@@ -116,7 +116,7 @@ def test_every_answer_is_judged(status: int, server: Any, body: bytes) -> None:
         pytest.param(b"hello", Outcome.WRONG_IDENTITY, id="an application's has"),
     ],
 )
-def test_a_moved_port_is_told_by_its_empty_body(body: bytes, outcome: Outcome) -> None:
+def test_a_moved_port_is_recognized_by_its_empty_body(body: bytes, outcome: Outcome) -> None:
     reply = Reply(200, b"istio-envoy", body)
     assert judge_health(reply, relayed=True).outcome is outcome
     assert judge_health(reply).outcome is Outcome.WRONG_IDENTITY

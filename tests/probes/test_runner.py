@@ -18,23 +18,24 @@ from exporter.probes.runner import probe_all
 
 
 async def test_observations_are_in_the_order_of_their_probes(
-    listen: Any, serve: Any, visit: Any, answer: Any, endings: Any
+    listen: Any, serve: Any, attempt_at: Any, answer: Any, endings: Any
 ) -> None:
     silent, ready = await listen(endings["silent"]), await serve({"/healthz/ready": answer(200)})
     probes = [
-        (PROBERS["readiness"], visit(port, timeout=0.2)) for port in (silent, ready, silent, ready)
+        (PROBERS["readiness"], attempt_at(port, timeout=0.2))
+        for port in (silent, ready, silent, ready)
     ]
     observations = await probe_all(probes)
     assert [one.port for one in observations] == [silent, ready, silent, ready]
     assert [one.outcome for one in observations] == [Outcome.TIMEOUT, Outcome.OK] * 2
 
 
-async def test_each_probe_has_its_own_deadline(listen: Any, visit: Any, endings: Any) -> None:
+async def test_each_probe_has_its_own_deadline(listen: Any, attempt_at: Any, endings: Any) -> None:
     port = await listen(endings["silent"])
     waits = (0.1, 0.4, 0.2)
     started = time.monotonic()
     observations = await probe_all(
-        [(PROBERS["readiness"], visit(port, timeout=seconds)) for seconds in waits]
+        [(PROBERS["readiness"], attempt_at(port, timeout=seconds)) for seconds in waits]
     )
     assert time.monotonic() - started < 1
     for one, seconds in zip(observations, waits, strict=True):
@@ -43,7 +44,7 @@ async def test_each_probe_has_its_own_deadline(listen: Any, visit: Any, endings:
 
 
 async def test_what_came_while_we_were_late_is_no_timeout(
-    serve: Any, visit: Any, answer: Any
+    serve: Any, attempt_at: Any, answer: Any
 ) -> None:
     """The answer waits in the kernel while this process stalls past the deadline."""
     port = await serve({"/healthz/ready": answer(200)})
@@ -54,12 +55,12 @@ async def test_what_came_while_we_were_late_is_no_timeout(
         await asyncio.sleep(0)
         return await PROBERS["readiness"](attempt)
 
-    slow = visit(port, timeout=0.2)
-    answered = await probe_all([(stalls, slow), (stalls, visit(port, timeout=0.2))])
+    slow = attempt_at(port, timeout=0.2)
+    answered = await probe_all([(stalls, slow), (stalls, attempt_at(port, timeout=0.2))])
     assert [one.outcome for one in answered] == [Outcome.OK, Outcome.OK]
 
 
-async def test_a_stall_of_ours_does_not_make_a_target_slow(visit: Any, answer: Any) -> None:
+async def test_a_stall_of_ours_does_not_make_a_target_slow(attempt_at: Any, answer: Any) -> None:
     """The answer comes after 0.1 s, from a thread, and lies in the kernel for 0.4 s more."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -73,13 +74,13 @@ async def test_a_stall_of_ours_does_not_make_a_target_slow(visit: Any, answer: A
         with ThreadPoolExecutor(1) as server:
             server.submit(answers)
             asyncio.get_running_loop().call_later(0.05, time.sleep, 0.45)
-            attempt = visit(listener.getsockname()[1])
+            attempt = attempt_at(listener.getsockname()[1])
             (observation,) = await probe_all([(PROBERS["readiness"], attempt)])
     assert observation.outcome is Outcome.OK
     assert 0.09 < observation.seconds < 0.3
 
 
-async def test_a_prober_may_await_a_task_of_its_own(visit: Any) -> None:
+async def test_a_prober_may_await_a_task_of_its_own(attempt_at: Any) -> None:
     cancelled = asyncio.Event()
 
     async def needs_a_task() -> None:
@@ -94,12 +95,12 @@ async def test_a_prober_may_await_a_task_of_its_own(visit: Any) -> None:
         await asyncio.create_task(needs_a_task())
         return ProbeResult(Outcome.OK)
 
-    (observation,) = await probe_all([(prober, visit(1, timeout=0.05))])
+    (observation,) = await probe_all([(prober, attempt_at(1, timeout=0.05))])
     assert observation.outcome is Outcome.TIMEOUT
     await asyncio.wait_for(cancelled.wait(), 1)
 
 
-async def test_a_cancelled_poll_closes_its_connections(listen: Any, visit: Any) -> None:
+async def test_a_cancelled_poll_closes_its_connections(listen: Any, attempt_at: Any) -> None:
     ended = asyncio.Event()
 
     async def talk(reader: Any, _writer: Any) -> None:
@@ -108,7 +109,7 @@ async def test_a_cancelled_poll_closes_its_connections(listen: Any, visit: Any) 
         finally:
             ended.set()
 
-    attempt = visit(await listen(talk))
+    attempt = attempt_at(await listen(talk))
     connected = asyncio.Event()
 
     async def prober(attempt: Attempt) -> ProbeResult:
@@ -126,7 +127,7 @@ async def test_a_cancelled_poll_closes_its_connections(listen: Any, visit: Any) 
 
 
 async def test_a_late_answer_is_not_taken_for_the_next(
-    listen: Any, visit: Any, answer: Any
+    listen: Any, attempt_at: Any, answer: Any
 ) -> None:
     """After the agent's page has timed out, the application has a connection of its own."""
     requests: list[bytes] = []
@@ -148,7 +149,7 @@ async def test_a_late_answer_is_not_taken_for_the_next(
         reply = await client.get(paths.configured("/second"))
         return ProbeResult(Outcome.OK, str(reply.status))
 
-    (observation,) = await probe_all([(prober, visit(await listen(talk)))])
+    (observation,) = await probe_all([(prober, attempt_at(await listen(talk)))])
     assert observation.detail == "200"
     assert requests == [b"/first", b"/second"]
 
@@ -172,13 +173,13 @@ def circles() -> Iterator[list[Any]]:
 
 @pytest.mark.parametrize("name", ["tcp", "readiness", "stats", "blackhole"])
 async def test_a_probe_leaves_nothing_to_the_garbage_collector(
-    name: str, listen: Any, serve: Any, visit: Any, answer: Any, endings: Any
+    name: str, listen: Any, serve: Any, attempt_at: Any, answer: Any, endings: Any
 ) -> None:
     """Connections, parsers, futures and tracebacks know each other; a probe's end parts them."""
     port = await serve({"/healthz/ready": answer(200)})
-    silent, refused = await listen(endings["silent"]), visit(1)
+    silent, refused = await listen(endings["silent"]), attempt_at(1)
     with circles() as left:
-        for attempt in (visit(port), visit(silent, timeout=0.05), refused):
+        for attempt in (attempt_at(port), attempt_at(silent, timeout=0.05), refused):
             await probe_all([(PROBERS[name], attempt)])
         del attempt, refused
     ours = [one for one in left if type(one).__module__.startswith(("exporter.", "httptools."))]
@@ -187,7 +188,7 @@ async def test_a_probe_leaves_nothing_to_the_garbage_collector(
 
 @pytest.mark.parametrize("is_bare", [True, False], ids=["bare-yield", "done-future"])
 async def test_what_comes_after_a_poll_was_cancelled_wakes_no_probe(
-    visit: Any, caplog: pytest.LogCaptureFixture, is_bare: object
+    attempt_at: Any, caplog: pytest.LogCaptureFixture, is_bare: object
 ) -> None:
     """The future is done and its callback is on its way when the poll is cancelled."""
     loop = asyncio.get_running_loop()
@@ -198,7 +199,7 @@ async def test_what_comes_after_a_poll_was_cancelled_wakes_no_probe(
         await asyncio.sleep(0)
         return ProbeResult(Outcome.OK)
 
-    poll = asyncio.ensure_future(probe_all([(prober, visit(1))]))
+    poll = asyncio.ensure_future(probe_all([(prober, attempt_at(1))]))
     await asyncio.sleep(0)
     poll.cancel()
     answered.set_result(None)

@@ -55,7 +55,7 @@ def test_reads_rejections_warming_and_failures_to_bind() -> None:
     assert (stats.listeners_warming, stats.listener_create_failures) == (1, 2)
 
 
-def test_the_fast_page_says_nothing_of_what_it_was_not_asked() -> None:
+def test_the_fast_page_leaves_out_what_was_not_requested() -> None:
     stats = read_stats(HEALTHY, complete=False)
     assert stats == EnvoyStats(live=True, state=0)
 
@@ -79,17 +79,17 @@ CASES = {
 
 @pytest.mark.parametrize(("given", "outcome"), CASES.values(), ids=CASES)
 async def test_judges_answers(
-    serve: Any, visit: Any, answer: Any, given: Any, outcome: Outcome
+    serve: Any, attempt_at: Any, answer: Any, given: Any, outcome: Outcome
 ) -> None:
     port = await serve({paths.ENVOY_LIVE.text: answer(*given)})
-    observed = await probe(visit(port, 15090, kind="stats"))
+    observed = await probe(attempt_at(port, 15090, kind="stats"))
     assert observed.outcome is outcome
     assert (observed.facts is not None) is (outcome is Outcome.OK)
 
 
-async def test_asks_for_more_when_details_are_due(serve: Any, visit: Any, answer: Any) -> None:
+async def test_asks_for_more_when_details_are_due(serve: Any, attempt_at: Any, answer: Any) -> None:
     port = await serve({paths.ENVOY_STATS.text: answer(200, HEALTHY)})
-    observed = await probe(visit(port, 15090, due=Cadence, kind="stats"))
+    observed = await probe(attempt_at(port, 15090, due=Cadence, kind="stats"))
     assert isinstance(observed.facts, EnvoyStats)
     assert observed.facts.complete
 

@@ -40,10 +40,10 @@ def test_what_is_no_certificate_is_a_value_error(der: Any) -> None:
 @pytest.mark.parametrize("mutual", [False, True], ids=["one-sided", "asks for ours"])
 @pytest.mark.parametrize("then", [_wait, _close], ids=["stays", "closes"])
 async def test_the_certificate_counts_whatever_follows(
-    listen: Any, visit: Any, tls: Any, mutual: Any, then: Any
+    listen: Any, attempt_at: Any, tls: Any, mutual: Any, then: Any
 ) -> None:
     port = await listen(then, ssl=tls("h2", mutual=mutual))
-    observed = await probe(visit(port, 15020, kind="tls"))
+    observed = await probe(attempt_at(port, 15020, kind="tls"))
     assert observed.outcome is Outcome.OK
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="h2", via=port)
 
@@ -58,29 +58,31 @@ BREACHES = {
 
 @pytest.mark.parametrize("error", BREACHES.values(), ids=BREACHES)
 async def test_a_certificate_that_breaks_the_rules_is_a_wrong_protocol(
-    listen: Any, visit: Any, tls: Any, monkeypatch: Any, error: Exception
+    listen: Any, attempt_at: Any, tls: Any, monkeypatch: Any, error: Exception
 ) -> None:
     def refuse(_der: bytes) -> Certificate:
         raise error
 
     monkeypatch.setattr("exporter.probes.tls.certificate_of", refuse)
-    observed = await probe(visit(await listen(_wait, ssl=tls("h2")), kind="tls"))
+    observed = await probe(attempt_at(await listen(_wait, ssl=tls("h2")), kind="tls"))
     assert observed.outcome is Outcome.WRONG_PROTOCOL
     assert "certificate" in observed.detail
 
 
-async def test_hello_asks_the_control_port_for_15006(listen: Any, visit: Any, tls: Any) -> None:
+async def test_a_hello_for_15006_is_sent_to_the_control_port(
+    listen: Any, attempt_at: Any, tls: Any
+) -> None:
     control = await listen(_wait, ssl=tls("istio", mutual=True))
-    observed = await probe(visit(15006, 15006, control=control, kind="hello"))
+    observed = await probe(attempt_at(15006, 15006, control=control, kind="hello"))
     assert (observed.port, observed.outcome) == (15006, Outcome.OK)
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="istio", via=control)
 
 
 async def test_a_server_without_istios_protocol_still_shows_its_certificate(
-    listen: Any, visit: Any, tls: Any
+    listen: Any, attempt_at: Any, tls: Any
 ) -> None:
     control = await listen(_wait, ssl=tls())
-    observed = await probe(visit(15006, 15006, control=control, kind="hello"))
+    observed = await probe(attempt_at(15006, 15006, control=control, kind="hello"))
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, via=control)
 
 
@@ -93,17 +95,19 @@ HELLOS = {
 
 
 @pytest.mark.parametrize(("ending", "outcome"), HELLOS.items(), ids=HELLOS)
-async def test_a_failed_hello_still_says_where_it_asked(
-    listen: Any, visit: Any, endings: Any, ending: str, outcome: Outcome
+async def test_a_failed_hello_still_names_the_port_that_it_was_sent_to(
+    listen: Any, attempt_at: Any, endings: Any, ending: str, outcome: Outcome
 ) -> None:
     control = await listen(endings[ending])
-    observed = await probe(visit(15006, 15006, control=control, timeout=0.3, kind="hello"))
+    observed = await probe(attempt_at(15006, 15006, control=control, timeout=0.3, kind="hello"))
     assert (observed.outcome, observed.connected) == (outcome, True)
     assert observed.facts == TlsFacts(via=control)
 
 
-async def test_a_refused_hello_still_says_where_it_asked(visit: Any, unused_tcp_port: int) -> None:
-    observed = await probe(visit(15006, 15006, control=unused_tcp_port, kind="hello"))
+async def test_a_refused_hello_still_names_the_port_that_it_was_sent_to(
+    attempt_at: Any, unused_tcp_port: int
+) -> None:
+    observed = await probe(attempt_at(15006, 15006, control=unused_tcp_port, kind="hello"))
     assert observed.outcome is Outcome.REFUSED
     assert observed.facts == TlsFacts(via=unused_tcp_port)
 
@@ -115,13 +119,13 @@ ALERTS = {
 
 
 @pytest.mark.parametrize("alert", ALERTS.values(), ids=ALERTS)
-async def test_an_alert_is_tls_that_failed(listen: Any, visit: Any, alert: bytes) -> None:
+async def test_an_alert_is_tls_that_failed(listen: Any, attempt_at: Any, alert: bytes) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(alert)
         await reader.read()
 
-    assert (await probe(visit(await listen(talk), kind="tls"))).outcome is Outcome.TLS_ERROR
+    assert (await probe(attempt_at(await listen(talk), kind="tls"))).outcome is Outcome.TLS_ERROR
 
 
 class Connection:

@@ -15,11 +15,11 @@ READY = {
 
 @pytest.mark.parametrize(("status", "outcome"), READY.items())
 async def test_readiness_and_certificate_come_from_one_connection(
-    serve: Any, visit: Any, answer: Any, tls: Any, status: int, outcome: Outcome
+    serve: Any, attempt_at: Any, answer: Any, tls: Any, status: int, outcome: Outcome
 ) -> None:
     asked: list[bytes] = []
     port = await serve({"/ready": answer(status)}, asked, ssl=tls("http/1.1"))
-    observed = await probe(visit(port, 15017, Role.ISTIOD, kind="webhook"))
+    observed = await probe(attempt_at(port, 15017, Role.ISTIOD, kind="webhook"))
     assert observed.outcome is outcome
     assert isinstance(observed.facts, TlsFacts)
     assert observed.facts.certificate is not None
@@ -28,17 +28,17 @@ async def test_readiness_and_certificate_come_from_one_connection(
 
 @pytest.mark.parametrize("version", ["1.22.3", "1.20.0"])
 async def test_old_webhooks_have_only_a_handshake(
-    serve: Any, visit: Any, tls: Any, version: str
+    serve: Any, attempt_at: Any, tls: Any, version: str
 ) -> None:
     asked: list[bytes] = []
     port = await serve({}, asked, ssl=tls("http/1.1"))
-    observed = await probe(visit(port, 15017, Role.ISTIOD, version=version, kind="webhook"))
+    observed = await probe(attempt_at(port, 15017, Role.ISTIOD, version=version, kind="webhook"))
     assert observed.outcome is Outcome.OK
     assert asked == []
 
 
-async def test_a_webhook_that_closes_after_the_handshake_is_never_asked_in_plaintext(
-    listen: Any, visit: Any, tls: Any
+async def test_a_webhook_that_closes_after_the_handshake_gets_no_request_in_plaintext(
+    listen: Any, attempt_at: Any, tls: Any
 ) -> None:
     connections = []
 
@@ -47,20 +47,20 @@ async def test_a_webhook_that_closes_after_the_handshake_is_never_asked_in_plain
         writer.close()
 
     port = await listen(talk, ssl=tls("http/1.1"))
-    observed = await probe(visit(port, 15017, Role.ISTIOD, kind="webhook"))
+    observed = await probe(attempt_at(port, 15017, Role.ISTIOD, kind="webhook"))
     assert observed.outcome in {Outcome.CLOSED, Outcome.RESET}
     assert isinstance(observed.facts, TlsFacts)
     assert observed.facts.certificate is not None
     assert len(connections) == 1
 
 
-async def test_a_large_answer_inside_tls_stops_at_the_limit(
-    listen: Any, visit: Any, endings: Any, tls: Any
+async def test_a_large_answer_over_tls_stops_at_the_limit(
+    listen: Any, attempt_at: Any, endings: Any, tls: Any
 ) -> None:
     async def talk(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         await endings["endless"](reader, writer)
 
     port = await listen(talk, ssl=tls("http/1.1"))
-    observed = await probe(visit(port, 15017, Role.ISTIOD, kind="webhook"))
+    observed = await probe(attempt_at(port, 15017, Role.ISTIOD, kind="webhook"))
     assert observed.outcome is Outcome.TOO_LARGE
