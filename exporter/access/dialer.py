@@ -47,7 +47,7 @@ class Dialer(Protocol):
 
 
 class PodView(Protocol):
-    """How a target is seen from inside; one per target.
+    """How a target's pod view is reached; one per target.
 
     `needs_attention`: what was last observed there calls for another poll soon.
     """

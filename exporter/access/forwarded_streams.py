@@ -1,9 +1,9 @@
-"""The streams of one port-forward: what is on the wire of `v4.channel.k8s.io`, as transports.
+"""The streams of one port-forward: the messages of `v4.channel.k8s.io`, as transports.
 
 Port i of the request has channel 2i for data and 2i + 1 for errors; a message's first byte is its
 channel, and the first message of each channel repeats the port, two bytes, little endian (kubelet
 pkg/cri/streaming/portforward/websocket.go). A stream is open before the port was dialled: only
-bytes, an error or an end tell what became of that. One stream's end does not show: the wire is
+bytes, an error or an end tell what became of that. One stream's end does not show: the socket is
 closed when all of them have ended.
 """
 
@@ -21,14 +21,14 @@ _TEXT_LENGTH = 200
 
 
 class MessageStream(Protocol):
-    """An open WebSocket of a port-forward. How it ended is told by `receive` alone."""
+    """An open WebSocket of a port-forward. Only `receive` reports how it ended."""
 
     async def send(self, message: bytes) -> None:
         """Send one message, if that can still be done."""
         ...
 
     async def receive(self) -> bytes | None:
-        """The next message; None when the other side closed the wire in good order.
+        """The next message; None when the other side closed it in good order.
 
         Raises KubernetesError where it broke off.
         """
@@ -38,7 +38,8 @@ class MessageStream(Protocol):
 class Stream(asyncio.Transport):
     """One port's stream: the transport below a prober's protocol.
 
-    `fault` is what the error channel said, or why the wire broke; `is_over` that nothing follows.
+    `fault` is what the error channel text_bytes, or why the socket broke; `is_over` that nothing
+    follows.
     """
 
     def __init__(self, port: int, send: Callable[[bytes], None], drop: Callable[[], None]) -> None:
@@ -95,7 +96,7 @@ class Stream(asyncio.Transport):
             self._send(bytes(data))
 
     def abort(self) -> None:
-        """Want no more of it; the pod's side learns of it when the wire is closed."""
+        """Want no more of it; the pod's side sees that when the WebSocket is closed."""
         if not self.is_over:
             self.is_over = True
             asyncio.get_running_loop().call_soon(self._lose)
@@ -111,7 +112,7 @@ class Stream(asyncio.Transport):
 
 
 class StreamBundle:
-    """The streams of one wire, in the order of its ports."""
+    """The streams of one WebSocket, in the order of its ports."""
 
     def __init__(self, ports: Sequence[int]) -> None:
         self.streams = tuple(self._stream(index, port) for index, port in enumerate(ports))
@@ -123,18 +124,18 @@ class StreamBundle:
         return Stream(port, lambda data: self._outbox.put_nowait(channel + data), self._dropped)
 
     def _dropped(self) -> None:
-        """Close the wire when nobody wants anything of it any more."""
+        """Close the WebSocket when nobody wants anything of it any more."""
         if all(stream.is_over for stream in self.streams):
             self._outbox.put_nowait(None)
 
-    async def send(self, wire: MessageStream) -> None:
+    async def send(self, socket: MessageStream) -> None:
         """Send what is written until nobody wants more."""
         while (message := await self._outbox.get()) is not None:
-            await wire.send(message)
+            await socket.send(message)
 
-    async def receive(self, wire: MessageStream) -> None:
+    async def receive(self, socket: MessageStream) -> None:
         """Hand out what comes until the other side closes. Raises KubernetesError."""
-        while (message := await wire.receive()) is not None:
+        while (message := await socket.receive()) is not None:
             self._take(message)
 
     def end(self, fault: Exception | None) -> None:
@@ -149,22 +150,22 @@ class StreamBundle:
         if not is_error:
             self.streams[index].take(message[1:])
             return
-        said = self._errors[index] = self._errors[index] + message[1:]
-        if len(said) > _ECHO:
-            self.streams[index].end(fault_of(said[_ECHO:].decode(errors="replace")))
+        text_bytes = self._errors[index] = self._errors[index] + message[1:]
+        if len(text_bytes) > _ECHO:
+            self.streams[index].end(fault_of(text_bytes[_ECHO:].decode(errors="replace")))
 
 
-def fault_of(said: str) -> Exception:
+def fault_of(text: str) -> Exception:
     """What the error channel's text means: of the port, of the network, or of the way to the pod.
 
-    The runtime dials the port inside the pod and passes on what Go, or socat, said of that.
+    The runtime connects to the port in the pod and passes on what Go, or socat, reported.
     """
-    lowered = said.lower()
+    lowered = text.lower()
     for words, fault in _FAULTS:
         if words in lowered:
             return fault()
-    text = " ".join(said.split())[:_TEXT_LENGTH]
-    return NoAccess(f"The node could not forward the port: {text}")
+    line = " ".join(text.split())[:_TEXT_LENGTH]
+    return NoAccess(f"The node could not forward the port: {line}")
 
 
 _FAULTS: tuple[tuple[str, Callable[[], Exception]], ...] = (

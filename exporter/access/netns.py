@@ -1,4 +1,4 @@
-"""The pod's view: sockets made inside its network namespace, used by the normal event loop.
+"""The pod's view: sockets made in its network namespace, used by the normal event loop.
 
 One worker thread of its own enters a namespace, makes a socket and goes back; the event loop's
 thread is never moved. A socket stays in the namespace it was made in, so connecting and talking
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class Netns:
-    """Connects to a pod's loopback from inside its network namespace.
+    """Connects to a pod's loopback from within its network namespace.
 
     `netns` is a name under /run/netns, a path, a process id, or what finds it at each connection,
     because a pod's processes change. The loopback addresses are those of the target's families,
@@ -64,7 +64,7 @@ class Netns:
         return nullcontext(self)
 
     async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
-        """Open a TCP connection inside the namespace; refused when every loopback refuses."""
+        """Open a TCP connection in the namespace; refused when every loopback refuses."""
         *others, last = self._loopbacks
         for loopback in others:
             try:
@@ -78,7 +78,7 @@ class Netns:
         return await connect_socket(made, (loopback, port), factory)
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
-        """Open a UDP socket inside the namespace, connected to the port."""
+        """Open a UDP socket in the namespace, connected to the port."""
         loop = asyncio.get_running_loop()
         made = await self._socket(self.address, socket.SOCK_DGRAM)
         try:
@@ -90,12 +90,12 @@ class Netns:
 
     async def sockets(self) -> SocketTable:
         """Read who listens in the namespace; its own thread, because it scans /proc."""
-        return await self._inside(_reader, lambda place: read_sockets(place.processes))
+        return await self._in_thread(_reader, lambda namespace: read_sockets(namespace.processes))
 
     async def _socket(self, loopback: str, kind: socket.SocketKind) -> socket.socket:
         family = socket.AF_INET6 if ":" in loopback else socket.AF_INET
         making = _worker.submit(
-            _run_inside,
+            _run_in_namespace,
             self._locate,
             lambda _place: socket.socket(family, kind | socket.SOCK_NONBLOCK),
         )
@@ -105,9 +105,9 @@ class Netns:
             making.add_done_callback(_close)  # the thread may be making it at this moment
             raise
 
-    async def _inside(self, thread: ThreadPoolExecutor, work: Callable[[PodNamespace], T]) -> T:
+    async def _in_thread(self, thread: ThreadPoolExecutor, work: Callable[[PodNamespace], T]) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(thread, _run_inside, self._locate, work)
+        return await loop.run_in_executor(thread, _run_in_namespace, self._locate, work)
 
 
 def _close(making: Future[socket.socket]) -> None:
@@ -123,10 +123,10 @@ def path_of(netns: str) -> str:
     return netns if "/" in netns else f"/run/netns/{netns}"
 
 
-def _run_inside(locate: LocateNamespace, work: Callable[[PodNamespace], T]) -> T:
-    place = locate()
-    with _entered(place.path):
-        return work(place)
+def _run_in_namespace(locate: LocateNamespace, work: Callable[[PodNamespace], T]) -> T:
+    namespace = locate()
+    with _entered(namespace.path):
+        return work(namespace)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from exporter.access.dialer import NoAccess
 
 _POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?[/:](\S+)")
 _CONTAINER = re.compile(r"(?:^|[/:])(?:([a-z][a-z-]*)[-:])?([0-9a-f]{64})(?=$|[./:])")
-_OUTSIDE = "conmon"
+_HOST_NETWORK = "conmon"
 """CRI-O's monitor: it sits in the pod's cgroup but in the host's network."""
 
 
@@ -51,7 +51,7 @@ def member_of(cgroup: str) -> Member | None:
     for line in cgroup.splitlines():
         if pod := _POD.search(line):
             container = _CONTAINER.search(pod[2])
-            if container and _OUTSIDE not in (container[1] or ""):
+            if container and _HOST_NETWORK not in (container[1] or ""):
                 return Member(pod[1].replace("_", "-"), container[2])
     return None
 

@@ -1,8 +1,9 @@
-"""The pod's view through the API server: port-forwards, opened for one look and closed with it.
+"""The pod's view through the API server: port-forwards, opened for one poll and closed with it.
 
-One wire carries all ports of a look whose answers tell all; a port whose closing has to be seen
-gets a wire of its own. How a wire is opened is handed in. The rule: only what came out of the pod,
-or out of the error channel, is evidence; what happens on the way there is `NoAccess`.
+One WebSocket carries all ports of a poll whose answers tell all; a port whose closing has to be
+seen gets a WebSocket of its own. How a WebSocket is opened is handed in. The rule: only what came
+out of the pod, or out of the error channel, is evidence; what happens on the way there is
+`NoAccess`.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ RETRY_SECONDS = 600.0
 _OPEN_SECONDS = 10.0
 
 Open = Callable[[TargetKey, Sequence[int]], AbstractAsyncContextManager[MessageStream]]
-"""Opens a wire to the ports of a pod; raises KubernetesError."""
+"""Opens a WebSocket to the ports of a pod; raises KubernetesError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class PortForwards:
         return known.reason if known and self._clock() < known.until else ""
 
     def refused(self, namespace: str, reason: str) -> None:
-        """A namespace refused; that is said once."""
+        """A namespace refused; that is logged once."""
         if not self._refused:
             log.warning(
                 "port-forwards are refused, asked again every %d s namespace=%s reason=%r",
@@ -90,7 +91,7 @@ class PortForwards:
 
 
 class ForwardedPod:
-    """The way into one pod. `needs_attention`: what was last seen inside calls for another look."""
+    """The way into one pod. `needs_attention`: what was last seen there calls for another poll."""
 
     def __init__(
         self, forwarding: PortForwards, key: TargetKey, *, needs_attention: bool = False
@@ -103,11 +104,11 @@ class ForwardedPod:
     async def entered(
         self, together: Sequence[int], apart: Sequence[int], *, urgent: bool
     ) -> AsyncIterator["PortForward | None"]:
-        """Open what one look needs, and close it after; None where the budget says no.
+        """Open what one poll needs, and close it after; None where the budget is spent.
 
         Args:
-            together: ports that share a wire.
-            apart: ports whose end has to be seen: a wire for each.
+            together: ports that share a WebSocket.
+            apart: ports whose end has to be seen: a WebSocket for each.
             urgent: the network's evidence is abnormal.
         """
         groups = [list(together), *([port] for port in apart)]
@@ -121,22 +122,22 @@ class ForwardedPod:
         if budget and not budget.take(self, len(groups), urgent=is_urgent):
             yield None
             return
-        inside = PortForward(self._forwarding, self._key, len(groups))
+        forward = PortForward(self._forwarding, self._key, len(groups))
         try:
             async with asyncio.TaskGroup() as tasks:
-                inside.tasks = tasks
-                await asyncio.gather(*(inside.open(ports) for ports in groups))
+                forward.tasks = tasks
+                await asyncio.gather(*(forward.open(ports) for ports in groups))
                 try:
-                    yield inside
+                    yield forward
                 finally:
-                    inside.close()
+                    forward.close()
         finally:
             if budget:
-                budget.give_back(inside.wires)
+                budget.give_back(forward.sockets_open)
 
 
 class PortForward:
-    """Dials ports of one pod during one look; they are dialled once it is entered.
+    """Connects to ports of one pod during one poll.
 
     A connection that came about proves nothing yet: the port is dialled on the other side.
     """
@@ -144,11 +145,11 @@ class PortForward:
     reports_accept = False
 
     def __init__(
-        self, forwarding: PortForwards, key: TargetKey, wires: int = 0, refusal: str = ""
+        self, forwarding: PortForwards, key: TargetKey, sockets_open: int = 0, refusal: str = ""
     ) -> None:
         self.address = "127.0.0.1"
         self.view = View.POD
-        self.wires = wires
+        self.sockets_open = sockets_open
         self.tasks: asyncio.TaskGroup | None = None
         self._forwarding = forwarding
         self._key = key
@@ -157,11 +158,11 @@ class PortForward:
         self._free: defaultdict[int, list[Stream]] = defaultdict(list)
 
     async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
-        """Take a stream to the port: one that is open, else on a wire of its own."""
+        """Take a stream to the port: one that is open, else on a WebSocket of its own."""
         if self._refusal:
             raise NoAccess(self._refusal)
         if not self._free[port]:
-            self.wires += 1
+            self.sockets_open += 1
             if self._forwarding.budget:
                 self._forwarding.budget.spend(1)
             await self.open((port,))
@@ -173,11 +174,11 @@ class PortForward:
 
     async def sockets(self) -> SocketTable:
         """Never: a port-forward does not show the pod's socket table."""
-        raise NoAccess("The socket table is seen only inside the pod's network namespace.")
+        raise NoAccess("The socket table is seen only forward the pod's network namespace.")
 
     async def open(self, ports: Sequence[int]) -> None:
-        """Open a wire; its ports can be connected to from then on, if only to learn of a fault."""
-        assert self.tasks, "used outside of a look"  # noqa: S101
+        """Open a WebSocket; its ports can be connected to from then on, if only to see a fault."""
+        assert self.tasks, "used outside of a poll"  # noqa: S101
         bundle = StreamBundle(ports)
         is_open = asyncio.Event()
         self._running.append(self.tasks.create_task(self._carry(bundle, ports, is_open)))
@@ -186,22 +187,22 @@ class PortForward:
             self._free[stream.port].append(stream)
 
     def close(self) -> None:
-        """Close every wire."""
+        """Close every WebSocket."""
         for task in self._running:
             task.cancel()
 
     async def _carry(
         self, bundle: StreamBundle, ports: Sequence[int], is_open: asyncio.Event
     ) -> None:
-        """Carry a wire's streams until one side has enough of it."""
+        """Carry the streams of a WebSocket until one side ends it."""
         namespace = self._key.namespace
         try:
             async with asyncio.timeout(_OPEN_SECONDS) as opening:
-                async with self._forwarding.open_websocket(self._key, ports) as wire:
+                async with self._forwarding.open_websocket(self._key, ports) as socket:
                     opening.reschedule(None)
                     self._forwarding.allowed(namespace)
                     is_open.set()
-                    await _pump(bundle, wire)
+                    await _pump(bundle, socket)
             bundle.end(None)
         except ForbiddenError as error:
             reason = _sentence(error)
@@ -210,7 +211,7 @@ class PortForward:
         except KubernetesError as error:
             bundle.end(NoAccess(_sentence(error)))
         except TimeoutError:
-            bundle.end(NoAccess(f"No port-forward came about within {_OPEN_SECONDS:g} s."))
+            bundle.end(NoAccess(f"No port-forward was opened within {_OPEN_SECONDS:g} s."))
         finally:
             is_open.set()
 
@@ -220,9 +221,9 @@ def _sentence(error: KubernetesError) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-async def _pump(bundle: StreamBundle, wire: MessageStream) -> None:
+async def _pump(bundle: StreamBundle, socket: MessageStream) -> None:
     """Both directions until one ends; raises what the first to end raised."""
-    ways = [asyncio.create_task(way(wire)) for way in (bundle.send, bundle.receive)]
+    ways = [asyncio.create_task(way(socket)) for way in (bundle.send, bundle.receive)]
     try:
         done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -1,6 +1,6 @@
-"""How many port-forwards may be opened, and for whom: a bucket of tokens with two kinds of askers.
+"""How many port-forwards may be open: a bucket of tokens for urgent and for routine polls.
 
-An asker is told yes or no at once and never waits: it asks again with its next look. Who has
+An poll is told yes or no at once and never waits: it asks again with its next look. Who has
 reason to worry is served while there is anything left, everybody else only from a full bucket,
 so that there is always something left for the first. Of a kind nobody is served twice while
 another that asked has not been served once.
@@ -12,31 +12,31 @@ from weakref import WeakSet
 
 
 class _FairQueue:
-    """Whose turn it is among askers of one kind; who is gone from memory is gone from here."""
+    """Whose turn it is among polls of one kind; who is gone from memory is gone from here."""
 
     def __init__(self) -> None:
         self._waiting: WeakSet[object] = WeakSet()
         self._served: WeakSet[object] = WeakSet()
 
-    def has_turn(self, asker: object) -> bool:
+    def has_turn(self, poll: object) -> bool:
         """Whether nobody who has not been served waits before this one."""
-        if asker in self._served and not self._waiting:
+        if poll in self._served and not self._waiting:
             self._served.clear()
-        return asker not in self._served
+        return poll not in self._served
 
-    def wait(self, asker: object) -> None:
+    def wait(self, poll: object) -> None:
         """It was denied, for now."""
-        if asker not in self._served:
-            self._waiting.add(asker)
+        if poll not in self._served:
+            self._waiting.add(poll)
 
-    def serve(self, asker: object) -> None:
+    def serve(self, poll: object) -> None:
         """It was served."""
-        self.leave(asker)
-        self._served.add(asker)
+        self.leave(poll)
+        self._served.add(poll)
 
-    def leave(self, asker: object) -> None:
+    def leave(self, poll: object) -> None:
         """It waits no longer in this line."""
-        self._waiting.discard(asker)
+        self._waiting.discard(poll)
 
 
 class Budget:
@@ -56,26 +56,26 @@ class Budget:
         self._tokens = self._most
         self._open = 0
         self._clock = clock
-        self._told = clock()
+        self._refilled_at = clock()
         self._urgent = _FairQueue()
         self._routine = _FairQueue()
 
-    def take(self, asker: object, count: int, *, urgent: bool) -> bool:
-        """Whether this asker may open so many now; what it got it gives back when closed."""
+    def take(self, poll: object, count: int, *, urgent: bool) -> bool:
+        """Whether this poll may open so many now; what it got it gives back when closed."""
         self._refill()
         line, other = (self._urgent, self._routine) if urgent else (self._routine, self._urgent)
-        other.leave(asker)
+        other.leave(poll)
         is_enough = self._tokens > 0 if urgent else self._tokens >= self._most
         has_room = self._open == 0 or self._open + count <= self._most
-        if not (is_enough and has_room and line.has_turn(asker)):
-            line.wait(asker)
+        if not (is_enough and has_room and line.has_turn(poll)):
+            line.wait(poll)
             return False
-        line.serve(asker)
+        line.serve(poll)
         self.spend(count)
         return True
 
     def spend(self, count: int) -> None:
-        """So many were opened, asked or not."""
+        """So many were opened, granted or not."""
         self._tokens -= count
         self._open += count
 
@@ -85,5 +85,5 @@ class Budget:
 
     def _refill(self) -> None:
         now = self._clock()
-        self._tokens = min(self._most, self._tokens + (now - self._told) * self._rate)
-        self._told = now
+        self._tokens = min(self._most, self._tokens + (now - self._refilled_at) * self._rate)
+        self._refilled_at = now

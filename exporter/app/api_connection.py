@@ -45,7 +45,9 @@ class ApiConnection:
         state: State,
         metrics: SelfMetrics,
     ) -> None:
-        self.dry_run = WebhookDryRun(tried=self._take_webhook_path, asked=metrics.asked_kubernetes)
+        self.dry_run = WebhookDryRun(
+            tried=self._take_webhook_path, requested=metrics.asked_kubernetes
+        )
         self._find_credentials = find_credentials
         self._sets = sets
         self._state = state

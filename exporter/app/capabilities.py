@@ -38,21 +38,21 @@ class MissingCapability:
 def missing_capabilities(
     config: Config,
     *,
-    inside: bool,
+    pod_view: bool,
     trouble: str,
     refused: str = "",
     webhook: WebhookPath | None = None,
 ) -> list[MissingCapability]:
     """What cannot be seen.
 
-    `inside`: a target's netns is known; `trouble`: why it fails, if so; `refused`: why
+    `pod_view`: a target's netns is known; `trouble`: why it fails, if so; `refused`: why
     port-forwards do; `webhook`: what the last dry run showed.
     """
-    inside = inside or config.access.loopback == "netns"
+    pod_view = pod_view or config.access.loopback == "netns"
     off = {
         **_switched_off(config),
         "loopback": (
-            bool(refused) or (config.access.loopback == "none" and not inside),
+            bool(refused) or (config.access.loopback == "none" and not pod_view),
             refused
             or (
                 f"15001 and the loopback ports {_LOOPBACK_PORTS} are not seen from inside: "
@@ -60,8 +60,8 @@ def missing_capabilities(
             ),
         ),
         "netns": (
-            bool(trouble) or not inside,
-            trouble if inside else "socket tables: no target has a netns",
+            bool(trouble) or not pod_view,
+            trouble if pod_view else "socket tables: no target has a netns",
         ),
         "webhook_dry_run": (
             not config.istiod.webhook_dry_run.enabled or _is_refused(webhook),
@@ -106,7 +106,7 @@ def _switched_off(config: Config) -> dict[str, tuple[bool, str]]:
 
 
 def _why_unlisted(config: Config) -> str:
-    """Why nothing can be told of what istiod says; empty where it can, here or by another shard."""
+    """Why what istiods report is not published; empty where it is, here or by another shard."""
     if config.istiod.mode == "none":
         return "no istiod is looked at"
     return why_incomplete(config) if config.istiod.debug_token_file else "no debug token"

@@ -1,4 +1,4 @@
-"""What the process needs of its machine: a socket, open files, a place outside the mesh."""
+"""What the process needs of its machine: a socket, open files, a place that is not in the mesh."""
 
 import asyncio
 import gc
@@ -57,7 +57,7 @@ async def is_in_mesh() -> bool:
 
 
 def raise_file_limit() -> None:
-    """Allow as many open sockets as the system lets us: each look holds several."""
+    """Allow as many open sockets as the system allows: each poll holds several."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

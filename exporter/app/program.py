@@ -189,5 +189,5 @@ def _families(config: Config) -> tuple[Family, ...]:
 
 
 def _web_config_file(config: Config) -> WebConfigFile | None:
-    """TLS and users as the web configuration file says; raises ConfigError."""
+    """TLS and users of the web configuration file; raises ConfigError."""
     return WebConfigFile(Path(config.web.config_file)) if config.web.config_file else None

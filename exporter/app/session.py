@@ -22,7 +22,7 @@ from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.model import Memory, Target, TargetKey
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, ProbeInstrumentation, poll_once
-from exporter.scheduler.scheduler import Scheduler
+from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
@@ -153,7 +153,7 @@ class Session:
         shared = self._shared
         found = missing_capabilities(
             self.config,
-            inside=any(target.netns for target in self.targets.values()),
+            pod_view=any(target.netns for target in self.targets.values()),
             trouble=shared.table.pod_view_error,
             refused=self._portforwards.error,
             webhook=shared.api.dry_run.last,

@@ -51,9 +51,9 @@ class Port:
 
     def expectation_in(self, settings: Settings, line: Line) -> Expectation:
         """What it should be under these settings on this Istio line."""
-        outside = (self.since and line < self.since) or (self.until and line > self.until)
+        not_in_line = (self.since and line < self.since) or (self.until and line > self.until)
         is_off = self.number_in(settings) == 0 or (self.enabled and not self.enabled(settings))
-        if outside or is_off:
+        if not_in_line or is_off:
             return Expectation.ABSENT
         if self.expected:
             return self.expected(settings)

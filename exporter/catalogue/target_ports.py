@@ -108,14 +108,14 @@ def ports_of(
 
 
 def _target_port(row: Port, number: int, wanted: Expectation, target: Target) -> TargetPort:
-    is_moved_inside = wanted is Expectation.LOOPBACK and row.bind != "loopback"
+    is_loopback_by_settings = wanted is Expectation.LOOPBACK and row.bind != "loopback"
     return TargetPort(
         number=number,
         expectation=wanted,
         name=row.name,
         component=row.component,
         captured=is_captured(number, target),
-        probe=None if is_moved_inside else row.probe,
+        probe=None if is_loopback_by_settings else row.probe,
         pod_probe=row.pod_probe,
         path=row.path,
         by_hand=row.by_hand,

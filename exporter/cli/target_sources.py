@@ -45,7 +45,7 @@ _KINDS = frozenset(
 
 _CLUSTER_FLAGS = ("kubeconfig", "context", "namespace", "all_namespaces", "labels")
 _GLOB = frozenset("*?[")
-_NOT_FROM_INSIDE = (
+_NOT_BY_FORWARD = (
     "redirection, the path to the ports over the network, and exposed ports: these polls came "
     "from inside the pods, by port-forward (--access direct polls from here, where pods are "
     "reachable)"
@@ -87,7 +87,7 @@ class StaticSelection:
         return self._targets
 
     def plan(self, target: Target) -> Plan:
-        """As the configuration says."""
+        """By the configuration."""
         return plan_of(target, self.config)
 
 
@@ -111,8 +111,8 @@ class Cluster:
             raise KubernetesError.of(
                 error.status, f"{error}; {hint}" if hint else str(error)
             ) from None
-        inside = (_NOT_FROM_INSIDE,) if self.forward is not no_pod_view else ()
-        self.not_judged = (*inside, *listing.unseen)
+        reasons = (_NOT_BY_FORWARD,) if self.forward is not no_pod_view else ()
+        self.not_judged = (*reasons, *listing.unseen)
         return [target for target in listing.targets if matches(self.selector, target)]
 
     def plan(self, target: Target) -> Plan:

@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class WebhookDryRun:
-    """Keeps what the last try showed; `tried` and `asked` are told of every try.
+    """Keeps what the last dry run showed; `tried` and `requested` are called after each.
 
-    `asked` takes verb, resource and code, as the exporter's own metrics do.
+    `requested` takes verb, resource and code, as the exporter's own metrics do.
     """
 
     tried: Callable[[WebhookPath | None], None]
-    asked: Callable[[str, str, str], None]
+    requested: Callable[[str, str, str], None]
     last: WebhookPath | None = None
 
     async def run(self, api: KubernetesClient, config: Config) -> None:
@@ -50,13 +50,13 @@ class WebhookDryRun:
         try:
             body = await api.dry_run(path_of(chosen), document_of(chosen))
         except KubernetesError as error:
-            self.asked("create", "pods", str(error.status or "error"))
+            self.requested("create", "pods", str(error.status or "error"))
             return read_refusal(error, chosen)
-        self.asked("create", "pods", "201")
+        self.requested("create", "pods", "201")
         return read_created(body, chosen)
 
     def _take(self, path: WebhookPath | None) -> None:
-        """Keep it, tell it, and log when it changed."""
+        """Keep it, publish it, and log when it changed."""
         before = self.last
         self.last = path
         self.tried(path)

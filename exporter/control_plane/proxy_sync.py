@@ -60,7 +60,7 @@ class _Replica:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSync:
-    """The listings of every istiod replica, merged; `status` looks up one proxy."""
+    """The listings of every istiod replica, merged; `status` is that of one proxy."""
 
     replicas: tuple[_Replica, ...]
     start_grace: float

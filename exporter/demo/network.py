@@ -74,20 +74,20 @@ def _accepts(port: int, target: Target, sockets: tuple[Socket, ...], *, redirect
 
 def _redirection(target: Target) -> str:
     settings = target.settings
-    chain = "-A ISTIO_INBOUND -p tcp"
+    rule = "-A ISTIO_INBOUND -p tcp"
     if settings.included_inbound_ports is not None:
-        lines = [f"{chain} --dport {port} -j ISTIO_IN_REDIRECT" for port in _included(target)]
+        lines = [f"{rule} --dport {port} -j ISTIO_IN_REDIRECT" for port in _included(target)]
     else:
         excluded = (15090, 15021, settings.status_port, *settings.excluded_inbound_ports)
-        lines = [f"{chain} --dport {port} -j RETURN" for port in dict.fromkeys(excluded)]
-        lines.append(f"{chain} -j ISTIO_IN_REDIRECT")
+        lines = [f"{rule} --dport {port} -j RETURN" for port in dict.fromkeys(excluded)]
+        lines.append(f"{rule} -j ISTIO_IN_REDIRECT")
     return "\n".join(
         (
             "*nat",
             ":ISTIO_INBOUND - [0:0]",
             ":ISTIO_IN_REDIRECT - [0:0]",
             "-A PREROUTING -p tcp -j ISTIO_INBOUND",
-            f"{chain} --dport {_HBONE} -j RETURN",
+            f"{rule} --dport {_HBONE} -j RETURN",
             *lines,
             f"-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports {settings.inbound_port}",
             "COMMIT\n",

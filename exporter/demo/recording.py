@@ -175,13 +175,13 @@ def load_state(folder: Path, row: Mapping[str, Any]) -> RecordedState:
 def _with_pod_view(row: Mapping[str, Any], loopback: RecordedView) -> Mapping[str, Any]:
     """The row with what differs when the pod's view is there as well.
 
-    Where the cause differs, what was not up and can be reached inside is free to be judged.
+    Where the cause differs, what was not up and can be reached there is free to be judged.
     """
-    inside = row.get("pod_view") or {}
+    pod_view = row.get("pod_view") or {}
     up = dict(row.get("up") or {})
-    if "cause" in inside:
+    if "cause" in pod_view:
         up = {port: v for port, v in up.items() if v == 1 or loopback.connects.get(port) != "ok"}
-    return {**row, **inside, "up": {**up, **inside.get("up", {})}}
+    return {**row, **pod_view, "up": {**up, **pod_view.get("up", {})}}
 
 
 def _expected(row: Mapping[str, Any]) -> Expected:

@@ -1,4 +1,4 @@
-"""The shape of a cause: one row says when it holds, on whom, where it shows and what to do."""
+"""The shape of a cause: when it holds, on which roles, where it shows and what to do."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The closed table of causes, in the order in which they are looked for.
+"""The closed table of causes, in the order in which they are tried.
 
 The first cause of the target's role whose condition holds is the diagnosis: from what makes all
 else meaningless to what merely costs data. Ids are stable: metrics, alerts, pages and runbooks

@@ -190,7 +190,7 @@ class Pod(_Part, frozen=True):
 
     @property
     def containers(self) -> tuple[Container, ...]:
-        """The containers that run for the pod's life; native sidecars come first."""
+        """The containers that run as long as the pod; native sidecars come first."""
         inits = self.spec.init_containers or ()
         native = tuple(row for row in inits if row.restart_policy == "Always")
         return (*native, *(self.spec.containers or ()))

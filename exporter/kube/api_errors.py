@@ -42,4 +42,4 @@ class GoneError(KubernetesError):
 
 
 class TooManyRequestsError(KubernetesError):
-    """The API server is overloaded; `retry_after` says for how long."""
+    """The API server is overloaded; `retry_after` is for how long."""

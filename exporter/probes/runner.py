@@ -96,15 +96,15 @@ class _Runner:
         self._wakes_at = min([run.attempt.until for run in self._pending])
         seconds = self._wakes_at - time.monotonic()
         if seconds < math.inf:
-            self._timer = self.loop.call_later(max(0.0, seconds), self._pass_turns, 2)
+            self._timer = self.loop.call_later(max(0.0, seconds), self._let_loop_run, 2)
 
-    def _pass_turns(self, turns: int) -> None:
+    def _let_loop_run(self, steps: int) -> None:
         """Let the event loop receive what has arrived first: our own stall is no timeout."""
         self._wakes_at = -math.inf
-        step = self._time_out if turns == 1 else self._pass_turns
-        self._timer = self.loop.call_soon(step, turns - 1)
+        step = self._time_out if steps == 1 else self._let_loop_run
+        self._timer = self.loop.call_soon(step, steps - 1)
 
-    def _time_out(self, _turns: int) -> None:
+    def _time_out(self, _steps: int) -> None:
         now = time.monotonic()
         for run in tuple(self._pending):
             if run in self._pending and run.attempt.until <= now:
@@ -227,7 +227,7 @@ class _ProbeRun:
 
 @contextmanager
 def _no_task() -> Iterator[None]:
-    """Hide the current task from whatever looks for it."""
+    """Hide the current task from whatever searches it."""
     task = asyncio.current_task()
     if task is None:
         yield

@@ -101,7 +101,7 @@ class TargetTable:
 
     @property
     def pod_view_error(self) -> str:
-        """Why a pod cannot be seen from inside where it should be; empty when all is well."""
+        """Why a pod view is missing where it should be there; empty when all is well."""
         return next((row.pod_view_error for row in self._rows.values() if row.pod_view_error), "")
 
     def put(self, target: Target) -> None:

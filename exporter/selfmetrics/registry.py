@@ -1,4 +1,4 @@
-"""What the exporter says about itself: `istio_port_exporter_*`, process and Python metrics.
+"""What the exporter reports about itself: `istio_port_exporter_*`, process and Python metrics.
 
 Methods are named by what happened; their callers hold no metric.
 """

@@ -10,7 +10,7 @@ from exporter.report.target_views import TargetViews
 from exporter.web.api import ROUTES as API
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.errors import errors_as_json
-from exporter.web.health import ROUTES as HEALTH
+from exporter.web.lifecycle_routes import ROUTES as HEALTH
 from exporter.web.limits import limit_requests
 from exporter.web.metrics import serve_metrics
 from exporter.web.probe import ROUTES as PROBE

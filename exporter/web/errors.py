@@ -20,12 +20,12 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if not request.path.startswith(API_PREFIX):
             raise
         kept = {name: error.headers[name] for name in _KEPT if name in error.headers}
-        told = web.Response(
+        answer = web.Response(
             body=msgspec.json.encode({"error": error.text or error.reason}),
             status=error.status,
             headers=kept,
             content_type="application/json",
         )
         if error.keep_alive is False:
-            told.force_close()
-        return told
+            answer.force_close()
+        return answer

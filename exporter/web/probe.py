@@ -1,6 +1,6 @@
-"""/probe: one look at one target while the scraper waits (the multi-target pattern).
+"""/probe: one poll of one target while the scraper waits (the multi-target pattern).
 
-Targets are named by pod or by address; an address that is no target is looked at only where the
+Targets are named by pod or by address; an address that is no target is result at only where the
 configuration allows it, so that this cannot be used to scan a network.
 """
 
@@ -23,7 +23,7 @@ _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
 async def serve_probe(request: web.Request) -> web.StreamResponse:
-    """Look at the asked target, with every cadence due, and answer with its families.
+    """Poll the requested target, with every cadence due, and answer with its families.
 
     200 whatever was found: a target that is down is an answer. 400 with a sentence for bad
     parameters, 403 for an address that is not known, 404 for a pod that is not.
@@ -34,11 +34,11 @@ async def serve_probe(request: web.Request) -> web.StreamResponse:
         allowed = ", ".join(sorted(PARAMETERS))
         raise web.HTTPBadRequest(text=f"{min(unknown)} is not a parameter; {allowed} are.\n")
     target = _chosen(context, request.query)
-    looked = await context.session.probe(target)
+    result = await context.session.probe(target)
     families = context.state.families
     wanted = choose_format(request.headers.get("Accept", ""))
     names = frozenset(request.query.getall("name[]", ())) or None
-    pieces = list(assemble(families, [render(looked.record, families)], wanted.openmetrics, names))
+    pieces = list(assemble(families, [render(result.record, families)], wanted.openmetrics, names))
     if wanted.openmetrics:
         pieces.append(END_OF_OPENMETRICS)
     response, _sent = await stream(request, iter(pieces), wanted.content_type)
@@ -74,7 +74,7 @@ def _role(text: str) -> Role | None:
 
 
 def _find(targets: Mapping[TargetKey, Target], name: str, role: Role | None) -> Target | None:
-    """The watched target of this name or address; a role tells apart who shares an address."""
+    """The watched target of this name or address; a role separates those that share an address."""
     namespace, slash, pod = name.partition("/")
     if slash:
         found = targets.get(TargetKey(namespace, pod))

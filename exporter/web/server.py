@@ -45,7 +45,7 @@ _FULL = (
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: handed on to aiohttp, or told that it is one too many and closed.
+    """One connection: handed on to aiohttp, or refused as one too many and closed.
 
     Only here is it known at once how many there are: several may be accepted in one turn of the
     event loop, and a TLS handshake may fail before aiohttp hears of a connection.

@@ -61,7 +61,7 @@ async def show_runbook(request: web.Request) -> web.Response:
 
 
 async def find_runbooks(_request: web.Request) -> web.Response:
-    """The folder of the runbooks, which people are told of: on to those of the causes."""
+    """The folder of the runbooks: redirected to those of the causes."""
     raise web.HTTPFound("diagnosis.md")
 
 

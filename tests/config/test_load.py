@@ -16,7 +16,7 @@ from exporter.config.convert import REQUIRED, Converter, Key, describe, leaves
 from exporter.config.yaml_document import Document, read_document
 from exporter.model import Expectation, Interception, Role
 from exporter.web.api import ROUTES as API
-from exporter.web.health import ROUTES as HEALTH
+from exporter.web.lifecycle_routes import ROUTES as HEALTH
 from exporter.web.probe import ROUTES as PROBE
 from exporter.web.static_pages import ROUTES as PAGES
 

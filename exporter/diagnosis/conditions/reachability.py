@@ -89,21 +89,21 @@ def _kept_from_us(case: Case, port: TargetPort) -> Observation | None:
         return seen
     if case.target.role is Role.ISTIOD and port.name == PortName.HTTPS_WEBHOOKS:
         return None
-    return seen if verdict.outcome is Outcome.BLOCKED or _only_inside(case, seen) else None
+    return seen if verdict.outcome is Outcome.BLOCKED or _only_in_pod(case, seen) else None
 
 
-def _only_inside(case: Case, outside: Observation) -> bool:
+def _only_in_pod(case: Case, from_network: Observation) -> bool:
     """Whether the pod's own view answers on a port that the network's does not reach."""
-    inside = case.evidence.pod.get(outside.port)
-    if inside is None or not inside.outcome.proves or outside.connected:
+    in_pod = case.evidence.pod.get(from_network.port)
+    if in_pod is None or not in_pod.outcome.proves or from_network.connected:
         return False
-    return all(seen.outcome in UNANSWERED for seen in case.evidence.network[outside.port])
+    return all(seen.outcome in UNANSWERED for seen in case.evidence.network[from_network.port])
 
 
 def _proof(case: Case) -> tuple[str, ...]:
-    inside = [seen for seen in case.evidence.pod.values() if seen.outcome.proves]
-    if inside:
-        return (f"inside the pod {describe(inside[0])}",)
+    answering = [seen for seen in case.evidence.pod.values() if seen.outcome.proves]
+    if answering:
+        return (f"inside the pod {describe(answering[0])}",)
     answered = [name for name in READINESS_PORTS if case.answers(name)]
     return case.describe(*answered) or case.describe_control_port()
 

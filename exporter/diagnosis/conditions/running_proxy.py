@@ -13,10 +13,10 @@ _SERVER_ERROR = 500
 
 
 def certificate_has_ended(case: Case) -> Sentences:
-    """A certificate that had already ended when it was seen, on the wire, by agent or by admin."""
+    """A certificate that had already ended when a hello, the agent or admin showed it."""
     memory = case.memory
-    wire = presented_certificate(memory)
-    if wire is not None and wire.value.not_after <= wire.at:
+    presented = presented_certificate(memory)
+    if presented is not None and presented.value.not_after <= presented.at:
         return ("the certificate on the wire has ended",)
     agent = memory.agent.value.certificate_seconds if memory.agent else {}
     if agent.get("default", 1.0) <= 0:
@@ -111,7 +111,7 @@ def stats_are_large(case: Case) -> Sentences:
 
 
 def dns_fails(case: Case) -> Sentences:
-    """Upstream failures grew twice in a row, or 15053 fails inside the pod."""
+    """Upstream failures grew twice in a row, or 15053 fails in the pod."""
     growth = case.memory.growth.get(PortName.DNS)
     if growth is not None and growth.streak > 1:
         return (f"upstream failures grew by {growth.step:.0f}, twice in a row",)

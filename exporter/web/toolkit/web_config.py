@@ -88,7 +88,7 @@ class WebConfigFile:
         return context
 
     def _current(self) -> _Open:
-        """What the files say now, or what they said when they were last good."""
+        """What the files hold now, or held when they were last good."""
         if any(_stamp(path) != stamp for path, stamp in self._stamps.items()):
             try:
                 self._open = self._read(self._open)

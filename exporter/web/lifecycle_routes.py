@@ -13,7 +13,7 @@ async def is_healthy(request: web.Request) -> web.Response:
 
 
 async def is_ready(request: web.Request) -> web.Response:
-    """200 once discovery is synced and every target was looked at, else 503."""
+    """200 once discovery is synced and every target was polled, else 503."""
     if request.app[CONTEXT].session.is_ready:
         return web.Response(text="Ready.\n")
     return web.Response(status=503, text="The first pass over the targets is not done.\n")

@@ -1,4 +1,4 @@
-"""When to poll whom: intervals, concurrency, deadlines.
+"""When each target is polled: intervals, concurrency, deadlines.
 
 In: the targets of a `TargetTable` whose polls are due. Out: a record and rendered blocks in `State`
 after every poll. One poll of one target at a time; what could not start in time is counted late,
@@ -202,9 +202,9 @@ class Scheduler:
 
 
 def _is_ending(row: ScheduledTarget) -> bool:
-    """Whether Kubernetes reports that the proxy ends or has ended: nothing is inside then."""
-    life = row.target.lifecycle
-    return bool(life.terminating) or life.is_down
+    """Whether Kubernetes reports that the proxy ends or has ended: its pod view is empty then."""
+    lifecycle = row.target.lifecycle
+    return bool(lifecycle.terminating) or lifecycle.is_down
 
 
 def _pod_view_error(observations: tuple[Observation, ...]) -> str:

@@ -13,7 +13,7 @@ from exporter.config import Config, PollConfig
 from exporter.exposition import selected
 from exporter.model import Lifecycle, Observation, Role, Settings, Target, TargetKey
 from exporter.poll.poll_target import ProbeInstrumentation
-from exporter.scheduler.scheduler import Scheduler
+from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
 
