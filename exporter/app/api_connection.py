@@ -58,8 +58,8 @@ class ApiConnection:
         self._watches = _Restartable()
         self._dry_runs = _Restartable()
 
-    def configure(self, config: Config) -> None:
-        """Connect, and run, as this configuration wants it from now on."""
+    def configure(self, config: Config, *, has_static: bool) -> None:
+        """Connect, and run, as this configuration wants it; it may have static targets."""
         self._config = config
         is_wanted = config.discovery.kubernetes.enabled
         if not (is_wanted or config.access.loopback == "portforward"):
@@ -68,7 +68,7 @@ class ApiConnection:
             self._load = self._find_credentials()
         self._sets.has_cluster = is_wanted and self._load is not None
         if is_wanted and not self._load:
-            self._report_no_credentials()
+            self._report_no_credentials(has_static=has_static)
         self._configured.set()
 
     async def run(self) -> None:
@@ -114,9 +114,8 @@ class ApiConnection:
         async with self._api.forward(key.namespace, key.pod, ports) as socket:
             yield socket
 
-    def _report_no_credentials(self) -> None:
-        static = self._config.discovery.static
-        if static.files or static.targets:
+    def _report_no_credentials(self, *, has_static: bool) -> None:
+        if has_static:
             log.info("no kubernetes credentials found, only static targets are watched")
         elif not self._sets.preset:
             log.error(_NOTHING_TO_WATCH)

@@ -11,14 +11,15 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from exporter import __version__
 from exporter.app.api_connection import ApiConnection
 from exporter.app.portforwards import PortForwardAccess
-from exporter.app.process import bind, collect_young_garbage
+from exporter.app.process import bind, collect_young_garbage, many_new_objects
 from exporter.app.session import Reading, Session, Shared
-from exporter.config import Config, ConfigError, Problem
+from exporter.config import Config, ConfigError, Problem, StaticConfig
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import FAMILIES, Family, render_synced, selected
@@ -72,6 +73,7 @@ class Exporter:
             session=self.session,
             reload=self.reload if reading.config.web.enable_reload else None,
         )
+        self._shared.api.configure(reading.config, has_static=reading.has_static)
         self._shared.metrics.reloaded(successful=True, now=time.time())
 
     @property
@@ -86,7 +88,6 @@ class Exporter:
             log.info("listening address=%s version=%s", address, __version__)
             if started:
                 started(address)
-            self._shared.api.configure(self.session.config)
             tasks.create_task(self._shared.api.run())
             tasks.create_task(collect_young_garbage())
             tasks.create_task(self.session.run())
@@ -112,12 +113,20 @@ class Exporter:
 
     def _read(self) -> Reading:
         """The configuration, after everything that it names was read once. Raises ConfigError."""
-        config = self._load()
-        families = _families(config)
-        static = StaticSource(config.discovery.static, self._base)
-        static.read()
-        _web_config_file(config)
-        return Reading(config=config, families=families, static=static)
+        with many_new_objects():
+            config = self._load()
+            families = _families(config)
+            static = StaticSource(config.discovery.static, self._base)
+            static.read()
+            _web_config_file(config)
+        chosen = config.discovery.static
+        kept = replace(config.discovery, static=StaticConfig(files=chosen.files))
+        return Reading(
+            config=replace(config, discovery=kept),
+            has_static=bool(chosen.files or chosen.targets),
+            families=families,
+            static=static,
+        )
 
     async def _replace_session(self, reading: Reading) -> None:
         """Start the next session in the place of this one, in slices.
@@ -134,7 +143,7 @@ class Exporter:
         for state in (shared.state, shared.synced):
             state.commit()
         self.session = self._context.session = session
-        shared.api.configure(config)
+        shared.api.configure(config, has_static=reading.has_static)
         self._tasks.create_task(session.run())
         shared.metrics.reloaded(successful=True, now=time.time())
         log.info("configuration reloaded")

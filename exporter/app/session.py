@@ -7,7 +7,7 @@ themselves.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,9 +30,14 @@ from exporter.state import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A configuration, after everything that it names was read once."""
+    """A configuration, after everything that it names was read once.
+
+    `config` has none of the static targets any more: `static` reports them. `has_static`: there may
+    be some.
+    """
 
     config: Config
+    has_static: bool
     families: tuple[Family, ...]
     static: StaticSource
 
@@ -160,7 +165,7 @@ class Session:
         )
         return tuple(found)
 
-    async def _take_static(self, targets: tuple[Target, ...]) -> None:
+    async def _take_static(self, targets: Iterable[Target]) -> None:
         metrics = self._shared.metrics
         metrics.forgot_files()
         for file in self.config.discovery.static.files:

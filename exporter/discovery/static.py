@@ -6,7 +6,8 @@ targets are kept, and each error is logged once.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ Entry = tuple[StaticTarget, Path]
 """An entry with the folder that its paths are relative to."""
 
 Stamp = tuple[int, int, int] | None
+
+OnChange = Callable[[Iterable[Target]], Awaitable[None]]
+"""Takes the targets; it can go through them once."""
 
 
 def load_static(static: StaticConfig, base: Path) -> tuple[Target, ...]:
@@ -150,19 +154,19 @@ class StaticSource:
         self._paths: set[Path] = {base / file for file in static.files}
         self._last_error = ""
         self._stamps: dict[Path, Stamp] | None = None
-        self._unreported: tuple[Target, ...] | None = None
+        self._unreported: deque[Target] | None = None
 
     def read(self) -> None:
         """Read every file, for `run` to report. Raises ConfigError."""
         stamps = self._stamps_now()
         try:
-            self._unreported = self._load()
+            self._unreported = deque(self._load())
         finally:
             self._stamps = {path: stamps.get(path, _stamp(path)) for path in self._paths}
 
     async def run(
         self,
-        on_change: Callable[[tuple[Target, ...]], Awaitable[None]],
+        on_change: OnChange,
         on_error: Callable[[ConfigError], None],
     ) -> None:
         """Report the targets now and whenever a file changes; runs until it is cancelled.
@@ -178,10 +182,10 @@ class StaticSource:
     def _stamps_now(self) -> dict[Path, Stamp]:
         return {path: _stamp(path) for path in self._paths}
 
-    async def _report(self, on_change: Callable[[tuple[Target, ...]], Awaitable[None]]) -> None:
+    async def _report(self, on_change: OnChange) -> None:
         targets, self._unreported = self._unreported, None
         if targets is not None:
-            await on_change(targets)
+            await on_change(_drained(targets))
 
     async def _read_again(self, on_error: Callable[[ConfigError], None]) -> None:
         try:
@@ -200,6 +204,12 @@ class StaticSource:
         documents = {folder / entry.pod for entry, folder in entries if entry.is_document}
         self._paths = {self._base / file for file in self._static.files} | documents
         return _targets_of(entries)
+
+
+def _drained(targets: deque[Target]) -> Iterator[Target]:
+    """Each target, which is freed once it was taken: all at once would hold the event loop."""
+    while targets:
+        yield targets.popleft()
 
 
 def _stamp(path: Path) -> Stamp:

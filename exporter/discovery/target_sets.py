@@ -102,7 +102,8 @@ class TargetSets:
         yielder = Yielder()
         for target in chain(self.preset, wanted):
             before = self._static.get(target.key)
-            static[target.key] = before if before == target else target
+            kept = before if before == target else target
+            static[kept.key] = kept
             await yielder.maybe_yield()
         self._static = static
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -184,7 +184,7 @@ class Heard:
         self.errors: list[str] = []
         self.news = asyncio.Event()
 
-    async def change(self, found: tuple[Target, ...]) -> None:
+    async def change(self, found: Iterable[Target]) -> None:
         self.targets.append([target.key.pod for target in found])
         self.news.set()
 
