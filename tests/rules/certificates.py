@@ -1,6 +1,6 @@
 """Cases of the alerts about certificates. promtool's time begins at 0, so lives begin before."""
 
-from tests.rules.promtool import Case, Says
+from tests.rules.promtool import Case, ExpectedAlert
 from tests.rules.series import diagnosis, of
 
 EXPIRY = "istio_target_certificate_expiry_timestamp_seconds"
@@ -14,8 +14,8 @@ def life(
     start: str, end: str, pod: str = "web-1", source: str = "wire", certificate: str = "workload"
 ) -> dict[str, str]:
     """The two series of a certificate."""
-    told = {"certificate": certificate, "source": source}
-    return {of(BEGIN, pod, **told): start, of(EXPIRY, pod, **told): end}
+    shown = {"certificate": certificate, "source": source}
+    return {of(BEGIN, pod, **shown): start, of(EXPIRY, pod, **shown): end}
 
 
 def renewed_hourly(cycles: int, seen_late: int) -> dict[str, str]:
@@ -32,16 +32,16 @@ CASES = (
     Case(
         "IstioCertificateExpired",
         "fires",
-        "the wire's certificate of a day has ended",
+        "the presented certificate of a day has expired",
         life(f"{-20 * HOUR}x300", f"{4 * HOUR}x300"),
         {
             230: {"IstioCertificatesNotRenewed": 1},
             250: {"IstioCertificateExpired": 1, "IstioCertificatesNotRenewed": 1},
         },
-        Says(
+        ExpectedAlert(
             250,
             {**WEB, "certificate": "workload"},
-            "The workload certificate of the sidecar shop/web-1 has ended: mTLS with it fails."
+            "The workload certificate of the sidecar shop/web-1 has expired: mTLS with it fails."
             " Check that the agent reaches istiod's 15012 and that the clocks agree; restart the"
             " pod to renew.",
         ),
@@ -70,7 +70,7 @@ CASES = (
     Case(
         "IstioCertificateExpired",
         "trap",
-        "the agent alone tells it, or the diagnosis alone: one alert each",
+        "only the agent reports it, or only the diagnosis: one alert each",
         {
             of(EXPIRY, "web-1", certificate="workload", source="agent"): "60x30",
             diagnosis("web-1", "certificate_expired"): "_x1 1x29",
@@ -84,7 +84,7 @@ CASES = (
         "past three quarters of a day",
         life(f"{-16 * HOUR}x240", f"{8 * HOUR}x240", pod="web-{1..3}"),
         {120: {}, 135: {"IstioCertificatesNotRenewed": 1}},
-        Says(
+        ExpectedAlert(
             135,
             {"namespace": "shop", "role": "sidecar", "certificate": "workload"},
             "3 workload certificates of the role sidecar in shop should have been renewed by now."
@@ -122,11 +122,11 @@ CASES = (
             of(EXPIRY, "old-1", certificate="root", source="admin"): f"{19 * DAY}x120",
         },
         {59: {}, 90: {"IstioRootCertificateEnding": 1}},
-        Says(
+        ExpectedAlert(
             90,
             {},
-            "It ends in 18d 22h 30m 0s, and with it all mTLS of the mesh. Plan its rotation now: a"
-            " new root has to be trusted everywhere before it signs.",
+            "It expires in 18d 22h 30m 0s, and all mTLS of the mesh with it. Plan its rotation"
+            " now: every proxy has to trust a new root before it signs.",
         ),
     ),
     Case(
@@ -152,17 +152,17 @@ CASES = (
             of(EXPIRY, "web-1", certificate="workload", source="agent"): f"{36 * HOUR}x200",
         },
         {74: {}, 80: {"IstioCertificateBehindAgent": 1}},
-        Says(
+        ExpectedAlert(
             80,
             WEB,
-            "The agent of shop/web-1 has renewed the certificate, but Envoy still presents one that"
-            " ends 12h 0m 0s earlier. Restart the pod before it ends.",
+            "The agent of shop/web-1 has renewed the certificate, but Envoy still presents one"
+            " that expires 12h 0m 0s earlier. Restart the pod before it expires.",
         ),
     ),
     Case(
         "IstioCertificateBehindAgent",
         "quiet",
-        "both say the same but for a rounding",
+        "both report the same but for rounding",
         {
             **life("0x200", f"{DAY}x200"),
             of(EXPIRY, "web-1", certificate="workload", source="agent"): f"{DAY + 60}x200",
@@ -172,7 +172,7 @@ CASES = (
     Case(
         "IstioCertificateBehindAgent",
         "trap",
-        "the wire is read once an hour",
+        "the presented certificate is read once an hour",
         {
             **life(f"0x60 {12 * HOUR}x140", f"{DAY}x60 {36 * HOUR}x140"),
             of(EXPIRY, "web-1", certificate="workload", source="agent"): f"{DAY} {36 * HOUR}x200",

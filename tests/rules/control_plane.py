@@ -1,6 +1,6 @@
 """Cases of the alerts about istiod, its webhooks and versions."""
 
-from tests.rules.promtool import Case, Says
+from tests.rules.promtool import Case, ExpectedAlert
 from tests.rules.series import diagnosis, info, istiod, istiod_ready, of
 
 ISTIOD_1 = {"namespace": "istio-system", "pod": "istiod-1"}
@@ -26,7 +26,7 @@ CASES = (
             diagnosis("istiod-{1..2}", "istiod_not_ready", "istiod", "istio-system"): "_x6 1x84",
         },
         {8: {}, 10: {"IstioRevisionWithoutControlPlane": 1}},
-        Says(
+        ExpectedAlert(
             10,
             {"revision": "default"},
             "No istiod of revision default is ready, and 10 proxies depend on it: they keep their"
@@ -101,12 +101,12 @@ CASES = (
             diagnosis("istiod-1", "istiod_replica_stuck", "istiod", "istio-system"): "1x30",
         },
         {4: {}, 6: {"IstioControlPlaneNotReady": 1}, 30: {"IstioControlPlaneNotReady": 1}},
-        Says(
+        ExpectedAlert(
             6,
             {**ISTIOD_1, "revision": "default"},
             "The replica istio-system/istiod-1 of revision default is not ready"
             " (istiod_replica_stuck). Read its log; if it accepts connections and answers none,"
-            " delete the pod. Proxies that hang on it have to reconnect.",
+            " delete the pod. Its proxies have to reconnect.",
             "docs/diagnosis.md#istiod_replica_stuck",
         ),
     ),
@@ -126,7 +126,7 @@ CASES = (
     Case(
         "IstioControlPlaneNotReady",
         "trap",
-        "no replica is left: the revision's alert tells it",
+        "no replica is left: the revision's alert covers it",
         {
             **PROXIES,
             istiod("istiod-{1..2}"): "1x30",
@@ -140,15 +140,15 @@ CASES = (
     Case(
         "IstioControlPlanePortDown",
         "fires",
-        "15010 is down and nobody knows why",
+        "15010 is down without a known cause",
         {**HEALTHY, replica("istiod-1", "istio_port_up", port="15010", component="istiod"): "0x30"},
         {4: {}, 6: {"IstioControlPlanePortDown": 1}},
-        Says(
+        ExpectedAlert(
             6,
             {**ISTIOD_1, "port": "15010", "component": "istiod"},
-            "Port 15010 of istio-system/istiod-1 is proved not to answer while the replica says"
-            " that it is ready. Ask it by hand as istio-port-exporter explain 15010 says, and read"
-            " istiod's log.",
+            "Port 15010 of istio-system/istiod-1 is proved not to answer while the replica"
+            " reports ready. Probe it by hand with the commands of istio-port-exporter explain"
+            " 15010, and read istiod's log.",
         ),
     ),
     Case(
@@ -185,7 +185,7 @@ CASES = (
             diagnosis("istiod-1", "webhook_not_serving", "istiod", "istio-system"): "1x30",
         },
         {4: {}, 6: {"IstioWebhookDown": 1}, 30: {"IstioWebhookDown": 1}},
-        Says(
+        ExpectedAlert(
             6,
             ISTIOD_1,
             "15017 of istio-system/istiod-1 does not answer: pods cannot be injected, and the API"
@@ -204,7 +204,7 @@ CASES = (
     Case(
         "IstioWebhookDown",
         "trap",
-        "the way to it is dropped: it cannot be judged, and is told all the same",
+        "connections to it are dropped: it is unjudged, and the alert fires all the same",
         {**HEALTHY, diagnosis("istiod-1", "webhook_unreachable", "istiod", "istio-system"): "1x30"},
         {6: {"IstioWebhookDown": 1}, 30: {"IstioWebhookDown": 1}},
     ),
@@ -222,7 +222,7 @@ CASES = (
             ): "1x90",
         },
         {59: {}, 62: {"IstioControlPlaneReplicasDisagree": 1}},
-        Says(
+        ExpectedAlert(
             62,
             {"revision": "default"},
             "Replicas of revision default run different versions, or one serves no proxy while the"
@@ -252,7 +252,7 @@ CASES = (
     Case(
         "IstioControlPlaneReplicasDisagree",
         "trap",
-        "the same version, but all proxies hang on one replica",
+        "the same version, but all proxies are connected to one replica",
         {
             **HEALTHY,
             replica("istiod-1", "istio_control_plane_connected_proxies"): "40x90",
@@ -271,7 +271,7 @@ CASES = (
             info("web-{4..6}", version="1.28.1"): "1x90",
         },
         {59: {}, 62: {"IstioVersionSkew": 1}},
-        Says(
+        ExpectedAlert(
             62,
             {"revision": "default", "version": "1.26.4", "plane": "data"},
             "Proxies of revision default run 1.26.4, 2 minor versions away from its istiod; Istio"
@@ -312,7 +312,7 @@ CASES = (
         "errors that go on",
         {**HEALTHY, PUSH_ERRORS: "3x20 4+1x30"},
         {22: {}, 35: {"IstioControlPlanePushErrors": 1}},
-        Says(
+        ExpectedAlert(
             35,
             ISTIOD_1,
             "Pushes of istio-system/istiod-1 fail: some proxies do not get what changed. Read"
@@ -333,7 +333,7 @@ CASES = (
     Case(
         "IstioControlPlanePushErrors",
         "trap",
-        "a counter that is born at 1",
+        "a counter that starts at 1",
         {**HEALTHY, PUSH_ERRORS: "_x40 1x40"},
         {48: {}, 53: {"IstioControlPlanePushErrors": 1}},
     ),

@@ -1,6 +1,6 @@
 """Cases of the alerts about the exporter itself."""
 
-from tests.rules.promtool import JOB, Case, Says
+from tests.rules.promtool import JOB, Case, ExpectedAlert
 from tests.rules.series import of
 
 POLLS = "istio_port_exporter_polls_total"
@@ -16,7 +16,7 @@ def shard(number: int, family: str) -> str:
 
 
 def capability(name: str) -> str:
-    """Whether the exporter can see so much."""
+    """Whether the exporter has a capability."""
     return f'istio_port_exporter_capability{{capability="{name}"}}'
 
 
@@ -27,7 +27,7 @@ CASES = (
         "nobody scrapes one",
         {'up{job="other",instance="x"}': "1x30"},
         {9: {}, 12: {"IstioPortExporterAbsent": 1}},
-        Says(
+        ExpectedAlert(
             12,
             {},
             "Prometheus scrapes no istio-port-exporter, so none of its alerts can fire. Look at its"
@@ -53,7 +53,7 @@ CASES = (
             f'up{{job="{JOB}",instance="10.0.1.1:10520"}}': "1x10 0x30",
         },
         {20: {}, 23: {"IstioPortExporterDown": 1}},
-        Says(
+        ExpectedAlert(
             23,
             {"job": JOB, "instance": "10.0.1.1:10520"},
             "10.0.1.1:10520 of the job istio-port-exporter does not answer Prometheus' scrapes."
@@ -80,13 +80,13 @@ CASES = (
     Case(
         "IstioPortExporterStale",
         "fires",
-        "polls stand still",
+        "polls have stopped",
         {TARGETS: "10x60", POLLS: "0+20x10 200x50", LAST_POLL: "0+60x10 600x50"},
         {20: {}, 28: {"IstioPortExporterStale": 1}},
-        Says(
+        ExpectedAlert(
             28,
             {"job": JOB, "instance": "10.0.0.0:10520"},
-            "10.0.0.0:10520 watches 10 targets, but polls stand still or many targets have no"
+            "10.0.0.0:10520 has 10 targets, but polls have stopped or many targets have no"
             " samples. Look at its CPU limit, at istio_port_exporter_poll_lateness_seconds and at"
             " istio_port_exporter_polls_skipped_total; shard it or lengthen poll.interval.",
         ),
@@ -110,12 +110,12 @@ CASES = (
         "access to pods was taken away",
         {capability("loopback"): "1x20 0x40"},
         {30: {}, 33: {"IstioPortExporterCapabilityLost": 1}},
-        Says(
+        ExpectedAlert(
             33,
             {"job": JOB, "capability": "loopback"},
-            "The capability loopback was there within the last day and is gone. The exporter's log"
-            " says why (cannot see capability=loopback); if it was taken away on purpose, this ends"
-            " by itself.",
+            "The exporter had the capability loopback within the last day and has lost it. Its"
+            " log has the reason (cannot see capability=loopback); if you removed it on purpose,"
+            " this alert ends by itself.",
         ),
     ),
     Case(
@@ -149,11 +149,11 @@ CASES = (
             shard(2, "total_shards"): "3x10 stale",
         },
         {20: {}, 23: {"IstioPortExporterShardsMissing": 1}},
-        Says(
+        ExpectedAlert(
             23,
             {"job": JOB},
-            "Only 2 shards of the job istio-port-exporter are scraped: nobody watches the targets"
-            " of the others. Look at the pods of its StatefulSet.",
+            "Prometheus scrapes only 2 shards of the job istio-port-exporter: nobody polls the"
+            " targets of the others. Look at the pods of its StatefulSet.",
         ),
     ),
     Case(
@@ -191,17 +191,17 @@ CASES = (
             shard(2, "total_shards"): "3x60",
         },
         {9: {}, 12: {"IstioPortExporterShardsInconsistent": 1}},
-        Says(
+        ExpectedAlert(
             12,
             {"job": JOB},
-            "Some shards of the job istio-port-exporter count 3, others fewer: targets are watched"
+            "Some shards of the job istio-port-exporter count 3, others fewer: targets are polled"
             " twice or not at all. Finish its rollout, so that all have the same number.",
         ),
     ),
     Case(
         "IstioPortExporterShardsInconsistent",
         "quiet",
-        "all count the same",
+        "all report the same number",
         {shard(0, "total_shards"): "2x60", shard(1, "total_shards"): "2x60"},
         {60: {}},
     ),
@@ -222,11 +222,11 @@ CASES = (
         "the watch of pods is broken",
         {'istio_port_exporter_discovery_synced{resource="pods"}': "1x10 0x50"},
         {20: {}, 23: {"IstioPortExporterDiscoveryStuck": 1}},
-        Says(
+        ExpectedAlert(
             23,
             {"job": JOB, "resource": "pods"},
-            "The job istio-port-exporter cannot follow pods: known targets are still polled, new"
-            " ones are not seen. Look at its log, its rights, and the way to the Kubernetes API.",
+            "The job istio-port-exporter cannot read pods: it still polls known targets, but"
+            " finds no new ones. Look at its log, its rights, and the way to the Kubernetes API.",
         ),
     ),
     Case(
@@ -249,17 +249,17 @@ CASES = (
         "its sidecar answers for everybody",
         {"istio_port_exporter_in_mesh": "1x60"},
         {4: {}, 7: {"IstioPortExporterInMesh": 1}},
-        Says(
+        ExpectedAlert(
             7,
             {"job": JOB},
-            "Its own sidecar answers for every pod, so it judges nothing. Run it with the label"
-            ' sidecar.istio.io/inject set to "false", and outside ambient.',
+            "Its own sidecar answers for every pod, so the exporter judges nothing. Run it with"
+            ' the label sidecar.istio.io/inject set to "false", and outside ambient.',
         ),
     ),
     Case(
         "IstioPortExporterInMesh",
         "quiet",
-        "it stands outside",
+        "it runs outside the mesh",
         {"istio_port_exporter_in_mesh": "0x60"},
         {60: {}},
     ),
@@ -281,11 +281,11 @@ CASES = (
         "a bad configuration",
         {"istio_port_exporter_config_last_reload_successful": "1x10 0x50"},
         {15: {}, 18: {"IstioPortExporterReloadFailed": 1}},
-        Says(
+        ExpectedAlert(
             18,
             {"job": JOB},
-            "The configuration of the job istio-port-exporter was changed and is bad; the one"
-            " before it is in use. Run istio-port-exporter config check on the file.",
+            "The configuration file of the job istio-port-exporter is invalid; the previous"
+            " configuration is in use. Run istio-port-exporter config check on the file.",
         ),
     ),
     Case(
@@ -298,7 +298,7 @@ CASES = (
     Case(
         "IstioPortExporterReloadFailed",
         "trap",
-        "mended within minutes",
+        "corrected within minutes",
         {"istio_port_exporter_config_last_reload_successful": "1x10 0x3 1x50"},
         {60: {}},
     ),
@@ -311,11 +311,11 @@ CASES = (
             'exported_namespace="shop",exported_pod="web-1",role="sidecar",cadence="fast"}': "1x60"
         },
         {9: {}, 12: {"IstioPortExporterLabelsClobbered": 1}},
-        Says(
+        ExpectedAlert(
             12,
             {"job": JOB},
-            "1 series of the job istio-port-exporter carry exported_namespace: their namespace and"
-            " pod are the exporter's. Set honor_labels on the scrape job.",
+            "1 series of the job istio-port-exporter have the label exported_namespace: their"
+            " namespace and pod are the exporter's. Set honor_labels on the scrape job.",
         ),
         replicas=(1,),
     ),

@@ -1,6 +1,6 @@
 """Cases of the alert of many proxies at once."""
 
-from tests.rules.promtool import Case, Says
+from tests.rules.promtool import Case, ExpectedAlert
 from tests.rules.series import diagnosis, info, istiod, istiod_ready, of, ready
 
 CASES = (
@@ -15,12 +15,11 @@ CASES = (
             diagnosis("web-{4..5}", "admin_slow"): "1x40",
         },
         {2: {}, 5: {"IstioProxiesFailing": 1}, 40: {"IstioProxiesFailing": 1}},
-        Says(
+        ExpectedAlert(
             5,
             {"scope": "namespace", "name": "shop"},
-            "6 proxies of namespace shop have a fault: envoy_stuck (4) admin_slow (2). Look at what"
-            " they share before you look at any single pod; the alerts of the pods wait for this"
-            " one.",
+            "6 proxies of namespace shop have a fault: envoy_stuck (4) admin_slow (2). Check what"
+            " they share before you check any single pod; this alert silences those of the pods.",
         ),
     ),
     Case(
@@ -60,11 +59,11 @@ CASES = (
             diagnosis("web-{0..29}", "node_unreachable", namespace="ns-{0..2}"): "_x9 1x31",
         },
         {7: {}, 15: {"IstioProxiesFailing": 1}, 40: {"IstioProxiesFailing": 1}},
-        Says(
+        ExpectedAlert(
             30,
             {"scope": "node", "name": "node-1"},
-            "90 proxies of node node-1 have a fault: node_unreachable (90). Look at what they share"
-            " before you look at any single pod; the alerts of the pods wait for this one.",
+            "90 proxies of node node-1 have a fault: node_unreachable (90). Check what they share"
+            " before you check any single pod; this alert silences those of the pods.",
         ),
     ),
     Case(
@@ -90,12 +89,11 @@ CASES = (
             diagnosis("web-{0..19}", "configuration_rejected", namespace="shop-{0..1}"): "1x40",
         },
         {2: {}, 12: {"IstioProxiesFailing": 1}, 40: {"IstioProxiesFailing": 1}},
-        Says(
+        ExpectedAlert(
             30,
             {"scope": "revision", "name": "default"},
-            "40 proxies of revision default have a fault: configuration_rejected (40). Look at what"
-            " they share before you look at any single pod; the alerts of the pods wait for this"
-            " one.",
+            "40 proxies of revision default have a fault: configuration_rejected (40). Check what"
+            " they share before you check any single pod; this alert silences those of the pods.",
         ),
     ),
     Case(
@@ -125,7 +123,7 @@ CASES = (
     Case(
         "IstioProxiesFailing",
         "trap",
-        "one istiod replica is stuck: it is to blame, not the namespace",
+        "one istiod replica is stuck: it is named, not the namespace",
         {
             istiod("istiod-{1..2}"): "1x40",
             istiod_ready("istiod-1"): "1x40",
@@ -135,12 +133,12 @@ CASES = (
             diagnosis("web-{0..9}", "xds_disconnected"): "_x3 1x37",
         },
         {2: {}, 20: {"IstioControlPlaneNotReady": 1, "IstioProxiesFailing": 1}},
-        Says(
+        ExpectedAlert(
             20,
             {"scope": "istiod replica", "name": "istiod-2"},
-            "10 proxies of istiod replica istiod-2 have a fault: xds_disconnected (10). Look at"
-            " what they share before you look at any single pod; the alerts of the pods wait for"
-            " this one.",
+            "10 proxies of istiod replica istiod-2 have a fault: xds_disconnected (10). Check"
+            " what they share before you check any single pod; this alert silences those of the"
+            " pods.",
         ),
     ),
 )

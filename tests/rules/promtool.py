@@ -31,8 +31,8 @@ ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in all_rules()
 
 
 @dataclass(frozen=True)
-class Says:
-    """One alert in full: its labels without the severity, what it says, where it points."""
+class ExpectedAlert:
+    """One alert in full: its labels without the severity, its description, its runbook."""
 
     minute: int
     labels: dict[str, str]
@@ -54,31 +54,31 @@ class Case:
     name: str
     series: Series
     at: Mapping[int, Mapping[str, int]]
-    describe: Says | None = None
+    describe: ExpectedAlert | None = None
     unbroken: tuple[int, int] | None = None
     watched: bool = True
     replicas: tuple[int, ...] = (1, 2)
 
     @property
     def last(self) -> int:
-        """The last minute that is looked at."""
+        """The last minute that is evaluated."""
         return max(self.at)
 
     def test(self, replicas: int) -> dict[str, Any]:
         """The case as promtool's unit test."""
         names = {name for counts in self.at.values() for name in counts}
-        asked = [_expect(minute, _FIRING, counts) for minute, counts in self.at.items()]
-        asked.append(_expect(self.last, _ever(self.last), dict.fromkeys(names, 1)))
+        expected_samples = [_expect(minute, _FIRING, counts) for minute, counts in self.at.items()]
+        expected_samples.append(_expect(self.last, _ever(self.last), dict.fromkeys(names, 1)))
         if self.unbroken:
-            asked.append(_no_gap(*self.unbroken))
+            expected_samples.append(_no_gap(*self.unbroken))
         return {
             "interval": "1m",
             "input_series": [
                 {"series": series, "values": values}
                 for series, values in expanded(self._all_series(), replicas)
             ],
-            "promql_expr_test": asked,
-            "alert_rule_test": [_said(self.alert, self.describe)] if self.describe else [],
+            "promql_expr_test": expected_samples,
+            "alert_rule_test": [_alert_test(self.alert, self.describe)] if self.describe else [],
         }
 
     def _all_series(self) -> Series:
@@ -114,7 +114,7 @@ def _no_gap(first: int, last: int) -> dict[str, Any]:
     }
 
 
-def _said(alert: str, describe: Says) -> dict[str, Any]:
+def _alert_test(alert: str, describe: ExpectedAlert) -> dict[str, Any]:
     rule = ALERTS[alert]
     annotations = {
         "summary": rule["annotations"]["summary"],
@@ -151,12 +151,12 @@ def _scraped(selector: str, instance: str) -> str:
     if "instance=" in labels:
         return selector.replace("{", f'{{job="{JOB}",', 1)
     own = [labels.rstrip("}")] if labels else []
-    told = ",".join([*own, f'job="{JOB}"', f'instance="{instance}"'])
-    return f"{name}{{{told}}}"
+    shown = ",".join([*own, f'job="{JOB}"', f'instance="{instance}"'])
+    return f"{name}{{{shown}}}"
 
 
 def judge(case: Case, replicas: int, folder: Path) -> str:
-    """What promtool complains of; empty when the case holds."""
+    """The complaint of promtool; empty when the case holds."""
     document = {
         "rule_files": [str(file) for file in FILES],
         "evaluation_interval": "1m",

@@ -1,7 +1,7 @@
 """Cases of the alerts of single proxies."""
 
 from exporter.diagnosis.causes import CAUSES
-from tests.rules.promtool import Case, Says
+from tests.rules.promtool import Case, ExpectedAlert
 from tests.rules.series import diagnosis, info, of, ready
 
 WEB = {"namespace": "shop", "pod": "web-1", "role": "sidecar"}
@@ -11,7 +11,7 @@ BOUND = "istio_proxy_listener_bound"
 
 
 def fault(cause: str) -> str:
-    """What IstioProxyFault says of web-1."""
+    """The description of IstioProxyFault for web-1."""
     return f"The sidecar shop/web-1 has a fault: {cause}. {CAUSES[cause].advice}"
 
 
@@ -22,7 +22,7 @@ CASES = (
         "a fault for ten minutes",
         {info("web-1"): "1x30", diagnosis("web-1", "envoy_stuck"): "1x30"},
         {9: {}, 12: {"IstioProxyFault": 1}},
-        Says(12, WEB, fault("envoy_stuck"), "docs/diagnosis.md#envoy_stuck"),
+        ExpectedAlert(12, WEB, fault("envoy_stuck"), "docs/diagnosis.md#envoy_stuck"),
     ),
     Case(
         "IstioProxyFault",
@@ -38,14 +38,14 @@ CASES = (
     Case(
         "IstioProxyFault",
         "trap",
-        "a cause that changes: no gap, and what it says follows",
+        "a cause that changes: no gap, and the description follows",
         {
             diagnosis("web-1", "envoy_stuck"): "1x8 stale",
             diagnosis("web-1", "agent_gone"): "_x9 1x10 stale",
             diagnosis("web-1", "proxy_not_running"): "_x20 1x20",
         },
         {9: {}, 12: {"IstioProxyFault": 1}, 40: {"IstioProxyFault": 1}},
-        Says(40, WEB, fault("proxy_not_running"), "docs/diagnosis.md#proxy_not_running"),
+        ExpectedAlert(40, WEB, fault("proxy_not_running"), "docs/diagnosis.md#proxy_not_running"),
         unbroken=(12, 40),
     ),
     Case(
@@ -88,7 +88,7 @@ CASES = (
         "no answer from istiod",
         {diagnosis("web-1", "istiod_unreachable"): "1x30"},
         {4: {}, 6: {"IstioProxyNeverConfigured": 1}, 30: {"IstioProxyNeverConfigured": 1}},
-        Says(
+        ExpectedAlert(
             6,
             WEB,
             "The sidecar shop/web-1 runs without configuration since it started, so it serves"
@@ -122,7 +122,7 @@ CASES = (
         "Envoy rejected the last update",
         {of("istio_proxy_xds_rejected", "web-1", resource="lds"): "0x3 1x30"},
         {7: {}, 10: {"IstioProxyConfigurationRejected": 1}},
-        Says(
+        ExpectedAlert(
             10,
             WEB,
             "Envoy in the sidecar shop/web-1 serves with older configuration, or with none. Read"
@@ -155,7 +155,7 @@ CASES = (
         "no connection to istiod",
         {of(XDS, "web-1"): "1x3 0x30", diagnosis("web-1", "xds_disconnected"): "_x4 1x29"},
         {8: {}, 10: {"IstioProxyWithoutXds": 1}, 30: {"IstioProxyWithoutXds": 1}},
-        Says(
+        ExpectedAlert(
             10,
             WEB,
             "The sidecar shop/web-1 serves with the configuration that it had; changes and new"
@@ -183,7 +183,7 @@ CASES = (
         "a sidecar is bypassed",
         {of(CAPTURED, "web-1"): "0x30", diagnosis("web-1", "redirection_missing"): "1x30"},
         {4: {}, 6: {"IstioProxyRedirectionMissing": 1}, 30: {"IstioProxyRedirectionMissing": 1}},
-        Says(
+        ExpectedAlert(
             6,
             WEB,
             "Connections reach the application of shop/web-1 without passing its sidecar. Check the"
@@ -219,7 +219,7 @@ CASES = (
             diagnosis("web-1", "admin_exposed"): "1x30",
         },
         {4: {}, 6: {"IstioProxyAdminExposed": 1}, 30: {"IstioProxyAdminExposed": 1}},
-        Says(
+        ExpectedAlert(
             6,
             {**WEB, "port": "15000"},
             "Port 15000 of shop/web-1 answers from the network: whoever reaches the pod can read"
@@ -250,7 +250,7 @@ CASES = (
             diagnosis("gw-1", "listener_warming", "gateway"): "1x30",
         },
         {4: {}, 6: {"IstioProxyListenerNotBound": 1}, 30: {"IstioProxyListenerNotBound": 1}},
-        Says(
+        ExpectedAlert(
             6,
             {"namespace": "shop", "pod": "gw-1", "role": "gateway", "listener": "0.0.0.0_8443"},
             "Listener 0.0.0.0_8443 of the gateway shop/gw-1 is not bound, so nobody can connect to"
@@ -268,7 +268,7 @@ CASES = (
     Case(
         "IstioProxyListenerNotBound",
         "trap",
-        "a fault that explains it has the alert",
+        "a fault that explains it has its own alert",
         {
             of(BOUND, "web-1", listener="virtualInbound"): "0x30",
             diagnosis("web-1", "envoy_stuck"): "1x30",

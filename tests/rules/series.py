@@ -9,15 +9,15 @@ LABELS = {family.name: family.labels for family in FAMILIES}
 def of(family: str, pod: str, role: str = "sidecar", namespace: str = "shop", **labels: str) -> str:
     """A series of a target; only labels that the family has, and the cluster's."""
     assert set(labels) - {"cluster"} <= set(LABELS[family]), family
-    told = {"namespace": namespace, "pod": pod, "role": role, **labels}
-    labels = ",".join(f'{name}="{value}"' for name, value in told.items())
+    shown = {"namespace": namespace, "pod": pod, "role": role, **labels}
+    labels = ",".join(f'{name}="{value}"' for name, value in shown.items())
     return f"{family}{{{labels}}}"
 
 
 def diagnosis(pod: str, cause: str, role: str = "sidecar", namespace: str = "shop") -> str:
     """A cause, with the class that it has."""
-    told = {"cause": cause, "class": CAUSES[cause].cause_class.value}
-    return of("istio_target_diagnosis", pod, role, namespace, **told)
+    shown = {"cause": cause, "class": CAUSES[cause].cause_class.value}
+    return of("istio_target_diagnosis", pod, role, namespace, **shown)
 
 
 def info(
@@ -31,8 +31,8 @@ def info(
     **labels: str,
 ) -> str:
     """What is known of a target."""
-    told = {"node": node, "revision": revision, "version": version, **labels}
-    return of("istio_target_info", pod, role, namespace, **told)
+    shown = {"node": node, "revision": revision, "version": version, **labels}
+    return of("istio_target_info", pod, role, namespace, **shown)
 
 
 def ready(pod: str, endpoint: str, role: str = "sidecar", namespace: str = "shop") -> str:

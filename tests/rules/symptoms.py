@@ -1,6 +1,6 @@
 """Cases of the alerts of proxies without a known cause, and of what cannot be judged."""
 
-from tests.rules.promtool import Case, Says
+from tests.rules.promtool import Case, ExpectedAlert
 from tests.rules.series import diagnosis, of, ready
 
 WEB = {"namespace": "shop", "pod": "web-1", "role": "sidecar"}
@@ -16,14 +16,14 @@ CASES = (
     Case(
         "IstioEnvoyNotReady",
         "fires",
-        "nobody knows why",
+        "no known cause",
         {ready("web-1", "envoy"): "0x30"},
         {9: {}, 12: {"IstioEnvoyNotReady": 1}},
-        Says(
+        ExpectedAlert(
             12,
             WEB,
-            "Envoy of the sidecar shop/web-1 says that it is not ready. Look at the pod's readiness"
-            " chain on the exporter's page, and at the proxy's log.",
+            "Envoy of the sidecar shop/web-1 reports not ready. Look at the pod's readiness steps"
+            " on the exporter's page, and at the proxy's log.",
         ),
     ),
     Case(
@@ -46,11 +46,11 @@ CASES = (
         "a port without a cause",
         {of("istio_port_up", "web-1", port="15008", component="envoy"): "0x30"},
         {9: {}, 12: {"IstioProxyPortDown": 1}},
-        Says(
+        ExpectedAlert(
             12,
             {**WEB, "port": "15008", "component": "envoy"},
-            "Port 15008 (envoy) of the sidecar shop/web-1 is proved not to answer. Ask it by hand"
-            " as istio-port-exporter explain 15008 says.",
+            "Port 15008 (envoy) of the sidecar shop/web-1 is proved not to answer. Probe it by"
+            " hand with the commands of istio-port-exporter explain 15008.",
         ),
     ),
     Case(
@@ -93,11 +93,11 @@ CASES = (
         "a NetworkPolicy keeps the exporter out",
         {diagnosis("web-{0..4}", "network_blocked"): "1x60"},
         {14: {}, 17: {"IstioProxiesNotJudged": 1}},
-        Says(
+        ExpectedAlert(
             17,
             {"namespace": "shop"},
-            "A policy or the network keeps the exporter from 5 proxies in shop: nothing else is"
-            " known of them. Let it reach 15020, 15021 and 15090.",
+            "A policy or the network blocks the exporter from 5 proxies in shop: their state is"
+            " unknown. Let it reach 15020, 15021 and 15090.",
         ),
     ),
     Case(
@@ -127,7 +127,7 @@ CASES = (
             ambient("enabled"): "9x30",
         },
         {4: {}, 6: {"IstioAmbientRedirectionMissing": 1}},
-        Says(
+        ExpectedAlert(
             6,
             {"namespace": "shop", "node": "node-1"},
             "3 pods of shop on node node-1 are enrolled in ambient but their traffic is not"

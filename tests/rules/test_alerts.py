@@ -1,4 +1,4 @@
-"""Every alert fires, keeps quiet, and is not caught in its trap, by the real promtool."""
+"""Every alert fires, stays quiet, and does not fire in its trap, by the real promtool."""
 
 from collections import Counter
 from pathlib import Path
@@ -37,5 +37,5 @@ def test_every_alert_has_a_case_of_each_kind() -> None:
     assert {case.alert for case in CASES} == set(ALERTS)
 
 
-def test_every_case_that_fires_shows_what_it_says() -> None:
+def test_every_case_that_fires_has_its_description() -> None:
     assert [case.name for case in CASES if case.kind == "fires" and case.describe is None] == []

@@ -1,4 +1,4 @@
-"""What must hold for every rule, whatever it says."""
+"""What must hold for every rule."""
 
 import re
 import subprocess
@@ -31,7 +31,7 @@ def minutes(duration: str) -> int:
 
 
 @pytest.mark.usefixtures("promtool")
-def test_promtool_has_nothing_to_say() -> None:
+def test_promtool_accepts_every_rule() -> None:
     done = subprocess.run(
         ("promtool", "check", "rules", "--lint=all", "--lint-fatal", *FILES),
         capture_output=True,
@@ -66,7 +66,7 @@ def test_a_recording_rule_is_named_level_metric_operation(name: str) -> None:
     assert re.fullmatch(rf"({levels}):istio_[a-z_]+:(count|info|max|number|ratio)", name)
 
 
-def test_what_is_shared_is_told_before_its_singles_and_bridges_their_wait() -> None:
+def test_a_shared_alert_fires_before_its_single_ones_and_outlasts_their_wait() -> None:
     for shared in SHARED:
         for single in SINGLE:
             assert minutes(ALERTS[shared]["for"]) < minutes(ALERTS[single]["for"])
@@ -74,7 +74,7 @@ def test_what_is_shared_is_told_before_its_singles_and_bridges_their_wait() -> N
     assert min(minutes(ALERTS[name]["keep_firing_for"]) for name in (*SHARED, *SINGLE)) > waits
 
 
-def test_an_alert_on_proxies_does_not_hang_on_labels_of_the_scrape() -> None:
+def test_an_alert_on_proxies_does_not_depend_on_labels_of_the_scrape() -> None:
     for rule in RULES:
         plain = re.sub(r'"[^"]*"', "", rule["expr"])
         groups = re.findall(r"\bby \(([^)]*)\)", plain)
@@ -82,31 +82,31 @@ def test_an_alert_on_proxies_does_not_hang_on_labels_of_the_scrape() -> None:
         assert "without" not in plain
 
 
-def test_every_family_that_is_asked_exists() -> None:
+def test_every_family_in_an_expression_exists() -> None:
     known = {family.name for family in FAMILIES}
-    asked = set(
+    named = set(
         re.findall(r"(?<![:\w])(istio_(?:port|target|proxy|control_plane)_\w+)\b(?!:)", EXPRESSIONS)
     )
-    asked = {name for name in asked if not name.startswith("istio_port_exporter_")}
-    assert asked - known == set()
+    named = {name for name in named if not name.startswith("istio_port_exporter_")}
+    assert named - known == set()
 
 
-def test_every_cause_that_is_asked_exists() -> None:
+def test_every_cause_in_an_expression_exists() -> None:
     words = re.findall(r'cause[!=]~?="?"([^"]+)"|cause=~"([^"]+)"', EXPRESSIONS)
-    asked = {word for pair in words for text in pair for word in text.split("|") if word}
-    assert {word for word in asked if ".*" not in word} <= set(CAUSES)
+    named = {word for pair in words for text in pair for word in text.split("|") if word}
+    assert {word for word in named if ".*" not in word} <= set(CAUSES)
 
 
-def test_a_fault_is_told_with_the_advice_of_its_cause() -> None:
+def test_a_fault_has_the_advice_of_its_cause() -> None:
     description = ALERTS["IstioProxyFault"]["annotations"]["description"]
-    told = dict(re.findall(r'eq \$cause "(\w+)" \}\} (.*?) ?\{\{-', description))
+    advice = dict(re.findall(r'eq \$cause "(\w+)" \}\} (.*?) ?\{\{-', description))
     plane = (
         "istiod_replica_stuck",
         "istiod_not_ready",
         "webhook_not_serving",
         "webhook_unreachable",
     )
-    assert told == {
+    assert advice == {
         cause.id: cause.advice
         for cause in CAUSES.values()
         if cause.id == "network_blocked"
