@@ -9,11 +9,13 @@ from msgspec import Struct
 
 from exporter.catalogue import port_number_of
 from exporter.config import Config
+from exporter.diagnosis.container_evidence import failures
 from exporter.diagnosis.evidence import Evidence, describe
 from exporter.diagnosis.proxy_status import remembered_admin, remembered_stats
 from exporter.model import (
     AdminFacts,
     AgentMetrics,
+    CauseClass,
     EnvoyStats,
     Memory,
     Observation,
@@ -117,6 +119,13 @@ class Case(Struct, frozen=True, eq=False):
         restarts = f"it restarted {lifecycle.restarts} times" if lifecycle.restarts else ""
         reported = f"Kubernetes reports that the container {state}"
         return (reported, restarts) if restarts else (reported,)
+
+    def explain_containers(self, cause_class: CauseClass) -> tuple[str, ...]:
+        """What the kubelet reports of failures that explain a cause of this class."""
+        lifecycle = self.target.lifecycle
+        if lifecycle.is_down and cause_class in (CauseClass.FAULT, CauseClass.TRANSITION):
+            return self.describe_container()
+        return failures(lifecycle, self.now, cause_class)
 
     def stats(self) -> EnvoyStats | None:
         """Envoy's last complete statistics, while fresh."""

@@ -15,6 +15,7 @@ class Cause:
     `condition` returns the sentences that speak for the cause, or None. `sentence` states what is
     wrong, `advice` what to do; `remedy` returns a better advice for the very case, or nothing.
     `undetected` returns whether the polls so far cannot have shown it (None: one poll can).
+    `fallback` is a second condition, for where no cause's condition holds.
     `ports` are the ports whose state shows it, `also` other evidence in words.
     """
 
@@ -26,6 +27,7 @@ class Cause:
     advice: str
     remedy: Callable[[Case], str] | None = None
     undetected: Callable[[Case], bool] | None = None
+    fallback: Callable[[Case], Sentences] | None = None
     ports: tuple[PortName, ...] = ()
     also: str = ""
 

@@ -9,11 +9,12 @@ from exporter.catalogue import Port
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.cause import Cause
 from exporter.diagnosis.control_plane_causes import CONTROL_PLANE_CAUSES
+from exporter.diagnosis.lifecycle_causes import LIFECYCLE_CAUSES
 from exporter.diagnosis.proxy_causes import PROXY_CAUSES
 from exporter.diagnosis.reachability_causes import REACHABILITY_CAUSES
 from exporter.model import Diagnosis, Role
 
-_TABLE = (*REACHABILITY_CAUSES, *PROXY_CAUSES, *CONTROL_PLANE_CAUSES)
+_TABLE = (*LIFECYCLE_CAUSES, *REACHABILITY_CAUSES, *PROXY_CAUSES, *CONTROL_PLANE_CAUSES)
 
 CAUSES = {cause.id: cause for cause in _TABLE}
 """Every cause by its id, in the order of the table."""
@@ -22,11 +23,19 @@ _BY_ROLE = {role: tuple(cause for cause in _TABLE if role in cause.roles) for ro
 
 
 def first_cause(case: Case) -> Diagnosis | None:
-    """The first cause whose condition holds; None for a target without one."""
-    for cause in _BY_ROLE[case.target.role]:
+    """The first cause whose condition holds, else whose fallback does; None without one.
+
+    A fault that began before Kubernetes began to delete the pod stays the cause while it holds.
+    """
+    causes = _BY_ROLE[case.target.role]
+    for cause in causes:
         evidence = cause.condition(case)
         if evidence is not None:
-            return cause.diagnosis(evidence, cause.remedy(case) if cause.remedy else "")
+            earlier = _earlier_fault(case) if cause.id == _DRAINING else None
+            return earlier or _diagnosis(case, cause, evidence)
+    for cause in causes:
+        if cause.fallback and (evidence := cause.fallback(case)) is not None:
+            return _diagnosis(case, cause, evidence)
     return None
 
 
@@ -34,6 +43,22 @@ def undetected_causes(case: Case) -> tuple[str, ...]:
     """Causes that the polls so far cannot have shown, whatever is wrong."""
     causes = _BY_ROLE[case.target.role]
     return tuple(cause.id for cause in causes if cause.undetected and cause.undetected(case))
+
+
+_DRAINING = "draining"
+
+
+def _earlier_fault(case: Case) -> Diagnosis | None:
+    cause = CAUSES.get(case.memory.fault) if case.target.lifecycle.terminating else None
+    evidence = cause.condition(case) if cause else None
+    return _diagnosis(case, cause, evidence) if cause and evidence is not None else None
+
+
+def _diagnosis(case: Case, cause: Cause, evidence: tuple[str, ...]) -> Diagnosis:
+    """With what the kubelet reports of the containers, where it explains the cause."""
+    explains = case.explain_containers(cause.cause_class)
+    remedy = cause.remedy(case) if cause.remedy else ""
+    return cause.diagnosis(tuple(dict.fromkeys((*evidence, *explains))), remedy)
 
 
 def causes_on(row: Port) -> tuple[Cause, ...]:

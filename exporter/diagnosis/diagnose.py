@@ -23,7 +23,15 @@ from exporter.diagnosis.proxy_status import (
     readiness_of,
 )
 from exporter.diagnosis.verdicts import judge
-from exporter.model import Memory, Observation, Role, Target, TargetRecord, WebhookPath
+from exporter.model import (
+    CauseClass,
+    Memory,
+    Observation,
+    Role,
+    Target,
+    TargetRecord,
+    WebhookPath,
+)
 from exporter.model.shared import shared, shared_mapping
 
 
@@ -81,4 +89,13 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
         last_ok=known.last_ok,
         undetected=undetected_causes(case),
     )
-    return record, replace(known, memo=memo_of(evidence, observations, record, known))
+    memo = memo_of(evidence, observations, record, known)
+    return record, replace(known, memo=memo, fault=_fault_before_deletion(record, known))
+
+
+def _fault_before_deletion(record: TargetRecord, memory: Memory) -> str:
+    """The cause of the present fault; of the last one where the pod is being deleted."""
+    if record.target.lifecycle.terminating:
+        return memory.fault
+    found = record.diagnosis
+    return found.cause if found and found.cause_class is CauseClass.FAULT else ""

@@ -96,6 +96,11 @@ class Evidence(Struct, eq=False):
             for seen in group
         )
 
+    def nothing_answers(self) -> bool:
+        """Whether no connection was made from anywhere, be it refused, rejected or silent."""
+        groups = (*self.network.values(), self.connects, self.pod.values())
+        return not any(seen.connected or seen.outcome.proves for g in groups for seen in g)
+
     def nothing_responds(self) -> bool:
         """Every port silent, no connection come about, and the pod's view shows no answer."""
         if not self.silent or any(seen.outcome.proves for seen in self.pod.values()):

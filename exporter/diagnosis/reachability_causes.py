@@ -1,57 +1,10 @@
-"""Causes around a proxy: exporter, Kubernetes, node, network, foreign processes."""
+"""Causes around a proxy: the network on the way to it, and foreign processes."""
 
 from exporter.diagnosis.cause import Cause
 from exporter.diagnosis.conditions import proxy_processes, reachability
 from exporter.model import AGENT_ROLES, ALL_ROLES, CauseClass, PortName
 
 REACHABILITY_CAUSES: tuple[Cause, ...] = (
-    Cause(
-        id="unknown",
-        cause_class=CauseClass.EXPORTER,
-        roles=ALL_ROLES,
-        condition=reachability.exporter_is_suspect,
-        sentence="The exporter itself is suspect, so this target is not judged.",
-        advice=(
-            'Run the exporter outside the mesh (sidecar.istio.io/inject: "false") and '
-            "check that it can open sockets."
-        ),
-        also="every port",
-    ),
-    Cause(
-        id="draining",
-        cause_class=CauseClass.TRANSITION,
-        roles=ALL_ROLES,
-        condition=reachability.is_terminating,
-        sentence="The pod is being deleted and its proxy is draining.",
-        advice="Nothing to do; look at the pod if it does not end within its grace period.",
-        ports=(
-            PortName.STATUS,
-            PortName.HEALTH,
-        ),
-        also="Kubernetes",
-    ),
-    Cause(
-        id="starting",
-        cause_class=CauseClass.TRANSITION,
-        roles=ALL_ROLES,
-        condition=reachability.is_starting,
-        sentence="The proxy has just started and is not ready yet.",
-        advice="Wait for the start grace; if it stays, the next cause names the reason.",
-        ports=(
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-        ),
-        also="Kubernetes",
-    ),
-    Cause(
-        id="node_unreachable",
-        roles=ALL_ROLES,
-        condition=reachability.node_is_gone,
-        sentence="The node is not ready and nothing on the pod answers.",
-        advice="Look at the node: kubectl describe node, its kubelet and its network.",
-        also="every port, Kubernetes",
-    ),
     Cause(
         id="network_blocked",
         cause_class=CauseClass.POLICY,

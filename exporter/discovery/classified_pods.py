@@ -3,22 +3,28 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from exporter.config import Config
-from exporter.discovery.nodes_and_namespaces import AMBIENT
+from exporter.discovery.missing_proxies import NamespaceInjection, missing_proxy
+from exporter.discovery.nodes_and_namespaces import AMBIENT, NamespaceSettings
 from exporter.discovery.pod_documents import Pod
-from exporter.discovery.pods import ambient_redirection, targets_of_pod
+from exporter.discovery.pods import ambient_redirection, ignored, targets_of_pod
 from exporter.discovery.shard import is_owned, is_synced_by_istiods, owns, without_details
 from exporter.model import Target, TargetKey
 
 _AMBIENT_LABELS = dict([AMBIENT])
+
+MissingProxy = Mapping[NamespaceInjection, str]
+_NONE_MISSING: MissingProxy = {}
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedPod:
     """A pod's target, if it is one, with its ignore annotation and node.
 
-    `ambient` is its redirection in a namespace that is not ambient, and in one that is. Without
+    `ambient` is its redirection in a namespace that is not ambient, and in one that is;
+    `missing_proxy` is what asks for the proxy that it lacks, by what its namespace asks. Without
     `is_owned` another replica polls it, and this one only exposes its sync status.
     """
 
@@ -27,6 +33,7 @@ class ClassifiedPod:
     ignore: str
     node: str
     ambient: tuple[str, str]
+    missing_proxy: MissingProxy
 
 
 def classify_pod(pod: Pod, config: Config, permissive: Config) -> ClassifiedPod | None:
@@ -36,16 +43,31 @@ def classify_pod(pod: Pod, config: Config, permissive: Config) -> ClassifiedPod 
     """
     found = next(iter(targets_of_pod(pod, permissive)), None)
     ambient = (ambient_redirection(pod, {}), ambient_redirection(pod, _AMBIENT_LABELS))
+    missing = _missing_proxy(pod, found)
     shard = config.shard
     if not owns(found.uid if found else pod.metadata.uid, shard.ordinal, shard.total):
-        ambient = ("", "")
+        ambient, missing = ("", ""), _NONE_MISSING
     owned = found is not None and is_owned(found, config)
     if found and not owned:
         found = without_details(found) if is_synced_by_istiods(found, config) else None
-    if not found and not any(ambient):
+    if not found and not any(ambient) and not missing:
         return None
     ignore = pod.annotations.get(config.discovery.ignore_annotation, "")
-    return ClassifiedPod(owned, found, ignore, pod.spec.node_name or "", ambient)
+    return ClassifiedPod(owned, found, ignore, pod.spec.node_name or "", ambient, missing)
+
+
+def _missing_proxy(pod: Pod, found: Target | None) -> MissingProxy:
+    """What asks for a proxy that the pod lacks, by what its namespace may ask; empty if nothing."""
+    if found is not None and not found.lifecycle.missing_proxy:
+        return _NONE_MISSING
+    asked = tuple(missing_proxy(pod, namespace) for namespace in NamespaceInjection)
+    return _shared(asked) if any(asked) else _NONE_MISSING
+
+
+@cache
+def _shared(asked: tuple[str, ...]) -> MissingProxy:
+    """One mapping for all pods of which the same is true: there are very many."""
+    return dict(zip(NamespaceInjection, asked, strict=True))
 
 
 def unfiltered(config: Config) -> Config:
@@ -98,6 +120,23 @@ class ClassifiedPods:
             for key, pod in self._pods.items()
         )
         return Counter(row for row in rows if row[2])
+
+    def missing_proxies(
+        self, settings_of: Callable[[str], NamespaceSettings]
+    ) -> Mapping[tuple[str, str], int]:
+        """Pods that ought to have a proxy and have none, by namespace and by what asks for it.
+
+        What opted out of the exporter is not counted.
+        """
+        counts: Counter[tuple[str, str]] = Counter()
+        for key, pod in self._pods.items():
+            if not pod.missing_proxy:
+                continue
+            settings = settings_of(key.namespace)
+            reason = pod.missing_proxy[settings.injection]
+            if reason and not any(ignored(text).entirely for text in (settings.ignore, pod.ignore)):
+                counts[key.namespace, reason] += 1
+        return counts
 
     def _remove_from_node(self, key: TargetKey, node: str) -> None:
         self._on_node[node].discard(key)

@@ -125,6 +125,10 @@ class ClusterSource:
         """Pods enrolled in ambient by namespace, node and redirection (enabled or missing)."""
         return self._pods.ambient(lambda name: self._settings_of(name).ambient)
 
+    def missing_proxies(self) -> Mapping[tuple[str, str], int]:
+        """Pods that ought to have a proxy and have none, by namespace and by what asks for it."""
+        return self._pods.missing_proxies(self._settings_of)
+
     async def run(self, api: KubernetesClient, config: Config) -> None:
         """Watch the cluster until cancelled."""
         chosen = config.discovery.kubernetes

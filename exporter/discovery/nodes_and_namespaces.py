@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from exporter.discovery.missing_proxies import NamespaceInjection, namespace_injection
 from exporter.kube.json_decoding import decode
 from exporter.kube.watch_events import EventType, WatchEvent
 
@@ -47,10 +48,11 @@ _NAMESPACE = msgspec.json.Decoder(_Namespace)
 
 @dataclass(frozen=True, slots=True)
 class NamespaceSettings:
-    """A namespace's settings for its pods: the ignore annotation's value, and ambient."""
+    """A namespace's settings for its pods: the ignore annotation's value, ambient, injection."""
 
     ignore: str = ""
     ambient: bool = False
+    injection: NamespaceInjection = NamespaceInjection.UNSET
 
 
 def readiness_of(event: WatchEvent) -> tuple[str, bool]:
@@ -64,9 +66,11 @@ def namespace_settings_of(event: WatchEvent, annotation: str) -> tuple[str, Name
     """A namespace's name and settings; `annotation` is the ignore annotation's name."""
     metadata = decode(_NAMESPACE, event.document).metadata
     label, value = AMBIENT
-    is_ambient = (metadata.labels or {}).get(label) == value
+    labels = metadata.labels or {}
     return metadata.name, NamespaceSettings(
-        (metadata.annotations or {}).get(annotation, ""), is_ambient
+        ignore=(metadata.annotations or {}).get(annotation, ""),
+        ambient=labels.get(label) == value,
+        injection=namespace_injection(labels),
     )
 
 

@@ -36,6 +36,7 @@ class Metadata(_Part, frozen=True):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
+    finalizers: tuple[str, ...] | None = None
     owner_references: tuple[Owner, ...] | None = None
 
 
@@ -53,6 +54,12 @@ class ContainerPort(_Part, frozen=True):
     protocol: str = "TCP"
 
 
+class SecurityContext(_Part, frozen=True):
+    """As which user a container runs."""
+
+    run_as_user: int | None = None
+
+
 class Container(_Part, frozen=True):
     """A container or init container."""
 
@@ -63,6 +70,7 @@ class Container(_Part, frozen=True):
     env: tuple[Variable, ...] | None = None
     ports: tuple[ContainerPort, ...] | None = None
     restart_policy: str | None = None
+    security_context: SecurityContext | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -89,6 +97,9 @@ class Spec(_Part, frozen=True):
     node_name: str | None = None
     host_network: bool | None = None
     service_account_name: str | None = None
+    restart_policy: str | None = None
+    termination_grace_period_seconds: int | None = None
+    security_context: SecurityContext | None = None
 
 
 class Running(_Part, frozen=True):
@@ -108,9 +119,12 @@ class Terminated(_Part, frozen=True):
 
     reason: str = ""
     exit_code: _Int32 = 0
+    signal: _Int32 = 0
+    started_at: str | None = None
+    finished_at: str | None = None
 
 
-class ContainerState(_Part, frozen=True):
+class StateReport(_Part, frozen=True):
     """The state of a container: one of the three is there."""
 
     running: Running | None = None
@@ -125,11 +139,11 @@ class ContainerStatus(_Part, frozen=True):
     ready: bool = False
     restart_count: _Int32 = 0
     container_id: str = msgspec.field(default="", name="containerID")
-    state: ContainerState | None = None
-    last_state: ContainerState | None = None
+    state: StateReport | None = None
+    last_state: StateReport | None = None
 
     @property
-    def started(self) -> float | None:
+    def started_at(self) -> float | None:
         """When it started, in seconds since the epoch; None where it does not run."""
         running = self.state.running if self.state else None
         return parse_time(running.started_at) if running else None
@@ -137,7 +151,7 @@ class ContainerStatus(_Part, frozen=True):
     @property
     def trouble(self) -> str:
         """Why it does not run, and how it last ended, in the kubelet's words; else empty."""
-        now, before = self.state or ContainerState(), self.last_state or ContainerState()
+        now, before = self.state or StateReport(), self.last_state or StateReport()
         waiting = now.waiting.reason if now.waiting else ""
         ended = now.terminated or before.terminated
         last = f"{ended.reason or 'ended'} (exit code {ended.exit_code})" if ended else ""
@@ -165,10 +179,10 @@ class Status(_Part, frozen=True):
         addresses = tuple(row.ip for row in self.pod_ips or () if parse_address(row.ip))
         return addresses or ((self.pod_ip,) if parse_address(self.pod_ip) else ())
 
-    def of(self, container: str) -> ContainerStatus:
-        """The status of a container or init container; an empty one where there is none."""
+    def of(self, container: str) -> ContainerStatus | None:
+        """The status of a container or init container; None where the kubelet reports none."""
         rows = (*(self.container_statuses or ()), *(self.init_container_statuses or ()))
-        return next((row for row in rows if row.name == container), ContainerStatus())
+        return next((row for row in rows if row.name == container), None)
 
 
 class Pod(_Part, frozen=True):

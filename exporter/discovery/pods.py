@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from exporter.catalogue import line_of
 from exporter.config import Config
-from exporter.discovery.pod_documents import Container, ContainerStatus, Pod, decode_pod
+from exporter.discovery.container_states import lifecycle_of
+from exporter.discovery.missing_proxies import is_uninjected_gateway
+from exporter.discovery.pod_documents import Container, Pod, decode_pod
 from exporter.discovery.proxy_settings import settings_of
-from exporter.model import Interception, Lifecycle, Role, Settings, Target, TargetKey
-from exporter.parsing import parse_port, parse_time
+from exporter.model import Interception, Role, Settings, Target, TargetKey
+from exporter.parsing import parse_port
 
 __all__ = ["Ignored", "Pod", "ambient_redirection", "decode_pod", "ignored", "targets_of_pod"]
 
@@ -101,6 +103,8 @@ def _proxy_role(container: Container, pod: Pod) -> Role | None:
         role = _PROXY_ROLES.get(named)
         is_proxyless = container.environment.get("DISABLE_ENVOY", "").lower() in _TRUE
         return Role.PROXYLESS if is_proxyless and role is Role.SIDECAR else role
+    if is_uninjected_gateway(pod):
+        return Role.GATEWAY
     if pod.labels.get("app") == "ztunnel" or "/ztunnel:" in container.image:
         return Role.ZTUNNEL
     return Role.SIDECAR if "sidecar.istio.io/status" in pod.annotations else None
@@ -112,7 +116,7 @@ def _target(
     env = container.environment
     settings = settings_of(pod, container, role)
     metadata = pod.metadata
-    status = pod.status.of(container.name) if pod.status else ContainerStatus()
+    status = pod.status.of(container.name) if pod.status else None
     return Target(
         key=TargetKey(metadata.namespace, metadata.name),
         role=role,
@@ -129,8 +133,8 @@ def _target(
         labels=pod.labels,
         ignored_ports=ignored_ports,
         trusted=role is Role.ISTIOD and _is_trusted(pod, config),
-        lifecycle=_lifecycle(pod, status),
-        container_id=status.container_id.rpartition("/")[2],
+        lifecycle=lifecycle_of(pod, container),
+        container_id=status.container_id.rpartition("/")[2] if status else "",
     )
 
 
@@ -188,22 +192,6 @@ def _revision(pod: Pod, env: Mapping[str, str]) -> str:
     """Injected pods carry it as an annotation (their label is the user's), others as a label."""
     name = "istio.io/rev"
     return pod.annotations.get(name) or pod.labels.get(name) or env.get("REVISION", "")
-
-
-def _lifecycle(pod: Pod, container: ContainerStatus) -> Lifecycle:
-    """The kubelet's status of the container; little for a document without one."""
-    terminating = pod.metadata.deletion_timestamp is not None
-    created = parse_time(pod.metadata.creation_timestamp)
-    if pod.status is None:
-        return Lifecycle(terminating=True if terminating else None, created=created)
-    return Lifecycle(
-        container_ready=container.ready,
-        terminating=terminating,
-        created=created,
-        started=container.started,
-        restarts=container.restart_count,
-        trouble=container.trouble,
-    )
 
 
 def ambient_redirection(pod: Pod, namespace_labels: Mapping[str, str]) -> str:

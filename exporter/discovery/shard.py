@@ -54,7 +54,14 @@ def is_synced_by_istiods(target: Target, config: Config) -> bool:
 
 def without_details(target: Target) -> Target:
     """A target without what only a poll needs, so that very many can be kept."""
-    return replace(target, settings=_DEFAULTS, labels=_NO_LABELS, workload="", istio_version="")
+    return replace(
+        target,
+        settings=_DEFAULTS,
+        labels=_NO_LABELS,
+        workload="",
+        istio_version="",
+        lifecycle=replace(target.lifecycle, containers=(), finalizers=()),
+    )
 
 
 def owns(uid: str, ordinal: int, total: int) -> bool:

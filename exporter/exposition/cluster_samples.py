@@ -16,6 +16,14 @@ def ambient_pods(record: ClusterRecord) -> list[Sample]:
     ]
 
 
+def missing_proxies(record: ClusterRecord) -> list[Sample]:
+    """`istio_proxy_missing_pods`: what asks for the proxy is the reason."""
+    return [
+        (_first(namespace=namespace, reason=reason), count)
+        for (namespace, reason), count in record.missing_proxies.items()
+    ]
+
+
 def webhook_path_up(record: ClusterRecord) -> tuple[Sample, ...]:
     """`istio_control_plane_webhook_path_up`: while the dry run shows the one or the other."""
     path = record.webhook_path

@@ -135,7 +135,6 @@ FAMILIES: tuple[Family, ...] = (
         type="gauge",
         help="Whether inbound redirection works where it is expected; absent when unjudged.",
         profile="standard",
-        labels=(),
         samples=samples.captured,
     ),
     Family(
@@ -143,7 +142,6 @@ FAMILIES: tuple[Family, ...] = (
         type="gauge",
         help="Whether Envoy reports the state LIVE: not initializing, not draining.",
         profile="standard",
-        labels=(),
         samples=samples.envoy_live,
     ),
     Family(
@@ -192,7 +190,6 @@ FAMILIES: tuple[Family, ...] = (
         type="gauge",
         help="Whether the proxy is connected to istiod, through its agent.",
         profile="standard",
-        labels=(),
         samples=samples.connected,
     ),
     Family(
@@ -211,7 +208,6 @@ FAMILIES: tuple[Family, ...] = (
         help="Whether some istiod of the cluster lists the proxy.",
         profile="standard",
         stability="experimental",
-        labels=(),
         samples=samples.known_to_istiod,
         from_istiod=True,
     ),
@@ -229,7 +225,6 @@ FAMILIES: tuple[Family, ...] = (
         type="gauge",
         help="Proxies connected to this istiod replica.",
         profile="standard",
-        labels=(),
         samples=samples.connected_proxies,
     ),
     Family(
@@ -245,7 +240,6 @@ FAMILIES: tuple[Family, ...] = (
         type="counter",
         help="Failed pushes, as this istiod replica counts them.",
         profile="standard",
-        labels=(),
         samples=samples.push_errors,
     ),
     Family(
@@ -264,6 +258,15 @@ FAMILIES: tuple[Family, ...] = (
         stability="experimental",
         labels=("namespace", "node", "redirection"),
         cluster_samples=cluster_samples.ambient_pods,
+    ),
+    Family(
+        name="istio_proxy_missing_pods",
+        type="gauge",
+        help="Pods that ought to have a proxy and have none, by what asks for it.",
+        profile="minimal",
+        stability="experimental",
+        labels=("namespace", "reason"),
+        cluster_samples=cluster_samples.missing_proxies,
     ),
     Family(
         name="istio_control_plane_webhook_path_up",

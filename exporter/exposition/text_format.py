@@ -43,7 +43,7 @@ class Family:
     help: str
     profile: str
     stability: str = "stable"
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
     samples: Samples = no_samples
     cluster_samples: ClusterSamples = no_samples
     brief: Samples | None = None

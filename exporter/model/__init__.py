@@ -40,6 +40,14 @@ from exporter.model.facts import (
     TlsFacts,
     XdsResource,
 )
+from exporter.model.lifecycle import (
+    RESTART_WINDOW_SECONDS,
+    ContainerKind,
+    ContainerState,
+    Lifecycle,
+    PodContainer,
+    Termination,
+)
 from exporter.model.memory import (
     Growth,
     Memory,
@@ -58,7 +66,6 @@ from exporter.model.record import (
     Verdict,
 )
 from exporter.model.target import (
-    Lifecycle,
     Settings,
     Target,
     TargetKey,
@@ -69,6 +76,7 @@ __all__ = [
     "ALL_ROLES",
     "ENVOY_ROLES",
     "PROXY_ROLES",
+    "RESTART_WINDOW_SECONDS",
     "AdminFacts",
     "AgentFacts",
     "AgentMetrics",
@@ -79,6 +87,8 @@ __all__ = [
     "CertificateValidity",
     "ClusterRecord",
     "Component",
+    "ContainerKind",
+    "ContainerState",
     "Diagnosis",
     "EnvoyStats",
     "Expectation",
@@ -91,6 +101,7 @@ __all__ = [
     "Memory",
     "Observation",
     "Outcome",
+    "PodContainer",
     "PortName",
     "Probe",
     "ProbeKind",
@@ -104,6 +115,7 @@ __all__ = [
     "Target",
     "TargetKey",
     "TargetRecord",
+    "Termination",
     "Timestamped",
     "TlsFacts",
     "Verdict",

@@ -38,6 +38,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     request for 15020's page ended, `page_requested_at` when that was.
     `took` maps cadences to how many seconds the last poll took in which they were due, where that
     was longer than the poll interval.
+    `fault` is the cause of the last fault before Kubernetes began to delete the pod.
     `memo` is `diagnose`'s own: the record that it reuses as long as a poll shows nothing else.
     """
 
@@ -65,6 +66,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     last_ok: Mapping[int, float] = field(default_factory=dict)
     polled: Mapping[Cadence, float] = field(default_factory=dict)
     took: Mapping[Cadence, float] = field(default_factory=dict)
+    fault: str = ""
     memo: object = None
 
     def effective(self, interval: float) -> float:

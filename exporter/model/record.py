@@ -105,8 +105,10 @@ class ClusterRecord:
     """What the exporter reports of the mesh as a whole and of no single target.
 
     `ambient_pods`: how many pods are enrolled in ambient by (namespace, node, redirection).
+    `missing_proxies`: how many pods ought to have a proxy and have none by (namespace, reason).
     `webhook_path`: the last dry run's result; None while none is made.
     """
 
     ambient_pods: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    missing_proxies: Mapping[tuple[str, str], int] = field(default_factory=dict)
     webhook_path: WebhookPath | None = None

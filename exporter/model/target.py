@@ -1,4 +1,4 @@
-"""What is watched: a target, what its pod configures of its ports, and its lifecycle."""
+"""What is watched: a target, and what its pod configures of its ports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from exporter.model.enums import Interception, Role
+from exporter.model.lifecycle import Lifecycle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,26 +54,7 @@ class TargetKey(Struct, frozen=True, gc=False):
         return f"{self.namespace}/{self.pod}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifecycle:
-    """What Kubernetes reports of the pod and its node; None where it was not read.
-
-    `started` is the proxy container's start, `created` the pod's, seconds since the epoch.
-    `trouble`: why the container does not run or how it last ended, in the kubelet's words.
-    """
-
-    container_ready: bool | None = None
-    node_ready: bool | None = None
-    terminating: bool | None = None
-    created: float | None = None
-    started: float | None = None
-    restarts: int | None = None
-    trouble: str = ""
-
-    @property
-    def is_down(self) -> bool:
-        """Whether Kubernetes reports that the container does not run."""
-        return self.container_ready is False and self.started is None
+_UNKNOWN = Lifecycle()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,4 +84,4 @@ class Target:
     labels: Mapping[str, str] = field(default_factory=dict)
     ignored_ports: tuple[int, ...] = ()
     trusted: bool = False
-    lifecycle: Lifecycle = Lifecycle()
+    lifecycle: Lifecycle = _UNKNOWN

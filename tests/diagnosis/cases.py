@@ -20,6 +20,7 @@ from exporter.model import (
     Settings,
     Target,
 )
+from tests.diagnosis.lifecycle_states import AUTO_GATEWAY, LONG_DONE, again
 from tests.diagnosis.matrix import (
     AGENT,
     CONTROL,
@@ -39,6 +40,19 @@ from tests.diagnosis.matrix import (
     sockets,
     target_of,
 )
+from tests.diagnosis.pod_states import (
+    HEALTHY,
+    INIT,
+    MIGRATE,
+    OOM,
+    classic,
+    job,
+    running,
+    set_up,
+    target_in,
+    waiting,
+)
+from tests.diagnosis.pod_states import REFUSED as REFUSED_ALL
 
 REFUSED, TIMEOUT, OK = Outcome.REFUSED, Outcome.TIMEOUT, Outcome.OK
 NOT_READY, WRONG, TLS = Outcome.NOT_READY, Outcome.WRONG_IDENTITY, Outcome.TLS_ERROR
@@ -121,6 +135,20 @@ EXAMPLES = (
     Example("in-mesh", "unknown", sidecar(), in_mesh=True),
     Example("no-sockets", "unknown", all_of(Outcome.NO_ACCESS, (15020, 15021, 15090))),
     Example("deleted", "draining", GONE, _alive(terminating=True)),
+    Example(
+        "deleted-long-ago", "deletion_stuck", GONE, _alive(terminating=True, delete_by=NOW - 61)
+    ),
+    *(
+        Example(cause, cause, seen, target_in(document))
+        for cause, seen, document in (
+            ("job_held_by_sidecar", HEALTHY, job(LONG_DONE, running())),
+            ("proxy_missing", REFUSED_ALL, AUTO_GATEWAY),
+            ("redirection_setup_failing", REFUSED_ALL, classic(INIT, waiting("ErrImagePull"))),
+            ("init_container_failing", REFUSED_ALL, set_up(MIGRATE, running(3700))),
+            ("init_container_running", REFUSED_ALL, set_up(MIGRATE, running(90))),
+            ("crash_looping", HEALTHY, again(OOM)),
+        )
+    ),
     Example("young", "starting", GONE, _alive(started=NOW - 10, container_ready=False)),
     Example("old", "proxy_not_running", GONE, _alive(started=NOW - 100, container_ready=False)),
     Example("ready-and-gone", "proxy_not_running", GONE, _alive(started=NOW - 10, **READY)),
@@ -139,7 +167,7 @@ EXAMPLES = (
     Example("node-gone-with-a-ready-pod", "node_unreachable", DARK, _alive(**{**READY, **LOST})),
     Example("node-gone-with-a-dead-pod", "node_unreachable", DARK, _alive(**{**DOWN, **LOST})),
     Example("node-not-ready-yet-it-answers", "none", sidecar(), _alive(**{**READY, **LOST})),
-    Example("deleted-on-a-gone-node", "draining", DARK, _alive(terminating=True, **LOST)),
+    Example("deleted-on-a-gone-node", "node_unreachable", DARK, _alive(terminating=True, **LOST)),
     Example(
         "genuine-ports-dropped",
         "network_blocked",

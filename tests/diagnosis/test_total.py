@@ -10,6 +10,8 @@ from exporter.model import (
     AdminFacts,
     AgentFacts,
     AgentMetrics,
+    ContainerKind,
+    ContainerState,
     EnvoyStats,
     IstiodFacts,
     Lifecycle,
@@ -17,12 +19,14 @@ from exporter.model import (
     Memory,
     Observation,
     Outcome,
+    PodContainer,
     Probe,
     ProbeKind,
     ReadinessFacts,
     Role,
     SocketTable,
     Target,
+    Termination,
     TlsFacts,
     View,
 )
@@ -84,6 +88,29 @@ OBSERVATIONS = st.lists(
     ),
     max_size=12,
 )
+TIMES = st.none() | st.sampled_from((0.0, -1e12, NOW - 5, NOW - 900, NOW - 1e6, 1e12, 1e300))
+ENDINGS = st.none() | st.builds(
+    Termination,
+    reason=st.sampled_from(("", "Error", "Unknown")),
+    exit_code=st.sampled_from((0, 137)),
+    signal=st.sampled_from((0, 9)),
+    started=TIMES,
+    finished=TIMES,
+)
+CONTAINERS = st.builds(
+    PodContainer,
+    name=st.sampled_from(("istio-proxy", "istio-init", "app")),
+    kind=st.sampled_from(ContainerKind),
+    state=st.sampled_from(ContainerState),
+    reason=st.sampled_from(("", "PodInitializing", "CrashLoopBackOff", "ErrImagePull")),
+    started=TIMES,
+    ended=ENDINGS,
+    last=ENDINGS,
+    restarts=st.sampled_from((0, 1, 2)),
+    is_done=st.booleans(),
+    sets_redirection=st.booleans(),
+    bypasses_redirection=st.booleans(),
+)
 TARGETS = st.builds(
     target_of,
     st.sampled_from(Role),
@@ -94,6 +121,13 @@ TARGETS = st.builds(
         node_ready=st.none() | st.booleans(),
         terminating=st.none() | st.booleans(),
         started=st.none() | st.just(NOW - 5),
+        created=TIMES,
+        delete_by=TIMES,
+        restarts=st.none() | st.just(3),
+        finalizers=st.sampled_from(((), ("a", "b"))),
+        proxy=st.sampled_from(("", "istio-proxy")),
+        containers=st.lists(CONTAINERS, max_size=4).map(tuple),
+        missing_proxy=st.sampled_from(("", "gateway")),
     ),
 )
 

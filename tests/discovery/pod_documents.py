@@ -3,7 +3,7 @@
 A row says only what differs from the one that it is `like`; see the head of the file.
 """
 
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,9 @@ def read_table() -> list[Row]:
 
 
 def described(target: Target) -> Document:
-    """What of a target is not its default, in the words of the table."""
-    return dict(_differences(target))
+    """What of a target is not its default, in the words of the table; without its containers."""
+    bare = replace(target.lifecycle, containers=(), proxy="")
+    return dict(_differences(replace(target, lifecycle=bare)))
 
 
 def _laid_over(below: Document, above: Document) -> Document:

@@ -61,12 +61,11 @@ def _listener_failed(case: Case) -> Sentences:
 def proxy_is_down(case: Case) -> Sentences:
     """Everything refuses; or Envoy's ports do while the agent still returns 200.
 
-    Or everything is silent, and Kubernetes reports that the container does not run.
+    Or nothing answers, by silence or rejection, and Kubernetes reports that it does not run.
     """
-    if case.evidence.nothing_responds():
-        sentences = ("no port answers", *case.describe_container())
-        return sentences if case.target.lifecycle.is_down else None
-    found = _is_refused(case)
+    found = None if case.evidence.nothing_responds() else _is_refused(case)
+    if found is None and case.target.lifecycle.is_down and case.evidence.nothing_answers():
+        found = ("no port answers",)
     return (*found, *case.describe_container()) if found else None
 
 

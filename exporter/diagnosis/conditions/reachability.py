@@ -22,11 +22,6 @@ def exporter_is_suspect(case: Case) -> Sentences:
     return None
 
 
-def is_terminating(case: Case) -> Sentences:
-    """Kubernetes has a deletionTimestamp."""
-    return ("Kubernetes is deleting the pod",) if case.target.lifecycle.terminating else None
-
-
 def is_starting(case: Case) -> Sentences:
     """Younger than the start grace and not ready, by Kubernetes or by Envoy's own state.
 
@@ -34,6 +29,8 @@ def is_starting(case: Case) -> Sentences:
     pod; one that waits to be started again is not starting.
     """
     lifecycle, grace = case.target.lifecycle, case.config.discovery.start_grace
+    if (prepared := _is_prepared(case)) is not None:
+        return prepared
     since = lifecycle.created if lifecycle.is_down and not lifecycle.restarts else lifecycle.started
     if since is not None:
         if case.now - since >= grace or lifecycle.container_ready:
@@ -45,6 +42,21 @@ def is_starting(case: Case) -> Sentences:
     if lifecycle.is_down:
         return None
     return _is_initialising(case, grace)
+
+
+_LONGEST_PREPARATION_SECONDS = 600.0
+"""An image may take so long; after that something is wrong with it."""
+
+
+def _is_prepared(case: Case) -> Sentences:
+    """The kubelet reports that it prepares the container: it pulls the pod's images."""
+    lifecycle, proxy = case.target.lifecycle, case.target.lifecycle.proxy_container
+    if proxy is None or lifecycle.created is None or not proxy.is_prepared or not proxy.reason:
+        return None
+    age = case.now - lifecycle.created
+    if proxy.last_run or age >= _LONGEST_PREPARATION_SECONDS:
+        return None
+    return (f"the pod was made {age:.0f} s ago", *case.describe_container())
 
 
 def _is_initialising(case: Case, grace: float) -> Sentences:
@@ -60,13 +72,17 @@ def _serves(case: Case) -> bool:
 
 def node_is_gone(case: Case) -> Sentences:
     """Every port silent, and Kubernetes reports that the node is not ready."""
-    if case.evidence.silent and case.target.lifecycle.node_ready is False:
+    if not case.evidence.silent or case.target.lifecycle.node_ready is not False:
+        return None
+    if case.target.lifecycle.terminating or is_starting(case) is None:
         return ("no port answers", "Kubernetes reports that the node is not ready")
     return None
 
 
 def network_blocks(case: Case) -> Sentences:
     """Ports that the network rejects, or that do not answer it while the proxy provably lives."""
+    if case.target.lifecycle.is_down and case.target.role not in _WITHOUT_PROXY:
+        return None
     if case.evidence.nothing_responds():
         if kubernetes_reports_ready(case.target.lifecycle):
             return ("no port answers", "Kubernetes reports that container and node are ready")

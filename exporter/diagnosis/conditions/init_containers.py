@@ -1,0 +1,146 @@
+"""Conditions of the causes about init containers, which run before the proxy or behind it. Pure.
+
+An init container that has to end before the proxy starts explains every silent and refusing port.
+One behind a native sidecar explains nothing of the proxy: it is reported where nothing else is.
+"""
+
+from exporter.diagnosis.case import Case, Sentences
+from exporter.diagnosis.container_evidence import last_run, since
+from exporter.model import ContainerKind, ContainerState, Interception, PodContainer, Role
+
+_LONGEST_SECONDS = 3600.0
+"""An init container that takes longer is taken for one that does not end."""
+
+_VALIDATION = "istio-validation"
+
+
+def _before_the_proxy(case: Case) -> PodContainer | None:
+    """The init container for which the proxy's first start waits."""
+    lifecycle = case.target.lifecycle
+    init, proxy = lifecycle.pending_init, lifecycle.proxy_container
+    if init is None or proxy is None or not proxy.is_prepared:
+        return None
+    return init if lifecycle.precedes(init, proxy) else None
+
+
+def _behind_the_proxy(case: Case) -> PodContainer | None:
+    """The init container that runs beside a native sidecar that runs already."""
+    lifecycle = case.target.lifecycle
+    init, proxy = lifecycle.pending_init, lifecycle.proxy_container
+    if init is None or proxy is None or proxy.kind is not ContainerKind.NATIVE_SIDECAR:
+        return None
+    is_behind = proxy.state is ContainerState.RUNNING and lifecycle.precedes(proxy, init)
+    return init if is_behind else None
+
+
+def redirection_setup_fails(case: Case) -> Sentences:
+    """istio-init or istio-validation fails, cannot be pulled, or does not end."""
+    init = _before_the_proxy(case)
+    if init is None or not init.sets_redirection or not _does_not_end(case, init):
+        return None
+    return _describe(case, init)
+
+
+def redirection_remedy(case: Case) -> str:
+    """What to do about the very container that fails, or about its image."""
+    init = _before_the_proxy(case)
+    if init is None:
+        return ""
+    if init.state is ContainerState.WAITING and init.last is None:
+        return (
+            f"The kubelet cannot start {init.name}: check its image, the registry and the pull"
+            " secret (kubectl describe pod)."
+        )
+    return _VALIDATION_REMEDY if init.name == _VALIDATION else ""
+
+
+_VALIDATION_REMEDY = (
+    "istio-cni has not set redirection up in this pod: look at the istio-cni pod of this node and"
+    " its log, then delete this pod, or let istio-cni's repair do so."
+)
+
+
+def init_container_fails(case: Case) -> Sentences:
+    """The application's own init container fails or has run for an hour, before the proxy."""
+    init = _before_the_proxy(case)
+    if init is None or init.sets_redirection or not _does_not_end(case, init):
+        return None
+    return (*_describe(case, init), *_waits_for_network(case, init))
+
+
+def init_container_runs(case: Case) -> Sentences:
+    """An init container has not ended yet, so that the proxy has not been started."""
+    init = _before_the_proxy(case)
+    if init is None or _does_not_end(case, init):
+        return None
+    return (*_describe(case, init), *_waits_for_network(case, init))
+
+
+def init_container_fails_behind(case: Case) -> Sentences:
+    """The same of an init container behind a native sidecar."""
+    init = _behind_the_proxy(case)
+    return _describe(case, init) if init is not None and _does_not_end(case, init) else None
+
+
+def init_container_runs_behind(case: Case) -> Sentences:
+    """An init container behind a native sidecar has not ended yet."""
+    init = _behind_the_proxy(case)
+    return _describe(case, init) if init is not None and not _does_not_end(case, init) else None
+
+
+def network_remedy(case: Case) -> str:
+    """What to do where the init container may wait for a network that it cannot have yet."""
+    init = _before_the_proxy(case)
+    return _NETWORK_REMEDY if init is not None and _waits_for_network(case, init) else ""
+
+
+_NETWORK_REMEDY = (
+    "Read the log of this init container. If it waits for the network: use native sidecars"
+    " (ENABLE_NATIVE_SIDECARS, Istio 1.27 by default), run it as the proxy's user (runAsUser:"
+    " 1337), exclude its destinations (traffic.sidecar.istio.io/excludeOutboundPorts or"
+    " excludeOutboundIPRanges), or move its work into the application's container with"
+    " holdApplicationUntilProxyStarts."
+)
+
+
+def _does_not_end(case: Case, init: PodContainer) -> bool:
+    begun = _begun(case, init)
+    is_old = begun is not None and case.now - begun >= _LONGEST_SECONDS
+    return init.is_failing or is_old
+
+
+def _begun(case: Case, init: PodContainer) -> float | None:
+    """Since when it runs; since the pod was made for one that was not started."""
+    running = init.state is ContainerState.RUNNING
+    return init.started if running and init.started else case.target.lifecycle.created
+
+
+def _describe(case: Case, init: PodContainer) -> tuple[str, ...]:
+    last = last_run(init, case.now) if init.last else ()
+    repeated = (f"{init.name} restarted {init.restarts} times",) if init.restarts else ()
+    if init.state is ContainerState.RUNNING:
+        sentence = f"the init container {init.name} runs{since(init.started, case.now)}"
+    else:
+        begun = since(case.target.lifecycle.created, case.now)
+        sentence = f"the init container {init.name} {init.describe()}; the pod exists{begun}"
+    return (sentence, *repeated, *last)
+
+
+def _waits_for_network(case: Case, init: PodContainer) -> tuple[str, ...]:
+    """Redirection stands already and the proxy does not run: connections go nowhere."""
+    target = case.target
+    if target.role is not Role.SIDECAR or target.settings.interception is Interception.NONE:
+        return ()
+    if init.sets_redirection or init.bypasses_redirection:
+        return ()
+    is_set = any(
+        row.sets_redirection and row.has_completed and target.lifecycle.precedes(row, init)
+        for row in target.lifecycle.containers
+    )
+    return (_NO_NETWORK,) if is_set else ()
+
+
+_NO_NETWORK = (
+    "redirection is set up and the proxy does not run yet, so this init container has no network"
+    " through it"
+)

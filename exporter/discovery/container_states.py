@@ -1,0 +1,129 @@
+"""Where a pod is in its life: the kubelet's report on its containers, reduced. Pure.
+
+The rule: what the document does not report is unknown. A pod without statuses has no container that
+does not run.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from exporter.discovery.missing_proxies import is_uninjected_gateway
+from exporter.discovery.pod_documents import (
+    Container,
+    ContainerStatus,
+    Pod,
+    StateReport,
+    Status,
+    Terminated,
+)
+from exporter.model import ContainerKind, ContainerState, Lifecycle, PodContainer, Termination
+from exporter.parsing import parse_time
+
+REDIRECTION_CONTAINERS = frozenset({"istio-init", "istio-validation"})
+"""Istio's init containers: the first sets redirection up, the second checks what istio-cni set."""
+
+_PROXY_USER = 1337
+"""The user whose connections redirection leaves alone."""
+
+_LONGEST_GRACE = 10**9
+_COMPLETED = Termination("Completed")
+_NO_STATUS = Status()
+
+
+def lifecycle_of(pod: Pod, proxy: Container) -> Lifecycle:
+    """The life of a pod whose target is the container `proxy`."""
+    metadata, spec = pod.metadata, pod.spec
+    status = pod.status and pod.status.of(proxy.name)
+    terminating = metadata.deletion_timestamp is not None
+    seconds = spec.termination_grace_period_seconds
+    return Lifecycle(
+        container_ready=status.ready if status else None,
+        terminating=terminating if terminating or pod.status else None,
+        created=parse_time(metadata.creation_timestamp),
+        started=status.started_at if status else None,
+        restarts=status.restart_count if status else None,
+        trouble=status.trouble if status else "",
+        delete_by=parse_time(metadata.deletion_timestamp),
+        grace=30.0 if seconds is None else float(min(max(seconds, 0), _LONGEST_GRACE)),
+        finalizers=metadata.finalizers or (),
+        proxy=proxy.name,
+        containers=tuple(_containers(pod)) if _has_statuses(pod) else (),
+        missing_proxy="gateway" if is_uninjected_gateway(pod) else "",
+    )
+
+
+def _has_statuses(pod: Pod) -> bool:
+    status = pod.status or _NO_STATUS
+    return bool(status.container_statuses or status.init_container_statuses)
+
+
+def _containers(pod: Pod) -> Iterator[PodContainer]:
+    """Every container in the order in which the kubelet starts them."""
+    status, spec = pod.status or _NO_STATUS, pod.spec
+    read = partial(_container, pod)
+    for row in spec.init_containers or ():
+        is_native = row.restart_policy == "Always"
+        kind = ContainerKind.NATIVE_SIDECAR if is_native else ContainerKind.INIT
+        yield read(row, kind, _status_of(status.init_container_statuses, row.name))
+    for row in spec.containers or ():
+        yield read(row, ContainerKind.ORDINARY, _status_of(status.container_statuses, row.name))
+
+
+def _status_of(rows: tuple[ContainerStatus, ...] | None, name: str) -> ContainerStatus:
+    return next((row for row in rows or () if row.name == name), ContainerStatus())
+
+
+def _container(
+    pod: Pod, container: Container, kind: ContainerKind, status: ContainerStatus
+) -> PodContainer:
+    now, before = status.state or StateReport(), status.last_state or StateReport()
+    ended = _termination(now.terminated)
+    is_init = kind is ContainerKind.INIT
+    if is_init and ended is not None and not (ended.exit_code or ended.signal):
+        ended = _COMPLETED
+    return PodContainer(
+        name=container.name,
+        kind=kind,
+        state=_state_of(now),
+        reason=now.waiting.reason if now.waiting else "",
+        started=parse_time(now.running.started_at) if now.running else None,
+        ended=ended,
+        last=_termination(before.terminated),
+        restarts=status.restart_count,
+        is_done=ended is not None and _stays_ended(pod, container, ended),
+        sets_redirection=is_init and _sets_redirection(container),
+        bypasses_redirection=is_init and _runs_as(pod, container) == _PROXY_USER,
+    )
+
+
+def _state_of(report: StateReport) -> ContainerState:
+    if report.running is not None:
+        return ContainerState.RUNNING
+    if report.terminated is not None:
+        return ContainerState.TERMINATED
+    return ContainerState.UNKNOWN if report.waiting is None else ContainerState.WAITING
+
+
+def _termination(ended: Terminated | None) -> Termination | None:
+    if ended is None:
+        return None
+    times = parse_time(ended.started_at), parse_time(ended.finished_at)
+    return Termination(ended.reason, ended.exit_code, ended.signal, *times)
+
+
+def _stays_ended(pod: Pod, container: Container, ended: Termination) -> bool:
+    """Whether a container that has ended so is not started again: its own policy or the pod's."""
+    policy = container.restart_policy or pod.spec.restart_policy
+    return policy == "Never" or (policy == "OnFailure" and not (ended.exit_code or ended.signal))
+
+
+def _sets_redirection(container: Container) -> bool:
+    return container.name in REDIRECTION_CONTAINERS or "istio-iptables" in container.words
+
+
+def _runs_as(pod: Pod, container: Container) -> int | None:
+    """The user of a container; its own setting outranks the pod's."""
+    own, general = container.security_context, pod.spec.security_context
+    if own is not None and own.run_as_user is not None:
+        return own.run_as_user
+    return general.run_as_user if general else None

@@ -1,0 +1,83 @@
+"""Pods that ought to have a proxy and have none: by their document and their namespace. Pure.
+
+The rule is the injector's own: a pod is injected where its namespace or its labels ask for it and
+nothing opts it out. Source: manifests/charts/istio-control/istio-discovery, the selectors of
+mutatingwebhook.yaml; pkg/kube/inject/inject.go, injectRequired.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from exporter.discovery.pod_documents import Container, Pod
+
+_INJECT = "sidecar.istio.io/inject"
+_REVISION = "istio.io/rev"
+_NAMESPACE_LABEL = "istio-injection"
+_TEMPLATES = "inject.istio.io/templates"
+_STATUS = "sidecar.istio.io/status"
+_MIRROR = "kubernetes.io/config.mirror"
+_PLACEHOLDER = "auto"
+"""The image that the injector replaces; no registry has it."""
+
+_NEVER_INJECTED = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
+_ENDED = frozenset({"Succeeded", "Failed"})
+
+
+class NamespaceInjection(StrEnum):
+    """What a namespace's labels say of injection."""
+
+    UNSET = "unset"
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+def namespace_injection(labels: Mapping[str, str]) -> NamespaceInjection:
+    """What the namespace asks for; the label istio-injection outranks that of the revision."""
+    if _NAMESPACE_LABEL in labels:
+        is_on = labels[_NAMESPACE_LABEL] == "enabled"
+        return NamespaceInjection.ENABLED if is_on else NamespaceInjection.DISABLED
+    return NamespaceInjection.ENABLED if labels.get(_REVISION) else NamespaceInjection.UNSET
+
+
+def missing_proxy(pod: Pod, namespace: NamespaceInjection) -> str:
+    """What asks for the proxy that this pod has not: gateway, pod, templates or namespace.
+
+    Empty for a pod that has one, that opted out, or that nobody asks to inject.
+    """
+    if _cannot_miss(pod) or namespace is NamespaceInjection.DISABLED:
+        return ""
+    if is_uninjected_gateway(pod):
+        return "gateway"
+    if pod.labels.get(_INJECT) == "true" or pod.labels.get(_REVISION):
+        return "templates" if pod.annotations.get(_TEMPLATES) else "pod"
+    return "namespace" if namespace is NamespaceInjection.ENABLED else ""
+
+
+def is_uninjected_gateway(pod: Pod) -> bool:
+    """Whether the pod is a gateway whose proxy is still the placeholder of its manifest."""
+    if _STATUS in pod.annotations or not any(map(_is_placeholder, pod.containers)):
+        return False
+    templates = pod.annotations.get(_TEMPLATES, "").split(",")
+    return len(pod.containers) == 1 or "gateway" in (name.strip() for name in templates)
+
+
+def _cannot_miss(pod: Pod) -> bool:
+    """Whether the injector would not touch the pod, has done so, or the pod is over."""
+    metadata, status = pod.metadata, pod.status
+    if metadata.namespace in _NEVER_INJECTED or pod.spec.host_network or _MIRROR in pod.annotations:
+        return True
+    if metadata.deletion_timestamp or (status and status.phase in _ENDED):
+        return True
+    if _STATUS in pod.annotations or any(map(_is_proxy, pod.containers)):
+        return True
+    wish = pod.labels.get(_INJECT) or pod.annotations.get(_INJECT, "")
+    return wish.lower() == "false"
+
+
+def _is_proxy(container: Container) -> bool:
+    """Whether this is a proxy that runs: the injector's, a gateway's own, or one made by hand."""
+    return container.name == "istio-proxy" and not _is_placeholder(container)
+
+
+def _is_placeholder(container: Container) -> bool:
+    return container.name == "istio-proxy" and container.image == _PLACEHOLDER

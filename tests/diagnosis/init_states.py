@@ -1,0 +1,130 @@
+"""Pods whose init containers run, fail, or do not end."""
+
+from tests.diagnosis.pod_states import (
+    AS_PROXY,
+    CREATING,
+    DARK,
+    DRAINING,
+    HEALTHY,
+    INIT,
+    MIGRATE,
+    REFUSED,
+    REJECTED,
+    UNPULLED,
+    UNSTARTED,
+    VALIDATION,
+    State,
+    classic,
+    ended,
+    native,
+    run,
+    running,
+    set_up,
+    sidecar_in,
+    waiting,
+)
+
+NETWORK = ("native sidecars", "1337", "excludeOutboundPorts", "holdApplicationUntilProxyStarts")
+RUNNING = "init_container_running"
+FAILING = "init_container_failing"
+REDIRECTION = "redirection_setup_failing"
+
+INITS = [
+    State("init runs", RUNNING, set_up(MIGRATE, running(590)), REFUSED, ("migrate", "since")),
+    State("init of a young pod", RUNNING, set_up(MIGRATE, running(5), age=9), REFUSED),
+    State("init runs in the dark", RUNNING, set_up(MIGRATE, running(90)), DARK, ("migrate",)),
+    State("init runs behind a wall", RUNNING, set_up(MIGRATE, running(90)), REJECTED),
+    State("init has no network", RUNNING, set_up(MIGRATE, running(90)), REFUSED, NETWORK),
+    State("init has one", RUNNING, classic(MIGRATE, running(90)), REFUSED, lacks=NETWORK[1:]),
+    State("as proxy's user", RUNNING, set_up(AS_PROXY, running(90)), REFUSED, lacks=NETWORK[1:]),
+    State("redirection runs", RUNNING, classic(INIT, running(3, restarts=1)), REFUSED),
+    State("init runs for an hour", FAILING, set_up(MIGRATE, running(3700)), REFUSED, NETWORK),
+    State("init failed", FAILING, set_up(MIGRATE, ended(run(3))), REFUSED, ("exit code 3",)),
+    State(
+        "init fails again and again",
+        FAILING,
+        set_up(MIGRATE, running(3, restarts=4, last=run(137, "OOMKilled"))),
+        REFUSED,
+        ("migrate", "OOMKilled", "restarted 4 times"),
+    ),
+    State(
+        "init had one failure",
+        RUNNING,
+        set_up(MIGRATE, running(3, restarts=1, last=run())),
+        REFUSED,
+    ),
+    State("init lost with its node", RUNNING, set_up(MIGRATE, ended(run(137, "Unknown"))), REFUSED),
+    State(
+        "redirection failed", REDIRECTION, classic(INIT, ended(run(1))), REFUSED, ("istio-init",)
+    ),
+    State(
+        "validation fails",
+        REDIRECTION,
+        classic(VALIDATION, waiting("CrashLoopBackOff", restarts=7, last=run(126))),
+        REFUSED,
+        ("istio-validation", "istio-cni", "exit code 126"),
+    ),
+    State(
+        "validation runs again",
+        REDIRECTION,
+        classic(VALIDATION, running(3, restarts=2, last=run(126))),
+        DARK,
+        ("istio-validation", "istio-cni"),
+    ),
+    State("redirection never ends", REDIRECTION, classic(INIT, running(3700)), REFUSED),
+    State(
+        "before a native sidecar",
+        RUNNING,
+        native(MIGRATE, running(90), before=True),
+        REFUSED,
+        ("migrate",),
+    ),
+    State(
+        "fails before a native sidecar",
+        FAILING,
+        native(MIGRATE, waiting("CrashLoopBackOff", restarts=3, last=run()), before=True),
+        REFUSED,
+        ("migrate",),
+    ),
+    State(
+        "behind a native sidecar",
+        RUNNING,
+        native(MIGRATE, running(90), before=False),
+        HEALTHY,
+        ("migrate",),
+        NETWORK[1:],
+    ),
+    State(
+        "fails behind a native sidecar",
+        FAILING,
+        native(MIGRATE, ended(run(2)), before=False),
+        HEALTHY,
+        ("migrate", "exit code 2"),
+    ),
+    State(
+        "a fault of the proxy outranks what is behind it",
+        "agent_gone",
+        native(MIGRATE, ended(run(2)), before=False),
+        DRAINING,
+    ),
+    State("all have ended", "none", sidecar_in(running()), HEALTHY),
+    *(
+        State(f"init waits: {why}", RUNNING, set_up(MIGRATE, waiting(why)), REFUSED, ("migrate",))
+        for why in CREATING
+    ),
+    *(
+        State(f"init waits: {why}", FAILING, set_up(MIGRATE, waiting(why)), REFUSED, (why,))
+        for why in (*UNPULLED, *UNSTARTED)
+    ),
+    *(
+        State(
+            f"redirection waits: {why}",
+            REDIRECTION,
+            classic(init, waiting(why), age=30),
+            REFUSED,
+            (why, init["name"], "image"),
+        )
+        for why in UNPULLED
+        for init in (INIT, VALIDATION)
+    ),
+]
