@@ -258,6 +258,23 @@ PAGE = Page(
                     width=12,
                 ),
                 bars(
+                    "Pods without their proxy",
+                    "Pods whose labels or namespace ask for a proxy and that have none.",
+                    [
+                        Query(
+                            "sum by (namespace, reason) ("
+                            + best(
+                                "istio_proxy_missing_pods",
+                                "cluster, namespace, reason",
+                                MESH,
+                            )
+                            + ")",
+                            "{{namespace}} {{reason}}",
+                        )
+                    ],
+                    PLAIN,
+                ),
+                bars(
                     "Ambient pods by redirection",
                     "Pods enrolled in ambient; where redirection is missing they bypass the mesh.",
                     [

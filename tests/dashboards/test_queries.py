@@ -53,6 +53,7 @@ EMPTY = {
     "control-plane.json: Way to the injection webhook: A": NO_KUBERNETES,
     "control-plane.json: How the way to the webhook ended: A": NO_KUBERNETES,
     "control-plane.json: Ambient pods by redirection: A": NO_KUBERNETES,
+    "control-plane.json: Pods without their proxy: A": NO_KUBERNETES,
     "control-plane.json: Proxies behind: A": NO_TOKEN,
     "control-plane.json: Rejected updates: A": "no proxy rejected anything from the demo's istiod",
     "exporter.json: Discovery: A": NO_KUBERNETES,

@@ -7,12 +7,18 @@ from exporter.exposition import PROFILES, assemble, render_cluster, selected
 from exporter.model import ClusterRecord, Outcome, WebhookPath
 
 AMBIENT = "istio_proxy_ambient_pods"
+MISSING = "istio_proxy_missing_pods"
 UP = "istio_control_plane_webhook_path_up"
 OUTCOME = "istio_control_plane_webhook_path_outcome"
 
 FAILED = WebhookPath(up=False, outcome=Outcome.TIMEOUT, detail="late", revision="canary")
 UNJUDGED = WebhookPath(up=None, outcome=Outcome.NO_ACCESS, detail="403")
-RECORD = ClusterRecord(ambient_pods={("a", "n1", "enabled"): 3}, webhook_path=FAILED)
+RECORD = ClusterRecord(
+    ambient_pods={("a", "n1", "enabled"): 3},
+    missing_proxies={("a", "namespace"): 2},
+    webhook_path=FAILED,
+)
+ALL = {AMBIENT, MISSING, UP, OUTCOME}
 
 Samples = dict[tuple[str, ...], float]
 
@@ -54,13 +60,19 @@ def test_ambient_pods_are_counted_by_namespace_node_and_redirection() -> None:
     }
 
 
+def test_missing_proxies_are_counted_by_namespace_and_reason() -> None:
+    counts = {("a", "namespace"): 3, ("a", "gateway"): 1, ('b"', "pod"): 2}
+
+    assert samples(ClusterRecord(missing_proxies=counts)) == {
+        (MISSING, *labels): count for labels, count in counts.items()
+    }
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_has_the_families_of_the_cluster(profile: str) -> None:
-    assert {name for name, *_ in samples(RECORD, profile)} == {AMBIENT, UP, OUTCOME}
+    assert {name for name, *_ in samples(RECORD, profile)} == ALL
 
 
-@pytest.mark.parametrize("name", [AMBIENT, UP, OUTCOME])
+@pytest.mark.parametrize("name", sorted(ALL))
 def test_a_family_of_the_cluster_can_be_disabled_by_its_name(name: str) -> None:
-    assert {found for found, *_ in samples(RECORD, disabled=(name,))} == {AMBIENT, UP, OUTCOME} - {
-        name
-    }
+    assert {found for found, *_ in samples(RECORD, disabled=(name,))} == ALL - {name}

@@ -45,6 +45,7 @@ from exporter.model import (
 RICH = (healthy_sidecar(), seen_from_pod(healthy_sidecar(1)), broken_sidecar(2), istiod())
 CLUSTER = ClusterRecord(
     ambient_pods={("ns", "node-1", "missing"): 2},
+    missing_proxies={("ns", "namespace"): 3},
     webhook_path=WebhookPath(up=False, outcome=Outcome.TIMEOUT, detail="late"),
 )
 OWN_LABELS = {"namespace", "pod", "role"}
