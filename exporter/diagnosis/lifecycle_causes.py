@@ -73,11 +73,6 @@ LIFECYCLE_CAUSES: tuple[Cause, ...] = (
             "Check that istiod's injection webhook selects this pod (labels, revision) and works, "
             "then delete the pod to have it injected."
         ),
-        ports=(
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-        ),
         also="Kubernetes",
     ),
     Cause(
