@@ -90,7 +90,11 @@ class SelfChecks:
         outdated = any(map(is_newer_than_known, versions))
         cluster, state = self.sets.cluster, self.table.state
         self.metrics.counted_targets(roles, cluster.ignored, ignored_ports, outdated=outdated)
-        state.cluster = replace(state.cluster, ambient_pods=cluster.ambient_pods())
+        state.cluster = replace(
+            state.cluster,
+            ambient_pods=cluster.ambient_pods(),
+            missing_proxies=cluster.missing_proxies(),
+        )
         self.report_capabilities()
 
     async def _review(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a pod is in its life: the kubelet's report on its containers, reduced. Pure.
+"""A pod's lifecycle: the kubelet's report on its containers, reduced. Pure.
 
 The rule: what the document does not report is unknown. A pod without statuses has no container that
 does not run.
@@ -31,7 +31,7 @@ _NO_STATUS = Status()
 
 
 def lifecycle_of(pod: Pod, proxy: Container) -> Lifecycle:
-    """The life of a pod whose target is the container `proxy`."""
+    """The lifecycle of a pod whose target is the container `proxy`."""
     metadata, spec = pod.metadata, pod.spec
     status = pod.status and pod.status.of(proxy.name)
     terminating = metadata.deletion_timestamp is not None

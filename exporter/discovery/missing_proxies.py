@@ -15,7 +15,7 @@ _REVISION = "istio.io/rev"
 _NAMESPACE_LABEL = "istio-injection"
 _TEMPLATES = "inject.istio.io/templates"
 _STATUS = "sidecar.istio.io/status"
-_MIRROR = "kubernetes.io/config.mirror"
+_STATIC_POD = "kubernetes.io/config.mirror"
 _PLACEHOLDER = "auto"
 """The image that the injector replaces; no registry has it."""
 
@@ -64,14 +64,18 @@ def is_uninjected_gateway(pod: Pod) -> bool:
 def _cannot_miss(pod: Pod) -> bool:
     """Whether the injector would not touch the pod, has done so, or the pod is over."""
     metadata, status = pod.metadata, pod.status
-    if metadata.namespace in _NEVER_INJECTED or pod.spec.host_network or _MIRROR in pod.annotations:
+    if (
+        metadata.namespace in _NEVER_INJECTED
+        or pod.spec.host_network
+        or _STATIC_POD in pod.annotations
+    ):
         return True
     if metadata.deletion_timestamp or (status and status.phase in _ENDED):
         return True
     if _STATUS in pod.annotations or any(map(_is_proxy, pod.containers)):
         return True
-    wish = pod.labels.get(_INJECT) or pod.annotations.get(_INJECT, "")
-    return wish.lower() == "false"
+    choice = pod.labels.get(_INJECT) or pod.annotations.get(_INJECT, "")
+    return choice.lower() == "false"
 
 
 def _is_proxy(container: Container) -> bool:

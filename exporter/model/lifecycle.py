@@ -1,4 +1,4 @@
-"""Where a pod and its containers are in their life, by the pod's document."""
+"""The lifecycle of a pod and its containers, by the pod's document."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -48,8 +48,8 @@ def configuration(ordinal: int, total: int) -> Config:
 
 def fill(cluster: Any) -> None:
     """Pods whose addresses refuse at once, ambient ones, and istiods."""
-    ambient = {"istio.io/dataplane-mode": "ambient"}
-    cluster.put(NAMESPACES, namespace("mesh", labels=ambient))
+    labels = {"istio.io/dataplane-mode": "ambient", "istio-injection": "enabled"}
+    cluster.put(NAMESPACES, namespace("mesh", labels=labels))
     for number in range(PROXIES):
         document = pod(f"cart-{number}")
         document["status"]["podIPs"] = [{"ip": f"127.0.2.{number + 1}"}]
@@ -59,6 +59,10 @@ def fill(cluster: Any) -> None:
         document = istiod(name)
         document["status"]["podIPs"] = [{"ip": "127.0.5.1"}]
         cluster.put(PODS, document)
+
+
+OF_THE_CLUSTER = ("istio_proxy_ambient_pods{", "istio_proxy_missing_pods{")
+"""Counts of which each shard exposes its own part."""
 
 
 async def page_of(cluster: Any, config: Config, folder: Path) -> str:
@@ -118,9 +122,10 @@ async def test_the_union_of_the_shards_is_the_output_of_one(pages: list[str]) ->
     together: Counter[str] = Counter()
     for part in parts:
         shared = {series for series in part if series in together}
-        assert all(series.startswith("istio_proxy_ambient_pods{") for series in shared)
+        assert all(series.startswith(OF_THE_CLUSTER) for series in shared)
         together.update(part)
     assert together == whole
+    assert whole['istio_proxy_missing_pods{namespace="mesh",reason="namespace"}'] == PROXIES
     pods = {found[1] for series in whole if (found := re.search(r'pod="([^"]+)"', series))}
     assert len(pods) == PROXIES + len(BY_HAND) + 2
 

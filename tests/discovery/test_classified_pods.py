@@ -131,3 +131,20 @@ async def test_pods_enrolled_in_ambient_are_counted_by_redirection(cluster: Any)
         cluster.put(NAMESPACES, namespace("mesh"))
         cluster.delete(PODS, bare("c", "plain", labels=ambient))
         await until(lambda: not seen.source.ambient_pods())
+
+
+async def test_pods_that_lack_their_proxy_are_counted_by_what_asks_for_it(cluster: Any) -> None:
+    asks = {"sidecar.istio.io/inject": "true"}
+    cluster.put(NAMESPACES, namespace("mesh", labels={"istio-injection": "enabled"}))
+    cluster.put(NAMESPACES, namespace("plain"))
+    cluster.put(PODS, bare("a", "mesh"))
+    cluster.put(PODS, bare("b", "mesh", annotations={IGNORE: "true"}))
+    cluster.put(PODS, bare("c", "plain", labels=asks))
+    cluster.put(PODS, bare("d", "plain"))
+    cluster.put(PODS, pod("cart", "mesh"))
+    async with watching(cluster) as seen:
+        await seen.until_synced()
+        assert seen.source.missing_proxies() == {("mesh", "namespace"): 1, ("plain", "pod"): 1}
+        cluster.put(NAMESPACES, namespace("mesh", labels={"istio-injection": "disabled"}))
+        cluster.put(PODS, bare("d", "plain", labels=asks))
+        await until(lambda: seen.source.missing_proxies() == {("plain", "pod"): 2})

@@ -1,4 +1,4 @@
-"""Conditions of the causes about a pod's life: its end, its restarts, a proxy never injected. Pure.
+"""Conditions of the causes about a pod's end, its restarts, and a proxy never injected. Pure.
 
 All of it is in the pod's document, so that a restart of the exporter changes nothing.
 """
