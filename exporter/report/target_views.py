@@ -88,7 +88,7 @@ class TargetViews:
             record = record_of(key)
             view = self._views.get(key)
             if view is None or view.record is not record or view.target is not target:
-                view = self._views[key] = self._view(target, record)
+                view = self._views[key] = self._view(target, record, view)
             yield view
 
     def _follow(self, targets: Mapping[TargetKey, Target]) -> None:
@@ -100,18 +100,34 @@ class TargetViews:
         self._views = {key: view for key, view in self._views.items() if key in targets}
         self._verdicts = {view.verdicts: view.verdicts for view in self._views.values()}
 
-    def _view(self, target: Target, record: TargetRecord | None) -> TargetView:
+    def _view(
+        self, target: Target, record: TargetRecord | None, before: TargetView | None
+    ) -> TargetView:
         if record is None:
             return TargetView(target, None, Health.UNJUDGED, "", None, ())
+        last_poll = record.polled.get(Cadence.FAST)
+        if before and before.record and _is_unchanged(before.record, record):
+            return TargetView(
+                target, record, before.health, before.cause, last_poll, before.verdicts
+            )
         verdicts = tuple([(verdict.port, verdict.up) for verdict in record.verdicts])
         return TargetView(
             target,
             record,
             health_of(record),
             record.diagnosis.cause if record.diagnosis else "",
-            record.polled.get(Cadence.FAST),
+            last_poll,
             self._verdicts.setdefault(verdicts, verdicts),
         )
+
+
+def _is_unchanged(before: TargetRecord, after: TargetRecord) -> bool:
+    """Whether a poll found the same as the one before: then the records share these parts."""
+    return (
+        after.verdicts is before.verdicts
+        and after.ready is before.ready
+        and after.diagnosis is before.diagnosis
+    )
 
 
 def _by_name(keys: Collection[TargetKey]) -> list[TargetKey]:

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from benchmarks.records import broken_sidecar, healthy_sidecar
-from exporter.model import Role, Target, TargetKey, TargetRecord
+from exporter.model import Cadence, Role, Target, TargetKey, TargetRecord
 from exporter.report.health import Health
 from exporter.report.target_views import Filters, TargetView, TargetViews
 
@@ -41,6 +42,19 @@ def test_a_new_record_of_the_same_target_makes_a_new_view() -> None:
     (after,) = views_of(views, records_of(broken_sidecar(1)))
     assert (before.health, after.health) == (Health.HEALTHY, Health.UNHEALTHY)
     assert after.cause == "port_taken"
+
+
+@given(st.lists(st.sampled_from(["same", "healthy", "broken", "polled"]), max_size=6))
+def test_a_view_is_the_one_of_the_newest_record_whatever_was_read_before(
+    polls: list[str],
+) -> None:
+    views, record = TargetViews(), healthy_sidecar(1)
+    for number, poll in enumerate(polls):
+        if poll == "polled":
+            record = structs.replace(record, polled={Cadence.FAST: float(number)})
+        elif poll != "same":
+            record = (healthy_sidecar if poll == "healthy" else broken_sidecar)(1)
+        assert views_of(views, records_of(record)) == views_of(TargetViews(), records_of(record))
 
 
 def test_a_target_that_was_classified_again_makes_a_new_view() -> None:

@@ -2,7 +2,7 @@
 
 import { h, hidden, mark } from "./dom.js";
 import { linkTo } from "./route.js";
-import { ago, inWords, kindOf, number, plain, isContradicted, upBut } from "./words.js";
+import { ago, inWords, kindOf, number, plain, isConnectDifferent, upBut } from "./words.js";
 
 // More columns than this do not fit; one cell then holds the rarest ports.
 const COLUMNS = 16;
@@ -40,7 +40,7 @@ function legend() {
     h("li", null, mark("up"), "proved up"),
     h("li", null, mark("down"), "proved down"),
     h("li", null, mark("unjudged"), "cannot be judged"),
-    h("li", null, h("span", { class: "naive" }, "tcp ✓"), h("span", { class: "naive" }, "tcp ✗"), "a plain connect shows the opposite"),
+    h("li", null, h("span", { class: "naive" }, "tcp ✓"), h("span", { class: "naive" }, "tcp ✗"), "a plain connect, where it differs"),
     h("li", null, h("span", { class: "naive" }, "unready"), "responds, and reports that it is not ready"));
 }
 
@@ -70,6 +70,6 @@ function verdict(port, label) {
     mark(kindOf(port.up)),
     hidden(inWords(port)),
     port.up && port.outcome !== "ok" && h("i", { class: "naive", "aria-hidden": "true" }, upBut(port.outcome)),
-    isContradicted(port) && h("i", { class: "naive", "aria-hidden": "true" }, port.naive ? "tcp ✓" : "tcp ✗"),
+    isConnectDifferent(port) && h("i", { class: "naive", "aria-hidden": "true" }, port.naive ? "tcp ✓" : "tcp ✗"),
     port.exposed && h("i", { class: "exposed", "aria-hidden": "true" }, "exposed"));
 }

@@ -3,7 +3,7 @@
 import { h, hidden, mark } from "./dom.js";
 import { linkTo } from "./route.js";
 import { runbookLink } from "./runbooks.js";
-import { STATES, ago, connectResult, count, date, kindOf, number, plain, isContradicted, span, took } from "./words.js";
+import { STATES, ago, connectResult, count, date, kindOf, number, plain, isConnectDifferent, span, took } from "./words.js";
 
 const CADENCES = { fast: "ports", detail: "pages", identity: "certificates" };
 const COPIED_MS = 1500;
@@ -86,7 +86,7 @@ function portRow(port, now) {
     h("td", null, port.component),
     h("td", { class: `outcome ${kind}` }, mark(kind), port.up && port.outcome !== "ok" ? "up, " : hidden(`${kind}: `), plain(port.outcome), port.exposed && h("i", { class: "exposed" }, "exposed")),
     h("td", null, port.view === "pod" ? "inside the pod" : port.view),
-    h("td", { class: isContradicted(port) ? "otherwise" : null }, port.naive === null ? "–" : connectResult(port.naive), isContradicted(port) && h("i", { class: "naive" }, "contradicts")),
+    h("td", { class: isConnectDifferent(port) ? "otherwise" : null }, port.naive === null ? "–" : connectResult(port.naive), isConnectDifferent(port) && h("i", { class: "naive" }, "differs")),
     h("td", { class: "figure" }, port.seconds ? took(port.seconds) : "–"),
     h("td", null, port.last_ok === null ? (port.up ? "–" : "never") : ago(now - port.last_ok)),
     h("td", { class: "detail" }, port.detail || "–"));

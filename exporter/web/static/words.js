@@ -48,7 +48,7 @@ export const upBut = (outcome) => (outcome === "not_ready" ? "unready" : plain(o
 
 export const kindOf = (up) => (up === null ? "unjudged" : up ? "up" : "down");
 
-export const isContradicted = (port) => port.naive !== null && port.naive !== port.up;
+export const isConnectDifferent = (port) => port.naive !== null && port.naive !== port.up;
 
 export const connectResult = (naive) => (naive ? "succeeds" : "fails");
 
@@ -57,6 +57,6 @@ export function inWords(port) {
   const verdict = { up: port.outcome === "ok" ? "up" : `up, ${plain(port.outcome)}`, down: `down, ${plain(port.outcome)}`, unjudged: `not judged, ${plain(port.outcome)}` };
   const parts = [`${port.port} ${verdict[kindOf(port.up)]}`];
   if (port.exposed) parts.push("exposed to the network");
-  if (isContradicted(port)) parts.push(`a plain connect ${port.naive ? "succeeds" : "fails"}`);
+  if (isConnectDifferent(port)) parts.push(`a plain connect ${port.naive ? "succeeds" : "fails"}`);
   return parts.join("; ");
 }
