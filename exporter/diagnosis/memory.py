@@ -1,7 +1,8 @@
 """What a target's polls leave for the next one: counters, proofs, last facts by cadence. Pure.
 
 Memory and a poll's evidence in, memory out. The rule: what a port's owner reported is forgotten
-when that port refuses, and when it was not reported again for three of its intervals.
+when that port refuses and no other port of it reports the same, and when it was not reported
+again for three of its intervals.
 """
 
 from collections.abc import Iterable, Mapping
@@ -98,6 +99,9 @@ def _forget_what_refused(evidence: Evidence, update: MemoryUpdate) -> None:
     if status is not None and status.outcome is Outcome.REFUSED:
         _forget(status.port, update, "agent", "page")
     if stats is not None and stats.outcome is Outcome.REFUSED:
+        if _admin_still_reports(evidence, update.before, stats.port):
+            _forget(stats.port, update)
+            return
         _forget(stats.port, update, "stats")
         if update.before.rejected:
             update.changes["rejected"] = {}
@@ -105,6 +109,14 @@ def _forget_what_refused(evidence: Evidence, update: MemoryUpdate) -> None:
             update.changes["growth"] = {}
         if update.before.warming_polls:
             update.changes["warming_polls"] = 0
+
+
+def _admin_still_reports(evidence: Evidence, before: Memory, stats_port: int) -> bool:
+    """Whether admin brings the statistics now, or brought the last ones and still answers."""
+    admin = evidence.seen(PortName.ADMIN)
+    if admin is None or not isinstance(admin.facts, AdminFacts):
+        return False
+    return admin.facts.stats is not None or stats_port not in before.proofs
 
 
 def _forget(port: int, update: MemoryUpdate, *names: str) -> None:
@@ -148,7 +160,7 @@ def _update_exposure(seen: Observation, update: MemoryUpdate) -> None:
 
 
 def _update_admin(facts: AdminFacts, update: MemoryUpdate) -> None:
-    if facts.stats is not None and "stats" not in update.changes:
+    if facts.stats is not None and update.changes.get("stats") is None:
         remember_stats(facts.stats, update)
     if facts.rejected is not None:
         update.mapping("rejected")["lds"] = bool(facts.rejected)

@@ -105,6 +105,45 @@ def test_a_refused_15090_forgets_what_envoy_reported() -> None:
     assert "lds_rejected" not in memory.growth
 
 
+def without_stats_port(admin: AdminFacts, health: Outcome = OK) -> list[Observation]:
+    """15090 refuses while admin answers in the pod view."""
+    gone = [net(15090, REFUSED), inside(15090, REFUSED, connected=False), net(15021, health)]
+    return sidecar(*gone, inside(15000, OK, admin))
+
+
+@pytest.mark.parametrize("state", ["LIVE", "INITIALIZING"])
+@pytest.mark.parametrize("rejected", [None, {}, {"virtualInbound": "bad"}])
+@pytest.mark.parametrize(
+    "counters", [{}, {"cds_rejected": 2, "cds_success": 0}, {"lds_failure": 7}]
+)
+@pytest.mark.parametrize("health", [OK, REFUSED])
+def test_what_admin_reports_without_15090_stays_from_poll_to_poll(
+    state: str, rejected: dict[str, str] | None, counters: dict[str, float], health: Outcome
+) -> None:
+    facts = AdminFacts(state=state, stats=structs.replace(STATS, **counters), rejected=rejected)
+    detail = without_stats_port(facts, health)
+    between = without_stats_port(AdminFacts(state=state), health)
+    polls = [detail, detail, detail, between, between, detail]
+    records = [polled(*polls[: count + 1], every=30)[0] for count in range(1, len(polls))]
+    for record in records:
+        assert record.proxy == records[0].proxy
+        assert cause_of(record) == cause_of(records[0])
+    assert records[0].proxy.listeners
+    assert records[0].proxy.rejected.get("cds", False) == bool(counters.get("cds_rejected"))
+
+
+def test_what_admin_reported_ends_with_admin() -> None:
+    detail = without_stats_port(AdminFacts(state="LIVE", stats=STATS))
+    gone = sidecar(net(15090, REFUSED), inside(15000, REFUSED, connected=False))
+    record, memory = polled(detail, gone)
+    assert (memory.stats, record.proxy.listeners) == (None, {})
+
+
+def test_statistics_of_15090_end_with_it_although_a_new_admin_answers() -> None:
+    record, memory = polled(stats(), without_stats_port(AdminFacts(state="INITIALIZING")))
+    assert (memory.stats, record.proxy.listeners) == (None, {})
+
+
 def test_one_step_is_a_reconnect_and_two_in_a_row_an_outage() -> None:
     once, _ = polled(stats(), stats(lds_failure=1), stats(lds_failure=1))
     twice, _ = polled(stats(), stats(lds_failure=1), stats(lds_failure=2))
