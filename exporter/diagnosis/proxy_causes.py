@@ -33,6 +33,25 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         ),
     ),
     Cause(
+        id="container_starved",
+        roles=(*ENVOY_ROLES, Role.AGENTGATEWAY),
+        condition=proxy_processes.container_is_starved,
+        sentence="Every port accepts connections and none answers: the container gets no CPU.",
+        advice=(
+            "Look at the container's CPU limit and throttling, and at the CPU of its node; raise "
+            "the limit."
+        ),
+        ports=(
+            PortName.VIRTUAL_INBOUND,
+            PortName.STATUS,
+            PortName.HEALTH,
+            PortName.STATS,
+            PortName.METRICS,
+            PortName.READINESS,
+        ),
+        also="the control port",
+    ),
+    Cause(
         id="envoy_stuck",
         roles=ENVOY_ROLES,
         condition=proxy_processes.envoy_is_stuck,
@@ -99,8 +118,8 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         condition=first_configuration.identity_is_missing,
         sentence="The proxy gets no certificate: its signing requests fail.",
         advice=(
-            "Check the pod's service account token, istiod's CA log and the mesh's root "
-            "certificate."
+            "Check the pod's service account token, the log of the certificate authority (istiod, "
+            "or what CA_ADDR names) and the mesh's root certificate."
         ),
         ports=(
             PortName.STATUS,
@@ -153,6 +172,25 @@ PROXY_CAUSES: tuple[Cause, ...] = (
             PortName.SECURE_STATS,
             PortName.SECURE_MERGED,
             PortName.TLS_XDS,
+        ),
+    ),
+    Cause(
+        id="certificate_not_yet_valid",
+        roles=ALL_ROLES,
+        condition=running_proxy.certificate_begins_later,
+        sentence="The workload's certificate is not valid yet: peers refuse it.",
+        advice=(
+            "Compare the clocks of the certificate authority, of the pod's node and of the "
+            "exporter; once they agree, restart the pod for a new certificate."
+        ),
+        ports=(
+            PortName.ADMIN,
+            PortName.VIRTUAL_INBOUND,
+            PortName.SECURE_STATS,
+            PortName.SECURE_MERGED,
+            PortName.TLS_XDS,
+            PortName.CONNECT_TERMINATE,
+            PortName.HBONE,
         ),
     ),
     Cause(

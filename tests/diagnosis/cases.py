@@ -19,6 +19,7 @@ from exporter.model import (
     Role,
     Settings,
     Target,
+    TlsFacts,
 )
 from tests.diagnosis.lifecycle_states import AUTO_GATEWAY, LONG_DONE, again
 from tests.diagnosis.matrix import (
@@ -124,6 +125,8 @@ def agent_counted(**counters: object) -> list[Observation]:
 
 
 ENDED = Certificate(not_before=NOW - 90_000, not_after=NOW - 60)
+EARLY = Certificate(not_before=NOW + 3600, not_after=NOW + 90_000)
+FRESH = Certificate(not_before=NOW + 1, not_after=NOW + 86_400)
 TAKEN = structs.replace(STATS, lds_success=0, lds_rejected=1, listener_create_failures=1)
 ADMIN = AdminFacts(
     state="LIVE", listeners=(BoundListener(name="virtualInbound", address="0.0.0.0", port=15006),)
@@ -251,6 +254,11 @@ EXAMPLES = (
         "envoy_stuck",
         sidecar(net(15021, TIMEOUT), net(15090, TIMEOUT), hello(TIMEOUT)),
     ),
+    Example(
+        "both-stopped",
+        "container_starved",
+        sidecar(*all_of(TIMEOUT, (15020, 15021, 15090)), hello(TIMEOUT)),
+    ),
     Example("agent-stopped", "agent_stuck", sidecar(net(15020, TIMEOUT), net(15021, TIMEOUT))),
     Example("agent-gone", "agent_gone", sidecar(net(15020, REFUSED), net(15021, NOT_READY))),
     Example("rejected-at-start", "configuration_rejected", counted(lds_success=0, lds_rejected=1)),
@@ -271,7 +279,29 @@ EXAMPLES = (
         unconfigured(AgentMetrics(csr_requests=3, csr_failures=3)),
     ),
     Example(
+        "authority-does-not-answer",
+        "identity_not_issued",
+        unconfigured(AgentMetrics(csr_failures=31, csr_retries=155, xds_responses=6)),
+    ),
+    Example(
+        "authority-not-answered-yet",
+        "identity_not_issued",
+        unconfigured(AgentMetrics(csr_retries=4, xds_responses=6)),
+    ),
+    Example(
         "secret-missing", "configuration_incomplete", unconfigured(AgentMetrics(xds_responses=4))
+    ),
+    Example(
+        "secret-missing-after-a-late-certificate",
+        "configuration_incomplete",
+        unconfigured(
+            AgentMetrics(
+                csr_failures=2,
+                csr_retries=9,
+                xds_responses=6,
+                certificate_seconds={"default": 80_000.0},
+            )
+        ),
     ),
     Example(
         "initialising-inside",
@@ -295,6 +325,23 @@ EXAMPLES = (
         "certificate_expired",
         agent_counted(certificate_seconds={"default": -5.0}),
     ),
+    Example(
+        "wire-begins-later",
+        "certificate_not_yet_valid",
+        sidecar(hello(OK, certificate=EARLY)),
+    ),
+    Example(
+        "admin-shows-it-begins-later",
+        "certificate_not_yet_valid",
+        sidecar(inside(15000, OK, AdminFacts(state="LIVE", workload_certificate=EARLY))),
+    ),
+    Example(
+        "istiod-presents-one-that-begins-later",
+        "certificate_not_yet_valid",
+        istiod(net(15012, OK, facts=TlsFacts(certificate=EARLY))),
+        ISTIOD,
+    ),
+    Example("clocks-a-second-apart", "none", sidecar(hello(OK, certificate=FRESH))),
     Example("not-captured", "redirection_missing", sidecar(net(CONTROL, REFUSED), net(15006, OK))),
     Example(
         "admin-answers",

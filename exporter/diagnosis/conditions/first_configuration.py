@@ -5,14 +5,31 @@ from exporter.diagnosis.liveness import READINESS_PORTS
 
 
 def identity_is_missing(case: Case) -> Sentences:
-    """No configuration, and signing requests that fail without being tried again."""
+    """No configuration and no certificate, because signing requests are refused or not answered.
+
+    The agent retries a request only where nobody answers it: a refusal fails at once. Retries
+    speak against the authority where istiod's XDS answers show that istiod itself is reached.
+    """
     agent = case.agent()
-    if agent is None or not case.lacks_configuration():
+    if agent is None or not case.lacks_configuration() or _has_certificate(case):
         return None
-    if agent.csr_failures > 0 and agent.csr_retries == 0:
-        count = f"{agent.csr_failures:.0f} certificate requests failed, none was retried"
+    failed, retried = agent.csr_failures, agent.csr_retries
+    if failed > 0 and retried == 0:
+        count = f"{failed:.0f} certificate requests failed, none was retried"
         return (*case.describe(*READINESS_PORTS), count)
+    if agent.xds_responses > 0 and (failed > 0 or retried > 0):
+        counts = f"{failed:.0f} certificate requests failed, they were retried {retried:.0f} times"
+        answers = f"{agent.xds_responses:.0f} XDS answers came, so istiod is reached"
+        return (*case.describe(*READINESS_PORTS), counts, answers)
     return None
+
+
+def _has_certificate(case: Case) -> bool:
+    """Whether agent or admin shows a workload certificate, so that one was issued."""
+    agent, admin = case.agent(), case.admin()
+    if admin is not None and admin.workload_certificate is not None:
+        return True
+    return agent is not None and "default" in agent.certificate_seconds
 
 
 def configuration_is_partial(case: Case) -> Sentences:

@@ -3,11 +3,14 @@
 Pure. 15020 is the agent, 15021 and 15090 are Envoy.
 """
 
+from collections.abc import Iterator
+
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
+from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
-from exporter.model import Outcome, PortName, Role
+from exporter.model import Expectation, Observation, Outcome, PortName, ProbeKind, Role
 
 _OWN = (
     PortName.STATUS,
@@ -88,6 +91,45 @@ def _is_refused(case: Case) -> Sentences:
         case _:
             names = (PortName.METRICS, PortName.READINESS)
     return case.describe(*names) if case.refuses(*names) else None
+
+
+def container_is_starved(case: Case) -> Sentences:
+    """Every port that is sent a request accepts and stays silent, a hello to 15006 too.
+
+    The kernel accepts for processes that get no CPU, so that a bare connect succeeds.
+    """
+    requested = list(_requested(case.evidence))
+    if not any(seen.connected for seen in requested):
+        return None
+    if not all(seen.outcome.is_silent for seen in requested):
+        return None
+    inbound = case.verdict(PortName.VIRTUAL_INBOUND)
+    if is_bypassed(case.evidence) or (inbound is not None and inbound.up):
+        return None
+    return (
+        "every port accepts and stays silent",
+        *case.describe(*READINESS_PORTS, PortName.METRICS, PortName.READINESS),
+        *case.describe_control_port(),
+        *case.describe_container(),
+    )
+
+
+def _requested(evidence: Evidence) -> Iterator[Observation]:
+    """What was seen of the ports that have to answer, where more than a connect was made."""
+    for port in evidence.ports:
+        if port.expectation not in _SERVED:
+            continue
+        for seen in evidence.network.get(port.number, ()):
+            kind = seen.probe.kind
+            if not kind.is_answered_by_closing and kind is not ProbeKind.EXPOSURE:
+                yield seen
+        in_pod = evidence.pod.get(port.number)
+        if in_pod is not None and not in_pod.probe.kind.is_answered_by_closing:
+            yield in_pod
+    yield from evidence.hellos
+
+
+_SERVED = frozenset({Expectation.OPEN, Expectation.LOOPBACK})
 
 
 def envoy_is_stuck(case: Case) -> Sentences:

@@ -125,21 +125,17 @@ def _proof(case: Case) -> tuple[str, ...]:
 
 
 def nothing_answers(case: Case) -> Sentences:
-    """Every port silent, and Kubernetes does not report that the proxy does not run."""
+    """No connection came about, and Kubernetes does not report that the proxy does not run."""
+    if any(seen.connected for seen in case.evidence.pod.values()):
+        return None
     if case.evidence.nothing_responds():
         if case.target.lifecycle.is_down and case.target.role not in _WITHOUT_PROXY:
             return None
         return ("no port answers, not even with a refusal", *case.describe_container())
-    both_hang = case.evidence.silent and case.target.role in _HANG_TOGETHER
-    if both_hang and not any(o.outcome.proves for o in case.evidence.pod.values()):
-        return ("every port accepts and stays silent",)
     return None
 
 
 _WITHOUT_PROXY = frozenset({Role.ISTIOD, Role.CNI})
-
-_HANG_TOGETHER = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT, Role.AGENTGATEWAY})
-"""Roles of two processes, or without a cause of their own for silence throughout."""
 
 
 def lacks_a_family(case: Case) -> bool:

@@ -34,6 +34,31 @@ def _has_ended(certificate: Certificate | None, now: float) -> bool:
     return certificate is not None and certificate.not_after <= now
 
 
+_CLOCK_TOLERANCE = 10.0
+"""Seconds that two hosts' clocks may differ without a certificate being at fault."""
+
+
+def certificate_begins_later(case: Case) -> Sentences:
+    """A certificate that was presented, or that admin shows, begins in the future."""
+    memory = case.memory
+    presented = presented_certificate(memory)
+    shown = [("the certificate on the wire", presented.value if presented else None)]
+    shown += [
+        (f"the certificate that {port} presents", seen.value)
+        for port, seen in memory.serving.items()
+    ]
+    admin = case.admin()
+    if admin is not None:
+        shown.append(
+            ("the workload certificate that Envoy's admin shows", admin.workload_certificate)
+        )
+    for what, certificate in shown:
+        seconds = certificate.not_before - case.now if certificate else 0.0
+        if seconds > _CLOCK_TOLERANCE:
+            return (f"{what} begins in {seconds:.0f} s",)
+    return None
+
+
 def redirection_is_missing(case: Case) -> Sentences:
     """Capture is expected, the control port refuses, and 15006 itself accepts and closes."""
     if not case.target.captured or case.outcome(PortName.HEALTH) is not Outcome.OK:

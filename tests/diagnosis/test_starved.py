@@ -1,0 +1,92 @@
+"""Agent and Envoy that accept and do not answer lack CPU, whatever else is probed of them."""
+
+import pytest
+
+from exporter.model import Observation, Outcome, ProbeKind, Role, Target
+from tests.diagnosis.matrix import (
+    CONTROL,
+    GATEWAY,
+    SIDECAR,
+    all_of,
+    cause_of,
+    dropped,
+    hello,
+    inside,
+    net,
+    page,
+    seen_by,
+    sidecar,
+    target_of,
+)
+
+TIMEOUT = Outcome.TIMEOUT
+SILENT = all_of(TIMEOUT, (15020, 15021, 15090))
+AGENTGATEWAY = target_of(Role.AGENTGATEWAY)
+METRICS = [
+    net(15020, TIMEOUT, kind=ProbeKind.METRICS),
+    net(15021, TIMEOUT, kind=ProbeKind.READINESS),
+]
+
+STARVED: dict[str, tuple[Target, list[Observation]]] = {
+    "captured": (SIDECAR, [*SILENT, net(CONTROL, Outcome.OK), hello(TIMEOUT)]),
+    "captured, no hello sent": (SIDECAR, [*SILENT, net(CONTROL, Outcome.OK)]),
+    "no redirection": (SIDECAR, [*SILENT, net(CONTROL, Outcome.REFUSED), net(15006, TIMEOUT)]),
+    "control port dropped": (SIDECAR, [*SILENT, dropped(CONTROL)]),
+    "control port silent": (SIDECAR, [*SILENT, net(CONTROL, TIMEOUT)]),
+    "no control port": (SIDECAR, SILENT),
+    "gateway whose server port accepts": (GATEWAY, [*SILENT, net(8443, Outcome.OK)]),
+    "gateway whose admin refuses the network": (
+        GATEWAY,
+        [*SILENT, net(15000, Outcome.REFUSED, kind=ProbeKind.EXPOSURE)],
+    ),
+    "waypoint": (target_of(Role.WAYPOINT), SILENT),
+    "agentgateway": (AGENTGATEWAY, METRICS),
+    "silent in the pod too": (SIDECAR, [*SILENT, inside(15000, TIMEOUT), inside(15020, TIMEOUT)]),
+    "dropped on the way, silent in the pod": (
+        SIDECAR,
+        [
+            *map(dropped, (CONTROL, 15020, 15021, 15090)),
+            *(inside(port, TIMEOUT) for port in (15000, 15020, 15021, 15090)),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("target", "seen"), STARVED.values(), ids=STARVED)
+def test_a_proxy_that_accepts_everything_and_answers_nothing_gets_no_cpu(
+    target: Target, seen: list[Observation]
+) -> None:
+    record, _ = seen_by(seen, target=target)
+    assert cause_of(record) == "container_starved"
+    assert record.diagnosis is not None
+    assert "CPU limit" in record.diagnosis.advice
+
+
+ANSWERS = {
+    "the agent": net(15020, Outcome.OK, facts=page()),
+    "Envoy": net(15090, Outcome.OK),
+    "not ready": net(15021, Outcome.NOT_READY),
+    "another process": net(15021, Outcome.WRONG_IDENTITY),
+    "a refusal": net(15090, Outcome.REFUSED),
+    "a hello": hello(Outcome.OK),
+    "a hello that is reset": hello(Outcome.RESET),
+    "the agent in the pod": inside(15020, Outcome.OK),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_one_answer_shows_that_the_container_gets_cpu(answer: Observation) -> None:
+    record, _ = seen_by(sidecar(*SILENT, hello(TIMEOUT), answer))
+    assert cause_of(record) != "container_starved"
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_target_is_never_unreachable_where_a_connection_comes_about(role: Role) -> None:
+    target = target_of(role)
+    ports = (8000, 8080, 15010, 15012, 15014, 15017, 15020, 15021, 15090)
+    for port in ports:
+        over_network = [net(one, TIMEOUT, connected=one == port) for one in ports]
+        in_pod = [*map(dropped, ports), inside(port, TIMEOUT)]
+        for seen in (over_network, in_pod):
+            record, _ = seen_by(seen, target=target)
+            assert cause_of(record) != "unreachable"
