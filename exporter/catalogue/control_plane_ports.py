@@ -139,6 +139,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
         protocol="HTTP",
         category="telemetry",
         purpose="The CNI agent's metrics.",
+        since=(1, 11),
         setting="monitoring_port",
         moved_by=(
             argument("--monitoring-port", port_or_off),

@@ -11,7 +11,7 @@ from exporter.catalogue.movers import (
     proxy_config,
     variable,
 )
-from exporter.catalogue.port import Port, rows_for
+from exporter.catalogue.port import Line, Port, rows_for
 from exporter.model import (
     AGENT_ROLES,
     ENVOY_ROLES,
@@ -29,8 +29,12 @@ def _redirects(settings: Settings) -> bool:
     return settings.interception is not Interception.NONE
 
 
-def _of_metrics(settings: Settings) -> Expectation:
-    return Expectation.LOOPBACK if settings.metrics_localhost_only else Expectation.OPEN
+def _of_metrics(settings: Settings, line: Line) -> Expectation:
+    is_kept_inside = settings.metrics_localhost_only and line >= _LOCALHOST_ONLY_SINCE
+    return Expectation.LOOPBACK if is_kept_inside else Expectation.OPEN
+
+
+_LOCALHOST_ONLY_SINCE = (1, 22)
 
 
 _EXEC = "kubectl -n {namespace} exec {pod} "
@@ -68,15 +72,16 @@ ENVOY_PORTS: tuple[Port, ...] = (
         pod_probe=ProbeKind.BLACKHOLE,
         by_hand=_CURL_IN_POD + "listeners",
     ),
-    Port(
+    *rows_for(
+        ENVOY_ROLES,
         number=15004,
-        role=Role.SIDECAR,
         name=PortName.XDS_DEBUG,
         component=Component.PILOT_AGENT,
         bind="loopback",
         protocol="HTTP",
         category="debug",
         purpose="The agent's tap on istiod's debug interface; removed in Istio 1.25.",
+        since=(1, 11),
         until=(1, 24),
         setting="xds_debug_port",
         moved_by=(variable("PROXY_XDS_DEBUG_VIA_AGENT_PORT"),),
@@ -240,7 +245,7 @@ ENVOY_PORTS: tuple[Port, ...] = (
             Switch(
                 "metrics_localhost_only",
                 ("METRICS_LOCALHOST_ACCESS_ONLY",),
-                "METRICS_LOCALHOST_ACCESS_ONLY moves it to loopback",
+                "METRICS_LOCALHOST_ACCESS_ONLY moves it to loopback since 1.22",
             ),
         ),
         expected=_of_metrics,

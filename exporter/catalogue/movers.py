@@ -23,6 +23,7 @@ class Place(StrEnum):
     """
 
     ANNOTATION = "annotation"
+    LABEL = "label"
     PROXY_CONFIG = "ProxyConfig"
     PROXY_METADATA = "proxyMetadata"
     VARIABLE = "variable"
@@ -54,15 +55,21 @@ class Mover:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Environment variables that set a boolean of `Settings`; one that is true is enough."""
+    """Variables or labels that set a boolean of `Settings`; one that is true is enough.
+
+    `labels` are pairs of a label of the pod and the value with which it switches.
+    """
 
     setting: str
     variables: tuple[str, ...]
     text: str
     default: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
 
     def is_on(self, sources: Sources) -> bool:
         """Whether it is on."""
+        if any(sources[Place.LABEL].get(name) == value for name, value in self.labels):
+            return True
         variables = sources[Place.VARIABLE]
         stated = [variables[name] for name in self.variables if name in variables]
         return any(map(is_true, stated)) if stated else self.default

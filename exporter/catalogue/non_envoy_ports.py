@@ -3,14 +3,21 @@
 Read from ztunnel src/config.rs and Istio's templates.
 """
 
-from exporter.catalogue.movers import port_of_address, proxy_config, proxy_metadata
-from exporter.catalogue.port import Port
+from exporter.catalogue.movers import Switch, port_of_address, proxy_config, proxy_metadata
+from exporter.catalogue.port import Line, Port
 from exporter.model import Component, Expectation, PortName, ProbeKind, Role, Settings
 
 
-def _optional(_settings: Settings) -> Expectation:
+def _optional(_settings: Settings, _line: Line) -> Expectation:
     return Expectation.OPTIONAL
 
+
+WAYPOINT_LABELS = (
+    ("gateway.networking.k8s.io/gateway-class-name", "istio-agentgateway-waypoint"),
+    ("gateway.istio.io/managed", "istio.io-mesh-controller"),
+    ("gateway.istio.io/managed", "istio.io-agentgateway-waypoint-controller"),
+)
+"""What an agentgateway that is a waypoint is labelled with."""
 
 NON_ENVOY_PORTS: tuple[Port, ...] = (
     Port(
@@ -38,6 +45,29 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         purpose="HBONE for ztunnel's own pod.",
         escapes_capture=True,
         expected=_optional,
+        probe=ProbeKind.TLS,
+        pod_probe=ProbeKind.TLS,
+        by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",
+    ),
+    Port(
+        number=15008,
+        role=Role.AGENTGATEWAY,
+        name=PortName.HBONE,
+        component=Component.AGENTGATEWAY,
+        bind="all",
+        protocol="TLS (HBONE)",
+        category="traffic",
+        purpose="HBONE of an agentgateway that is a waypoint.",
+        escapes_capture=True,
+        switches=(
+            Switch(
+                "hbone",
+                (),
+                "only as a waypoint (class or controller in its labels)",
+                labels=WAYPOINT_LABELS,
+            ),
+        ),
+        enabled=lambda settings: settings.hbone,
         probe=ProbeKind.TLS,
         pod_probe=ProbeKind.TLS,
         by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",

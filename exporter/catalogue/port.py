@@ -35,7 +35,7 @@ class Port:
     moved_by: tuple[Mover, ...] = ()
     switches: tuple[Switch, ...] = ()
     enabled: Callable[[Settings], bool] | None = None
-    expected: Callable[[Settings], Expectation] | None = None
+    expected: Callable[[Settings, Line], Expectation] | None = None
     since: Line | None = None
     until: Line | None = None
     probe: ProbeKind | None = None
@@ -56,7 +56,7 @@ class Port:
         if not_in_line or is_off:
             return Expectation.ABSENT
         if self.expected:
-            return self.expected(settings)
+            return self.expected(settings, line)
         return Expectation.LOOPBACK if self.bind == "loopback" else Expectation.OPEN
 
     @property

@@ -46,8 +46,9 @@ def is_captured(port: int, target: Target) -> bool:
         return False
     if settings.included_inbound_ports is not None:
         return port in settings.included_inbound_ports
-    excluded = (*ALWAYS_EXCLUDED, settings.status_port, *settings.excluded_inbound_ports, 15008)
-    return port not in excluded
+    exempt = settings.exempt_ports
+    usual = (*ALWAYS_EXCLUDED, settings.status_port) if exempt is None else exempt
+    return port not in (*usual, *settings.excluded_inbound_ports, 15008)
 
 
 def control_port(target: Target, preferred: int, configured: Iterable[int] = ()) -> int | None:
@@ -127,7 +128,8 @@ def _servers(target: Target) -> Iterator[TargetPort]:
     settings = target.settings
     yield from servers_of(target, dict.fromkeys(settings.server_ports, ""))
     if target.role is Role.GATEWAY:
-        yield from servers_of(target, dict.fromkeys(settings.app_ports, ""), Expectation.OPTIONAL)
+        declared = [port for port in settings.app_ports if port not in settings.beside_gateway]
+        yield from servers_of(target, dict.fromkeys(declared, ""), Expectation.OPTIONAL)
 
 
 def _application_ports(target: Target) -> Iterator[TargetPort]:
@@ -143,7 +145,7 @@ def servers_of(
 ) -> tuple[TargetPort, ...]:
     """A gateway's server ports, from port to the listener's name; empty for Istio's usual name.
 
-    Gateways have no redirection, so a connect is proof.
+    Gateways have no redirection of their own, so a connect is proof, but for one in ambient.
     """
     return tuple(
         replace(
@@ -163,11 +165,19 @@ def _own_port(
         number=number,
         expectation=Expectation.OPEN,
         component=component,
-        captured=is_captured(number, target),
+        captured=is_captured(number, target) or _is_answered_by_ztunnel(probe, target),
         probe=probe,
         pod_probe=probe,
         path=path,
     )
+
+
+def _is_answered_by_ztunnel(probe: ProbeKind, target: Target) -> bool:
+    """Whether ambient's redirection accepts this probe's connection before anybody serves it.
+
+    It relays what is sent, so that only a bare connect proves nothing.
+    """
+    return target.settings.ambient and probe is ProbeKind.TCP
 
 
 def _overlay(ports: dict[int, TargetPort], own: ExtraPort, target: Target) -> None:

@@ -37,11 +37,17 @@ _CERTIFICATES = {"default": "workload", "ROOTCA": "root"}
 
 
 def readiness_of(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> dict[str, bool]:
-    """Which endpoints are ready; one that cannot be judged is left out."""
+    """Which endpoints are ready; one that cannot be judged is left out.
+
+    Envoy's 15021 relays to the agent's server: it answers 503 for good where that is off.
+    """
     ready = {}
+    has_agent = bool(evidence.target.settings.status_port)
     for endpoint, name in _ENDPOINTS[evidence.target.role]:
         port = evidence.named.get(name)
         verdict = verdicts.get(port.number) if port else None
+        if name is PortName.HEALTH and not has_agent:
+            continue
         if verdict is not None and verdict.up is not None:
             ready[endpoint] = verdict.outcome is Outcome.OK
     return ready

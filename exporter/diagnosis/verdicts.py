@@ -161,9 +161,10 @@ def _from_network(
         is_lost_rejection(evidence, seen) or is_blocked_by_network(evidence, memory, port, seen)
     ):
         return Outcome.BLOCKED
-    probe = seen.probe
-    is_bare = probe.captured and probe.kind.is_answered_by_redirection
-    if is_bare and seen.outcome is Outcome.OK and evidence.control_accepts():
+    if not seen.probe.kind.is_answered_by_redirection or seen.outcome is not Outcome.OK:
+        return seen.outcome
+    is_ztunnels = evidence.target.settings.ambient and port.captured
+    if is_ztunnels or (seen.probe.captured and evidence.control_accepts()):
         return Outcome.CAPTURED
     return seen.outcome
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from exporter.catalogue import line_of
 from exporter.config import Config
 from exporter.discovery.container_states import lifecycle_of
+from exporter.discovery.istio_cni import is_istio_cni
 from exporter.discovery.missing_proxies import is_uninjected_gateway
 from exporter.discovery.pod_documents import Container, Pod, decode_pod
-from exporter.discovery.proxy_settings import settings_of
+from exporter.discovery.proxy_settings import has_rules, settings_of
 from exporter.model import Interception, Role, Settings, Target, TargetKey
 from exporter.parsing import parse_port
 
@@ -87,7 +88,7 @@ def _role_of(container: Container, pod: Pod) -> Role | None:
             return _proxy_role(container, pod)
         case "discovery" if pod.labels.get("app") == "istiod":
             return Role.ISTIOD
-        case "install-cni":
+        case "install-cni" if is_istio_cni(pod, container):
             return Role.CNI
         case "agentgateway":
             return Role.AGENTGATEWAY
@@ -139,9 +140,14 @@ def _target(
 
 
 def _is_captured(pod: Pod, role: Role, settings: Settings) -> bool:
-    """Whether inbound redirection is expected: some port of a sidecar has to be captured."""
+    """Whether inbound redirection is expected: some port of a sidecar has to be captured.
+
+    istio-init writes the rules, or istio-cni does for what was injected; a proxy that was put into
+    a pod by hand has neither.
+    """
     return (
         role is Role.SIDECAR
+        and ("sidecar.istio.io/status" in pod.annotations or has_rules(pod))
         and not pod.spec.host_network
         and settings.interception is not Interception.NONE
         and settings.included_inbound_ports != ()

@@ -15,7 +15,7 @@ import msgspec
 import yaml
 
 from exporter.catalogue import ALWAYS_EXCLUDED, PORTS_BY_ROLE
-from exporter.catalogue.movers import Place, Sources, number_from
+from exporter.catalogue.movers import Place, Sources, is_true, number_from, port_number
 from exporter.config.yaml_document import BAD_SCALARS, check_structure
 from exporter.discovery.pod_documents import Container, Pod
 from exporter.model import Interception, Role, Settings
@@ -26,6 +26,12 @@ _MAX_TEXT = 65536
 _MAX_BITS = 64
 _DEFAULTS = Settings()
 _INBOUND = "traffic.sidecar.istio.io/"
+_STATUS_PORT = "status.sidecar.istio.io/port"
+
+
+def has_rules(pod: Pod) -> bool:
+    """Whether an init container of the pod writes redirection rules."""
+    return any("istio-iptables" in row.words for row in pod.spec.init_containers or ())
 
 
 def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
@@ -38,7 +44,10 @@ def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
         interception=_interception(role, sources),
         included_inbound_ports=_included(sources),
         excluded_inbound_ports=_excluded(sources, found.status_port),
+        exempt_ports=_exempt(sources, found.status_port) if role is Role.SIDECAR else None,
+        ambient=_is_in_ambient(pod, role),
         app_ports=_app_ports(pod, proxy, role, found),
+        beside_gateway=_beside_gateway(pod, proxy) if role is Role.GATEWAY else (),
         app_probe_paths=_app_probe_paths(sources[Place.VARIABLE].get("ISTIO_KUBE_APP_PROBERS", "")),
     )
 
@@ -66,6 +75,7 @@ def _sources(pod: Pod, proxy: Container) -> Sources:
     metadata = {**_texts(below.get("proxyMetadata")), **_texts(above.get("proxyMetadata"))}
     return {
         Place.ANNOTATION: pod.annotations,
+        Place.LABEL: pod.labels,
         Place.PROXY_CONFIG: {**below, **above},
         Place.PROXY_METADATA: metadata,
         Place.VARIABLE: {**metadata, **proxy.environment},
@@ -168,13 +178,51 @@ def _excluded(sources: Sources, status_port: int) -> tuple[int, ...]:
     return tuple(port for port in _port_list(text) if port not in usual)
 
 
+def _exempt(sources: Sources, status_port: int) -> tuple[int, ...] | None:
+    """The ports that the rules leave alone, where one of the proxy's own is not among them.
+
+    istio-init excludes what it was started with, and nothing else: the injector takes the status
+    port from its annotation and Helm's value, not from ProxyConfig. istio-cni excludes the usual
+    three and the annotations' (cni/pkg/plugin/sidecar_redirect.go).
+    """
+    text = _flag(sources, "-d", "--istio-local-exclude-ports")
+    usual = {*ALWAYS_EXCLUDED, status_port}
+    if text is None:
+        usual.add(_DEFAULTS.status_port)
+        moved = port_number(sources[Place.ANNOTATION].get(_STATUS_PORT))
+        text = sources[Place.ANNOTATION].get(_INBOUND + "excludeInboundPorts", "")
+        own = (*ALWAYS_EXCLUDED, _DEFAULTS.status_port, *filter(None, (moved,)))
+        listed = (*own, *_port_list(text))
+    else:
+        listed = _port_list(text)
+    is_usual = usual - {0} <= set(listed) and usual == {*ALWAYS_EXCLUDED, status_port}
+    return None if is_usual else listed
+
+
+def _is_in_ambient(pod: Pod, role: Role) -> bool:
+    """Whether ztunnel's redirection is in the pod; a sidecar's pod is never enrolled.
+
+    Source: cni/pkg/util/podutil.go; ingress mode leaves inbound connections alone.
+    """
+    if role is Role.SIDECAR or pod.spec.host_network:
+        return False
+    bypass = pod.annotations.get("ambient.istio.io/bypass-inbound-capture", "")
+    return pod.annotations.get("ambient.istio.io/redirection") == "enabled" and not is_true(bypass)
+
+
 def _app_ports(pod: Pod, proxy: Container, role: Role, found: Settings) -> tuple[int, ...]:
-    """Declared TCP ports that are not Istio's; on a gateway the proxy's own declarations."""
+    """Declared TCP ports that are not Istio's; on a gateway the proxy's own declarations too."""
     others = [row for row in pod.containers if row is not proxy or role is Role.GATEWAY]
     ports = {port for row in others for port in row.tcp_ports}
     if role is Role.GATEWAY:
         ports -= {found.status_port, found.stats_port, found.health_port, *ALWAYS_EXCLUDED, 15020}
     return tuple(sorted(ports))
+
+
+def _beside_gateway(pod: Pod, proxy: Container) -> tuple[int, ...]:
+    """The ports that only other containers of a gateway's pod declare."""
+    others = {port for row in pod.containers if row is not proxy for port in row.tcp_ports}
+    return tuple(sorted(others.difference(proxy.tcp_ports)))
 
 
 def _app_probe_paths(text: str) -> tuple[str, ...]:

@@ -14,6 +14,11 @@ class Settings:
     """What a pod spec states about the ports of its part of Istio; the defaults are Istio's.
 
     A port of 0 means "not served". `included_inbound_ports` None means `*` (all).
+    `exempt_ports` are those of the proxy's own that the rules leave alone, beside the user's
+    `excluded_inbound_ports`; None where the rules were not read, so that they are the usual ones.
+    `beside_gateway` are the `app_ports` of a gateway pod's other containers. `ambient`:
+    ztunnel's redirection accepts every connection to the pod. `loopback_ports` are fields of this
+    class whose ports listen on loopback, though Istio's do not usually.
     """
 
     admin_port: int = 15000
@@ -39,8 +44,12 @@ class Settings:
     interception: Interception = Interception.REDIRECT
     included_inbound_ports: tuple[int, ...] | None = None
     excluded_inbound_ports: tuple[int, ...] = ()
+    exempt_ports: tuple[int, ...] | None = None
+    ambient: bool = False
+    loopback_ports: tuple[str, ...] = ()
     server_ports: tuple[int, ...] = ()
     app_ports: tuple[int, ...] = ()
+    beside_gateway: tuple[int, ...] = ()
     app_probe_paths: tuple[str, ...] = ()
 
 

@@ -1,7 +1,8 @@
 """istiod's 15017: the webhooks' own readiness over TLS, and the certificate it presents.
 
 Never /inject or /validate: even a GET is counted there as a failed injection or validation.
-Up to Istio 1.22 there is no /ready, so the handshake is the proof.
+Up to Istio 1.22 there is no /ready, so the handshake is the proof; it is as well where the version
+is not known and /ready is not found.
 """
 
 from exporter.catalogue import line_of
@@ -30,4 +31,6 @@ async def probe_webhook(attempt: Attempt) -> ProbeResult:
             return ProbeResult(Outcome.NOT_READY, "HTTP 503")
         case 401 | 403:
             return ProbeResult(Outcome.FORBIDDEN, f"HTTP {reply.status}")
+        case 404 if line is None:
+            return ProbeResult(Outcome.OK)
     return ProbeResult(Outcome.HTTP_ERROR, f"HTTP {reply.status}")

@@ -338,3 +338,23 @@ def test_silence_takes_nothing_back_that_was_exposed(silence: Outcome) -> None:
     assert kept.exposure == memory.exposure
     _, closed = seen_by(sidecar(net(15000, RESET)), memory=memory)
     assert closed.exposure != memory.exposure
+
+
+@pytest.mark.parametrize("status_port", [0, 15020])
+def test_readiness_through_envoy_is_judged_where_the_agents_server_is_on(status_port: int) -> None:
+    settings = Settings(status_port=status_port)
+    observations = sidecar(net(15021, Outcome.NOT_READY))
+    record, _ = seen_by(observations, target=target_of(settings=settings))
+    assert record.ready.get("envoy") is (False if status_port else None)
+
+
+@pytest.mark.parametrize(
+    ("ambient", "outcome", "up"),
+    [(False, OK, True), (True, OK, None), (True, REFUSED, False)],
+)
+def test_a_gateways_server_is_unjudged_by_a_connect_in_ambient(
+    *, ambient: bool, outcome: Outcome, up: bool | None
+) -> None:
+    settings = Settings(ambient=ambient, server_ports=(80,))
+    gateway = target_of(role=Role.GATEWAY, captured=False, settings=settings)
+    assert verdict_of([net(15021, OK), net(80, outcome)], 80, target=gateway).up is up

@@ -81,7 +81,12 @@ AS_TEXT = {name: str(value).lower() for name, value in METADATA.items()}
         ),
         pytest.param(
             sidecar(env=proxy_config(proxyAdminPort=15100, statusPort=15120)),
-            {"admin_port": 15100, "status_port": 15120, "excluded_inbound_ports": (15020,)},
+            {
+                "admin_port": 15100,
+                "status_port": 15120,
+                "excluded_inbound_ports": (15020,),
+                "exempt_ports": (15090, 15021, 15020),
+            },
             id="proxy-config",
         ),
         pytest.param(
@@ -98,11 +103,13 @@ AS_TEXT = {name: str(value).lower() for name, value in METADATA.items()}
                 env=proxy_config(statusPort=15120),
                 annotations={STATUS_PORT: "15220", CONFIG: "statusPort: 15320"},
             ),
-            {"status_port": 15220},
+            {"status_port": 15220, "exempt_ports": (15090, 15021, 15020, 15220)},
             id="status-annotation-over-all",
         ),
         pytest.param(
-            sidecar(inits=(), annotations={STATUS_PORT: "0"}), {"status_port": 0}, id="status-off"
+            sidecar(inits=(), annotations={STATUS_PORT: "0"}),
+            {"status_port": 0, "exempt_ports": (15090, 15021, 15020)},
+            id="status-off",
         ),
         pytest.param(
             sidecar(inits=(rules(excluded="9999,15000"),)),

@@ -14,7 +14,12 @@ from exporter.discovery.static import StaticSource, load_static
 from exporter.model import Interception, Role, Settings, Target, TargetKey
 
 POD = {
-    "metadata": {"name": "cart-1", "namespace": "shop", "labels": {"app": "cart"}},
+    "metadata": {
+        "name": "cart-1",
+        "namespace": "shop",
+        "labels": {"app": "cart"},
+        "annotations": {"sidecar.istio.io/status": "{}"},
+    },
     "spec": {
         "containers": [
             {"name": "app", "ports": [{"containerPort": 8080}]},

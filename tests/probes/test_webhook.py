@@ -19,7 +19,7 @@ async def test_readiness_and_certificate_come_from_one_connection(
 ) -> None:
     asked: list[bytes] = []
     port = await serve({"/ready": answer(status)}, asked, ssl=tls("http/1.1"))
-    observed = await probe(attempt_at(port, 15017, Role.ISTIOD, kind="webhook"))
+    observed = await probe(attempt_at(port, 15017, Role.ISTIOD, version="1.28.0", kind="webhook"))
     assert observed.outcome is outcome
     assert isinstance(observed.facts, TlsFacts)
     assert observed.facts.certificate is not None
@@ -35,6 +35,14 @@ async def test_old_webhooks_have_only_a_handshake(
     observed = await probe(attempt_at(port, 15017, Role.ISTIOD, version=version, kind="webhook"))
     assert observed.outcome is Outcome.OK
     assert asked == []
+
+
+async def test_a_webhook_of_unknown_version_without_ready_serves_after_its_handshake(
+    serve: Any, attempt_at: Any, answer: Any, tls: Any
+) -> None:
+    port = await serve({"/ready": answer(404)}, [], ssl=tls("http/1.1"))
+    observed = await probe(attempt_at(port, 15017, Role.ISTIOD, version="", kind="webhook"))
+    assert observed.outcome is Outcome.OK
 
 
 async def test_a_webhook_that_closes_after_the_handshake_gets_no_request_in_plaintext(

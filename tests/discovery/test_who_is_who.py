@@ -1,0 +1,216 @@
+"""What a pod is, and which of its ports are Istio's, where names alone would mislead."""
+
+import pytest
+
+from exporter.catalogue import ExtraPort, is_captured, ports_of
+from exporter.model import Component, Expectation, Role, Target
+from tests.discovery.pod_builders import (
+    STATUS_ANNOTATION,
+    Document,
+    app,
+    document,
+    proxy,
+    proxy_config,
+    rules,
+    sidecar,
+    targets,
+)
+
+STATUS_PORT = "status.sidecar.istio.io/port"
+EXCLUDED = "traffic.sidecar.istio.io/excludeInboundPorts"
+WAYPOINT_CLASS = {"gateway.networking.k8s.io/gateway-class-name": "istio-agentgateway-waypoint"}
+
+
+def install_cni(image: str, *args: str, labels: dict[str, str] | None = None) -> Document:
+    return document({"name": "install-cni", "image": image, "args": list(args)}, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("pod", "is_istio"),
+    [
+        pytest.param(install_cni("istio/install-cni:1.28.1"), True, id="istio's image"),
+        pytest.param(install_cni("gcr.io/asm/install-cni:1.17.8-asm.4"), True, id="a vendor's"),
+        pytest.param(
+            install_cni("registry.redhat.io/openshift-service-mesh/cni@sha256:00"),
+            True,
+            id="openshift's by digest",
+        ),
+        pytest.param(
+            install_cni("mirror/net@sha256:00", labels={"k8s-app": "istio-cni-node"}),
+            True,
+            id="the chart's label",
+        ),
+        pytest.param(
+            install_cni("mirror/net@sha256:00", "--log_output_level=info"), True, id="a flag"
+        ),
+        pytest.param(
+            install_cni("cr.l5d.io/linkerd/cni-plugin:v1.5.0", labels={"k8s-app": "linkerd-cni"}),
+            False,
+            id="linkerd",
+        ),
+        pytest.param(install_cni("kumahq/kuma-cni:2.9.0"), False, id="kuma"),
+        pytest.param(
+            install_cni("kumahq/install-cni:0.0.10", labels={"k8s-app": "kuma-cni-node"}),
+            False,
+            id="kuma's earlier image",
+        ),
+        pytest.param(
+            install_cni(
+                "hashicorp/consul-k8s-control-plane:1.6",
+                "consul-k8s-control-plane",
+                "install-cni",
+                "-log-level=info",
+            ),
+            False,
+            id="consul",
+        ),
+        pytest.param(install_cni("mirror/net@sha256:00"), False, id="nothing tells"),
+    ],
+)
+def test_install_cni_is_istios_by_image_argument_or_label(pod: Document, *, is_istio: bool) -> None:
+    assert [target.role for target in targets(pod)] == ([Role.CNI] if is_istio else [])
+
+
+def the_target(pod: Document) -> Target:
+    (target,) = targets(pod)
+    return target
+
+
+def agentgateway(labels: dict[str, str]) -> Document:
+    return document({"name": "agentgateway", "image": "istio/agentgateway:1.31.0"}, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "ports"),
+    [
+        ({}, {15020, 15021}),
+        ({"gateway.istio.io/managed": "istio.io-agentgateway-controller"}, {15020, 15021}),
+        (WAYPOINT_CLASS, {15008, 15020, 15021}),
+        ({"gateway.istio.io/managed": "istio.io-mesh-controller"}, {15008, 15020, 15021}),
+        (
+            {"gateway.istio.io/managed": "istio.io-agentgateway-waypoint-controller"},
+            {15008, 15020, 15021},
+        ),
+    ],
+)
+def test_an_agentgateway_serves_hbone_as_a_waypoint_only(
+    labels: dict[str, str], ports: set[int]
+) -> None:
+    assert {port.number for port in ports_of(the_target(agentgateway(labels)))} == ports
+
+
+def test_ports_of_a_second_container_in_a_gateway_pod_are_the_applications() -> None:
+    gateway = proxy("router", ports=[{"containerPort": port} for port in (8443, 15090)])
+    target = the_target(document(app(4180), gateway))
+    servers = {p.number for p in ports_of(target) if p.component is Component.GATEWAY}
+    with_apps = {port.number: port.component for port in ports_of(target, applications=True)}
+    assert (servers, with_apps[4180]) == ({8443}, "app")
+
+
+@pytest.mark.parametrize(
+    ("pod", "captured"),
+    [
+        pytest.param(sidecar(), True, id="injected with istio-init"),
+        pytest.param(sidecar(inits=()), True, id="injected for istio-cni"),
+        pytest.param(
+            document(app(8080), proxy("sidecar"), inits=(rules(),)), True, id="by hand with rules"
+        ),
+        pytest.param(document(app(8080), proxy("sidecar")), False, id="by hand without rules"),
+    ],
+)
+def test_a_sidecar_is_captured_where_something_writes_its_rules(
+    pod: Document, *, captured: bool
+) -> None:
+    target = the_target(pod)
+    assert target.captured is captured
+    assert any(port.captured for port in ports_of(target)) is captured
+
+
+BY_CONFIG = proxy_config(statusPort=15120)
+
+
+@pytest.mark.parametrize(
+    ("pod", "captured"),
+    [
+        pytest.param(sidecar(), {15020: False, 15021: False, 15090: False}, id="as it comes"),
+        pytest.param(sidecar(env=BY_CONFIG), {15120: True, 15020: False}, id="ProxyConfig"),
+        pytest.param(
+            sidecar(env=BY_CONFIG, inits=()), {15120: True, 15020: False}, id="ProxyConfig, cni"
+        ),
+        pytest.param(
+            sidecar(env=BY_CONFIG, inits=(rules(excluded="15120"),)),
+            {15120: False},
+            id="ProxyConfig, excluded by the user",
+        ),
+        pytest.param(
+            sidecar(env=BY_CONFIG, inits=(), annotations={EXCLUDED: "15120"}),
+            {15120: False},
+            id="ProxyConfig, excluded by the user, cni",
+        ),
+        pytest.param(
+            sidecar(inits=(), annotations={STATUS_PORT: "15120"}),
+            {15120: False, 15020: False},
+            id="annotation, cni",
+        ),
+        pytest.param(
+            sidecar(env={"ENVOY_STATUS_PORT": "16021"}),
+            {16021: True, 15021: False, 15090: False},
+            id="15021 moved by its variable",
+        ),
+    ],
+)
+def test_capture_is_what_wrote_the_rules_port_by_port(
+    pod: Document, captured: dict[int, bool]
+) -> None:
+    target = the_target(pod)
+    assert {port: is_captured(port, target) for port in captured} == captured
+
+
+IN_AMBIENT = {"ambient.istio.io/redirection": "enabled"}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "captured"),
+    [
+        ({}, False),
+        (IN_AMBIENT, True),
+        ({"ambient.istio.io/redirection": "pending"}, False),
+        (IN_AMBIENT | {"ambient.istio.io/bypass-inbound-capture": "true"}, False),
+    ],
+)
+@pytest.mark.parametrize("role", ["router", "waypoint"])
+def test_in_ambient_a_bare_connect_to_a_gateway_proves_nothing(
+    role: str, annotations: dict[str, str], *, captured: bool
+) -> None:
+    target = the_target(document(proxy(role), annotations=annotations))
+    own = tuple(
+        ExtraPort(port=80 + add, role=target.role, probe=probe, expect=Expectation.OPEN)
+        for add, probe in enumerate(("tcp", "http"))
+    )
+    found = {port.number: port.captured for port in ports_of(target, own)}
+    assert (found[80], found[81], found[15021]) == (captured, False, False)
+
+
+@pytest.mark.parametrize("name", ["sidecar", "router", "waypoint"])
+@pytest.mark.parametrize(
+    ("tag", "has_tap"), [("1.9.9", False), ("1.11.0", True), ("1.24.6", True), ("1.25.0", False)]
+)
+def test_the_debug_tap_is_expected_from_1_11_to_1_24(name: str, tag: str, *, has_tap: bool) -> None:
+    pod = document(proxy(name, image=f"istio/proxyv2:{tag}"), annotations=STATUS_ANNOTATION)
+    assert any(port.number == 15004 for port in ports_of(the_target(pod))) is has_tap
+
+
+@pytest.mark.parametrize(("tag", "bind"), [("1.20.8", "open"), ("1.22.0", "loopback")])
+def test_metrics_stay_on_loopback_since_1_22(tag: str, bind: str) -> None:
+    variable = {"METRICS_LOCALHOST_ACCESS_ONLY": "true"}
+    pod = document(
+        proxy("sidecar", env=variable, image=f"istio/proxyv2:{tag}"), annotations=STATUS_ANNOTATION
+    )
+    found = {port.number: str(port.expectation) for port in ports_of(the_target(pod))}
+    assert found[15090] == bind
+
+
+@pytest.mark.parametrize(("tag", "serves"), [("1.9.9", False), ("1.11.0", True)])
+def test_the_node_agent_serves_metrics_since_1_11(tag: str, *, serves: bool) -> None:
+    found = ports_of(the_target(install_cni(f"istio/install-cni:{tag}")))
+    assert any(port.number == 15014 for port in found) is serves
