@@ -52,5 +52,5 @@ def test_what_the_chart_decides_is_refused_in_the_configuration(path: str) -> No
     for key in reversed(path.split(".")):
         given = {key: given}
 
-    with pytest.raises(helm.HelmError, match=rf"config\.{re.escape(path)} is decided by the chart"):
+    with pytest.raises(helm.HelmError, match=rf"config\.{re.escape(path)} is set by the chart"):
         render({"config": given})

@@ -28,10 +28,10 @@ def notes(values: Document) -> str:
         pytest.param({}, "Set istiod.debugToken.enabled", id="token"),
         pytest.param({}, "Set istiod.webhookDryRun", id="way to the webhook"),
         pytest.param({}, "honor_labels: true", id="scraped by nobody"),
-        pytest.param({}, "Everybody who reaches port 10520", id="open to all"),
+        pytest.param({}, "Everybody who can reach port 10520", id="open to all"),
         pytest.param(
             {"config": {"istiod": {"mode": "none"}}},
-            "istiod's pods are not looked at",
+            "istiod's pods are not polled",
             id="managed",
         ),
         pytest.param(
@@ -55,4 +55,4 @@ def test_what_is_not_seen_is_said(values: Document, said: str) -> None:
 
 
 def test_an_install_that_sees_all_says_so() -> None:
-    assert "nothing that a switch of this chart would show" in notes(ALL_SEEING)
+    assert "Nothing that a switch of this chart would add" in notes(ALL_SEEING)

@@ -1,5 +1,5 @@
 {{/*
-The exporter's configuration file: the user's `config`, and over it what the chart decides.
+The exporter's configuration file: the user's `config`, overridden by what the chart sets.
 Takes (dict "root" $ "component" "exporter").
 */}}
 
@@ -44,7 +44,7 @@ Takes (dict "root" $ "component" "exporter").
 {{- toYaml (mergeOverwrite (deepCopy $values.config) $decided) }}
 {{- end }}
 
-{{/* "true" for the component that asks istiod with a token. */}}
+{{/* "true" for the component that reads istiod's debug pages with a token. */}}
 {{- define "istio-port-exporter.hasToken" -}}
 {{- if and .root.Values.istiod.debugToken.enabled (eq .component (include "istio-port-exporter.istiodComponent" .root)) }}true{{ end }}
 {{- end }}

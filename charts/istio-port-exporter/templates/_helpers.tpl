@@ -4,7 +4,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Short enough for what is put behind it: -headless, -istiod, the hash of a pod. */}}
+{{/* Short enough for its suffixes: -headless, -istiod, the hash of a pod. */}}
 {{- define "istio-port-exporter.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
@@ -19,7 +19,7 @@
 {{- default .Release.Namespace .Values.namespaceOverride }}
 {{- end }}
 
-{{/* Names the objects that belong to the cluster, where two releases may bear one name. */}}
+{{/* Names the objects that belong to the cluster, where two releases may have one name. */}}
 {{- define "istio-port-exporter.clusterName" -}}
 {{- printf "%s-%s" (include "istio-port-exporter.namespace" .) (include "istio-port-exporter.fullname" .) | trunc 63 | trimSuffix "-" }}
 {{- end }}
@@ -51,7 +51,7 @@ app.kubernetes.io/part-of: istio-port-exporter
 {{- end }}
 
 {{/*
-A component is a kind of pod: `exporter`, and beside a DaemonSet `istiod`, a Deployment that looks at
+A component is a kind of pod: `exporter`, and beside a DaemonSet `istiod`, a Deployment that polls
 the control plane and tries its webhook. These helpers take (dict "root" $ "component" "exporter").
 */}}
 
@@ -83,14 +83,14 @@ app.kubernetes.io/component: {{ .component }}
 {{- toJson $components }}
 {{- end }}
 
-{{/* "true" when istiod is to be looked at. */}}
+{{/* "true" when the exporter polls istiod. */}}
 {{- define "istio-port-exporter.watchesIstiod" -}}
 {{- $mode := dig "istiod" "mode" "auto" .Values.config }}
 {{- $roles := dig "discovery" "kubernetes" "roles" list .Values.config }}
 {{- if and (ne $mode "none") (or (empty $roles) (has "istiod" $roles)) }}true{{ end }}
 {{- end }}
 
-{{/* The component that looks at istiod. */}}
+{{/* The component that polls istiod. */}}
 {{- define "istio-port-exporter.istiodComponent" -}}
 {{- ternary "istiod" "exporter" (eq .Values.mode "daemonset") }}
 {{- end }}

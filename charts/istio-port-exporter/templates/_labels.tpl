@@ -1,4 +1,4 @@
-{{/* What Prometheus calls the labels of the samples. `labels` is always .Values.sampleLabels. */}}
+{{/* The names that Prometheus gives to the labels of the samples. `labels` is always .Values.sampleLabels. */}}
 
 {{/* An expression, or a template of an alert: every such word is a label. */}}
 {{- define "istio-port-exporter.withLabelNames" -}}
@@ -10,7 +10,7 @@
 {{- end }}
 
 {{/*
-A dashboard: labels stand in queries and legends, and name fields. Sentences and variables have the same words and keep
+A dashboard: labels are in queries and legends, and name fields. Sentences and variables have the same words and keep
 them. docs/dashboards.md has the same expression, for sed.
 */}}
 {{- define "istio-port-exporter.dashboardWithLabelNames" -}}

@@ -18,7 +18,7 @@ metadata:
     {{- with $values.commonLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-    {{- /* In the mesh, a proxy of our own would answer for everybody else's. */}}
+    {{- /* In the mesh, the exporter's own proxy would answer for every target. */}}
     sidecar.istio.io/inject: "false"
     istio.io/dataplane-mode: none
     {{- with $values.podLabels }}
@@ -30,7 +30,7 @@ spec:
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
   {{- if $isInside }}
-  {{- /* The pods' processes are found by their ids on the node. */}}
+  {{- /* The exporter finds the pods' processes by their ids on the node. */}}
   hostPID: true
   {{- end }}
   securityContext:
@@ -154,7 +154,7 @@ spec:
     - name: root-cert
       configMap:
         name: {{ $values.istiod.rootCertConfigMap | quote }}
-        {{- /* Where it is missing nothing is verified and no token is sent; everything else goes on. */}}
+        {{- /* Without it the exporter verifies nothing and sends no token; everything else works. */}}
         optional: true
         items:
           - key: root-cert.pem

@@ -1,4 +1,4 @@
-{{/* The plain rule files of rules/, with what the values say otherwise. `values` is always .Values. */}}
+{{/* The plain rule files of rules/, with the changes that the values make. `values` is always .Values. */}}
 
 {{/* Every group of every file. Takes the root. A JSON list. */}}
 {{- define "istio-port-exporter.ruleGroups" -}}
@@ -40,7 +40,7 @@
 {{- $labels := .values.sampleLabels }}
 {{- $rule := deepCopy .rule }}
 {{- $own := dig (default "" $rule.alert) dict $rules.overrides }}
-{{- /* Who renames the label here has Prometheus clobber it, and knows. */}}
+{{- /* Whoever renames the label here knows that Prometheus clobbers it. */}}
 {{- $isRenamed := ne $labels.namespace "namespace" }}
 {{- $isOn := not (and $isRenamed (eq (default "" $rule.alert) "IstioPortExporterLabelsClobbered")) }}
 {{- if dig "enabled" $isOn $own }}
@@ -62,7 +62,7 @@
 {{- end }}
 {{- end }}
 
-{{/* An annotation: only its templates name labels, its sentences speak of pods. */}}
+{{/* An annotation: only its templates name labels, its sentences are about pods. */}}
 {{- define "istio-port-exporter.annotation" -}}
 {{- $labels := .labels }}
 {{- $text := .text }}

@@ -1,4 +1,4 @@
-{{/* What no single value can get wrong; the schema has checked each by itself. */}}
+{{/* What is wrong with values together; the schema checks each by itself. */}}
 
 {{- define "istio-port-exporter.validate" -}}
 {{- range $path, $instead := dict
@@ -22,7 +22,7 @@
 {{- end }}
 {{- end }}
 {{- if $isThere }}
-{{- fail (printf "config.%s is decided by the chart: %s" $path $instead) }}
+{{- fail (printf "config.%s is set by the chart: %s" $path $instead) }}
 {{- end }}
 {{- end }}
 {{- if and (eq .Values.mode "daemonset") .Values.portForward.enabled }}
@@ -32,14 +32,14 @@
 {{- fail "podDisruptionBudget.enabled: a DaemonSet's pods are not evicted" }}
 {{- end }}
 {{- if and .Values.istiod.debugToken.enabled (not (include "istio-port-exporter.watchesIstiod" .)) }}
-{{- fail "istiod.debugToken.enabled: istiod is not looked at (config.istiod.mode, config.discovery.kubernetes.roles)" }}
+{{- fail "istiod.debugToken.enabled: istiod is not polled (config.istiod.mode, config.discovery.kubernetes.roles)" }}
 {{- end }}
 {{- if .Values.istiod.webhookDryRun.enabled }}
 {{- if empty .Values.istiod.webhookDryRun.namespace }}
-{{- fail "istiod.webhookDryRun.namespace: name the namespace whose pods may be created; one that is there for this alone" }}
+{{- fail "istiod.webhookDryRun.namespace: name the namespace whose pods may be created; one used for this alone" }}
 {{- end }}
 {{- if not (dig "discovery" "kubernetes" "enabled" true .Values.config) }}
-{{- fail "istiod.webhookDryRun.enabled: config.discovery.kubernetes.enabled is false, but it asks the API server" }}
+{{- fail "istiod.webhookDryRun.enabled: config.discovery.kubernetes.enabled is false, but the dry run uses the API server" }}
 {{- end }}
 {{- end }}
 {{- if and (not .Values.rbac.clusterScoped) (empty .Values.namespaces) }}
