@@ -14,11 +14,11 @@ from exporter.catalogue.target_ports import (
     expectation,
     is_captured,
     is_newer_than_known,
-    line_of,
     port_number_of,
     ports_of,
     servers_of,
 )
+from exporter.catalogue.versions import istio_version_of, line_of, plain_version
 
 __all__ = [
     "ALWAYS_EXCLUDED",
@@ -32,7 +32,9 @@ __all__ = [
     "expectation",
     "is_captured",
     "is_newer_than_known",
+    "istio_version_of",
     "line_of",
+    "plain_version",
     "port_number_of",
     "ports_of",
     "servers_of",

@@ -7,9 +7,9 @@ from exporter.catalogue.control_plane_ports import CONTROL_PLANE
 from exporter.catalogue.envoy_ports import ENVOY_PORTS
 from exporter.catalogue.non_envoy_ports import NON_ENVOY_PORTS
 from exporter.catalogue.port import ExtraPort, Port, TargetPort
+from exporter.catalogue.versions import line_of
 from exporter.model import Component, Expectation, Interception, PortName, ProbeKind, Role, Target
 from exporter.model.shared import shared
-from exporter.parsing import parse_version
 
 PORTS: tuple[Port, ...] = (
     *sorted((*ENVOY_PORTS, *NON_ENVOY_PORTS), key=lambda row: row.number),
@@ -22,11 +22,6 @@ NEWEST_VERSION = (1, 32)
 
 ALWAYS_EXCLUDED = (15090, 15021)
 """Never captured, however ports were moved (injection template `-d`, cni sidecar_redirect.go)."""
-
-
-def line_of(version: str) -> tuple[int, int] | None:
-    """The Istio line of a version or image tag: "1.28.3-distroless" -> (1, 28); None if unclear."""
-    return parse_version(version)
 
 
 def is_newer_than_known(version: str) -> bool:

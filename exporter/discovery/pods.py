@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.catalogue import line_of
+from exporter.catalogue import istio_version_of, line_of
 from exporter.config import Config
 from exporter.discovery.container_states import lifecycle_of
 from exporter.discovery.istio_cni import is_istio_cni
@@ -29,7 +29,10 @@ _PROXY_ROLES = {
     "ztunnel": Role.ZTUNNEL,
 }
 _CRON = re.compile(r"^(.+)-[0-9]{8,10}$")
-_VARIANT = re.compile(r"-(distroless|debug)$")
+_INJECTED = frozenset({Role.SIDECAR, Role.PROXYLESS})
+_VERSION_LABELS = ("app.kubernetes.io/version", "helm.sh/chart")
+"""What Istio's charts put on istiod, gateways and node agents."""
+
 _TRUE = frozenset({"1", "t", "true"})
 _HASHES = ("pod-template-hash", "rollouts-pod-template-hash")
 """Labels with the end of a ReplicaSet's name: a Deployment's, an Argo Rollout's."""
@@ -124,7 +127,7 @@ def _target(
         addresses=pod.status.addresses if pod.status else (),
         captured=_is_captured(pod, role, settings),
         settings=settings,
-        istio_version=_version(container),
+        istio_version=_version(pod, container, role),
         uid=metadata.uid or f"{metadata.namespace}/{metadata.name}",
         node=pod.spec.node_name or "",
         workload=env.get("ISTIO_META_WORKLOAD_NAME") or _workload(pod),
@@ -161,15 +164,19 @@ def _is_trusted(pod: Pod, config: Config) -> bool:
     return is_istiod and pod.metadata.namespace in config.istiod.namespaces
 
 
-def _version(container: Container) -> str:
-    """From the image's tag, else from the environment; empty where neither is a version.
+def _version(pod: Pod, container: Container, role: Role) -> str:
+    """From the image's tag, else the environment or Istio's own labels; empty where none has one.
 
-    The variant of an image (`-distroless`) is no part of its version.
+    It is plain, without a variant (`-distroless`). A sidecar's labels are the application's, and
+    agentgateway has numbers of its own.
     """
     tag = container.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
-    env = container.environment
-    candidates = (tag, env.get("ISTIO_META_ISTIO_VERSION", ""), env.get("ISTIO_VERSION", ""))
-    return next((_VARIANT.sub("", text) for text in candidates if line_of(text) is not None), "")
+    env, labels = container.environment, pod.labels
+    candidates = [tag, env.get("ISTIO_META_ISTIO_VERSION", ""), env.get("ISTIO_VERSION", "")]
+    if role not in _INJECTED and labels.get("app.kubernetes.io/part-of") == "istio":
+        candidates += [labels.get(name, "") for name in _VERSION_LABELS]
+    own = tag if role is Role.AGENTGATEWAY and line_of(tag) else ""
+    return next(filter(None, map(istio_version_of, candidates)), own)
 
 
 def _workload(pod: Pod) -> str:

@@ -6,6 +6,7 @@ value has no sample. Members of enums (outcomes, cadences) need no escaping.
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from exporter.catalogue import plain_version
 from exporter.exposition.text_format import escaped, labelled
 from exporter.model import (
     Cadence,
@@ -97,10 +98,12 @@ def _sockets(record: TargetRecord, owners: Mapping[int, str]) -> Iterator[Sample
 def target_info(record: TargetRecord) -> tuple[Sample]:
     """`istio_target_info`: with the first address."""
     target = record.target
+    reported = record.control_plane.version if record.control_plane else None
+    version = plain_version(reported or "") or target.istio_version
     address = target.addresses[0] if target.addresses else ""
     labels = (
         f',ip="{escaped(address)}",node="{escaped(target.node)}"'
-        f',workload="{escaped(target.workload)}",version="{escaped(target.istio_version)}"'
+        f',workload="{escaped(target.workload)}",version="{escaped(version)}"'
         f',revision="{escaped(target.revision)}",cluster_id="{escaped(target.cluster_id)}"'
         f',native_sidecar="{"true" if target.native_sidecar else "false"}"'
     )
@@ -278,4 +281,5 @@ def control_plane_info(record: TargetRecord) -> tuple[Sample, ...]:
     facts = record.control_plane
     if facts is None or facts.version is None:
         return ()
-    return ((labelled(revision=record.target.revision, version=facts.version), 1),)
+    version = plain_version(facts.version) or facts.version
+    return ((labelled(revision=record.target.revision, version=version), 1),)

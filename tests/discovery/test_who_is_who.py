@@ -214,3 +214,43 @@ def test_metrics_stay_on_loopback_since_1_22(tag: str, bind: str) -> None:
 def test_the_node_agent_serves_metrics_since_1_11(tag: str, *, serves: bool) -> None:
     found = ports_of(the_target(install_cni(f"istio/install-cni:{tag}")))
     assert any(port.number == 15014 for port in found) is serves
+
+
+CHART = {"app.kubernetes.io/part-of": "istio", "app.kubernetes.io/version": "1.28.1"}
+BY_DIGEST = "registry.example/mesh/image@sha256:00"
+
+
+def istiod(image: str, labels: dict[str, str] | None = None, *args: str) -> Document:
+    container = {"name": "discovery", "image": image, "args": ["discovery", *args]}
+    return document(container, labels={"app": "istiod", **(labels or {})})
+
+
+@pytest.mark.parametrize(
+    ("pod", "version"),
+    [
+        pytest.param(istiod("istio/pilot:1.28.10-distroless"), "1.28.10", id="variant"),
+        pytest.param(istiod("mesh/pilot-rhel8:2.6.3"), "1.20", id="a vendor's own number"),
+        pytest.param(istiod(BY_DIGEST), "", id="digest"),
+        pytest.param(istiod(BY_DIGEST, CHART), "1.28.1", id="digest with the chart's label"),
+        pytest.param(
+            istiod(BY_DIGEST, CHART | {"app.kubernetes.io/part-of": "shop"}), "", id="others' label"
+        ),
+        pytest.param(
+            document(
+                proxy("sidecar", image=BY_DIGEST), labels=CHART, annotations=STATUS_ANNOTATION
+            ),
+            "",
+            id="a sidecar's labels are its application's",
+        ),
+        pytest.param(
+            document(
+                proxy("sidecar", image=BY_DIGEST, env={"ISTIO_META_ISTIO_VERSION": "1.27.6"}),
+                annotations=STATUS_ANNOTATION,
+            ),
+            "1.27.6",
+            id="the proxy's own metadata",
+        ),
+    ],
+)
+def test_the_version_is_istios_and_plain(pod: Document, version: str) -> None:
+    assert the_target(pod).istio_version == version
