@@ -87,22 +87,26 @@ class ApiConnection:
             try:
                 while load is self._load:
                     self._configured.clear()
-                    await self._restart(tasks, api)
+                    await self._apply_config(tasks, api)
                     await self._configured.wait()
                 await self._watches.stop()
                 await self._dry_runs.stop()
             finally:
                 self._api = None
 
-    async def _restart(self, tasks: asyncio.TaskGroup, api: KubernetesClient) -> None:
-        """Start what is new, and anew what changed."""
+    async def _apply_config(self, tasks: asyncio.TaskGroup, api: KubernetesClient) -> None:
+        """Start what the configuration newly asks for, and anew what it changed."""
         config, cluster = self._config, self._sets.cluster
         if self._sets.has_cluster:
-            await self._watches.start(tasks, partial(cluster.run, api), _watched_part(config))
+            await self._watches.ensure_running(
+                tasks, partial(cluster.run, api), _watched_part(config)
+            )
         else:
             await self._watches.stop()
             await cluster.clear()
-        await self._dry_runs.start(tasks, partial(self.dry_run.run, api), _dry_run_part(config))
+        await self._dry_runs.ensure_running(
+            tasks, partial(self.dry_run.run, api), _dry_run_part(config)
+        )
 
     @contextlib.asynccontextmanager
     async def forward(
@@ -131,7 +135,7 @@ class _Restartable:
         self._part: Config | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self, tasks: asyncio.TaskGroup, run: Run, part: Config) -> None:
+    async def ensure_running(self, tasks: asyncio.TaskGroup, run: Run, part: Config) -> None:
         """Run with this part of the configuration, unless it runs so already."""
         if part != self._part:
             await self.stop()

@@ -6,7 +6,7 @@ from pathlib import Path
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import add_config_flags, add_web_flags, base_of, config_of
 from exporter.discovery.static import load_static
-from exporter.web.toolkit.server_context import load_web_config
+from exporter.web.toolkit.listening_tls import load_web_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,8 @@ from msgspec import structs
 from exporter.diagnosis.envoy_counters import remember_stats
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_expired
-from exporter.diagnosis.hellos import remember_hellos
 from exporter.diagnosis.memory_update import MemoryUpdate
+from exporter.diagnosis.remembered_hellos import remember_hellos
 from exporter.model import (
     AdminFacts,
     AgentFacts,

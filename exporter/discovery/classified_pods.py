@@ -36,12 +36,12 @@ class ClassifiedPod:
     missing_proxy: MissingProxy
 
 
-def classify_pod(pod: Pod, config: Config, permissive: Config) -> ClassifiedPod | None:
+def classify_pod(pod: Pod, config: Config, unfiltered_config: Config) -> ClassifiedPod | None:
     """Classify a pod; None for a pod that does not concern this replica.
 
-    `permissive` is the configuration as `unfiltered` makes it.
+    `unfiltered_config` is the configuration as `unfiltered` makes it.
     """
-    found = next(iter(targets_of_pod(pod, permissive)), None)
+    found = next(iter(targets_of_pod(pod, unfiltered_config)), None)
     ambient = (ambient_redirection(pod, {}), ambient_redirection(pod, _AMBIENT_LABELS))
     missing = _missing_proxy(pod, found)
     shard = config.shard

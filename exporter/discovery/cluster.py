@@ -19,6 +19,14 @@ from exporter.discovery.classified_pods import (
     classify_pod,
     unfiltered,
 )
+from exporter.discovery.list_requests import (
+    NAMESPACES,
+    is_chosen,
+    nodes_request,
+    pods_request,
+    scopes_of,
+    services_request,
+)
 from exporter.discovery.merged_targets import MergedTargets, PodContext
 from exporter.discovery.nodes_and_namespaces import (
     NamespaceSettings,
@@ -27,14 +35,6 @@ from exporter.discovery.nodes_and_namespaces import (
     readiness_of,
 )
 from exporter.discovery.pod_documents import decode_pod
-from exporter.discovery.scope import (
-    NAMESPACES,
-    is_chosen,
-    nodes_of,
-    pods_of,
-    scopes_of,
-    services_of,
-)
 from exporter.discovery.services import Service, service_of
 from exporter.discovery.watch_status import WatchStatus
 from exporter.kube.client import KubernetesClient
@@ -136,12 +136,14 @@ class ClusterSource:
         annotation = config.discovery.ignore_annotation
         settings_of = partial(namespace_settings_of, annotation=annotation)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._cache_objects(api, nodes_of(chosen), self._nodes, readiness_of))
+            tasks.create_task(
+                self._cache_objects(api, nodes_request(chosen), self._nodes, readiness_of)
+            )
             tasks.create_task(self._cache_objects(api, NAMESPACES, self._namespaces, settings_of))
             tasks.create_task(self._update_stale())
             for scope, services in self._services.items():
                 tasks.create_task(
-                    self._cache_objects(api, services_of(scope), services, service_of)
+                    self._cache_objects(api, services_request(scope), services, service_of)
                 )
             await self._wait_for_nodes_and_namespaces()
             for scope in scopes_of(chosen):
@@ -218,7 +220,7 @@ class ClusterSource:
     # --- pods ----------------------------------------------------------------------------------
 
     async def _watch_pods(self, api: KubernetesClient, scope: str) -> None:
-        resource = pods_of(scope, self._config.discovery.kubernetes)
+        resource = pods_request(scope, self._config.discovery.kubernetes)
         callbacks = self._status.callbacks(resource, scope)
         seen: set[TargetKey] = set()
         yielder = Yielder()

@@ -10,6 +10,13 @@ from itertools import chain
 from typing import TypeVar
 
 from exporter.config import Config
+from exporter.discovery.list_requests import (
+    NAMESPACES,
+    is_chosen,
+    nodes_request,
+    pods_request,
+    scopes_of,
+)
 from exporter.discovery.nodes_and_namespaces import (
     NamespaceSettings,
     namespace_settings_of,
@@ -17,7 +24,6 @@ from exporter.discovery.nodes_and_namespaces import (
 )
 from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import targets_of_pod
-from exporter.discovery.scope import NAMESPACES, is_chosen, nodes_of, pods_of, scopes_of
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.object_reader import ObjectReader
@@ -52,9 +58,9 @@ async def list_targets(api: KubernetesClient, config: Config) -> TargetListing:
     events = [
         event
         for scope in scopes_of(chosen)
-        for event in await _objects(api, pods_of(scope, chosen))
+        for event in await _objects(api, pods_request(scope, chosen))
     ]
-    nodes = await _read(api, nodes_of(chosen), readiness_of, unseen)
+    nodes = await _read(api, nodes_request(chosen), readiness_of, unseen)
     namespaces = await _read(
         api, NAMESPACES, lambda event: namespace_settings_of(event, annotation), unseen
     )

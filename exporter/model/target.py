@@ -18,7 +18,8 @@ class Settings:
     `excluded_inbound_ports`; None where the rules were not read, so that they are the usual ones.
     `beside_gateway` are the `app_ports` of a gateway pod's other containers. `ambient`:
     ztunnel's redirection accepts every connection to the pod. `loopback_ports` are fields of this
-    class whose ports listen on loopback, though Istio's do not usually.
+    class whose ports listen on loopback, though Istio's do not usually. `status_port` is
+    pilot-agent's (/app-health, /healthz, merged statistics), `health_port` Envoy's readiness.
     """
 
     admin_port: int = 15000

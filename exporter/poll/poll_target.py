@@ -35,7 +35,7 @@ from exporter.model import (
     WebhookPath,
 )
 from exporter.model.shared import shared_mapping
-from exporter.poll.follow_up import is_hello_due
+from exporter.poll.hello_due import is_hello_due
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
 from exporter.probes.attempt import Attempt
 from exporter.probes.probers import PROBERS

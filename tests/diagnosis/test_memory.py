@@ -14,7 +14,7 @@ from exporter.model import (
     Outcome,
     TargetRecord,
 )
-from exporter.poll.follow_up import is_hello_due
+from exporter.poll.hello_due import is_hello_due
 from tests.diagnosis.matrix import (
     AGENT,
     CERTIFICATE,

@@ -30,7 +30,7 @@ from exporter.model import (
     TlsFacts,
     View,
 )
-from exporter.poll.follow_up import is_hello_due
+from exporter.poll.hello_due import is_hello_due
 from tests.diagnosis.matrix import CERTIFICATE, CONTROL, NOW, target_of
 
 COUNTS = st.none() | st.integers(0, 9).map(float)

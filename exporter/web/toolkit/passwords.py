@@ -39,7 +39,7 @@ class PasswordChecker:
     async def verify(self, users: Mapping[str, str], header: str) -> bool:
         """Whether an Authorization header names a user with the right password.
 
-        Raises TooManyWaitingError; a password that was right before is never turned away.
+        Raises TooManyChecksError; a password that was right before is never turned away.
         """
         credentials = read_credentials(header)
         if credentials is None:

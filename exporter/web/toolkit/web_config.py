@@ -15,8 +15,8 @@ from pathlib import Path
 from aiohttp import web
 
 from exporter.config import ConfigError, Problem
+from exporter.web.toolkit.listening_tls import context_of_files, newest_context
 from exporter.web.toolkit.passwords import PasswordChecker, TooManyChecksError
-from exporter.web.toolkit.server_context import make_context, newest_context
 from exporter.web.toolkit.web_file import TlsServer, WebConfigDocument, read_web_file
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class WebConfigFile:
             raise ConfigError(Problem(str(self._path), 0, "tls_server_config", sentence))
         paths = (self._path, *_files_of(tls))
         self._stamps = {path: self._stamps.get(path, _stamp(path)) for path in paths}
-        return _Open(file, None if tls is None else make_context(tls, document))
+        return _Open(file, None if tls is None else context_of_files(tls, document))
 
 
 def _files_of(tls: TlsServer | None) -> tuple[Path, ...]:

@@ -50,10 +50,10 @@ def load_web_config(path: Path) -> tuple[WebConfigDocument, ssl.SSLContext | Non
     """The file, and the context that serves its TLS if it has any; raises ConfigError."""
     file, document = read_web_file(path)
     tls = file.tls_server_config
-    return file, None if tls is None else make_context(tls, document)
+    return file, None if tls is None else context_of_files(tls, document)
 
 
-def make_context(tls: TlsServer, document: Document) -> ssl.SSLContext:
+def context_of_files(tls: TlsServer, document: Document) -> ssl.SSLContext:
     """A context of the files as they are now; raises ConfigError."""
     for key in ("cert_file", "key_file", "client_ca_file"):
         if path := getattr(tls, key):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from exporter.config import KubernetesConfig
-from exporter.discovery.scope import is_chosen, pods_of, scopes_of
+from exporter.discovery.list_requests import is_chosen, pods_request, scopes_of
 from exporter.kube.watch_options import Resource
 from tests.discovery.cluster_source import (
     NODES,
@@ -45,7 +45,7 @@ def test_one_list_of_all_namespaces_leaves_the_excluded_ones_to_the_server() -> 
     chosen = KubernetesConfig(excluded_namespaces=("kube-system", "bank"), node="node-1")
     selector = "spec.nodeName=node-1,metadata.namespace!=kube-system,metadata.namespace!=bank"
     assert scopes_of(chosen) == ("",)
-    assert pods_of("", chosen) == Resource("pods", "/api/v1/pods", {"fieldSelector": selector})
+    assert pods_request("", chosen) == Resource("pods", "/api/v1/pods", {"fieldSelector": selector})
 
 
 def test_pods_of_a_namespace_are_chosen_unless_it_is_excluded() -> None:

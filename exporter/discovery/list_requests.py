@@ -22,7 +22,7 @@ def scopes_of(chosen: KubernetesConfig) -> tuple[str, ...]:
     return tuple(name for name in chosen.namespaces if is_chosen(name, chosen))
 
 
-def pods_of(scope: str, chosen: KubernetesConfig) -> Resource:
+def pods_request(scope: str, chosen: KubernetesConfig) -> Resource:
     """The list of the pods of a namespace, or of all."""
     path = f"/api/v1/namespaces/{scope}/pods" if scope else "/api/v1/pods"
     fields = [f"spec.nodeName={chosen.node}"] if chosen.node else []
@@ -32,13 +32,13 @@ def pods_of(scope: str, chosen: KubernetesConfig) -> Resource:
     return Resource("pods", path, {name: text for name, text in selectors.items() if text})
 
 
-def services_of(scope: str) -> Resource:
+def services_request(scope: str) -> Resource:
     """The list of the Services of a namespace, or of all."""
     path = f"/api/v1/namespaces/{scope}/services" if scope else "/api/v1/services"
     return Resource("services", path)
 
 
-def nodes_of(chosen: KubernetesConfig) -> Resource:
+def nodes_request(chosen: KubernetesConfig) -> Resource:
     """The list of nodes, or of the one."""
     query = {"fieldSelector": f"metadata.name={chosen.node}"} if chosen.node else {}
     return Resource("nodes", "/api/v1/nodes", query)
