@@ -30,8 +30,8 @@ def _redirects(settings: Settings) -> bool:
 
 
 def _of_metrics(settings: Settings, line: Line) -> Expectation:
-    is_kept_inside = settings.metrics_localhost_only and line >= _LOCALHOST_ONLY_SINCE
-    return Expectation.LOOPBACK if is_kept_inside else Expectation.OPEN
+    is_on_loopback = settings.metrics_localhost_only and line >= _LOCALHOST_ONLY_SINCE
+    return Expectation.LOOPBACK if is_on_loopback else Expectation.OPEN
 
 
 _LOCALHOST_ONLY_SINCE = (1, 22)
