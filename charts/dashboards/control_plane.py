@@ -1,4 +1,4 @@
-"""istiod: its replicas, its webhooks, and what the proxies say of it."""
+"""istiod: its replicas, its webhooks, and what the proxies report of it."""
 
 from charts.dashboards.page import Page
 from charts.dashboards.panels import bars, matrix, stat, table, timeline, trend
@@ -30,7 +30,7 @@ NO_PROXY = Scale(steps=((None, "red"), (1, "green")))
 
 
 def rate(family: str, by: str) -> str:
-    """How fast a counter of istiod grows: of several exporters' sights of it, the largest."""
+    """How fast a counter of istiod grows: where several exporters poll it, the largest."""
     return f"max by ({by}) (rate({family}{{{ISTIOD}}}[$__rate_interval]))"
 
 
@@ -51,7 +51,7 @@ PAGE = Page(
                 ),
                 stat(
                     "Replicas ready",
-                    "Replicas that say of themselves that they are ready.",
+                    "Replicas that report ready.",
                     [
                         Query(
                             "sum("
@@ -91,7 +91,7 @@ PAGE = Page(
                 ),
                 stat(
                     "Versions",
-                    "Known versions of Istio among the proxies; more than two are seldom meant.",
+                    "Known versions of Istio among the proxies; more than two are seldom intended.",
                     [Query(f"count(group by (version) ({KNOWN}))")],
                     Scale(steps=((None, "green"), (3, "orange"))),
                 ),
@@ -114,7 +114,7 @@ PAGE = Page(
                 ),
                 timeline(
                     "Readiness",
-                    "What each replica says of itself and of its injection webhook.",
+                    "What each replica reports of itself and of its injection webhook.",
                     [Query(READY, "{{pod}} {{endpoint}}")],
                     YES,
                 ),
@@ -133,7 +133,7 @@ PAGE = Page(
                 ),
                 table(
                     "Revisions",
-                    "Revision and version of each replica, as it tells them itself.",
+                    "Revision and version of each replica, as it reports them.",
                     [
                         best(
                             "istio_control_plane_info",
@@ -218,7 +218,7 @@ PAGE = Page(
             "Webhooks, certificates and ambient",
             (
                 timeline(
-                    "Way to the injection webhook",
+                    "Path to the injection webhook",
                     "Whether the API server reaches it, by revision; needs the webhook's dry run.",
                     [
                         Query(
@@ -229,8 +229,8 @@ PAGE = Page(
                     UP,
                 ),
                 table(
-                    "How the way to the webhook ended",
-                    "Where it did not end well; needs the webhook's dry run.",
+                    "Outcome of the path to the webhook",
+                    "Where it was not ok; needs the webhook's dry run.",
                     [
                         best(
                             "istio_control_plane_webhook_path_outcome",
@@ -241,7 +241,7 @@ PAGE = Page(
                     (Column("cluster"), Column("revision"), Column("outcome")),
                 ),
                 stat(
-                    "Serving certificates end in",
+                    "Serving certificates expire in",
                     "Certificates that istiod serves, by replica.",
                     [
                         Query(

@@ -1,4 +1,4 @@
-"""The exporter itself: whether what it says is whole and fresh, and what it costs."""
+"""The exporter itself: whether its data is complete and fresh, and what it costs."""
 
 from charts.dashboards.page import Page
 from charts.dashboards.panels import stacked, stat, table, timeline, trend
@@ -51,21 +51,21 @@ def spread(name: str) -> list[Query]:
 PAGE = Page(
     uid="istio-ports-exporter",
     title="Istio ports: the exporter",
-    about="Whether what the port exporter says is whole and fresh, and what it costs.",
+    about="Whether the port exporter's data is complete and fresh, and what it costs.",
     variables=("instance",),
     rows=(
         (
-            "Is it whole?",
+            "Is it complete?",
             (
                 stat(
                     "Targets",
-                    "Targets under watch, of all instances: replicas count the same ones each.",
+                    "Polled targets of all instances: each replica counts the same ones.",
                     [Query(f"sum({now('targets')})")],
                     PLAIN,
                 ),
                 stat(
                     "Shards seen",
-                    "How many of the shards that there ought to be are scraped.",
+                    "How many of all shards Prometheus scrapes.",
                     [
                         Query(
                             f"count(count_values by (cluster) ('shard', {now('shard_ordinal')}))",
@@ -83,7 +83,7 @@ PAGE = Page(
                 ),
                 stat(
                     "Configuration good",
-                    "Whether the last load worked; else the one before is in use.",
+                    "Whether the last load succeeded; else the previous configuration is in use.",
                     [Query(f"min({now('config_last_reload_successful')})")],
                     YES,
                 ),
@@ -95,8 +95,7 @@ PAGE = Page(
                 ),
                 stat(
                     "Opted out",
-                    "Targets, and ports of targets, that are left out because they said so, of all "
-                    "instances.",
+                    "Targets, and ports of targets, that opted out by annotation, of all instances.",
                     [
                         Query(f"sum({now('targets_ignored')})", "targets"),
                         Query(f"sum({now('ports_ignored')})", "ports"),
@@ -104,14 +103,14 @@ PAGE = Page(
                     NONE_IS_BETTER,
                 ),
                 table(
-                    "What it can see",
-                    "A no here is a limit of its view, and the log says what that costs.",
+                    "Capabilities",
+                    "A no limits what the exporter sees; its log has the consequence.",
                     [f"min by (capability) ({now('capability')})"],
                     (Column("capability"), Column("Value", "able", YES)),
                 ),
                 timeline(
                     "Discovery",
-                    "Whether each list is complete and being watched, and each file readable.",
+                    "Whether each list is complete and watched, and each file readable.",
                     [
                         Query(
                             f"min by (instance, resource) ({now('discovery_synced')})",
@@ -143,7 +142,7 @@ PAGE = Page(
                 stacked(
                     trend(
                         "Targets by role",
-                        "Targets under watch, of all instances.",
+                        "Polled targets of all instances.",
                         [Query(f"sum by (role) ({now('targets')})", "{{role}}")],
                         PLAIN,
                     )
@@ -155,7 +154,7 @@ PAGE = Page(
             (
                 trend(
                     "Polls",
-                    "Polls started, and polls left out because the last one still ran.",
+                    "Polls started, and polls skipped because the previous one was still running.",
                     [
                         Query(rate("polls_total"), "{{instance}} started"),
                         Query(rate("polls_skipped_total"), "{{instance}} skipped"),
@@ -164,19 +163,19 @@ PAGE = Page(
                 ),
                 trend(
                     "Poll lateness",
-                    "How long after they were due polls started.",
+                    "Delay between a poll's due time and its start.",
                     spread("poll_lateness_seconds"),
                     SECONDS,
                 ),
                 trend(
                     "Probes",
-                    "Probes that ended, however they ended.",
+                    "Probes that ended, with any outcome.",
                     [Query(rate("probes_total"), "{{instance}}")],
                     RATE,
                 ),
                 trend(
-                    "Probes under way",
-                    "At its limit the exporter waits for silent targets.",
+                    "Probes in flight",
+                    "At the limit the exporter waits for silent targets.",
                     [Query(f"sum by (instance) ({now('probes_in_flight')})", "{{instance}}")],
                     PLAIN,
                 ),
@@ -193,7 +192,7 @@ PAGE = Page(
                 ),
                 trend(
                     "Event loop lag",
-                    "How long the event loop kept a due timer waiting.",
+                    "Delay of due timers in the event loop.",
                     spread("event_loop_lag_seconds"),
                     SECONDS,
                 ),
@@ -222,7 +221,7 @@ PAGE = Page(
                 ),
                 trend(
                     "Files open",
-                    "Of those that it may open; each connection is one.",
+                    "Open files and their limit; each connection is one.",
                     [
                         Query(ours("process_open_fds"), "{{instance}}"),
                         Query(ours("process_max_fds"), "{{instance}} limit"),
@@ -237,13 +236,13 @@ PAGE = Page(
                 ),
                 trend(
                     "Time of the exposition",
-                    "How long the last one took to hand out.",
+                    "How long the last one took to serve.",
                     [Query(now("exposition_duration_seconds"), "{{instance}}")],
                     SECONDS,
                 ),
                 trend(
                     "Requests to the Kubernetes API",
-                    "By answer; error where none came.",
+                    "By response code; error where there was no response.",
                     [
                         Query(
                             rate("kubernetes_requests_total", "verb, resource, code"),
@@ -253,7 +252,7 @@ PAGE = Page(
                     RATE,
                 ),
                 trend(
-                    "Lists read anew",
+                    "Relists",
                     "Each costs the API server a whole list.",
                     [
                         Query(

@@ -58,7 +58,7 @@ PAGE = Page(
                 ),
                 stat(
                     "Not ready",
-                    "Targets of which an endpoint says that it is not ready.",
+                    "Targets with an endpoint that reports not ready.",
                     [counted(f"min by ({TARGET}) ({READY}) == 0")],
                     NONE_IS_GOOD,
                 ),
@@ -90,8 +90,8 @@ PAGE = Page(
                 bars(
                     "Targets by cause",
                     "Each target has one cause at most. Class fault is broken, transition ends by "
-                    "itself, policy is a decision, application is not the mesh's, exporter is our "
-                    "own trouble. Click a bar for its runbook.",
+                    "itself, policy is a decision, application is outside the mesh, exporter is a "
+                    "problem of the exporter itself. Click a bar for its runbook.",
                     [
                         Query(
                             "sort_desc(count by (cause, class) ("
@@ -155,8 +155,8 @@ PAGE = Page(
                 ),
                 table(
                     "Unjudged ports",
-                    "Why nothing can be said. captured: only the redirection answered. no_access: "
-                    "a loopback port without access. blocked: silent while the proxy lives. "
+                    "Why a port cannot be judged. captured: only the redirection accepted. "
+                    "no_access: a loopback port without access. blocked: silent while the proxy runs. "
                     "rejected: forbidden by another host.",
                     [f"sort_desc(count by (namespace, role, port, reason) ({UNJUDGED}))"],
                     (

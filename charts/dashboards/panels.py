@@ -43,7 +43,7 @@ def stat(title: str, about: str, queries: Sequence[Query], scale: Scale, width: 
 
 
 def names(title: str, about: str, queries: Sequence[Query], nothing: str, scale: Scale) -> Panel:
-    """What series there are at this moment, by their names; `nothing` says that there is none."""
+    """The series of this moment by their names; `nothing` is the text for none."""
     panel = stat(title, about, queries, scale, width=8)
     return panel.text_mode(common_model.BigValueTextMode.NAME).no_value(nothing)
 
@@ -102,13 +102,13 @@ def timeline(
 def table(
     title: str, about: str, queries: Sequence[str], columns: Sequence[Column], width: int = 12
 ) -> Panel:
-    """Rows of this moment: what several queries say of the same labels stands in one row.
+    """Rows of this moment: results of several queries with the same labels share one row.
 
     The columns' values are `Value` with one query, else `Value #A`, `Value #B` and so on.
-    Headings are always told, so that they stay where the chart renames a label.
+    Headings are always set, so that they stay where the chart renames a label.
     """
-    asked = [_instant(Query(expr)).format(PromQueryFormat.TABLE) for expr in queries]
-    panel = _drawn(tables.Panel(), title, about, PLAIN, (width, 9), asked)
+    queried = [_instant(Query(expr)).format(PromQueryFormat.TABLE) for expr in queries]
+    panel = _drawn(tables.Panel(), title, about, PLAIN, (width, 9), queried)
     names = [column.label for column in columns]
     _transform(panel, "filterFieldsByName", {"include": {"names": names}})
     if len(queries) > 1:
@@ -124,8 +124,8 @@ def table(
 
 def matrix(title: str, about: str, expr: str, axes: tuple[str, str], scale: Scale) -> Panel:
     """A cell for each pair of two labels, rows first."""
-    asked = [_instant(Query(expr)).format(PromQueryFormat.TABLE)]
-    panel = _drawn(tables.Panel(), title, about, scale, (_FULL_WIDTH, 9), asked)
+    queried = [_instant(Query(expr)).format(PromQueryFormat.TABLE)]
+    panel = _drawn(tables.Panel(), title, about, scale, (_FULL_WIDTH, 9), queried)
     row, column = axes
     options = {"rowField": row, "columnField": column, "valueField": "Value", "emptyValue": "null"}
     _transform(panel, "groupingToMatrix", options)
@@ -170,16 +170,16 @@ def _drawn(
 
 
 def _instant(query: Query) -> prometheus.Dataquery:
-    return _asked(query).instant()
+    return _dataquery(query).instant()
 
 
 def _ranged(query: Query) -> prometheus.Dataquery:
-    return _asked(query).range()
+    return _dataquery(query).range()
 
 
-def _asked(query: Query) -> prometheus.Dataquery:
-    asked = prometheus.Dataquery().expr(query.expr).datasource(DATASOURCE)
-    return asked.legend_format(query.legend or "__auto")
+def _dataquery(query: Query) -> prometheus.Dataquery:
+    queried = prometheus.Dataquery().expr(query.expr).datasource(DATASOURCE)
+    return queried.legend_format(query.legend or "__auto")
 
 
 def _link(title: str, url: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One proxy: what is wrong with it, and what speaks for that."""
+"""One proxy: what is wrong with it, and the evidence."""
 
 from charts.dashboards.page import Page
 from charts.dashboards.panels import names, stat, table, timeline, trend
@@ -39,16 +39,16 @@ CAUSE = (
         "nothing is wrong",
     ),
 )
-"""2 is a fault, 1 another cause, 0 none although it was looked at."""
+"""2 is a fault, 1 another cause, 0 none although the target was polled."""
 
-CHAIN = {
-    "agent says ready": best("istio_target_ready", "pod", f'{WHERE}, endpoint="agent"'),
+STEPS = {
+    "agent reports ready": best("istio_target_ready", "pod", f'{WHERE}, endpoint="agent"'),
     "connected to istiod": best("istio_proxy_xds_connected", "pod", WHERE),
     "configuration accepted": f"1 - {best('istio_proxy_xds_rejected', 'pod', WHERE)}",
     "certificate valid": "max by (pod) (istio_target_certificate_expiry_timestamp_seconds"
     f'{{{WHERE}, certificate="workload"}} > bool time())',
     "Envoy live": best("istio_proxy_envoy_live", "pod", WHERE),
-    "Envoy says ready": best("istio_target_ready", "pod", f'{WHERE}, endpoint="envoy"'),
+    "Envoy reports ready": best("istio_target_ready", "pod", f'{WHERE}, endpoint="envoy"'),
     "traffic captured": best("istio_proxy_captured", "pod", WHERE),
 }
 """What has to hold, in order: 1 it does, 0 it does not, nothing where it cannot be judged."""
@@ -56,7 +56,7 @@ CHAIN = {
 PAGE = Page(
     uid="istio-ports-proxy",
     title="Istio ports: one proxy",
-    about="One proxy: its cause, its readiness chain, ports, listeners, xDS and certificates.",
+    about="One proxy: its cause, its readiness steps, ports, listeners, xDS and certificates.",
     variables=("one namespace", "pod"),
     rows=(
         (
@@ -66,13 +66,13 @@ PAGE = Page(
                     "Cause",
                     "The most likely cause of what is wrong, and its class; red is a fault.",
                     CAUSE,
-                    "not watched",
+                    "not polled",
                     Scale(steps=((None, "green"), (1, "orange"), (2, "red"))),
                 ),
                 stat(
                     "Last polled",
-                    "How long ago it was last looked at, by cadence: what is shown is as old. What "
-                    "was not looked at for three of its intervals is gone.",
+                    "Time since the last poll, by cadence: the data shown is that old. Results "
+                    "that were not renewed for three of their intervals expire.",
                     [
                         Query(
                             "time() - "
@@ -85,7 +85,7 @@ PAGE = Page(
                 ),
                 table(
                     "What it is",
-                    "What is known of the pod and its proxy.",
+                    "Information about the pod and its proxy.",
                     [
                         best(
                             "istio_target_info",
@@ -100,16 +100,16 @@ PAGE = Page(
                     width=10,
                 ).height(4),
                 stat(
-                    "Readiness chain",
-                    "From left to right, what has to hold for traffic to flow: the first no is "
-                    "where to look. A link that cannot be judged is left out.",
-                    [Query(expr, name) for name, expr in CHAIN.items()],
+                    "Readiness steps",
+                    "From left to right, what has to hold for traffic to flow: begin with the "
+                    "first no. A step that cannot be judged is left out.",
+                    [Query(expr, name) for name, expr in STEPS.items()],
                     YES,
                     width=24,
                 ),
                 timeline(
                     "Cause over time",
-                    "Which cause held when; a gap says that nothing was wrong, or nothing seen.",
+                    "The cause at each time; in a gap nothing was wrong, or nothing was polled.",
                     [
                         Query(
                             best("istio_target_diagnosis", "cause, class", WHERE),
@@ -126,7 +126,7 @@ PAGE = Page(
             (
                 table(
                     "Ports now",
-                    "Up, down, or unjudged with the reason; how the last probe ended where not ok.",
+                    "Up, down, or unjudged with the reason; the last probe's outcome if not ok.",
                     [
                         best("istio_port_up", "port, component", WHERE),
                         best("istio_port_outcome", "port, component, outcome", WHERE),
@@ -155,7 +155,7 @@ PAGE = Page(
                 ),
                 timeline(
                     "Unjudged over time",
-                    "Ports of which nothing could be said, with the reason.",
+                    "Ports that could not be judged, with the reason.",
                     [
                         Query(
                             best("istio_port_unjudged", "port, component, reason", WHERE),
@@ -166,14 +166,14 @@ PAGE = Page(
                 ),
                 table(
                     "Who listens",
-                    "Listening sockets on ports whose owner does not answer: who took the port. "
+                    "Listening sockets on ports whose owner does not answer: what took the port. "
                     "In the profile full every socket. Needs access to its network namespace.",
                     [best("istio_port_listening", "port, component, address, process", WHERE)],
                     (
                         Column("port"),
                         Column("component", "rightful owner"),
                         Column("address"),
-                        Column("process", "who listens"),
+                        Column("process", "listening process"),
                     ),
                 ),
                 trend(
@@ -190,14 +190,14 @@ PAGE = Page(
             (
                 timeline(
                     "Listeners bound",
-                    "Listeners that Envoy was told of and did not bind; in the profile full every "
+                    "Listeners that Envoy has in its configuration and has not bound; in the profile full every "
                     "listener.",
                     [Query(best("istio_proxy_listener_bound", "listener", WHERE), "{{listener}}")],
                     YES,
                 ),
                 timeline(
                     "Connected to istiod",
-                    "Whether it is connected, and whether some istiod lists it; the latter needs "
+                    "Whether the proxy is connected, and whether an istiod lists it; the latter needs "
                     "istiod's debug token.",
                     [
                         Query(best("istio_proxy_xds_connected", "pod", WHERE), "connected"),
@@ -207,7 +207,7 @@ PAGE = Page(
                 ),
                 timeline(
                     "Configuration rejected",
-                    "Whether Envoy rejected the last update of a resource and took none since.",
+                    "Whether Envoy rejected the last update of a resource and accepted none since.",
                     [Query(best("istio_proxy_xds_rejected", "resource", WHERE), "{{resource}}")],
                     NO,
                 ),
@@ -220,14 +220,14 @@ PAGE = Page(
                 ),
                 trend(
                     "Updates",
-                    "Updates of each resource that Envoy took and rejected; in the profile full.",
+                    "Updates of each resource that Envoy accepted and rejected; in the profile full.",
                     [
                         Query(
                             f"max by (resource) (rate({family}{{{WHERE}}}[$__rate_interval]))",
                             f"{{{{resource}}}} {word}",
                         )
                         for family, word in (
-                            ("istio_proxy_xds_updates_total", "taken"),
+                            ("istio_proxy_xds_updates_total", "accepted"),
                             ("istio_proxy_xds_rejects_total", "rejected"),
                         )
                     ],
@@ -246,14 +246,14 @@ PAGE = Page(
             (
                 stat(
                     "Time left",
-                    "Until each certificate ends, as the named source tells it.",
+                    "Until each certificate expires, as the named source reports it.",
                     [Query(f"{EXPIRY} - time()", "{{certificate}} ({{source}})")],
                     LEFT,
                     width=12,
                 ),
                 stat(
-                    "Life used",
-                    "How much of its life each certificate has behind it; the agent renews at "
+                    "Lifetime used",
+                    "How much of its lifetime each certificate has used; the agent renews at "
                     "about half.",
                     [
                         Query(
@@ -265,7 +265,7 @@ PAGE = Page(
                     width=12,
                 ),
                 trend(
-                    "Life used over time",
+                    "Lifetime used over time",
                     "A saw tooth is a certificate that is renewed.",
                     [
                         Query(
@@ -277,7 +277,7 @@ PAGE = Page(
                 ),
                 trend(
                     "Failures behind the merged metrics",
-                    "Scrapes by the agent that failed, by whom it scraped.",
+                    "Failed scrapes by the agent, by source.",
                     [
                         Query(
                             "max by (source) (rate(istio_proxy_agent_scrape_failures_total"

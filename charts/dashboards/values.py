@@ -1,4 +1,4 @@
-"""What a panel is about: its query, and how the values look that come of it."""
+"""What a panel shows: its query, and how the resulting values look."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ UP = Scale(words={"1": ("up", "green"), "0": ("down", "red")})
 YES = Scale(words={"1": ("yes", "green"), "0": ("no", "red")})
 NO = Scale(words={"0": ("no", "green"), "1": ("yes", "red")})
 PRESENT = Scale(words={"1": ("yes", "orange")})
-"""Sparse families: 1 while there is something to say."""
+"""Sparse families: 1 while they have a sample."""
 SECONDS = Scale(unit="s", steps=((None, "blue"),))
 RATE = Scale(unit="cps", steps=((None, "blue"),))
 

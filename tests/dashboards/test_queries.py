@@ -27,7 +27,7 @@ from tests.real.programs import fetch, scraping
 
 pytestmark = pytest.mark.real("prometheus")
 
-PACE = {
+INTERVALS = {
     "poll.interval": "3s",
     "poll.detail_interval": "3s",
     "poll.identity_interval": "15s",
@@ -47,11 +47,11 @@ CHOSEN = {
 }
 """Everything, as All chooses it; the demo's scrapes have no label `cluster`."""
 
-NO_KUBERNETES = "the demo asks no Kubernetes API"
-NO_TOKEN = "the demo's istiod answers no debug interface"
+NO_KUBERNETES = "the demo uses no Kubernetes API"
+NO_TOKEN = "the demo's istiod serves no debug interface"
 EMPTY = {
-    "control-plane.json: Way to the injection webhook: A": NO_KUBERNETES,
-    "control-plane.json: How the way to the webhook ended: A": NO_KUBERNETES,
+    "control-plane.json: Path to the injection webhook: A": NO_KUBERNETES,
+    "control-plane.json: Outcome of the path to the webhook: A": NO_KUBERNETES,
     "control-plane.json: Ambient pods by redirection: A": NO_KUBERNETES,
     "control-plane.json: Pods without their proxy: A": NO_KUBERNETES,
     "control-plane.json: Proxies behind: A": NO_TOKEN,
@@ -59,14 +59,14 @@ EMPTY = {
     "exporter.json: Discovery: A": NO_KUBERNETES,
     "exporter.json: Discovery: B": "the demo's targets are in no file",
     "exporter.json: Requests to the Kubernetes API: A": NO_KUBERNETES,
-    "exporter.json: Lists read anew: A": NO_KUBERNETES,
+    "exporter.json: Relists: A": NO_KUBERNETES,
     "proxy.json: Cause: C": "some of the demo's proxies have a cause, and all are chosen",
     "proxy.json: Connected to istiod: B": NO_TOKEN,
     "proxy.json: Behind istiod: A": NO_TOKEN,
 }
 """Queries that have nothing to find on the demo, and why."""
 
-PATIENCE_SECONDS = 50
+TIMEOUT_SECONDS = 50
 
 
 KINDS = {
@@ -126,7 +126,7 @@ async def scraped(
             )
             for kind, (boards, labels) in KINDS.items()
         }
-        config = load(None, PACE)
+        config = load(None, INTERVALS)
         targets = [pod.target for pod in built.pods]
         running = asyncio.create_task(Exporter(lambda: config, Path(), targets, listener).run())
         yield made
@@ -140,7 +140,7 @@ async def answers(scraped: dict[str, Scraped]) -> dict[str, dict[str, int]]:
     answered: dict[str, dict[str, int]] = {kind: {} for kind in scraped}
     wanted = {asked.name for asked in queries()} - set(EMPTY)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while any(not found.get(name) for found in answered.values() for name in wanted):
                 for kind, each in scraped.items():
                     answered[kind] = await asyncio.to_thread(each.found)
