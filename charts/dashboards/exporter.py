@@ -95,7 +95,7 @@ PAGE = Page(
                 ),
                 stat(
                     "Opted out",
-                    "Targets, and ports of targets, that opted out by annotation, of all instances.",
+                    "Targets, and ports of targets, that opted out, of all instances.",
                     [
                         Query(f"sum({now('targets_ignored')})", "targets"),
                         Query(f"sum({now('ports_ignored')})", "ports"),

@@ -156,8 +156,8 @@ PAGE = Page(
                 table(
                     "Unjudged ports",
                     "Why a port cannot be judged. captured: only the redirection accepted. "
-                    "no_access: a loopback port without access. blocked: silent while the proxy runs. "
-                    "rejected: forbidden by another host.",
+                    "no_access: a loopback port without access. blocked: silent while the "
+                    "proxy runs. rejected: forbidden by another host.",
                     [f"sort_desc(count by (namespace, role, port, reason) ({UNJUDGED}))"],
                     (
                         Column("namespace"),

@@ -166,7 +166,7 @@ PAGE = Page(
                 ),
                 table(
                     "Who listens",
-                    "Listening sockets on ports whose owner does not answer: what took the port. "
+                    "Sockets on ports whose owner does not answer: what took the port. "
                     "In the profile full every socket. Needs access to its network namespace.",
                     [best("istio_port_listening", "port, component, address, process", WHERE)],
                     (
@@ -190,15 +190,15 @@ PAGE = Page(
             (
                 timeline(
                     "Listeners bound",
-                    "Listeners that Envoy has in its configuration and has not bound; in the profile full every "
-                    "listener.",
+                    "Configured listeners that Envoy has not bound; in the profile full "
+                    "every listener.",
                     [Query(best("istio_proxy_listener_bound", "listener", WHERE), "{{listener}}")],
                     YES,
                 ),
                 timeline(
                     "Connected to istiod",
-                    "Whether the proxy is connected, and whether an istiod lists it; the latter needs "
-                    "istiod's debug token.",
+                    "Whether the proxy is connected, and whether an istiod lists it; the latter "
+                    "needs istiod's debug token.",
                     [
                         Query(best("istio_proxy_xds_connected", "pod", WHERE), "connected"),
                         Query(best("istio_proxy_xds_known", "pod", WHERE), "known to an istiod"),
@@ -220,7 +220,7 @@ PAGE = Page(
                 ),
                 trend(
                     "Updates",
-                    "Updates of each resource that Envoy accepted and rejected; in the profile full.",
+                    "Updates of each resource, accepted and rejected by Envoy; in the profile full.",
                     [
                         Query(
                             f"max by (resource) (rate({family}{{{WHERE}}}[$__rate_interval]))",

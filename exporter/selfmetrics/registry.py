@@ -55,7 +55,7 @@ class SelfMetrics:
         build = self._gauge("build_info", "The exporter's version; 1.", ("version", "python"))
         build.labels(version, platform.python_version()).set(1)
         self._capability = self._gauge(
-            "capability", "Whether this exporter is able to see so much.", ("capability",)
+            "capability", "Whether this exporter has the capability.", ("capability",)
         )
         self._in_mesh = self._gauge(
             "in_mesh", "Whether the exporter's own connections go through a proxy of the mesh."
@@ -63,33 +63,31 @@ class SelfMetrics:
         self._ordinal = self._gauge("shard_ordinal", "Which shard this exporter is, from 0.")
         self._total = self._gauge("total_shards", "How many shards there are.")
         self._reload_ok = self._gauge(
-            "config_last_reload_successful", "Whether the last load of the configuration worked."
+            "config_last_reload_successful", "Whether the last load of the configuration succeeded."
         )
         self._reload_at = self._gauge(
             "config_last_reload_success_timestamp_seconds",
-            "When the configuration was last loaded with success.",
+            "When the configuration was last loaded successfully.",
         )
 
     def _describe_polling(self) -> None:
         self._skipped = self._counter(
-            "polls_skipped", "Polls that were left out because the target's last one still ran."
+            "polls_skipped", "Polls skipped because the previous one was still running."
         )
-        self._in_flight = self._gauge("probes_in_flight", "Probes that are under way.")
+        self._in_flight = self._gauge("probes_in_flight", "Probes in flight.")
 
     def _describe_exposition(self) -> None:
         self._exposition_bytes = self._gauge(
             "exposition_bytes", "Size of the last exposition before compression."
         )
         self._exposition_seconds = self._gauge(
-            "exposition_duration_seconds", "How long the last exposition took to hand out."
+            "exposition_duration_seconds", "How long the last exposition took to serve."
         )
 
     def _describe_discovery(self) -> None:
-        self._targets = self._gauge("targets", "Targets under watch.", ("role",))
-        self._ignored = self._gauge("targets_ignored", "Targets left out because they opted out.")
-        self._ignored_ports = self._gauge(
-            "ports_ignored", "Ports of targets left out because they opted out."
-        )
+        self._targets = self._gauge("targets", "Targets that are polled.", ("role",))
+        self._ignored = self._gauge("targets_ignored", "Targets that opted out.")
+        self._ignored_ports = self._gauge("ports_ignored", "Ports of targets that opted out.")
         self._outdated = self._gauge(
             "catalogue_outdated",
             "Whether a target runs an Istio that this exporter does not know: it is judged as the "
@@ -99,11 +97,11 @@ class SelfMetrics:
             "discovery_synced", "Whether the list is complete and being watched.", ("resource",)
         )
         self._relists = self._counter(
-            "discovery_relists", "Times that the list had to be read anew.", ("resource",)
+            "discovery_relists", "Times that the list was read again.", ("resource",)
         )
         self._requests = self._counter(
             "kubernetes_requests",
-            "Requests to the Kubernetes API; the code is error where none came.",
+            "Requests to the Kubernetes API; the code is error without a response.",
             ("verb", "resource", "code"),
         )
         self._file_up = self._gauge(
@@ -128,7 +126,7 @@ class SelfMetrics:
         self._collector.lateness.observe(lateness)
 
     def skipped(self) -> None:
-        """A poll was left out because the target's last one still ran."""
+        """A poll was skipped because the previous one was still running."""
         self._skipped.inc()
 
     def probes_under_way(self, more: int) -> None:
@@ -169,7 +167,7 @@ class SelfMetrics:
     def counted_targets(
         self, roles: Mapping[str, int], ignored: int, ignored_ports: int, *, outdated: bool
     ) -> None:
-        """The targets under watch by role, what opted out, whether one is too new to be known."""
+        """The polled targets by role, what opted out, whether one is too new to be known."""
         self._targets.clear()
         for role, count in roles.items():
             self._targets.labels(role).set(count)
