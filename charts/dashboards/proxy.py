@@ -220,7 +220,7 @@ PAGE = Page(
                 ),
                 trend(
                     "Updates",
-                    "Updates of each resource, accepted and rejected by Envoy; in the profile full.",
+                    "Updates that Envoy accepted and rejected, by resource; in the profile full.",
                     [
                         Query(
                             f"max by (resource) (rate({family}{{{WHERE}}}[$__rate_interval]))",
