@@ -46,6 +46,7 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
         update.changes["listings"] = current_listings(evidence, before)
     remember_hellos(evidence, update)
     _update_state(evidence, update)
+    _update_readiness(evidence, update)
     for name in _ALIKE & update.changes.keys():
         update.changes[name] = shared_mapping(update.changes[name])
     return structs.replace(before, **update.changes)
@@ -198,6 +199,24 @@ def _update_state(evidence: Evidence, update: MemoryUpdate) -> None:
             update.changes["initializing_since"] = update.now
     elif since is not None:
         update.changes["initializing_since"] = None
+
+
+def _update_readiness(evidence: Evidence, update: MemoryUpdate) -> None:
+    """In how many polls in a row the agent returned 503 while Envoy served."""
+    status = evidence.seen(PortName.STATUS)
+    is_unready = status is not None and status.outcome is Outcome.NOT_READY
+    polls = update.before.unready_polls + 1 if is_unready and envoy_serves(evidence) else 0
+    if polls != update.before.unready_polls:
+        update.changes["unready_polls"] = polls
+
+
+def envoy_serves(evidence: Evidence) -> bool:
+    """Whether Envoy reports that it is live, or 15021 answers, which its workers serve."""
+    stats = evidence.stats()
+    if stats is not None and stats.state is not None:
+        return stats.state == 0 and stats.live is not False and stats.workers_started is not False
+    health = evidence.seen(PortName.HEALTH)
+    return health is not None and health.outcome.proves
 
 
 def is_initializing(stats: EnvoyStats) -> bool:

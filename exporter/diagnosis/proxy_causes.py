@@ -251,6 +251,18 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         ports=(PortName.HEALTH, PortName.STATS),
     ),
     Cause(
+        id="agent_stats_slow",
+        roles=ENVOY_ROLES,
+        condition=running_proxy.agent_stats_are_slow,
+        undetected=running_proxy.is_first_poll,
+        sentence="Readiness fails though Envoy serves: the agent's statistics calls take too long.",
+        advice=(
+            "Reduce the number of statistics (proxyStatsMatcher, Sidecar resources) and look at "
+            "CPU limits and throttling."
+        ),
+        ports=(PortName.STATUS, PortName.HEALTH, PortName.STATS),
+    ),
+    Cause(
         id="stats_too_large",
         roles=ENVOY_ROLES,
         condition=running_proxy.stats_are_large,

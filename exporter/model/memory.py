@@ -39,6 +39,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `took` maps cadences to how many seconds the last poll took in which they were due, where that
     was longer than the poll interval.
     `fault` is the cause of the last fault before Kubernetes began to delete the pod.
+    `unready_polls`: in how many polls in a row the agent was not ready while Envoy served.
     `memo` is `diagnose`'s own: the record that it reuses as long as a poll shows nothing else.
     """
 
@@ -62,6 +63,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     growth: Mapping[str, Growth] = field(default_factory=dict)
     rejected: Mapping[str, bool] = field(default_factory=dict)
     warming_polls: int = 0
+    unready_polls: int = 0
     initializing_since: float | None = None
     last_ok: Mapping[int, float] = field(default_factory=dict)
     polled: Mapping[Cadence, float] = field(default_factory=dict)

@@ -125,6 +125,13 @@ def agent_counted(**counters: object) -> list[Observation]:
 
 
 ENDED = Certificate(not_before=NOW - 90_000, not_after=NOW - 60)
+NOT_READY_503 = (net(15020, NOT_READY, facts=page(503)), net(15021, NOT_READY))
+UNREADY = sidecar(*NOT_READY_503)
+UNREADY_GATEWAY = [*NOT_READY_503, net(15090, OK, facts=STATS), net(8443, OK)]
+UNREADY_WITHOUT_STATS = sidecar(*NOT_READY_503, without=(15090,))
+UNREADY_DRAINING = sidecar(
+    *NOT_READY_503, net(15090, OK, facts=structs.replace(STATS, state=1, live=False))
+)
 EARLY = Certificate(not_before=NOW + 3600, not_after=NOW + 90_000)
 FRESH = Certificate(not_before=NOW + 1, not_after=NOW + 86_400)
 TAKEN = structs.replace(STATS, lds_success=0, lds_rejected=1, listener_create_failures=1)
@@ -404,6 +411,31 @@ EXAMPLES = (
         sidecar(structs.replace(net(15090, OK, facts=STATS), seconds=1.4)),
     ),
     Example("stats-hang", "admin_slow", sidecar(net(15090, TIMEOUT))),
+    Example("unready-twice-while-envoy-serves", "agent_stats_slow", UNREADY, earlier=[UNREADY]),
+    Example("unready-once", "none", UNREADY, earlier=[sidecar()]),
+    Example("unready-before-envoy-served", "none", UNREADY, earlier=[unconfigured(AGENT)]),
+    Example("unready-and-ready-again", "none", sidecar(), earlier=[UNREADY, UNREADY]),
+    Example(
+        "unready-gateway",
+        "agent_stats_slow",
+        UNREADY_GATEWAY,
+        GATEWAY,
+        earlier=[UNREADY_GATEWAY],
+    ),
+    Example(
+        "unready-without-statistics",
+        "agent_stats_slow",
+        UNREADY_WITHOUT_STATS,
+        earlier=[UNREADY_WITHOUT_STATS],
+    ),
+    Example("unready-and-draining", "none", UNREADY_DRAINING, earlier=[UNREADY_DRAINING]),
+    Example(
+        "unready-and-deleted",
+        "draining",
+        UNREADY,
+        _alive(terminating=True),
+        earlier=[UNREADY],
+    ),
     Example("stats-large", "stats_too_large", sidecar(net(15090, Outcome.TOO_LARGE))),
     Example(
         "dns-failures-twice",

@@ -82,6 +82,7 @@ def test_one_poll_of_old_rejects_leaves_the_cause_undetected() -> None:
         "configuration_rejected",
         "xds_disconnected",
         "listener_warming",
+        "agent_stats_slow",
         "dns_proxy_failing",
         "application_metrics_broken",
     )

@@ -5,11 +5,15 @@ from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.conditions.istiod_replica import debug_refusal
 from exporter.diagnosis.evidence import SLOW_SECONDS
 from exporter.diagnosis.inbound import is_bypassed
+from exporter.diagnosis.liveness import READINESS_PORTS
 from exporter.diagnosis.proxy_status import presented_certificate, xds_failures
 from exporter.diagnosis.verdicts import exposed_by
 from exporter.model import Certificate, Memory, Outcome, PortName, Role
 
 _SERVER_ERROR = 500
+
+_UNREADY_POLLS = 2
+"""Agent and Envoy are probed one after the other, so a single poll may fall between two states."""
 
 
 def certificate_has_ended(case: Case) -> Sentences:
@@ -126,6 +130,32 @@ def admin_is_slow(case: Case) -> Sentences:
     if case.is_stuck(PortName.STATS) and case.answers(PortName.HEALTH):
         return case.describe(PortName.STATS, PortName.HEALTH)
     return None
+
+
+def agent_stats_are_slow(case: Case) -> Sentences:
+    """The agent is not ready in two polls in a row, while a configured Envoy serves.
+
+    After the first configuration the agent's readiness rests on its own call for Envoy's
+    statistics alone, to which it gives a second.
+    """
+    if case.memory.unready_polls < _UNREADY_POLLS or not _is_configured(case):
+        return None
+    sentences = (
+        *case.describe(*READINESS_PORTS),
+        "the agent was not ready in two polls or more, while Envoy served its configuration",
+    )
+    if case.target.settings.dns_capture:
+        return (*sentences, "with DNS capture the agent may wait for its table of names instead")
+    return sentences
+
+
+def _is_configured(case: Case) -> bool:
+    """Whether Envoy has accepted listeners and clusters, or presents its certificate on 15006."""
+    stats = case.stats()
+    if stats is not None:
+        return bool(stats.cds_success and stats.lds_success)
+    inbound = case.verdict(PortName.VIRTUAL_INBOUND)
+    return inbound is not None and inbound.up is True
 
 
 def stats_are_large(case: Case) -> Sentences:
