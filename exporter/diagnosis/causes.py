@@ -12,9 +12,16 @@ from exporter.diagnosis.control_plane_causes import CONTROL_PLANE_CAUSES
 from exporter.diagnosis.lifecycle_causes import LIFECYCLE_CAUSES
 from exporter.diagnosis.proxy_causes import PROXY_CAUSES
 from exporter.diagnosis.reachability_causes import REACHABILITY_CAUSES
+from exporter.diagnosis.running_proxy_causes import RUNNING_PROXY_CAUSES
 from exporter.model import Diagnosis, Role
 
-_TABLE = (*LIFECYCLE_CAUSES, *REACHABILITY_CAUSES, *PROXY_CAUSES, *CONTROL_PLANE_CAUSES)
+_TABLE = (
+    *LIFECYCLE_CAUSES,
+    *REACHABILITY_CAUSES,
+    *PROXY_CAUSES,
+    *RUNNING_PROXY_CAUSES,
+    *CONTROL_PLANE_CAUSES,
+)
 
 CAUSES = {cause.id: cause for cause in _TABLE}
 """Every cause by its id, in the order of the table."""

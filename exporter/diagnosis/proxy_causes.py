@@ -1,13 +1,11 @@
-"""Causes within a proxy: its processes, its first configuration, and what fails while it runs."""
+"""Causes within a proxy: its processes and its first configuration."""
 
 from exporter.diagnosis.cause import Cause
-from exporter.diagnosis.conditions import first_configuration, proxy_processes, running_proxy
+from exporter.diagnosis.conditions import first_configuration, proxy_processes
 from exporter.model import (
     AGENT_ROLES,
-    ALL_ROLES,
     ENVOY_ROLES,
     PROXY_ROLES,
-    CauseClass,
     PortName,
     Role,
 )
@@ -156,157 +154,5 @@ PROXY_CAUSES: tuple[Cause, ...] = (
             PortName.HEALTH,
             PortName.STATS,
         ),
-    ),
-    Cause(
-        id="certificate_expired",
-        roles=ALL_ROLES,
-        condition=running_proxy.certificate_has_ended,
-        sentence="The workload's certificate has ended.",
-        advice=(
-            "Check that the agent reaches istiod's 15012 and the clocks; restart the pod to renew."
-        ),
-        ports=(
-            PortName.ADMIN,
-            PortName.VIRTUAL_INBOUND,
-            PortName.STATUS,
-            PortName.SECURE_STATS,
-            PortName.SECURE_MERGED,
-            PortName.TLS_XDS,
-        ),
-    ),
-    Cause(
-        id="certificate_not_yet_valid",
-        roles=ALL_ROLES,
-        condition=running_proxy.certificate_begins_later,
-        sentence="The workload's certificate is not valid yet: peers refuse it.",
-        advice=(
-            "Compare the clocks of the certificate authority, of the pod's node and of the "
-            "exporter; once they agree, restart the pod for a new certificate."
-        ),
-        ports=(
-            PortName.ADMIN,
-            PortName.VIRTUAL_INBOUND,
-            PortName.SECURE_STATS,
-            PortName.SECURE_MERGED,
-            PortName.TLS_XDS,
-            PortName.CONNECT_TERMINATE,
-            PortName.HBONE,
-        ),
-    ),
-    Cause(
-        id="redirection_missing",
-        roles=(Role.SIDECAR,),
-        condition=running_proxy.redirection_is_missing,
-        sentence=("Inbound traffic does not pass the proxy: mTLS and authorisation are bypassed."),
-        advice=("Check the istio-init container or istio-cni on this node, then restart the pod."),
-        ports=(PortName.VIRTUAL_INBOUND,),
-        also="the control port",
-    ),
-    Cause(
-        id="admin_exposed",
-        roles=ENVOY_ROLES,
-        condition=running_proxy.admin_is_open,
-        sentence=(
-            "Envoy's administration interface answers from the network: anybody can stop the proxy."
-        ),
-        advice=(
-            "Bind admin to 127.0.0.1 again: look for a custom bootstrap or proxyAdminPort settings."
-        ),
-        ports=(PortName.ADMIN,),
-    ),
-    Cause(
-        id="xds_disconnected",
-        roles=AGENT_ROLES,
-        condition=running_proxy.istiod_is_lost,
-        undetected=running_proxy.is_first_poll,
-        sentence="The proxy has lost istiod: it serves with the configuration that it had.",
-        advice=(
-            "Check istiod and the way to its 15012; new configuration and certificates do "
-            "not arrive."
-        ),
-        ports=(
-            PortName.STATUS,
-            PortName.STATS,
-        ),
-    ),
-    Cause(
-        id="listener_warming",
-        roles=ENVOY_ROLES,
-        condition=running_proxy.listener_waits,
-        undetected=running_proxy.is_first_poll,
-        sentence="A listener keeps waiting for something before it can serve.",
-        advice=("Look for a missing secret: istioctl proxy-config secret, and admin /init_dump."),
-        ports=(
-            PortName.CONNECT_TERMINATE,
-            PortName.STATS,
-        ),
-        also="a gateway's server ports",
-    ),
-    Cause(
-        id="admin_slow",
-        roles=ENVOY_ROLES,
-        condition=running_proxy.admin_is_slow,
-        sentence="Envoy's main thread is slow: statistics take longer than a second.",
-        advice="Look at CPU throttling and the number of statistics; readiness fails next.",
-        ports=(PortName.HEALTH, PortName.STATS),
-    ),
-    Cause(
-        id="agent_stats_slow",
-        roles=ENVOY_ROLES,
-        condition=running_proxy.agent_stats_are_slow,
-        undetected=running_proxy.is_first_poll,
-        sentence="Readiness fails though Envoy serves: the agent's statistics calls take too long.",
-        advice=(
-            "Reduce the number of statistics (proxyStatsMatcher, Sidecar resources) and look at "
-            "CPU limits and throttling."
-        ),
-        ports=(PortName.STATUS, PortName.HEALTH, PortName.STATS),
-    ),
-    Cause(
-        id="stats_too_large",
-        roles=ENVOY_ROLES,
-        condition=running_proxy.stats_are_large,
-        sentence="Envoy's page of statistics is over the size limit.",
-        advice=(
-            "Reduce statistics: proxyStatsMatcher, Telemetry tag overrides; restart long-"
-            "lived pods."
-        ),
-        ports=(PortName.STATS,),
-    ),
-    Cause(
-        id="dns_proxy_failing",
-        roles=AGENT_ROLES,
-        condition=running_proxy.dns_fails,
-        undetected=running_proxy.is_first_poll,
-        sentence="The agent's DNS proxy cannot resolve upstream.",
-        advice="Check the pod's resolv.conf and the way from the pod to the cluster's DNS.",
-        ports=(
-            PortName.DNS,
-            PortName.STATUS,
-        ),
-    ),
-    Cause(
-        id="application_metrics_broken",
-        cause_class=CauseClass.APPLICATION,
-        roles=AGENT_ROLES,
-        condition=running_proxy.application_scrape_fails,
-        undetected=running_proxy.is_first_poll,
-        sentence=(
-            "The agent cannot scrape the application's metrics, so merged metrics lack them."
-        ),
-        advice=(
-            "Check the prometheus.io annotations and that the application serves that "
-            "port and path."
-        ),
-        ports=(PortName.STATUS,),
-    ),
-    Cause(
-        id="application_unhealthy",
-        cause_class=CauseClass.APPLICATION,
-        roles=AGENT_ROLES,
-        condition=running_proxy.application_is_unhealthy,
-        sentence="The application fails its own probe; the proxy is fine.",
-        advice="Look at the application's log and at its probe.",
-        ports=(PortName.STATUS,),
     ),
 )
