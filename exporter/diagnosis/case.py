@@ -79,6 +79,11 @@ class Case(Struct, frozen=True, eq=False):
         outcome = self.outcome(name)
         return outcome is not None and outcome.proves
 
+    def agent_answer(self) -> Outcome | None:
+        """The outcome on the status port, also of an answer that is not proved the agent's."""
+        outcome, seen = self.outcome(PortName.STATUS), self.evidence.seen(PortName.STATUS)
+        return seen.outcome if outcome is None and seen is not None else outcome
+
     def is_stuck(self, name: PortName) -> bool:
         """Whether that port accepts and stays silent."""
         seen = self.evidence.seen(name)
@@ -151,6 +156,6 @@ class Case(Struct, frozen=True, eq=False):
 
     def lacks_configuration(self) -> bool:
         """Whether the agent reports not ready and Envoy has never bound its ports."""
-        if self.outcome(PortName.STATUS) is not Outcome.NOT_READY:
+        if self.agent_answer() is not Outcome.NOT_READY:
             return False
         return self.target.role is Role.PROXYLESS or self.refuses(PortName.HEALTH, PortName.STATS)

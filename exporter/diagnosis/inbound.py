@@ -10,7 +10,7 @@ from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.liveness import is_lost_rejection, kubernetes_reports_ready
-from exporter.diagnosis.port_owner import foreign_listener
+from exporter.diagnosis.port_owner import foreign_listener, holder_of_inbound
 from exporter.model import (
     Memory,
     Observation,
@@ -55,6 +55,10 @@ def judge_inbound(
         reading, view = _Reading(in_pod.outcome, in_pod.detail, in_pod.seconds), View.POD
     elif reading is None:
         reading = _Reading(Outcome.CAPTURED, "no control port shows redirection here")
+    if reading.outcome.is_unjudged or (view is View.POD and reading.outcome.proves):
+        accepts = evidence.control_accepts() or is_bypassed(evidence)
+        if holder := holder_of_inbound(memory, port, accepts=accepts):
+            reading = _Reading(Outcome.WRONG_IDENTITY, holder)
     outcome = reading.outcome
     verdict = Verdict(port.number, port.component, outcome.up, outcome, view, reading.detail, naive)
     return verdict, reading.seconds
@@ -99,6 +103,9 @@ def _read_hello(evidence: Evidence, memory: Memory, address: str) -> _Reading:
             detail = hello.detail or "a TLS hello is answered by something else"
             return _Reading(Outcome.WRONG_IDENTITY, detail, hello.seconds)
     ending = _ENDINGS.get(hello.outcome, "a TLS hello brought no certificate")
+    stats = memory.stats
+    if hello.outcome is Outcome.RESET and stats and stats.value.listener_create_failures:
+        ending += ", or it is the listener that Envoy could not create"
     return _Reading(Outcome.CAPTURED, ending)
 
 

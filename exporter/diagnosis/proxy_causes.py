@@ -95,6 +95,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         roles=ENVOY_ROLES,
         condition=proxy_processes.update_was_rejected,
         undetected=proxy_processes.rejection_is_undecided,
+        remedy=proxy_processes.grant_for_listener,
         sentence="Envoy has rejected the last configuration that istiod sent.",
         advice=(
             "Read the reason (istioctl proxy-status, config_dump error_state, the proxy's "

@@ -13,7 +13,7 @@ from exporter.diagnosis.evidence import UNANSWERED, Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.inbound import judge_inbound
 from exporter.diagnosis.liveness import is_blocked_by_network, is_lost_rejection
-from exporter.diagnosis.port_owner import foreign_listener
+from exporter.diagnosis.port_owner import foreign_listener, unproved_agent
 from exporter.model import (
     ENVOY_ROLES,
     Expectation,
@@ -119,6 +119,8 @@ def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Ju
         wrong = memory.disproved.get(port.number) or foreign_listener(memory, port)
         if wrong:
             outcome, detail = Outcome.WRONG_IDENTITY, wrong
+        elif unproved := unproved_agent(memory, port):
+            outcome, detail = Outcome.NO_ACCESS, unproved
     if port.expectation is Expectation.OPTIONAL and not outcome.proves:
         return
     judged.add(_verdict(evidence, port, seen, outcome, detail), seen.seconds)

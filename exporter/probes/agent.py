@@ -2,7 +2,8 @@
 
 The metrics page also makes the agent scrape Envoy and the application, so it is filtered to the
 agent's part, has a deadline of its own, and never changes the readiness outcome unless it shows
-that another process answers. The application's own probes are requested only where chosen.
+that another process answers. A body or a Server header of the readiness answer shows it at once.
+The application's own probes are requested only where chosen.
 """
 
 from collections.abc import Mapping
@@ -47,16 +48,24 @@ async def probe_agent(attempt: Attempt) -> ProbeResult:
 
 
 def _foreign(reply: Reply, *, relayed: bool) -> ProbeResult | None:
-    """Who answers in the agent's place, by a header that the agent never sends; else None.
+    """Who answers in the agent's place: its answer has neither a body nor a Server header.
 
     A moved status port is captured: the redirection relays the agent's answer, which has no body,
     and adds its own name. Without the agent it answers 503 with its reason in the body.
     """
-    if reply.server not in _ENVOYS or (relayed and not reply.body):
+    if relayed and not reply.body:
         return None
     if reply.status == 503 and reply.server == b"istio-envoy":  # noqa: PLR2004
         return ProbeResult(Outcome.CAPTURED, "only the pod's redirection answered")
-    return ProbeResult(Outcome.WRONG_IDENTITY, "the answer comes from an Envoy, not from the agent")
+    if reply.server in _ENVOYS:
+        who = "the answer comes from an Envoy, not from the agent"
+    elif reply.server:
+        who = "the answer has a Server header, which the agent never sends"
+    elif reply.body:
+        who = "the answer has a body, which the agent's readiness never has"
+    else:
+        return None
+    return ProbeResult(Outcome.WRONG_IDENTITY, who)
 
 
 def judge_agent(reply: Reply) -> ProbeResult:

@@ -31,6 +31,10 @@ def _path(text: str, *headers: str, is_small: bool = False) -> Path:
     return Path(text, "\r\n".join([*lines, "Host: "]).encode(), is_small)
 
 
+_ACCEPT = "Accept: text/plain;version=0.0.4"
+"""Prometheus text and no other form: newer agents log a warning where the header is missing."""
+
+
 def _stats(regex: str) -> str:
     return "/stats/prometheus?usedonly&filter=" + quote(regex, safe="()._*")
 
@@ -50,14 +54,14 @@ _LISTENER_STATES = (
 HEALTHZ_READY = _path("/healthz/ready", is_small=True)
 READY = _path("/ready", is_small=True)
 READYZ = _path("/readyz", is_small=True)
-METRICS = _path("/metrics")
+METRICS = _path("/metrics", _ACCEPT)
 VERSION = _path("/version", is_small=True)
 ROOT = _path("/")
 CONTROLZ_HOME = _path("/homej/")
 SYNCZ = _path("/debug/syncz")
-ENVOY_LIVE = _path(_stats(_LIVE), is_small=True)
-ENVOY_STATS = _path(_stats(ENVOY_STATS_REGEX))
-AGENT_PAGE = _path(_stats("^none$"), "X-Prometheus-Scrape-Timeout-Seconds: 8")
+ENVOY_LIVE = _path(_stats(_LIVE), _ACCEPT, is_small=True)
+ENVOY_STATS = _path(_stats(ENVOY_STATS_REGEX), _ACCEPT)
+AGENT_PAGE = _path(_stats("^none$"), _ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds: 8")
 LISTENERS = _path("/listeners?format=json")
 LISTENER_STATES = _path(_LISTENER_STATES)
 INIT_DUMP = _path("/init_dump")
@@ -110,6 +114,16 @@ def application(text: str) -> Path:
     if not _APP_HEALTH.fullmatch(text):
         raise Forbidden(f"not an application probe: {text!r}")
     return _path(text)
+
+
+def metrics(text: str) -> Path:
+    """A `configured` path of a page of metrics, which is requested in Prometheus text.
+
+    Raises:
+        Forbidden: as `configured`.
+    """
+    path = configured(text)
+    return path if path is METRICS else _path(text, _ACCEPT)
 
 
 def configured(text: str) -> Path:

@@ -9,7 +9,7 @@ from exporter.probes.metrics_text import is_metrics
 
 async def probe_metrics(attempt: Attempt) -> ProbeResult:
     """A page of metrics in Prometheus text."""
-    reply = await HttpClient(attempt).get(paths.configured(attempt.probe.path or "/metrics"))
+    reply = await HttpClient(attempt).get(paths.metrics(attempt.probe.path or "/metrics"))
     return result_of_error_status(reply, attempt) or judge_metrics(reply)
 
 

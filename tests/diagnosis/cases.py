@@ -226,10 +226,10 @@ EXAMPLES = (
     Example("impostor-15020", "port_taken", sidecar(net(15020, WRONG))),
     Example("impostor-15021", "port_taken", [*GONE[:3], net(15021, WRONG), net(15090, REFUSED)]),
     Example("impostor-15006", "port_taken", sidecar(hello(Outcome.WRONG_PROTOCOL))),
-    Example("listener-not-created", "port_taken", sidecar(net(15090, OK, facts=TAKEN))),
+    Example("listener-not-created", "configuration_rejected", sidecar(net(15090, OK, facts=TAKEN))),
     Example(
         "listener-not-listed",
-        "port_taken",
+        "configuration_rejected",
         sidecar(net(15090, OK, facts=TAKEN), inside(15000, OK, ADMIN)),
     ),
     Example("socket-of-another", "port_taken", sidecar(sockets(PYTHON), inside(15001, OK))),

@@ -111,7 +111,7 @@ MOVED = {
     "the listeners": (
         moved(SIDECAR, outbound_port=16001, inbound_port=16006),
         sidecar(net(15090, Outcome.OK, facts=TAKEN), inside(15000, Outcome.OK, NO_LISTENERS)),
-        "16006 and 16001",
+        "16001 and 16006",
     ),
 }
 

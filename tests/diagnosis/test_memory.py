@@ -106,6 +106,50 @@ def test_a_refused_15090_forgets_what_envoy_reported() -> None:
     assert "lds_rejected" not in memory.growth
 
 
+UNREAD = [
+    Outcome.CLOSED,
+    Outcome.RESET,
+    TIMEOUT,
+    REFUSED,
+    Outcome.HTTP_ERROR,
+    Outcome.WRONG_PROTOCOL,
+]
+
+
+def unread(outcome: Outcome, ready: Outcome = OK) -> list[Observation]:
+    status = 200 if ready is OK else 503
+    return sidecar(net(15020, ready, facts=page(status, metrics=None, page=outcome)))
+
+
+@pytest.mark.parametrize("outcome", UNREAD)
+@pytest.mark.parametrize("ready", [OK, Outcome.NOT_READY])
+def test_a_status_without_a_proof_of_the_agent_is_unjudged_and_says_so(
+    outcome: Outcome, ready: Outcome
+) -> None:
+    record, _ = polled(unread(outcome, ready), unread(outcome, ready), fast())
+    (verdict,) = (one for one in record.verdicts if one.port == 15020)
+    assert verdict.up is None
+    assert "could not be read" in verdict.detail
+    assert "agent" not in record.ready
+
+
+@pytest.mark.parametrize("outcome", [*UNREAD, Outcome.TOO_LARGE])
+def test_what_once_proved_the_agent_stands_while_its_page_cannot_be_read(outcome: Outcome) -> None:
+    table = ListeningSocket(port=15020, address="*", process="pilot-agent")
+    for first in (sidecar(), [*unread(outcome), sockets(table)]):
+        record, _ = polled(first, unread(outcome))
+        assert ups(record)[15020] is True
+
+
+def test_a_page_over_the_limit_leaves_the_status_as_it_is() -> None:
+    assert ups(polled(unread(Outcome.TOO_LARGE))[0])[15020] is True
+
+
+def test_a_refusal_ends_the_proof_of_the_agent() -> None:
+    record, _ = polled(sidecar(), sidecar(net(15020, REFUSED)), unread(TIMEOUT))
+    assert ups(record)[15020] is None
+
+
 def without_stats_port(admin: AdminFacts, health: Outcome = OK) -> list[Observation]:
     """15090 refuses while admin answers in the pod view."""
     gone = [net(15090, REFUSED), inside(15090, REFUSED, connected=False), net(15021, health)]

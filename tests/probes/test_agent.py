@@ -33,7 +33,12 @@ LOCALHOST_ONLY = b"Only requests from localhost are allowed\n"
 @pytest.fixture
 def answer(answer: Any) -> Any:
     """The agent's answers: it names no server."""
-    return lambda status, body=b"", server=b"": answer(status, body, server)
+
+    def make(status: int, body: bytes = b"", server: bytes = b"") -> bytes:
+        whole: bytes = answer(status, body, server)
+        return whole if server else whole.replace(b"server: \r\n", b"")
+
+    return make
 
 
 def test_reads_the_agents_own_metrics() -> None:
@@ -74,6 +79,15 @@ async def test_readiness_is_the_status(
 VOICES = {
     "an envoy": ((200, b"", b"envoy"), False, Outcome.WRONG_IDENTITY),
     "an unready envoy": ((503, b"", b"Envoy"), False, Outcome.WRONG_IDENTITY),
+    "another server": ((200, b"", b"nginx"), False, Outcome.WRONG_IDENTITY),
+    "another server, not ready": ((503, b"", b"Werkzeug/3"), False, Outcome.WRONG_IDENTITY),
+    "another server on a captured port": ((200, b"", b"nginx"), True, Outcome.WRONG_IDENTITY),
+    "a body": ((200, b"ok"), False, Outcome.WRONG_IDENTITY),
+    "a body that is a blank": ((200, b"\n"), False, Outcome.WRONG_IDENTITY),
+    "a body and not ready": ((503, b"starting"), False, Outcome.WRONG_IDENTITY),
+    "a body on a captured port": ((200, b"ok"), True, Outcome.WRONG_IDENTITY),
+    "the agent": ((200,), False, Outcome.OK),
+    "the unready agent": ((503,), False, Outcome.NOT_READY),
     "a relayed application": ((200, b"hi", b"istio-envoy"), True, Outcome.WRONG_IDENTITY),
     "a relay nobody expects": ((200, b"", b"istio-envoy"), False, Outcome.WRONG_IDENTITY),
     "the redirection": ((503, b"reset", b"istio-envoy"), True, Outcome.CAPTURED),
@@ -84,12 +98,13 @@ VOICES = {
 
 
 @pytest.mark.parametrize(("given", "captured", "outcome"), VOICES.values(), ids=VOICES)
-async def test_the_agent_names_no_server(
+async def test_the_agents_answer_has_neither_body_nor_server(
     serve: Any, attempt_at: Any, answer: Any, given: Any, captured: Any, outcome: Outcome
 ) -> None:
     port = await serve({"/healthz/ready": answer(*given)})
     observed = await probe(attempt_at(port, 15020, captured=captured, kind="agent"))
     assert observed.outcome is outcome
+    assert bool(observed.detail) is (outcome is not Outcome.OK)
 
 
 def test_labels_that_the_agent_does_not_have_are_left_out() -> None:

@@ -94,6 +94,31 @@ def test_catalogue_paths_may_be_sent() -> None:
 
 def test_known_paths_are_not_made_again() -> None:
     assert paths.configured("/metrics") is paths.METRICS
+    assert paths.metrics("/metrics") is paths.METRICS
+
+
+METRICS_PAGES = (
+    *(path for path in paths.FIXED if path.text.startswith(("/stats/prometheus", "/metrics"))),
+    *map(paths.metrics, ("/metrics", "/stats/prometheus", "/custom/metrics?x=1")),
+)
+
+
+@pytest.mark.parametrize("path", METRICS_PAGES, ids=lambda path: path.text)
+def test_pages_of_metrics_are_requested_in_prometheus_text_and_no_other_form(path: Any) -> None:
+    accepted = [line for line in path.head.split(b"\r\n") if line.lower().startswith(b"accept")]
+    assert accepted == [b"Accept: text/plain;version=0.0.4"]
+
+
+def test_other_requests_name_no_form() -> None:
+    others = [path for path in paths.FIXED if path not in METRICS_PAGES]
+    assert paths.HEALTHZ_READY in others
+    assert not any(b"accept" in path.head.lower() for path in others)
+
+
+@pytest.mark.parametrize("text", [*NEVER, "/a b", "/a\r\nHost: x"])
+def test_a_page_of_metrics_is_no_way_around_what_is_never_sent(text: str) -> None:
+    with pytest.raises(paths.Forbidden):
+        paths.metrics(text)
 
 
 def test_application_probes_are_the_kubelets_own() -> None:

@@ -3,14 +3,24 @@
 Pure. 15020 is the agent, 15021 and 15090 are Envoy.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
-from exporter.model import Expectation, Observation, Outcome, PortName, ProbeKind, Role
+from exporter.diagnosis.port_owner import bind_failures, foreign_listener
+from exporter.model import (
+    Expectation,
+    Interception,
+    Observation,
+    Outcome,
+    PortName,
+    ProbeKind,
+    Role,
+)
 
 _OWN = (
     PortName.STATUS,
@@ -20,7 +30,7 @@ _OWN = (
     PortName.ADMIN,
     PortName.VIRTUAL_OUTBOUND,
 )
-_OUTBOUND, _INBOUND = PortName.VIRTUAL_OUTBOUND, PortName.VIRTUAL_INBOUND
+_LISTENERS = (PortName.VIRTUAL_OUTBOUND, PortName.VIRTUAL_INBOUND)
 _FOREIGN = frozenset({Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
 
 
@@ -33,32 +43,39 @@ def port_is_taken(case: Case) -> Sentences:
         for verdict in verdicts
         if verdict is not None and verdict.outcome in _FOREIGN
     ]
-    return tuple(taken) or _listener_failed(case)
+    return tuple(taken) or _taken_by_report(case)
 
 
-def _listener_failed(case: Case) -> Sentences:
-    """Envoy could not create a listener of a sidecar, and the update that had it was rejected."""
-    stats = case.stats()
+def _taken_by_report(case: Case) -> Sentences:
+    """The socket table or Envoy's own reason shows another process on a listener's address.
+
+    In interception NONE Envoy binds the addresses of services, which may be the application's.
+    """
+    named = case.evidence.named
+    owners = [foreign_listener(case.memory, named[name]) for name in _LISTENERS if name in named]
+    taken = tuple(filter(None, owners))
+    if taken or case.target.settings.interception is Interception.NONE:
+        return taken or None
+    failed = bind_failures(case.memory)
+    return tuple(f"{listener}: {reason}" for listener, reason in failed.items()) or None
+
+
+def _failed_listeners(case: Case) -> tuple[str, ...]:
+    """The listeners of a sidecar that Envoy could not create; which one only admin reports."""
+    stats, admin = case.stats(), case.admin()
+    wanted = [case.evidence.named[name] for name in _LISTENERS if name in case.evidence.named]
     if case.target.role is not Role.SIDECAR or stats is None or not stats.listener_create_failures:
-        return None
-    admin = case.admin()
+        return ()
     if admin is None or admin.listeners is None:
-        missing = (
-            [f"{case.number(_OUTBOUND)} or {case.number(_INBOUND)}"]
-            if case.memory.rejected.get("lds")
-            else []
-        )
+        missing = " or ".join(str(port.number) for port in wanted)
+        is_current = case.memory.rejected.get("lds")
     else:
-        names = {listener.name for listener in admin.listeners}
-        wanted = (PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND)
-        missing = [
-            str(case.evidence.named[name].number)
-            for name in wanted
-            if name in case.evidence.named and name not in names
-        ]
-    if not missing:
-        return None
-    return (f"Envoy could not create the listener on {' and '.join(missing)}",)
+        listed = {listener.name for listener in admin.listeners}
+        missing = " and ".join(str(port.number) for port in wanted if port.name not in listed)
+        is_current = True
+    if not missing or not is_current:
+        return ()
+    return (f"Envoy could not create the listener on {missing}",)
 
 
 def proxy_is_down(case: Case) -> Sentences:
@@ -81,7 +98,7 @@ def _is_refused(case: Case) -> Sentences:
     match case.target.role:
         case Role.SIDECAR | Role.GATEWAY | Role.WAYPOINT:
             down = case.refuses(PortName.HEALTH, PortName.STATS) and (
-                case.outcome(PortName.STATUS) in (Outcome.REFUSED, Outcome.OK, None)
+                case.agent_answer() in (Outcome.REFUSED, Outcome.OK, Outcome.NO_ACCESS, None)
             )
             return (*case.describe(*_OWN[:3]), *case.describe_control_port()) if down else None
         case Role.PROXYLESS:
@@ -135,7 +152,8 @@ _SERVED = frozenset({Expectation.OPEN, Expectation.LOOPBACK})
 def envoy_is_stuck(case: Case) -> Sentences:
     """The agent answers; Envoy's ports accept and stay silent."""
     probed = [name for name in (PortName.HEALTH, PortName.STATS) if case.outcome(name) is not None]
-    if not probed or not case.answers(PortName.STATUS) or not all(map(case.is_stuck, probed)):
+    answer = case.agent_answer()
+    if not probed or answer is None or not answer.proves or not all(map(case.is_stuck, probed)):
         return None
     inbound = case.verdict(PortName.VIRTUAL_INBOUND)
     if inbound is not None and inbound.up:
@@ -175,11 +193,35 @@ def rejection_is_undecided(case: Case) -> bool:
 
 
 def update_was_rejected(case: Case) -> Sentences:
-    """A rejected update that no success has followed, or one that admin lists as rejected."""
+    """A rejected update that no success has followed, or one that admin lists as rejected.
+
+    A listener that could not be created for another reason than a taken port is one.
+    """
     rejected = [name for name, value in case.memory.rejected.items() if value]
-    if not rejected:
+    failed = _failed_listeners(case)
+    if not rejected and not failed:
         return None
-    admin = case.admin()
-    reasons = (admin.rejected or {}) if admin else {}
     updates = [f"the last {name.upper()} update was rejected" for name in sorted(rejected)]
-    return (*updates, *(f"{listener}: {reason}" for listener, reason in reasons.items()))
+    reasons = [f"{listener}: {reason}" for listener, reason in _reasons(case).items()]
+    if failed and not reasons:
+        reasons = ["Envoy's log has the reason, and admin where the pod view reads it"]
+    return (*updates, *failed, *reasons)
+
+
+def grant_for_listener(case: Case) -> str:
+    """The advice where Envoy lacks the privilege for a listener; empty where it does not."""
+    if not any(_DENIED.search(reason) for reason in _reasons(case).values()):
+        return ""
+    return (
+        "Give the proxy the capability that the listener needs: NET_ADMIN for interception mode "
+        "TPROXY, NET_BIND_SERVICE for ports below 1024."
+    )
+
+
+def _reasons(case: Case) -> Mapping[str, str]:
+    """Envoy's reason by rejected listener, as admin last reported it."""
+    admin = case.admin()
+    return (admin.rejected or {}) if admin else {}
+
+
+_DENIED = re.compile(r"operation not permitted|permission denied", re.IGNORECASE)
