@@ -89,15 +89,15 @@ def test_with_them_the_pod_is_seen_from_inside(pod: str) -> None:
 
 @pytest.mark.real("setpriv", "unshare")
 @pytest.mark.parametrize(
-    ("without", "said"),
+    ("without", "message"),
     [
         pytest.param("SYS_ADMIN", "cannot be entered: Operation not permitted", id="enter"),
         pytest.param("SYS_PTRACE", "cannot be entered: Permission denied", id="open"),
         pytest.param("DAC_READ_SEARCH", "15000", id="name the owner of a socket"),
     ],
 )
-def test_without_one_something_is_lost(pod: str, without: str, said: str) -> None:
+def test_without_one_something_is_lost(pod: str, without: str, message: str) -> None:
     found = seen(pod, granted() - {without})
 
-    assert said in found
+    assert message in found
     assert found != "15000 cat"

@@ -112,7 +112,7 @@ def test_a_daemonset_shares_the_roles_with_the_deployment_beside_it(
     assert len({*of_istiod.roles, *of_node.roles}) == len(type(of_node.roles[0]))
 
 
-def test_the_same_namespaces_are_looked_at_and_allowed(
+def test_the_same_namespaces_are_polled_and_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = {"namespaces": ["shop", "istio-system"]}

@@ -60,7 +60,7 @@ def test_the_sidecar_finds_them(chart: Path) -> None:
         assert "annotations" not in metadata
 
 
-def test_they_stand_where_and_as_they_were_told(chart: Path) -> None:
+def test_they_have_the_namespace_and_labels_of_the_values(chart: Path) -> None:
     annotations = {"example.com/owner": "mesh"}
     given = {"enabled": True, "namespace": "grafana", "folder": "Istio", "annotations": annotations}
     for document in rendered(chart, **given, labels={"dashboard": "yes"}):

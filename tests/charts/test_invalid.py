@@ -24,7 +24,7 @@ DECIDED = (
 
 
 def message_of(file: Path) -> str:
-    """What the first line says that Helm says."""
+    """The error of Helm that the first line names."""
     return file.read_text().splitlines()[0].removeprefix("# ")
 
 
@@ -40,9 +40,9 @@ def test_every_rule_has_a_file() -> None:
     rules = re.findall(
         r'fail (?:\(printf )?"([^"%]*)', (CHART / "templates/_validate.tpl").read_text()
     )
-    told = [message_of(file) for file in FILES]
+    reported = [message_of(file) for file in FILES]
 
-    assert [rule for rule in rules if not any(rule in message for message in told)] == []
+    assert [rule for rule in rules if not any(rule in message for message in reported)] == []
 
 
 @pytest.mark.parametrize("path", DECIDED)

@@ -1,4 +1,4 @@
-"""NOTES.txt says what an install cannot see, and nothing that it can."""
+"""NOTES.txt lists what an install cannot see, and nothing that it can."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def notes(values: Document) -> str:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         pytest.param({}, "Ports that listen on loopback: 15000", id="loopback"),
         pytest.param({}, "Which process holds which port", id="socket tables"),
@@ -49,10 +49,10 @@ def notes(values: Document) -> str:
         pytest.param({"mode": "daemonset"}, "is root on every node", id="root"),
     ],
 )
-def test_what_is_not_seen_is_said(values: Document, said: str) -> None:
-    assert said in notes(values)
-    assert said == "is root on every node" or said not in notes(ALL_SEEING)
+def test_the_notes_list_what_an_install_cannot_see(values: Document, message: str) -> None:
+    assert message in notes(values)
+    assert message == "is root on every node" or message not in notes(ALL_SEEING)
 
 
-def test_an_install_that_sees_all_says_so() -> None:
+def test_the_notes_of_an_install_that_sees_all_list_nothing() -> None:
     assert "Nothing that a switch of this chart would add" in notes(ALL_SEEING)

@@ -61,7 +61,7 @@ def test_each_mode_but_the_daemonset_is_outside_of_the_host() -> None:
         assert not {"hostPID", "hostNetwork", "hostIPC"} & set(pod)
 
 
-def test_only_the_pod_that_asks_istiod_has_the_token() -> None:
+def test_only_the_pod_that_reads_istiods_debug_pages_has_the_token() -> None:
     values = {"mode": "daemonset", "istiod": {"debugToken": {"enabled": True}}}
     inside, beside = pod_specs(render(values))
 

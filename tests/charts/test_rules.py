@@ -1,4 +1,4 @@
-"""The PrometheusRule says what the plain files of rules/ say, but for what the values change."""
+"""The PrometheusRule holds the plain files of rules/, but for what the values change."""
 
 import copy
 import re
@@ -105,7 +105,7 @@ def test_renamed_labels_change_no_other_word() -> None:
 
 @pytest.mark.usefixtures("promtool")
 def test_alerts_with_renamed_labels_fire_as_the_plain_ones(tmp_path: Path) -> None:
-    """Every alert that fires says the same of samples whose labels Prometheus renamed."""
+    """Every alert that fires has the same texts for samples whose labels Prometheus renamed."""
     cases = [case for case in CASES if case.describe and case.alert != CLOBBERED]
     tests = [case.test(replicas=1) for case in cases]
     for test in tests:
@@ -143,7 +143,7 @@ def test_runbooks_get_the_address_that_is_set(base: str) -> None:
         assert alert["annotations"]["runbook_url"] == f"https://runbooks.example/ports/{page}"
 
 
-def test_the_object_stands_where_and_as_it_was_told() -> None:
+def test_the_object_has_the_namespace_and_labels_of_the_values() -> None:
     values = {"enabled": True, "namespace": "rules", "labels": {"release": "prometheus"}}
     [document] = of_kind(render({"rules": values}), "PrometheusRule")
 

@@ -40,7 +40,7 @@ def test_their_addresses_stay() -> None:
 
 
 @pytest.mark.parametrize("file", UIDS)
-def test_every_panel_says_what_it_is_about(file: str) -> None:
+def test_every_panel_has_a_description(file: str) -> None:
     shown = panels(dashboards()[file])
     assert [panel["title"] for panel in shown if not panel.get("description")] == []
     assert len({panel["id"] for panel in shown}) == len(shown)
@@ -58,14 +58,14 @@ def test_no_panel_lies_on_another(file: str) -> None:
                 assert taken.setdefault((x, y), panel["title"]) == panel["title"]
 
 
-@pytest.mark.parametrize("asked", queries(), ids=lambda asked: asked.name)
-def test_a_query_asks_for_documented_families_of_the_chosen_targets(asked: Asked) -> None:
-    families = set(FAMILY.findall(asked.expr))
+@pytest.mark.parametrize("query", queries(), ids=lambda query: query.name)
+def test_a_query_selects_documented_families_of_the_chosen_targets(query: Asked) -> None:
+    families = set(FAMILY.findall(query.expr))
     known = {name for family in DOCUMENTED for name in (family, f"{family}_bucket")}
     assert families
     assert families <= known | OF_THE_CLIENT
-    assert asked.expr.count('{cluster=~"$cluster"') == len(FAMILY.findall(asked.expr))
-    assert asked.expr.count("rate(") == asked.expr.count("[$__rate_interval]")
+    assert query.expr.count('{cluster=~"$cluster"') == len(FAMILY.findall(query.expr))
+    assert query.expr.count("rate(") == query.expr.count("[$__rate_interval]")
 
 
 @pytest.mark.parametrize("file", UIDS)
@@ -74,23 +74,23 @@ def test_a_query_uses_the_dashboards_own_variables(file: str) -> None:
     offered = {variable["name"] for variable in board["templating"]["list"]}
     used = {
         name
-        for asked in queries()
-        if asked.file == file
-        for name in re.findall(r"\$([a-z]\w*)", asked.expr)
+        for query in queries()
+        if query.file == file
+        for name in re.findall(r"\$([a-z]\w*)", query.expr)
     }
     assert used <= offered
     assert {"datasource", "cluster", "runbooks"} <= offered
 
 
 @pytest.mark.parametrize(
-    "asked", [row for row in queries() if " or 0 * count(" in row.expr], ids=lambda row: row.name
+    "query", [row for row in queries() if " or 0 * count(" in row.expr], ids=lambda row: row.name
 )
-def test_a_count_is_0_only_in_profiles_that_would_tell(asked: Asked) -> None:
-    told, nothing = (
+def test_a_count_is_0_only_in_profiles_that_would_tell(query: Asked) -> None:
+    reported, nothing = (
         {PROFILES[name] for name in FAMILY.findall(part)}
-        for part in asked.expr.split(" or 0 * count(")
+        for part in query.expr.split(" or 0 * count(")
     )
-    assert max(told) <= max(nothing)
+    assert max(reported) <= max(nothing)
 
 
 @pytest.mark.parametrize("file", UIDS)
@@ -111,6 +111,6 @@ def test_links_between_dashboards_lead_to_one() -> None:
 
 
 def test_every_family_of_a_target_is_on_some_panel() -> None:
-    shown = {name for asked in queries() for name in FAMILY.findall(asked.expr)}
+    shown = {name for query in queries() for name in FAMILY.findall(query.expr)}
     unshown = {family.name for family in FAMILIES} - shown
     assert unshown == {"istio_target_identity_info"}

@@ -1,4 +1,4 @@
-"""Every query of every panel, asked of a real Prometheus that scraped the demo mesh.
+"""Every query of every panel, run on a real Prometheus that scraped the demo mesh.
 
 The exporter runs here, on the demo's stand-ins, with the profile that has every family. Two scrape
 it: one that honours the samples' labels, and one that renames them.
@@ -84,16 +84,16 @@ class Scraped(NamedTuple):
 
     def get(self, path: str, **parameters: str) -> Any:
         """What Prometheus answers, with everything chosen that a dashboard lets choose."""
-        asked = {name: chosen(text) for name, text in parameters.items()}
-        body = fetch(f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(asked)}")
-        assert body, f"Prometheus does not take {asked}"
+        values = {name: chosen(text) for name, text in parameters.items()}
+        body = fetch(f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(values)}")
+        assert body, f"Prometheus does not take {values}"
         return json.loads(body)["data"]
 
     def found(self) -> dict[str, int]:
         """How many series each query finds now."""
         return {
-            asked.name: len(self.get("query", query=asked.expr)["result"])
-            for asked in queries(self.boards)
+            row.name: len(self.get("query", query=row.expr)["result"])
+            for row in queries(self.boards)
         }
 
 
@@ -138,7 +138,7 @@ async def scraped(
 async def answers(scraped: dict[str, Scraped]) -> dict[str, dict[str, int]]:
     """How many series each query finds, once all that ought to find some do, or at the end."""
     answered: dict[str, dict[str, int]] = {kind: {} for kind in scraped}
-    wanted = {asked.name for asked in queries()} - set(EMPTY)
+    wanted = {row.name for row in queries()} - set(EMPTY)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while any(not found.get(name) for found in answered.values() for name in wanted):
@@ -150,7 +150,7 @@ async def answers(scraped: dict[str, Scraped]) -> dict[str, dict[str, int]]:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", [asked.name for asked in queries()])
+@pytest.mark.parametrize("name", [row.name for row in queries()])
 async def test_a_query_finds_data(answers: dict[str, dict[str, int]], name: str, kind: str) -> None:
     if name in EMPTY:
         assert answers[kind][name] == 0, f"finds data after all: {EMPTY[name]}"
@@ -174,14 +174,14 @@ async def test_variables_offer_what_targets_have(
     for board in scraped[kind].boards.values():
         for variable in board["templating"]["list"]:
             if variable["name"] in wanted:
-                asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
-                assert asked
-                parameters = {"match[]": asked[1]}
-                path = f"label/{asked[2]}/values"
+                found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
+                assert found
+                parameters = {"match[]": found[1]}
+                path = f"label/{found[2]}/values"
                 offered = await asyncio.to_thread(scraped[kind].get, path, **parameters)
                 assert set(offered) <= wanted[variable["name"]], variable["query"]
                 assert offered, variable["query"]
 
 
 def test_what_is_excused_is_a_query() -> None:
-    assert set(EMPTY) <= {asked.name for asked in queries()}
+    assert set(EMPTY) <= {row.name for row in queries()}

@@ -23,24 +23,24 @@ SENTENCES = {"title", "description", "name"}
 """What people read, and what variables are called."""
 
 
-def told(node: Any, keys: set[str]) -> Iterator[Any]:
-    """What stands under these keys, anywhere below."""
+def values_under(node: Any, keys: set[str]) -> Iterator[Any]:
+    """The values under these keys, anywhere below."""
     if isinstance(node, dict):
         for key, inner in node.items():
             if key in keys:
                 yield inner
             else:
-                yield from told(inner, keys)
+                yield from values_under(inner, keys)
     elif isinstance(node, list):
         for inner in node:
-            yield from told(inner, keys)
+            yield from values_under(inner, keys)
 
 
 def labels_of(board: Any) -> set[str]:
     """The words that can be labels: what is quoted, a variable or a parameter of it is none."""
-    texts = [re.sub(r'"[^"]*"|\$\w+|var-\w+', "", text) for text in told(board, TEXTS)]
+    texts = [re.sub(r'"[^"]*"|\$\w+|var-\w+', "", text) for text in values_under(board, TEXTS)]
     words = {word for text in texts for word in re.findall(r"\w+", text)}
-    fields = [[field] if isinstance(field, str) else field for field in told(board, FIELDS)]
+    fields = [[field] if isinstance(field, str) else field for field in values_under(board, FIELDS)]
     return words.union(*fields)
 
 
@@ -56,7 +56,9 @@ def test_renamed_labels_leave_none_of_the_old_names(file: str) -> None:
 
 @pytest.mark.parametrize("file", COMMITTED)
 def test_sentences_and_variables_keep_their_words(file: str) -> None:
-    assert list(told(renamed()[file], SENTENCES)) == list(told(dashboards()[file], SENTENCES))
+    assert list(values_under(renamed()[file], SENTENCES)) == list(
+        values_under(dashboards()[file], SENTENCES)
+    )
 
 
 def test_renamed_labels_change_nothing_else() -> None:
@@ -66,7 +68,9 @@ def test_renamed_labels_change_nothing_else() -> None:
 
 def test_a_column_keeps_its_heading() -> None:
     for board in (dashboards(), renamed()):
-        headings = [set(column.values()) for column in told([*board.values()], {"renameByName"})]
+        headings = [
+            set(column.values()) for column in values_under([*board.values()], {"renameByName"})
+        ]
         assert {"namespace", "pod"} <= set.union(*headings)
         assert not set.union(*headings) & set(RENAMED.values())
 
@@ -78,5 +82,5 @@ def test_the_printed_command_writes_what_the_chart_renders(tmp_path: Path) -> No
     shutil.copytree(FOLDER, folder)
     subprocess.run(("sh", "-euc", command), cwd=tmp_path, check=True)
 
-    asked = {label: name for label, name in RENAMED.items() if label != "endpoint"}
-    assert {path.name: path.read_text() for path in folder.iterdir()} == rendered(asked)
+    requested = {label: name for label, name in RENAMED.items() if label != "endpoint"}
+    assert {path.name: path.read_text() for path in folder.iterdir()} == rendered(requested)

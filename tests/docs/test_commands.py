@@ -29,12 +29,12 @@ from tests.docs.pages import ROOT, Fence, fences, pages
 KNOWN = {row.number for row in PORTS}
 _ISTIO_PORT = re.compile(r"(?<![\w.])(15\d{3})(?![\w.])")
 _RUN = {"ports", "explain", "config"}
-"""The exporter's commands that end by themselves and ask nobody."""
+"""The exporter's commands that end by themselves and send nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One simple command of a block: its words, and where it stands."""
+    """One simple command of a block: its words, and its place."""
 
     where: str
     words: tuple[str, ...]
@@ -57,15 +57,15 @@ def commands(fence: Fence) -> Iterator[Command]:
 
 def ours(command: Command, folder: Path) -> str:
     """The exporter: its parser takes the words; what ends by itself is run."""
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+    message = io.StringIO()
+    with contextlib.redirect_stderr(message), contextlib.redirect_stdout(message):
         try:
             parser().parse_args(command.words[1:])
         except SystemExit as end:
-            return said.getvalue() if end.code else ""
+            return message.getvalue() if end.code else ""
         if command.words[1] in _RUN:
             with contextlib.chdir(folder):
-                return said.getvalue() if main(command.words[1:]) else ""
+                return message.getvalue() if main(command.words[1:]) else ""
     return ""
 
 
@@ -173,14 +173,14 @@ def test_every_command_works_as_printed(page: Path, folder: Path) -> None:
     problems = []
     for command in shown(page):
         reader = READERS.get(command.words[0])
-        said = reader(command, folder) if reader else "a program that no test knows"
-        if said:
-            problems.append(f"{command.where}: {shlex.join(command.words)}: {said}")
+        message = reader(command, folder) if reader else "a program that no test knows"
+        if message:
+            problems.append(f"{command.where}: {shlex.join(command.words)}: {message}")
     assert problems == []
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         pytest.param("istio-port-exporter serve --no-such-flag", "unrecognized", id="flag"),
         pytest.param("istio-port-exporter explain 15998", "15998", id="run"),
@@ -196,9 +196,9 @@ def test_every_command_works_as_printed(page: Path, folder: Path) -> None:
         pytest.param("sed -i -E 's/a/' config/*.yml", "unterminated", id="script"),
     ],
 )
-def test_a_wrong_command_is_found(line: str, said: str, tmp_path: Path) -> None:
+def test_a_wrong_command_is_found(line: str, message: str, tmp_path: Path) -> None:
     words = tuple(shlex.split(line))
-    assert said in READERS[words[0]](Command("here", words), tmp_path)
+    assert message in READERS[words[0]](Command("here", words), tmp_path)
 
 
 def exporter_files() -> Sequence[Fence]:

@@ -1,4 +1,4 @@
-"""docs/kubernetes.md says what the chart renders: rights, ports, manifests."""
+"""docs/kubernetes.md describes what the chart renders: rights, ports, manifests."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ SWITCHES: dict[str, Document] = {
     "portForward.enabled": {"portForward": {"enabled": True}},
     "istiod.webhookDryRun": {"istiod": {"webhookDryRun": {"enabled": True, "namespace": "probe"}}},
 }
-"""Values by what the column `granted by` says."""
+"""Values by the column `granted by`."""
 NARROWED: Document = {"namespaces": ["shop"]}
 
 
@@ -80,13 +80,13 @@ def ports_of(policy: Document) -> set[int]:
     return {row["port"] for row in rule["ports"]}
 
 
-def test_the_chart_admits_the_exporter_to_every_port_that_it_asks() -> None:
+def test_the_chart_admits_the_exporter_to_every_port_that_it_probes() -> None:
     (policy,) = of_kind(
         render({"networkPolicy": {"admit": {"namespaces": ["shop"]}}}), "NetworkPolicy"
     )
 
-    asked = {row.number for row in PORTS if row.probe} | {Config().poll.control_port}
-    assert ports_of(policy) == asked
+    requested = {row.number for row in PORTS if row.probe} | {Config().poll.control_port}
+    assert ports_of(policy) == requested
 
 
 def test_the_chart_admits_the_exporter_to_a_control_port_that_moved_away() -> None:
@@ -101,8 +101,8 @@ def test_the_printed_policy_admits_it_to_every_port_of_a_proxy() -> None:
     (text,) = [fence.text for fence in fences(PAGE) if fence.file == "admit-exporter.yaml"]
     proxies = {Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT, Role.PROXYLESS}
 
-    asked = {row.number for row in PORTS if row.probe and row.role in proxies}
-    assert ports_of(yaml.safe_load(text)) == asked | {Config().poll.control_port}
+    requested = {row.number for row in PORTS if row.probe and row.role in proxies}
+    assert ports_of(yaml.safe_load(text)) == requested | {Config().poll.control_port}
 
 
 def test_every_family_that_is_named_exists() -> None:

@@ -28,7 +28,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("link", "said"),
+    ("link", "message"),
     [
         pytest.param("docs/ports.md", "", id="file"),
         pytest.param("docs/nowhere.md", "docs/nowhere.md: no such file", id="no file"),
@@ -37,8 +37,8 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         pytest.param("../elsewhere", "../elsewhere: no such file", id="outside"),
     ],
 )
-def test_a_broken_link_is_found(link: str, said: str) -> None:
-    assert broken(ROOT / "README.md", link) == said
+def test_a_broken_link_is_found(link: str, message: str) -> None:
+    assert broken(ROOT / "README.md", link) == message
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:

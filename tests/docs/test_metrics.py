@@ -58,24 +58,24 @@ def test_families_of_targets_and_the_cluster_are_documented_as_they_are_and_in_o
     ]
 
 
-def test_a_family_that_smaller_profiles_cut_short_says_so() -> None:
+def test_a_family_that_smaller_profiles_shorten_is_marked() -> None:
     cut = {line.split("`")[1] for line in DOCUMENT.splitlines() if "Below full: " in line}
 
     assert cut == {family.name for family in FAMILIES if family.brief}
 
 
 def test_the_exporters_own_families_are_documented_as_they_are() -> None:
-    told = set()
+    reported = set()
     for family in text_string_to_metric_families(full_page()):
         if family.name.startswith(MEASURED_BY_THE_CLIENT):
             continue
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        told.add((f"`{name}`", family.type, labels_cell(_in_order(name, labels))))
+        reported.add((f"`{name}`", family.type, labels_cell(_in_order(name, labels))))
 
     own = documented(columns=5)
 
-    assert {row[:-1] for row in own} == told
+    assert {row[:-1] for row in own} == reported
     assert {row[-1] for row in own} <= set(STABILITIES)
 
 

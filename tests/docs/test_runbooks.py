@@ -28,7 +28,7 @@ def test_each_cause_has_a_runbook_in_the_order_of_the_table() -> None:
     assert [name for name in RUNBOOKS if name != "Diagnosis"] == list(CAUSES)
 
 
-def test_the_page_is_what_the_table_of_causes_says() -> None:
+def test_the_page_is_generated_from_the_table_of_causes() -> None:
     text = DIAGNOSIS.read_text()
     assert text == diagnosis.page_of(text), "make runbooks"
 

@@ -99,7 +99,7 @@ class Network:
 
 
 def run(*command: str, text: str = "") -> str:
-    """Run a command to its end; its output, or an error that shows what it said."""
+    """Run a command to its end; its output, or an error with its output."""
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}\n{text}")

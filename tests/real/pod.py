@@ -167,7 +167,7 @@ class Pod:
         return f"spiffe://cluster.local/ns/real/sa/{self.name}"
 
     def target(self, *, inside: bool = False, settings: Settings | None = None) -> Target:
-        """The pod as the exporter is told of it; with `inside` its namespace too."""
+        """The pod as the exporter gets it; with `inside` its namespace too."""
         return Target(
             key=TargetKey("real", self.name),
             role=Role.GATEWAY if self.shape.servers else Role.SIDECAR,
@@ -278,7 +278,7 @@ class Pod:
         return path.read_text().splitlines() if path.exists() else []
 
     def wait(self, happened: Callable[[], bool], what: str, seconds: float = 20) -> None:
-        """Wait until it happened; else fail with what Envoy last said."""
+        """Wait until it happened; else fail with what Envoy last logged."""
         deadline = time.monotonic() + seconds
         while not happened():
             if time.monotonic() > deadline:

@@ -29,33 +29,33 @@ pytestmark = pytest.mark.real("prometheus", "prometheus-alertmanager")
 
 STATES = ("healthy", "strict-mtls", "gateway-healthy")
 RUNBOOKS = "https://runbooks.example"
-PATIENCE = 40.0
+TIMEOUT_SECONDS = 40.0
 
 Alert = dict[str, Any]
 
 
 class Receiver:
-    """A webhook of Alertmanager: what it was told, in order."""
+    """A webhook of Alertmanager: the alerts that it received, in order."""
 
     def __init__(self) -> None:
-        self.told: list[Alert] = []
+        self.received: list[Alert] = []
 
     def brief(self) -> list[tuple[str, str, str]]:
-        """State, alert and pod of everything that it was told."""
+        """State, alert and pod of everything that it received."""
         return [
             (row["status"], row["labels"]["alertname"], row["labels"].get("pod", ""))
-            for row in self.told
+            for row in self.received
         ]
 
     @contextlib.contextmanager
     def listening(self, address: str) -> Iterator[None]:
         """Take messages until the block ends."""
-        told = self.told
+        received = self.received
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
-                told.extend(json.loads(self.rfile.read(length))["alerts"])
+                received.extend(json.loads(self.rfile.read(length))["alerts"])
                 self.send_response(200)
                 self.end_headers()
 
@@ -96,7 +96,7 @@ def receiver() -> Iterator[tuple[Receiver, str]]:
 
 @pytest.fixture
 def alertmanager(receiver: tuple[Receiver, str], tmp_path: Path) -> Iterator[str]:
-    """Debian's Alertmanager, which tells the webhook of each alert by itself; its address."""
+    """Debian's Alertmanager, which sends the webhook each alert by itself; its address."""
     config = {
         "route": {
             "receiver": "webhook",
@@ -169,7 +169,7 @@ def prometheus(exporter: str, alertmanager: str, folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def exporter(pods: dict[str, DemoPod], address: str, folder: Path) -> Iterator[None]:
-    """The exporter's `serve` on these pods, from its first complete look on."""
+    """The exporter's `serve` on these pods, from its first complete pass on."""
     targets = [
         {
             "namespace": pod.target.key.namespace,
@@ -188,7 +188,11 @@ def exporter(pods: dict[str, DemoPod], address: str, folder: Path) -> Iterator[N
     program = Path(sys.executable).parent / "istio-port-exporter"
     command = (program, "serve", "--config.file", folder / "exporter.yaml")
     with serving(folder / "exporter.out", address, *command):
-        wait_for(lambda: fetch(f"http://{address}/-/ready") is not None, "the first pass", PATIENCE)
+        wait_for(
+            lambda: fetch(f"http://{address}/-/ready") is not None,
+            "the first pass",
+            TIMEOUT_SECONDS,
+        )
         yield
 
 
@@ -211,20 +215,20 @@ def is_held(row: Alert) -> bool:
     return "keepFiringSince" in row
 
 
-def test_a_broken_proxy_is_told_once_and_so_is_its_end(
+def test_a_broken_proxy_is_one_message_and_its_end_another(
     pods: dict[str, DemoPod], receiver: tuple[Receiver, str], alertmanager: str, tmp_path: Path
 ) -> None:
     webhook, address = receiver[0], free_address()
-    told = ("firing", "IstioProxyFault", "healthy")
+    received = ("firing", "IstioProxyFault", "healthy")
     with contextlib.ExitStack() as watching:
         running = watching.enter_context(contextlib.ExitStack())
         running.enter_context(exporter(pods, address, tmp_path))
         server = watching.enter_context(prometheus(address, alertmanager, tmp_path))
 
         send(pods["healthy"], "envoy", signal.SIGSTOP)
-        wait_for(lambda: bool(webhook.told), "the first message", PATIENCE)
-        assert webhook.brief() == [told]
-        [alert] = webhook.told
+        wait_for(lambda: bool(webhook.received), "the first message", TIMEOUT_SECONDS)
+        assert webhook.brief() == [received]
+        [alert] = webhook.received
         assert alert["labels"]["severity"] == "warning"
         assert "envoy_stuck" in alert["annotations"]["description"]
         assert alert["annotations"]["runbook_url"] == f"{RUNBOOKS}/diagnosis.md#envoy_stuck"
@@ -236,9 +240,9 @@ def test_a_broken_proxy_is_told_once_and_so_is_its_end(
         wait_for(lambda: not any(map(is_held, firing(server))), "the fault to be seen again")
         [after] = firing(server)
         assert (after["labels"], after["activeAt"]) == (before["labels"], before["activeAt"])
-        assert webhook.brief() == [told]
+        assert webhook.brief() == [received]
 
         send(pods["healthy"], "envoy", signal.SIGCONT)
-        wait_for(lambda: len(webhook.told) > 1, "the end to be told", PATIENCE)
-        assert webhook.brief() == [told, ("resolved", "IstioProxyFault", "healthy")]
+        wait_for(lambda: len(webhook.received) > 1, "the end to be told", TIMEOUT_SECONDS)
+        assert webhook.brief() == [received, ("resolved", "IstioProxyFault", "healthy")]
         assert firing(server) == []

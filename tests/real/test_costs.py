@@ -33,7 +33,7 @@ HELLOS, AT_ONCE = 1000, 40
 
 
 async def looks(pod: Pod, due: frozenset[Cadence], count: int) -> PollResult:
-    """Some looks in a row, each knowing the last."""
+    """Some polls in a row, each with the memory of the last."""
     memory = Memory()
     for _ in range(count):
         seen = await poll_once(pod.target(), memory, due, Config(poll=POLL), time.time())
@@ -54,12 +54,12 @@ def log_after(pod: Pod, seconds: float = 1.0) -> list[str]:
 
 
 def silent_connections(pod: Pod) -> int:
-    """Captured connections that were reset before they said anything, as Envoy counts them."""
+    """Captured connections that were reset before they sent anything, as Envoy counts them."""
     page = pod.get(15090, "/stats/prometheus?filter=15006.*listener_filter_error")
     return sum(int(n) for n in re.findall(rb"^envoy_.*\} (\d+)$", page[1], re.MULTILINE))
 
 
-async def test_fast_looks_leave_no_log_line_and_no_request(healthy: Pod) -> None:
+async def test_fast_polls_leave_no_log_line_and_no_request(healthy: Pod) -> None:
     first = await poll_once(
         healthy.target(), Memory(), EVERY_CADENCE, Config(poll=POLL), time.time()
     )

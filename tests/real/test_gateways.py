@@ -1,4 +1,4 @@
-"""A real gateway's servers: told of to Envoy, and bound or not."""
+"""A real gateway's servers: configured in Envoy, and bound or not."""
 
 import time
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def gateway() -> Iterator[Pod]:
 
 
 async def seen_of(pod: Pod, *, looks: int = 1) -> PollResult:
-    """The last of some looks, each with every cadence."""
+    """The last of some polls, each with every cadence."""
     memory = Memory()
     for _ in range(looks):
         seen = await poll_once(pod.target(inside=True), memory, EVERY_CADENCE, CONFIG, time.time())

@@ -155,8 +155,8 @@ def test_blackbox_exporter_calls_each_of_them_successful(
     rows, succeeded = [], []
     for name, module, port, path, truth in LIES:
         target = f"{mesh[name].address}:{port}{path}"
-        asked = urllib.parse.urlencode({"target": target, "module": module})
-        page = fetch(f"http://{blackbox}/probe?{asked}") or b""
+        requested = urllib.parse.urlencode({"target": target, "module": module})
+        page = fetch(f"http://{blackbox}/probe?{requested}") or b""
         succeeded.append(b"\nprobe_success 1" in page)
         shown = FAULTS.get(name, f"no verdict on {port}: captured")
         rows.append(

@@ -1,4 +1,4 @@
-"""Every way that a pod breaks, done to a real one: what the exporter says of ports and cause."""
+"""Every way that a pod breaks, done to a real one: what the exporter reports of ports and cause."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -190,7 +190,7 @@ CASES = (
 
 
 async def looks_at(pod: Pod, case: Case, memory: Memory, count: int) -> PollResult:
-    """The last of some looks, each knowing what those before it left."""
+    """The last of some polls, each with the memory of those before."""
     config = Config(poll=PollConfig(timeout=case.timeout))
     target = pod.target(settings=case.settings)
     for _ in range(count):
@@ -201,7 +201,7 @@ async def looks_at(pod: Pod, case: Case, memory: Memory, count: int) -> PollResu
 
 @dataclass(frozen=True, slots=True)
 class Scraped:
-    """The samples of one look as Prometheus reads them: what is up, ready, and the cause."""
+    """The samples of one poll as Prometheus reads them: what is up, ready, and the cause."""
 
     up: Mapping[int, bool]
     ready: Mapping[str, bool]
@@ -209,7 +209,7 @@ class Scraped:
 
 
 def scraped(seen: PollResult) -> Scraped:
-    """Render the look's record and parse the text back."""
+    """Render the poll's record and parse the text back."""
     families = selected("standard")
     text = b"".join(assemble(families, [render(seen.record, families)], openmetrics=False))
     samples = [
@@ -225,7 +225,7 @@ def scraped(seen: PollResult) -> Scraped:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_tells_ports_and_cause(case: Case, pods: Mapping[str, Pod]) -> None:
+async def test_reports_ports_and_cause(case: Case, pods: Mapping[str, Pod]) -> None:
     pod = pods[case.name]
     memory = Memory()
     if case.spoil is not nothing and case.shape.starts == "ready":

@@ -33,7 +33,7 @@ from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
 TCP_PORTS = (15000, 15001, 15006, 15020, 15021, 15090)
 PAGES = ((15020, "/healthz/ready"), (15021, "/healthz/ready"), (15090, "/stats/prometheus"))
 HTTP_PORT = 15021
-PATIENCE = 2.0
+TIMEOUT_SECONDS = 2.0
 BETWEEN_LOOKS = 120.0
 VIEWS = ("network", "pod")
 
@@ -42,7 +42,7 @@ console = Console(width=None if sys.stdout.isatty() else 160)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the exporter said of one state in one view, beside what is true."""
+    """What the exporter reported of one state in one view, beside what is true."""
 
     state: RecordedState
     view: str
@@ -109,7 +109,7 @@ async def judge(built: Mesh, view: str, progress: Progress) -> list[Verdict]:
 async def look_at_all(
     built: Mesh, view: str, memories: Mapping[str, Memory], now: float, progress: Progress
 ) -> dict[str, PollResult]:
-    """One look at every pod, all cadences; the progress line counts them."""
+    """One poll of every pod, all cadences; the progress line counts them."""
     task = progress.add_task(f"{view} view", total=len(built.pods))
 
     async def one(pod: DemoPod) -> tuple[str, PollResult]:
@@ -138,7 +138,7 @@ async def probe_naively(pod: DemoPod) -> Naive:
 
 async def _connects(address: str, port: int) -> bool:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             _, writer = await asyncio.open_connection(address, port)
     except OSError:
         return False
@@ -148,7 +148,7 @@ async def _connects(address: str, port: int) -> bool:
 
 async def _is_2xx(address: str, port: int, path: str) -> bool:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_connection(address, port)
             writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             status = await reader.readline()
@@ -159,7 +159,7 @@ async def _is_2xx(address: str, port: int, path: str) -> bool:
 
 
 async def replay(folder: Path) -> tuple[list[Verdict], dict[str, Naive]]:
-    """Build a mesh for each view, judge them side by side, and ask the naive probes of one."""
+    """Build a mesh for each view, judge them side by side, and run the naive probes on one."""
     states = load_states(folder)
     naive: dict[str, Naive] = {}
     with Progress(console=console, transient=True) as progress:

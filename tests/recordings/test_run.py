@@ -22,7 +22,7 @@ def test_every_shipped_state_is_judged_right_in_both_views() -> None:
 
 
 @pytest.mark.real
-def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 2
     assert "cannot replay" in done.stdout

@@ -64,7 +64,7 @@ def trim_state(source: Path, target: Path) -> None:
 
 
 def trim_view(source: Path, target: Path, view: str) -> None:
-    """Write one view: every port, the requests that are asked, their files."""
+    """Write one view: every port, the requests that are sent, their files."""
     document = json.loads((source / f"{view}.json").read_text(encoding="utf-8"))
     rows = []
     for row in document["http"]:

@@ -64,10 +64,10 @@ def _in(program: str, folder: str | None) -> str | None:
 
 def _edits(go: str, folder: Path) -> list[str]:
     """What has to stand in go.mod: the release, and the same release of what it is staged with."""
-    said = _run(go, "mod", "download", "-json", f"{_MODULE}@v{VERSION}", folder=folder)
+    message = _run(go, "mod", "download", "-json", f"{_MODULE}@v{VERSION}", folder=folder)
     staged = [
         words[0]
-        for line in Path(json.loads(said)["GoMod"]).read_text().splitlines()
+        for line in Path(json.loads(message)["GoMod"]).read_text().splitlines()
         if (words := line.split()) and "=>" in words and words[-1].startswith("./staging/")
     ]
     replaced = [f"-replace={name}={name}@v{_STAGING_VERSION}" for name in staged]
@@ -106,7 +106,7 @@ def say(text: str) -> None:
 
 
 def main() -> int:
-    """Make sure that the control plane is there, or say what is missing and why."""
+    """Make sure that the control plane is there, or report what is missing and why."""
     absent = missing()
     go = shutil.which("go")
     if "kube-apiserver" in absent and go:

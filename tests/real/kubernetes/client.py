@@ -19,7 +19,7 @@ _LEAST_SECONDS = 600
 
 
 class RefusedError(Exception):
-    """The API server said no: `status` of HTTP."""
+    """The API server refused: `status` of HTTP."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"{status}: {text}")

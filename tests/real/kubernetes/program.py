@@ -26,7 +26,7 @@ class Program:
         self.address = ""
 
     async def samples(self) -> list[Sample]:
-        """Everything on /metrics. No series stands there twice."""
+        """Everything on /metrics. No series occurs twice."""
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"http://{self.address}/metrics") as answer,

@@ -99,7 +99,7 @@ class Tried:
 
     def __init__(self) -> None:
         self.shown: asyncio.Queue[WebhookPath | None] = asyncio.Queue()
-        self.asked: list[tuple[str, str, str]] = []
+        self.requested: list[tuple[str, str, str]] = []
 
     async def next(self) -> WebhookPath:
         async with asyncio.timeout(20):
@@ -119,7 +119,7 @@ async def trying(
     tried = Tried()
     chosen = DryRunConfig(enabled=True, namespace=corner)
     config = Config(istiod=IstiodConfig(webhook_dry_run=chosen))
-    runs = WebhookDryRun(tried.shown.put_nowait, lambda *what: tried.asked.append(what))
+    runs = WebhookDryRun(tried.shown.put_nowait, lambda *what: tried.requested.append(what))
     async with KubernetesClient(lambda: load_kubeconfig(str(file))) as api:
         running = asyncio.create_task(runs.run(api, config))
         try:
@@ -243,7 +243,7 @@ async def test_without_an_injector_or_the_right_nothing_is_shown(
         path = await tried.next()
     assert (path.up, path.outcome) == (None, Outcome.NO_ACCESS)
     assert "cannot create resource" in path.detail
-    assert tried.asked == [("create", "pods", "403")]
+    assert tried.requested == [("create", "pods", "403")]
     assert stranger not in repr(path)
 
 
@@ -283,8 +283,8 @@ async def exporting(
             await running
 
 
-async def told(page: Callable[[], Awaitable[str]], *lines: str) -> None:
-    """Wait until the page says these lines."""
+async def page_shows(page: Callable[[], Awaitable[str]], *lines: str) -> None:
+    """Wait until the page has these lines."""
     async with asyncio.timeout(30):
         while not set(lines) <= set((await page()).splitlines()):  # noqa: ASYNC110 - over HTTP
             await asyncio.sleep(0.1)
@@ -301,14 +301,16 @@ async def test_an_exporter_exposes_the_path_to_the_webhook_and_its_loss(
     rules = cluster_role(f"watch-{corner}", DISCOVERY_RULES, (corner, "exporter"))
     await admin.apply(*rules)
     async with exporting(control_plane, token, corner, tmp_path) as page:
-        await told(page, f'{OUTCOME}{{revision="",outcome="no_access"}} 1')
+        await page_shows(page, f'{OUTCOME}{{revision="",outcome="no_access"}} 1')
         assert UP + "{" not in await page()
         async with webhook(control_plane.authority, inject) as url:
             await webhooks(url, control_plane.authority.root)
-            await told(page, f'{UP}{{revision=""}} 1')
+            await page_shows(page, f'{UP}{{revision=""}} 1')
             assert OUTCOME + "{" not in await page()
-        await told(page, f'{UP}{{revision=""}} 0', f'{OUTCOME}{{revision="",outcome="refused"}} 1')
-        asked = "istio_port_exporter_kubernetes_requests_total"
-        await told(page, 'istio_port_exporter_capability{capability="webhook_dry_run"} 1.0')
-        assert f'{asked}{{code="201",resource="pods",verb="create"}}' in await page()
+        await page_shows(
+            page, f'{UP}{{revision=""}} 0', f'{OUTCOME}{{revision="",outcome="refused"}} 1'
+        )
+        requested = "istio_port_exporter_kubernetes_requests_total"
+        await page_shows(page, 'istio_port_exporter_capability{capability="webhook_dry_run"} 1.0')
+        assert f'{requested}{{code="201",resource="pods",verb="create"}}' in await page()
         assert token not in await page()

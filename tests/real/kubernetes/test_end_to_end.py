@@ -35,7 +35,7 @@ def mesh() -> Iterator[dict[str, Pod]]:
 
 
 class Watcher:
-    """What /metrics says of one pod, awaited for two intervals at most."""
+    """What /metrics returns of one pod, awaited for two intervals at most."""
 
     def __init__(self, program: Program, namespace: str, say: Callable[[str], None]) -> None:
         self._program = program

@@ -71,9 +71,9 @@ async def test_no_request_is_sent_before_retry_after_has_passed(
     refusal = faults.refuse(429, headers={"Retry-After": "2"}, path=pods_path(corner))
     async with following(path, only(corner), QUIET) as seen:
         await until(lambda: refusal.times == 0, "refused")
-        asked = len(faults.queries(pods_path(corner), watch=False))
+        requested = len(faults.queries(pods_path(corner), watch=False))
         await until(lambda: bool(seen.synced.get("nodes")), "others are followed meanwhile")
-        assert len(faults.queries(pods_path(corner), watch=False)) == asked == 1
+        assert len(faults.queries(pods_path(corner), watch=False)) == requested == 1
         await seen.until_synced()
         await still_follows(seen, admin, corner)
     assert seen.lists("429") == 1

@@ -49,7 +49,7 @@ class Account:
     """A service account of the test's own; `asked` are the ports of each wire it asked for."""
 
     def __init__(self, plane: ControlPlane, admin: Admin, corner: str, folder: Path) -> None:
-        self.asked: list[Sequence[int]] = []
+        self.requested: list[Sequence[int]] = []
         self.user = f"system:serviceaccount:{corner}:exporter"
         self._plane, self._admin, self._corner, self._folder = plane, admin, corner, folder
 
@@ -66,7 +66,7 @@ class Account:
             def open_websocket(
                 key: TargetKey, ports: Sequence[int]
             ) -> AbstractAsyncContextManager[MessageStream]:
-                self.asked.append(ports)
+                self.requested.append(ports)
                 return api.forward(key.namespace, key.pod, ports)
 
             forwarding = PortForwards(open_websocket, None)
@@ -120,7 +120,7 @@ async def test_a_port_forward_sees_what_the_namespace_shows(
             assert causes[0] == causes[1], name
     rights = {(row.resource, row.verb, row.code) for row in control_plane.accesses(account.user)}
     assert rights == {("pods/portforward", "get", 101)}
-    assert account.asked[:3] == [[15000, 15020, 15021, 15090], [15001], [15006]]
+    assert account.requested[:3] == [[15000, 15020, 15021, 15090], [15001], [15006]]
 
 
 @pytest.mark.parametrize("verb", BOTH_VERBS)
@@ -142,8 +142,10 @@ async def test_one_verb_alone_is_no_access_and_requested_once(
             record = (await look_inside(target, forward)).record
             assert {up for up, _ in seen_of(record).values()} == {None}
             assert "needs the verbs get and create" in record.verdicts[0].detail
-    assert len([said for said in caplog.messages if "port-forwards are refused" in said]) == 1
-    assert len(account.asked) == 3
+    assert (
+        len([message for message in caplog.messages if "port-forwards are refused" in message]) == 1
+    )
+    assert len(account.requested) == 3
     assert kubelet.opened == []
 
 

@@ -42,6 +42,6 @@ async def test_a_rotated_token_is_used_and_none_is_exposed(
         assert await program.value("istio_port_exporter_discovery_synced", resource="pods") == 1
         requests = "istio_port_exporter_kubernetes_requests_total"
         assert await program.value(requests, code="401")
-    told = program.log.read_text()
-    assert first not in told
-    assert second not in told
+    reported = program.log.read_text()
+    assert first not in reported
+    assert second not in reported

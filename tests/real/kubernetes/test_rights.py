@@ -1,4 +1,4 @@
-"""What an install may do, as a real API server's authorizer says it: this much and no more."""
+"""What an install may do, as a real API server's authorizer reports it: this much and no more."""
 
 import asyncio
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ async def may(admin: Admin, user: str, deed: str, where: str) -> bool:
     """Whether the authorizer lets somebody do something in a namespace."""
     verb, _, thing = deed.partition(" ")
     resource, _, part = thing.partition("/")
-    asked = {"verb": verb, "resource": resource, "subresource": part, "namespace": where}
+    requested = {"verb": verb, "resource": resource, "subresource": part, "namespace": where}
     groups = {"tokenreviews": "authentication.k8s.io", "clusterroles": "rbac.authorization.k8s.io"}
     review = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -92,7 +92,7 @@ async def may(admin: Admin, user: str, deed: str, where: str) -> bool:
         "metadata": {},
         "spec": {
             "user": user,
-            "resourceAttributes": {**asked, "group": groups.get(resource, "")},
+            "resourceAttributes": {**requested, "group": groups.get(resource, "")},
         },
     }
     return bool((await admin.create(review))["status"]["allowed"])

@@ -53,10 +53,10 @@ class Signer:
                 "serviceaccount": {"name": name, "uid": metadata["uid"]},
             },
         }
-        said = ".".join(_part(json.dumps(row).encode()) for row in ({"alg": "ES256"}, claims))
-        signature = self._key.sign(said.encode(), ec.ECDSA(hashes.SHA256()))
+        message = ".".join(_part(json.dumps(row).encode()) for row in ({"alg": "ES256"}, claims))
+        signature = self._key.sign(message.encode(), ec.ECDSA(hashes.SHA256()))
         halves = (half.to_bytes(32, "big") for half in decode_dss_signature(signature))
-        return f"{said}.{_part(b''.join(halves))}"
+        return f"{message}.{_part(b''.join(halves))}"
 
 
 def _part(data: bytes) -> str:
