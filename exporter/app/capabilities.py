@@ -11,6 +11,7 @@ from exporter.model import WebhookPath
 CAPABILITIES = (
     "loopback",
     "netns",
+    "dual_stack",
     "hello",
     "exposure",
     "application_probes",
@@ -42,11 +43,13 @@ def missing_capabilities(
     trouble: str,
     refused: str = "",
     webhook: WebhookPath | None = None,
+    bypassed: str = "",
 ) -> list[MissingCapability]:
     """What cannot be seen.
 
     `pod_view`: a target's netns is known; `trouble`: why it fails, if so; `refused`: why
-    port-forwards do; `webhook`: what the last dry run showed.
+    port-forwards do; `webhook`: what the last dry run showed; `bypassed`: which address family no
+    proxy binds, so that its traffic passes the mesh by.
     """
     pod_view = pod_view or config.access.loopback == "netns"
     off = {
@@ -59,6 +62,7 @@ def missing_capabilities(
                 "no access to pods is configured (access.loopback, or a target's netns)"
             ),
         ),
+        "dual_stack": (bool(bypassed), bypassed),
         "netns": (
             bool(trouble) or not pod_view,
             trouble if pod_view else "socket tables: no target has a netns",

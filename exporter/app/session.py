@@ -22,6 +22,7 @@ from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.model import Memory, Target, TargetKey
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, ProbeInstrumentation, poll_once
+from exporter.report.not_judged import traffic_past_the_mesh
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
@@ -162,6 +163,7 @@ class Session:
             trouble=shared.table.pod_view_error,
             refused=self._portforwards.error,
             webhook=shared.api.dry_run.last,
+            bypassed=traffic_past_the_mesh(self.targets.values()),
         )
         return tuple(found)
 

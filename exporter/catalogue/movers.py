@@ -75,6 +75,14 @@ class Switch:
         return any(map(is_true, stated)) if stated else self.default
 
 
+DUAL_STACK = Switch(
+    "dual_stack",
+    ("ISTIO_DUAL_STACK", "ISTIO_AGENT_DUAL_STACK"),
+    "ISTIO_DUAL_STACK binds Envoy's ports for both address families",
+)
+"""Moves no port: whether Envoy binds the second address family of its pod."""
+
+
 def number_from(movers: Iterable[Mover], sources: Sources, usual: int) -> int:
     """The port's number by the first mover that states one, 0 for off; else the usual one."""
     stated = (mover.number(sources) for mover in movers)

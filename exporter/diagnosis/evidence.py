@@ -118,7 +118,10 @@ def read_evidence(
     evidence.named = {port.name: port for port in evidence.ports if isinstance(port.name, PortName)}
     is_silent = was_probed = False
     pod = View.POD
+    unserved = evidence.target.unserved_addresses
     for seen in _reachable(evidence, observations):
+        if unserved and seen.probe.address in unserved:
+            continue
         if seen.probe.view is pod:
             _add_pod(evidence, seen)
             continue

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from exporter.catalogue import istio_version_of, line_of
 from exporter.config import Config
+from exporter.discovery.address_families import served_addresses
 from exporter.discovery.container_states import lifecycle_of
 from exporter.discovery.istio_cni import is_istio_cni
 from exporter.discovery.missing_proxies import is_uninjected_gateway
@@ -121,10 +122,13 @@ def _target(
     settings = settings_of(pod, container, role)
     metadata = pod.metadata
     status = pod.status.of(container.name) if pod.status else None
+    addresses = pod.status.addresses if pod.status else ()
+    served = served_addresses(addresses, role, settings)
     return Target(
         key=TargetKey(metadata.namespace, metadata.name),
         role=role,
-        addresses=pod.status.addresses if pod.status else (),
+        addresses=served,
+        unserved_addresses=tuple(one for one in addresses if one not in served),
         captured=_is_captured(pod, role, settings),
         settings=settings,
         istio_version=_version(pod, container, role),

@@ -15,10 +15,10 @@ import msgspec
 import yaml
 
 from exporter.catalogue import ALWAYS_EXCLUDED, PORTS_BY_ROLE
-from exporter.catalogue.movers import Place, Sources, is_true, number_from, port_number
+from exporter.catalogue.movers import DUAL_STACK, Place, Sources, is_true, number_from, port_number
 from exporter.config.yaml_document import BAD_SCALARS, check_structure
 from exporter.discovery.pod_documents import Container, Pod
-from exporter.model import Interception, Role, Settings
+from exporter.model import ENVOY_ROLES, Interception, Role, Settings
 from exporter.parsing import parse_port
 
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -46,6 +46,7 @@ def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
         excluded_inbound_ports=_excluded(sources, found.status_port),
         exempt_ports=_exempt(sources, found.status_port) if role is Role.SIDECAR else None,
         ambient=_is_in_ambient(pod, role),
+        dual_stack=role in ENVOY_ROLES and DUAL_STACK.is_on(sources),
         app_ports=_app_ports(pod, proxy, role, found),
         beside_gateway=_beside_gateway(pod, proxy) if role is Role.GATEWAY else (),
         app_probe_paths=_app_probe_paths(sources[Place.VARIABLE].get("ISTIO_KUBE_APP_PROBERS", "")),

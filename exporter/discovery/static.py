@@ -101,6 +101,7 @@ def _overridden(target: Target, entry: StaticTarget) -> Target:
         key=key,
         role=entry.role or target.role,
         addresses=entry.address or target.addresses,
+        unserved_addresses=() if entry.address else target.unserved_addresses,
         captured=target.captured if entry.captured is None else entry.captured,
         settings=settings,
         labels={**target.labels, **entry.labels},

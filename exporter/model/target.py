@@ -40,6 +40,7 @@ class Settings:
     controlz_port: int = 9876
     metrics_localhost_only: bool = False
     dns_capture: bool = False
+    dual_stack: bool = False
     hbone: bool = False
     xds_debug: bool = True
     interception: Interception = Interception.REDIRECT
@@ -71,7 +72,8 @@ _UNKNOWN = Lifecycle()
 class Target:
     """One proxy or istiod replica whose ports are watched.
 
-    `addresses` are IP literals, one per address family. `captured`: inbound redirection is
+    `addresses` are IP literals, one per address family; `unserved_addresses` those of a family that
+    the proxy was not configured to bind. `captured`: inbound redirection is
     expected. `netns`: a name under /run/netns, a path, or a pid; empty for none.
     `uid` orders and shards targets; static targets use their key. `container_id` is the proxy
     container's in its runtime, without a scheme; empty for a pod that is not in a cluster.
@@ -80,6 +82,7 @@ class Target:
     key: TargetKey
     role: Role
     addresses: tuple[str, ...]
+    unserved_addresses: tuple[str, ...] = ()
     captured: bool = False
     settings: Settings = Settings()
     istio_version: str = ""

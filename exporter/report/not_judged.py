@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from exporter.model import Outcome, TargetKey, TargetRecord
+from exporter.model import Outcome, Target, TargetKey, TargetRecord
 
 _REASONS = {
     Outcome.NO_ACCESS: "listens inside the pod only; give the target a netns to reach it",
@@ -15,6 +15,7 @@ def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
     sentences: dict[str, None] = {}
     without_access: dict[str, dict[TargetKey, None]] = {}
     causes: dict[str, None] = {}
+    records = tuple(records)
     for record in records:
         for verdict in record.verdicts:
             if verdict.structural:
@@ -28,4 +29,19 @@ def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
         sentences[f"{targets}: {detail}"] = None
     if causes:
         sentences[f"causes that these polls could not show: {', '.join(causes)}"] = None
+    if bypassed := traffic_past_the_mesh(record.target for record in records):
+        sentences[bypassed] = None
     return tuple(sentences)
+
+
+def traffic_past_the_mesh(targets: Iterable[Target]) -> str:
+    """One sentence on the address families that proxies do not bind; empty where they bind all."""
+    unserved = [target.unserved_addresses[0] for target in targets if target.unserved_addresses]
+    if not unserved:
+        return ""
+    families = sorted({f"IPv{6 if ':' in address else 4}" for address in unserved})
+    count = f"{len(unserved)} proxies" if len(unserved) > 1 else "1 proxy"
+    return (
+        f"{' and '.join(families)} of {count}: traffic of that family bypasses the mesh"
+        " (ISTIO_DUAL_STACK is off, so that Envoy binds and redirects the first family alone)"
+    )

@@ -184,6 +184,17 @@ def test_an_istiod_replica_tells_what_it_counts(name: str, expected: list[str]) 
     assert lines(bare(), name) == []
 
 
+@pytest.mark.parametrize("reported", ["1.28.10", "OSSM_2.6.1-1.28.10-abcdef-Clean", "v1.28.10-x"])
+def test_the_plain_version_that_an_istiod_reports_joins_its_info_and_its_targets(
+    reported: str,
+) -> None:
+    record = bare(control_plane=IstiodFacts(version=reported))
+
+    for name in ("istio_target_info", "istio_control_plane_info"):
+        (line,) = lines(record, name)
+        assert 'version="1.28.10"' in line
+
+
 def test_a_target_without_an_address_still_has_its_info() -> None:
     target = Target(key=TargetKey("ns", "pod"), role=Role.SIDECAR, addresses=())
 

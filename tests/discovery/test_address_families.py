@@ -1,0 +1,56 @@
+"""Which of a pod's addresses its proxy was configured to serve."""
+
+import pytest
+
+from exporter.discovery.address_families import served_addresses
+from exporter.model import Role, Settings, Target, TargetKey, TargetRecord
+from exporter.report.not_judged import not_judged
+from tests.discovery.pod_builders import document, proxy, targets
+
+V4, V6 = "10.0.0.7", "fd00::7"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "role", "dual_stack", "served"),
+    [
+        ((V4, V6), Role.SIDECAR, False, (V4,)),
+        ((V4, V6), Role.GATEWAY, False, (V4,)),
+        ((V4, V6), Role.WAYPOINT, False, (V4,)),
+        ((V4, V6), Role.SIDECAR, True, (V4, V6)),
+        ((V6, V4), Role.SIDECAR, False, (V6, V4)),
+        ((V6,), Role.SIDECAR, False, (V6,)),
+        ((V4,), Role.SIDECAR, False, (V4,)),
+        ((), Role.SIDECAR, False, ()),
+        ((V4, V6), Role.ISTIOD, False, (V4, V6)),
+        ((V4, V6), Role.ZTUNNEL, False, (V4, V6)),
+    ],
+)
+def test_envoy_serves_the_first_family_unless_it_is_dual_stack(
+    addresses: tuple[str, ...], role: Role, *, dual_stack: bool, served: tuple[str, ...]
+) -> None:
+    assert served_addresses(addresses, role, Settings(dual_stack=dual_stack)) == served
+
+
+@pytest.mark.parametrize("value", ["true", "false", None])
+def test_the_variable_is_read_from_the_pod(value: str | None) -> None:
+    env = {"ISTIO_DUAL_STACK": value} if value else {}
+    status = {"podIP": V4, "podIPs": [{"ip": V4}, {"ip": V6}]}
+    (target,) = targets(document(proxy("router", env=env), status=status))
+    expected = ((V4, V6), ()) if value == "true" else ((V4,), (V6,))
+    assert (target.addresses, target.unserved_addresses) == expected
+
+
+def test_traffic_that_bypasses_the_mesh_is_reported_once() -> None:
+    records = [
+        TargetRecord(
+            target=Target(
+                key=TargetKey("shop", name),
+                role=Role.SIDECAR,
+                addresses=(V4,),
+                unserved_addresses=(V6,),
+            )
+        )
+        for name in ("cart", "web")
+    ]
+    (sentence,) = not_judged(records)
+    assert sentence.startswith("IPv6 of 2 proxies: traffic of that family bypasses the mesh")
