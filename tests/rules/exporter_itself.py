@@ -127,6 +127,13 @@ CASES = (
     ),
     Case(
         "IstioPortExporterCapabilityLost",
+        "quiet",
+        "pods of a second address family came, which is the mesh's and not the exporter's",
+        {capability("dual_stack"): "1x20 0x40"},
+        {60: {}},
+    ),
+    Case(
+        "IstioPortExporterCapabilityLost",
         "trap",
         "a restart, and a shard without targets to see from inside",
         {
