@@ -130,7 +130,11 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         id="configuration_incomplete",
         roles=AGENT_ROLES,
         condition=first_configuration.configuration_is_partial,
-        sentence=("istiod answers, but Envoy still waits for a part of its first configuration."),
+        remedy=first_configuration.bootstrap_advice,
+        sentence=(
+            "Envoy still waits for a part of its first configuration, or for a host name in its "
+            "bootstrap."
+        ),
         advice=(
             "Look for a missing secret or cluster: istioctl proxy-status, and admin /init_dump."
         ),

@@ -169,6 +169,11 @@ def xds_connected(memory: Memory) -> bool | None:
     """Whether Envoy, agent and istiod are connected; None where nothing shows it."""
     if xds_failures(memory):
         return False
+    is_connected = _has_xds_connection(memory)
+    return None if is_connected is False and _has_requested_nothing(memory) else is_connected
+
+
+def _has_xds_connection(memory: Memory) -> bool | None:
     stats = remembered_stats(memory)
     if stats is not None and stats.xds_connections is not None:
         return stats.xds_connections > 0
@@ -176,6 +181,14 @@ def xds_connected(memory: Memory) -> bool | None:
         remote = {port for _, port in memory.sockets.value.agent_connections}
         return bool(remote & _XDS_PORTS)
     return None
+
+
+def _has_requested_nothing(memory: Memory) -> bool:
+    """Whether Envoy has requested no configuration yet although its certificate is there."""
+    agent = memory.agent.value if memory.agent else None
+    if agent is None or agent.xds_requests or agent.csr_failures:
+        return False
+    return "default" in agent.certificate_seconds
 
 
 def _has_agent(memory: Memory) -> bool:

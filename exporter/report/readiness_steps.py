@@ -65,7 +65,21 @@ def _either(holds: bool | None, yes: str, no: str) -> Judgement:  # noqa: FBT001
     return (True, yes) if holds else (False, no)
 
 
+_NO_CONFIGURATION = {
+    "identity_not_issued": "none came",
+    "configuration_incomplete": "incomplete",
+    "istiod_unreachable": "none came",
+}
+"""What the causes before the first configuration leave to say of it."""
+
+
+def _cause_of(record: TargetRecord) -> str:
+    return record.diagnosis.cause if record.diagnosis else ""
+
+
 def _xds(record: TargetRecord, _ports: Ports) -> Judgement:
+    if _cause_of(record) == "istiod_unreachable":
+        return False, "has never answered"
     return _either(record.proxy.xds_connected, "connected", "no connection to istiod")
 
 
@@ -74,12 +88,16 @@ def _configuration(record: TargetRecord, _ports: Ports) -> Judgement:
     rejected = [resource for resource, is_rejected in proxy.rejected.items() if is_rejected]
     if rejected:
         return False, f"rejected: {', '.join(rejected)}"
+    if missing := _NO_CONFIGURATION.get(_cause_of(record)):
+        return False, missing
     unbound = [name for name, is_bound in proxy.bound.items() if not is_bound]
     if unbound:
         return False, f"not bound: {', '.join(unbound)}"
     if warming := proxy.listeners.get("warming"):
         return False, f"{warming:.0f} warming"
-    return (True, "accepted and bound") if proxy.rejected or proxy.bound else _UNKNOWN
+    if proxy.updates and not any(proxy.updates.values()):
+        return False, "no update came"
+    return (True, "accepted and bound") if proxy.updates or proxy.bound else _UNKNOWN
 
 
 def _envoy(record: TargetRecord, ports: Ports) -> Judgement:

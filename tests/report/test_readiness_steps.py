@@ -7,6 +7,7 @@ from msgspec import structs
 from benchmarks.records import broken_sidecar, healthy_sidecar, istiod, seen_from_pod
 from exporter.model import (
     Component,
+    Memory,
     Outcome,
     ProxyStatus,
     Role,
@@ -16,6 +17,8 @@ from exporter.model import (
     View,
 )
 from exporter.report.readiness_steps import readiness_steps
+from tests.diagnosis.cases import EXAMPLES, Example
+from tests.diagnosis.matrix import NOW, seen_by
 
 SIDECAR = ["istiod", "Envoy", "Configuration", "pilot-agent", "Readiness", "Redirection"]
 
@@ -52,6 +55,7 @@ def test_a_step_without_data_neither_holds_nor_fails() -> None:
         ({"rejected": {"cds": False, "lds": True}}, "Configuration", "rejected: lds"),
         ({"bound": {"virtualInbound": False}}, "Configuration", "not bound: virtualInbound"),
         ({"listeners": {"warming": 2.0}}, "Configuration", "2 warming"),
+        ({"updates": {"cds": 0.0, "lds": 0.0}}, "Configuration", "no update came"),
         ({"captured": False}, "Redirection", "missing"),
     ],
 )
@@ -62,6 +66,49 @@ def test_the_first_failed_step_is_the_one_to_begin_with(
     record = structs.replace(record, proxy=structs.replace(record.proxy, **proxy))
     assert first_failed(record) == step
     assert steps_of(record)[step] == (False, detail)
+
+
+NEVER_BESIDE: dict[str, dict[str, tuple[bool | None, ...]]] = {
+    "identity_not_issued": {"Configuration": (True, None)},
+    "configuration_incomplete": {"Configuration": (True, None), "istiod": (False,)},
+    "istiod_unreachable": {"Configuration": (True, None), "istiod": (True, None)},
+    "configuration_rejected": {"Configuration": (True, None)},
+    "xds_disconnected": {"istiod": (True, None)},
+    "redirection_missing": {"Redirection": (True, None)},
+    "envoy_stuck": {"Envoy": (True,), "Readiness": (True,)},
+    "agent_stuck": {"pilot-agent": (True, None)},
+    "agent_gone": {"pilot-agent": (True, None)},
+    "proxy_not_running": {"Envoy": (True,), "Configuration": (True,), "Readiness": (True,)},
+}
+"""What a step must not state beside a cause."""
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.id)
+def test_no_step_contradicts_the_cause(example: Example) -> None:
+    memory = Memory()
+    for number, seen in enumerate([*example.earlier, example.seen]):
+        record, memory = seen_by(
+            seen,
+            target=example.target,
+            memory=memory,
+            config=example.config,
+            now=NOW + 120 * number,
+            in_mesh=example.in_mesh,
+        )
+    steps = steps_of(record)
+    for name, forbidden in NEVER_BESIDE.get(example.cause, {}).items():
+        if name in steps:
+            assert steps[name][0] not in forbidden, (name, steps[name])
+
+
+@pytest.mark.parametrize("rejected", [{}, {"cds": False, "lds": False}])
+@pytest.mark.parametrize("updates", [{}, {"lds": 0.0}, {"cds": 0.0, "lds": 0.0}])
+def test_nothing_is_accepted_before_an_update_came(
+    rejected: dict[str, bool], updates: dict[str, float]
+) -> None:
+    proxy = ProxyStatus(rejected=rejected, updates=updates)
+    record = structs.replace(healthy_sidecar(), proxy=proxy)
+    assert steps_of(record)["Configuration"][0] is (False if updates else None)
 
 
 def test_a_silent_port_shows_as_timeout_and_an_unready_one_as_not_ready() -> None:

@@ -2,6 +2,7 @@
 
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.liveness import READINESS_PORTS
+from exporter.model import Role
 
 
 def identity_is_missing(case: Case) -> Sentences:
@@ -32,25 +33,50 @@ def _has_certificate(case: Case) -> bool:
     return agent is not None and "default" in agent.certificate_seconds
 
 
+def _was_issued(case: Case) -> bool:
+    """Whether the proxy has its certificate and none of its signing requests failed."""
+    agent = case.agent()
+    return _has_certificate(case) and not (agent and agent.csr_failures)
+
+
 def configuration_is_partial(case: Case) -> Sentences:
-    """No configuration that Envoy could serve with, although XDS answers came."""
+    """No configuration that Envoy could serve with, although XDS answers or a certificate came."""
     if not case.lacks_configuration():
         return None
     agent, state = case.agent(), case.admin_state()
     if agent is not None and agent.xds_responses > 0:
         answers = f"{agent.xds_responses:.0f} XDS answers came"
         return (*case.describe(*READINESS_PORTS), answers)
-    if state == "INITIALIZING":
-        return (
-            *case.describe(*READINESS_PORTS),
-            "Envoy reports INITIALIZING",
-        )
+    issued = (
+        ["a certificate was issued, and no signing request failed"] if _was_issued(case) else []
+    )
+    if issued and _awaits_bootstrap(case):
+        issued.append("Envoy has not requested configuration yet")
+    if issued or state == "INITIALIZING":
+        reports = [f"Envoy reports {state}"] if state else []
+        return (*case.describe(*READINESS_PORTS), *issued, *reports)
     return None
 
 
+def _awaits_bootstrap(case: Case) -> bool:
+    """Whether Envoy has requested nothing: it first resolves the clusters of its bootstrap."""
+    agent = case.agent()
+    return agent is not None and not agent.xds_requests
+
+
+def bootstrap_advice(case: Case) -> str:
+    """The advice where Envoy waits before its first request; empty where it has sent one."""
+    if case.target.role is Role.PROXYLESS or not (_was_issued(case) and _awaits_bootstrap(case)):
+        return ""
+    return (
+        "Check the pod's DNS and the host names in the proxy's bootstrap, such as the tracing "
+        "address: Envoy resolves them before it requests configuration."
+    )
+
+
 def istiod_never_answered(case: Case) -> Sentences:
-    """No configuration and no XDS answer; only once the agent's page has been requested."""
-    if not case.lacks_configuration():
+    """No configuration, no XDS answer and no certificate; once the agent's page was requested."""
+    if not case.lacks_configuration() or _was_issued(case):
         return None
     agent = case.agent()
     if agent is None and case.memory.page is None:
