@@ -5,81 +5,58 @@ owners are found by matching socket inodes with the descriptors of the processes
 the same namespace. Processes come and go while this reads: what vanishes is left out.
 """
 
-import socket
-import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from ipaddress import IPv6Address
 from pathlib import Path
 
+from exporter.access.local_ports import (
+    DEFAULT_RANGE,
+    local_port_range,
+    local_port_uses,
+    outgoing_connections,
+)
+from exporter.access.socket_rows import ESTABLISHED, LISTEN, UNCONNECTED, Row, read_rows
 from exporter.catalogue import PORTS
 from exporter.model import Component, ListeningSocket, SocketTable
 
 MOST_ROWS = 32
 """The most listening sockets that are reported of one pod; catalogue ports come first."""
 
-_LISTEN = "0A"
-_ESTABLISHED = "01"
-_UNCONNECTED = "07"
 _ISTIOD_PORTS = frozenset((15010, 15012))
 _KNOWN = frozenset(row.number for row in PORTS)
-_IPV4_DIGITS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of /proc/net/tcp, tcp6, udp or udp6."""
-
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    state: str
-    inode: int
-
-
-def read_rows(table: str) -> Iterator[Row]:
-    """The rows of a table's text; lines that are no rows are left out."""
-    for line in table.splitlines():
-        fields = line.split()
-        try:
-            yield Row(_endpoint(fields[1]), _endpoint(fields[2]), fields[3], int(fields[9]))
-        except (IndexError, ValueError, struct.error):
-            continue
-
-
-def _endpoint(text: str) -> tuple[str, int]:
-    """Read 32-bit words as the host stores them: 0100007F:3A98 is 127.0.0.1 port 15000."""
-    address, _, port = text.partition(":")
-    words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
-    raw = struct.pack(f"={len(words)}I", *words)
-    if len(address) == _IPV4_DIGITS:
-        return socket.inet_ntop(socket.AF_INET, raw), int(port, 16)
-    parsed = IPv6Address(raw)
-    return str(parsed.ipv4_mapped or parsed), int(port, 16)
-
-
-def table_of(tcp: Iterable[Row], udp: Iterable[Row], owners: dict[int, str]) -> SocketTable:
+def table_of(
+    tcp: Iterable[Row],
+    udp: Iterable[Row],
+    owners: dict[int, str],
+    local_ports: range = DEFAULT_RANGE,
+) -> SocketTable:
     """The table that rows and the processes by socket inode make.
 
     Workers share a port by SO_REUSEPORT, so a listener is one (port, address, process).
     """
     listening = set()
     connections = set()
+    tcp = list(tcp)
     for row in tcp:
         owner = owners.get(row.inode, "")
-        if row.state == _LISTEN:
+        if row.state == LISTEN:
             listening.add(_listener(row, owner, "tcp"))
         elif (
-            row.state == _ESTABLISHED
+            row.state == ESTABLISHED
             and row.remote[1] in _ISTIOD_PORTS
             and owner == Component.PILOT_AGENT
         ):
             connections.add(row.remote)
     for row in udp:
-        if row.state == _UNCONNECTED and row.local[1] in _KNOWN:
+        if row.state == UNCONNECTED and row.local[1] in _KNOWN:
             listening.add(_listener(row, owners.get(row.inode, ""), "udp"))
     ordered = sorted(listening, key=_rank)
     return SocketTable(
-        listening=tuple(ordered[:MOST_ROWS]), agent_connections=tuple(sorted(connections))
+        listening=tuple(ordered[:MOST_ROWS]),
+        agent_connections=tuple(sorted(connections)),
+        outgoing=outgoing_connections(tcp, owners),
+        local_ports=local_port_uses(tcp, local_ports),
     )
 
 
@@ -101,7 +78,7 @@ def read_sockets(processes: Iterable[Path] | None = None) -> SocketTable:
     udp = [row for name in ("udp", "udp6") for row in read_rows(_read(name))]
     wanted = {row.inode for row in (*tcp, *udp) if row.inode}
     everybody = processes if processes is not None else _processes()
-    return table_of(tcp, udp, _owners(wanted, everybody))
+    return table_of(tcp, udp, _owners(wanted, everybody), local_port_range())
 
 
 def _read(name: str) -> str:

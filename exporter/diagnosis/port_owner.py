@@ -79,4 +79,19 @@ def _listeners(memory: Memory, port: TargetPort) -> set[str]:
 
 _IN_USE = re.compile(r"address (already )?in use", re.IGNORECASE)
 
+
+def foreign_connection(memory: Memory, port: TargetPort) -> str:
+    """Which connection of another process holds a port that nobody listens on, as a sentence.
+
+    What Envoy or the agent hold may be left of connections that they accepted there before.
+    """
+    if memory.sockets is None:
+        return ""
+    for connection in memory.sockets.value.outgoing:
+        ours = connection.process.startswith(tuple(OWNERS.values()))
+        if connection.port == port.number and not ours:
+            return f"an outgoing connection of {connection.process or 'a process'} holds it"
+    return ""
+
+
 _COMPONENTS = frozenset(component.value for component in Component)

@@ -70,6 +70,18 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         ports=(PortName.ADMIN,),
     ),
     Cause(
+        id="local_ports_exhausted",
+        roles=ENVOY_ROLES,
+        condition=running_proxy.local_ports_are_used_up,
+        sentence="The pod's local ports are used up: new connections through the proxy fail.",
+        advice=(
+            "Let the application keep and reuse connections (keep-alive, pools); widen "
+            "net.ipv4.ip_local_port_range of the pod meanwhile."
+        ),
+        ports=(PortName.VIRTUAL_OUTBOUND, PortName.VIRTUAL_INBOUND),
+        also="the socket table",
+    ),
+    Cause(
         id="xds_disconnected",
         roles=AGENT_ROLES,
         condition=running_proxy.istiod_is_lost,

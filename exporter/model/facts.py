@@ -191,11 +191,33 @@ class ListeningSocket(Struct, frozen=True, kw_only=True, gc=False):
         return is_loopback(self.address)
 
 
+class OutgoingConnection(Struct, frozen=True, kw_only=True, gc=False):
+    """A connection whose local port is one of Istio's: nobody can listen there meanwhile.
+
+    `process` is empty where its owner is not known.
+    """
+
+    port: int
+    process: str
+
+
+class LocalPortUse(Struct, frozen=True, kw_only=True, gc=False):
+    """How many of a pod's `size` local ports its connections from `client` to one place use."""
+
+    client: str
+    server: str
+    port: int
+    used: int
+    size: int
+
+
 class SocketTable(Struct, frozen=True, kw_only=True, gc=False):
-    """A pod's sockets: who listens, and the remote ports of the agent's connections."""
+    """A pod's sockets: who listens, where the agent is connected, whose local ports are scarce."""
 
     listening: tuple[ListeningSocket, ...]
     agent_connections: tuple[tuple[str, int], ...] = ()
+    outgoing: tuple[OutgoingConnection, ...] = ()
+    local_ports: tuple[LocalPortUse, ...] = ()
 
 
 ProxyListing = tuple[SyncStatus, ...]

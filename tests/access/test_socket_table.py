@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.access.socket_table import MOST_ROWS, read_rows, table_of
+from exporter.access.socket_rows import read_rows
+from exporter.access.socket_table import MOST_ROWS, table_of
 from exporter.model import ListeningSocket
 
 DATA = Path(__file__).parents[1] / "data" / "sockets"

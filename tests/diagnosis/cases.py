@@ -13,8 +13,10 @@ from exporter.model import (
     IstiodFacts,
     Lifecycle,
     ListeningSocket,
+    LocalPortUse,
     Observation,
     Outcome,
+    OutgoingConnection,
     ReadinessFacts,
     Role,
     Settings,
@@ -118,6 +120,12 @@ def unconfigured(metrics: AgentMetrics | None, *more: Observation) -> list[Obser
 
 def counted(**counters: object) -> list[Observation]:
     return sidecar(net(15090, OK, facts=structs.replace(STATS, **counters)))
+
+
+def used(client: str, server: str, port: int = 8080, count: int = 28_000) -> Observation:
+    """Local ports in use between two addresses, of the 28,232 that the kernel has as it comes."""
+    use = LocalPortUse(client=client, server=server, port=port, used=count, size=28_232)
+    return sockets(local_ports=(use,))
 
 
 def agent_counted(**counters: object) -> list[Observation]:
@@ -233,6 +241,28 @@ EXAMPLES = (
         sidecar(net(15090, OK, facts=TAKEN), inside(15000, OK, ADMIN)),
     ),
     Example("socket-of-another", "port_taken", sidecar(sockets(PYTHON), inside(15001, OK))),
+    Example(
+        "local-port-of-another",
+        "port_taken",
+        [*GONE, sockets(outgoing=(OutgoingConnection(port=15020, process="java"),))],
+    ),
+    Example(
+        "local-port-of-an-unknown-process",
+        "port_taken",
+        sidecar(
+            net(15090, REFUSED), sockets(outgoing=(OutgoingConnection(port=15090, process=""),))
+        ),
+    ),
+    Example(
+        "connection-that-envoy-accepted-before",
+        "proxy_not_running",
+        [*GONE, sockets(outgoing=(OutgoingConnection(port=15090, process="envoy"),))],
+    ),
+    Example(
+        "local-port-of-another-while-the-proxy-serves",
+        "none",
+        sidecar(sockets(outgoing=(OutgoingConnection(port=15020, process="java"),))),
+    ),
     Example(
         "no-listeners-over-ipv6",
         "address_family_mismatch",
@@ -360,6 +390,31 @@ EXAMPLES = (
         "admin_exposed",
         sidecar(sockets(ListeningSocket(port=15000, address="0.0.0.0", process="envoy"))),
     ),
+    Example(
+        "inbound-ports-used-up", "local_ports_exhausted", sidecar(used("127.0.0.6", "10.0.0.7"))
+    ),
+    Example(
+        "inbound-ports-used-up-over-ipv6",
+        "local_ports_exhausted",
+        sidecar(used("::6", "fd00::7")),
+    ),
+    Example(
+        "outbound-ports-used-up",
+        "local_ports_exhausted",
+        sidecar(used("10.0.0.7", "127.0.0.1", 15001)),
+    ),
+    Example(
+        "outbound-ports-used-up-towards-a-moved-listener",
+        "local_ports_exhausted",
+        sidecar(used("10.0.0.7", "127.0.0.1", 16001)),
+        replace(SIDECAR, settings=Settings(outbound_port=16001)),
+    ),
+    Example(
+        "outbound-ports-half-used",
+        "none",
+        sidecar(used("10.0.0.7", "127.0.0.1", 15001, count=14_200)),
+    ),
+    Example("ports-used-up-towards-a-database", "none", sidecar(used("10.0.0.7", "10.0.0.8"))),
     Example("no-xds-connection", "xds_disconnected", counted(xds_connections=0)),
     Example("failures-jump", "xds_disconnected", counted(lds_failure=2), earlier=[sidecar()]),
     Example("one-reconnect", "none", counted(lds_failure=1, cds_failure=1), earlier=[sidecar()]),

@@ -127,10 +127,10 @@ def inside(
     return Observation(probe, outcome, 0.01, detail, facts, connected)
 
 
-def sockets(*rows: ListeningSocket) -> Observation:
+def sockets(*rows: ListeningSocket, **parts: object) -> Observation:
     """The pod's socket table."""
     probe = Probe(0, ProbeKind.SOCKETS, View.POD)
-    return Observation(probe, Outcome.OK, facts=SocketTable(listening=rows))
+    return Observation(probe, Outcome.OK, facts=SocketTable(listening=rows, **parts))
 
 
 def page(status: int = 200, metrics: AgentMetrics | None = AGENT, **facts: object) -> AgentFacts:

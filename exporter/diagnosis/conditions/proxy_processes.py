@@ -11,7 +11,7 @@ from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
-from exporter.diagnosis.port_owner import bind_failures, foreign_listener
+from exporter.diagnosis.port_owner import bind_failures, foreign_connection, foreign_listener
 from exporter.model import (
     Expectation,
     Interception,
@@ -43,7 +43,15 @@ def port_is_taken(case: Case) -> Sentences:
         for verdict in verdicts
         if verdict is not None and verdict.outcome in _FOREIGN
     ]
+    taken += _held_by_connections(case)
     return tuple(taken) or _taken_by_report(case)
+
+
+def _held_by_connections(case: Case) -> list[str]:
+    """Ports of the proxy that refuse while another process's connection has them as local port."""
+    refusing = [case.evidence.named[name] for name in _OWN if case.refuses(name)]
+    held = ((port.number, foreign_connection(case.memory, port)) for port in refusing)
+    return [f"{number}: {why}" for number, why in held if why]
 
 
 def _taken_by_report(case: Case) -> Sentences:

@@ -82,6 +82,28 @@ def admin_is_open(case: Case) -> Sentences:
     return (exposed,) if exposed else None
 
 
+_USED_UP = 0.9
+"""Which part of the local ports is in use where connections begin to fail for want of one."""
+
+_PASSTHROUGH = frozenset({"127.0.0.6", "::6"})
+"""The addresses from which Envoy connects to the application."""
+
+
+def local_ports_are_used_up(case: Case) -> Sentences:
+    """The socket table has next to no local port left towards 15001, or from or to 127.0.0.6."""
+    if case.memory.sockets is None:
+        return None
+    outbound = case.number(PortName.VIRTUAL_OUTBOUND)
+    found = tuple(
+        f"connections from {use.client} to {use.server} port {use.port} use {use.used} of "
+        f"{use.size} local ports"
+        for use in case.memory.sockets.value.local_ports
+        if use.used >= _USED_UP * use.size
+        and (use.port == outbound or not _PASSTHROUGH.isdisjoint((use.client, use.server)))
+    )
+    return found or None
+
+
 def is_first_poll(case: Case) -> bool:
     """Whether nothing can have changed between two polls, because there was only one."""
     return case.memory.polls < 2  # noqa: PLR2004 - the first poll
