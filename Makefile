@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk chromium etcd-server
+CLUSTER_PACKAGES := buildah containernetworking-plugins debootstrap etcd-server ipset iptables iproute2 runc
 RECORDINGS ?= exporter/demo/states
 TARGETS ?=
 BENCH_OPTIONS ?=
+CLUSTER_OPTIONS ?=
 PROCESSES ?= 2
 
 .PHONY: demo test check lint format chart runbooks bench bench-scale recordings clean system-packages test-assets behaviour
@@ -15,6 +17,8 @@ help:
 	@echo "make demo        run the exporter on a mesh of healthy and broken proxies"
 	@echo "make test        run every test (as root on Debian it installs what they need)"
 	@echo "make test-assets find or compile the control plane that the tests use"
+	@echo "make cluster     run a real Kubernetes cluster on this machine until Ctrl-C (CLUSTER_OPTIONS='--nodes 2 --istio')"
+	@echo "make test-cluster  run the tests in such a cluster, with Istio (as root on Debian, with Go)"
 	@echo "make check       format, lint, types, layers and tests"
 	@echo "make chart       rewrite what the chart takes from other files"
 	@echo "make runbooks    rewrite docs/diagnosis.md from the causes, and the served runbooks from docs/"
@@ -42,10 +46,20 @@ demo: $(VENV)/.run
 	@$(BIN)/istio-port-exporter demo $(if $(TARGETS),--targets $(TARGETS))
 
 test-assets: system-packages
-	@$(PYTHON) tests/real/kubernetes/assets.py
+	@$(PYTHON) -m tests.real.kubernetes.assets
 
 test: $(VENV)/.dev system-packages test-assets
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
+cluster-assets: $(VENV)/.dev
+	@tests/system-packages $(CLUSTER_PACKAGES)
+	@$(BIN)/python -m tests.cluster.assets
+
+cluster: cluster-assets
+	@$(BIN)/python -m tests.cluster $(CLUSTER_OPTIONS)
+
+test-cluster: cluster-assets
+	@$(BIN)/python -m pytest tests/cluster
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 VERSION = "1.37.2"
@@ -21,6 +22,7 @@ _STAGING_VERSION = VERSION.replace("1.", "0.", 1)
 _MODULE = "k8s.io/kubernetes"
 _STAMP = "k8s.io/component-base/version"
 _TELL_EVERY_SECONDS = 15.0
+_DOWNLOADS = "go: downloading "
 
 
 def cache() -> Path:
@@ -41,21 +43,51 @@ def missing() -> list[str]:
     return [program for program in PROGRAMS if find(program) is None]
 
 
-def build(go: str) -> Path:
-    """Compile kube-apiserver into the cache; raises CalledProcessError."""
-    with tempfile.TemporaryDirectory(prefix="kube-apiserver-") as scratch:
+def build(go: str, programs: Sequence[str] = ("kube-apiserver",)) -> None:
+    """Compile programs of Kubernetes into the cache; raises CalledProcessError."""
+    with tempfile.TemporaryDirectory(prefix="kubernetes-") as scratch:
         folder = Path(scratch)
         _run(go, "mod", "init", "assets", folder=folder)
         _run(go, "mod", "edit", *_edits(go, folder), folder=folder)
-        built = folder / "kube-apiserver"
-        _compile(go, folder, built)
-        target = cache() / built.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Moved under another name first, so that a test never starts half a file.
-        half = target.with_name(f".{built.name}.{os.getpid()}")
-        shutil.copy2(built, half)
-        half.rename(target)
-    return target
+        built = folder / "built"
+        stamp = f"-ldflags=-X {_STAMP}.gitVersion=v{VERSION}"
+        packages = [f"{_MODULE}/cmd/{program}" for program in programs]
+        command = (go, "build", "-mod=mod", stamp, "-o", f"{built}/", *packages)
+        compile_with_progress(command, folder)
+        for program in programs:
+            keep(built / program, cache())
+
+
+def keep(program: Path, folder: Path) -> None:
+    """Copy a program into a folder of the cache, where nobody ever sees half of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    half = folder / f".{program.name}.{os.getpid()}"
+    shutil.copy2(program, half)
+    half.rename(folder / program.name)
+
+
+def compile_with_progress(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
+) -> None:
+    """Run the Go compiler and print a line every 15 s; raises CalledProcessError."""
+    began = time.monotonic()
+    settings = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", **(environ or {})}
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, cwd=folder, env=settings, stderr=errors) as compiler,
+    ):
+        while True:
+            try:
+                code = compiler.wait(_TELL_EVERY_SECONDS)
+            except subprocess.TimeoutExpired:
+                say(f"  still compiling, {time.monotonic() - began:.0f} s")
+            else:
+                break
+        if code:
+            errors.seek(0)
+            say("".join(line for line in errors if not line.startswith(_DOWNLOADS)))
+            raise subprocess.CalledProcessError(code, command)
+    say(f"  done in {time.monotonic() - began:.0f} s")
 
 
 def _in(program: str, folder: str | None) -> str | None:
@@ -72,27 +104,6 @@ def _edits(go: str, folder: Path) -> list[str]:
     ]
     replaced = [f"-replace={name}={name}@v{_STAGING_VERSION}" for name in staged]
     return [f"-require={_MODULE}@v{VERSION}", *replaced]
-
-
-def _compile(go: str, folder: Path, built: Path) -> None:
-    stamp = f"-X {_STAMP}.gitVersion=v{VERSION}"
-    command = (go, "build", "-mod=mod", f"-ldflags={stamp}", "-o", str(built))
-    began = time.monotonic()
-    with subprocess.Popen(
-        (*command, f"{_MODULE}/cmd/kube-apiserver"),
-        cwd=folder,
-        env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
-    ) as compiler:
-        while True:
-            try:
-                code = compiler.wait(_TELL_EVERY_SECONDS)
-            except subprocess.TimeoutExpired:
-                say(f"  still compiling, {time.monotonic() - began:.0f} s")
-            else:
-                break
-    if code:
-        raise subprocess.CalledProcessError(code, command)
-    say(f"  done in {time.monotonic() - began:.0f} s")
 
 
 def _run(*command: str, folder: Path) -> str:

@@ -1,5 +1,6 @@
 """A certificate authority that signs for an API server, its kubelets and its users."""
 
+import contextlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -25,16 +26,24 @@ class Authority:
         self.root.write_bytes(_pem(certificate.sign(self._key, hashes.SHA256())))
 
     def issue(
-        self, name: str, groups: Iterable[str] = (), life: timedelta = HOURS
+        self,
+        name: str,
+        groups: Iterable[str] = (),
+        life: timedelta = HOURS,
+        hosts: Iterable[str] = ("127.0.0.1", "kubernetes"),
     ) -> tuple[Path, Path]:
-        """Certificate and key of a server on 127.0.0.1, or of a user; a negative life is over."""
+        """Certificate and key of a server with these addresses and names, or of a user.
+
+        A negative life is over.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(_name(name, groups), key, is_ca=False, life=life)
-        names = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("kubernetes")]
+        names = [_general_name(host) for host in hosts]
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        certificate, private = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        file = name.replace(":", "-")
+        certificate, private = self.folder / f"{file}.crt", self.folder / f"{file}.key"
         certificate.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
         private.write_bytes(
             key.private_bytes(
@@ -71,6 +80,12 @@ def _name(common: str, groups: Iterable[str] = ()) -> x509.Name:
     """To Kubernetes the common name is the user, and each organisation a group."""
     rows = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
     return x509.Name([*rows, x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    with contextlib.suppress(ValueError):
+        return x509.IPAddress(ip_address(host))
+    return x509.DNSName(host)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -49,6 +49,15 @@ class Admin:
         """One document, or a list."""
         return await self._ask("GET", path, query=query)
 
+    async def text(self, path: str, **query: str) -> str:
+        """What a path serves that is no document, such as a pod's page through the API server."""
+        assert self._session, "used outside of its context"
+        async with self._session.get(path, params=query) as response:
+            text = await response.text()
+            if response.status >= 400:
+                raise RefusedError(response.status, text)
+            return text
+
     async def create(self, document: Document) -> Document:
         """Create it, and then its status where the document has one."""
         created = await self._ask("POST", list_path(document), document)
