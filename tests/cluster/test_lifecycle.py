@@ -1,0 +1,110 @@
+"""What ordinary pods do from start to end: no diagnosis may call it a fault.
+
+An exporter with the chart's defaults polls every five seconds; every diagnosis of a pod at any
+time of a test is collected.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.product import Exporter
+from tests.cluster.workloads import (
+    await_pods,
+    await_ready,
+    deployment,
+    job,
+    pod,
+)
+from tests.real.kubernetes.client import Admin
+
+MANY = 10
+BRIEF = ("python3", "-c", "import time; time.sleep(5)")
+
+
+@contextlib.asynccontextmanager
+async def watched(reporter: Exporter, where: str) -> AsyncIterator[set[tuple[str, str]]]:
+    """Every cause and class that is reported of a namespace until the block ends."""
+    seen: set[tuple[str, str]] = set()
+
+    async def collect() -> None:
+        while True:
+            seen.update((await reporter.causes(where)).values())
+            await asyncio.sleep(1)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(collect())
+        yield seen
+        # Two more polls: what is wrong at the end is seen, too.
+        await asyncio.sleep(11)
+        task.cancel()
+
+
+def faults(seen: set[tuple[str, str]]) -> set[str]:
+    return {cause for cause, kind in seen if kind == "fault"}
+
+
+async def test_scaling_up_and_down_is_no_fault(
+    cluster: Cluster, admin: Admin, mesh: str, direct: Exporter
+) -> None:
+    web = deployment(mesh, "web", 0)
+    await admin.apply(web)
+    async with watched(direct, mesh) as seen:
+        await admin.patch(web, {"spec": {"replicas": MANY}})
+        await await_ready(cluster, admin, mesh, MANY, 240)
+        await admin.patch(web, {"spec": {"replicas": 0}})
+        await await_pods(cluster, admin, mesh, 0)
+    assert faults(seen) == set()
+
+
+async def test_a_rollout_is_no_fault(
+    cluster: Cluster, admin: Admin, mesh: str, direct: Exporter
+) -> None:
+    web = deployment(mesh, "web", 3)
+    await admin.apply(web)
+    await await_ready(cluster, admin, mesh, 3)
+    async with watched(direct, mesh) as seen:
+        annotations = {"rolled": "out"}
+        change = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+        await admin.patch(web, change)
+
+        async def is_rolled_out() -> bool:
+            path = f"/apis/apps/v1/namespaces/{mesh}/deployments/web"
+            status = (await admin.get(path))["status"]
+            return status.get("updatedReplicas") == 3 == status.get("replicas")
+
+        await cluster.wait_for(is_rolled_out, "the rollout", 180)
+        await await_pods(cluster, admin, mesh, 3)
+    assert faults(seen) == set()
+
+
+async def test_a_job_that_completes_is_no_fault(
+    cluster: Cluster, admin: Admin, mesh: str, direct: Exporter
+) -> None:
+    work = job(mesh, "work", BRIEF)
+    async with watched(direct, mesh) as seen:
+        await admin.apply(work)
+
+        async def is_complete() -> bool:
+            found = await admin.get(f"/apis/batch/v1/namespaces/{mesh}/jobs/work")
+            return bool(found["status"].get("succeeded"))
+
+        await cluster.wait_for(is_complete, "the job")
+    assert faults(seen) == set()
+
+
+async def test_an_application_that_crashes_is_no_fault_of_its_proxy(
+    cluster: Cluster, admin: Admin, mesh: str, direct: Exporter
+) -> None:
+    crashing = pod(mesh, "crashing", ("python3", "-c", "raise SystemExit(1)"))
+    async with watched(direct, mesh) as seen:
+        await admin.apply(crashing)
+
+        async def restarts() -> bool:
+            path = f"/api/v1/namespaces/{mesh}/pods/crashing"
+            rows = (await admin.get(path))["status"].get("containerStatuses", ())
+            return any(row["name"] == "app" and row["restartCount"] > 1 for row in rows)
+
+        await cluster.wait_for(restarts, "the application to restart twice")
+    assert faults(seen) == set()
