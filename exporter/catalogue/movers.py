@@ -52,6 +52,12 @@ class Mover:
         stated = sources[self.place]
         return next((self.parse(stated[name]) for name in self.names if name in stated), None)
 
+    def is_on_loopback(self, sources: Sources) -> bool:
+        """Whether an address with a port is stated here whose host is loopback."""
+        stated = sources[self.place]
+        values = (stated[name] for name in self.names if name in stated)
+        return any(self.parse is port_of_address and has_loopback_host(value) for value in values)
+
 
 @dataclass(frozen=True, slots=True)
 class Switch:
@@ -110,8 +116,17 @@ def port_of_address(value: object) -> int | None:
     """The port of an address to listen on, such as ":8080" or "[::1]:53"; an empty one is off."""
     if not isinstance(value, str):
         return None
-    _, colon, port = value.rpartition(":")
-    return port_number(port) if colon else (None if value.strip() else 0)
+    address = value.strip().strip("\"'")
+    _, colon, port = address.rpartition(":")
+    return port_number(port) if colon else (None if address else 0)
+
+
+def has_loopback_host(value: object) -> bool:
+    """Whether an address to listen on is one of loopback: "127.0.0.1:15010"."""
+    if not isinstance(value, str):
+        return False
+    host = value.strip().strip("\"'").rpartition(":")[0].strip("[]").lower()
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def annotation(name: str) -> Mover:

@@ -57,6 +57,8 @@ class Port:
         is_off = self.number_in(settings) == 0 or (self.enabled and not self.enabled(settings))
         if not_in_line or is_off:
             return Expectation.ABSENT
+        if self.setting in settings.loopback_ports:
+            return Expectation.LOOPBACK
         if self.expected:
             return self.expected(settings, line)
         return Expectation.LOOPBACK if self.bind == "loopback" else Expectation.OPEN

@@ -114,8 +114,15 @@ def _target_port(row: Port, number: int, wanted: Expectation, target: Target) ->
         probe=None if is_loopback_by_settings else row.probe,
         pod_probe=row.pod_probe,
         path=row.path,
-        by_hand=row.by_hand,
+        by_hand=row.by_hand + _also_served(row, target),
     )
+
+
+def _also_served(row: Port, target: Target) -> str:
+    """What an istiod with an empty --grpcAddr serves on 8080 as well: xDS in plaintext."""
+    if row.name is not PortName.HTTP_DEBUG or target.settings.grpc_xds_port:
+        return ""
+    return "; grpcurl -plaintext {address}:{port} list  # xDS in plaintext: --grpcAddr is empty"
 
 
 def _servers(target: Target) -> Iterator[TargetPort]:

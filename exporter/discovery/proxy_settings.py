@@ -5,6 +5,7 @@ precedence is the agent's (pilot/cmd/pilot-agent/config/config.go). What istio-i
 with outranks the annotations. Malformed parts count as absent. Pure.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -23,6 +24,7 @@ from exporter.parsing import parse_port
 
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_TEXT = 65536
+_REFERENCE = re.compile(r"\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 _MAX_BITS = 64
 _DEFAULTS = Settings()
 _INBOUND = "traffic.sidecar.istio.io/"
@@ -46,6 +48,7 @@ def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
         excluded_inbound_ports=_excluded(sources, found.status_port),
         exempt_ports=_exempt(sources, found.status_port) if role is Role.SIDECAR else None,
         ambient=_is_in_ambient(pod, role),
+        loopback_ports=_on_loopback(role, sources),
         dual_stack=role in ENVOY_ROLES and DUAL_STACK.is_on(sources),
         app_ports=_app_ports(pod, proxy, role, found),
         beside_gateway=_beside_gateway(pod, proxy) if role is Role.GATEWAY else (),
@@ -60,6 +63,15 @@ def _numbers(role: Role, sources: Sources) -> dict[str, int]:
         for row in PORTS_BY_ROLE[role]
         if row.setting
     }
+
+
+def _on_loopback(role: Role, sources: Sources) -> tuple[str, ...]:
+    """The fields of ports that would be open, but for the loopback host in their addresses."""
+    return tuple(
+        row.setting
+        for row in PORTS_BY_ROLE[role]
+        if row.bind != "loopback" and any(one.is_on_loopback(sources) for one in row.moved_by)
+    )
 
 
 def _switches(role: Role, sources: Sources) -> dict[str, bool]:
@@ -80,7 +92,7 @@ def _sources(pod: Pod, proxy: Container) -> Sources:
         Place.PROXY_CONFIG: {**below, **above},
         Place.PROXY_METADATA: metadata,
         Place.VARIABLE: {**metadata, **proxy.environment},
-        Place.ARGUMENT: _flags(proxy.words),
+        Place.ARGUMENT: _flags(_expanded(proxy)),
         Place.IPTABLES: _iptables_flags(pod.spec.init_containers or ()),
     }
 
@@ -130,6 +142,15 @@ def _iptables_flags(containers: Iterable[Container]) -> dict[str, str]:
         if "istio-iptables" in container.words:
             return _flags(container.words)
     return {}
+
+
+def _expanded(container: Container) -> tuple[str, ...]:
+    """Command and arguments with the variables that Kubernetes puts in: `$(NAME)`."""
+    variables = container.environment
+    return tuple(
+        _REFERENCE.sub(lambda found: variables.get(found[1], found[0]), word)
+        for word in container.words
+    )
 
 
 def _flags(words: tuple[str, ...]) -> dict[str, str]:
