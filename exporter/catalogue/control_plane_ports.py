@@ -16,8 +16,8 @@ CONTROL_PLANE: tuple[Port, ...] = (
         bind="all",
         protocol="HTTP",
         category="health",
-        purpose="istiod's readiness; served long before the other ports. It also"
-        " serves xDS in plaintext where --grpcAddr is empty, and the webhooks where --httpsAddr is.",
+        purpose="istiod's readiness; served long before the other ports. Also xDS in"
+        " plaintext where --grpcAddr is empty, and the webhooks where --httpsAddr is.",
         setting="http_debug_port",
         moved_by=(argument("--httpAddr"),),
         probe=ProbeKind.HTTP_READY,
