@@ -97,6 +97,18 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         ),
     ),
     Cause(
+        id="gateway_without_servers",
+        roles=(Role.GATEWAY,),
+        condition=running_proxy.gateway_has_no_servers,
+        sentence="No server is configured on this gateway: it listens on none of its ports.",
+        advice=(
+            "Check that a Gateway selects this pod by its labels and namespace, and that "
+            "istioctl analyze accepts it; delete a gateway that nobody needs."
+        ),
+        ports=(PortName.STATS,),
+        also="a gateway's server ports",
+    ),
+    Cause(
         id="listener_warming",
         roles=ENVOY_ROLES,
         condition=running_proxy.listener_waits,

@@ -93,6 +93,7 @@ ISTIOD_PORTS = (8080, 15010, 15012, 15014, 15017)
 ZTUNNEL = target_of(Role.ZTUNNEL)
 CNI = target_of(Role.CNI)
 PROXYLESS = target_of(Role.PROXYLESS)
+BARE_GATEWAY = target_of(Role.GATEWAY)
 DUAL = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
 
 
@@ -126,6 +127,13 @@ def used(client: str, server: str, port: int = 8080, count: int = 28_000) -> Obs
     """Local ports in use between two addresses, of the 28,232 that the kernel has as it comes."""
     use = LocalPortUse(client=client, server=server, port=port, used=count, size=28_232)
     return sockets(local_ports=(use,))
+
+
+def gateway(port: int = 0, outcome: Outcome = Outcome.OK, **counters: object) -> list[Observation]:
+    """A gateway that is ready, with the listeners of its bootstrap alone, and one server port."""
+    stats = structs.replace(STATS, **{"listeners_active": 2, **counters})
+    ready = [net(15020, OK, facts=page()), net(15021, OK), net(15090, OK, facts=stats)]
+    return [*ready, net(port, outcome)] if port else ready
 
 
 def agent_counted(**counters: object) -> list[Observation]:
@@ -437,6 +445,27 @@ EXAMPLES = (
         earlier=[counted(listeners_warming=1)],
     ),
     Example("warming-once", "none", counted(listeners_warming=1)),
+    Example("gateway-of-nobody", "gateway_without_servers", gateway(8443, REFUSED), GATEWAY),
+    Example("gateway-whose-port-is-not-known", "gateway_without_servers", gateway(), BARE_GATEWAY),
+    Example(
+        "gateway-whose-only-listener-warms",
+        "listener_warming",
+        gateway(8443, REFUSED, listeners_warming=1),
+        GATEWAY,
+    ),
+    Example(
+        "gateway-that-serves",
+        "none",
+        gateway(8443, OK, listeners_active=3),
+        GATEWAY,
+    ),
+    Example(
+        "gateway-of-which-istiod-has-sent-nothing",
+        "none",
+        gateway(lds_success=0),
+        BARE_GATEWAY,
+    ),
+    Example("sidecar-with-few-listeners", "none", counted(listeners_active=2)),
     Example(
         "gateway-server-port",
         "listener_warming",

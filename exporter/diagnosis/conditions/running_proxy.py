@@ -122,6 +122,24 @@ def istiod_is_lost(case: Case) -> Sentences:
     return tuple(grown) or ("the agent has no connection to istiod",)
 
 
+_STATIC_LISTENERS = 2
+"""15021 and 15090, which the bootstrap has; Envoy counts them among its active listeners."""
+
+
+def gateway_has_no_servers(case: Case) -> Sentences:
+    """A gateway has accepted its listeners, and nothing but the static ones is active or warms."""
+    stats = case.stats()
+    if stats is None or stats.listeners_active is None or not stats.lds_success:
+        return None
+    if stats.listeners_active > _STATIC_LISTENERS or stats.listeners_warming:
+        return None
+    return (
+        *case.describe(PortName.STATS),
+        f"Envoy has {stats.listeners_active:.0f} active listeners, none but those of its bootstrap",
+        f"{stats.lds_success:.0f} listener updates from istiod were accepted",
+    )
+
+
 def listener_waits(case: Case) -> Sentences:
     """Listeners warming for two detail polls; on a gateway a server port that refuses."""
     if not case.is_green():
