@@ -214,7 +214,8 @@ def _revision(pod: Pod, env: Mapping[str, str]) -> str:
 def ambient_redirection(pod: Pod, namespace_labels: Mapping[str, str]) -> str:
     """`enabled` or `missing` for a pod that is enrolled in ambient, empty for any other.
 
-    A pod without an address has no traffic to redirect yet. Source: cni/pkg/util/podutil.go,
+    A pod without an address has no traffic to redirect yet. What istio-cni has redirected is
+    enrolled, whatever enablementSelectors it did that by. Source: cni/pkg/util/podutil.go,
     PodFullyEnrolled and PodRedirectionEnabled.
     """
     status = pod.status
@@ -222,6 +223,8 @@ def ambient_redirection(pod: Pod, namespace_labels: Mapping[str, str]) -> str:
         return ""
     mode = pod.labels.get(_DATAPLANE_MODE) or namespace_labels.get(_DATAPLANE_MODE, "")
     has_sidecar = "sidecar.istio.io/status" in pod.annotations
-    if mode != "ambient" or has_sidecar or pod.spec.host_network:
+    if has_sidecar or pod.spec.host_network:
         return ""
-    return "enabled" if pod.annotations.get(_REDIRECTION) == "enabled" else "missing"
+    if pod.annotations.get(_REDIRECTION) == "enabled":
+        return "enabled"
+    return "missing" if mode == "ambient" else ""

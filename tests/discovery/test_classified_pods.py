@@ -129,6 +129,7 @@ async def test_pods_enrolled_in_ambient_are_counted_by_redirection(cluster: Any)
             ("plain", "node-1", "missing"): 1,
         }
         cluster.put(NAMESPACES, namespace("mesh"))
+        cluster.put(PODS, bare("a", "mesh"))
         cluster.delete(PODS, bare("c", "plain", labels=ambient))
         await until(lambda: not seen.source.ambient_pods())
 

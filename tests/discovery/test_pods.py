@@ -150,6 +150,12 @@ ENABLED = {"ambient.istio.io/redirection": "enabled"}
         pytest.param(document(app(), hostNetwork=True), AMBIENT, "", id="host-network"),
         pytest.param(document(app(), status={"phase": "Failed"}), AMBIENT, "", id="ended"),
         pytest.param(document(app()), {}, "", id="not-enrolled"),
+        pytest.param(
+            document(app(), annotations={"ambient.istio.io/redirection": "enabled"}),
+            {},
+            "enabled",
+            id="enrolled by other selectors",
+        ),
     ],
 )
 def test_ambient_redirection_of_a_pod(
