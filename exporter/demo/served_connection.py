@@ -55,7 +55,7 @@ class Conversation:
             return await self._call(first, greeted=True) if is_http2 else End.RESET
         if _is_http(first):
             return await self._serve(first, tls=False)
-        return await self._say(self._script.bare(self._side, self._port))
+        return await self._send(self._script.bare(self._side, self._port))
 
     async def _secure(self, first: bytes) -> End:
         is_istio = _ISTIO_ALPN in first
@@ -68,7 +68,7 @@ class Conversation:
             case "WRONG_VERSION_NUMBER":
                 bare = self._script.bare(self._side, self._port)
                 speaks = self._script.speaks_grpc(self._side, self._port)
-                return End.FIN if speaks else await self._say(bare)
+                return End.FIN if speaks else await self._send(bare)
             case "UNEXPECTED_EOF_WHILE_READING":
                 return End.FIN
         return End.RESET
@@ -121,11 +121,11 @@ class Conversation:
             head, _, received = received.partition(b"\r\n\r\n")
             path, headers = _parse(head)
             answer = self._script.request(self._side, self._port, path, headers, tls=tls)
-            end = await self._say(answer)
+            end = await self._send(answer)
             if end is not End.OPEN or not answer.data:
                 return end
 
-    async def _say(self, answer: RecordedAnswer) -> End:
+    async def _send(self, answer: RecordedAnswer) -> End:
         """Send an answer after its recorded delay; an error page's connection is closed late."""
         if answer in (SILENT, RESET):
             return answer.end

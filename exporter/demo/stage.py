@@ -84,13 +84,13 @@ def main() -> None:
         )
         pods = Pods(plans, props)
         try:
-            _say(json.dumps({"pods": pods.build()}))
+            _write_line(json.dumps({"pods": pods.build()}))
             for line in sys.stdin:
                 if line.strip() == "advance":
                     pods.advance()
-                _say("done")
+                _write_line("done")
         except (BuildError, OSError) as error:
-            _say(json.dumps({"error": str(error)}))
+            _write_line(json.dumps({"error": str(error)}))
         finally:
             pods.kill()
 
@@ -118,7 +118,7 @@ def _props(
     )
 
 
-def _say(line: str) -> None:
+def _write_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
