@@ -1,8 +1,8 @@
 """Write what follows from other files into the chart: `make chart`, compared by a test.
 
-In: values.yaml with a comment above each key, and the exporter's own configuration keys. Out: the
-table of values in the chart's README.md, the part of values.schema.json about `config`, and the
-dashboards, which `charts.dashboards` makes.
+In: values.yaml with a comment above each key, the exporter's own configuration keys and its causes.
+Out: the table of values in the chart's README.md, the part of values.schema.json about `config`,
+the causes' advice in the alert rules, and the dashboards, which `charts.dashboards` makes.
 """
 
 import json
@@ -17,6 +17,7 @@ import msgspec
 import yaml
 
 from charts import dashboards
+from charts.advice import with_advice
 from exporter.config.convert import REQUIRED, describe, keys_of, meta_of, section_of
 from exporter.config.schema import Config
 
@@ -45,6 +46,8 @@ def main() -> None:
     readme, schema = CHART / "README.md", CHART / "values.schema.json"
     readme.write_text(with_table(readme.read_text(), (CHART / "values.yaml").read_text()))
     schema.write_text(with_config(schema.read_text()))
+    rules = CHART / "rules" / "proxies.yaml"
+    rules.write_text(with_advice(rules.read_text()))
     dashboards.FOLDER.mkdir(exist_ok=True)
     for name, document in dashboards.documents().items():
         (dashboards.FOLDER / name).write_text(document)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from charts.advice import with_advice
 from charts.generate import described, with_config, with_table
 from tests.charts.render import CHART
 
@@ -16,6 +17,13 @@ def test_the_schema_knows_the_exporters_configuration_as_it_is() -> None:
     schema = (CHART / "values.schema.json").read_text()
 
     assert with_config(schema) == schema
+
+
+def test_the_rules_have_the_advice_of_the_causes_as_they_are() -> None:
+    rules = (CHART / "rules" / "proxies.yaml").read_text()
+
+    assert rules.count("eq $cause") > 20
+    assert with_advice(rules) == rules
 
 
 def test_a_value_without_a_comment_is_refused() -> None:

@@ -1,0 +1,28 @@
+"""The causes' advice in the description of the alert IstioProxyFault, in the causes' order."""
+
+import re
+from collections.abc import Iterator
+
+from exporter.diagnosis import CAUSES
+from exporter.diagnosis.cause import CauseClass
+
+_CONTROL_PLANE = frozenset(
+    ("istiod_replica_stuck", "istiod_not_ready", "webhook_not_serving", "webhook_unreachable")
+)
+"""Faults that the control plane's own alerts report."""
+
+_BRANCHES = re.compile(r'( *)\{\{- if eq \$cause "(?:.*\n)*?(?= *\{\{- end \}\})')
+
+
+def with_advice(rules: str) -> str:
+    """The rules with one branch for each cause that the alert can name."""
+    return _BRANCHES.sub(lambda found: "".join(_branches(found[1])), rules)
+
+
+def _branches(indent: str) -> Iterator[str]:
+    word = "if"
+    for cause in CAUSES.values():
+        is_fault = cause.cause_class is CauseClass.FAULT and cause.id not in _CONTROL_PLANE
+        if is_fault or cause.id == "network_blocked":
+            yield f'{indent}{{{{- {word} eq $cause "{cause.id}" }}}} {cause.advice}\n'
+            word = "else if"
