@@ -53,6 +53,7 @@ def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
         app_ports=_app_ports(pod, proxy, role, found),
         beside_gateway=_beside_gateway(pod, proxy) if role is Role.GATEWAY else (),
         app_probe_paths=_app_probe_paths(sources[Place.VARIABLE].get("ISTIO_KUBE_APP_PROBERS", "")),
+        issued_elsewhere=_is_issued_elsewhere(sources),
     )
 
 
@@ -167,6 +168,13 @@ def _flag(sources: Sources, *names: str) -> str | None:
     """The value of a flag of istio-iptables (tools/istio-iptables/pkg/cmd/root.go)."""
     flags = sources[Place.IPTABLES]
     return next((flags[name] for name in names if name in flags), None)
+
+
+def _is_issued_elsewhere(sources: Sources) -> bool:
+    """Whether the pod names both its authority and its istiod, at different addresses."""
+    authority = sources[Place.VARIABLE].get("CA_ADDR")
+    istiod = sources[Place.PROXY_CONFIG].get("discoveryAddress")
+    return bool(authority and istiod) and authority != istiod
 
 
 def _interception(role: Role, sources: Sources) -> Interception:

@@ -20,6 +20,7 @@ class Settings:
     ztunnel's redirection accepts every connection to the pod. `loopback_ports` are fields of this
     class whose ports listen on loopback, though Istio's do not usually. `status_port` is
     pilot-agent's (/app-health, /healthz, merged statistics), `health_port` Envoy's readiness.
+    `issued_elsewhere`: the pod names a certificate authority at another address than istiod's.
     """
 
     admin_port: int = 15000
@@ -53,6 +54,7 @@ class Settings:
     app_ports: tuple[int, ...] = ()
     beside_gateway: tuple[int, ...] = ()
     app_probe_paths: tuple[str, ...] = ()
+    issued_elsewhere: bool = False
 
 
 class TargetKey(Struct, frozen=True, gc=False):

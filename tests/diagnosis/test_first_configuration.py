@@ -4,7 +4,15 @@ from itertools import product
 
 import pytest
 
-from exporter.model import AdminFacts, AgentMetrics, ListeningSocket, Observation, Outcome, Role
+from exporter.model import (
+    AdminFacts,
+    AgentMetrics,
+    ListeningSocket,
+    Observation,
+    Outcome,
+    Role,
+    Settings,
+)
 from exporter.report.readiness_steps import readiness_steps
 from tests.diagnosis.matrix import (
     CERTIFICATE,
@@ -73,6 +81,12 @@ def test_the_advice_names_the_bootstrap_where_envoy_has_requested_nothing() -> N
         assert record.diagnosis is not None
         advice.append("DNS" in record.diagnosis.advice)
     assert advice == [True, False]
+
+
+def test_a_certificate_of_another_authority_does_not_show_that_istiod_is_reached() -> None:
+    target = target_of(settings=Settings(issued_elsewhere=True))
+    record, _ = seen_by(waiting(AgentMetrics(certificate_seconds=ISSUED)), target=target)
+    assert cause_of(record) == "istiod_unreachable"
 
 
 @pytest.mark.parametrize(

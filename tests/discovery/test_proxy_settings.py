@@ -112,6 +112,27 @@ AS_TEXT = {name: str(value).lower() for name, value in METADATA.items()}
             id="status-off",
         ),
         pytest.param(
+            sidecar(
+                inits=(),
+                env={"CA_ADDR": "csr.pki:443", **proxy_config(discoveryAddress="istiod.sys:15012")},
+            ),
+            {"issued_elsewhere": True},
+            id="an-authority-elsewhere",
+        ),
+        pytest.param(
+            sidecar(
+                inits=(),
+                env={"CA_ADDR": "istiod:15012", **proxy_config(discoveryAddress="istiod:15012")},
+            ),
+            {"issued_elsewhere": False},
+            id="istiods-own-authority",
+        ),
+        pytest.param(
+            sidecar(inits=(), env={"CA_ADDR": "istiod.istio-system.svc:15012"}),
+            {"issued_elsewhere": False},
+            id="an-authority-beside-the-meshs-default",
+        ),
+        pytest.param(
             sidecar(inits=(rules(excluded="9999,15000"),)),
             {"excluded_inbound_ports": (9999, 15000)},
             id="excluded",

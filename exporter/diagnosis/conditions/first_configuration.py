@@ -34,9 +34,11 @@ def _has_certificate(case: Case) -> bool:
 
 
 def _was_issued(case: Case) -> bool:
-    """Whether the proxy has its certificate and none of its signing requests failed."""
+    """Whether istiod's authority has issued a certificate, and no signing request failed."""
     agent = case.agent()
-    return _has_certificate(case) and not (agent and agent.csr_failures)
+    if case.target.settings.issued_elsewhere or (agent and agent.csr_failures):
+        return False
+    return _has_certificate(case)
 
 
 def configuration_is_partial(case: Case) -> Sentences:
