@@ -42,6 +42,10 @@ class Addresses:
         """The exporter's side, IPv6."""
         return self.pod6(-1)
 
+    def gateway_of(self, *, is_ipv6: bool) -> str:
+        """The exporter's side in one family."""
+        return self.gateway6 if is_ipv6 else self.gateway
+
     def pod(self, index: int) -> str:
         """A pod's IPv4 address."""
         number = self.run * 2048 + index + 2

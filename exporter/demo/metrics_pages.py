@@ -55,6 +55,42 @@ def is_metrics_path(path: str) -> bool:
     return urlsplit(path).path == "/stats/prometheus"
 
 
+def is_prometheus_text(page: bytes) -> bool:
+    """Whether the page is Prometheus text: it types a family, or begins with a sample."""
+    try:
+        lines = page.decode().splitlines()
+    except UnicodeDecodeError:
+        return False
+    typed = ("# HELP ", "# TYPE ")
+    plain = (line for line in lines if line.strip() and not line.startswith("#"))
+    return any(line.startswith(typed) for line in lines) or _is_sample(next(plain, ""))
+
+
+def _is_sample(line: str) -> bool:
+    """Whether the line is a name with its value, and perhaps a timestamp or an exemplar."""
+    found = _SAMPLE.match(line)
+    if found is None or not _is_number(found[3]):
+        return False
+    rest = line[found.end() :].strip()
+    return not rest or rest.startswith("#") or _is_number(rest)
+
+
+def filter_answer(answer: bytes, path: str) -> bytes:
+    """An answer's page filtered by the query of `path`; one that is no such text as it is."""
+    head, body = split(answer)
+    if not is_prometheus_text(body):
+        return answer
+    return join(head, filter_page(body.decode(), path).encode())
+
+
+def grow_answer(earlier: bytes, present: bytes, times: int) -> bytes:
+    """The present answer with its page grown; one that is no such text as it is."""
+    (_, before), (head, body) = split(earlier), split(present)
+    if not all(map(is_prometheus_text, (before, body))):
+        return present
+    return join(head, grow(before.decode(), body.decode(), times).encode())
+
+
 def filter_page(page: str, path: str) -> str:
     """A full page as the query of `path` (`usedonly`, `filter`) would have brought it."""
     query = dict(parse_qsl(urlsplit(path).query, keep_blank_values=True))
@@ -91,7 +127,7 @@ def _is_kept(line: str, kind: str, wanted: re.Pattern[str] | None, *, used_only:
     found = _SAMPLE.match(line)
     if found is None or not is_envoys(found[1]):
         return True
-    if used_only and kind != "gauge" and float(found[3]) == 0:
+    if used_only and kind != "gauge" and _is_number(found[3]) and float(found[3]) == 0:
         return False
     return wanted is None or any(wanted.search(name) for name in raw_names(found[1], found[2]))
 
@@ -133,11 +169,16 @@ def _values(page: str) -> Iterator[tuple[str, float]]:
             yield name, _number(value)
 
 
-def _number(text: str) -> float:
+def _is_number(text: str) -> bool:
     try:
-        return float(text)
+        float(text)
     except ValueError:
-        return 0.0
+        return False
+    return True
+
+
+def _number(text: str) -> float:
+    return float(text) if _is_number(text) else 0.0
 
 
 def move_times(text: str, seconds: float) -> str:

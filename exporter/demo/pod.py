@@ -28,12 +28,25 @@ _QUEUE = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodPlan:
-    """One pod to build. `addresses` are IPv4 ones, the repetitions' after its own."""
+    """One pod to build. `addresses` are of one family, the repetitions' after its own.
+
+    `address6` is the second address of a pod with both families.
+    """
 
     state: RecordedState
     target: Target
     addresses: tuple[str, ...]
     address6: str = ""
+
+    @property
+    def every_address(self) -> tuple[str, ...]:
+        """The addresses of both families."""
+        return (*self.addresses, *((self.address6,) if self.address6 else ()))
+
+    @property
+    def families(self) -> tuple[bool, ...]:
+        """Whether IPv6, for each family that the pod has."""
+        return tuple(sorted({":" in address for address in self.every_address}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +74,16 @@ def shift_of(state: RecordedState, now: float) -> float:
 def batch(text: str) -> None:
     """Run `ip` commands; raises BuildError."""
     run((kernel.tool("ip"), "-batch", "-"), text)
+
+
+def host_route(address: str) -> str:
+    """The address as a prefix of one host."""
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def nodad(address: str) -> str:
+    """The option by which an IPv6 address is usable at once; nothing for IPv4."""
+    return " nodad" if ":" in address else ""
 
 
 def run(command: tuple[str, ...], text: str) -> None:
@@ -100,17 +123,18 @@ def be_pod(plan: PodPlan, props: Props, channel: socket.socket, parent: int) -> 
 def _build_network(plan: PodPlan, props: Props) -> None:
     lines = [
         "link set lo up",
-        *(f"addr add {address}/32 dev eth0" for address in plan.addresses),
+        *(
+            f"addr add {host_route(address)} dev eth0{nodad(address)}"
+            for address in plan.every_address
+        ),
         "link set eth0 up",
-        f"route add default via {props.addresses.gateway} dev eth0 onlink",
     ]
-    if plan.address6:
-        lines += [
-            f"addr add {plan.address6}/128 dev eth0 nodad",
-            f"route add ::/0 via {props.addresses.gateway6} dev eth0 onlink",
-        ]
+    for is_ipv6 in plan.families:
+        gateway = props.addresses.gateway_of(is_ipv6=is_ipv6)
+        anywhere = "::/0" if is_ipv6 else "default"
+        lines.append(f"route add {anywhere} via {gateway} dev eth0 onlink")
     batch("\n".join(lines))
-    for is_ipv6 in (False, True) if plan.address6 else (False,):
+    for is_ipv6 in plan.families:
         rules = rules_of(plan.state, plan.target, is_ipv6=is_ipv6).text
         if rules:
             run((kernel.tool("ip6tables-restore" if is_ipv6 else "iptables-restore"),), rules)
@@ -151,7 +175,7 @@ def _part(plan: PodPlan, props: Props, process: str, own: tuple[Socket, ...]) ->
         inbound=plan.target.settings.inbound_port if redirects else 0,
         certificates=props.certificates,
         root=props.root,
-        istiod=props.addresses.gateway if talks else "",
+        istiod=props.addresses.gateway_of(is_ipv6=plan.families[0]) if talks else "",
         is_flat=props.is_flat,
         growing=props.growing,
     )

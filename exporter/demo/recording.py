@@ -20,6 +20,7 @@ import yaml
 SHIPPED = Path(__file__).parent / "states"
 """The states that the demo and the tests show."""
 
+_PROXIES = ("envoy", "pilot-agent", "ztunnel", "pilot-discovery", "install-cni")
 _DATE = re.compile(rb"^date: ([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
 _SOCKET = re.compile(r'^LISTEN\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:\s+users:\(\("([^"]+)")?')
 _ESTABLISHED = re.compile(r"^\s*\d+: \S+ (?!0+:|0100007F:)\S+:(3AA2|3AA4) 01 ", re.MULTILINE)
@@ -132,6 +133,16 @@ class RecordedState:
     earlier: tuple[Exchange, ...] = ()
     pod: bytes = b""
     date: float = 0.0
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the proxy's own sockets were IPv6 alone, so that the pod had no IPv4 address.
+
+        The application's sockets do not count: redirection reaches it in the proxy's family.
+        """
+        rows = [row for row in self.sockets if row.address != "*"]
+        own = [row for row in rows if row.process in _PROXIES] or rows
+        return self.network6 is None and {":" in row.address for row in own} == {True}
 
     @property
     def is_healthy(self) -> bool:

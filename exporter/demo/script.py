@@ -179,12 +179,8 @@ class Script:
         present = next((row for row in rows if row.path == earlier.path and not row.header), None)
         if not self.step or present is None:
             return earlier
-        before = metrics_pages.split(earlier.answer.data)[1].decode()
-        head, body = metrics_pages.split(present.answer.data)
-        grown = metrics_pages.grow(before, body.decode(), self.step - 1).encode()
-        return replace(
-            present, answer=replace(present.answer, data=metrics_pages.join(head, grown))
-        )
+        grown = metrics_pages.grow_answer(earlier.answer.data, present.answer.data, self.step - 1)
+        return replace(present, answer=replace(present.answer, data=grown))
 
     def _recorded(
         self, rows: list[Exchange], path: str, headers: Mapping[str, str]
@@ -197,10 +193,9 @@ class Script:
         answer = row.answer
         if path == "/certs":
             head, body = metrics_pages.split(answer.data)
-            text = metrics_pages.move_times(body.decode(), self.shift)
-            answer = RecordedAnswer(
-                metrics_pages.join(head, text.encode()), answer.end, answer.seconds
-            )
+            text = metrics_pages.move_times(body.decode("latin-1"), self.shift)
+            moved = metrics_pages.join(head, text.encode("latin-1"))
+            answer = RecordedAnswer(moved, answer.end, answer.seconds)
         return answer
 
     def _page(
@@ -293,6 +288,4 @@ def _delayed(rows: list[Exchange], path: str, headers: Mapping[str, str]) -> Rec
 
 
 def _filtered(full: RecordedAnswer, path: str) -> RecordedAnswer:
-    head, body = metrics_pages.split(full.data)
-    text = metrics_pages.filter_page(body.decode("utf-8", "replace"), path)
-    return RecordedAnswer(metrics_pages.join(head, text.encode()), full.end, full.seconds)
+    return replace(full, data=metrics_pages.filter_answer(full.data, path))

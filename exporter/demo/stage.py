@@ -23,7 +23,16 @@ from typing import Any
 from exporter.demo import kernel
 from exporter.demo.addresses import Addresses, target_of
 from exporter.demo.certificates import Authority
-from exporter.demo.pod import BuildError, PodPlan, Props, batch, be_pod, shift_of
+from exporter.demo.pod import (
+    BuildError,
+    PodPlan,
+    Props,
+    batch,
+    be_pod,
+    host_route,
+    nodad,
+    shift_of,
+)
 from exporter.demo.recording import RecordedState, RecordedView, load_states
 
 RUNS = 64
@@ -52,9 +61,10 @@ def plans_of(
     is_flat: bool,
 ) -> Iterator[PodPlan]:
     """Where each state's pod stands; repetitions take the addresses after the last pod."""
-    make = addresses.flat if is_flat else addresses.pod
     after = len(states)
     for index, state in enumerate(states):
+        in_family = addresses.pod6 if state.is_ipv6 else addresses.pod
+        make = addresses.flat if is_flat else in_family
         more = range(after, after + repetitions[index])
         after += repetitions[index]
         address6 = addresses.pod6(index) if state.network6 and not is_flat else ""
@@ -130,7 +140,7 @@ class Pods:
         self._plans = plans
         self._props = props
         self._processes: list[int] = []
-        self._istiod: socket.socket | None = None
+        self._istiod: list[socket.socket] = []
 
     def build(self) -> list[dict[str, object]]:
         """Build every pod; one row each with its process and addresses. Raises BuildError."""
@@ -198,27 +208,31 @@ class Pods:
             link = addresses.link(index)
             lines += [
                 f"link add {link} type veth peer name eth0 netns {pid}",
-                f"addr add {addresses.gateway}/32 dev {link}",
+                *(
+                    f"addr add {host_route(gateway)} dev {link}{nodad(gateway)}"
+                    for gateway in (
+                        addresses.gateway_of(is_ipv6=is_ipv6) for is_ipv6 in plan.families
+                    )
+                ),
                 f"link set {link} up",
                 *(
-                    f"route add {address}/32 dev {link} src {addresses.gateway}"
-                    for address in plan.addresses
+                    f"route add {host_route(address)} dev {link} src "
+                    f"{addresses.gateway_of(is_ipv6=':' in address)}"
+                    for address in plan.every_address
                 ),
             ]
-            if plan.address6:
-                lines += [
-                    f"addr add {addresses.gateway6}/128 dev {link} nodad",
-                    f"route add {plan.address6}/128 dev {link}",
-                ]
         return "\n".join(lines)
 
-    def _stand_for_istiod(self) -> socket.socket:
-        """A listener that agents were connected to; its kernel accepts."""
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self._props.addresses.gateway, _ISTIOD))
-        listener.listen(len(self._plans))
-        return listener
+    def _stand_for_istiod(self) -> list[socket.socket]:
+        """Listeners that agents were connected to, one a family; their kernel accepts."""
+        listeners = []
+        for is_ipv6 in sorted({plan.families[0] for plan in self._plans}):
+            listener = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self._props.addresses.gateway_of(is_ipv6=is_ipv6), _ISTIOD))
+            listener.listen(len(self._plans))
+            listeners.append(listener)
+        return listeners
 
 
 def _expect(channel: socket.socket, what: str) -> None:

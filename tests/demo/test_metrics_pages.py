@@ -74,3 +74,23 @@ def test_what_grew_goes_on_growing() -> None:
 def test_moves_every_time() -> None:
     moved = metrics_pages.move_times('"valid_from": "2026-11-23T23:59:59Z"', 1.0)
     assert moved == '"valid_from": "2026-11-24T00:00:00Z"'
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        PAGE,
+        "# a comment\n\nup 1\n",
+        "up 1 1700000000000\n",
+        'up{a="b"} NaN\n',
+        'seconds_bucket{le="1"} 3 # {trace_id="x"} 0.5\n',
+        "# HELP up Whether it is up.\n",
+    ],
+)
+def test_prometheus_text_is_recognised_with_comments_timestamps_and_exemplars(page: str) -> None:
+    assert metrics_pages.is_prometheus_text(page.encode())
+
+
+def test_a_value_that_is_no_number_is_kept() -> None:
+    page = "# TYPE envoy_x counter\nenvoy_x{} many\n"
+    assert metrics_pages.filter_page(page, BASE + "usedonly") == page

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from exporter.demo import SHIPPED, load_states, metrics_pages
-from exporter.demo.recording import End, RecordedAnswer
+from exporter.demo.recording import End, Exchange, RecordedAnswer
 from exporter.demo.script import RESET, SILENT, Script, Side
 
 STATES = {state.name: state for state in load_states(SHIPPED)}
@@ -36,6 +38,36 @@ def test_a_filter_is_applied_to_the_full_page() -> None:
     path = "/stats/prometheus?usedonly&filter=%5Eserver.live%24"
     text = body(Script(STATES["healthy"]).request(Side.NETWORK, 15090, path, {}))
     assert text == "# TYPE envoy_server_live gauge\nenvoy_server_live{} 1\n"
+
+
+OTHER_PAGES = {
+    "HTML": b"<html>\n# heading\n<p>envoy_server_live is 1</p>\n</html>\n",
+    "JSON": b'{\n "envoy_server_live": 0,\n "# a": 1\n}\n',
+    "a sentence": b"envoy_x is down\n# see the log\nenvoy_server_live 0 of 3\n",
+    "bytes": b"\x1f\x8b\x08\x00\xff\xfe\n# x\n",
+    "Markdown": b"# Title\n\nThe page has moved.\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("page", OTHER_PAGES.values(), ids=OTHER_PAGES)
+@pytest.mark.parametrize("framing", [b"content-length: %d\r\n", b""])
+@pytest.mark.parametrize("port", [15020, 15090])
+@pytest.mark.parametrize("has_earlier", [False, True])
+def test_a_page_that_is_no_prometheus_text_is_handed_out_as_it_is(
+    page: bytes, framing: bytes, port: int, *, has_earlier: bool
+) -> None:
+    length = framing % len(page) if framing else b""
+    data = b"HTTP/1.1 200 OK\r\n" + length + b"\r\n" + page
+    row = Exchange(port, "/stats/prometheus", RecordedAnswer(data))
+    state = STATES["healthy"]
+    others = tuple(other for other in state.network.exchanges if other.port != port)
+    network = replace(state.network, exchanges=(*others, row))
+    state = replace(state, network=network, earlier=(row,) if has_earlier else ())
+    for step in (0, 1, 3):
+        for path in ("/stats/prometheus", AGENT_PAGE):
+            answer = Script(state, step=step).request(Side.NETWORK, port, path, {})
+            assert answer.data == data
 
 
 def test_the_pod_view_has_the_network_views_bytes() -> None:

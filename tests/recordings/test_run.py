@@ -1,10 +1,12 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from exporter.demo import SHIPPED
+from exporter.demo import SHIPPED, load_states
 
 RUN = Path(__file__).with_name("run.py")
 
@@ -19,6 +21,36 @@ def test_every_shipped_state_is_judged_right_in_both_views() -> None:
     done = run(SHIPPED)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "62 of 62 verdicts are right" in done.stdout
+
+
+IN_IPV6 = (
+    "healthy",
+    "gateway-healthy",
+    "redirection-missing",
+    "app-holds-15021",
+    "istiod-down-while-running",
+)
+
+
+@pytest.mark.real
+def test_a_state_whose_sockets_are_ipv6_is_replayed_on_ipv6(tmp_path: Path) -> None:
+    rows = yaml.safe_load((SHIPPED / "index.yaml").read_text())
+    rows = [row for row in rows if row["name"] in IN_IPV6]
+    for row in rows:
+        folder = tmp_path / row["name"]
+        shutil.copytree(SHIPPED / row["name"], folder)
+        table = (folder / "sockets.txt").read_text()
+        table = table.replace(" 0.0.0.0:", " [::]:").replace(" 127.0.0.1:", " [::1]:")
+        (folder / "sockets.txt").write_text(table)
+    (tmp_path / "index.yaml").write_text(yaml.safe_dump(rows))
+    assert all(state.is_ipv6 for state in load_states(tmp_path))
+    done = run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{2 * len(IN_IPV6)} of {2 * len(IN_IPV6)} verdicts are right" in done.stdout
+
+
+def test_the_shipped_states_are_not_of_ipv6_alone() -> None:
+    assert not any(state.is_ipv6 for state in load_states(SHIPPED))
 
 
 @pytest.mark.real
