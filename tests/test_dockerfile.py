@@ -147,7 +147,7 @@ def test_only_what_serving_imports_is_compiled(image: Path) -> None:
     def compiled(folder: str) -> set[str]:
         return {file.name.split(".")[0] for file in (packages / folder / "__pycache__").glob("*")}
 
-    assert {"scheduler", "slots"} <= compiled("exporter/scheduler")
+    assert {"poll_scheduler", "slots"} <= compiled("exporter/scheduler")
     assert compiled("exporter/demo") | compiled("kubernetes/client/models") <= {"__init__"}
 
 
