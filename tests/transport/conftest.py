@@ -55,7 +55,7 @@ class Recorder(asyncio.Protocol):
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as made:
+    with socket.create_server(("127.0.0.1", quiet_port()), backlog=512) as made:
         made.settimeout(2)
         yield made
 
@@ -97,3 +97,12 @@ def ports_connected_to(port: int) -> set[int]:
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     ends = [[int(end.rpartition(":")[2], 16) for end in row[1:3]] for row in rows]
     return {local for local, remote in ends if remote == port}
+
+
+def quiet_port() -> int:
+    """A free port to which nobody was connected within the last minute (TIME_WAIT)."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as made:
+            port: int = made.getsockname()[1]
+        if not ports_connected_to(port):
+            return port

@@ -14,7 +14,7 @@ from exporter.model import Cadence, Outcome, Probe, ProbeKind, Role, Target, Tar
 from exporter.probes.attempt import Attempt, ProbeOptions, ProbeProtocol, ProbeResult
 from exporter.probes.probers import PROBERS
 from exporter.probes.runner import Prober, probe_all
-from tests.transport.conftest import ports_connected_to, until
+from tests.transport.conftest import ports_connected_to, quiet_port, until
 
 RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nserver: envoy\r\n\r\n"
 
@@ -41,7 +41,7 @@ async def server() -> AsyncIterator[asyncio.Server]:
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
-    made = await asyncio.start_server(serve, "127.0.0.1", 0)
+    made = await asyncio.start_server(serve, "127.0.0.1", quiet_port())
     yield made
     made.close()
 
