@@ -10,7 +10,7 @@ BENCH_OPTIONS ?=
 CLUSTER_OPTIONS ?=
 PROCESSES ?= 2
 
-.PHONY: demo test check lint format chart runbooks bench bench-scale recordings clean system-packages test-assets behaviour
+.PHONY: demo test check lint format chart runbooks bench bench-scale recordings fleet clean system-packages test-assets behaviour
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make runbooks    rewrite docs/diagnosis.md from the causes, and the served runbooks from docs/"
 	@echo "make bench       measure the promises side by side"
 	@echo "make bench-scale measure the promises about size: thousands of captured sidecars (as root)"
+	@echo "make fleet PODS=DIR   show how the pods of a folder are read: role, ports, capture, families, moved ports"
 	@echo "make recordings RECORDINGS=DIR   replay recorded states and judge them"
 	@echo "make behaviour BEFORE=DIR AFTER=DIR   show in what two checkouts say different things of recorded states"
 
@@ -85,6 +86,9 @@ bench: $(VENV)/.dev system-packages test-assets
 
 bench-scale: $(VENV)/.dev system-packages
 	@$(BIN)/python -m benchmarks.scale $(if $(TARGETS),--targets $(TARGETS)) $(BENCH_OPTIONS)
+
+fleet: $(VENV)/.dev
+	@$(BIN)/python tests/fleet/run.py $(PODS)
 
 recordings: $(VENV)/.dev system-packages
 	@$(BIN)/python tests/recordings/run.py $(RECORDINGS)

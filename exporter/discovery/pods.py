@@ -20,7 +20,15 @@ from exporter.discovery.proxy_settings import has_rules, settings_of
 from exporter.model import Interception, Role, Settings, Target, TargetKey
 from exporter.parsing import parse_port
 
-__all__ = ["Ignored", "Pod", "ambient_redirection", "decode_pod", "ignored", "targets_of_pod"]
+__all__ = [
+    "Ignored",
+    "Pod",
+    "ambient_redirection",
+    "classify",
+    "decode_pod",
+    "ignored",
+    "targets_of_pod",
+]
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 _PROXY_ROLES = {
@@ -62,7 +70,7 @@ def targets_of_pod(
 ) -> tuple[Target, ...]:
     """The targets of a pod: none or one. `namespace_ignore` is its namespace's annotation."""
     config = config or Config()
-    found = _classify(pod)
+    found = classify(pod)
     if found is None or (pod.status is not None and pod.status.phase in _ENDED):
         return ()
     role, container = found
@@ -77,7 +85,7 @@ def targets_of_pod(
     return (_target(pod, role, container, config, ports),)
 
 
-def _classify(pod: Pod) -> tuple[Role, Container] | None:
+def classify(pod: Pod) -> tuple[Role, Container] | None:
     """The role of a pod and the container that has it."""
     for container in pod.containers:
         role = _role_of(container, pod)

@@ -38,7 +38,7 @@ def has_rules(pod: Pod) -> bool:
 
 def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
     """The settings of a pod's proxy container, as far as the pod document states them."""
-    sources = _sources(pod, proxy)
+    sources = sources_of(pod, proxy)
     usual: dict[str, Any] = {**_numbers(role, sources), **_switches(role, sources)}
     found = replace(_DEFAULTS, **usual)
     return replace(
@@ -83,7 +83,8 @@ def _switches(role: Role, sources: Sources) -> dict[str, bool]:
     }
 
 
-def _sources(pod: Pod, proxy: Container) -> Sources:
+def sources_of(pod: Pod, proxy: Container) -> Sources:
+    """What a pod document states of its proxy, by where it states it."""
     below = _mapping(proxy.environment.get("PROXY_CONFIG", ""))
     above = _mapping(pod.annotations.get("proxy.istio.io/config", ""))
     metadata = {**_texts(below.get("proxyMetadata")), **_texts(above.get("proxyMetadata"))}
