@@ -51,6 +51,17 @@ async def install_gateway(helm: Helm, release: str, where: str) -> None:
     await helm.install(release, charts() / "gateway", where, chosen)
 
 
+def servers(release: str, where: str) -> Document:
+    """One server for the gateway of a release; without any it is a fault."""
+    port = {"number": 8080, "name": "http", "protocol": "HTTP"}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": release, "namespace": where},
+        "spec": {"selector": {"istio": release}, "servers": [{"port": port, "hosts": ["*"]}]},
+    }
+
+
 def injected(name: str) -> Document:
     """A namespace whose pods get a sidecar."""
     document = namespace(name)

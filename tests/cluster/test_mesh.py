@@ -45,6 +45,7 @@ async def shop(cluster: Cluster, admin: Admin, helm: Helm) -> AsyncIterator[str]
             service(name, "stateful"),
         )
         await istio.install_gateway(helm, "gateway", name)
+        await admin.apply(istio.servers("gateway", name))
         await await_ready(cluster, admin, name, PODS)
         yield name
         await helm.uninstall("gateway", name)

@@ -176,4 +176,5 @@ def path_of(document: Document) -> str:
 def plural(kind: str) -> str:
     """A resource's name by its kind."""
     word = kind.lower()
-    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    is_changed = word.endswith("y") and word[-2] not in "aeiou"
+    return f"{word[:-1]}ies" if is_changed else f"{word}s"
