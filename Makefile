@@ -10,12 +10,13 @@ BENCH_OPTIONS ?=
 CLUSTER_OPTIONS ?=
 PROCESSES ?= 2
 
-.PHONY: demo test check lint format chart runbooks bench bench-scale recordings fleet clean system-packages test-assets behaviour
+.PHONY: demo test test-slow test-cluster cluster cluster-assets check lint format chart runbooks bench bench-scale recordings fleet clean system-packages test-assets behaviour
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        run the exporter on a mesh of healthy and broken proxies"
-	@echo "make test        run every test (as root on Debian it installs what they need)"
+	@echo "make test        run the tests that a change needs (as root on Debian it installs what they need)"
+	@echo "make test-slow   run the tests that are slow by nature: black holes, stops of a minute, pictures"
 	@echo "make test-assets find or compile the control plane that the tests use"
 	@echo "make cluster     run a real Kubernetes cluster on this machine until Ctrl-C (CLUSTER_OPTIONS='--nodes 2 --istio')"
 	@echo "make test-cluster  run the tests in such a cluster, with Istio (as root on Debian, with Go)"
@@ -50,7 +51,10 @@ test-assets: system-packages
 	@$(PYTHON) -m tests.real.kubernetes.assets
 
 test: $(VENV)/.dev system-packages test-assets
-	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
+test-slow: $(VENV)/.dev system-packages test-assets
+	@$(BIN)/python -m pytest -m slow --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 cluster-assets: $(VENV)/.dev
 	@tests/system-packages $(CLUSTER_PACKAGES)
