@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from exporter.model import Outcome
 from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, TooLarge
+from exporter.probes.page_reader import PageReader
 from exporter.probes.paths import Path
 from exporter.transport.waiter import Waiter
 
@@ -41,6 +42,7 @@ class HttpProtocol(ProbeProtocol):
         "_limit",
         "_most",
         "_parser",
+        "_reader",
         "_server",
         "_waiter",
         "_whole",
@@ -52,10 +54,13 @@ class HttpProtocol(ProbeProtocol):
         self._waiter: Waiter[Reply] | None = None
         self.lost: Exception | None = None
 
-    def send(self, request: bytes, most: int | None = None) -> Waiter[Reply]:
+    def send(
+        self, request: bytes, most: int | None = None, reader: PageReader | None = None
+    ) -> Waiter[Reply]:
         """Send a request; the waiter results in its answer, or raises what went wrong.
 
-        `most` limits this answer, in bytes; without it the line's own limit does.
+        `most` limits this answer, in bytes; without it the line's own limit does. A `reader` is
+        fed the body, and the answer's body is what it kept.
         """
         self._limit = self._left = self._most if most is None else most
         waiter: Waiter[Reply] = Waiter()
@@ -63,6 +68,7 @@ class HttpProtocol(ProbeProtocol):
             waiter.set_exception(self.lost)
             return waiter
         self._parser = httptools.HttpResponseParser(self)
+        self._reader = reader
         self._body: list[bytes] = []
         self._server = b""
         self._headed = self._by_length = False
@@ -126,7 +132,10 @@ class HttpProtocol(ProbeProtocol):
 
     def on_body(self, data: bytes) -> None:
         """Collect the body (called by the parser)."""
-        self._body.append(data)
+        if self._reader is None:
+            self._body.append(data)
+        else:
+            self._reader.feed(data)
 
     def on_message_complete(self) -> None:
         """Keep the answer (called by the parser)."""
@@ -145,7 +154,8 @@ class HttpProtocol(ProbeProtocol):
         super().drop()
 
     def _reply(self) -> Reply:
-        return Reply(self._parser.get_status_code(), self._server, b"".join(self._body))
+        body = b"".join(self._body) if self._reader is None else self._reader.kept
+        return Reply(self._parser.get_status_code(), self._server, body)
 
     def _fail(self, error: Exception) -> None:
         self.lost = error
@@ -182,8 +192,17 @@ class HttpClient:
         self._line = line
         self._attempt = attempt
 
-    async def get(self, path: Path, authorization: bytes = b"", most: int | None = None) -> Reply:
+    async def get(
+        self,
+        path: Path,
+        authorization: bytes = b"",
+        most: int | None = None,
+        reader: PageReader | None = None,
+    ) -> Reply:
         """GET a path. `most`: the bytes of its answer, where these are more than usual.
+
+        A `reader` takes the body piece by piece; the reply has what it keeps, and so has the
+        reader, however this ends.
 
         Raises:
             Closed, Malformed, TooLarge, OSError, NoAccess: as `failure` maps them.
@@ -199,8 +218,8 @@ class HttpClient:
             most = min(SMALL_BYTES, self._attempt.options.max_bytes)
         if authorization:
             lines = b"\r\nAuthorization: " + authorization + b"\r\n\r\n"
-            return await line.send(path.head + self._host[:-4] + lines, most)
-        return await line.send(path.head + self._host, most)
+            return await line.send(path.head + self._host[:-4] + lines, most, reader)
+        return await line.send(path.head + self._host, most, reader)
 
 
 def result_of_error_status(
