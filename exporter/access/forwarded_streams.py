@@ -16,6 +16,7 @@ from exporter.access.dialer import NoAccess
 from exporter.transport.protocols import StreamT
 
 _MOST_EARLY = 65536
+_MOST_ERROR = 4096
 _ECHO = 2
 _TEXT_LENGTH = 200
 
@@ -150,7 +151,7 @@ class StreamBundle:
         if not is_error:
             self.streams[index].take(message[1:])
             return
-        text_bytes = self._errors[index] = self._errors[index] + message[1:]
+        text_bytes = self._errors[index] = (self._errors[index] + message[1:])[:_MOST_ERROR]
         if len(text_bytes) > _ECHO:
             self.streams[index].end(fault_of(text_bytes[_ECHO:].decode(errors="replace")))
 

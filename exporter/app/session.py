@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from exporter.app.api_connection import ApiConnection
@@ -80,6 +81,7 @@ class Session:
             ended=metrics.probed,
             started=metrics.polled,
             skipped=metrics.skipped,
+            failed=partial(metrics.refused_object, "targets"),
         )
         self._scheduler = Scheduler(config, shared.table, instrumentation, self._portforwards.pod)
         self._publisher = SyncPublisher(

@@ -38,7 +38,7 @@ from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.services import Service, service_of
 from exporter.discovery.watch_status import WatchStatus
 from exporter.kube.client import KubernetesClient
-from exporter.kube.object_reader import ObjectReader, metadata_of
+from exporter.kube.object_reader import ObjectMetadata, ObjectReader, metadata_of
 from exporter.kube.watch import watch_resource
 from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import Resource, WatchOptions
@@ -57,8 +57,8 @@ class ClusterCallbacks:
     """Where the source reports targets, and how its requests fare.
 
     `changed()` after any change of what can be counted. `synced(resource, is_so)`,
-    `relisted(resource)` and `requested(verb, resource, code)` take the resource's name as the
-    exporter's own metrics do.
+    `relisted(resource)`, `requested(verb, resource, code)` and `refused(resource)`, for each object
+    that is left out, take the resource's name as the exporter's own metrics do.
     """
 
     put: Callable[[Target], None]
@@ -67,6 +67,7 @@ class ClusterCallbacks:
     synced: Callable[[str, bool], None]
     relisted: Callable[[str], None]
     requested: Callable[[str, str, str], None]
+    refused: Callable[[str], None]
 
 
 class ClusterSource:
@@ -76,7 +77,7 @@ class ClusterSource:
         self._callbacks = callbacks
         self._options = options or WatchOptions()
         self._status = WatchStatus(callbacks.synced, callbacks.relisted, callbacks.requested)
-        self._reader = ObjectReader()
+        self._reader = ObjectReader(callbacks.refused)
         self._pods = ClassifiedPods()
         self._merged = MergedTargets(callbacks.put, callbacks.drop)
         self._nodes = ObjectCache[bool](self._node_changed)
@@ -266,11 +267,18 @@ class ClusterSource:
     # --- pods in their context -----------------------------------------------------------------
 
     def _update(self, key: TargetKey) -> None:
+        """Merge a pod anew; one that cannot be merged is no target."""
+        whose = partial(ObjectMetadata, key.pod, key.namespace)
+        if not self._reader.attempt("pods", whose, partial(self._merge, key)):
+            self._merged.remove(key)
+
+    def _merge(self, key: TargetKey) -> bool:
         pod = self._pods.get(key)
         services = (row for cache in self._services.values() for row in cache.values.values())
         ready = self._node_ready(pod.node) if pod else None
         context = PodContext(ready, self._settings_of(key.namespace), services)
         self._merged.update(key, pod, context)
+        return True
 
     def _node_ready(self, name: str) -> bool | None:
         """A node that is not in the list is gone; None without a list."""

@@ -45,6 +45,12 @@ class MergedTargets:
         self._set_other_shards(key, None if is_owned else target)
         self._set_owned(key, target if is_owned else None)
 
+    def remove(self, key: TargetKey) -> None:
+        """Forget a pod."""
+        self.ignored.discard(key)
+        self._set_other_shards(key, None)
+        self._set_owned(key, None)
+
     def _merge(self, key: TargetKey, pod: ClassifiedPod, context: PodContext) -> Target | None:
         """The pod's target in its context; None while it is not to be polled."""
         if pod.target is None:

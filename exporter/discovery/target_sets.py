@@ -53,6 +53,7 @@ class TargetSets:
                 synced=metrics.synced,
                 relisted=metrics.relisted,
                 requested=metrics.asked_kubernetes,
+                refused=metrics.refused_object,
             )
         )
         self._polled = polled

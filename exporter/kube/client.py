@@ -24,6 +24,7 @@ from exporter.kube.websocket import (
     PortForwardWebSocket,
     refusal,
 )
+from exporter.parsing import parse_number
 
 _CONNECT_SECONDS = 10.0
 _RESPONSE_SECONDS = 30.0
@@ -33,6 +34,8 @@ _MAX_TEXT = 600
 """An error quotes a webhook's whole address before the reason."""
 
 _SUCCESS = (200, 201)
+_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+"""What a request raises: ValueError for an address or a header that cannot be sent."""
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -130,7 +133,7 @@ class KubernetesClient:
         except aiohttp.WSServerHandshakeError as error:
             self._discard(credentials, error.status)
             raise refusal(error.status) from None
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise _unreachable(credentials, error) from None
         async with socket:
             if socket.protocol != PROTOCOL:
@@ -147,7 +150,7 @@ class KubernetesClient:
         try:
             async with asyncio.timeout(_RESPONSE_SECONDS):
                 response = await self._request(credentials, path, query, seconds, document)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise _unreachable(credentials, error) from None
         try:
             if response.status not in _SUCCESS:
@@ -202,7 +205,7 @@ class KubernetesClient:
         self._discard(credentials, response.status)
         body = await response.content.read(_TEXT_BYTES)
         after = response.headers.get("Retry-After", "")
-        seconds = float(after) if after.isascii() and after.isdigit() else None
+        seconds = parse_number(after)
         text = _redacted(_message(body), credentials) or response.reason or "no reason given"
         return KubernetesError.of(response.status, text, seconds)
 

@@ -11,11 +11,13 @@ import logging
 import os
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from cryptography import x509
 
@@ -27,9 +29,6 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _KUBECONFIG = Path("~/.kube/config")
 _TOKEN_SECONDS = 60.0
 """How long a service account's token is used until its file, which is rotated, is read again."""
-
-_MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What the credential library raises for malformed files, beside its own and YAML's errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ async def load_service_account(
         loader.load_and_set(configuration)
         found = _credentials(configuration, time.monotonic() + _TOKEN_SECONDS)
         return replace(found, namespace=None)
-    except (library.ConfigException, *_MALFORMED) as error:
+    except Exception as error:  # noqa: BLE001 - of a malformed file the library raises anything
         message = f"the service account in {folder} cannot be used: {_reason(error)}"
         raise KubernetesError.of(0, message) from None
 
@@ -95,7 +94,7 @@ async def load_kubeconfig(paths: str, context: str | None = None) -> Credentials
         _require_valid_certificate(configuration)
         found = _credentials(configuration, _expiry(loader))
         return replace(found, namespace=_namespace(loader))
-    except (library.ConfigException, library.yaml.YAMLError, *_MALFORMED) as error:
+    except Exception as error:  # noqa: BLE001 - of a malformed file the library raises anything
         message = f"the kubeconfig {paths} cannot be used: {_reason(error)}"
         raise KubernetesError.of(0, message) from None
 
@@ -161,15 +160,29 @@ def _reason(error: Exception) -> str:
 def _credentials(configuration: Any, expires: float) -> Credentials:  # noqa: ANN401
     token = configuration.api_key.get("BearerToken", "").strip()
     kind, _, secret = token.partition(" ")
-    host = configuration.host.rstrip("/")
+    host, basic = _without_user(configuration.host.rstrip("/"))
     return Credentials(
         host=host,
-        authorization=f"{kind.capitalize()} {secret.strip()}" if token else "",
+        authorization=f"{kind.capitalize()} {secret.strip()}" if token else basic,
         tls=_tls(configuration) if host.startswith("https") else None,
         server_name=configuration.tls_server_name,
         proxy=configuration.proxy,
         expires=expires,
     )
+
+
+def _without_user(address: str) -> tuple[str, str]:
+    """A server's address, and the basic authentication of the user that stands in it.
+
+    Another token outranks that user, as in Go's client, which kubectl is built on.
+    """
+    parts = urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return address, ""
+    name, _, password = user.partition(":")
+    text = f"{unquote(name)}:{unquote(password)}".encode()
+    return parts._replace(netloc=host).geturl(), f"Basic {b64encode(text).decode()}"
 
 
 def _tls(configuration: Any) -> ssl.SSLContext:  # noqa: ANN401

@@ -24,7 +24,11 @@ def decode(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) ->
     try:
         return decoder.decode(document)
     except RecursionError:
+        pass
+    try:
         return decoder.decode(shallow(bytes(document)))
+    except RecursionError:  # it never closes what it opens
+        raise msgspec.DecodeError("the document is nested too deeply") from None
 
 
 def shallow(document: bytes) -> bytes:

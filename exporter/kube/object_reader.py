@@ -21,6 +21,10 @@ _MOST_LOGGED = 10_000
 """So many malformed objects are remembered; after that each is logged again."""
 
 
+_SHOWN = 253
+"""The longest name that Kubernetes gives anything."""
+
+
 class ObjectMetadata(msgspec.Struct, frozen=True):
     """Whose object it is, as far as that can be read."""
 
@@ -37,21 +41,31 @@ _OBJECT = msgspec.json.Decoder(_Object)
 
 
 class ObjectReader:
-    """Reads objects; remembers which of them it has logged as malformed."""
+    """Reads objects; remembers which of them it has logged as malformed.
 
-    def __init__(self) -> None:
+    `refused(resource)` is called for each that is left out.
+    """
+
+    def __init__(self, refused: Callable[[str], None] = lambda _resource: None) -> None:
+        self._refused = refused
         self._logged: set[tuple[str, ObjectMetadata]] = set()
 
     def read(self, resource: str, event: WatchEvent, read: Callable[[WatchEvent], T]) -> T | None:
         """What `read` returns; None where it raises anything."""
+        return self.attempt(resource, lambda: metadata_of(event), lambda: read(event))
+
+    def attempt(
+        self, resource: str, whose: Callable[[], ObjectMetadata], action: Callable[[], T]
+    ) -> T | None:
+        """What `action` returns; None where it raises anything: that object is left out."""
         try:
-            return read(event)
+            return action()
         except Exception as error:  # noqa: BLE001 - one object must not cost the others
-            self._log_once(resource, event, error)
+            self._refused(resource)
+            self._log_once(resource, whose(), error)
             return None
 
-    def _log_once(self, resource: str, event: WatchEvent, error: Exception) -> None:
-        metadata = metadata_of(event)
+    def _log_once(self, resource: str, metadata: ObjectMetadata, error: Exception) -> None:
         if (resource, metadata) in self._logged:
             return
         if len(self._logged) >= _MOST_LOGGED:
@@ -69,6 +83,7 @@ class ObjectReader:
 def metadata_of(event: WatchEvent) -> ObjectMetadata:
     """Name, namespace and uid, even where the rest cannot be read; empty where they cannot."""
     try:
-        return decode(_OBJECT, event.document).metadata
+        read = decode(_OBJECT, event.document).metadata
     except Exception:  # noqa: BLE001 - then it has no name
         return ObjectMetadata()
+    return ObjectMetadata(read.name[:_SHOWN], read.namespace[:_SHOWN], read.uid[:_SHOWN])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -59,9 +59,12 @@ class _Object(msgspec.Struct, frozen=True):
 class _Status(msgspec.Struct, frozen=True):
     """The error in a line of type ERROR."""
 
-    code: int = 0
+    code: Annotated[int, msgspec.Meta(ge=0, le=999)] = 0
     message: str = ""
 
+
+_LONGEST_VERSION = 64
+"""It is a number of 64 bits, and part of the next request's address."""
 
 _PAGE = msgspec.json.Decoder(ListPage)
 _LINE = msgspec.json.Decoder(_Line)
@@ -93,9 +96,10 @@ def event_of(line: bytes) -> WatchEvent | None:
 def _version_of(document: msgspec.Raw) -> str:
     """An object's version; empty where none can be read: the watch goes on."""
     try:
-        return decode(_OBJECT, document).metadata.resource_version
+        version = decode(_OBJECT, document).metadata.resource_version
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
+    return version if len(version) <= _LONGEST_VERSION else ""
 
 
 def _decoded(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) -> T:

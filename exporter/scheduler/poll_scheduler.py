@@ -72,7 +72,7 @@ class Scheduler:
     async def run(self) -> None:
         """Poll until stopped, and then until the last poll has ended.
 
-        Polls run in a task group: a bug in one ends the process.
+        Polls run in a task group; what one raises costs its target that poll.
         """
         self._table.slots.resize(self._config.poll.concurrency)
         async with asyncio.TaskGroup() as polls:
@@ -131,16 +131,25 @@ class Scheduler:
         was_silent = row.is_silent
         try:
             result = await self._result(row, due)
+            if not row.is_gone:
+                self._take(row, result)
         except asyncio.CancelledError:
             if self._is_cancelled:
                 raise
             self._report_cancelled(row)
-            return
+        except Exception as error:  # noqa: BLE001 - one target must not cost the others
+            self._report_failed(row, error)
         finally:
             row.is_running = False
             self._table.slots.give_back(is_silent=was_silent)
-        if not row.is_gone:
-            self._take(row, result)
+
+    def _report_failed(self, row: ScheduledTarget, error: Exception) -> None:
+        """What this target sends or is costs its own poll and no other's; logged once a target."""
+        row.polls += 1
+        self._instrumentation.failed()
+        if not row.has_failed:
+            row.has_failed = True
+            log.error("poll failed target=%s", row.target.key, exc_info=error)
 
     def _report_cancelled(self, row: ScheduledTarget) -> None:
         """A poll was cancelled though nobody ended the scheduler: a bug, logged once a target."""

@@ -49,6 +49,7 @@ class ScheduledTarget:
     is_running: bool = False
     is_silent: bool = False
     was_cancelled: bool = False
+    has_failed: bool = False
     cause: str = ""
     pod_view_error: str = ""
 

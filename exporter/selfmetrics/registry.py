@@ -104,6 +104,11 @@ class SelfMetrics:
             "Requests to the Kubernetes API; the code is error without a response.",
             ("verb", "resource", "code"),
         )
+        self._refused = self._counter(
+            "objects_refused",
+            "Objects that could not be read, and were left out; targets: polls that failed.",
+            ("resource",),
+        )
         self._file_up = self._gauge(
             "discovery_file_up",
             "Whether the file of targets could be read; else its last good targets are kept.",
@@ -186,6 +191,10 @@ class SelfMetrics:
     def asked_kubernetes(self, verb: str, resource: str, code: str) -> None:
         """A request was answered with this code, or ended in `error`."""
         self._requests.labels(verb, resource, code).inc()
+
+    def refused_object(self, resource: str) -> None:
+        """An object of the Kubernetes API, or a poll of a target, was left out."""
+        self._refused.labels(resource).inc()
 
     def read_file(self, file: str, readable: bool) -> None:  # noqa: FBT001
         """A file of targets was read, or could not be."""

@@ -35,6 +35,7 @@ class Watched:
         self.log: list[str] = []
         self.synced: dict[str, bool] = {}
         self.relisted: list[str] = []
+        self.refused: list[str] = []
         self.requested: set[tuple[str, str, str]] = set()
         self.source = ClusterSource(
             ClusterCallbacks(
@@ -44,6 +45,7 @@ class Watched:
                 synced=self.synced.__setitem__,
                 relisted=self.relisted.append,
                 requested=lambda *what: self.requested.add(what),
+                refused=self.refused.append,
             ),
             OPTIONS,
         )

@@ -111,6 +111,7 @@ async def test_a_malformed_pod_is_no_target_until_it_is_corrected(cluster: Any) 
         cluster.put(PODS, unreadable)
         await until(lambda: seen.names == ["vault"])
     assert seen.relisted == []
+    assert set(seen.refused) == {"pods"}
 
 
 async def test_services_are_not_listed_unless_that_was_chosen(cluster: Any) -> None:

@@ -40,6 +40,7 @@ def full_page() -> str:
     metrics.counted_targets({"sidecar": 1}, 0, 0, outdated=False)
     metrics.synced("pods", complete=True)
     metrics.relisted("pods")
+    metrics.refused_object("pods")
     metrics.asked_kubernetes("list", "pods", "200")
     metrics.read_file("t.yaml", readable=True)
     return metrics.expose(openmetrics=False).decode()

@@ -5,8 +5,9 @@ import base64
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from exporter.kube.api_errors import UnauthorizedError, UnreachableError
+from exporter.kube.api_errors import KubernetesError, UnauthorizedError, UnreachableError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import find_credentials, load_kubeconfig, load_service_account
 from tests.kube.server import (
@@ -159,3 +160,42 @@ def test_credentials_are_found_where_there_are_some(
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube/config").touch()
     assert find_credentials({}) is not None
+
+
+def _edit(path: str, before: str, after: str) -> None:
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace(before, after))
+
+
+async def test_a_user_in_the_servers_address_authenticates_where_there_is_no_token(
+    authority: Authority, server: Server
+) -> None:
+    text = f"me:{CANARY}%40"
+    basic = "Basic " + base64.b64encode(f"me:{CANARY}@".encode()).decode()
+    server.tokens |= {basic}
+    for user, expected in (({}, basic), ({"token": CANARY}, CANARY)):
+        path = kubeconfig(authority, server, **user)
+        _edit(path, "https://", f"https://{text}@")
+        async with KubernetesClient(lambda path=path: load_kubeconfig(path)) as api:
+            await api.get("/api", {})
+            server.refusal = web.Response(status=500)
+            with pytest.raises(KubernetesError) as raised:
+                await api.get("/api", {})
+        assert server.users[-1] == expected
+        assert_keeps_secrets(raised.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://me:SECRET@", "https://[", "https://h:99999", "http://h h", "ftp://h", "https://%ff"],
+)
+async def test_an_address_that_is_none_is_an_error_of_one_line(
+    authority: Authority, server: Server, address: str
+) -> None:
+    path = kubeconfig(authority, server, token=CANARY)
+    _edit(path, server.url, address.replace("SECRET", CANARY))
+    async with KubernetesClient(lambda: load_kubeconfig(path)) as api:
+        with pytest.raises(KubernetesError) as raised:
+            await api.get("/api", {})
+    assert "\n" not in str(raised.value)
+    assert_keeps_secrets(raised.value)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.discovery.pod_documents import decode_pod
+from exporter.kube.api_errors import UnreachableError
 from exporter.kube.json_decoding import shallow
 from exporter.kube.object_reader import metadata_of
 from exporter.kube.watch_events import event_of, page_of
@@ -43,3 +44,15 @@ def test_a_shallow_document_stays_the_same(value: object) -> None:
 @given(st.binary())
 def test_shallow_takes_any_bytes(document: bytes) -> None:
     shallow(document)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'], ids=["lists", "mappings"])
+def test_a_document_that_never_closes_what_it_opens_is_no_document(opening: bytes) -> None:
+    endless = opening * 50_000
+    for read in (
+        lambda: page_of(b'{"items":[' + endless),
+        lambda: event_of(b'{"type":"ADDED","object":' + endless),
+        lambda: event_of(b'{"type":"ERROR","object":' + endless),
+    ):
+        with pytest.raises(UnreachableError):
+            read()

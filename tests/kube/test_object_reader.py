@@ -15,13 +15,22 @@ def test_a_malformed_object_is_skipped_and_logged_once_with_its_name(
     def read(_event: WatchEvent) -> object:
         raise error
 
-    reader = ObjectReader()
+    refused: list[str] = []
+    reader = ObjectReader(refused.append)
     for name in ("cart", "cart", "vault"):
         document = b'{"metadata":{"name":"%s","namespace":"shop"}}' % name.encode()
         assert reader.read("pods", WatchEvent(EventType.PUT, document), read) is None
     assert reader.read("pods", WatchEvent(EventType.PUT, b"[1"), read) is None
+    assert refused == ["pods"] * 4
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split(" reason=")[0] for line in lines] == [
         f"kubernetes object skipped resource=pods namespace={space!r} name={name!r}"
         for space, name in (("shop", "cart"), ("shop", "vault"), ("", ""))
     ]
+
+
+def test_a_name_of_a_megabyte_is_logged_in_short(caplog: pytest.LogCaptureFixture) -> None:
+    document = b'{"metadata":{"name":"%s"}}' % (b"x" * 2**20)
+    event = WatchEvent(EventType.PUT, document)
+    assert ObjectReader().read("pods", event, lambda _event: int("x")) is None
+    assert max(len(record.getMessage()) for record in caplog.records) < 1000

@@ -68,3 +68,15 @@ def test_any_bytes_are_an_event_a_page_or_an_error_of_ours(document: bytes) -> N
             assert error.status, "an error event"  # noqa: PT017 - each raises or returns
             continue
         assert decoded is None or isinstance(decoded, WatchEvent) or decoded.metadata is not None
+
+
+@pytest.mark.parametrize("code", [-1, 1000, 10**30, "x"])
+def test_an_error_event_with_a_status_that_is_none_of_http_is_no_answer(code: object) -> None:
+    with pytest.raises(UnreachableError):
+        event_of(line("ERROR", {"code": code}))
+
+
+def test_a_version_that_is_too_long_for_an_address_is_none() -> None:
+    event = event_of(line("ADDED", {"metadata": {"resourceVersion": "7" * 100_000}}))
+    assert event is not None
+    assert event.version == ""

@@ -10,6 +10,7 @@ import pytest
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
 from exporter.model import Role, SocketTable, Target, TargetKey, View
+from exporter.poll.poll_target import ProbeInstrumentation
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
@@ -116,3 +117,33 @@ async def test_a_faulty_probe_never_keeps_its_slot(
     kinds = {(record.getMessage(), record.exc_info and record.exc_info[0]) for record in errors}
     assert len(errors) == len(kinds)
     assert errors
+
+
+async def test_a_target_that_cannot_be_planned_costs_its_own_poll_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    polled: list[str] = []
+    failed: list[str] = []
+
+    def pod_view(one: Target) -> None:
+        if one.key.pod == "hostile":
+            raise RecursionError
+        polled.append(one.key.pod)
+
+    families = selected("standard")
+    table = TargetTable(POLL.interval, State(families), State(families))
+    counted = ProbeInstrumentation(failed=lambda: failed.append("hostile"))
+    scheduler = Scheduler(Config(poll=POLL), table, counted, pod_view)
+    for name in ("hostile", "honest"):
+        table.put(target(name))
+    running = asyncio.create_task(scheduler.run())
+    async with asyncio.timeout(10):
+        while len(failed) < 3 or not table.is_warm:  # noqa: ASYNC110 - the table has no event for it
+            await asyncio.sleep(0.01)
+    assert not running.done()
+    assert polled == ["honest"]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.getMessage() for record in errors] == ["poll failed target=shop/hostile"]

@@ -74,6 +74,9 @@ def samples(metrics: SelfMetrics, prefix: str = OWN) -> dict[tuple[str, ...], fl
             lambda m: m.relisted("pods"), {("discovery_relists_total", "pods"): 1}, id="relisted"
         ),
         pytest.param(
+            lambda m: m.refused_object("pods"), {("objects_refused_total", "pods"): 1}, id="refused"
+        ),
+        pytest.param(
             lambda m: m.read_file("t.yaml", readable=False),
             {("discovery_file_up", "t.yaml"): 0},
             id="unreadable-file",

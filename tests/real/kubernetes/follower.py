@@ -35,6 +35,7 @@ class Follower:
                 synced=self.synced.__setitem__,
                 relisted=self.relisted.append,
                 requested=lambda *what: self.requested.update([what]),
+                refused=lambda _resource: None,
             ),
             options,
         )
