@@ -272,7 +272,7 @@ def _is_whole(observation: Observation) -> bool:
     facts = observation.facts
     match facts:
         case AgentFacts():
-            whole = facts.page in (None, Outcome.OK)
+            whole = facts.page in (None, Outcome.OK, Outcome.TOO_LARGE)
         case IstiodFacts():
             whole = facts.syncz is not None
         case _:

@@ -6,6 +6,7 @@ that another process answers. A body or a Server header of the readiness answer 
 The application's own probes are requested only where chosen.
 """
 
+import re
 from collections.abc import Mapping
 
 from exporter.model import AgentFacts, AgentMetrics, Cadence, Outcome
@@ -13,14 +14,17 @@ from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult, failure
 from exporter.probes.http import HttpClient, Reply, is_relayed
 from exporter.probes.metrics_text import by_label, sample
-
-PAGE_SECONDS = 10.0
-"""The page's deadline: the agent gives its own scrapes 8 s, then its part comes back."""
+from exporter.probes.page_reader import PAGE_SECONDS, READ_BYTES, PageReader
 
 _LOCALHOST_ONLY = b"Only requests from localhost are allowed"
 _ENVOYS = frozenset((b"envoy", b"istio-envoy"))
 _SCRAPED = frozenset(("envoy", "application", "agent"))
 _CERTIFICATES = frozenset(("default", "ROOTCA"))
+_ENDED = re.compile(
+    rb"^istio_agent_.*\n(?!istio_agent_|# (?:HELP|TYPE) istio_agent_).+\n", re.MULTILINE
+)
+"""Families are sorted by name: the agent's are complete when another one follows them."""
+
 _FOREIGN = ProbeResult(Outcome.WRONG_IDENTITY, "the page has no metrics of the agent")
 
 
@@ -82,11 +86,21 @@ def judge_agent(reply: Reply) -> ProbeResult:
 
 
 async def _page(client: HttpClient, attempt: Attempt) -> tuple[Outcome, AgentMetrics | None]:
+    """Read the page to its end, and keep its start: the agent counts a reader that leaves before.
+
+    Of a page that was cut, by its length or by the deadline, the agent's own part counts if more
+    than that came.
+    """
     attempt.allow(PAGE_SECONDS)
+    reader = PageReader()
     try:
-        reply = await client.get(paths.AGENT_PAGE)
+        reply = await client.get(paths.AGENT_PAGE, most=READ_BYTES, reader=reader)
     except Exception as error:  # noqa: BLE001 - readiness stands, whatever the page does
-        return failure(error, attempt).outcome, None
+        outcome, page = failure(error, attempt).outcome, reader.kept
+        if outcome is Outcome.TIMEOUT and page:
+            outcome = Outcome.TOO_LARGE
+        is_cut = outcome is Outcome.TOO_LARGE and _ENDED.search(page) is not None
+        return outcome, read_agent(page) if is_cut else None
     return judge_page(reply)
 
 

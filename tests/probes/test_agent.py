@@ -158,6 +158,72 @@ async def test_a_slow_page_leaves_readiness_as_it_is(
     assert observed.seconds < 0.2
 
 
+MORE = b"go_threads 7\n"
+"""The agent's own families are sorted by name."""
+
+LONG = {
+    "over the usual limit of an answer": (PAGE + MORE, 12, Outcome.OK, True),
+    "over any limit": (PAGE + b"process_threads 7\n", 36, Outcome.TOO_LARGE, True),
+    "over any limit and another's": (b"app_up 1\n", 36, Outcome.TOO_LARGE, False),
+}
+
+
+@pytest.mark.parametrize("case", LONG.values(), ids=LONG)
+async def test_a_long_page_is_read_on_to_its_end_or_32_mib_and_the_agents_part_counts(
+    listen: Any, attempt_at: Any, answer: Any, case: Any
+) -> None:
+    start, mebibytes, page, read = case
+    ended = asyncio.Event()
+    rest = b'app_requests_total{path="/"} 123456\n' * 30_000
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(200))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        for chunk in (start, *[rest] * mebibytes):
+            writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        ended.set()
+
+    port = await listen(talk)
+    observed = await probe(attempt_at(port, 15020, due=DETAIL, timeout=5, kind="agent"))
+    assert observed.outcome is Outcome.OK
+    assert isinstance(observed.facts, AgentFacts)
+    assert observed.facts.page is page
+    assert observed.facts.metrics == (read_agent(start) if read else None)
+    assert ended.is_set() is (page is Outcome.OK)
+
+
+CUT = {
+    "before its first line": (b"", Outcome.TIMEOUT, False),
+    "within the agent's part": (PAGE, Outcome.TOO_LARGE, False),
+    "behind the agent's part": (PAGE + b"process_threads 7\n", Outcome.TOO_LARGE, True),
+}
+
+
+@pytest.mark.parametrize("case", CUT.values(), ids=CUT)
+async def test_of_a_page_cut_by_the_deadline_only_a_whole_part_counts(
+    listen: Any, attempt_at: Any, answer: Any, monkeypatch: Any, case: Any
+) -> None:
+    start, page, read = case
+    monkeypatch.setattr("exporter.probes.agent.PAGE_SECONDS", 0.3)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(200))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(200, start + b"x" * 99)[:-99])
+        await asyncio.sleep(10)
+
+    observed = await probe(attempt_at(await listen(talk), 15020, due=DETAIL, kind="agent"))
+    assert isinstance(observed.facts, AgentFacts)
+    assert observed.facts.page is page
+    assert observed.facts.metrics == (read_agent(start) if read else None)
+
+
 async def test_a_page_slower_than_the_probes_timeout_still_counts(
     listen: Any, attempt_at: Any, answer: Any
 ) -> None:
