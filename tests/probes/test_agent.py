@@ -163,8 +163,8 @@ MORE = b"go_threads 7\n"
 
 LONG = {
     "over the usual limit of an answer": (PAGE + MORE, 12, Outcome.OK, True),
-    "over any limit": (PAGE + b"process_threads 7\n", 36, Outcome.TOO_LARGE, True),
-    "over any limit and another's": (b"app_up 1\n", 36, Outcome.TOO_LARGE, False),
+    "over any limit": (PAGE + b"process_threads 7\n", 64, Outcome.TOO_LARGE, True),
+    "over any limit and another's": (b"app_up 1\n", 64, Outcome.TOO_LARGE, False),
 }
 
 
