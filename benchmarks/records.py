@@ -72,6 +72,7 @@ def healthy_sidecar(index: int = 0) -> TargetRecord:
             ),
         ),
         ready={"envoy": True, "agent": True},
+        polls=1_000,
         proxy=ProxyStatus(
             captured=True,
             envoy_live=True,

@@ -68,7 +68,7 @@ class State:
         """
         key = record.target.key
         before = self._entries.get(key)
-        last = (before.record, self._blocks[key]) if before else None
+        last = (before.record, self._blocks[key]) if before and before.record.polls != 0 else None
         blocks = self._render(record, self.families, last)
         self._entries[key] = _Entry(record, expires)
         self._blocks[key] = blocks
@@ -83,9 +83,9 @@ class State:
             self._next.blocks.pop(key, None)
 
     def get(self, key: TargetKey) -> TargetRecord | None:
-        """The last record of a target, however old; None if there is none."""
+        """The last record of a target, however old; None if it was not polled yet."""
         entry = self._entries.get(key)
-        return None if entry is None else entry.record
+        return None if entry is None or entry.record.polls == 0 else entry.record
 
     def is_expired(self, key: TargetKey, now: float) -> bool:
         """Whether a target's samples are not served because nobody renewed them in time."""
@@ -99,8 +99,9 @@ class State:
             self._entries[key] = _Entry(entry.record, expires)
 
     def records(self) -> Iterator[TargetRecord]:
-        """Every last record, however old; safe to hold while polls go on."""
-        return iter([entry.record for entry in self._entries.values()])
+        """The last record of every polled target, however old; safe to hold while polls go on."""
+        records = [entry.record for entry in self._entries.values()]
+        return iter([record for record in records if record.polls != 0])
 
     def blocks(self, now: float) -> list[Blocks]:
         """The blocks of every target whose samples have not expired, for `assemble`.
@@ -138,4 +139,5 @@ class State:
             await yielder.maybe_yield()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        """How many targets were polled."""
+        return sum(entry.record.polls != 0 for entry in self._entries.values())

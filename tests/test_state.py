@@ -5,6 +5,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from benchmarks.records import healthy_sidecar
 from exporter.exposition import FAMILIES, PROFILES, Family, render, render_synced, selected
@@ -61,6 +62,23 @@ def test_samples_are_kept_for_longer_unless_they_have_expired(state: State) -> N
     state.keep(A, now=200.0, expires=300.0)
     assert state.blocks(now=250.0) == []
     state.keep(TargetKey("ns", "unknown"), now=0.0, expires=300.0)
+    assert len(state) == 1
+
+
+def test_a_target_that_was_not_polled_yet_has_counters_of_0_and_no_record() -> None:
+    state = State(selected("minimal"))
+    labels = '{namespace="ns",pod="a",role="sidecar"} 0'
+    state.put(structs.replace(record("a"), polls=0), 100.0)
+
+    text = b"".join(state.blocks(0.0)[0]).decode().splitlines()
+    assert text == [
+        f"istio_target_polls_total{labels}",
+        f"istio_target_faulty_polls_total{labels}",
+    ]
+    assert (state.get(A), list(state.records()), len(state)) == (None, [], 0)
+
+    state.put(structs.replace(record("a"), polls=1), 100.0)
+    assert b"istio_target_info" in b"".join(state.blocks(0.0)[0])
     assert len(state) == 1
 
 

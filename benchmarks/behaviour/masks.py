@@ -21,7 +21,7 @@ _DURATIONS = frozenset({"seconds"})
 _FIRST_MOMENT = 1e9
 """A greater number in a document is a moment, in seconds since the epoch."""
 
-_OF_TIME = re.compile(r"_seconds$|_seconds_(bucket|sum)$")
+_OF_TIME = re.compile(r"_seconds$|_seconds_(bucket|sum)$|_polls_total$")
 _OWN = re.compile(r"^(istio_port_exporter|process|python)_")
 _OWN_SETTLED = re.compile(r"_(info|capability|targets|configured|successful)$")
 _SAMPLE = re.compile(r"^(\w+)(\{.*\})? (\S+)( .*)?$")

@@ -72,6 +72,8 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     case = Case(evidence, known, verdicts, proxy, ready)
     diagnosis = first_cause(case)
     known = mark_answers(known, verdicts.values(), now)
+    if diagnosis and diagnosis.cause_class is CauseClass.FAULT:
+        known = replace(known, faulty_polls=known.faulty_polls + 1)
     presented = None if in_mesh else presented_certificate(known)
     record = TargetRecord(
         target=target,
@@ -88,6 +90,8 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
         polled=known.polled,
         last_ok=known.last_ok,
         undetected=undetected_causes(case),
+        polls=known.polls,
+        faulty_polls=known.faulty_polls,
     )
     memo = memo_of(evidence, observations, record, known)
     return record, replace(known, memo=memo, fault=_fault_before_deletion(record, known))

@@ -73,8 +73,16 @@ def reused_record(
     for port, place in memo.timed:
         durations[port] = observations[place].seconds
     last_ok = {**memory.last_ok, **dict.fromkeys(memo.up, now)}
-    record = replace(memo.record, durations=durations, polled=memory.polled, last_ok=last_ok)
-    return record, replace(memory, polls=memory.polls + 1, last_ok=last_ok)
+    polls = memory.polls + 1
+    record = replace(
+        memo.record,
+        durations=durations,
+        polled=memory.polled,
+        last_ok=last_ok,
+        polls=polls,
+        faulty_polls=memory.faulty_polls,
+    )
+    return record, replace(memory, polls=polls, last_ok=last_ok)
 
 
 def memo_of(

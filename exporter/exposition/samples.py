@@ -123,6 +123,16 @@ def diagnosis(record: TargetRecord) -> tuple[Sample, ...]:
     return ((f',cause="{escaped(row.cause)}",class="{row.cause_class.value}"', 1),)
 
 
+def polls(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_target_polls_total`: 0 before the first poll."""
+    return _one(record.polls)
+
+
+def faulty_polls(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_target_faulty_polls_total`: beside each `istio_target_polls_total`."""
+    return () if record.polls is None else (("", record.faulty_polls),)
+
+
 def last_poll(record: TargetRecord) -> list[Sample]:
     """`istio_target_last_poll_timestamp_seconds`: of every cadence."""
     return [(f',cadence="{cadence.value}"', at) for cadence, at in record.polled.items()]

@@ -35,7 +35,7 @@ class Family:
     below full show of it, where that is not everything. A family of the cluster has
     `cluster_samples` in place of `samples`, and none of a target's labels. `from_istiod`: not the
     target's own poll shows it but the istiods, for every proxy of the cluster. `timed`: its values
-    are times of polls, which differ though nothing else does.
+    are times or numbers of polls, which differ though nothing else does.
     """
 
     name: str
@@ -93,9 +93,17 @@ def render(
     Prometheus the whole scrape.
 
     `last`: the record of the target before, rendered with the same families. A block is taken
-    from there where the parts that its samples are made of are the very same.
+    from there where the parts that its samples are made of are the very same. A target that was
+    not polled yet has the `timed` families alone: its counters begin at 0.
     """
     target = _labels_of(record)
+    if record.polls == 0:
+        return tuple(
+            [
+                _block(family.name, target, family.samples(record)) if family.timed else b""
+                for family in families
+            ]
+        )
     if last is not None and all(map(is_, _LASTING_PARTS(record), _LASTING_PARTS(last[0]))):
         return tuple(
             [

@@ -29,6 +29,7 @@ class Growth(Struct, frozen=True, gc=False):
 class Memory(Struct, frozen=True, kw_only=True, gc=False):
     """What a target's last polls left that the next one needs. Pure data, replaced each poll.
 
+    `polls` are those that were judged, `faulty_polls` those of them that found a fault.
     `proofs` maps ports to when their identity was last proved; `growth` maps counter names
     to their growth; `rejected` maps cds and lds to "the last update was rejected".
     `hello` is the last decided TLS hello per address, `hello_sent_at` the last attempt.
@@ -44,6 +45,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     """
 
     polls: int = 0
+    faulty_polls: int = 0
     agent: Timestamped[AgentMetrics] | None = None
     page: Outcome | None = None
     page_requested_at: float = 0.0

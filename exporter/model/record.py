@@ -81,7 +81,9 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     `listings`: what an istiod last reported of its proxies, newest first, while it answers.
     `undetected` are causes that nothing in this poll could show. What differs between polls that
     see the same: `durations`, by port how long the probe took that decided; `polled`, when each
-    cadence last ran; `last_ok`, when each port was last up (seconds since the epoch).
+    cadence last ran; `last_ok`, when each port was last up (seconds since the epoch); `polls`, how
+    many there were since the target was found, 0 before the first, None where nobody counts;
+    `faulty_polls`, how many of them found a fault.
     """
 
     target: Target
@@ -98,6 +100,8 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     durations: Mapping[int, float] = {}
     polled: Mapping[Cadence, float] = {}
     last_ok: Mapping[int, float] = {}
+    polls: int | None = None
+    faulty_polls: int = 0
 
 
 @dataclass(frozen=True, slots=True)

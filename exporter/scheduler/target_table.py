@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from exporter.model import Memory, Target, TargetKey
+from exporter.model import Memory, Target, TargetKey, TargetRecord
 from exporter.poll.plan import Plan
 from exporter.scheduler.slots import Slots
 from exporter.state import STALE_AFTER_INTERVALS, State
@@ -106,7 +106,10 @@ class TargetTable:
         return next((row.pod_view_error for row in self._rows.values() if row.pod_view_error), "")
 
     def put(self, target: Target) -> None:
-        """Poll a target, or take its new description; a new address starts its memory anew."""
+        """Poll a target, or take its new description; a new address starts its memory anew.
+
+        The counters of a new target are served as 0 until its first poll.
+        """
         row = self._rows.get(target.key)
         if row and row.target == target:
             return
@@ -116,6 +119,9 @@ class TargetTable:
             return
         if row:
             row.due = _NEVER
+        else:
+            expires = time.time() + STALE_AFTER_INTERVALS * self.interval
+            self.state.put(TargetRecord(target=target, polls=0), expires)
         spread = zlib.crc32(target.uid.encode() or str(target.key).encode())
         row = self._rows[target.key] = ScheduledTarget(target, spread)
         self._schedule(row, self._next_in_phase(row, time.monotonic()))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from aiohttp import web
+from msgspec import structs
 
 from exporter.catalogue import line_of
 from exporter.exposition import assemble, render
@@ -38,7 +39,8 @@ async def serve_probe(request: web.Request) -> web.StreamResponse:
     families = context.state.families
     wanted = choose_format(request.headers.get("Accept", ""))
     names = frozenset(request.query.getall("name[]", ())) or None
-    pieces = list(assemble(families, [render(result.record, families)], wanted.openmetrics, names))
+    uncounted = structs.replace(result.record, polls=None)
+    pieces = list(assemble(families, [render(uncounted, families)], wanted.openmetrics, names))
     if wanted.openmetrics:
         pieces.append(END_OF_OPENMETRICS)
     response, _sent = await stream(request, iter(pieces), wanted.content_type)

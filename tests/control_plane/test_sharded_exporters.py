@@ -33,7 +33,9 @@ BY_HAND = tuple(
     for number, role in enumerate(ROLES, 1)
 )
 SAME_NAME = StaticTarget(namespace="shop", pod="cart-3", address=("127.0.4.1",))
-CHANGING = re.compile(r"istio_target_last_poll_timestamp_seconds|_duration_seconds")
+CHANGING = re.compile(
+    r"istio_target_last_poll_timestamp_seconds|istio_target_(faulty_)?polls_total|_duration_seconds"
+)
 
 
 def configuration(ordinal: int, total: int) -> Config:

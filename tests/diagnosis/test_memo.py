@@ -10,6 +10,7 @@ from exporter.diagnosis import diagnose
 from exporter.diagnosis.memo import Memo
 from exporter.model import (
     Cadence,
+    CauseClass,
     EnvoyStats,
     Memory,
     Observation,
@@ -84,6 +85,26 @@ def test_a_healthy_targets_record_is_reused_with_the_times_of_the_poll() -> None
     assert after.polls == memory.polls + 1
     assert reused.polled[Cadence.FAST] == reused.last_ok[15021] == NOW + 3
     assert reused.durations[15021] == 0.25
+
+
+def test_polls_are_counted_and_those_that_find_a_fault() -> None:
+    ports, memory = ports_of(SIDECAR), Memory()
+    taken = sidecar(net(15020, Outcome.WRONG_PROTOCOL))
+    counted = []
+    for index, seen in enumerate([sidecar(), HEALTHY, HEALTHY, taken, taken, HEALTHY]):
+        due = ALL if index == 0 else FAST
+        record, memory = judged(SIDECAR, ports, seen, memory, NOW + 60 * index, due)
+        is_fault = record.diagnosis is not None and record.diagnosis.cause_class is CauseClass.FAULT
+        counted.append((record.polls, record.faulty_polls, is_fault))
+
+    assert counted == [
+        (1, 0, False),
+        (2, 0, False),
+        (3, 0, False),
+        (4, 1, True),
+        (5, 2, True),
+        (6, 2, False),
+    ]
 
 
 def test_equal_ports_and_observations_are_the_same() -> None:

@@ -53,6 +53,7 @@ async def test_openmetrics_is_offered_here_too(serve: Any) -> None:
     )
     text = await answer.text()
     assert text.endswith("# EOF\n")
+    assert "polls_total" not in text, "one poll is no count"
     assert not [family for family in parse_openmetrics(text) if family.name.endswith("_total")]
 
 
