@@ -162,7 +162,7 @@ def broken_sidecar(index: int = 0) -> TargetRecord:
         durations={15000: 2.0},
         ready={"envoy": False, "agent": False},
         diagnosis=Diagnosis(
-            "port_taken", CauseClass.APPLICATION, "Another process sits on 15020.", "Move it."
+            "port_taken", CauseClass.FAULT, "Another process sits on 15020.", "Move it."
         ),
         proxy=structs.replace(
             record.proxy,

@@ -40,6 +40,9 @@ from exporter.report.target_documents import TargetState, target_state
 MANY = 200
 """More targets than this are polled only with --all."""
 
+FAIL_ON = tuple(health for health in Health if health not in (Health.HEALTHY, Health.UNHEALTHY))
+"""What `--fail-on` can choose: unhealthy targets are a failure anyway."""
+
 AT_ONCE = 64
 """Targets that are polled at the same time: what a laptop's limit of open files allows."""
 
@@ -98,13 +101,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="output", choices=outputs, default="table", help="format of the output"
     )
+    parser.add_argument(
+        "--fail-on",
+        type=_healths,
+        default=(),
+        metavar="LIST",
+        help=f"end with 1 for these too: {', '.join(FAIL_ON)}, separated by commas",
+    )
     parser.add_argument("--all", action="store_true", help=f"poll more than {MANY} targets too")
     parser.add_argument("--watch", action="store_true", help="poll again every poll.interval")
     parser.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
-    """Poll, print, and end with 0 healthy, 1 unhealthy, 2 usage, 3 could not poll."""
+    """Poll, print, and end with 1 if a target is unhealthy, 3 if none could be judged, else 0."""
     config = config_of(chosen)
     start_logging(config.log)
     found = load_static(config.discovery.static, base_of(chosen))
@@ -146,7 +156,17 @@ async def _check_source(chosen: argparse.Namespace, source: CheckSource) -> Exit
         await (_watch(checked, chosen) if chosen.watch else _once(checked, chosen))
     except asyncio.CancelledError:
         print("interrupted", file=sys.stderr)
-    return exit_of(checked.records.values())
+    return exit_of(checked.records.values(), chosen.fail_on)
+
+
+def _healths(text: str) -> tuple[Health, ...]:
+    """What --fail-on lists; raises ArgumentTypeError with a sentence."""
+    words = text.split(",")
+    unknown = [word for word in words if word not in FAIL_ON]
+    if unknown:
+        sentence = f"{unknown[0]!r} is none of {', '.join(FAIL_ON)}"
+        raise argparse.ArgumentTypeError(sentence)
+    return tuple(map(Health, words))
 
 
 def _no_match(chosen: argparse.Namespace, source: CheckSource) -> str:
@@ -158,12 +178,12 @@ def _no_match(chosen: argparse.Namespace, source: CheckSource) -> str:
     return f"There is no Istio pod{what} in {where}."
 
 
-def exit_of(records: Iterable[TargetRecord]) -> ExitCode:
-    """The exit code for these records: any unhealthy one decides, then any healthy one."""
+def exit_of(records: Iterable[TargetRecord], fail_on: Iterable[Health] = ()) -> ExitCode:
+    """The exit code for these records, of which those of such a health are failures."""
     found = {health_of(record) for record in records}
-    if Health.UNHEALTHY in found:
+    if found & {Health.UNHEALTHY, *fail_on}:
         return ExitCode.UNHEALTHY
-    return ExitCode.HEALTHY if Health.HEALTHY in found else ExitCode.UNJUDGED
+    return ExitCode.HEALTHY if found - {Health.UNJUDGED} else ExitCode.UNJUDGED
 
 
 async def _once(checked: _Run, chosen: argparse.Namespace) -> None:

@@ -81,7 +81,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="istio-port-exporter",
         description="A Prometheus exporter for the ports of Istio's data and control plane.",
-        epilog="Exit codes: 0 healthy, 1 unhealthy, 2 usage or configuration, 3 could not poll.",
+        epilog="Exit codes: 0 nothing is unhealthy, 1 a target is unhealthy, "
+        "2 usage or configuration, 3 nothing could be judged.",
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(

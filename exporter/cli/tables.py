@@ -10,12 +10,13 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from exporter.report.health import Health
+from exporter.report.health import WORST_FIRST, Health
 from exporter.report.target_documents import CauseDocument, PortState, TargetState
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("?", "dim")}
-_ORDER = (Health.UNHEALTHY, Health.UNJUDGED, Health.HEALTHY)
 _STYLES = {Health.HEALTHY: "green", Health.UNHEALTHY: "red", Health.UNJUDGED: "dim"}
+_BESIDE = "yellow"
+"""The style of what is neither healthy nor unhealthy nor unjudged."""
 LEGEND = "✓ up  ✗ down  ? not judged  · not tried  ! a plain connect misleads"
 
 PIPED_WIDTH = 160
@@ -98,7 +99,7 @@ class Window:
 
     def __init__(self, targets: Sequence[TargetState], footer: str) -> None:
         """`footer`: lines that always show."""
-        self._targets = sorted(targets, key=lambda target: _ORDER.index(Health(target.state)))
+        self._targets = sorted(targets, key=lambda target: WORST_FIRST.index(Health(target.state)))
         self._foot = Group(Text(summary(targets), style="bold"), Text(footer))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -120,7 +121,7 @@ class Window:
 
 
 def summary(targets: Sequence[TargetState]) -> str:
-    """How many targets are healthy, unhealthy, unjudged."""
+    """How many targets have which health."""
     counts = {health: sum(target.state == health for target in targets) for health in Health}
     words = ", ".join(f"{count} {health}" for health, count in counts.items() if count)
     return f"{len(targets)} targets: {words}" if len(targets) != 1 else f"1 target: {words}"
@@ -167,6 +168,7 @@ def _marks(marked: Iterable[tuple[int, tuple[str, str]]]) -> Text:
 
 
 def _verdict(target: TargetState) -> Text:
+    style = _STYLES.get(Health(target.state), _BESIDE)
     if target.diagnosis:
-        return Text(target.diagnosis.cause, _STYLES[Health(target.state)])
-    return Text(target.state if target.polled else "waiting", _STYLES[Health(target.state)])
+        return Text(target.diagnosis.cause, style)
+    return Text(target.state if target.polled else "waiting", style)

@@ -1,4 +1,7 @@
-"""The health of a target in one word. Pure."""
+"""The health of a target in one word, the same for the page, the API and `check`. Pure.
+
+`charts/dashboards/values.py` has the same condition in PromQL; a test holds both together.
+"""
 
 from enum import StrEnum
 
@@ -6,25 +9,34 @@ from exporter.model import CauseClass, TargetRecord
 
 
 class Health(StrEnum):
-    """What all verdicts on a target come to."""
+    """What all verdicts on a target come to; the last three are the classes of its cause."""
 
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
     UNJUDGED = "unjudged"
+    TRANSITION = "transition"
+    POLICY = "policy"
+    APPLICATION = "application"
+
+
+WORST_FIRST = (*(health for health in Health if health is not Health.HEALTHY), Health.HEALTHY)
+"""The order of lists: what is unhealthy, what nobody knows, what a cause explains, the rest."""
 
 
 def health_of(record: TargetRecord | None) -> Health:
     """The health that a record shows; None stands for a target before its first poll.
 
-    Unhealthy: it has a cause, a port that is down, or an endpoint that reports not ready.
-    Unjudged: no port could be judged, or the cause is the exporter itself.
+    Unhealthy: its cause is a fault, or a port is down or an endpoint reports not ready and no
+    cause explains it. Unjudged: its cause is the exporter itself, or nothing could be judged.
     """
     if record is None:
         return Health.UNJUDGED
-    if record.diagnosis:
-        is_ours = record.diagnosis.cause_class is CauseClass.EXPORTER
-        return Health.UNJUDGED if is_ours else Health.UNHEALTHY
-    ups = [verdict.up for verdict in record.verdicts]
-    if False in ups or False in record.ready.values():
+    kind = record.diagnosis.cause_class if record.diagnosis else None
+    if kind is CauseClass.FAULT:
         return Health.UNHEALTHY
-    return Health.HEALTHY if True in ups else Health.UNJUDGED
+    judged = [*(v.up for v in record.verdicts if v.up is not None), *record.ready.values()]
+    if kind is CauseClass.EXPORTER or not judged:
+        return Health.UNJUDGED
+    if kind is not None:
+        return Health(kind)
+    return Health.HEALTHY if all(judged) else Health.UNHEALTHY

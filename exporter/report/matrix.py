@@ -6,10 +6,8 @@ from collections.abc import Iterable
 import msgspec
 
 from exporter.model import Verdict
-from exporter.report.health import Health
+from exporter.report.health import WORST_FIRST, Health
 from exporter.report.target_views import Filters, Page, PortVerdicts, TargetView
-
-_WORST_FIRST = (Health.UNHEALTHY, Health.UNJUDGED, Health.HEALTHY)
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +61,7 @@ class MatrixBuilder:
 
     def __init__(self, filters: Filters) -> None:
         self._filters = filters
-        self._rows: dict[Health, list[TargetView]] = {health: [] for health in _WORST_FIRST}
+        self._rows: dict[Health, list[TargetView]] = {health: [] for health in WORST_FIRST}
         self._verdicts: Counter[PortVerdicts] = Counter()
 
     def add(self, views: Iterable[TargetView]) -> None:

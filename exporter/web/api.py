@@ -15,7 +15,14 @@ from exporter.report.target_documents import TargetState, target_state
 from exporter.web.context import CONTEXT
 from exporter.web.responses import json_answer
 from exporter.web.static_pages import OWN_RUNBOOKS
-from exporter.web.target_filters import iterate_targets, read_filters, read_page
+from exporter.web.target_filters import (
+    EVERY_PARAMETER,
+    SCOPE,
+    iterate_targets,
+    read_filters,
+    read_page,
+    refuse_others,
+)
 from exporter.yielder import Yielder
 
 
@@ -39,6 +46,7 @@ async def show_summary(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     config = context.session.config
     builder = SummaryBuilder(read_filters(request), context.state.is_expired, time.time())
+    refuse_others(request, SCOPE)
     async for views in iterate_targets(request):
         builder.add(views)
     runbooks = config.web.runbook_url or OWN_RUNBOOKS
@@ -49,6 +57,7 @@ async def show_summary(request: web.Request) -> web.Response:
 async def show_matrix(request: web.Request) -> web.Response:
     """Short rows of the matching targets by ports, unhealthy ones first, one page."""
     builder, page = MatrixBuilder(read_filters(request)), read_page(request)
+    refuse_others(request, EVERY_PARAMETER)
     async for views in iterate_targets(request):
         builder.add(views)
     return await json_answer(request, builder.matrix(page))
@@ -57,6 +66,7 @@ async def show_matrix(request: web.Request) -> web.Response:
 async def list_targets(request: web.Request) -> web.Response:
     """All that is known of the matching targets, by name, one page."""
     filters, page = read_filters(request), read_page(request)
+    refuse_others(request, EVERY_PARAMETER)
     matching = [
         view async for views in iterate_targets(request) for view in views if filters.matches(view)
     ]
@@ -74,6 +84,7 @@ async def list_targets(request: web.Request) -> web.Response:
 
 async def show_target(request: web.Request) -> web.Response:
     """One target; 404 when nothing by that name is watched."""
+    refuse_others(request)
     context = request.app[CONTEXT]
     key = TargetKey(request.match_info["namespace"], request.match_info["pod"])
     target = context.session.targets.get(key)
@@ -85,6 +96,7 @@ async def show_target(request: web.Request) -> web.Response:
 
 async def list_ports(request: web.Request) -> web.Response:
     """The catalogue, one row per port and role."""
+    refuse_others(request)
     return await json_answer(request, PortList(ports=tuple(map(port_document, PORTS))))
 
 

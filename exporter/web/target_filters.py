@@ -21,6 +21,9 @@ MAX_TEXT = 200
 SLICE = 500
 """Targets that a list takes at once: two milliseconds."""
 
+SCOPE = ("namespace", "role")
+EVERY_PARAMETER = (*SCOPE, "state", "cause", "q", "offset", "limit")
+
 VIEWS = web.AppKey("views", TargetViews)
 
 
@@ -53,6 +56,20 @@ def read_page(request: web.Request) -> Page:
         offset=_whole("offset", query.get("offset", "0"), 0, MAX_OFFSET),
         limit=_whole("limit", query.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT),
     )
+
+
+def refuse_others(request: web.Request, known: tuple[str, ...] = ()) -> None:
+    """Raise HTTPBadRequest for a parameter that is none of these, or that is given twice.
+
+    To ignore it would return more targets than were requested, without a word.
+    """
+    for name in request.query:
+        if name not in known:
+            names = f"the parameters are {', '.join(known)}" if known else "there are none"
+            text = f"{name[:MAX_TEXT]!r} is no parameter of {request.path}: {names}."
+            raise web.HTTPBadRequest(text=text)
+        if len(request.query.getall(name)) > 1:
+            raise web.HTTPBadRequest(text=f"{name} is given twice.")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:

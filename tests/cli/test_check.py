@@ -27,6 +27,7 @@ from exporter.model import (
     Verdict,
     View,
 )
+from exporter.report.health import Health
 
 READY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 CNI = "{namespace: istio-system, pod: %s, role: cni, address: %s, istio_version: '1.28.0'}"
@@ -223,12 +224,53 @@ def cause_of(cause_class: CauseClass) -> Diagnosis:
         ([record_of("?")], 3),
         ([record_of("?", diagnosis=cause_of(CauseClass.EXPORTER))], 3),
         ([record_of("?"), record_of("+")], 0),
+        ([record_of("-", diagnosis=cause_of(CauseClass.TRANSITION))], 0),
+        ([record_of("?", diagnosis=cause_of(CauseClass.POLICY))], 3),
+        ([record_of("-", diagnosis=cause_of(CauseClass.APPLICATION)), record_of("?")], 0),
         ([], 3),
     ],
-    ids=["healthy", "a-port-down", "a-fault", "nothing-judged", "our-fault", "some", "none"],
+    ids=[
+        "healthy",
+        "a-port-down",
+        "a-fault",
+        "nothing-judged",
+        "our-fault",
+        "some",
+        "a-rollout",
+        "policy-and-nothing-judged",
+        "application",
+        "none",
+    ],
 )
 def test_exit_codes_follow_health(records: list[TargetRecord], code: int) -> None:
     assert exit_of(records) == code
+
+
+@pytest.mark.parametrize(
+    ("records", "fail_on", "code"),
+    [
+        ([record_of("+")], (Health.TRANSITION, Health.POLICY), 0),
+        ([record_of("-", diagnosis=cause_of(CauseClass.TRANSITION))], (Health.TRANSITION,), 1),
+        ([record_of("-", diagnosis=cause_of(CauseClass.TRANSITION))], (Health.POLICY,), 0),
+        ([record_of("?")], (Health.UNJUDGED,), 1),
+        ([record_of("+"), record_of("?")], (Health.UNJUDGED,), 1),
+    ],
+)
+def test_fail_on_adds_to_what_fails(
+    records: list[TargetRecord], fail_on: tuple[Health, ...], code: int
+) -> None:
+    assert exit_of(records, fail_on) == code
+
+
+def test_fail_on_is_a_list_of_names_and_refuses_others(
+    healthy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = configured(tmp_path, healthy)
+    assert main(["check", *flags, "--fail-on", "transition,unjudged"]) == 0
+    with pytest.raises(SystemExit) as ended:
+        main(["check", *flags, "--fail-on", "transition,late"])
+    assert ended.value.code == 2
+    assert "'late' is none of unjudged, transition, policy, app" in capsys.readouterr().err
 
 
 def test_flags_of_a_cluster_mean_the_cluster_beside_static_targets(

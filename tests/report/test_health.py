@@ -41,7 +41,9 @@ def record_of(
         pytest.param(record_of("+-?"), Health.UNHEALTHY, id="a port down"),
         pytest.param(record_of("+", ready={"agent": True}), Health.HEALTHY, id="ready"),
         pytest.param(record_of("+", ready={"agent": False}), Health.UNHEALTHY, id="not ready"),
-        pytest.param(record_of("+", CauseClass.FAULT), Health.UNHEALTHY, id="a cause"),
+        pytest.param(record_of("??", ready={"agent": False}), Health.UNHEALTHY, id="ready alone"),
+        pytest.param(record_of("+", CauseClass.FAULT), Health.UNHEALTHY, id="a fault"),
+        pytest.param(record_of("??", CauseClass.FAULT), Health.UNHEALTHY, id="a fault, unjudged"),
         pytest.param(record_of("-", CauseClass.EXPORTER), Health.UNJUDGED, id="our own fault"),
     ],
 )
@@ -49,3 +51,18 @@ def test_health_is_what_cause_ports_and_readiness_come_to(
     record: TargetRecord | None, health: Health
 ) -> None:
     assert health_of(record) is health
+
+
+@pytest.mark.parametrize(
+    "cause_class", [CauseClass.TRANSITION, CauseClass.POLICY, CauseClass.APPLICATION]
+)
+def test_a_cause_that_is_no_fault_stands_beside_whatever_it_explains(
+    cause_class: CauseClass,
+) -> None:
+    for record in (
+        record_of("+", cause_class),
+        record_of("+-?", cause_class),
+        record_of("-", cause_class, ready={"envoy": False, "agent": True}),
+    ):
+        assert health_of(record) == cause_class
+    assert health_of(record_of("??", cause_class)) is Health.UNJUDGED

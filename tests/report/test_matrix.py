@@ -20,7 +20,7 @@ async def test_the_worst_come_first(serve: Any) -> None:
         "healthy",
     ]
     worst, waiting, *_ = found["targets"]
-    assert (worst["cause"], worst["class"]) == ("port_taken", "application")
+    assert (worst["cause"], worst["class"]) == ("port_taken", "fault")
     assert (waiting["last_poll"], waiting["ports"], waiting["cause"]) == (None, [], "")
 
 

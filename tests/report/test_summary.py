@@ -28,7 +28,14 @@ def with_cause(record: TargetRecord, cause: str) -> TargetRecord:
 async def test_it_counts_states_and_causes_and_lists_what_is_not_judged(serve: Any) -> None:
     found = await summary(await serve())
     assert found["targets"] == 4
-    assert found["states"] == {"healthy": 2, "unhealthy": 1, "unjudged": 1}
+    assert found["states"] == {
+        "healthy": 2,
+        "unhealthy": 1,
+        "unjudged": 1,
+        "transition": 0,
+        "policy": 0,
+        "application": 0,
+    }
     (cause,) = found["causes"]
     assert cause["targets"] == 1
     assert cause["advice"] == CAUSES[cause["cause"]].advice

@@ -9,13 +9,16 @@ from benchmarks.records import broken_sidecar, healthy_sidecar
 from exporter.catalogue import PORTS
 from exporter.diagnosis import CAUSES
 from tests.docs.test_api import ANSWERS, DEPRECATED
-from tests.web.conftest import BROKEN
+from tests.web.conftest import BROKEN, HEALTHY
 
 
 async def listed(client: TestClient, **query: str) -> Any:
     answer = await client.get("/api/v1/targets", params=query)
     assert answer.status == 200, await answer.text()
     return await answer.json()
+
+
+STATES = "healthy, unhealthy, unjudged, transition, policy, application"
 
 
 @pytest.mark.parametrize(
@@ -124,12 +127,12 @@ async def test_one_target_is_found_by_name(serve: Any) -> None:
         (
             "/api/v1/summary?state=ill",
             400,
-            "state must be one of healthy, unhealthy, unjudged.",
+            f"state must be one of {STATES}.",
         ),
         (
             "/api/v1/targets?state=ill",
             400,
-            "state must be one of healthy, unhealthy, unjudged.",
+            f"state must be one of {STATES}.",
         ),
     ],
 )
@@ -153,6 +156,32 @@ async def test_unknown_words_are_refused_with_the_known_ones(serve: Any, name: s
     answer = await (await serve()).get("/api/v1/targets", params={name: "bogus"})
     assert answer.status == 400
     assert (await answer.json())["error"].startswith(f"{name} must be one of ")
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("summary", "the parameters are namespace, role."),
+        ("matrix", "the parameters are namespace, role, state, cause, q, offset, limit."),
+        ("targets", "the parameters are namespace, role, state, cause, q, offset, limit."),
+        (f"targets/{HEALTHY.target.key}", "there are none."),
+        ("ports", "there are none."),
+    ],
+)
+async def test_parameters_that_a_path_does_not_have_are_refused(
+    serve: Any, path: str, known: str
+) -> None:
+    client = await serve()
+    for name in ("status", "Role", "page", "", "'"):
+        answer = await client.get(f"/api/v1/{path}", params={name: "x"})
+        assert answer.status == 400, name
+        error = (await answer.json())["error"]
+        assert error == f"{name!r} is no parameter of /api/v1/{path}: {known}"
+
+
+async def test_a_parameter_that_is_given_twice_is_refused(serve: Any) -> None:
+    answer = await (await serve()).get("/api/v1/matrix?role=istiod&role=cni")
+    assert (answer.status, await answer.json()) == (400, {"error": "role is given twice."})
 
 
 async def test_only_get_is_answered(serve: Any) -> None:

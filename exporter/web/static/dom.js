@@ -5,6 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const SHAPES = {
   up: "M3 8.5 6.5 12 13 4.5",
   down: "M4 4l8 8M12 4l-8 8",
+  beside: "M3 8h10",
   unjudged: "M5.6 6.1a2.5 2.5 0 1 1 3.6 2.2c-.8.4-1.2.8-1.2 1.6M8 12.4v.1",
 };
 

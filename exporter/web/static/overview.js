@@ -30,7 +30,7 @@ function verdict(at, { states, targets }) {
   const scope = [at.namespace && `in ${at.namespace}`, at.role && `of role ${at.role}`].filter(Boolean).join(", ");
   return h("section", { class: "verdict", "data-key": "verdict" },
     h("h1", { tabindex: "-1" }, verdictLine(states, targets), scope && h("small", null, ` ${scope}`)),
-    targets > 0 && h("ul", { class: "states" }, Object.entries(STATES).map(([state, { label, mark: kind }]) =>
+    targets > 0 && h("ul", { class: "states" }, Object.entries(STATES).filter(([state, { isBeside }]) => !isBeside || states[state] || at.state === state).map(([state, { label, mark: kind }]) =>
       h("li", null,
         h("a", { href: linkTo({ state: at.state === state ? "" : state }), "data-go": true, class: states[state] ? state : `${state} none`, "aria-current": at.state === state && "true" },
           mark(kind), h("b", null, number(states[state])), ` ${label}`)))));

@@ -1,8 +1,12 @@
 // Numbers, times and verdicts as text.
 
+// The health of targets. The three that stand beside are classes of causes that are no fault.
 export const STATES = {
   unhealthy: { label: "unhealthy", mark: "down" },
   unjudged: { label: "not judged", mark: "unjudged" },
+  transition: { label: "in transition", mark: "beside", isBeside: true },
+  policy: { label: "by policy", mark: "beside", isBeside: true },
+  application: { label: "by the application", mark: "beside", isBeside: true },
   healthy: { label: "healthy", mark: "up" },
 };
 
