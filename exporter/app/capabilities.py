@@ -36,7 +36,7 @@ class MissingCapability:
     sentence: str
 
 
-def missing_capabilities(
+def missing_capabilities(  # noqa: PLR0913 - one for each thing that takes a capability away
     config: Config,
     *,
     pod_view: bool,
@@ -44,16 +44,18 @@ def missing_capabilities(
     refused: str = "",
     webhook: WebhookPath | None = None,
     bypassed: str = "",
+    untrusted: str = "",
 ) -> list[MissingCapability]:
     """What cannot be seen.
 
     `pod_view`: a target's netns is known; `trouble`: why it fails, if so; `refused`: why
     port-forwards do; `webhook`: what the last dry run showed; `bypassed`: which address family no
-    proxy binds, so that its traffic passes the mesh by.
+    proxy binds, so that its traffic passes the mesh by; `untrusted`: which istiods do not count.
     """
     pod_view = pod_view or config.access.loopback == "netns"
     off = {
         **_switched_off(config),
+        "debug_token": _not_synced(config, untrusted),
         "loopback": (
             bool(refused) or (config.access.loopback == "none" and not pod_view),
             refused
@@ -83,7 +85,6 @@ def missing_capabilities(
 def _switched_off(config: Config) -> dict[str, tuple[bool, str]]:
     """What the configuration alone decides: by capability, whether it is off, and its sentence."""
     is_managed = config.istiod.mode == "none"
-    unlisted = _why_unlisted(config)
     return {
         "hello": (not config.poll.hello, "15006 and wire certificates: poll.hello is off"),
         "exposure": (not config.poll.exposure, "an exposed admin port: poll.exposure is off"),
@@ -102,11 +103,12 @@ def _switched_off(config: Config) -> dict[str, tuple[bool, str]]:
                 f"{config.istiod.root_cert_file} (istiod.root_cert_file)"
             ),
         ),
-        "debug_token": (
-            bool(unlisted),
-            f"what istiod says of its proxies (istio_proxy_xds_synced, _known): {unlisted}",
-        ),
     }
+
+
+def _not_synced(config: Config, untrusted: str) -> tuple[bool, str]:
+    why = _why_unlisted(config) or untrusted
+    return bool(why), f"what istiod says of its proxies (istio_proxy_xds_synced, _known): {why}"
 
 
 def _why_unlisted(config: Config) -> str:

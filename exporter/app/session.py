@@ -17,6 +17,7 @@ from exporter.app.capabilities import MissingCapability, missing_capabilities
 from exporter.app.portforwards import PortForwardAccess
 from exporter.app.self_checks import SelfChecks
 from exporter.config import Config, ConfigError
+from exporter.control_plane.proxy_sync import why_untrusted
 from exporter.control_plane.sync_publisher import SyncPublisher
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
@@ -83,7 +84,9 @@ class Session:
             skipped=metrics.skipped,
             failed=partial(metrics.refused_object, "targets"),
         )
-        self._scheduler = Scheduler(config, shared.table, instrumentation, self._portforwards.pod)
+        self._scheduler = Scheduler(
+            config, shared.table, instrumentation, self._portforwards.pod, shared.sets.names
+        )
         self._publisher = SyncPublisher(
             config=config,
             polled=shared.table.targets,
@@ -166,6 +169,7 @@ class Session:
             refused=self._portforwards.error,
             webhook=shared.api.dry_run.last,
             bypassed=traffic_past_the_mesh(self.targets.values()),
+            untrusted=why_untrusted(self.targets.values(), self.config),
         )
         return tuple(found)
 

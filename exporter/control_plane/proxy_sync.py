@@ -173,3 +173,20 @@ def why_incomplete(config: Config) -> str:
     if chosen.namespaces and not set(config.istiod.namespaces) <= set(chosen.namespaces):
         return "discovery.kubernetes.namespaces leaves out istiod's"
     return ""
+
+
+def why_untrusted(targets: Iterable[Target], config: Config) -> str:
+    """Which istiods' reports count for nothing, and by which key; empty where all count."""
+    untrusted = [one for one in targets if one.role is Role.ISTIOD and not one.trusted]
+    outside = {one.key.namespace for one in untrusted} - set(config.istiod.namespaces)
+    if outside:
+        names = ", ".join(sorted(outside)[:_NAMED])
+        return f"istiods in {names} count for nothing: istiod.namespaces does not name them"
+    if untrusted:
+        name = min(str(one.key) for one in untrusted)
+        return f"{name} counts for nothing: no pod of the cluster with istiod's service account"
+    return ""
+
+
+_NAMED = 3
+"""So many namespaces are named: anybody may make more."""

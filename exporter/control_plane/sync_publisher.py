@@ -14,7 +14,7 @@ from itertools import chain
 from exporter.config import Config
 from exporter.control_plane.proxy_sync import merge_replicas, why_incomplete
 from exporter.discovery.target_sets import TargetSets
-from exporter.model import Role, Target, TargetKey, TargetRecord
+from exporter.model import Target, TargetKey, TargetRecord
 from exporter.state import STALE_AFTER_INTERVALS, State
 from exporter.yielder import Yielder
 
@@ -67,10 +67,13 @@ class SyncPublisher:
         return now is not None and now.uid == proxy.uid
 
     def _istiods(self) -> list[TargetRecord | None]:
-        """The last record of every istiod; none where one could be missing, or nobody asks."""
+        """The last record of every trusted istiod; none where one may be missing, or nobody asks.
+
+        Anybody may make a pod that looks like an istiod; whether it answers or not, it counts for
+        nothing.
+        """
         is_wanted = any(family.from_istiod for family in self.records.families)
         is_partial = why_incomplete(self.config) or self.sets.cluster.ignores_istiods
         if not is_wanted or is_partial or not self.sets.is_current:
             return []
-        found = (key for key, target in self.polled.items() if target.role is Role.ISTIOD)
-        return [self.records.get(key) for key in found]
+        return [self.records.get(key) for key, row in self.polled.items() if row.trusted]

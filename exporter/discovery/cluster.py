@@ -42,7 +42,7 @@ from exporter.kube.object_reader import ObjectMetadata, ObjectReader, metadata_o
 from exporter.kube.watch import watch_resource
 from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import Resource, WatchOptions
-from exporter.model import Role, Target, TargetKey
+from exporter.model import Target, TargetKey
 from exporter.yielder import Yielder
 
 T = TypeVar("T")
@@ -108,9 +108,9 @@ class ClusterSource:
 
     @property
     def ignores_istiods(self) -> bool:
-        """Whether an istiod opted out, so that not all istiods are polled."""
+        """Whether an istiod that counts opted out, so that not all of them are polled."""
         pods = (self._pods.get(key) for key in self._merged.ignored)
-        return any(pod and pod.target and pod.target.role is Role.ISTIOD for pod in pods)
+        return any(pod and pod.target and pod.target.trusted for pod in pods)
 
     @property
     def is_watched(self) -> bool:

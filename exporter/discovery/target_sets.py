@@ -71,6 +71,19 @@ class TargetSets:
         """Whether these are all that there are, at this moment."""
         return self.is_synced and (self.cluster.is_watched or not self.has_cluster)
 
+    def names(self, target: Target, address: str) -> bool:
+        """Whether the API names this very pod at this address, at this moment.
+
+        By its uid and the start of its container, while the cluster's pods are watched.
+        """
+        named = self.cluster.owned.get(target.key) if self.cluster.is_watched else None
+        return (
+            named is not None
+            and named.uid == target.uid
+            and named.lifecycle.started == target.lifecycle.started
+            and address in named.addresses
+        )
+
     def other_shards(self) -> dict[TargetKey, Target]:
         """Every proxy that another shard polls and whose sync status this replica exposes."""
         return {**self.cluster.other_shards, **self._static_on_other_shards}

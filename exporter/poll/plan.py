@@ -17,7 +17,7 @@ from exporter.catalogue.gateway_servers import configured_servers
 from exporter.config import Config
 from exporter.model import AdminFacts, Probe, ProbeKind, Role, Target, View
 from exporter.parsing import parse_address
-from exporter.probes.attempt import MeshTrust, ProbeOptions
+from exporter.probes.attempt import MeshTrust, ProbeOptions, nobody_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,21 @@ def no_pod_view(_target: Target) -> None:
     return
 
 
-def plan_of(target: Target, config: Config, forward: PodViewFactory = no_pod_view) -> Plan:
+IsNamed = Callable[[Target, str], bool]
+"""Whether the API names this target, as it was found, at this address now."""
+
+
+def never_named(_target: Target, address: str) -> bool:
+    """Nobody has said that discovery is current."""
+    return nobody_names(address)
+
+
+def plan_of(
+    target: Target,
+    config: Config,
+    forward: PodViewFactory = no_pod_view,
+    is_named: IsNamed = never_named,
+) -> Plan:
     """What to send to this target, by its role, its settings and the configuration."""
     ports = ports_of(target, config.ports, applications=config.poll.application_ports)
     configured = (own.port for own in config.ports if own.selects(target))
@@ -79,7 +93,7 @@ def plan_of(target: Target, config: Config, forward: PodViewFactory = no_pod_vie
         in_pod=(*_probes_in_pod(ports), *tables) if pod else (),
         options=ProbeOptions(
             application_probes=config.poll.application_probes,
-            trust=_trust_of(target, config),
+            trust=_trust_of(target, config, is_named),
         ),
     )
 
@@ -155,7 +169,7 @@ def _namespace_of(target: Target, addresses: tuple[str, ...], config: Config) ->
     return None
 
 
-def _trust_of(target: Target, config: Config) -> MeshTrust | None:
+def _trust_of(target: Target, config: Config, is_named: IsNamed) -> MeshTrust | None:
     """How this target proves itself: istiod where it is expected, and the API's own for a token.
 
     The API reported whose pod and service account it is when the target was found (`trusted`).
@@ -169,6 +183,7 @@ def _trust_of(target: Target, config: Config) -> MeshTrust | None:
         names=tuple(f"{service}.{namespace}.svc" for service in services),
         token_file=istiod.debug_token_file if target.trusted and port else "",
         port=port,
+        is_named=partial(is_named, target),
     )
 
 

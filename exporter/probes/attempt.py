@@ -42,19 +42,26 @@ EXPECTED = (OSError, NoAccess, Closed, Malformed, TooLarge)
 """What a target, the network or missing rights can cause; anything else is a bug."""
 
 
+def nobody_names(_address: str) -> bool:
+    """Nobody has said who has this address now."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class MeshTrust:
     """How an istiod proves itself, and what it is given then: files, never what is in them.
 
     `root_file` holds the mesh's root certificates (PEM). `names` are DNS names of which its
     certificate must have one, on `port`, before it is given what `token_file` holds. An empty
-    `token_file`: this target gets no token, whatever it proves.
+    `token_file`: this target gets no token, whatever it proves. `is_named(address)`: whether the
+    API names the target at this address at this moment; without that it gets none either.
     """
 
     root_file: str
     names: tuple[str, ...] = ()
     token_file: str = ""
     port: int = 15012
+    is_named: Callable[[str], bool] = field(default=nobody_names, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

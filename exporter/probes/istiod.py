@@ -131,6 +131,8 @@ async def _with_syncz(facts: IstiodFacts, client: HttpClient, attempt: Attempt) 
     attempt.allow(max(attempt.timeout, _SYNCZ_SECONDS))
     try:
         authorization = await authorize(attempt) if is_remote else b""
+        if is_remote and not authorization:
+            return facts
         reply = await client.get(paths.SYNCZ, authorization, _SYNCZ_BYTES)
     except Exception as error:  # noqa: BLE001 - the version was the proof; syncz is extra
         return replace(facts, syncz_outcome=failure(error, attempt).outcome)

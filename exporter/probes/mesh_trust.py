@@ -1,9 +1,10 @@
 """Whether an istiod is the mesh's own: its certificates against the mesh's root, and the token.
 
 Flows in: an attempt with a `MeshTrust`. The rule: the token for the debug interface, which is worth
-an identity in the mesh, is read, checked and sent in one go, and only after 15012 of the same
-address has presented a certificate of the mesh with istiod's name. Files are read each time, so
-that a rotated token or root is taken at once.
+an identity in the mesh, is read, checked and sent in one go, while the API names this pod at this
+address, and only after 15012 there has presented a certificate of the mesh with istiod's name. The
+proof is good for one request. Files are read each time, so that a rotated token or root is taken at
+once.
 """
 
 import re
@@ -43,12 +44,15 @@ async def proven_handshake(attempt: Attempt, alpn: tuple[str, ...]) -> TlsProtoc
 
 
 def may_be_authorized(attempt: Attempt) -> bool:
-    """Whether this target may be given the token at all, if it proves itself."""
-    return attempt.options.trust is not None and bool(attempt.options.trust.token_file)
+    """Whether this target may be given the token now, if it proves itself."""
+    trust = attempt.options.trust
+    return bool(trust and trust.token_file and trust.is_named(attempt.dialer.address))
 
 
 async def authorize(attempt: Attempt) -> bytes:
     """The value of the Authorization header for an istiod that has just proved itself.
+
+    Empty where the API names it no more: another pod may have its address by now.
 
     Raises:
         NoAccess: the mesh's root or the token cannot be read. ssl.SSLError: 15012 presented
@@ -66,6 +70,8 @@ async def authorize(attempt: Attempt) -> bytes:
     finally:
         line.transport.abort()
     _require_name(line.facts.certificate, trust.names)
+    if not may_be_authorized(attempt):
+        return b""
     return b"Bearer " + _read_token(trust.token_file).encode()
 
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from exporter.config import Config
 from exporter.model import Cadence, Observation, Outcome
-from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of
+from exporter.poll.plan import IsNamed, Plan, PodViewFactory, never_named, no_pod_view, plan_of
 from exporter.poll.poll_target import (
     EVERY_CADENCE,
     FAST_ONLY,
@@ -51,11 +51,14 @@ class Scheduler:
         table: TargetTable,
         instrumentation: ProbeInstrumentation = NO_INSTRUMENTATION,
         pod_view: PodViewFactory = no_pod_view,
+        is_named: IsNamed = never_named,
     ) -> None:
+        """Poll nothing yet. `pod_view` and `is_named` as `plan_of` takes them."""
         self._config = config
         self._table = table
         self._instrumentation = instrumentation
         self._pod_view = pod_view
+        self._is_named = is_named
         poll = config.poll
         spans = {Cadence.DETAIL: poll.detail_interval, Cadence.IDENTITY: poll.identity_interval}
         self._slower = [(slow, math.ceil(span / poll.interval)) for slow, span in spans.items()]
@@ -183,7 +186,7 @@ class Scheduler:
         """The target's plan, made when its first poll by this scheduler starts."""
         is_current = row.planned_by is self._plans and row.planned_target is row.target
         if row.plan is None or not is_current:
-            row.plan = plan_of(row.target, self._config, self._pod_view)
+            row.plan = plan_of(row.target, self._config, self._pod_view, self._is_named)
             row.planned_by, row.planned_target = self._plans, row.target
         return row.plan
 

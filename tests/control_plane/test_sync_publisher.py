@@ -301,21 +301,60 @@ IMPOSTORS = {
 
 
 @pytest.mark.parametrize("given", IMPOSTORS.values(), ids=IMPOSTORS)
-async def test_what_only_looks_like_istiod_gets_no_token_and_nothing_is_said(
-    cluster: Any, istiods: tuple[Istiod, Istiod], folder: Path, given: dict[str, str]
+@pytest.mark.parametrize("is_hidden", [False, True], ids=["polled", "ignored"])
+async def test_what_only_looks_like_istiod_gets_no_token_and_counts_for_nothing(
+    cluster: Any,
+    istiods: tuple[Istiod, Istiod],
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    given: dict[str, str],
+    is_hidden: bool,
 ) -> None:
     genuine, impostor = istiods
+    impostor.lists("cart-0", synced=False)
+    fake = istiod_pod("istiod-1", impostor.address, **given)
+    if is_hidden:
+        fake["metadata"]["annotations"] = {"istio-port-exporter/ignore": "true"}
     cluster.put(PODS, pod("cart-0"))
     cluster.put(PODS, istiod_pod("istiod-0", genuine.address))
-    cluster.put(PODS, istiod_pod("istiod-1", impostor.address, **given))
+    cluster.put(PODS, fake)
     genuine.lists("cart-0")
     async with exporting(cluster, folder) as one:
         async with asyncio.timeout(15):
-            while len(genuine.authorized) < 3 or len(impostor.asked) < 3:  # noqa: ASYNC110
+            while len(genuine.authorized) < 3 or not (is_hidden or len(impostor.asked) > 2):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-        assert impostor.authorized == []
         assert not any(b"authorization" in head.lower() for head in impostor.asked)
-        assert await one.series() == {}
+        found = await one.until(lambda series: "cart-0" in known(series))
+        assert found == {(LISTED[0], "cart-0", ""): 1, (LISTED[1], "cart-0", "lds"): 1}
+        capability = f'capability{{capability="debug_token"}} {float(is_hidden)}'
+        async with asyncio.timeout(15):
+            while capability not in await one.page():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(3 * INTERVAL_SECONDS)
+        lines = [line for line in caplog.messages if "for nothing" in line]
+        assert len(lines) == (0 if is_hidden else 1), "logged once"
+        assert all(("istiod.namespaces" in line) == ("namespace" in given) for line in lines)
+
+
+async def test_while_discovery_is_not_current_no_istiod_gets_the_token(
+    cluster: Any, mesh: tuple[Istiod, Istiod], folder: Path
+) -> None:
+    """Known targets are still polled, but their addresses may be other pods' by now."""
+    async with exporting(cluster, folder) as one:
+        await one.until(lambda series: len(known(series)) == len(NAMES))
+        cluster.refused_paths[PODS] = 403
+        cluster.expire(PODS)
+        await one.until(lambda series: not series)
+        for replica in mesh:
+            replica.asked.clear()
+        async with asyncio.timeout(15):
+            while len(mesh[0].asked) < 8:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert [replica.authorized for replica in mesh] == [[], []]
+        assert "istio_control_plane_info" in await one.page(), "what needs no token is read still"
+        cluster.refused_paths.clear()
+        await one.until(lambda series: len(known(series)) == len(NAMES))
 
 
 async def test_a_probe_on_demand_never_carries_the_token(

@@ -108,6 +108,10 @@ async def test_an_ignored_istiod_is_reported(cluster: Any) -> None:
         hidden = istiod("istiod-a")
         hidden["metadata"]["annotations"] = {IGNORE: "true"}
         cluster.put(PODS, hidden)
+        await until(lambda: seen.source.ignored == 2)
+        assert not seen.source.ignores_istiods, "anybody may make a pod that looks like one"
+        hidden["spec"]["serviceAccountName"] = "istiod"
+        cluster.put(PODS, hidden)
         await until(lambda: seen.source.ignores_istiods)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -158,3 +159,22 @@ async def test_targets_are_synced_once_every_source_has_reported(
         cluster.end_watches(PODS)
         await until(lambda: not sets.is_current)
         assert sets.is_synced
+
+
+async def test_the_api_names_a_pod_by_uid_address_and_start_while_pods_are_watched(
+    cluster: Any, polled: Polled
+) -> None:
+    cluster.put(PODS, pod("cart"))
+    sets = sets_of(polled)
+    async with watched(sets, cluster, Config()):
+        (found,) = polled.targets.values()
+        address = found.addresses[0]
+        assert sets.names(found, address)
+        restarted = replace(found.lifecycle, started=(found.lifecycle.started or 0.0) + 9)
+        for other in (replace(found, uid="another"), replace(found, lifecycle=restarted)):
+            assert not sets.names(other, address)
+        assert not sets.names(found, "10.0.0.99")
+        cluster.refused_paths[PODS] = 403
+        cluster.expire(PODS)
+        await until(lambda: not sets.names(found, address))
+        assert found.key in polled.targets

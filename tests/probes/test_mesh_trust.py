@@ -22,6 +22,10 @@ CANARY = "eyJcanary.s3cret.t0ken"
 ISTIOD_NAME = "istiod.istio-system.svc"
 
 
+def always_named(_address: str) -> bool:
+    return True
+
+
 @pytest.fixture
 def mesh(tmp_path: Path) -> MeshAuthority:
     return MeshAuthority(tmp_path / "mesh")
@@ -53,7 +57,7 @@ def ask(
         pages = {"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(200, b"[]")}
         port = await serve(pages, asked)
         secure = await listen(stays, ssl=context) if context else 1
-        trust = MeshTrust(str(mesh.root), (ISTIOD_NAME,), str(token_file), secure)
+        trust = MeshTrust(str(mesh.root), (ISTIOD_NAME,), str(token_file), secure, always_named)
         options = ProbeOptions(trust=replace(trust, **given))
         asking = attempt_at(port, 15014, Role.ISTIOD, due=Cadence, options=options, kind="istiod")
         observed = await probe(asking)
@@ -109,6 +113,31 @@ async def test_without_the_right_certificate_on_15012_no_token_is_sent(
     assert not any(b"/debug" in head for head in asked)
     assert (facts.syncz, facts.syncz_status) == (None, None)
     assert facts.syncz_outcome is Outcome.TLS_ERROR
+
+
+NAMED = {
+    "nobody has said that discovery is current": ([], 0),
+    "the API names another pod by now": ([False], 0),
+    "the address went to another pod during the proof": ([True, False], 1),
+}
+
+
+@pytest.mark.parametrize(("answers", "proofs"), NAMED.values(), ids=NAMED)
+async def test_without_the_api_naming_the_pod_at_its_address_no_token_is_sent(
+    ask: Any, mesh: MeshAuthority, answers: list[bool], proofs: int
+) -> None:
+    requested: list[str] = []
+
+    def is_named(address: str) -> bool:
+        requested.append(address)
+        return answers[len(requested) - 1]
+
+    given = {"is_named": is_named} if answers else {"is_named": MeshTrust("").is_named}
+    facts, asked = await ask(mesh.serving(ISTIOD_NAME), **given)
+    assert not any(b"/debug" in head or b"authorization" in head.lower() for head in asked)
+    assert (facts.syncz, facts.syncz_outcome) == (None, None), "no fault of this istiod"
+    assert set(requested) <= {"127.0.0.1"}
+    assert (len(requested) > 1) is bool(proofs)
 
 
 async def test_without_tls_on_15012_no_token_is_sent(ask: Any, listen: Any, endings: Any) -> None:
