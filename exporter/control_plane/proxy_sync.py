@@ -178,9 +178,9 @@ def why_incomplete(config: Config) -> str:
 def why_untrusted(targets: Iterable[Target], config: Config) -> str:
     """Which istiods' reports count for nothing, and by which key; empty where all count."""
     untrusted = [one for one in targets if one.role is Role.ISTIOD and not one.trusted]
-    outside = {one.key.namespace for one in untrusted} - set(config.istiod.namespaces)
-    if outside:
-        names = ", ".join(sorted(outside)[:_NAMED])
+    elsewhere = {one.key.namespace for one in untrusted} - set(config.istiod.namespaces)
+    if elsewhere:
+        names = ", ".join(sorted(elsewhere)[:_NAMED])
         return f"istiods in {names} count for nothing: istiod.namespaces does not name them"
     if untrusted:
         name = min(str(one.key) for one in untrusted)

@@ -66,7 +66,7 @@ IsNamed = Callable[[Target, str], bool]
 
 
 def never_named(_target: Target, address: str) -> bool:
-    """Nobody has said that discovery is current."""
+    """Without a current discovery nobody is named."""
     return nobody_names(address)
 
 

@@ -43,7 +43,7 @@ EXPECTED = (OSError, NoAccess, Closed, Malformed, TooLarge)
 
 
 def nobody_names(_address: str) -> bool:
-    """Nobody has said who has this address now."""
+    """Without a current discovery nobody is named."""
     return False
 
 
