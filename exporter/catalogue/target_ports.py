@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from exporter.catalogue.ambient_ports import AMBIENT_PORTS
 from exporter.catalogue.control_plane_ports import CONTROL_PLANE
 from exporter.catalogue.envoy_ports import ENVOY_PORTS
 from exporter.catalogue.non_envoy_ports import NON_ENVOY_PORTS
@@ -12,7 +13,7 @@ from exporter.model import Component, Expectation, Interception, PortName, Probe
 from exporter.model.shared import shared
 
 PORTS: tuple[Port, ...] = (
-    *sorted((*ENVOY_PORTS, *NON_ENVOY_PORTS), key=lambda row: row.number),
+    *sorted((*ENVOY_PORTS, *NON_ENVOY_PORTS, *AMBIENT_PORTS), key=lambda row: row.number),
     *CONTROL_PLANE,
 )
 PORTS_BY_ROLE = {role: tuple(row for row in PORTS if row.role is role) for role in Role}
@@ -22,6 +23,9 @@ NEWEST_VERSION = (1, 32)
 
 ALWAYS_EXCLUDED = (15090, 15021)
 """Never captured, however ports were moved (injection template `-d`, cni sidecar_redirect.go)."""
+
+
+_HBONE = 15008
 
 
 def is_newer_than_known(version: str) -> bool:
@@ -34,16 +38,18 @@ def is_captured(port: int, target: Target) -> bool:
     """Whether a connection from the network to this port is redirected to 15006.
 
     Source: tools/istio-iptables/pkg/capture/run.go; exclusions do not exist beside an include
-    list; 15008 has its own RETURN rule.
+    list; 15008 has its own RETURN rule. istio-cni's rules in an ambient pod leave 15008 out alone.
     """
     settings = target.settings
+    if target.role is Role.AMBIENT:
+        return target.captured and port != _HBONE
     if not target.captured or settings.interception is Interception.NONE:
         return False
     if settings.included_inbound_ports is not None:
         return port in settings.included_inbound_ports
     exempt = settings.exempt_ports
     usual = (*ALWAYS_EXCLUDED, settings.status_port) if exempt is None else exempt
-    return port not in (*usual, *settings.excluded_inbound_ports, 15008)
+    return port not in (*usual, *settings.excluded_inbound_ports, _HBONE)
 
 
 def control_port(target: Target, preferred: int, configured: Iterable[int] = ()) -> int | None:
@@ -58,6 +64,7 @@ def control_port(target: Target, preferred: int, configured: Iterable[int] = ())
         *(row.number for row in PORTS),
         *(row.number_in(target.settings) for row in PORTS_BY_ROLE[target.role]),
         *target.settings.app_ports,
+        *target.settings.application_ports,
         *target.settings.server_ports,
         *target.ignored_ports,
         *configured,

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from exporter.config import Config
+from exporter.discovery.ambient_pods import ambient_redirection, redirection_of
 from exporter.discovery.missing_proxies import NamespaceInjection, missing_proxy
 from exporter.discovery.nodes_and_namespaces import AMBIENT, NamespaceSettings
 from exporter.discovery.pod_documents import Pod
-from exporter.discovery.pods import ambient_redirection, ignored, targets_of_pod
+from exporter.discovery.pods import ignored, targets_of_pod
 from exporter.discovery.shard import is_owned, is_synced_by_istiods, owns, without_details
-from exporter.model import Target, TargetKey
+from exporter.model import Role, Target, TargetKey
 
 _AMBIENT_LABELS = dict([AMBIENT])
 
@@ -23,9 +24,10 @@ _NONE_MISSING: MissingProxy = {}
 class ClassifiedPod:
     """A pod's target, if it is one, with its ignore annotation and node.
 
-    `ambient` is its redirection in a namespace that is not ambient, and in one that is;
-    `missing_proxy` is what asks for the proxy that it lacks, by what its namespace asks. Without
-    `is_owned` another replica polls it, and this one only exposes its sync status.
+    `ambient` is its redirection in a namespace that is not ambient, and in one that is; one that
+    `needs_ambient` is a target in the latter alone. `missing_proxy` is what asks for the proxy that
+    it lacks, by what its namespace asks. Without `is_owned` another replica polls it, and this one
+    only exposes its sync status.
     """
 
     is_owned: bool
@@ -34,6 +36,7 @@ class ClassifiedPod:
     node: str
     ambient: tuple[str, str]
     missing_proxy: MissingProxy
+    needs_ambient: bool = False
 
 
 def classify_pod(pod: Pod, config: Config, unfiltered_config: Config) -> ClassifiedPod | None:
@@ -41,9 +44,10 @@ def classify_pod(pod: Pod, config: Config, unfiltered_config: Config) -> Classif
 
     `unfiltered_config` is the configuration as `unfiltered` makes it.
     """
-    found = next(iter(targets_of_pod(pod, unfiltered_config)), None)
+    found = next(iter(targets_of_pod(pod, unfiltered_config, in_ambient_namespace=True)), None)
+    needs_ambient = found is not None and found.role is Role.AMBIENT and not redirection_of(pod)
     ambient = (ambient_redirection(pod, {}), ambient_redirection(pod, _AMBIENT_LABELS))
-    missing = _missing_proxy(pod, found)
+    missing = _missing_proxy(pod, None if found and found.role is Role.AMBIENT else found)
     shard = config.shard
     if not owns(found.uid if found else pod.metadata.uid, shard.ordinal, shard.total):
         ambient, missing = ("", ""), _NONE_MISSING
@@ -53,7 +57,8 @@ def classify_pod(pod: Pod, config: Config, unfiltered_config: Config) -> Classif
     if not found and not any(ambient) and not missing:
         return None
     ignore = pod.annotations.get(config.discovery.ignore_annotation, "")
-    return ClassifiedPod(owned, found, ignore, pod.spec.node_name or "", ambient, missing)
+    node = pod.spec.node_name or ""
+    return ClassifiedPod(owned, found, ignore, node, ambient, missing, needs_ambient)
 
 
 def _missing_proxy(pod: Pod, found: Target | None) -> MissingProxy:
@@ -114,7 +119,7 @@ class ClassifiedPods:
         return tuple(self._on_node.get(name, ()))
 
     def ambient(self, is_ambient: Callable[[str], bool]) -> Mapping[tuple[str, str, str], int]:
-        """Pods enrolled in ambient by namespace, node and redirection (enabled or missing)."""
+        """Pods to be in ambient by namespace, node and redirection: enabled, pending, missing."""
         rows = (
             (key.namespace, pod.node, pod.ambient[is_ambient(key.namespace)])
             for key, pod in self._pods.items()

@@ -123,7 +123,7 @@ class ClusterSource:
         return all(self._is_complete.values())
 
     def ambient_pods(self) -> Mapping[tuple[str, str, str], int]:
-        """Pods enrolled in ambient by namespace, node and redirection (enabled or missing)."""
+        """Pods to be in ambient by namespace, node and redirection: enabled, pending, missing."""
         return self._pods.ambient(lambda name: self._settings_of(name).ambient)
 
     def missing_proxies(self) -> Mapping[tuple[str, str], int]:

@@ -5,6 +5,7 @@ does not run.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from exporter.discovery.missing_proxies import is_uninjected_gateway
@@ -28,6 +29,7 @@ _PROXY_USER = 1337
 _LONGEST_GRACE = 10**9
 _COMPLETED = Termination("Completed")
 _NO_STATUS = Status()
+_NO_CONTAINER = Container()
 
 
 def lifecycle_of(pod: Pod, proxy: Container) -> Lifecycle:
@@ -49,6 +51,21 @@ def lifecycle_of(pod: Pod, proxy: Container) -> Lifecycle:
         proxy=proxy.name,
         containers=tuple(_containers(pod)) if _has_statuses(pod) else (),
         missing_proxy="gateway" if is_uninjected_gateway(pod) else "",
+    )
+
+
+def lifecycle_of_workload(pod: Pod) -> Lifecycle:
+    """The lifecycle of a pod in ambient, whose own containers are nothing to its ports.
+
+    They are ready where all of them are; the pod's network is as old as the pod.
+    """
+    rows = (pod.status and pod.status.container_statuses) or ()
+    lifecycle = lifecycle_of(pod, _NO_CONTAINER)
+    return replace(
+        lifecycle,
+        container_ready=all(row.ready for row in rows) if rows else None,
+        started=lifecycle.created,
+        containers=(),
     )
 
 

@@ -70,7 +70,9 @@ async def list_targets(api: KubernetesClient, config: Config) -> TargetListing:
         if not is_chosen(pod.metadata.namespace, chosen):
             return ()
         settings = (namespaces or {}).get(pod.metadata.namespace, NamespaceSettings())
-        found = targets_of_pod(pod, config, namespace_ignore=settings.ignore)
+        found = targets_of_pod(
+            pod, config, namespace_ignore=settings.ignore, in_ambient_namespace=settings.ambient
+        )
         return tuple(_with_node(target, nodes) for target in found)
 
     reader = ObjectReader()

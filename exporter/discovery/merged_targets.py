@@ -53,7 +53,7 @@ class MergedTargets:
 
     def _merge(self, key: TargetKey, pod: ClassifiedPod, context: PodContext) -> Target | None:
         """The pod's target in its context; None while it is not to be polled."""
-        if pod.target is None:
+        if pod.target is None or (pod.needs_ambient and not context.namespace.ambient):
             return None
         annotations = [ignored(text) for text in (context.namespace.ignore, pod.ignore)]
         if any(annotation.entirely for annotation in annotations):

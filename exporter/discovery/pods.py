@@ -1,18 +1,24 @@
 """A Pod in, its targets out. Pure.
 
 Roles follow from containers and their arguments first and from labels only where those show none:
-the container name istio-proxy serves four roles. Pods that have ended, ambient workloads and
-everything without a part of Istio are no targets.
+the container name istio-proxy serves four roles. A pod without a part of Istio is a target where it
+is in ambient; pods that have ended are none.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.catalogue import istio_version_of, line_of
 from exporter.config import Config
 from exporter.discovery.address_families import served_addresses
-from exporter.discovery.container_states import lifecycle_of
+from exporter.discovery.ambient_pods import (
+    ambient_redirection,
+    ambient_settings,
+    host_addresses,
+    redirection_of,
+)
+from exporter.discovery.container_states import lifecycle_of, lifecycle_of_workload
 from exporter.discovery.istio_cni import is_istio_cni
 from exporter.discovery.missing_proxies import is_uninjected_gateway
 from exporter.discovery.pod_documents import Container, Pod, decode_pod
@@ -45,8 +51,6 @@ _VERSION_LABELS = ("app.kubernetes.io/version", "helm.sh/chart")
 _TRUE = frozenset({"1", "t", "true"})
 _HASHES = ("pod-template-hash", "rollouts-pod-template-hash")
 """Labels with the end of a ReplicaSet's name: a Deployment's, an Argo Rollout's."""
-_DATAPLANE_MODE = "istio.io/dataplane-mode"
-_REDIRECTION = "ambient.istio.io/redirection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +70,25 @@ def ignored(annotation: str) -> Ignored:
 
 
 def targets_of_pod(
-    pod: Pod, config: Config | None = None, *, namespace_ignore: str = ""
+    pod: Pod,
+    config: Config | None = None,
+    *,
+    namespace_ignore: str = "",
+    in_ambient_namespace: bool = False,
 ) -> tuple[Target, ...]:
-    """The targets of a pod: none or one. `namespace_ignore` is its namespace's annotation."""
+    """The targets of a pod: none or one.
+
+    `namespace_ignore` is its namespace's annotation, `in_ambient_namespace` what its label asks.
+    """
     config = config or Config()
     found = classify(pod)
-    if found is None or (pod.status is not None and pod.status.phase in _ENDED):
+    redirection = redirection_of(pod, in_ambient_namespace=in_ambient_namespace)
+    is_nobodys = found is None and redirection is None
+    if is_nobodys or (pod.status is not None and pod.status.phase in _ENDED):
         return ()
-    role, container = found
+    role = found[0] if found else Role.AMBIENT
+    if found:
+        redirection = redirection_of(pod)
     name = config.discovery.ignore_annotation
     ignores = (ignored(namespace_ignore), ignored(pod.annotations.get(name, "")))
     wanted = config.discovery.kubernetes.roles
@@ -82,7 +97,8 @@ def targets_of_pod(
     if is_unwanted or is_managed or any(row.entirely for row in ignores):
         return ()
     ports = tuple(dict.fromkeys(port for row in ignores for port in row.ports))
-    return (_target(pod, role, container, config, ports),)
+    target = _proxy_target(pod, *found, config) if found else _workload_target(pod)
+    return (replace(target, ignored_ports=ports, redirection=redirection),)
 
 
 def classify(pod: Pod) -> tuple[Role, Container] | None:
@@ -123,9 +139,28 @@ def _proxy_role(container: Container, pod: Pod) -> Role | None:
     return Role.SIDECAR if "sidecar.istio.io/status" in pod.annotations else None
 
 
-def _target(
-    pod: Pod, role: Role, container: Container, config: Config, ignored_ports: tuple[int, ...]
-) -> Target:
+def _workload_target(pod: Pod) -> Target:
+    """A workload in ambient: no container of its pod is Istio's."""
+    metadata, status = pod.metadata, pod.status
+    settings = ambient_settings(pod)
+    ids = [row.container_id for row in (status and status.container_statuses) or ()]
+    return Target(
+        key=TargetKey(metadata.namespace, metadata.name),
+        role=Role.AMBIENT,
+        addresses=status.addresses if status else (),
+        captured=not settings.bypass_inbound_capture,
+        settings=settings,
+        uid=metadata.uid or f"{metadata.namespace}/{metadata.name}",
+        node=pod.spec.node_name or "",
+        workload=_workload(pod),
+        labels=pod.labels,
+        host_addresses=host_addresses(pod),
+        lifecycle=lifecycle_of_workload(pod),
+        container_id=next(filter(None, ids), "").rpartition("/")[2],
+    )
+
+
+def _proxy_target(pod: Pod, role: Role, container: Container, config: Config) -> Target:
     env = container.environment
     settings = settings_of(pod, container, role)
     metadata = pod.metadata
@@ -147,7 +182,6 @@ def _target(
         cluster_id=env.get("ISTIO_META_CLUSTER_ID") or env.get("CLUSTER_ID", ""),
         native_sidecar=container in (pod.spec.init_containers or ()),
         labels=pod.labels,
-        ignored_ports=ignored_ports,
         trusted=role is Role.ISTIOD and _is_trusted(pod, config),
         lifecycle=lifecycle_of(pod, container),
         container_id=status.container_id.rpartition("/")[2] if status else "",
@@ -217,22 +251,3 @@ def _revision(pod: Pod, env: Mapping[str, str]) -> str:
     """Injected pods carry it as an annotation (their label is the user's), others as a label."""
     name = "istio.io/rev"
     return pod.annotations.get(name) or pod.labels.get(name) or env.get("REVISION", "")
-
-
-def ambient_redirection(pod: Pod, namespace_labels: Mapping[str, str]) -> str:
-    """`enabled` or `missing` for a pod that is enrolled in ambient, empty for any other.
-
-    A pod without an address has no traffic to redirect yet. What istio-cni has redirected is
-    enrolled, whatever enablementSelectors it did that by. Source: cni/pkg/util/podutil.go,
-    PodFullyEnrolled and PodRedirectionEnabled.
-    """
-    status = pod.status
-    if status is not None and (status.phase in _ENDED or not status.addresses):
-        return ""
-    mode = pod.labels.get(_DATAPLANE_MODE) or namespace_labels.get(_DATAPLANE_MODE, "")
-    has_sidecar = "sidecar.istio.io/status" in pod.annotations
-    if has_sidecar or pod.spec.host_network:
-        return ""
-    if pod.annotations.get(_REDIRECTION) == "enabled":
-        return "enabled"
-    return "missing" if mode == "ambient" else ""

@@ -16,10 +16,11 @@ import msgspec
 import yaml
 
 from exporter.catalogue import ALWAYS_EXCLUDED, PORTS_BY_ROLE
-from exporter.catalogue.movers import DUAL_STACK, Place, Sources, is_true, number_from, port_number
+from exporter.catalogue.movers import DUAL_STACK, Place, Sources, number_from, port_number
 from exporter.config.yaml_document import BAD_SCALARS, check_structure
+from exporter.discovery.ambient_pods import bypasses_capture, redirection_of
 from exporter.discovery.pod_documents import Container, Pod
-from exporter.model import ENVOY_ROLES, Interception, Role, Settings
+from exporter.model import ENVOY_ROLES, Interception, Redirection, Role, Settings
 from exporter.parsing import parse_port
 
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -231,14 +232,9 @@ def _exempt(sources: Sources, status_port: int) -> tuple[int, ...] | None:
 
 
 def _is_in_ambient(pod: Pod, role: Role) -> bool:
-    """Whether ztunnel's redirection is in the pod; a sidecar's pod is never enrolled.
-
-    Source: cni/pkg/util/podutil.go; ingress mode leaves inbound connections alone.
-    """
-    if role is Role.SIDECAR or pod.spec.host_network:
-        return False
-    bypass = pod.annotations.get("ambient.istio.io/bypass-inbound-capture", "")
-    return pod.annotations.get("ambient.istio.io/redirection") == "enabled" and not is_true(bypass)
+    """Whether ztunnel's redirection is in the pod, and for inbound connections."""
+    is_enabled = role is not Role.SIDECAR and redirection_of(pod) is Redirection.ENABLED
+    return is_enabled and not bypasses_capture(pod)
 
 
 def _app_ports(pod: Pod, proxy: Container, role: Role, found: Settings) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ def is_synced_by_istiods(target: Target, config: Config) -> bool:
     roles = config.discovery.kubernetes.roles
     owns_istiods = config.shard.ordinal == 0 and (not roles or Role.ISTIOD in roles)
     reads_syncz = config.istiod.mode != "none" and bool(config.istiod.debug_token_file)
-    return owns_istiods and reads_syncz and target.role not in (Role.ISTIOD, Role.CNI)
+    return owns_istiods and reads_syncz and target.role not in (Role.ISTIOD, Role.CNI, Role.AMBIENT)
 
 
 def without_details(target: Target) -> Target:

@@ -63,7 +63,9 @@ def _targets_of_entry(entry: StaticTarget, folder: Path) -> tuple[Target, ...]:
     path = folder / entry.pod
     pod = _read_pod(path)
     try:
-        found = tuple(_overridden(target, entry) for target in targets_of_pod(pod))
+        is_ambient = entry.role is Role.AMBIENT
+        targets = targets_of_pod(pod, in_ambient_namespace=is_ambient)
+        found = tuple(_overridden(target, entry) for target in targets)
     except Exception as error:
         message = f"{path} cannot be read as a pod: {type(error).__name__}: {error}"
         raise _error(entry, message) from error
@@ -85,6 +87,8 @@ def _target_of_entry(entry: StaticTarget) -> Target:
 def _captures(target: Target) -> bool:
     """Whether redirection is expected where the entry does not set `captured`."""
     settings = target.settings
+    if target.role is Role.AMBIENT:
+        return not settings.bypass_inbound_capture
     is_redirected = settings.interception is not Interception.NONE
     return target.role is Role.SIDECAR and is_redirected and settings.included_inbound_ports != ()
 

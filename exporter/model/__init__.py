@@ -19,6 +19,7 @@ from exporter.model.enums import (
     Outcome,
     PortName,
     ProbeKind,
+    Redirection,
     Role,
     View,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "ProxyListing",
     "ProxyStatus",
     "ReadinessFacts",
+    "Redirection",
     "Role",
     "Settings",
     "SocketTable",

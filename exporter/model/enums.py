@@ -10,6 +10,7 @@ class Role(StrEnum):
     GATEWAY = "gateway"
     WAYPOINT = "waypoint"
     PROXYLESS = "proxyless"
+    AMBIENT = "ambient"
     ZTUNNEL = "ztunnel"
     AGENTGATEWAY = "agentgateway"
     ISTIOD = "istiod"
@@ -25,7 +26,19 @@ AGENT_ROLES = (*ENVOY_ROLES, Role.PROXYLESS)
 """Roles with a pilot-agent."""
 
 PROXY_ROLES = (*AGENT_ROLES, Role.ZTUNNEL, Role.AGENTGATEWAY)
-"""Roles that carry the mesh's traffic."""
+"""Roles whose own processes carry the mesh's traffic; an ambient workload's are its ztunnel's."""
+
+
+class Redirection(StrEnum):
+    """What istio-cni has made of a pod that is to be in the ambient mesh.
+
+    enabled, pending: as its annotation reports it; pending has rules and no ztunnel. missing: what
+    enrols the pod is there, and no annotation.
+    """
+
+    ENABLED = "enabled"
+    PENDING = "pending"
+    MISSING = "missing"
 
 
 class Component(StrEnum):
@@ -120,6 +133,7 @@ class ProbeKind(StrEnum):
     EXPOSURE = "exposure"
     GRPC = "grpc"
     GRPC_TLS = "grpc_tls"
+    HBONE_HELLO = "hbone_hello"
     HELLO = "hello"
     HTTP = "http"
     HTTP_READY = "http_ready"

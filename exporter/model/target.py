@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from exporter.model.enums import Interception, Role
+from exporter.model.enums import Interception, Redirection, Role
 from exporter.model.lifecycle import Lifecycle
 
 
@@ -21,6 +21,9 @@ class Settings:
     class whose ports listen on loopback, though Istio's do not usually. `status_port` is
     pilot-agent's (/app-health, /healthz, merged statistics), `health_port` Envoy's readiness.
     `issued_elsewhere`: the pod names a certificate authority at another address than istiod's.
+    Of a workload in ambient: `bypass_inbound_capture`: it receives plaintext past ztunnel.
+    `application_ports` are the TCP ports that its containers declare. `identity` is how the SPIFFE
+    ID in its certificate has to end: "/ns/shop/sa/web", or all of it; empty for any.
     """
 
     admin_port: int = 15000
@@ -55,6 +58,9 @@ class Settings:
     beside_gateway: tuple[int, ...] = ()
     app_probe_paths: tuple[str, ...] = ()
     issued_elsewhere: bool = False
+    bypass_inbound_capture: bool = False
+    application_ports: tuple[int, ...] = ()
+    identity: str = ""
 
 
 class TargetKey(Struct, frozen=True, gc=False):
@@ -79,6 +85,8 @@ class Target:
     expected. `netns`: a name under /run/netns, a path, or a pid; empty for none.
     `uid` orders and shards targets; static targets use their key. `container_id` is the proxy
     container's in its runtime, without a scheme; empty for a pod that is not in a cluster.
+    `redirection` is what istio-cni has made of a pod in ambient, None for any other and where it is
+    not known. `host_addresses` are those of its node, of a workload in ambient alone.
     """
 
     key: TargetKey
@@ -99,4 +107,6 @@ class Target:
     labels: Mapping[str, str] = field(default_factory=dict)
     ignored_ports: tuple[int, ...] = ()
     trusted: bool = False
+    redirection: Redirection | None = None
+    host_addresses: tuple[str, ...] = ()
     lifecycle: Lifecycle = _UNKNOWN

@@ -76,7 +76,7 @@ def test_explain_prints_of_each_role_what_moves_its_port(
 def test_explain_as_json_has_every_role(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "15008", "-o", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)["ports"]
-    roles = {"sidecar", "waypoint", "ztunnel", "agentgateway"}
+    roles = {"sidecar", "waypoint", "ambient", "ztunnel", "agentgateway"}
     assert {row["role"] for row in rows} == roles
     assert all(row["causes"][0]["sentence"] for row in rows)
 

@@ -142,7 +142,7 @@ ENABLED = {"ambient.istio.io/redirection": "enabled"}
         pytest.param(
             document(app(), annotations={"ambient.istio.io/redirection": "pending"}),
             AMBIENT,
-            "missing",
+            "pending",
             id="pending",
         ),
         pytest.param(document(app(), labels={MODE_LABEL: "none"}), AMBIENT, "", id="opted-out"),

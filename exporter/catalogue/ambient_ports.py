@@ -1,0 +1,62 @@
+"""The ports that ztunnel opens in the network namespace of each workload in ambient.
+
+Read from ztunnel src/config.rs and src/proxy, and istio-cni's rules (cni/pkg/iptables).
+"""
+
+from exporter.catalogue.port import Port
+from exporter.model import Component, PortName, ProbeKind, Role
+
+_SOCKETS = "kubectl debug -n {namespace} {pod} --image=busybox -- netstat -ltn"
+
+AMBIENT_PORTS: tuple[Port, ...] = (
+    Port(
+        number=15001,
+        role=Role.AMBIENT,
+        name=PortName.VIRTUAL_OUTBOUND,
+        component=Component.ZTUNNEL,
+        bind="all",
+        protocol="TCP",
+        category="traffic",
+        purpose="Receives the pod's redirected outbound connections.",
+        by_hand=_SOCKETS,
+    ),
+    Port(
+        number=15006,
+        role=Role.AMBIENT,
+        name=PortName.VIRTUAL_INBOUND,
+        component=Component.ZTUNNEL,
+        bind="all",
+        protocol="TCP",
+        category="traffic",
+        purpose="Receives redirected plaintext: a connect to a port that nobody serves shows it.",
+        by_hand=_SOCKETS,
+    ),
+    Port(
+        number=15008,
+        role=Role.AMBIENT,
+        name=PortName.HBONE,
+        component=Component.ZTUNNEL,
+        bind="all",
+        protocol="TLS (HBONE)",
+        category="traffic",
+        purpose="HBONE: mesh traffic to this workload; a hello brings the workload's certificate.",
+        escapes_capture=True,
+        probe=ProbeKind.TCP,
+        by_hand="openssl s_client -connect {address}:{port} -tls1_3 -alpn h2 -noservername"
+        " </dev/null",
+    ),
+    Port(
+        number=15053,
+        role=Role.AMBIENT,
+        name=PortName.DNS,
+        component=Component.ZTUNNEL,
+        bind="loopback",
+        protocol="DNS (UDP and TCP)",
+        category="traffic",
+        purpose="ztunnel's DNS proxy; bound whether or not DNS is captured.",
+        pod_probe=ProbeKind.DNS,
+        by_hand=_SOCKETS,
+    ),
+)
+"""No port is connected to but by half-open connects: a full one leaves an error in ztunnel's log,
+and on a port that nobody serves a failed connection in the workload's telemetry."""
