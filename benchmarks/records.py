@@ -217,3 +217,29 @@ def istiod() -> TargetRecord:
         ),
         polled={Cadence.FAST: NOW, Cadence.DETAIL: NOW - 60},
     )
+
+
+def ztunnel() -> TargetRecord:
+    """A ready ztunnel that could not start to serve one pod of its node."""
+    ports = (15020, 15021)
+    return TargetRecord(
+        target=Target(
+            key=TargetKey("istio-system", "ztunnel-x7k2p"),
+            role=Role.ZTUNNEL,
+            addresses=("10.0.0.3",),
+            istio_version="1.28.3",
+            node="node-1",
+            workload="ztunnel",
+        ),
+        verdicts=tuple(
+            Verdict(port, Component.ZTUNNEL, up=True, outcome=Outcome.OK, view=View.NETWORK)
+            for port in ports
+        ),
+        durations=dict.fromkeys(ports, 0.002),
+        ready={"ztunnel": True},
+        proxy=ProxyStatus(
+            workloads={"active": 49.0, "pending": 1.0},
+            terminations={"ConnectionError": 1.0, "Reconnect": 12.0},
+        ),
+        polled={Cadence.FAST: NOW, Cadence.DETAIL: NOW - 60},
+    )

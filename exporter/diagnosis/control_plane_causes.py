@@ -58,18 +58,16 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         ),
     ),
     Cause(
-        id="ztunnel_not_ready",
+        id="ztunnel_workload_pending",
         roles=(Role.ZTUNNEL,),
-        condition=node_agents.ztunnel_is_not_ready,
-        sentence="This node's ztunnel is not ready: ambient traffic of the node stops.",
-        advice="Look at the pending tasks: no istio-cni on the node, or no way to istiod.",
-        ports=(
-            PortName.ADMIN,
-            PortName.HBONE,
-            PortName.STATS,
-            PortName.READINESS,
-            PortName.DNS,
+        condition=node_agents.workload_stays_pending,
+        undetected=running_proxy.is_first_poll,
+        sentence="ztunnel cannot start to serve some pod of this node, and reports ready.",
+        advice=(
+            "Read ztunnel's log for the pod: its application may hold 15001, 15006, 15008 or "
+            "15053, or its namespace may have no ::1."
         ),
+        ports=(PortName.STATS,),
     ),
     Cause(
         id="cni_not_ready",

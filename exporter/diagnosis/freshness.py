@@ -38,12 +38,13 @@ def is_fresh(
     return now - seen.at <= intervals * interval
 
 
-_DETAILS = ("agent", "stats", "admin", "sockets", "istiod", "app_health")
+_DETAILS = ("agent", "stats", "admin", "ztunnel", "sockets", "istiod", "app_health")
 """What of the memory the detail cadence reads."""
 
 _GROWN = {
     "agent": ("terminations", "dns", "application"),
     "stats": ("cds_failure", "lds_failure"),
+    "ztunnel": ("xds_terminations",),
 }
 """The growths that count by themselves, by whose page has the counters."""
 
@@ -71,6 +72,8 @@ def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
         changes["growth"] = {n: g for n, g in memory.growth.items() if n not in ended}
     if "stats" in changes:
         changes["warming_polls"] = 0
+    if "ztunnel" in changes:
+        changes["pending_polls"] = 0
     if memory.page is not None and now - memory.page_requested_at > KEPT_INTERVALS * detail:
         changes["page"] = None
     exposure = memory.exposure

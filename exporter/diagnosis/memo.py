@@ -28,6 +28,7 @@ from exporter.model import (
     Role,
     TargetRecord,
     View,
+    ZtunnelFacts,
 )
 from exporter.model.shared import shared, shared_mapping
 
@@ -136,6 +137,8 @@ def _at_fast(seen: Observation) -> Observation:
             facts = AdminFacts(state=state)
         case ReadinessFacts():
             facts = shared(facts)
+        case ZtunnelFacts():
+            facts = None
     return replace(seen, seconds=0.0, facts=facts)
 
 

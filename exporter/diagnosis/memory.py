@@ -31,6 +31,7 @@ from exporter.model import (
     Timestamped,
     TlsFacts,
     Verdict,
+    ZtunnelFacts,
 )
 from exporter.model.shared import shared_mapping
 
@@ -90,6 +91,8 @@ def _update(seen: Observation, update: MemoryUpdate) -> None:
             _update_admin(seen.facts, update)
         case IstiodFacts():
             _update_istiod(seen.facts, update)
+        case ZtunnelFacts():
+            _update_ztunnel(seen, seen.facts, update)
         case TlsFacts(certificate=Certificate() as certificate):
             update.mapping("serving")[seen.port] = Timestamped(certificate, update.now)
 
@@ -103,13 +106,15 @@ def _forget_what_refused(evidence: Evidence, update: MemoryUpdate) -> None:
         if _admin_still_reports(evidence, update.before, stats.port):
             _forget(stats.port, update)
             return
-        _forget(stats.port, update, "stats")
+        _forget(stats.port, update, "stats", "ztunnel")
         if update.before.rejected:
             update.changes["rejected"] = {}
         if update.before.growth:
             update.changes["growth"] = {}
         if update.before.warming_polls:
             update.changes["warming_polls"] = 0
+        if update.before.pending_polls:
+            update.changes["pending_polls"] = 0
 
 
 def _admin_still_reports(evidence: Evidence, before: Memory, stats_port: int) -> bool:
@@ -152,6 +157,21 @@ def _grow_agent(metrics: AgentMetrics, update: MemoryUpdate) -> None:
     update.grow("terminations", metrics.istiod_terminations_by_error)
     update.grow(PortName.DNS, metrics.dns_upstream_failures)
     update.grow("application", metrics.scrape_failures.get("application", 0.0))
+
+
+def _update_ztunnel(seen: Observation, facts: ZtunnelFacts, update: MemoryUpdate) -> None:
+    """The counts of a page that was read to where they are; a page cut before has none."""
+    if seen.outcome is Outcome.WRONG_IDENTITY:
+        update.mapping("disproved")[seen.port] = seen.detail
+        return
+    if facts.page is Outcome.OK and seen.port in update.before.disproved:
+        del update.mapping("disproved")[seen.port]
+    if facts.active is None and facts.pending is None:
+        return
+    update.changes["ztunnel"] = Timestamped(facts, update.now)
+    update.changes["pending_polls"] = update.before.pending_polls + 1 if facts.pending else 0
+    ended = {reason: count for reason, count in facts.terminations.items() if reason != "Reconnect"}
+    update.grow("xds_terminations", sum(ended.values()))
 
 
 def _update_exposure(seen: Observation, update: MemoryUpdate) -> None:

@@ -1,7 +1,7 @@
 """Causes within a proxy: its processes and its first configuration."""
 
 from exporter.diagnosis.cause import Cause
-from exporter.diagnosis.conditions import first_configuration, proxy_processes
+from exporter.diagnosis.conditions import first_configuration, node_agents, proxy_processes
 from exporter.model import (
     AGENT_ROLES,
     ENVOY_ROLES,
@@ -109,6 +109,20 @@ PROXY_CAUSES: tuple[Cause, ...] = (
             PortName.STATUS,
             PortName.HEALTH,
             PortName.STATS,
+        ),
+    ),
+    Cause(
+        id="ztunnel_not_ready",
+        roles=(Role.ZTUNNEL,),
+        condition=node_agents.ztunnel_is_not_ready,
+        sentence="This node's ztunnel is not ready: ambient traffic of the node stops.",
+        advice="Look at the pending tasks: no istio-cni on the node, or no way to istiod.",
+        ports=(
+            PortName.ADMIN,
+            PortName.HBONE,
+            PortName.STATS,
+            PortName.READINESS,
+            PortName.DNS,
         ),
     ),
     Cause(

@@ -80,6 +80,8 @@ def proxy_of(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]
         xds_connected=xds_connected(memory),
         agent_scrape_failures=memory.agent.value.scrape_failures if memory.agent else {},
         rejected_reasons=(admin.rejected or {}) if admin else {},
+        workloads=shared_mapping(_workloads(memory)),
+        terminations=memory.ztunnel.value.terminations if memory.ztunnel else {},
     )
 
 
@@ -118,6 +120,13 @@ def _listeners(stats: EnvoyStats) -> dict[str, float]:
         warming=stats.listeners_warming,
         draining=stats.listeners_draining,
     )
+
+
+def _workloads(memory: Memory) -> dict[str, float]:
+    """How many pods a ztunnel serves, and how many it could not start to serve."""
+    if memory.ztunnel is None:
+        return {}
+    return _counts(active=memory.ztunnel.value.active, pending=memory.ztunnel.value.pending)
 
 
 def _counts(**values: float | None) -> dict[str, float]:
@@ -161,7 +170,7 @@ def _is_open(memory: Memory, number: int) -> bool:
     return any(socket.port == number for socket in memory.sockets.value.listening)
 
 
-_XDS_FAILURES = ("lds_failure", "cds_failure", "terminations")
+_XDS_FAILURES = ("lds_failure", "cds_failure", "terminations", "xds_terminations")
 _XDS_PORTS = frozenset({15010, 15012})
 
 

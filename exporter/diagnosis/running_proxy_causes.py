@@ -83,7 +83,7 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         id="xds_disconnected",
-        roles=AGENT_ROLES,
+        roles=(*AGENT_ROLES, Role.ZTUNNEL),
         condition=running_proxy.istiod_is_lost,
         undetected=running_proxy.is_first_poll,
         sentence="The proxy has lost istiod: it serves with the configuration that it had.",

@@ -268,6 +268,16 @@ def nonzero_scrape_failures(record: TargetRecord) -> list[Sample]:
     return [sample for sample in scrape_failures(record) if sample[1]]
 
 
+def workloads(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_workloads`: by state."""
+    return _each("state", record.proxy.workloads)
+
+
+def terminations(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_xds_terminations_total`: by reason."""
+    return _each("reason", record.proxy.terminations)
+
+
 def connected_proxies(record: TargetRecord) -> tuple[Sample, ...]:
     """`istio_control_plane_connected_proxies`."""
     facts = record.control_plane

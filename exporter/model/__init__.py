@@ -42,6 +42,7 @@ from exporter.model.facts import (
     Timestamped,
     TlsFacts,
     XdsResource,
+    ZtunnelFacts,
 )
 from exporter.model.lifecycle import (
     RESTART_WINDOW_SECONDS,
@@ -128,4 +129,5 @@ __all__ = [
     "View",
     "WebhookPath",
     "XdsResource",
+    "ZtunnelFacts",
 ]

@@ -148,6 +148,7 @@ class ProbeKind(StrEnum):
     XDS_DEBUG = "xds_debug"
     ZTUNNEL_ADMIN = "ztunnel_admin"
     ZTUNNEL_READY = "ztunnel_ready"
+    ZTUNNEL_STATS = "ztunnel_stats"
 
     def __init__(self, value: str) -> None:
         self.cadence = _STARTED_BY.get(value, Cadence.FAST)

@@ -130,6 +130,21 @@ class AdminFacts(Struct, frozen=True, kw_only=True, gc=False):
     unready: tuple[str, ...] | None = None
 
 
+class ZtunnelFacts(Struct, frozen=True, kw_only=True, gc=False):
+    """What a ztunnel's page of metrics has of its node; None where the page does not have it.
+
+    `page` is how the request for it ended. `active` workloads are pods that it serves, `pending`
+    those that it could not start to serve. `terminations`: how often its connection to istiod
+    ended, by reason; a `Reconnect` is istiod's usual end of a connection.
+    Names: ztunnel src/inpod/metrics.rs, src/xds/metrics.rs; recorded pages.
+    """
+
+    page: Outcome
+    active: float | None = None
+    pending: float | None = None
+    terminations: Mapping[str, float] = {}
+
+
 class TlsFacts(Struct, frozen=True, kw_only=True, gc=False):
     """What a TLS handshake showed. `via` is the port that was dialled for it."""
 
@@ -228,6 +243,7 @@ Facts = (
     | AgentFacts
     | EnvoyStats
     | AdminFacts
+    | ZtunnelFacts
     | TlsFacts
     | IstiodFacts
     | SocketTable

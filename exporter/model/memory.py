@@ -14,6 +14,7 @@ from exporter.model.facts import (
     ProxyListing,
     SocketTable,
     Timestamped,
+    ZtunnelFacts,
 )
 from exporter.model.observation import Observation
 
@@ -41,6 +42,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     was longer than the poll interval.
     `fault` is the cause of the last fault before Kubernetes began to delete the pod.
     `unready_polls`: in how many polls in a row the agent was not ready while Envoy served.
+    `pending_polls`: in how many detail polls in a row ztunnel had pending workloads.
     `memo` is `diagnose`'s own: the record that it reuses as long as a poll shows nothing else.
     """
 
@@ -51,6 +53,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     page_requested_at: float = 0.0
     stats: Timestamped[EnvoyStats] | None = None
     admin: Timestamped[AdminFacts] | None = None
+    ztunnel: Timestamped[ZtunnelFacts] | None = None
     sockets: Timestamped[SocketTable] | None = None
     istiod: Timestamped[IstiodFacts] | None = None
     listings: tuple[Timestamped[ProxyListing], ...] = ()
@@ -66,6 +69,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     rejected: Mapping[str, bool] = field(default_factory=dict)
     warming_polls: int = 0
     unready_polls: int = 0
+    pending_polls: int = 0
     initializing_since: float | None = None
     last_ok: Mapping[int, float] = field(default_factory=dict)
     polled: Mapping[Cadence, float] = field(default_factory=dict)

@@ -69,6 +69,8 @@ class ProxyStatus(Struct, frozen=True, kw_only=True, gc=False):
     xds_known: bool | None = None
     agent_scrape_failures: Mapping[str, float] = {}
     rejected_reasons: Mapping[str, str] = {}
+    workloads: Mapping[str, float] = {}
+    terminations: Mapping[str, float] = {}
 
 
 _NO_PROXY = ProxyStatus()

@@ -33,6 +33,7 @@ from exporter.model import (
     Target,
     TargetRecord,
     WebhookPath,
+    ZtunnelFacts,
 )
 from exporter.model.shared import shared_mapping
 from exporter.poll.hello_due import is_hello_due
@@ -271,7 +272,7 @@ def _is_whole(observation: Observation) -> bool:
     """Whether the network's answer leaves nothing to request of this port in the pod view."""
     facts = observation.facts
     match facts:
-        case AgentFacts():
+        case AgentFacts() | ZtunnelFacts():
             whole = facts.page in (None, Outcome.OK, Outcome.TOO_LARGE)
         case IstiodFacts():
             whole = facts.syncz is not None

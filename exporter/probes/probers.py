@@ -22,6 +22,7 @@ from exporter.probes.sockets import probe_sockets
 from exporter.probes.stats import probe_stats
 from exporter.probes.tls import probe_hello, probe_tls
 from exporter.probes.webhook import probe_webhook
+from exporter.probes.ztunnel_stats import probe_ztunnel_stats
 
 PROBERS: Mapping[ProbeKind, Prober] = MappingProxyType(
     {
@@ -48,6 +49,7 @@ PROBERS: Mapping[ProbeKind, Prober] = MappingProxyType(
         ProbeKind.XDS_DEBUG: probe_any_http,
         ProbeKind.ZTUNNEL_ADMIN: probe_any_http,
         ProbeKind.ZTUNNEL_READY: probe_ztunnel_ready,
+        ProbeKind.ZTUNNEL_STATS: probe_ztunnel_stats,
     }
 )
 """One prober for each kind."""

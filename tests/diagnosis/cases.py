@@ -22,6 +22,7 @@ from exporter.model import (
     Settings,
     Target,
     TlsFacts,
+    ZtunnelFacts,
 )
 from tests.diagnosis.lifecycle_states import AUTO_GATEWAY, LONG_DONE, again
 from tests.diagnosis.matrix import (
@@ -100,6 +101,17 @@ DUAL = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
 def istiod(*changes: Observation) -> list[Observation]:
     seen = {port: net(port, OK) for port in ISTIOD_PORTS}
     return list({**seen, **{change.port: change for change in changes}}.values())
+
+
+def ztunnel(pending: float = 0, ended: float = 0, reconnects: float = 0) -> list[Observation]:
+    """A ztunnel that is ready, with what its page counts."""
+    facts = ZtunnelFacts(
+        page=OK,
+        active=8,
+        pending=pending,
+        terminations={"ConnectionError": ended, "Reconnect": reconnects},
+    )
+    return [net(15020, OK, facts=facts), net(15021, OK)]
 
 
 def debug(status: int | None, outcome: Outcome = Outcome.FORBIDDEN) -> Observation:
@@ -583,6 +595,35 @@ EXAMPLES = (
             ),
         ],
         ZTUNNEL,
+    ),
+    Example(
+        "ztunnel-pending-workload",
+        "ztunnel_workload_pending",
+        ztunnel(pending=1),
+        ZTUNNEL,
+        earlier=[ztunnel(pending=1)],
+    ),
+    Example("ztunnel-starts-a-workload", "none", ztunnel(pending=1), ZTUNNEL, [ztunnel()]),
+    Example("ztunnel-started-it", "none", ztunnel(), ZTUNNEL, [ztunnel(pending=1)] * 2),
+    Example(
+        "ztunnel-lost-istiod", "xds_disconnected", ztunnel(ended=5), ZTUNNEL, [ztunnel(ended=3)]
+    ),
+    Example(
+        "ztunnel-loses-it-again-and-again",
+        "xds_disconnected",
+        ztunnel(ended=2),
+        ZTUNNEL,
+        [ztunnel(), ztunnel(ended=1)],
+    ),
+    Example("ztunnel-lost-it-once", "none", ztunnel(ended=1), ZTUNNEL, [ztunnel()]),
+    Example("ztunnel-reconnects", "none", ztunnel(reconnects=9), ZTUNNEL, [ztunnel()]),
+    Example("ztunnel-started-anew", "none", ztunnel(ended=2), ZTUNNEL, [ztunnel(ended=8)]),
+    Example(
+        "ztunnel-waits-for-istiod",
+        "ztunnel_not_ready",
+        [ztunnel(ended=9)[0], net(15021, NOT_READY)],
+        ZTUNNEL,
+        [ztunnel()],
     ),
     Example("ztunnel-stopped", "ztunnel_not_ready", all_of(TIMEOUT, (15020, 15021)), ZTUNNEL),
     Example("cni-503", "cni_not_ready", [net(8000, NOT_READY), net(15014, OK)], CNI),

@@ -13,7 +13,14 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from benchmarks.exposition import Figures, measure, report
-from benchmarks.records import NOW, broken_sidecar, healthy_sidecar, istiod, seen_from_pod
+from benchmarks.records import (
+    NOW,
+    broken_sidecar,
+    healthy_sidecar,
+    istiod,
+    seen_from_pod,
+    ztunnel,
+)
 from exporter.exposition import (
     FAMILIES,
     PROFILES,
@@ -42,7 +49,13 @@ from exporter.model import (
     WebhookPath,
 )
 
-RICH = (healthy_sidecar(), seen_from_pod(healthy_sidecar(1)), broken_sidecar(2), istiod())
+RICH = (
+    healthy_sidecar(),
+    seen_from_pod(healthy_sidecar(1)),
+    broken_sidecar(2),
+    istiod(),
+    ztunnel(),
+)
 CLUSTER = ClusterRecord(
     ambient_pods={("ns", "node-1", "missing"): 2},
     missing_proxies={("ns", "namespace"): 3},

@@ -17,3 +17,16 @@ def cni_is_not_ready(case: Case) -> Sentences:
     if case.outcome(PortName.READINESS) in NO_FAULT:
         return None
     return case.describe(PortName.READINESS)
+
+
+_LASTING_POLLS = 2
+"""A pod that starts is pending in one detail poll, not in two in a row."""
+
+
+def workload_stays_pending(case: Case) -> Sentences:
+    """The count of pending workloads was above 0 in two detail polls in a row."""
+    seen = case.memory.ztunnel
+    if seen is None or case.memory.pending_polls < _LASTING_POLLS:
+        return None
+    counts = f"{seen.value.pending:.0f} workloads are pending, {seen.value.active or 0:.0f} active"
+    return (*case.describe(PortName.STATS), counts)
