@@ -35,6 +35,7 @@ _WATCHED = 3
 _POLL = {
     "interval": "8s",
     "detail_interval": "8s",
+    "page_interval": "8s",
     "identity_interval": "8s",
     "application_probes": True,
     "application_ports": True,

@@ -210,7 +210,7 @@ async def _watch(checked: _Run, chosen: argparse.Namespace) -> None:
                 live.update(whole if is_wide else Window(found.targets, _ENDS), refresh=True)
             else:
                 _print(found, chosen.output)
-            due = frozenset({Cadence.FAST, Cadence.DETAIL})
+            due = frozenset(Cadence) - {Cadence.IDENTITY}
             await asyncio.sleep(checked.source.config.poll.interval)
             await _update_targets(checked)
 

@@ -34,6 +34,7 @@ LISTEN_ADDRESS = "127.0.0.1:10520"
 INTERVALS = {
     "poll.interval": "3s",
     "poll.detail_interval": "3s",
+    "poll.page_interval": "3s",
     "poll.identity_interval": "15s",
     "poll.timeout": "2s",
     "discovery.kubernetes.enabled": False,

@@ -107,6 +107,7 @@ class PollConfig:
 
     interval: Period = 30.0
     detail_interval: Period = 120.0
+    page_interval: Period = 600.0
     identity_interval: Period = 3600.0
     timeout: Period = 2.0
     concurrency: Count = 512

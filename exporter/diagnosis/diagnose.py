@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from exporter.catalogue import TargetPort
 from exporter.config import Config
+from exporter.diagnosis.agent_page import is_wanted_sooner
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.causes import first_cause, undetected_causes
 from exporter.diagnosis.evidence import Evidence, read_evidence
@@ -93,8 +94,12 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
         polls=known.polls,
         faulty_polls=known.faulty_polls,
     )
-    memo = memo_of(evidence, observations, record, known)
-    return record, replace(known, memo=memo, fault=_fault_before_deletion(record, known))
+    known = replace(
+        known,
+        fault=_fault_before_deletion(record, known),
+        is_abnormal=not in_mesh and (diagnosis is not None or is_wanted_sooner(evidence, known)),
+    )
+    return record, replace(known, memo=memo_of(evidence, observations, record, known))
 
 
 def _fault_before_deletion(record: TargetRecord, memory: Memory) -> str:

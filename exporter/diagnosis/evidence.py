@@ -4,7 +4,8 @@ Flows in: the observations of one target; out: an `Evidence` that `memory`, `ver
 `conditions` read. Its one rule: it sorts and it never judges.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 
 from msgspec import Struct
@@ -77,6 +78,10 @@ class Evidence(Struct, eq=False):
             if not observation.outcome.proves:
                 return observation
         return found[0]
+
+    def all_observations(self) -> Iterator[Observation]:
+        """Every observation of a port of its own, from either view."""
+        return chain(chain.from_iterable(self.network.values()), self.pod.values())
 
     def stats(self) -> EnvoyStats | None:
         """Envoy's statistics on 15090 in this poll, if they were read."""

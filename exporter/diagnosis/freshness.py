@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from exporter.config import Config
+from exporter.diagnosis.agent_page import COUNTERS
 from exporter.diagnosis.evidence import Evidence
 from exporter.model import (
     Cadence,
+    Growth,
     IstiodFacts,
     Memory,
     Outcome,
@@ -38,11 +40,11 @@ def is_fresh(
     return now - seen.at <= intervals * interval
 
 
-_DETAILS = ("agent", "stats", "admin", "ztunnel", "sockets", "istiod", "app_health")
+_DETAILS = ("stats", "admin", "ztunnel", "sockets", "istiod", "app_health")
 """What of the memory the detail cadence reads."""
 
 _GROWN = {
-    "agent": ("terminations", "dns", "application"),
+    "agent": COUNTERS,
     "stats": ("cds_failure", "lds_failure"),
     "ztunnel": ("xds_terminations",),
 }
@@ -57,24 +59,20 @@ def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
     poll = config.poll
     detail = memory.effective(max(poll.detail_interval, poll.interval))
     identity = memory.effective(max(poll.identity_interval, poll.interval))
+    page = memory.effective(max(poll.page_interval, poll.interval, memory.page_wait))
     changes: dict[str, Any] = {
         name: None
-        for name in _DETAILS
-        if (seen := getattr(memory, name)) is not None and not is_fresh(seen, detail, now)
+        for name, span in (("agent", page), *[(name, detail) for name in _DETAILS])
+        if (seen := getattr(memory, name)) is not None and not is_fresh(seen, span, now)
     }
-    ended = {
-        name
-        for source, names in _GROWN.items()
-        if changes.get(source, getattr(memory, source)) is None
-        for name in names
-    }
-    if ended & memory.growth.keys():
-        changes["growth"] = {n: g for n, g in memory.growth.items() if n not in ended}
+    growth = _current_growth(replace(memory, **changes), detail, now)
+    if growth != memory.growth:
+        changes["growth"] = growth
     if "stats" in changes:
         changes["warming_polls"] = 0
     if "ztunnel" in changes:
         changes["pending_polls"] = 0
-    if memory.page is not None and now - memory.page_requested_at > KEPT_INTERVALS * detail:
+    if memory.page is not None and now - memory.page_requested_at > KEPT_INTERVALS * page:
         changes["page"] = None
     exposure = memory.exposure
     if exposure is not None and not is_fresh(exposure, identity, now, PROOF_INTERVALS):
@@ -86,6 +84,20 @@ def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
                 key: seen for key, seen in known.items() if is_fresh(seen, identity, now, intervals)
             }
     return replace(memory, **changes) if changes else memory
+
+
+def _current_growth(memory: Memory, detail: float, now: float) -> Mapping[str, Growth]:
+    """The growths that still count; the agent's values stay as long as its page is believed."""
+    ended = {
+        name
+        for source, names in _GROWN.items()
+        if getattr(memory, source) is None
+        for name in names
+    }
+    growth = {name: grown for name, grown in memory.growth.items() if name not in ended}
+    if memory.agent is not None and not is_fresh(memory.agent, detail, now):
+        growth |= {name: Growth(growth[name].value) for name in COUNTERS if name in growth}
+    return growth
 
 
 def current_listings(evidence: Evidence, before: Memory) -> tuple[Timestamped[ProxyListing], ...]:

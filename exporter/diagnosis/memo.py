@@ -148,7 +148,7 @@ def _agent_facts(status: int | None) -> AgentFacts:
 
 
 def _is_slower_due(polled: Mapping[Cadence, float], now: float) -> bool:
-    return polled.get(Cadence.DETAIL) == now or polled.get(Cadence.IDENTITY) == now
+    return any(at == now for cadence, at in polled.items() if cadence is not Cadence.FAST)
 
 
 def _is_same(seen: Sequence[Observation], last: Sequence[Observation]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
+from exporter.diagnosis.agent_page import COUNTERS, next_wait
 from exporter.diagnosis.envoy_counters import remember_stats
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_expired
@@ -64,10 +65,10 @@ def _update_facts(evidence: Evidence, update: MemoryUpdate) -> None:
             if seen.probe.kind is exposure:
                 _update_exposure(seen, update)
             elif seen.facts is not None:
-                _update(seen, update)
+                _update(seen, evidence, update)
     for seen in evidence.pod.values():
         if seen.facts is not None:
-            _update(seen, update)
+            _update(seen, evidence, update)
     if evidence.sockets is not None and isinstance(evidence.sockets.facts, SocketTable):
         update.changes["sockets"] = Timestamped(evidence.sockets.facts, update.now)
 
@@ -80,10 +81,10 @@ def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Mem
     return structs.replace(memory, last_ok={**memory.last_ok, **answered})
 
 
-def _update(seen: Observation, update: MemoryUpdate) -> None:
+def _update(seen: Observation, evidence: Evidence, update: MemoryUpdate) -> None:
     match seen.facts:
         case AgentFacts():
-            _update_agent(seen, seen.facts, update)
+            _update_agent(seen, seen.facts, evidence, update)
         case EnvoyStats(complete=True):
             update.mapping("proofs")[seen.port] = update.now
             remember_stats(seen.facts, update)
@@ -134,29 +135,42 @@ def _forget(port: int, update: MemoryUpdate, *names: str) -> None:
             del update.mapping(name)[port]
 
 
-def _update_agent(seen: Observation, facts: AgentFacts, update: MemoryUpdate) -> None:
+def _update_agent(
+    seen: Observation, facts: AgentFacts, evidence: Evidence, update: MemoryUpdate
+) -> None:
     if facts.app_health:
         update.changes["app_health"] = Timestamped(facts.app_health, update.now)
+    if facts.page is not None:
+        update.changes["page_requested_at"] = update.now
     if seen.outcome is Outcome.WRONG_IDENTITY:
         update.mapping("disproved")[seen.port] = seen.detail or "another process answers"
         return
     if facts.page is None:
         return
     update.changes["page"] = facts.page
-    update.changes["page_requested_at"] = update.now
+    poll = evidence.config.poll
+    update.changes["page_wait"] = next_wait(
+        facts.page, update.before.page_wait, max(poll.page_interval, poll.interval)
+    )
     if facts.page.proves:
         update.mapping("proofs")[seen.port] = update.now
         if seen.port in update.before.disproved:
             update.mapping("disproved").pop(seen.port, None)
     if facts.metrics is not None:
         update.changes["agent"] = Timestamped(facts.metrics, update.now)
-        _grow_agent(facts.metrics, update)
+        last = update.before.agent
+        span = update.before.effective(max(poll.detail_interval, poll.interval))
+        _grow_agent(facts.metrics, update, last is None or update.now - last.at < 2 * span)
 
 
-def _grow_agent(metrics: AgentMetrics, update: MemoryUpdate) -> None:
-    update.grow("terminations", metrics.istiod_terminations_by_error)
-    update.grow(PortName.DNS, metrics.dns_upstream_failures)
-    update.grow("application", metrics.scrape_failures.get("application", 0.0))
+def _grow_agent(metrics: AgentMetrics, update: MemoryUpdate, is_close: bool) -> None:  # noqa: FBT001
+    counts = (
+        metrics.istiod_terminations_by_error,
+        metrics.dns_upstream_failures,
+        metrics.scrape_failures.get("application", 0.0),
+    )
+    for name, count in zip(COUNTERS, counts, strict=True):
+        update.grow(name, count, is_close=is_close)
 
 
 def _update_ztunnel(seen: Observation, facts: ZtunnelFacts, update: MemoryUpdate) -> None:

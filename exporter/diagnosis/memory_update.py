@@ -25,13 +25,19 @@ class MemoryUpdate(Struct, eq=False):
         changed: dict[Any, Any] = self.changes[name]
         return changed
 
-    def grow(self, name: str, value: float | None) -> None:
-        """Note a counter's value; a counter never seen before, or fallen, has not grown."""
+    def grow(self, name: str, value: float | None, *, is_close: bool = True) -> None:
+        """Note a counter's value; a counter never seen before, or fallen, has not grown.
+
+        Between readings that are not close a step is no more than a hint: what is ordinary once in
+        a while adds up.
+        """
         if value is None:
             return
         last = self.before.growth.get(name)
         if last is None or value < last.value:
             grown = Growth(value)
+        elif not is_close:
+            grown = Growth(value, is_hint=value > last.value)
         else:
             step = value - last.value
             grown = Growth(value, step, last.streak + 1 if step > 0 else 0)

@@ -139,11 +139,11 @@ def last_poll(record: TargetRecord) -> list[Sample]:
 
 
 def last_regular_poll(record: TargetRecord) -> list[Sample]:
-    """In brief: without the hourly cadence."""
+    """In brief: of every poll, and of the detail cadence."""
     return [
         (f',cadence="{cadence.value}"', at)
         for cadence, at in record.polled.items()
-        if cadence is not Cadence.IDENTITY
+        if cadence in (Cadence.FAST, Cadence.DETAIL)
     ]
 
 

@@ -104,10 +104,14 @@ class View(StrEnum):
 
 
 class Cadence(StrEnum):
-    """How often a probe or a request is made: every poll, every few, or about once an hour."""
+    """How often a probe or a request is made: every poll, every few, or about once an hour.
+
+    `PAGE` is that of the agent's page of metrics, which costs others.
+    """
 
     FAST = "fast"
     DETAIL = "detail"
+    PAGE = "page"
     IDENTITY = "identity"
 
 

@@ -20,11 +20,15 @@ from exporter.model.observation import Observation
 
 
 class Growth(Struct, frozen=True, gc=False):
-    """A counter between detail polls: its last value, last step, and how often in a row it grew."""
+    """A counter between two readings: its last value, last step, and how often in a row it grew.
+
+    `is_hint`: it grew between readings too far apart to count: a reason to read it again soon.
+    """
 
     value: float
     step: float = 0.0
     streak: int = 0
+    is_hint: bool = False
 
 
 class Memory(Struct, frozen=True, kw_only=True, gc=False):
@@ -37,7 +41,8 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `hello_missed`: addresses whose last hello timed out although the one before is believed.
     `listings`: an istiod's last two answers to syncz, newest first; none while it is silent.
     `disproved` maps ports that another process answered to what was seen; `page` is how the last
-    request for 15020's page ended, `page_requested_at` when that was.
+    request for 15020's page ended, `page_requested_at` when that was; `page_wait` is for how many
+    seconds it is not requested again. `is_abnormal`: the last poll calls for it.
     `took` maps cadences to how many seconds the last poll took in which they were due, where that
     was longer than the poll interval.
     `fault` is the cause of the last fault before Kubernetes began to delete the pod.
@@ -51,6 +56,8 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     agent: Timestamped[AgentMetrics] | None = None
     page: Outcome | None = None
     page_requested_at: float = 0.0
+    page_wait: float = 0.0
+    is_abnormal: bool = False
     stats: Timestamped[EnvoyStats] | None = None
     admin: Timestamped[AdminFacts] | None = None
     ztunnel: Timestamped[ZtunnelFacts] | None = None

@@ -37,6 +37,7 @@ from exporter.model import (
 )
 from exporter.model.shared import shared_mapping
 from exporter.poll.hello_due import is_hello_due
+from exporter.poll.page_due import agents_to_ask, with_page
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
 from exporter.probes.attempt import Attempt
 from exporter.probes.probers import PROBERS
@@ -115,8 +116,10 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     began = time.monotonic()
     without_servers = plan
     plan = with_servers(without_servers, memory.admin.value if memory.admin else None)
+    due = with_page(due, plan.target.role, memory, config, now)
     poll = _Poll(plan, due, config.poll.timeout, instrumentation)
     seen = await poll.probe_network()
+    seen = await poll.request_pages(seen, memory, now)
     seen += await poll.follow_up(seen, memory, config, now)
     seen += await poll.probe_pod(seen)
     if admin := newest_admin(seen):
@@ -162,6 +165,19 @@ class _Poll(Struct, frozen=True, eq=False):
                 if probe.kind.cadence in due
             ]
         )
+
+    async def request_pages(
+        self, seen: list[Observation], memory: Memory, now: float
+    ) -> list[Observation]:
+        """The same, with the agent's page where this poll is the first abnormal one."""
+        before = agents_to_ask(seen, self.due, memory, now)
+        due = self.due | {Cadence.PAGE}
+        ways = {part.dialer.address: part.dialer for part in self.plan.network}
+        after = await self._run(
+            [self._attempt(one.probe, ways[one.probe.address], due) for one in before]
+        )
+        again = {one.probe: one for one in after if one.outcome.proves}
+        return [again.get(one.probe, one) for one in seen] if again else seen
 
     async def follow_up(
         self, seen: Sequence[Observation], memory: Memory, config: Config, now: float

@@ -1,4 +1,4 @@
-"""15020: the agent's readiness, and at the detail cadence its own metrics.
+"""15020: the agent's readiness, and at a cadence of their own its metrics.
 
 The metrics page also makes the agent scrape Envoy and the application, so it is filtered to the
 agent's part, has a deadline of its own, and never changes the readiness outcome unless it shows
@@ -36,10 +36,13 @@ async def probe_agent(attempt: Attempt) -> ProbeResult:
     if foreign is not None:
         return foreign
     answer = judge_agent(reply)
-    if answer.outcome is Outcome.WRONG_IDENTITY or Cadence.DETAIL not in attempt.due:
+    wanted = attempt.due & {Cadence.DETAIL, Cadence.PAGE}
+    if answer.outcome is Outcome.WRONG_IDENTITY or not wanted:
         return answer
     attempt.settle()
-    page, metrics = await _page(client, attempt)
+    page, metrics = None, None
+    if Cadence.PAGE in wanted:
+        page, metrics = await _page(client, attempt)
     if page is Outcome.WRONG_IDENTITY:
         answer = _FOREIGN
     facts = AgentFacts(

@@ -60,7 +60,11 @@ class Scheduler:
         self._pod_view = pod_view
         self._is_named = is_named
         poll = config.poll
-        spans = {Cadence.DETAIL: poll.detail_interval, Cadence.IDENTITY: poll.identity_interval}
+        spans = {
+            Cadence.DETAIL: poll.detail_interval,
+            Cadence.PAGE: poll.page_interval,
+            Cadence.IDENTITY: poll.identity_interval,
+        }
         self._slower = [(slow, math.ceil(span / poll.interval)) for slow, span in spans.items()]
         self._last_tick = time.monotonic()
         self._is_stopped = self._is_cancelled = False

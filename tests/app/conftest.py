@@ -25,6 +25,7 @@ discovery: {kubernetes: {enabled: %(kubernetes)s%(chosen)s}%(static)s}
 poll:
   interval: %(interval)s
   detail_interval: %(interval)s
+  page_interval: %(interval)s
   timeout: 150ms
   concurrency: %(concurrency)s
 metrics: {profile: %(profile)s}

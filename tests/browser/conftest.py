@@ -33,6 +33,7 @@ WIDE = {"width": 1440, "height": 900}
 PACE = {
     "poll.interval": "3s",
     "poll.detail_interval": "3s",
+    "poll.page_interval": "3s",
     "poll.identity_interval": "15s",
     "discovery.kubernetes.enabled": False,
     "log.level": "error",

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.real("prometheus")
 INTERVALS = {
     "poll.interval": "3s",
     "poll.detail_interval": "3s",
+    "poll.page_interval": "3s",
     "poll.identity_interval": "15s",
     "poll.timeout": "2s",
     "discovery.kubernetes.enabled": False,

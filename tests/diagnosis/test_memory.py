@@ -303,11 +303,6 @@ OLD = [
     ),
     pytest.param(
         "certificate_expired",
-        [agent(certificate_seconds={"default": -1.0})],
-        id="certificate-by-the-agent",
-    ),
-    pytest.param(
-        "certificate_expired",
         [sidecar(inside(15000, OK, AdminFacts(state="LIVE", workload_certificate=ENDED)))],
         id="certificate-by-admin",
     ),
@@ -321,6 +316,15 @@ OLD = [
         [sidecar(net(15020, OK, facts=page(app_health={"/app-health/app/readyz": 500})))],
         id="application-health",
     ),
+]
+
+
+OF_THE_PAGE = [
+    pytest.param(
+        "certificate_expired",
+        [agent(certificate_seconds={"default": -1.0})],
+        id="certificate-by-the-agent",
+    ),
     pytest.param(
         "access_restricted",
         [sidecar(net(15020, OK, facts=page(metrics=None, page=Outcome.FORBIDDEN)))],
@@ -329,17 +333,27 @@ OLD = [
 ]
 
 
-@pytest.mark.parametrize(("cause", "polls"), OLD)
-def test_a_fault_does_not_outlive_its_evidence(cause: str, polls: list[list[Observation]]) -> None:
+@pytest.mark.parametrize(
+    ("cause", "polls", "seconds"),
+    [
+        *[pytest.param(*one.values, 360, id=one.id) for one in OLD],
+        *[pytest.param(*one.values, 1800, id=one.id) for one in OF_THE_PAGE],
+    ],
+)
+def test_a_fault_does_not_outlive_its_evidence(
+    cause: str, polls: list[list[Observation]], seconds: int
+) -> None:
     config, memory, now = application_probes(), Memory(), NOW
     for seen in polls:
         record, memory = seen_by(seen, memory=memory, config=config, now=now)
         now += 120
     last = now - 120
-    held, _ = seen_by(fast(), memory=memory, config=config, now=last + 360)
-    aged, after = seen_by(fast(), memory=memory, config=config, now=last + 361)
+    held, _ = seen_by(fast(), memory=memory, config=config, now=last + seconds)
+    aged, after = seen_by(fast(), memory=memory, config=config, now=last + seconds + 1)
     assert [cause_of(one) for one in (record, held, aged)] == [cause, cause, "none"]
-    assert (aged.listening, after.sockets, after.agent, after.page) == ((), None, None, None)
+    assert (aged.listening, after.sockets) == ((), None)
+    _, after = seen_by(fast(), memory=after, config=config, now=last + 1801)
+    assert (after.agent, after.page) == (None, None)
 
 
 def test_what_an_agent_counted_ends_with_the_agent() -> None:

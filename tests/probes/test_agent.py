@@ -26,7 +26,7 @@ istio_agent_startup_duration_seconds 2.98
 istio_agent_xds_proxy_requests 8
 istio_agent_xds_proxy_responses 4
 """
-DETAIL = (Cadence.FAST, Cadence.DETAIL)
+PAGE_DUE = (Cadence.FAST, Cadence.PAGE)
 LOCALHOST_ONLY = b"Only requests from localhost are allowed\n"
 
 
@@ -133,7 +133,7 @@ async def test_the_page_proves_the_agent_and_no_more(
     serve: Any, attempt_at: Any, answer: Any, given: Any, outcome: Outcome, page: Any
 ) -> None:
     port = await serve({"/healthz/ready": answer(200), paths.AGENT_PAGE.text: answer(*given)})
-    observed = await probe(attempt_at(port, 15020, due=DETAIL, kind="agent"))
+    observed = await probe(attempt_at(port, 15020, due=PAGE_DUE, kind="agent"))
     assert observed.outcome is outcome
     assert isinstance(observed.facts, AgentFacts)
     assert observed.facts.page is page
@@ -151,7 +151,7 @@ async def test_a_slow_page_leaves_readiness_as_it_is(
         await asyncio.sleep(10)
 
     observed = await probe(
-        attempt_at(await listen(talk), 15020, due=DETAIL, timeout=0.2, kind="agent")
+        attempt_at(await listen(talk), 15020, due=PAGE_DUE, timeout=0.2, kind="agent")
     )
     assert observed.outcome is Outcome.NOT_READY
     assert observed.facts == AgentFacts(status=503, page=Outcome.TIMEOUT)
@@ -189,7 +189,7 @@ async def test_a_long_page_is_read_on_to_its_end_or_32_mib_and_the_agents_part_c
         ended.set()
 
     port = await listen(talk)
-    observed = await probe(attempt_at(port, 15020, due=DETAIL, timeout=5, kind="agent"))
+    observed = await probe(attempt_at(port, 15020, due=PAGE_DUE, timeout=5, kind="agent"))
     assert observed.outcome is Outcome.OK
     assert isinstance(observed.facts, AgentFacts)
     assert observed.facts.page is page
@@ -218,7 +218,7 @@ async def test_of_a_page_cut_by_the_deadline_only_a_whole_part_counts(
         writer.write(answer(200, start + b"x" * 99)[:-99])
         await asyncio.sleep(10)
 
-    observed = await probe(attempt_at(await listen(talk), 15020, due=DETAIL, kind="agent"))
+    observed = await probe(attempt_at(await listen(talk), 15020, due=PAGE_DUE, kind="agent"))
     assert isinstance(observed.facts, AgentFacts)
     assert observed.facts.page is page
     assert observed.facts.metrics == (read_agent(start) if read else None)
@@ -235,7 +235,7 @@ async def test_a_page_slower_than_the_probes_timeout_still_counts(
         writer.write(answer(200, PAGE))
 
     observed = await probe(
-        attempt_at(await listen(talk), 15020, due=DETAIL, timeout=0.1, kind="agent")
+        attempt_at(await listen(talk), 15020, due=PAGE_DUE, timeout=0.1, kind="agent")
     )
     assert isinstance(observed.facts, AgentFacts)
     assert observed.facts.page is Outcome.OK
@@ -258,7 +258,7 @@ async def test_application_probes_are_requested_only_where_chosen(
     for chosen in (False, True):
         options = ProbeOptions(application_probes=chosen)
         given = attempt_at(
-            port, 15020, due=DETAIL, settings=settings, options=options, kind="agent"
+            port, 15020, due=frozenset(Cadence), settings=settings, options=options, kind="agent"
         )
         observed = await probe(given)
         assert isinstance(observed.facts, AgentFacts)

@@ -181,7 +181,12 @@ def exporter(pods: dict[str, DemoPod], address: str, folder: Path) -> Iterator[N
     ]
     config = {
         "discovery": {"kubernetes": {"enabled": False}, "static": {"targets": targets}},
-        "poll": {"interval": "1s", "detail_interval": "1s", "timeout": "500ms"},
+        "poll": {
+            "interval": "1s",
+            "detail_interval": "1s",
+            "page_interval": "1s",
+            "timeout": "500ms",
+        },
         "web": {"listen_address": address},
     }
     (folder / "exporter.yaml").write_text(yaml.safe_dump(config))

@@ -75,6 +75,7 @@ def exporter(mesh: Mapping[str, Pod], tmp_path_factory: pytest.TempPathFactory) 
         "poll": {
             "interval": "1s",
             "detail_interval": "2s",
+            "page_interval": "2s",
             "identity_interval": "4s",
             "timeout": "500ms",
         },

@@ -123,8 +123,9 @@ async def test_a_target_is_polled_again_and_again_and_published() -> None:
     assert counted.in_flight == 0
 
 
-async def test_the_details_are_asked_at_their_own_cadence() -> None:
-    async with listening(_agent) as port, polling() as (table, _, counted):
+async def test_the_agents_page_is_requested_at_a_cadence_of_its_own() -> None:
+    poll = replace(POLL, page_interval=0.4)
+    async with listening(_agent) as port, polling(poll) as (table, _, counted):
         table.put(agent_on(port))
         await until(lambda: len(counted.ended) >= 6)
     pages = [bool(o.facts and o.facts.metrics) for o in counted.ended]  # type: ignore[union-attr]

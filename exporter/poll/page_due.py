@@ -1,0 +1,46 @@
+"""When a poll requests the agent's page of metrics, which makes the agent scrape others. Pure."""
+
+from collections.abc import Sequence
+
+from exporter.config import Config
+from exporter.diagnosis.agent_page import has_abnormal_answer
+from exporter.model import AGENT_ROLES, Cadence, Memory, Observation, Outcome, ProbeKind, Role
+
+_PAGE = frozenset({Cadence.PAGE})
+_JITTER = 0.5
+
+
+def with_page(
+    due: frozenset[Cadence], role: Role, memory: Memory, config: Config, now: float
+) -> frozenset[Cadence]:
+    """The due cadences: with the page where the last poll was abnormal, without it in a wait.
+
+    While something stays abnormal, the page is requested at the detail cadence.
+    """
+    if role not in AGENT_ROLES or _waits(memory, now):
+        return due - _PAGE
+    if memory.is_abnormal and now - memory.page_requested_at >= (
+        memory.effective(max(config.poll.detail_interval, config.poll.interval)) - _JITTER
+    ):
+        return due | _PAGE
+    return due
+
+
+def agents_to_ask(
+    seen: Sequence[Observation], due: frozenset[Cadence], memory: Memory, now: float
+) -> list[Observation]:
+    """The agents whose page is requested at once, because this poll is the first abnormal one."""
+    if Cadence.PAGE in due or memory.is_abnormal or _waits(memory, now):
+        return []
+    if not has_abnormal_answer(seen):
+        return []
+    return [
+        one
+        for one in seen
+        if one.probe.kind is ProbeKind.AGENT and one.outcome in (Outcome.OK, Outcome.NOT_READY)
+    ]
+
+
+def _waits(memory: Memory, now: float) -> bool:
+    """Whether a page that was too large is not to be requested yet."""
+    return now < memory.page_requested_at + memory.page_wait - _JITTER
