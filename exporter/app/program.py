@@ -62,8 +62,8 @@ class Exporter:
         self._reloading = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
         self._runs = asyncio.Event()
-        reading = self._read()
-        self._web_config = _web_config_file(reading.config)
+        self._web_config: WebConfigFile | None = None
+        reading = self._read(self._open_door)
         self._shared = _shared(reading, base, targets, find_credentials)
         self.session = Session(reading, self._shared)
         self._context = WebContext(
@@ -101,7 +101,7 @@ class Exporter:
         await self._runs.wait()
         async with self._reloading:
             try:
-                reading = await asyncio.to_thread(self._read)
+                reading = await asyncio.to_thread(self._read, self._check_door)
             except ConfigError as error:
                 self._shared.metrics.reloaded(successful=False, now=time.time())
                 for problem in error.problems:
@@ -111,14 +111,28 @@ class Exporter:
             await self._replace_session(reading)
         return None
 
-    def _read(self) -> Reading:
+    def _open_door(self, config: Config) -> None:
+        """TLS and users of the web configuration file; raises ConfigError."""
+        file = config.web.config_file
+        self._web_config = WebConfigFile(Path(file)) if file else None
+
+    def _check_door(self, config: Config) -> None:
+        """Whether the web configuration file can go on; raises ConfigError as at the start."""
+        served = str(self._web_config.path) if self._web_config else ""
+        if config.web.config_file != served:
+            message = f"is {served or 'none'} until a restart"
+            raise ConfigError(Problem("", 0, "web.config_file", message))
+        if self._web_config:
+            self._web_config.check()
+
+    def _read(self, take_door: Callable[[Config], None]) -> Reading:
         """The configuration, after everything that it names was read once. Raises ConfigError."""
         with many_new_objects():
             config = self._load()
             families = _families(config)
             static = StaticSource(config.discovery.static, self._base)
             static.read()
-            _web_config_file(config)
+            take_door(config)
         chosen = config.discovery.static
         kept = replace(config.discovery, static=StaticConfig(files=chosen.files))
         return Reading(
@@ -195,8 +209,3 @@ def _families(config: Config) -> tuple[Family, ...]:
         message = f"{', '.join(unknown)}: no such family (docs/metrics.md lists them)"
         raise ConfigError(Problem("", 0, "metrics.disabled_families", message))
     return selected(config.metrics.profile, disabled)
-
-
-def _web_config_file(config: Config) -> WebConfigFile | None:
-    """TLS and users of the web configuration file; raises ConfigError."""
-    return WebConfigFile(Path(config.web.config_file)) if config.web.config_file else None

@@ -6,6 +6,7 @@ from pathlib import Path
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import add_config_flags, add_web_flags, base_of, config_of
 from exporter.discovery.static import load_static
+from exporter.web.toolkit.deviations import deviations
 from exporter.web.toolkit.listening_tls import load_web_config
 
 
@@ -24,7 +25,9 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     config = config_of(chosen)
     targets = load_static(config.discovery.static, base_of(chosen))
     if config.web.config_file:
-        load_web_config(Path(config.web.config_file))
+        file, document, _context = load_web_config(Path(config.web.config_file))
+        for note in deviations(file, document.value):
+            print(f"{config.web.config_file}: {note}")
     source = chosen.config_file or "the defaults"
     print(f"{source}: valid; static targets: {len(targets)}")
     return ExitCode.HEALTHY

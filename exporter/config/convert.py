@@ -23,6 +23,9 @@ from exporter.model import Settings
 REQUIRED = object()
 _WRONG = object()
 _MAX_BITS = 64
+_MAX_SHOWN = 100
+"""A longer text is no slip of the hand: it may be a key."""
+
 _SETTINGS_KINDS: dict[Any, Any] = {
     int: PortOrOff,
     tuple[int, ...]: tuple[PortNumber, ...],
@@ -116,7 +119,7 @@ class Converter:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            self.complain(path, f"must be a mapping of keys, not {_name(value)}")
+            self.complain(path, f"must be a mapping of keys, not {_name(value, path)}")
             return {}
         result = {}
         for name, item in value.items():
@@ -161,7 +164,9 @@ class Converter:
             self.complain(path, f"{_name(value)} is not {describe(kind)}{hint}")
             return _WRONG
         except ValueError as error:
-            self.complain(path, str(error))
+            is_text = isinstance(value, str)
+            message = str(error).replace(repr(value), _name(value)) if is_text else str(error)
+            self.complain(path, message)
             return _WRONG
         is_relative = "file" in extra and result and path not in self.as_given
         return str(self.folder / result) if is_relative else result
@@ -200,8 +205,11 @@ def section_of(kind: Any) -> type | None:  # noqa: ANN401
     return kind if isinstance(kind, type) and is_dataclass(kind) else None
 
 
-def _name(value: object) -> str:
-    """A value as messages show it: short, and what it is where that is not plain."""
+def _name(value: object, path: KeyPath = ("",)) -> str:
+    """A value as messages show it: short, and what it is where that is not plain.
+
+    A text that is the whole document may be all of a key or a token.
+    """
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -210,4 +218,6 @@ def _name(value: object) -> str:
         return "a very large number"
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
+    if isinstance(value, str) and (len(value) > _MAX_SHOWN or "\n" in value or not path):
+        return "a text"
     return repr(value) if isinstance(value, str | int | float) else f"'{value}'"

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from exporter.app.program import Exporter
+from exporter.config import Config, DiscoveryConfig, KubernetesConfig, WebConfig
 from exporter.model import Role, Target, TargetKey
 from tests.app.conftest import CONFIG, DEFAULTS, Running, agents, exporting
 from tests.discovery.test_cluster import pod
@@ -250,3 +252,36 @@ async def test_reloads_in_a_row_end_with_the_last(folder: Path) -> None:
         page = (await one.get("/metrics"))[1]
         assert "istio_target_info" not in page
         assert page.count("# TYPE istio_port_up ") == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["", "# soon\n", "basic_auth_users:\n", "{}", 'tls_server_config: {cert_file: "", key: x}'],
+)
+async def test_a_reload_says_what_is_wrong_with_the_web_configuration(
+    tmp_path: Path, changed: str
+) -> None:
+    file, other = tmp_path / "web.yaml", tmp_path / "other.yaml"
+    for path in (file, other):
+        path.write_text(f"basic_auth_users: {{a: '$2y$10${'.' * 53}'}}")
+    static = DiscoveryConfig(kubernetes=KubernetesConfig(enabled=False))
+    named = [file]
+
+    def read() -> Config:
+        web = WebConfig(listen_address="127.0.0.1:0", config_file=str(named[-1]))
+        return Config(discovery=static, web=web)
+
+    exporter, listens = Exporter(read, tmp_path), asyncio.Event()
+    running = asyncio.create_task(exporter.run(lambda _address: listens.set()))
+    await listens.wait()
+    assert await exporter.reload() is None
+    session = exporter.session
+    named.append(other)
+    assert await exporter.reload() == f"web.config_file: is {file} until a restart"
+    named.pop()
+    await asyncio.to_thread(file.write_text, changed)
+    assert (await exporter.reload() or "").startswith(str(file))
+    assert exporter.session is session
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running

@@ -1,20 +1,23 @@
 """TLS contexts: one made of the files as they are, and one that always uses the newest."""
 
+import os
 import ssl
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 from exporter.config import ConfigError
 from exporter.config.yaml_document import Document
-from exporter.tls_contexts import server_context
-from exporter.web.toolkit.web_file import TlsServer, WebConfigDocument, read_web_file
+from exporter.parsing import parse_address
+from exporter.tls_contexts import server_context, trust
+from exporter.web.toolkit.deviations import demanded
+from exporter.web.toolkit.web_file import read_web_file
+from exporter.web.toolkit.web_file_schema import TlsServer, WebConfigDocument
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
-_VERIFYING = {
-    "NoClientCert": ssl.CERT_NONE,
-    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
-    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
-}
 
 
 class NewestContext(ssl.SSLContext):
@@ -46,11 +49,14 @@ def newest_context(newest: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     return context
 
 
-def load_web_config(path: Path) -> tuple[WebConfigDocument, ssl.SSLContext | None]:
-    """The file, and the context that serves its TLS if it has any; raises ConfigError."""
+def load_web_config(path: Path) -> tuple[WebConfigDocument, Document, ssl.SSLContext | None]:
+    """The file, its YAML, and the context that serves its TLS if it has any.
+
+    Raises ConfigError.
+    """
     file, document = read_web_file(path)
     tls = file.tls_server_config
-    return file, None if tls is None else context_of_files(tls, document)
+    return file, document, None if tls is None else context_of_files(tls, document)
 
 
 def context_of_files(tls: TlsServer, document: Document) -> ssl.SSLContext:
@@ -59,18 +65,79 @@ def context_of_files(tls: TlsServer, document: Document) -> ssl.SSLContext:
         if path := getattr(tls, key):
             _demand_readable(Path(path), key, document)
     context = server_context()
-    context.minimum_version = _VERSIONS[tls.min_version]
+    context.minimum_version = _VERSIONS.get(tls.min_version, ssl.TLSVersion.TLSv1_2)
     context.maximum_version = _VERSIONS[tls.max_version]
     context.set_alpn_protocols(["http/1.1"])
-    if tls.cipher_suites:
-        context.set_ciphers(":".join(tls.cipher_suites))
-    _load(
-        lambda: context.load_cert_chain(tls.cert_file, tls.key_file, _refuse), "key_file", document
-    )
-    if tls.client_ca_file:
-        _load(lambda: context.load_verify_locations(tls.client_ca_file), "client_ca_file", document)
-        context.verify_mode = _VERIFYING[tls.client_auth_type]
+    _choose_ciphers(context, tls)
+    key = "key_file" if tls.key_file else "key"
+    with _path(tls.cert_file, tls.cert) as cert, _path(tls.key_file, tls.key) as key_file:
+        _load(lambda: context.load_cert_chain(cert, key_file, _refuse), key, document)
+    context.verify_mode = demanded(tls)
+    if context.verify_mode is not ssl.CERT_NONE:
+        _trust_clients(context, tls, document)
     return context
+
+
+def _choose_ciphers(context: ssl.SSLContext, tls: TlsServer) -> None:
+    """The suites of TLS 1.2; a list without one leaves TLS 1.3 alone."""
+    if chosen := [name for name in tls.cipher_suites if name]:
+        context.set_ciphers(":".join(chosen))
+    elif tls.cipher_suites:
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+
+
+def _trust_clients(context: ssl.SSLContext, tls: TlsServer, document: Document) -> None:
+    key = "client_ca" if tls.client_ca and not tls.client_ca_file else "client_ca_file"
+    authorities = tls.client_ca if key == "client_ca" else tls.client_ca_file
+    if key == "client_ca":
+        _load(lambda: context.load_verify_locations(cadata=authorities), key, document)
+    else:
+        _load(lambda: trust(context, authorities or None), key, document)
+    if tls.client_allowed_sans is not None:
+        allowed = frozenset(tls.client_allowed_sans)
+        context.sslobject_class = type("NamedPeer", (_NamedPeer,), {"allowed": allowed})
+
+
+class _NamedPeer(ssl.SSLObject):
+    """A connection whose client has to have one of the names `allowed`, or it ends."""
+
+    allowed: frozenset[str] = frozenset()
+
+    def do_handshake(self) -> None:
+        """Complete the handshake, then check the names in the client's certificate."""
+        super().do_handshake()
+        if self.allowed.isdisjoint(names_of(self.getpeercert() or {})):
+            raise ssl.SSLCertVerificationError("the client's certificate has no allowed name")
+
+
+def names_of(certificate: Mapping[str, Any]) -> Iterator[str]:
+    """The subject alternative names that exporter-toolkit compares, spelled as Go does.
+
+    Args:
+        certificate: what `SSLObject.getpeercert` returns.
+    """
+    for kind, name in certificate.get("subjectAltName", ()):
+        if kind in ("DNS", "email", "URI"):
+            yield name
+        elif kind == "IP Address":
+            address = parse_address(name)
+            yield str(address or name)
+
+
+@contextmanager
+def _path(file: str, text: str) -> Iterator[str]:
+    """A path for OpenSSL: the file, or the text in memory where the system can hold it there."""
+    if file:
+        yield file
+    elif sys.platform == "linux":
+        with os.fdopen(os.memfd_create("pem"), "wb", buffering=0) as held:
+            held.write(text.encode())
+            yield f"/proc/self/fd/{held.fileno()}"
+    else:
+        with NamedTemporaryFile() as held:
+            held.write(text.encode())
+            held.flush()
+            yield held.name
 
 
 def _demand_readable(path: Path, key: str, document: Document) -> None:
@@ -85,7 +152,9 @@ def _load(load: Callable[[], None], key: str, document: Document) -> None:
     try:
         load()
     except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error.args[-1]
+        reason = getattr(error, "reason", None) or (
+            "the certificate or the key is not PEM" if isinstance(error, ssl.SSLError) else error
+        )
         message = f"cannot be used: {str(reason).replace('_', ' ').lower()}"
         raise ConfigError(document.problem(("tls_server_config", key), message)) from error
 

@@ -2,7 +2,8 @@
 
 In: the file's path. Out: a TLS context to listen with, and a guard before every path of an
 application, health included. The rule: the file and its certificates are looked at for every
-connection and request, and read again when one has changed; a bad one changes nothing.
+connection and request, and read again when one has changed; a bad one changes nothing, and so does
+one that protects less.
 """
 
 import logging
@@ -14,10 +15,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from exporter.config import ConfigError, Problem
-from exporter.web.toolkit.listening_tls import context_of_files, newest_context
+from exporter.config import ConfigError
+from exporter.web.toolkit.deviations import deviations, given_up
+from exporter.web.toolkit.listening_tls import load_web_config, newest_context
 from exporter.web.toolkit.passwords import PasswordChecker, TooManyChecksError
-from exporter.web.toolkit.web_file import TlsServer, WebConfigDocument, read_web_file
+from exporter.web.toolkit.web_file_schema import TlsServer, WebConfigDocument
 
 log = logging.getLogger(__name__)
 
@@ -28,21 +30,27 @@ Stamp = tuple[int, int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """What was last read well."""
+    """What was last read well. `notes`: what is served otherwise than it is written."""
 
     file: WebConfigDocument
     context: ssl.SSLContext | None
+    notes: tuple[str, ...]
 
 
 class WebConfigFile:
-    """Who may come in, and how. Whether TLS is served at all is settled at the start."""
+    """Who may come in, and how. What protects is given up by a restart only."""
 
     def __init__(self, path: Path) -> None:
         """Read the file and its certificates; raises ConfigError."""
-        self._path = path
+        self.path = path
         self._stamps: dict[Path, Stamp] = {}
-        self._open = self._read()
+        self._open = self._read(None)
+        self._note()
         self._passwords = PasswordChecker()
+
+    def check(self) -> None:
+        """Read the file as a change of it would be; raises ConfigError. Nothing is taken over."""
+        _load(self.path, self._open)
 
     def context(self) -> ssl.SSLContext | None:
         """What to listen with; None for plain HTTP."""
@@ -92,23 +100,32 @@ class WebConfigFile:
         if any(_stamp(path) != stamp for path, stamp in self._stamps.items()):
             try:
                 self._open = self._read(self._open)
-                log.info("web configuration read again file=%s", self._path)
+                log.info("web configuration read again file=%s", self.path)
+                self._note()
             except ConfigError as error:
-                for problem in error.problems:
-                    log.error("web configuration stays as it was problem=%r", str(problem))  # noqa: TRY400 - the problem is the user's, not a traceback
+                problems = "; ".join(map(str, error.problems))
+                log.error("web configuration stays as it was problem=%r", problems)  # noqa: TRY400 - the problem is the user's, not a traceback
         return self._open
 
-    def _read(self, before: _Open | None = None) -> _Open:
+    def _note(self) -> None:
+        if notes := self._open.notes:
+            log.warning("web configuration differs file=%s notes=%r", self.path, "; ".join(notes))
+
+    def _read(self, before: _Open | None) -> _Open:
         """Stamps are taken before reading: what changes meanwhile is read again."""
-        self._stamps = {path: _stamp(path) for path in (self._path, *self._stamps)}
-        file, document = read_web_file(self._path)
-        tls = file.tls_server_config
-        if before is not None and (tls is None) != (before.context is None):
-            sentence = "TLS cannot be switched on or off without a restart"
-            raise ConfigError(Problem(str(self._path), 0, "tls_server_config", sentence))
-        paths = (self._path, *_files_of(tls))
+        self._stamps = {path: _stamp(path) for path in (self.path, *self._stamps)}
+        found = _load(self.path, before)
+        paths = (self.path, *_files_of(found.file.tls_server_config))
         self._stamps = {path: self._stamps.get(path, _stamp(path)) for path in paths}
-        return _Open(file, None if tls is None else context_of_files(tls, document))
+        return found
+
+
+def _load(path: Path, before: _Open | None) -> _Open:
+    """What the file and its certificates say; raises ConfigError where less would be protected."""
+    file, document, context = load_web_config(path)
+    if before and (lost := list(given_up(before.file, file))):
+        raise ConfigError(*(document.problem(key, message) for key, message in lost))
+    return _Open(file, context, tuple(deviations(file, document.value)))
 
 
 def _files_of(tls: TlsServer | None) -> tuple[Path, ...]:

@@ -22,7 +22,7 @@ from exporter.tls_contexts import client_context
 from exporter.web.security_headers import SECURITY_HEADERS
 from exporter.web.toolkit import passwords
 from exporter.web.toolkit.web_config import WebConfigFile
-from exporter.web.toolkit.web_file import CIPHERS
+from exporter.web.toolkit.web_file_schema import CIPHERS
 from tests.web.certificates import Authority, pem, put
 
 ROOT = Path(__file__).parents[3]
@@ -123,8 +123,10 @@ async def headers_of(url: str) -> Mapping[str, str]:
         return answer.headers
 
 
-async def test_an_empty_file_serves_plain_http_to_everyone(folder: Path, serve: Serve) -> None:
-    assert await ask(await serve(write(folder, ""))) == (200, "")
+async def test_a_file_that_sets_nothing_serves_plain_http_to_everyone(
+    folder: Path, serve: Serve
+) -> None:
+    assert await ask(await serve(write(folder, "{}"))) == (200, "")
 
 
 async def test_tls_is_served(folder: Path, serve: Serve) -> None:
@@ -152,7 +154,7 @@ async def test_tls_is_not_switched_off_while_serving(
     folder: Path, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = await serve(write(folder, f"{TLS}}}\n"))
-    write(folder, "")
+    write(folder, "{}")
     assert await ask(url, trusting(folder)) == (200, "before")
     assert "TLS cannot be switched on or off without a restart" in caplog.text
 
