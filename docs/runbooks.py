@@ -14,7 +14,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from docs import diagnosis
+from docs import diagnosis, limits
 
 PAGES = ("alerts.md", "diagnosis.md")
 FOLDER = Path(__file__).parent.parent / "exporter" / "web" / "runbooks"
@@ -49,6 +49,7 @@ _LAYOUT = """<!doctype html>
 def main() -> None:
     """Write the pages."""
     diagnosis.main()
+    limits.main()
     FOLDER.mkdir(exist_ok=True)
     for name, document in documents().items():
         (FOLDER / name).write_text(document)

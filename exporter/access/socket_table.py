@@ -15,6 +15,7 @@ from exporter.access.local_ports import (
     outgoing_connections,
 )
 from exporter.access.socket_rows import ESTABLISHED, LISTEN, UNCONNECTED, Row, read_rows
+from exporter.bounds import TENANT_TEXT, cut_text
 from exporter.catalogue import PORTS
 from exporter.model import Component, ListeningSocket, SocketTable
 
@@ -54,7 +55,7 @@ def table_of(
     ordered = sorted(listening, key=_rank)
     return SocketTable(
         listening=tuple(ordered[:MOST_ROWS]),
-        agent_connections=tuple(sorted(connections)),
+        agent_connections=tuple(sorted(connections)[:MOST_ROWS]),
         outgoing=outgoing_connections(tcp, owners),
         local_ports=local_port_uses(tcp, local_ports),
     )
@@ -106,7 +107,8 @@ def _owners(wanted: set[int], processes: Iterable[Path]) -> dict[int, str]:
 
 
 def _sockets_of(process: Path, wanted: set[int]) -> Iterator[tuple[int, str]]:
-    name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    text = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    name = cut_text(text, TENANT_TEXT)
     for descriptor in (process / "fd").iterdir():
         try:
             link = str(descriptor.readlink())

@@ -8,6 +8,7 @@ enough: one that is warming, or was rejected, is not in it, and one that is in i
 import re
 from collections.abc import Iterable, Sequence
 
+from exporter.bounds import TARGET_PORTS
 from exporter.catalogue import TargetPort, servers_of
 from exporter.model import AdminFacts, Component, Expectation, Observation, Role, Target, View
 from exporter.parsing import parse_port
@@ -25,7 +26,7 @@ def configured_servers(
     expected = {port.number for port in ports if port.expectation is not Expectation.OPTIONAL}
     hidden = expected.union(target.ignored_ports)
     found = {number: name for number, name in _configured(admin) if number not in hidden}
-    return servers_of(target, found)
+    return servers_of(target, dict(sorted(found.items())[:TARGET_PORTS]))
 
 
 def _configured(admin: AdminFacts) -> Iterable[tuple[int, str]]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain, islice
 
+from exporter.bounds import TARGET_PORTS
 from exporter.catalogue.ambient_ports import AMBIENT_PORTS
 from exporter.catalogue.control_plane_ports import CONTROL_PLANE
 from exporter.catalogue.envoy_ports import ENVOY_PORTS
@@ -101,8 +103,9 @@ def ports_of(
         number = row.number_in(target.settings)
         if wanted is not Expectation.ABSENT:
             ports[number] = _target_port(row, number, wanted, target)
-    for further in (*_servers(target), *(_application_ports(target) if applications else ())):
-        ports.setdefault(further.number, further)
+    further = chain(_servers(target), _application_ports(target) if applications else ())
+    for port in islice(further, TARGET_PORTS):
+        ports.setdefault(port.number, port)
     for own in extra:
         if own.selects(target):
             _overlay(ports, own, target)

@@ -5,6 +5,7 @@ are built from the nodes here. Duplicate keys are refused. The rule: whatever is
 a file becomes a `Problem` that names file, line and key.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,14 +81,17 @@ def read_file(path: Path) -> str:
         raise ConfigError(Problem(str(path), 0, "", "is not UTF-8 text")) from error
 
 
-def check_structure(text: str, *, aliases: bool = True) -> bool:
+def check_structure(text: str, *, aliases: bool = True, most: float = math.inf) -> bool:
     """Check YAML before anything is built of it; returns whether it has aliases.
 
     PyYAML composes recursively in C, where nesting that is too deep ends the process. Raises
-    RecursionError for that, ValueError for aliases where there may be none, and YAMLError.
+    RecursionError for that, ValueError for aliases where there may be none and for more than `most`
+    keys and values, and YAMLError.
     """
     depth, has_aliases = 0, False
-    for event in yaml.parse(text, Loader=_LOADER):
+    for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        if number > most:
+            raise ValueError("has too many values")
         has_aliases = has_aliases or isinstance(event, yaml.AliasEvent)
         if has_aliases and not aliases:
             raise ValueError("has aliases")

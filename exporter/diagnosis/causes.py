@@ -5,6 +5,9 @@ else meaningless to what merely costs data. Ids are stable: metrics, alerts, pag
 name them. `docs/diagnosis.md` and the served runbooks are made from this table.
 """
 
+from itertools import islice
+
+from exporter.bounds import SENTENCE, SENTENCES, cut_text
 from exporter.catalogue import Port
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.cause import Cause
@@ -65,7 +68,8 @@ def _diagnosis(case: Case, cause: Cause, evidence: tuple[str, ...]) -> Diagnosis
     """With what the kubelet reports of the containers, where it explains the cause."""
     explains = case.explain_containers(cause.cause_class)
     remedy = cause.remedy(case) if cause.remedy else ""
-    return cause.diagnosis(tuple(dict.fromkeys((*evidence, *explains))), remedy)
+    sentences = islice(dict.fromkeys((*evidence, *explains)), SENTENCES)
+    return cause.diagnosis(tuple(cut_text(one, SENTENCE) for one in sentences), remedy)
 
 
 def causes_on(row: Port) -> tuple[Cause, ...]:

@@ -55,6 +55,12 @@ class Evidence(Struct, eq=False):
     """The API server's connection to the injection webhook, which no port shows."""
     silent: bool = False
     """Every port probed over the network is silent, and there was at least one."""
+    responding: set[str] = set()
+    """The addresses whose kernel answers: a connection came about, or was refused."""
+    rejecting: set[str] = set()
+    """The addresses to which the network has rejected a connection."""
+    proved_in_pod: bool = False
+    """Some port was proved to answer in the pod's view."""
     left_out: tuple[str, ...] = ()
     """The addresses of a family that the exporter itself does not have."""
     no_access: dict[int, str] = {}
@@ -93,14 +99,6 @@ class Evidence(Struct, eq=False):
         """Whether the control port accepts on some address: redirection, or Envoy, is there."""
         return any(connect.outcome is Outcome.OK for connect in self.connects)
 
-    def rejects(self, address: str) -> bool:
-        """Whether the network has rejected a connection to this address in this poll."""
-        return any(
-            seen.outcome is Outcome.REJECTED and seen.address == address
-            for group in (*self.network.values(), self.connects)
-            for seen in group
-        )
-
     def nothing_answers(self) -> bool:
         """Whether no connection was made from anywhere, be it refused, rejected or silent."""
         groups = (*self.network.values(), self.connects, self.pod.values())
@@ -108,11 +106,7 @@ class Evidence(Struct, eq=False):
 
     def nothing_responds(self) -> bool:
         """Every port silent, no connection come about, and the pod's view shows no answer."""
-        if not self.silent or any(seen.outcome.proves for seen in self.pod.values()):
-            return False
-        return not any(
-            seen.connected for group in (*self.network.values(), self.connects) for seen in group
-        )
+        return self.silent and not self.responding and not self.proved_in_pod
 
 
 def read_evidence(
@@ -133,12 +127,21 @@ def read_evidence(
         is_silent = (is_silent or not was_probed) and seen.outcome.is_silent
         was_probed = True
         group = _OF_15006.get(seen.probe.kind)
+        if group is None or seen.probe.kind is ProbeKind.CONTROL:
+            _add_address(evidence, seen)
         if group is None:
             evidence.network.setdefault(seen.probe.port, []).append(seen)
         else:
             group(evidence).append(seen)
     evidence.silent = was_probed and is_silent
     return evidence
+
+
+def _add_address(evidence: Evidence, seen: Observation) -> None:
+    if seen.connected or seen.outcome is Outcome.REFUSED:
+        evidence.responding.add(seen.probe.address)
+    elif seen.outcome is Outcome.REJECTED:
+        evidence.rejecting.add(seen.probe.address)
 
 
 def _add_pod(evidence: Evidence, seen: Observation) -> None:
@@ -149,6 +152,7 @@ def _add_pod(evidence: Evidence, seen: Observation) -> None:
         evidence.no_access[probe.port] = seen.detail or "no access"
     else:
         evidence.pod[probe.port] = seen
+        evidence.proved_in_pod = evidence.proved_in_pod or seen.outcome.proves
 
 
 _OF_15006: Mapping[ProbeKind, Callable[[Evidence], list[Observation]]] = {

@@ -33,12 +33,9 @@ def is_blocked_by_network(
         return kubernetes_reports_ready(evidence.target.lifecycle)
     if port.captured:
         return False
-    if (
-        seen.outcome.is_silent
-        and seen.connected is False
-        and _address_responds(evidence, seen.address)
-    ):
-        return True
+    is_silent = seen.outcome.is_silent and seen.connected is False
+    if is_silent and seen.address in evidence.responding:
+        return True  # its kernel would at least have refused
     if evidence.target.role not in ENVOY_ROLES or port.name not in READINESS_PORTS:
         return False
     if any(other.outcome.proves for other in evidence.network.get(port.number, ())):
@@ -53,21 +50,12 @@ def is_lost_rejection(evidence: Evidence, seen: Observation) -> bool:
 
     Who rejects reports it seldom: Linux sends a host six ICMP errors, then one a second.
     """
-    return seen.outcome.is_silent and not seen.connected and evidence.rejects(seen.address)
+    return seen.outcome.is_silent and not seen.connected and seen.address in evidence.rejecting
 
 
 def kubernetes_reports_ready(lifecycle: Lifecycle) -> bool:
     """Whether Kubernetes reports the proxy's container ready, on a ready node."""
     return lifecycle.container_ready is True and lifecycle.node_ready is True
-
-
-def _address_responds(evidence: Evidence, address: str) -> bool:
-    """Whether the address answers on another port: its kernel would at least have refused."""
-    return any(
-        seen.address == address and (seen.connected or seen.outcome is Outcome.REFUSED)
-        for group in (*evidence.network.values(), evidence.connects)
-        for seen in group
-    )
 
 
 def _relays(evidence: Evidence) -> bool:

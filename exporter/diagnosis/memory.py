@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
+from exporter.bounds import REMEMBERED_PORTS
 from exporter.diagnosis.agent_page import COUNTERS, next_wait
 from exporter.diagnosis.envoy_counters import remember_stats
 from exporter.diagnosis.evidence import Evidence
@@ -78,7 +79,10 @@ def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Mem
     answered = {verdict.port: now for verdict in verdicts if verdict.up}
     if not answered:
         return memory
-    return structs.replace(memory, last_ok={**memory.last_ok, **answered})
+    last_ok = {**memory.last_ok, **answered}
+    if len(last_ok) > REMEMBERED_PORTS:  # a page may list other servers each time
+        last_ok = answered
+    return structs.replace(memory, last_ok=last_ok)
 
 
 def _update(seen: Observation, evidence: Evidence, update: MemoryUpdate) -> None:

@@ -6,6 +6,7 @@ cni/pkg/util/podutil.go (PodFullyEnrolled, PodRedirectionEnabled). Pure.
 
 from collections.abc import Mapping
 
+from exporter.bounds import ADDRESSES, TARGET_PORTS
 from exporter.catalogue.movers import is_true
 from exporter.discovery.pod_documents import Pod
 from exporter.model import Redirection, Settings
@@ -56,7 +57,7 @@ def ambient_settings(pod: Pod) -> Settings:
     return Settings(
         bypass_inbound_capture=bypasses_capture(pod),
         dns_capture=is_true(pod.annotations.get(_DNS_CAPTURE, "")),
-        application_ports=tuple(sorted(ports)),
+        application_ports=tuple(sorted(ports)[:TARGET_PORTS]),
         identity=f"/ns/{pod.metadata.namespace}/sa/{account}" if account else "",
     )
 
@@ -65,5 +66,5 @@ def host_addresses(pod: Pod) -> tuple[str, ...]:
     """The addresses of the pod's node."""
     if pod.status is None:
         return ()
-    rows = (pod.status.host_ip, *(row.ip for row in pod.status.host_ips or ()))
+    rows = (pod.status.host_ip, *(row.ip for row in (pod.status.host_ips or ())[:ADDRESSES]))
     return tuple(dict.fromkeys(address for address in rows if parse_address(address)))

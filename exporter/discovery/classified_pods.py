@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
+from exporter.bounds import SETTINGS_TEXT
 from exporter.config import Config
 from exporter.discovery.ambient_pods import ambient_redirection, redirection_of
 from exporter.discovery.missing_proxies import NamespaceInjection, missing_proxy
@@ -56,7 +57,7 @@ def classify_pod(pod: Pod, config: Config, unfiltered_config: Config) -> Classif
         found = without_details(found) if is_synced_by_istiods(found, config) else None
     if not found and not any(ambient) and not missing:
         return None
-    ignore = pod.annotations.get(config.discovery.ignore_annotation, "")
+    ignore = pod.annotations.get(config.discovery.ignore_annotation, "")[: SETTINGS_TEXT + 1]
     node = pod.spec.node_name or ""
     return ClassifiedPod(owned, found, ignore, node, ambient, missing, needs_ambient)
 

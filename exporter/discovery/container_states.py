@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+from exporter.bounds import CONTAINERS
 from exporter.discovery.missing_proxies import is_uninjected_gateway
 from exporter.discovery.pod_documents import (
     Container,
@@ -47,7 +48,7 @@ def lifecycle_of(pod: Pod, proxy: Container) -> Lifecycle:
         trouble=status.trouble if status else "",
         delete_by=parse_time(metadata.deletion_timestamp),
         grace=30.0 if seconds is None else float(min(max(seconds, 0), _LONGEST_GRACE)),
-        finalizers=metadata.finalizers or (),
+        finalizers=(metadata.finalizers or ())[:CONTAINERS],
         proxy=proxy.name,
         containers=tuple(_containers(pod)) if _has_statuses(pod) else (),
         missing_proxy="gateway" if is_uninjected_gateway(pod) else "",
@@ -78,16 +79,17 @@ def _containers(pod: Pod) -> Iterator[PodContainer]:
     """Every container in the order in which the kubelet starts them."""
     status, spec = pod.status or _NO_STATUS, pod.spec
     read = partial(_container, pod)
-    for row in spec.init_containers or ():
+    for row in (spec.init_containers or ())[:CONTAINERS]:
         is_native = row.restart_policy == "Always"
         kind = ContainerKind.NATIVE_SIDECAR if is_native else ContainerKind.INIT
         yield read(row, kind, _status_of(status.init_container_statuses, row.name))
-    for row in spec.containers or ():
+    for row in (spec.containers or ())[:CONTAINERS]:
         yield read(row, ContainerKind.ORDINARY, _status_of(status.container_statuses, row.name))
 
 
 def _status_of(rows: tuple[ContainerStatus, ...] | None, name: str) -> ContainerStatus:
-    return next((row for row in rows or () if row.name == name), ContainerStatus())
+    kept = (rows or ())[:CONTAINERS]
+    return next((row for row in kept if row.name == name), ContainerStatus())
 
 
 def _container(

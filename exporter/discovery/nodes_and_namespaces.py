@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from exporter.bounds import SETTINGS_TEXT
 from exporter.discovery.missing_proxies import NamespaceInjection, namespace_injection
 from exporter.kube.json_decoding import decode
 from exporter.kube.watch_events import EventType, WatchEvent
@@ -68,7 +69,7 @@ def namespace_settings_of(event: WatchEvent, annotation: str) -> tuple[str, Name
     label, value = AMBIENT
     labels = metadata.labels or {}
     return metadata.name, NamespaceSettings(
-        ignore=(metadata.annotations or {}).get(annotation, ""),
+        ignore=(metadata.annotations or {}).get(annotation, "")[: SETTINGS_TEXT + 1],
         ambient=labels.get(label) == value,
         injection=namespace_injection(labels),
     )

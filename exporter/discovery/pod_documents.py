@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from exporter.bounds import ADDRESSES, CONTAINER_VALUES
 from exporter.kube.json_decoding import decode
 from exporter.parsing import parse_address, parse_port, parse_time
 
@@ -75,18 +76,20 @@ class Container(_Part, frozen=True):
     @property
     def words(self) -> tuple[str, ...]:
         """Command and arguments in one row."""
-        return (*(self.command or ()), *(self.args or ()))
+        return (*(self.command or ()), *(self.args or ()))[:CONTAINER_VALUES]
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables that have a literal value."""
-        return {row.name: row.value for row in self.env or () if row.value is not None}
+        rows = (self.env or ())[:CONTAINER_VALUES]
+        return {row.name: row.value for row in rows if row.value is not None}
 
     @property
     def tcp_ports(self) -> tuple[int, ...]:
         """The declared TCP ports."""
-        rows = (row.container_port for row in self.ports or () if row.protocol == "TCP")
-        return tuple(port for port in rows if parse_port(port))
+        rows = (self.ports or ())[:CONTAINER_VALUES]
+        ports = (row.container_port for row in rows if row.protocol == "TCP")
+        return tuple(port for port in ports if parse_port(port))
 
 
 class Spec(_Part, frozen=True):
@@ -178,7 +181,8 @@ class Status(_Part, frozen=True):
     @property
     def addresses(self) -> tuple[str, ...]:
         """The pod's addresses, the primary one first; what is no IP address is left out."""
-        addresses = tuple(row.ip for row in self.pod_ips or () if parse_address(row.ip))
+        rows = (self.pod_ips or ())[:ADDRESSES]
+        addresses = tuple(row.ip for row in rows if parse_address(row.ip))
         return addresses or ((self.pod_ip,) if parse_address(self.pod_ip) else ())
 
     def of(self, container: str) -> ContainerStatus | None:

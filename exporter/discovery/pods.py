@@ -8,7 +8,9 @@ is in ambient; pods that have ended are none.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
+from exporter.bounds import KUBERNETES_NAME, POD_LABELS, SETTINGS_TEXT, TENANT_TEXT, cut_text
 from exporter.catalogue import istio_version_of, line_of
 from exporter.config import Config
 from exporter.discovery.address_families import served_addresses
@@ -22,9 +24,8 @@ from exporter.discovery.container_states import lifecycle_of, lifecycle_of_workl
 from exporter.discovery.istio_cni import is_istio_cni
 from exporter.discovery.missing_proxies import is_uninjected_gateway
 from exporter.discovery.pod_documents import Container, Pod, decode_pod
-from exporter.discovery.proxy_settings import has_rules, settings_of
+from exporter.discovery.proxy_settings import has_rules, port_list, settings_of
 from exporter.model import Interception, Role, Settings, Target, TargetKey
-from exporter.parsing import parse_port
 
 __all__ = [
     "Ignored",
@@ -63,10 +64,8 @@ class Ignored:
 
 def ignored(annotation: str) -> Ignored:
     """The value of the ignore annotation: "true", or ports such as "15090, 9080"."""
-    ports = (parse_port(part) for part in annotation.split(","))
-    return Ignored(
-        entirely=annotation.strip().lower() == "true", ports=tuple(port for port in ports if port)
-    )
+    is_true = len(annotation) <= SETTINGS_TEXT and annotation.strip().lower() == "true"
+    return Ignored(entirely=is_true, ports=port_list(annotation))
 
 
 def targets_of_pod(
@@ -152,8 +151,8 @@ def _workload_target(pod: Pod) -> Target:
         settings=settings,
         uid=metadata.uid or f"{metadata.namespace}/{metadata.name}",
         node=pod.spec.node_name or "",
-        workload=_workload(pod),
-        labels=pod.labels,
+        workload=cut_text(_workload(pod), KUBERNETES_NAME),
+        labels=_kept(pod.labels),
         host_addresses=host_addresses(pod),
         lifecycle=lifecycle_of_workload(pod),
         container_id=next(filter(None, ids), "").rpartition("/")[2],
@@ -177,15 +176,23 @@ def _proxy_target(pod: Pod, role: Role, container: Container, config: Config) ->
         istio_version=_version(pod, container, role),
         uid=metadata.uid or f"{metadata.namespace}/{metadata.name}",
         node=pod.spec.node_name or "",
-        workload=env.get("ISTIO_META_WORKLOAD_NAME") or _workload(pod),
-        revision=_revision(pod, env),
-        cluster_id=env.get("ISTIO_META_CLUSTER_ID") or env.get("CLUSTER_ID", ""),
+        workload=cut_text(env.get("ISTIO_META_WORKLOAD_NAME") or _workload(pod), KUBERNETES_NAME),
+        revision=cut_text(_revision(pod, env), TENANT_TEXT),
+        cluster_id=cut_text(
+            env.get("ISTIO_META_CLUSTER_ID") or env.get("CLUSTER_ID", ""), TENANT_TEXT
+        ),
         native_sidecar=container in (pod.spec.init_containers or ()),
-        labels=pod.labels,
+        labels=_kept(pod.labels),
         trusted=role is Role.ISTIOD and _is_trusted(pod, config),
         lifecycle=lifecycle_of(pod, container),
         container_id=status.container_id.rpartition("/")[2] if status else "",
     )
+
+
+def _kept(labels: dict[str, str]) -> dict[str, str]:
+    if len(labels) <= POD_LABELS:
+        return labels
+    return dict(islice(labels.items(), POD_LABELS))
 
 
 def _is_captured(pod: Pod, role: Role, settings: Settings) -> bool:

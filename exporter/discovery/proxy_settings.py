@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from exporter.bounds import ARGUMENT, CONTAINERS, SETTINGS_TEXT, TARGET_PORTS
 from exporter.catalogue import ALWAYS_EXCLUDED, PORTS_BY_ROLE
 from exporter.catalogue.movers import DUAL_STACK, Place, Sources, number_from, port_number
 from exporter.config.yaml_document import BAD_SCALARS, check_structure
@@ -24,9 +25,11 @@ from exporter.model import ENVOY_ROLES, Interception, Redirection, Role, Setting
 from exporter.parsing import parse_port
 
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MAX_TEXT = 65536
 _REFERENCE = re.compile(r"\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 _MAX_BITS = 64
+_MOST_VALUES = 500
+"""Keys and values of a ProxyConfig in YAML, each of which takes 20 us to read; usual are 50."""
+
 _DEFAULTS = Settings()
 _INBOUND = "traffic.sidecar.istio.io/"
 _STATUS_PORT = "status.sidecar.istio.io/port"
@@ -102,7 +105,7 @@ def sources_of(pod: Pod, proxy: Container) -> Sources:
 
 def _mapping(text: str) -> Mapping[str, Any]:
     """A mapping from JSON or YAML text; empty for anything else, aliases and large texts."""
-    return _parsed(text) if len(text) <= _MAX_TEXT else {}
+    return _parsed(text) if len(text) <= SETTINGS_TEXT else {}
 
 
 @lru_cache(maxsize=256)
@@ -112,7 +115,7 @@ def _parsed(text: str) -> Mapping[str, Any]:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         try:
-            check_structure(text, aliases=False)
+            check_structure(text, aliases=False, most=_MOST_VALUES)
             value = yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - it is the safe loader
         except (yaml.YAMLError, RecursionError, *BAD_SCALARS):
             value = None
@@ -151,9 +154,16 @@ def _expanded(container: Container) -> tuple[str, ...]:
     """Command and arguments with the variables that Kubernetes puts in: `$(NAME)`."""
     variables = container.environment
     return tuple(
-        _REFERENCE.sub(lambda found: variables.get(found[1], found[0]), word)
+        _REFERENCE.sub(lambda found: _put_in(variables, found), word)
+        if len(word) <= ARGUMENT
+        else word
         for word in container.words
     )
+
+
+def _put_in(variables: Mapping[str, str], found: re.Match[str]) -> str:
+    value = variables.get(found[1], found[0])
+    return value if len(value) <= ARGUMENT else found[0]
 
 
 def _flags(words: tuple[str, ...]) -> dict[str, str]:
@@ -198,7 +208,7 @@ def _included(sources: Sources) -> tuple[int, ...] | None:
     text = _flag(sources, "-b", "--istio-inbound-ports")
     if text is None:
         text = sources[Place.ANNOTATION].get(_INBOUND + "includeInboundPorts", "*")
-    return None if "*" in text else _port_list(text)
+    return None if "*" in text else port_list(text)
 
 
 def _excluded(sources: Sources, status_port: int) -> tuple[int, ...]:
@@ -207,7 +217,7 @@ def _excluded(sources: Sources, status_port: int) -> tuple[int, ...]:
     if text is None:
         text = sources[Place.ANNOTATION].get(_INBOUND + "excludeInboundPorts", "")
     usual = (*ALWAYS_EXCLUDED, status_port)
-    return tuple(port for port in _port_list(text) if port not in usual)
+    return tuple(port for port in port_list(text) if port not in usual)
 
 
 def _exempt(sources: Sources, status_port: int) -> tuple[int, ...] | None:
@@ -224,9 +234,9 @@ def _exempt(sources: Sources, status_port: int) -> tuple[int, ...] | None:
         moved = port_number(sources[Place.ANNOTATION].get(_STATUS_PORT))
         text = sources[Place.ANNOTATION].get(_INBOUND + "excludeInboundPorts", "")
         own = (*ALWAYS_EXCLUDED, _DEFAULTS.status_port, *filter(None, (moved,)))
-        listed = (*own, *_port_list(text))
+        listed = (*own, *port_list(text))
     else:
-        listed = _port_list(text)
+        listed = port_list(text)
     is_usual = usual - {0} <= set(listed) and usual == {*ALWAYS_EXCLUDED, status_port}
     return None if is_usual else listed
 
@@ -243,20 +253,24 @@ def _app_ports(pod: Pod, proxy: Container, role: Role, found: Settings) -> tuple
     ports = {port for row in others for port in row.tcp_ports}
     if role is Role.GATEWAY:
         ports -= {found.status_port, found.stats_port, found.health_port, *ALWAYS_EXCLUDED, 15020}
-    return tuple(sorted(ports))
+    return tuple(sorted(ports)[:TARGET_PORTS])
 
 
 def _beside_gateway(pod: Pod, proxy: Container) -> tuple[int, ...]:
     """The ports that only other containers of a gateway's pod declare."""
     others = {port for row in pod.containers if row is not proxy for port in row.tcp_ports}
-    return tuple(sorted(others.difference(proxy.tcp_ports)))
+    return tuple(sorted(others.difference(proxy.tcp_ports))[:TARGET_PORTS])
 
 
 def _app_probe_paths(text: str) -> tuple[str, ...]:
     """Paths of the rewritten probes; /app-lifecycle would change the application."""
-    return tuple(sorted(path for path in _mapping(text) if str(path).startswith("/app-health/")))
+    paths = [path for path in _mapping(text) if str(path).startswith("/app-health/")]
+    return tuple(sorted(path for path in paths if len(path) <= ARGUMENT)[:CONTAINERS])
 
 
-def _port_list(text: str) -> tuple[int, ...]:
-    ports = (parse_port(part) for part in text.split(","))
+def port_list(text: str) -> tuple[int, ...]:
+    """The ports in a text such as "15090, 9080"; without any where it is too long."""
+    if len(text) > SETTINGS_TEXT:
+        return ()
+    ports = (parse_port(part) for part in text.split(",", TARGET_PORTS)[:TARGET_PORTS])
     return tuple(dict.fromkeys(port for port in ports if port))

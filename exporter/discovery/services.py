@@ -8,9 +8,11 @@ its listeners; any other's ports are reported only while they answer, because Is
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
+from exporter.bounds import TARGET_PORTS
 from exporter.kube.json_decoding import decode
 from exporter.kube.watch_events import WatchEvent
 from exporter.model import Role, Target
@@ -63,7 +65,7 @@ class Service:
 def service_of(event: WatchEvent) -> tuple[str, Service]:
     """A Service by namespace and name; raises for what is no Service."""
     found = decode(_SERVICE, event.document)
-    rows = [row for row in found.spec.ports or () if row.protocol == "TCP"]
+    rows = [row for row in (found.spec.ports or ())[:TARGET_PORTS] if row.protocol == "TCP"]
     numbers = [row.target_port or row.port for row in rows]
     ports = tuple(dict.fromkeys(n for n in numbers if isinstance(n, int) and parse_port(n)))
     namespace = found.metadata.namespace
@@ -76,9 +78,7 @@ def with_services(target: Target, services: Iterable[Service]) -> Target:
     if target.role is not Role.GATEWAY:
         return target
     ports = {port for row in services if row.selects(target) for port in row.ports}
-    settings = target.settings
-    if _MANAGED in target.labels:
-        settings = replace(settings, server_ports=tuple(sorted(ports.union(settings.server_ports))))
-    else:
-        settings = replace(settings, app_ports=tuple(sorted(ports.union(settings.app_ports))))
-    return replace(target, settings=settings)
+    name = "server_ports" if _MANAGED in target.labels else "app_ports"
+    merged = tuple(sorted(ports.union(getattr(target.settings, name)))[:TARGET_PORTS])
+    changes: dict[str, Any] = {name: merged}
+    return replace(target, settings=replace(target.settings, **changes))

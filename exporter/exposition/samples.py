@@ -6,6 +6,7 @@ value has no sample. Members of enums (outcomes, cadences) need no escaping.
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from exporter.bounds import TENANT_TEXT, cut_text
 from exporter.catalogue import plain_version
 from exporter.exposition.text_format import escaped, labelled
 from exporter.model import (
@@ -301,5 +302,5 @@ def control_plane_info(record: TargetRecord) -> tuple[Sample, ...]:
     facts = record.control_plane
     if facts is None or facts.version is None:
         return ()
-    version = plain_version(facts.version) or facts.version
+    version = plain_version(facts.version) or cut_text(facts.version, TENANT_TEXT)
     return ((labelled(revision=record.target.revision, version=version), 1),)

@@ -6,9 +6,11 @@ Sources: prometheus/docs instrumenting/exposition_formats.md (text 0.0.4) and th
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import isfinite, isnan
 from operator import attrgetter, is_, itemgetter
 
+from exporter.bounds import LABEL_VALUE, SERIES, cut_text
 from exporter.model import ClusterRecord, TargetRecord
 
 TARGETS_PER_CHUNK = 256
@@ -51,8 +53,14 @@ class Family:
     timed: bool = False
 
 
+_SHORT = LABEL_VALUE // 4
+"""Of so many characters none takes more bytes than a label's value may have."""
+
+
 def escaped(value: str) -> str:
-    """A label value with backslash, quote and line feed escaped."""
+    """A label value with backslash, quote and line feed escaped; a very long one is cut."""
+    if len(value) > _SHORT:
+        value = cut_text(value, LABEL_VALUE)
     if "\\" in value:
         value = value.replace("\\", "\\\\")
     if '"' in value:
@@ -146,7 +154,7 @@ def render_synced(
 
 def render_cluster(record: ClusterRecord, families: Sequence[Family]) -> tuple[bytes, ...]:
     """As `render`, of the cluster: its families' blocks in their places, the others empty."""
-    return tuple([_block(family.name, "{", family.cluster_samples(record)) for family in families])
+    return tuple([_block(row.name, "{", row.cluster_samples(record), None) for row in families])
 
 
 def _labels_of(record: TargetRecord) -> str:
@@ -157,11 +165,14 @@ def _labels_of(record: TargetRecord) -> str:
     )
 
 
-def _block(name: str, target: str, samples: Iterable[tuple[str, float]]) -> bytes:
+def _block(
+    name: str, target: str, samples: Iterable[tuple[str, float]], most: int | None = SERIES
+) -> bytes:
     if not samples:
         return b""
     opening = name + target
-    lines = [f"{opening}{labels}}} {number(value)}\n" for labels, value in dict(samples).items()]
+    series = islice(dict(samples).items(), most)
+    lines = [f"{opening}{labels}}} {number(value)}\n" for labels, value in series]
     return "".join(lines).encode("utf-8", "replace") if lines else b""
 
 

@@ -10,10 +10,9 @@ from typing import TypeVar
 
 import msgspec
 
-T = TypeVar("T")
+from exporter.bounds import JSON_DEPTH
 
-_MAX_DEPTH = 64
-"""Far deeper than any field that is read; a list's items begin at the third level."""
+T = TypeVar("T")
 
 _BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}])', re.DOTALL)
 """Everything up to the next bracket outside of text."""
@@ -39,10 +38,10 @@ def shallow(document: bytes) -> bytes:
         at = found.start(1)
         if found[1] in b"[{":
             depth += 1
-            if depth == _MAX_DEPTH + 1:
+            if depth == JSON_DEPTH + 1:
                 kept += document[start:at], b"null"
         else:
             depth -= 1
-            if depth == _MAX_DEPTH:
+            if depth == JSON_DEPTH:
                 start = at + 1
-    return b"".join((*kept, document[start:])) if depth <= _MAX_DEPTH else document
+    return b"".join((*kept, document[start:])) if depth <= JSON_DEPTH else document

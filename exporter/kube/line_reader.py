@@ -2,10 +2,8 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from exporter.bounds import WATCH_LINE
 from exporter.kube.api_errors import KubernetesError
-
-_MAX_LINE = 16 * 2**20
-"""A line of a watch is one object: etcd takes 1.5 MB, and JSON is a few times longer."""
 
 
 async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -20,5 +18,5 @@ async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
                 if line.strip():
                     yield line
             del rest[: end + 1]
-        if len(rest) > _MAX_LINE:
-            raise KubernetesError.of(0, f"a line of the watch is longer than {_MAX_LINE} bytes")
+        if len(rest) > WATCH_LINE:
+            raise KubernetesError.of(0, f"a line of the watch is longer than {WATCH_LINE} bytes")

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from exporter.bounds import KUBERNETES_NAME, OBJECT
 from exporter.kube.json_decoding import decode
 from exporter.kube.watch_events import WatchEvent
 
@@ -19,10 +20,6 @@ T = TypeVar("T")
 
 _MOST_LOGGED = 10_000
 """So many malformed objects are remembered; after that each is logged again."""
-
-
-_SHOWN = 253
-"""The longest name that Kubernetes gives anything."""
 
 
 class ObjectMetadata(msgspec.Struct, frozen=True):
@@ -52,7 +49,7 @@ class ObjectReader:
 
     def read(self, resource: str, event: WatchEvent, read: Callable[[WatchEvent], T]) -> T | None:
         """What `read` returns; None where it raises anything."""
-        return self.attempt(resource, lambda: metadata_of(event), lambda: read(event))
+        return self.attempt(resource, lambda: metadata_of(event), lambda: _read(event, read))
 
     def attempt(
         self, resource: str, whose: Callable[[], ObjectMetadata], action: Callable[[], T]
@@ -80,10 +77,18 @@ class ObjectReader:
         )
 
 
+def _read(event: WatchEvent, read: Callable[[WatchEvent], T]) -> T:
+    size = memoryview(event.document).nbytes
+    if size > OBJECT:
+        raise ValueError(f"it has {size} bytes, and an object may have {OBJECT}")
+    return read(event)
+
+
 def metadata_of(event: WatchEvent) -> ObjectMetadata:
     """Name, namespace and uid, even where the rest cannot be read; empty where they cannot."""
     try:
         read = decode(_OBJECT, event.document).metadata
     except Exception:  # noqa: BLE001 - then it has no name
         return ObjectMetadata()
-    return ObjectMetadata(read.name[:_SHOWN], read.namespace[:_SHOWN], read.uid[:_SHOWN])
+    most = KUBERNETES_NAME
+    return ObjectMetadata(read.name[:most], read.namespace[:most], read.uid[:most])

@@ -5,16 +5,28 @@ page that cannot be read leaves the facts as they were. Masks and filters keep t
 (recorded: 2 kB of listener states instead of 53).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from itertools import islice
 from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
+from exporter.bounds import (
+    CERTIFICATE_NAMES,
+    KUBERNETES_NAME,
+    LISTENERS,
+    LISTENERS_PAGE_OBJECTS,
+    SENTENCE,
+    SPIFFE_ID,
+    TENANT_TEXT,
+    cut_text,
+)
 from exporter.model import AdminFacts, BoundListener, Certificate
+from exporter.model.facts import is_loopback
+from exporter.parsing import parse_port
 from exporter.probes import paths
 from exporter.probes.stats import read_stats
 
@@ -49,11 +61,15 @@ class _ErrorState(msgspec.Struct):
     failed_configuration: _Failed | None = None
 
 
+class _State(msgspec.Struct):
+    """That it is there is enough: nothing of it is decoded."""
+
+
 class _Dynamic(msgspec.Struct):
     name: str = ""
     error_state: _ErrorState | None = None
-    warming_state: dict[str, object] | None = None
-    draining_state: dict[str, object] | None = None
+    warming_state: _State | None = None
+    draining_state: _State | None = None
 
 
 class _Dump(msgspec.Struct):
@@ -90,6 +106,8 @@ class _Certs(msgspec.Struct):
 
 
 def _decode(body: bytes, kind: type[T]) -> T | None:
+    if body.count(b"{") > LISTENERS_PAGE_OBJECTS:
+        return None
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -105,23 +123,27 @@ def _with_listeners(facts: AdminFacts, body: bytes) -> AdminFacts:
     document = _decode(body, _Listeners)
     if document is None:
         return facts
-    found = []
+    found: list[BoundListener] = []
     for status in document.listener_statuses:
         for address in (status.local_address, *status.additional_local_addresses):
             at = address.socket_address if address else None
-            if at is not None and _is_own(at.address):
-                found.append(
-                    BoundListener(name=status.name, address=at.address, port=at.port_value)
-                )
+            if at is not None and _is_own(at) and len(found) < LISTENERS:
+                name = cut_text(status.name, TENANT_TEXT)
+                found.append(BoundListener(name=name, address=at.address, port=at.port_value))
     return replace(facts, listeners=tuple(found))
 
 
-def _is_own(address: str) -> bool:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return parsed.is_unspecified or parsed.is_loopback
+def _is_own(at: _SocketAddress) -> bool:
+    """Whether it is bound to every address or to loopback, as Envoy prints them."""
+    is_local = at.address in _EVERY or is_loopback(at.address)
+    return is_local and len(at.address) <= TENANT_TEXT and parse_port(at.port_value) is not None
+
+
+_EVERY = frozenset({"0.0.0.0", "::"})
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(cut_text(name, TENANT_TEXT) for name in islice(names, LISTENERS))
 
 
 def _with_listener_states(facts: AdminFacts, body: bytes) -> AdminFacts:
@@ -130,8 +152,8 @@ def _with_listener_states(facts: AdminFacts, body: bytes) -> AdminFacts:
         return facts
     return replace(
         facts,
-        warming=tuple(row.name for row in document.configs if row.warming_state is not None),
-        draining=tuple(row.name for row in document.configs if row.draining_state is not None),
+        warming=_names(row.name for row in document.configs if row.warming_state is not None),
+        draining=_names(row.name for row in document.configs if row.draining_state is not None),
         rejected=_rejected(document),
     )
 
@@ -140,10 +162,10 @@ def _rejected(document: _Dump) -> Mapping[str, str]:
     """Envoy's reason by listener; a second row without a name repeats the first's (recorded)."""
     rejected: dict[str, str] = {}
     for row in document.configs:
-        if row.error_state is not None:
+        if row.error_state is not None and len(rejected) < LISTENERS:
             failed = row.error_state.failed_configuration
-            name = row.name or (failed.name if failed else "")
-            rejected[name] = rejected.get(name) or row.error_state.details
+            name = cut_text(row.name or (failed.name if failed else ""), TENANT_TEXT)
+            rejected[name] = rejected.get(name) or cut_text(row.error_state.details, SENTENCE)
     return rejected
 
 
@@ -152,8 +174,13 @@ def _with_unready(facts: AdminFacts, body: bytes) -> AdminFacts:
     if document is None:
         return facts
     dumps = document.unready_targets_dumps
-    targets = tuple(name for dump in dumps for name in dump.target_names)
-    return replace(facts, unready=targets or tuple(dump.name for dump in dumps))
+    targets = _sentences(name for dump in dumps for name in dump.target_names)
+    return replace(facts, unready=targets or _sentences(dump.name for dump in dumps))
+
+
+def _sentences(texts: Iterable[str]) -> tuple[str, ...]:
+    """What Envoy waits for, in its own words."""
+    return tuple(cut_text(text, SENTENCE) for text in islice(texts, LISTENERS))
 
 
 def _with_certificates(facts: AdminFacts, body: bytes) -> AdminFacts:
@@ -176,12 +203,12 @@ def _certificate(cert: _Cert) -> Certificate | None:
         begin, end = _moment(cert.valid_from), _moment(cert.expiration_time)
     except (ValueError, OverflowError):
         return None
-    names = cert.subject_alt_names
+    names = cert.subject_alt_names[:CERTIFICATE_NAMES]
     return Certificate(
         not_before=begin,
         not_after=end,
-        uris=tuple(name.uri for name in names if name.uri),
-        dns_names=tuple(name.dns for name in names if name.dns),
+        uris=tuple(cut_text(name.uri, SPIFFE_ID) for name in names if name.uri),
+        dns_names=tuple(cut_text(name.dns, KUBERNETES_NAME) for name in names if name.dns),
     )
 
 

@@ -14,7 +14,7 @@ from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult, failure
 from exporter.probes.http import HttpClient, Reply, is_relayed
 from exporter.probes.metrics_text import by_label, sample
-from exporter.probes.page_reader import PAGE_SECONDS, READ_BYTES, PageReader
+from exporter.probes.page_reader import PAGE_SECONDS, PageReader
 
 _LOCALHOST_ONLY = b"Only requests from localhost are allowed"
 _ENVOYS = frozenset((b"envoy", b"istio-envoy"))
@@ -97,7 +97,7 @@ async def _page(client: HttpClient, attempt: Attempt) -> tuple[Outcome, AgentMet
     attempt.allow(PAGE_SECONDS)
     reader = PageReader()
     try:
-        reply = await client.get(paths.AGENT_PAGE, most=READ_BYTES, reader=reader)
+        reply = await client.get(paths.AGENT_PAGE, reader=reader)
     except Exception as error:  # noqa: BLE001 - readiness stands, whatever the page does
         outcome, page = failure(error, attempt).outcome, reader.kept
         if outcome is Outcome.TIMEOUT and page:

@@ -19,9 +19,6 @@ from exporter.access.dialer import Dialer, NoAccess
 from exporter.model import Cadence, Facts, Outcome, Probe, Target
 from exporter.transport.icmp import Rejected
 
-MAX_BYTES = 8 * 1024 * 1024
-"""The most that one probe reads of an answer, in bytes."""
-
 _STALL_SECONDS = 0.1
 """Answers that seem to take less are not looked into."""
 
@@ -69,13 +66,12 @@ class ProbeOptions:
     """What the configuration chooses for all probes of one target.
 
     `trust`: how an istiod proves itself; None where it need not.
-    `max_bytes` limits an answer. `bugs` are what probers raised by mistake and was logged already,
+    `bugs` are what probers raised by mistake and was logged already,
     by port and class.
     """
 
     application_probes: bool = False
     trust: MeshTrust | None = None
-    max_bytes: int = MAX_BYTES
     bugs: set[tuple[int, type[BaseException]]] = field(
         default_factory=set, compare=False, repr=False
     )

@@ -58,7 +58,7 @@ class DnsProtocol(ProbeProtocol):
     __slots__ = ("_seen", "first")
 
     def __init__(self) -> None:
-        self._seen = b""
+        self._seen = bytearray()
         self.first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
@@ -69,7 +69,7 @@ class DnsProtocol(ProbeProtocol):
         if len(self._seen) >= 2:  # noqa: PLR2004
             (length,) = struct.unpack_from("!H", self._seen)
             if len(self._seen) >= 2 + length:
-                self.first.set_result(self._seen[2 : 2 + length])
+                self.first.set_result(bytes(self._seen[2 : 2 + length]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No answer has come, and none will."""

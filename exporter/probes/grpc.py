@@ -12,13 +12,13 @@ import h2.errors
 import h2.events
 import h2.exceptions
 
+from exporter.bounds import HTTP2
 from exporter.model import Outcome
 from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, TooLarge
 from exporter.probes.mesh_trust import proven_handshake
 from exporter.probes.paths import GRPC_HEALTH_CHECK
 
 _EMPTY_MESSAGE = b"\0\0\0\0\0"
-_MOST = 262144
 _FRAME_HEAD = 9
 _SETTINGS = b"\x04"
 """The type of the frame that a server must send first (RFC 9113, 3.4)."""
@@ -36,7 +36,7 @@ class GrpcProtocol(ProbeProtocol):
     def __init__(self, host: str) -> None:
         self._h2 = h2.connection.H2Connection(_CONFIG)
         self._host = host
-        self._left = _MOST
+        self._left: int = HTTP2
         self._start = b""
         self.status: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 

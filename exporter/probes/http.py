@@ -9,15 +9,12 @@ import time
 import httptools
 from msgspec import Struct
 
+from exporter.bounds import HEADERS
 from exporter.model import Outcome
 from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, TooLarge
 from exporter.probes.page_reader import PageReader
 from exporter.probes.paths import Path
 from exporter.transport.waiter import Waiter
-
-SMALL_BYTES = 65536
-"""The most that is read of an answer that is a word, a status or two samples."""
-
 
 _TELLING = frozenset(map(len, (b"server", b"content-length", b"transfer-encoding")))
 """How long the names of the headers are that are read."""
@@ -40,7 +37,6 @@ class HttpProtocol(ProbeProtocol):
         "_headed",
         "_left",
         "_limit",
-        "_most",
         "_parser",
         "_reader",
         "_server",
@@ -49,27 +45,25 @@ class HttpProtocol(ProbeProtocol):
         "lost",
     )
 
-    def __init__(self, max_bytes: int) -> None:
-        self._left = self._limit = self._most = max_bytes
+    def __init__(self) -> None:
+        self._left = self._limit = 0
         self._waiter: Waiter[Reply] | None = None
         self.lost: Exception | None = None
 
-    def send(
-        self, request: bytes, most: int | None = None, reader: PageReader | None = None
-    ) -> Waiter[Reply]:
+    def send(self, request: bytes, most: int, reader: PageReader | None = None) -> Waiter[Reply]:
         """Send a request; the waiter results in its answer, or raises what went wrong.
 
-        `most` limits this answer, in bytes; without it the line's own limit does. A `reader` is
-        fed the body, and the answer's body is what it kept.
+        `most` limits this answer, in bytes. A `reader` is fed the body, and the answer's body is
+        what it kept.
         """
-        self._limit = self._left = self._most if most is None else most
+        self._limit = self._left = most
         waiter: Waiter[Reply] = Waiter()
         if self.lost is not None:
             waiter.set_exception(self.lost)
             return waiter
         self._parser = httptools.HttpResponseParser(self)
         self._reader = reader
-        self._body: list[bytes] = []
+        self._body = bytearray()  # a list of many small pieces takes many times their length
         self._server = b""
         self._headed = self._by_length = False
         self._whole: Reply | None = None
@@ -105,6 +99,8 @@ class HttpProtocol(ProbeProtocol):
             self._end(self._whole)
         elif fault is not None:
             self._fail(fault)
+        elif not self._headed and self._limit - self._left > HEADERS:
+            self._fail(TooLarge(HEADERS))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the request in flight: an answer without a length ends with the connection."""
@@ -133,7 +129,7 @@ class HttpProtocol(ProbeProtocol):
     def on_body(self, data: bytes) -> None:
         """Collect the body (called by the parser)."""
         if self._reader is None:
-            self._body.append(data)
+            self._body += data
         else:
             self._reader.feed(data)
 
@@ -142,6 +138,7 @@ class HttpProtocol(ProbeProtocol):
         if self._whole is not None:  # an answer without a request
             return
         if self._parser.get_status_code() < 200:  # noqa: PLR2004 - 1xx: the answer follows
+            self._headed = False
             return
         if not self._parser.should_keep_alive():
             self.lost = Closed()
@@ -154,7 +151,7 @@ class HttpProtocol(ProbeProtocol):
         super().drop()
 
     def _reply(self) -> Reply:
-        body = b"".join(self._body) if self._reader is None else self._reader.kept
+        body = bytes(self._body) if self._reader is None else self._reader.kept
         return Reply(self._parser.get_status_code(), self._server, body)
 
     def _fail(self, error: Exception) -> None:
@@ -196,13 +193,12 @@ class HttpClient:
         self,
         path: Path,
         authorization: bytes = b"",
-        most: int | None = None,
         reader: PageReader | None = None,
     ) -> Reply:
-        """GET a path. `most`: the bytes of its answer, where these are more than usual.
+        """GET a path.
 
         A `reader` takes the body piece by piece; the reply has what it keeps, and so has the
-        reader, however this ends.
+        reader, however this ends. A page that is not kept has one, which keeps its start.
 
         Raises:
             Closed, Malformed, TooLarge, OSError, NoAccess: as `failure` maps them.
@@ -211,15 +207,14 @@ class HttpClient:
             raise TypeError("only paths of probes.paths are sent")
         line = self._line
         if line is None or (not line.is_free and not self._given):
-            limit = self._attempt.options.max_bytes
-            line = self._line = await self._attempt.connect(lambda: HttpProtocol(limit))
+            line = self._line = await self._attempt.connect(HttpProtocol)
             self._attempt.asked = self._attempt.asked or time.monotonic()
-        if most is None and path.is_small:
-            most = min(SMALL_BYTES, self._attempt.options.max_bytes)
+        if reader is None and not path.kept:
+            reader = PageReader()
         if authorization:
             lines = b"\r\nAuthorization: " + authorization + b"\r\n\r\n"
-            return await line.send(path.head + self._host[:-4] + lines, most, reader)
-        return await line.send(path.head + self._host, most, reader)
+            return await line.send(path.head + self._host[:-4] + lines, path.most, reader)
+        return await line.send(path.head + self._host, path.most, reader)
 
 
 def result_of_error_status(

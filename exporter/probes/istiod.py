@@ -24,6 +24,7 @@ from exporter.probes.attempt import Attempt, ProbeResult, failure
 from exporter.probes.http import HttpClient, result_of_error_status
 from exporter.probes.mesh_trust import authorize, may_be_authorized
 from exporter.probes.metrics_text import by_label, total
+from exporter.probes.page_reader import PageReader
 from exporter.yielder import Yielder
 
 _SHORT = {
@@ -41,6 +42,9 @@ _TYPES = frozenset(
 
 _IN_STEP = XdsResource(sent=True, acked=True, synced=True)
 """One for all: nearly every resource of nearly every proxy is in step."""
+
+_FAMILIES = (b"pilot_xds", b"pilot_total_xds_rejects", b"istio_build")
+"""What is read of its metrics; a large mesh's page is long."""
 
 _VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,128}")
 """Version, revision and status; with two whole hashes a development build has about 100."""
@@ -71,9 +75,6 @@ class _Entry(msgspec.Struct):
 
 _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw] | None)
 _ENTRY = msgspec.json.Decoder(_Entry)
-_SYNCZ_BYTES = 64 * 1024 * 1024
-"""A proxy takes about 2 kB, and one replica may serve a whole mesh of thirty thousand."""
-
 _SYNCZ_SECONDS = 10.0
 """istiod makes the page anew each time; with thousands of proxies that takes a while."""
 
@@ -101,7 +102,7 @@ async def probe_istiod(attempt: Attempt) -> ProbeResult:
 async def _with_metrics(facts: IstiodFacts, client: HttpClient, attempt: Attempt) -> IstiodFacts:
     attempt.allow(attempt.timeout)
     try:
-        reply = await client.get(paths.METRICS)
+        reply = await client.get(paths.METRICS, reader=PageReader(_FAMILIES))
     except Exception:  # noqa: BLE001 - the version was the proof; the page is extra
         return facts
     return read_metrics(reply.body, facts) if reply.status == 200 else facts  # noqa: PLR2004
@@ -133,7 +134,7 @@ async def _with_syncz(facts: IstiodFacts, client: HttpClient, attempt: Attempt) 
         authorization = await authorize(attempt) if is_remote else b""
         if is_remote and not authorization:
             return facts
-        reply = await client.get(paths.SYNCZ, authorization, _SYNCZ_BYTES)
+        reply = await client.get(paths.SYNCZ, authorization)
     except Exception as error:  # noqa: BLE001 - the version was the proof; syncz is extra
         return replace(facts, syncz_outcome=failure(error, attempt).outcome)
     match reply.status:

@@ -5,7 +5,6 @@ page is parsed. Envoy prints `name{} value`, the agent `name value`. Never raise
 in proportion to the page whatever is on it: what answers may be hostile.
 """
 
-import math
 import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -15,6 +14,9 @@ _MOST_LINE = 4096
 """Longer lines are no samples of ours, in bytes."""
 
 _MOST_SAMPLES = 10_000
+_LARGEST = 1e300
+"""The sum of all samples stays finite, as JSON and counters have to be."""
+
 _LABEL = re.compile(rb'[ ,]*+(\w++)="((?:[^"\\]++|\\.)*+)"')
 _TYPED = re.compile(
     rb"^(# (TYPE|HELP|EOF)|[a-zA-Z_:][\w:]*(\{[^\n]*\})? +[-+0-9.NI])", re.MULTILINE
@@ -24,7 +26,8 @@ _TYPED = re.compile(
 def samples(page: bytes, name: bytes) -> Iterator[tuple[bytes, float]]:
     """Every sample of exactly this name: its label text (without braces) and its value.
 
-    Values that are no finite number are left out, and so are lines that are too long.
+    Values that are no number, or so large that a sum of them is none, are left out, and so are
+    lines that are too long.
     """
     for line in islice(_lines(page, name), _MOST_SAMPLES):
         labels, _, rest = line.rpartition(b"}")
@@ -95,4 +98,4 @@ def _number(text: bytes) -> float | None:
         value = float(text.split(None, 1)[0])
     except (ValueError, IndexError):
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= _LARGEST else None

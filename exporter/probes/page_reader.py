@@ -11,9 +11,6 @@ from collections.abc import Sequence
 KEPT_BYTES = 65536
 """The most that is kept of a page's beginning, and the most of its named lines."""
 
-READ_BYTES = 32 * 1024 * 1024
-"""The most that is read of such a page, in bytes."""
-
 PAGE_SECONDS = 10.0
 """How long such a page may take: an agent gives its own scrapes 8 s, then its part comes."""
 

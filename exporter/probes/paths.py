@@ -12,23 +12,34 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from exporter import __version__
+from exporter.bounds import (
+    ADMIN_PAGE,
+    LISTENERS_PAGE,
+    METRICS_PAGE,
+    STATS_PAGE,
+    STATUS_PAGE,
+    SYNCZ_PAGE,
+    WORD_PAGE,
+    Bound,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
     """A request path with the request's start, ready to be sent but for the Host.
 
-    `is_small`: its answer is short: a status, a word, or two samples.
+    `most` bytes of its answer are read. Of a page whose start is enough they are not `kept`.
     """
 
     text: str
     head: bytes
-    is_small: bool = False
+    most: Bound
+    kept: bool = True
 
 
-def _path(text: str, *headers: str, is_small: bool = False) -> Path:
+def _path(text: str, most: Bound, *headers: str, kept: bool = True) -> Path:
     lines = [f"GET {text} HTTP/1.1", f"User-Agent: istio-port-exporter/{__version__}", *headers]
-    return Path(text, "\r\n".join([*lines, "Host: "]).encode(), is_small)
+    return Path(text, "\r\n".join([*lines, "Host: "]).encode(), most, kept)
 
 
 _ACCEPT = "Accept: text/plain;version=0.0.4"
@@ -51,21 +62,24 @@ _LISTENER_STATES = (
     "active_state.version_info,draining_state.version_info"
 )
 
-HEALTHZ_READY = _path("/healthz/ready", is_small=True)
-READY = _path("/ready", is_small=True)
-READYZ = _path("/readyz", is_small=True)
-METRICS = _path("/metrics", _ACCEPT)
-VERSION = _path("/version", is_small=True)
-ROOT = _path("/")
-CONTROLZ_HOME = _path("/homej/")
-SYNCZ = _path("/debug/syncz")
-ENVOY_LIVE = _path(_stats(_LIVE), _ACCEPT, is_small=True)
-ENVOY_STATS = _path(_stats(ENVOY_STATS_REGEX), _ACCEPT)
-AGENT_PAGE = _path(_stats("^none$"), _ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds: 8")
-LISTENERS = _path("/listeners?format=json")
-LISTENER_STATES = _path(_LISTENER_STATES)
-INIT_DUMP = _path("/init_dump")
-CERTS = _path("/certs")
+HEALTHZ_READY = _path("/healthz/ready", WORD_PAGE)
+READY = _path("/ready", WORD_PAGE)
+READYZ = _path("/readyz", WORD_PAGE)
+METRICS = _path("/metrics", METRICS_PAGE, _ACCEPT, kept=False)
+VERSION = _path("/version", WORD_PAGE)
+ROOT = _path("/", STATUS_PAGE, kept=False)
+CONTROLZ_HOME = _path("/homej/", STATUS_PAGE, kept=False)
+SYNCZ = _path("/debug/syncz", SYNCZ_PAGE)
+ENVOY_LIVE = _path(_stats(_LIVE), WORD_PAGE, _ACCEPT)
+ENVOY_STATS = _path(_stats(ENVOY_STATS_REGEX), STATS_PAGE, _ACCEPT)
+AGENT_PAGE = _path(
+    *(_stats("^none$"), METRICS_PAGE, _ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds: 8"),
+    kept=False,
+)
+LISTENERS = _path("/listeners?format=json", LISTENERS_PAGE)
+LISTENER_STATES = _path(_LISTENER_STATES, LISTENERS_PAGE)
+INIT_DUMP = _path("/init_dump", ADMIN_PAGE)
+CERTS = _path("/certs", ADMIN_PAGE)
 
 FIXED = (
     HEALTHZ_READY,
@@ -113,7 +127,7 @@ def application(text: str) -> Path:
     """
     if not _APP_HEALTH.fullmatch(text):
         raise Forbidden(f"not an application probe: {text!r}")
-    return _path(text)
+    return _path(text, STATUS_PAGE, kept=False)
 
 
 def metrics(text: str) -> Path:
@@ -123,7 +137,7 @@ def metrics(text: str) -> Path:
         Forbidden: as `configured`.
     """
     path = configured(text)
-    return path if path is METRICS else _path(text, _ACCEPT)
+    return path if path is METRICS else _path(text, METRICS_PAGE, _ACCEPT, kept=False)
 
 
 def configured(text: str) -> Path:
@@ -137,4 +151,4 @@ def configured(text: str) -> Path:
         return known
     if not _VISIBLE.fullmatch(text) or _CHANGING.search(text):
         raise Forbidden(f"must not be sent: {text!r}")
-    return _path(text)
+    return _path(text, STATUS_PAGE, kept=False)

@@ -10,6 +10,7 @@ from exporter.probes.attempt import Attempt, ProbeResult
 from exporter.probes.http import HttpClient, Reply, result_of_error_status
 from exporter.probes.metrics_text import by_label, sample
 
+_STATES = (0, 1, 2, 3)
 _UPDATES = b"envoy_listener_manager_lds_update_", b"envoy_cluster_manager_cds_update_"
 
 
@@ -42,7 +43,7 @@ def read_stats(page: bytes, *, complete: bool) -> EnvoyStats:
     live, state = sample(page, b"envoy_server_live"), sample(page, b"envoy_server_state")
     fast = EnvoyStats(
         live=None if live is None else live > 0,
-        state=None if state is None else int(state),
+        state=int(state) if state in _STATES else None,
     )
     return _read_details(page, fast) if complete else fast
 

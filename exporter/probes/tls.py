@@ -13,6 +13,7 @@ from typing import cast
 
 from cryptography import x509
 
+from exporter.bounds import CERTIFICATE_NAMES, HANDSHAKE, KUBERNETES_NAME, SPIFFE_ID, cut_text
 from exporter.model import Certificate, Outcome, TlsFacts
 from exporter.probes.attempt import (
     Attempt,
@@ -29,7 +30,6 @@ _CHUNK = 65536
 HELLO_ALPN = ("istio-http/1.1", "istio")
 """Both are the mesh's own (Istio pilot/pkg/networking/util ALPN lists)."""
 
-_MOST_HANDSHAKE = 262144
 _RECORD_TYPES = frozenset((0x14, 0x15, 0x16, 0x17))
 
 
@@ -77,7 +77,7 @@ class TlsProtocol(ProbeProtocol):
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = (context or _context(alpn)).wrap_bio(self._in, self._out)
         self._inner: ProbeProtocol | None = None
-        self._left = _MOST_HANDSHAKE
+        self._left: int = HANDSHAKE
         self._port = port
         self._ended: Exception | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -91,7 +91,7 @@ class TlsProtocol(ProbeProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed OpenSSL: the handshake first, then the line on top."""
         if not self.done.done():
-            if self._left == _MOST_HANDSHAKE and data[0] not in _RECORD_TYPES:
+            if self._left == HANDSHAKE and data[0] not in _RECORD_TYPES:
                 self._fail(Malformed("the answer is not TLS"))
                 return
             self._left -= len(data)
@@ -193,14 +193,23 @@ def certificate_of(der: bytes) -> Certificate:
     except x509.ExtensionNotFound:
         pass
     else:
-        uris = tuple(extension.value.get_values_for_type(x509.UniformResourceIdentifier))
-        names = tuple(extension.value.get_values_for_type(x509.DNSName))
+        uris = _names(extension.value, x509.UniformResourceIdentifier, SPIFFE_ID)
+        names = _names(extension.value, x509.DNSName, KUBERNETES_NAME)
     return Certificate(
         not_before=_seconds(parsed.not_valid_before_utc),
         not_after=_seconds(parsed.not_valid_after_utc),
         uris=uris,
         dns_names=names,
     )
+
+
+def _names(
+    value: x509.SubjectAlternativeName,
+    kind: type[x509.UniformResourceIdentifier] | type[x509.DNSName],
+    most: int,
+) -> tuple[str, ...]:
+    names: list[str] = value.get_values_for_type(kind)
+    return tuple(cut_text(name, most) for name in names[:CERTIFICATE_NAMES])
 
 
 def _seconds(moment: datetime) -> float:

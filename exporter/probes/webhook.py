@@ -22,7 +22,7 @@ async def probe_webhook(attempt: Attempt) -> ProbeResult:
     line = line_of(attempt.target.istio_version)
     if line is not None and line <= _WITHOUT_READY:
         return ProbeResult(Outcome.OK)
-    http = tls.connect_socket(HttpProtocol(attempt.options.max_bytes))
+    http = tls.connect_socket(HttpProtocol())
     reply = await HttpClient(attempt, http).get(paths.READY)
     match reply.status:
         case 200:

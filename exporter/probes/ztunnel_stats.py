@@ -10,7 +10,7 @@ from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult, failure
 from exporter.probes.http import HttpClient, result_of_error_status
 from exporter.probes.metrics_text import by_label, is_metrics, sample
-from exporter.probes.page_reader import PAGE_SECONDS, READ_BYTES, PageReader
+from exporter.probes.page_reader import PAGE_SECONDS, PageReader
 
 _ACTIVE = b"workload_manager_active_proxy_count"
 _PENDING = b"workload_manager_pending_proxy_count"
@@ -44,7 +44,7 @@ async def _page(client: HttpClient, attempt: Attempt) -> ZtunnelFacts:
     attempt.allow(PAGE_SECONDS)
     path = paths.metrics(attempt.probe.path or "/metrics")
     try:
-        reply = await client.get(path, most=READ_BYTES, reader=reader)
+        reply = await client.get(path, reader=reader)
     except Exception as error:  # noqa: BLE001 - the port answered, whatever the page does
         return read_page(reader.kept, failure(error, attempt).outcome)
     refused = result_of_error_status(reply, attempt)

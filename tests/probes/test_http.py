@@ -1,4 +1,5 @@
 import asyncio
+import tracemalloc
 from contextlib import suppress
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from exporter.model import Outcome
 from exporter.probes import paths
-from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeOptions, ProbeResult, TooLarge
+from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeResult, TooLarge
 from exporter.probes.http import HttpClient, HttpProtocol, Reply
 from exporter.probes.probers import probe
 from exporter.probes.runner import probe_all
@@ -32,9 +33,9 @@ def http_200(body: bytes) -> bytes:
 
 
 def line_after(*chunks: bytes, end: Any = False, limit: int = 10_000) -> Waiter[Reply]:
-    line = HttpProtocol(limit)
+    line = HttpProtocol()
     line.connection_made(Connection())  # type: ignore[arg-type]
-    waiter = line.send(b"GET / HTTP/1.1\r\n\r\n")
+    waiter = line.send(b"GET / HTTP/1.1\r\n\r\n", limit)
     for chunk in chunks:
         line.data_received(chunk)
     if end:
@@ -197,12 +198,35 @@ async def test_short_answers_are_not_read_for_long(
     assert observed.detail == ("" if outcome is Outcome.OK else "more than 65536 bytes")
 
 
-async def test_the_byte_limit_is_an_option_of_the_attempt(
-    serve: Any, attempt_at: Any, answer: Any
+@pytest.mark.parametrize(
+    "head",
+    [b"Server: " + b"x" * 2**20, b"X: y\r\n" * 2**18],
+    ids=["one long", "many"],
+)
+async def test_headers_have_a_limit_where_the_page_has_none_to_speak_of(
+    listen: Any, attempt_at: Any, head: bytes
 ) -> None:
-    port = await serve({"/healthz/ready": answer(200, b"x" * 5000)})
-    asked = attempt_at(port, options=ProbeOptions(max_bytes=1000))
-    assert (await probe(asked)).outcome is Outcome.TOO_LARGE
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n" + head)
+
+    with pytest.raises(TooLarge):
+        await HttpClient(attempt_at(await listen(talk))).get(paths.METRICS)
+
+
+def test_a_page_in_pieces_of_two_bytes_takes_no_more_memory_than_the_page() -> None:
+    line = HttpProtocol()
+    line.connection_made(Connection())  # type: ignore[arg-type]
+    waiter = line.send(b"", 2**20)
+    line.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    tracemalloc.start()
+    for _ in range(1000):
+        line.data_received(b"2\r\nxx\r\n" * 100)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    line.data_received(b"0\r\n\r\n")
+    assert len(waiter.result().body) == 200_000
+    assert held < 400_000
 
 
 @pytest.mark.parametrize("behind", [http_200(b"EVIL"), b"garbage"], ids=["an answer", "garbage"])

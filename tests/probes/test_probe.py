@@ -15,7 +15,6 @@ from exporter.model import Outcome, ProbeKind, View
 from exporter.probes.attempt import (
     Closed,
     Malformed,
-    ProbeOptions,
     ProbeProtocol,
     TooLarge,
     failure,
@@ -100,8 +99,7 @@ async def test_an_endless_answer_stops_at_the_limit(
     listen: Any, attempt_at: Any, endings: Any
 ) -> None:
     port = await listen(endings["endless"])
-    options = ProbeOptions(max_bytes=200_000)
-    observed = await probe(attempt_at(port, 15090, options=options, kind="stats"))
+    observed = await probe(attempt_at(port, 15090, kind="stats"))
     assert observed.outcome is Outcome.TOO_LARGE
     assert observed.seconds < 2
 
