@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+IMAGE_VENV := .venv-image
+# What another version of Python can change.
+IMAGE_TESTS := tests/access tests/cli tests/config tests/kube tests/probes tests/transport tests/web tests/test_tls_contexts.py
 SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk chromium etcd-server
 CLUSTER_PACKAGES := buildah containernetworking-plugins debootstrap etcd-server ipset iptables iproute2 runc
 RECORDINGS ?= exporter/demo/states
@@ -10,13 +13,14 @@ BENCH_OPTIONS ?=
 CLUSTER_OPTIONS ?=
 PROCESSES ?= 2
 
-.PHONY: demo test test-slow test-cluster cluster cluster-assets check lint format chart runbooks bench bench-scale recordings fleet clean system-packages test-assets behaviour
+.PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets check lint format chart runbooks bench bench-scale recordings fleet clean system-packages test-assets behaviour
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        run the exporter on a mesh of healthy and broken proxies"
 	@echo "make test        run the tests that a change needs (as root on Debian it installs what they need)"
 	@echo "make test-slow   run the tests that are slow by nature: black holes, stops of a minute, pictures"
+	@echo "make test-image-python  run what an interpreter can change on the image's Python"
 	@echo "make test-assets find or compile the control plane that the tests use"
 	@echo "make cluster     run a real Kubernetes cluster on this machine until Ctrl-C (CLUSTER_OPTIONS='--nodes 2 --istio')"
 	@echo "make test-cluster  run the tests in such a cluster, with Istio (as root on Debian, with Go)"
@@ -55,6 +59,16 @@ test: $(VENV)/.dev system-packages test-assets
 
 test-slow: $(VENV)/.dev system-packages test-assets
 	@$(BIN)/python -m pytest -m slow --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
+$(IMAGE_VENV)/.dev: $(VENV)/.dev
+	@echo "Setting up $(IMAGE_VENV) with the image's Python ..."
+	@python=$$($(BIN)/python -m tests.image_python) && $$python -m venv --without-pip --clear $(IMAGE_VENV)
+	@$(BIN)/python -m pip --python $(IMAGE_VENV)/bin/python install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python -m pip --python $(IMAGE_VENV)/bin/python install --quiet --disable-pip-version-check -c constraints.txt --group dev
+	@touch $@
+
+test-image-python: $(IMAGE_VENV)/.dev system-packages test-assets
+	@$(IMAGE_VENV)/bin/python -m pytest -m "not slow" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(IMAGE_TESTS)
 
 cluster-assets: $(VENV)/.dev
 	@tests/system-packages $(CLUSTER_PACKAGES)
@@ -105,4 +119,4 @@ behaviour: $(VENV)/.dev system-packages
 	$(BIN)/python -m benchmarks.behaviour compare $$folder/before $$folder/after
 
 clean:
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(IMAGE_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

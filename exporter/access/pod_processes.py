@@ -15,7 +15,9 @@ from pathlib import Path
 
 from exporter.access.dialer import NoAccess
 
-_POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?[/:](\S+)")
+_UID = r"[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32}"
+"""A pod's uid, or of a static pod the hash of its manifest (kubelet's pkg/kubelet/config)."""
+_POD = re.compile(rf"pod({_UID})(?:\.slice)?[/:](\S+)")
 _CONTAINER = re.compile(r"(?:^|[/:])(?:([a-z][a-z-]*)[-:])?([0-9a-f]{64})(?=$|[./:])")
 _HOST_NETWORK = "conmon"
 """CRI-O's monitor: it sits in the pod's cgroup but in the host's network."""
@@ -67,19 +69,23 @@ class PodProcesses:
         self._rescan_seconds = rescan_seconds
         self._lock = threading.Lock()
         self._members: dict[str, dict[int, str]] = {}
+        self._static: dict[str, str] = {}
+        """The uid of each static pod's containers; the API's uid of the pod is its mirror's."""
         self._scanned = float("-inf")
 
     def locate(self, uid: str, container: str) -> PodNamespace:
         """The network namespace of a pod, by a process of this container or of any other.
 
+        A static pod is found by the container alone.
+
         Raises:
             NoAccess: no process of the pod is here.
         """
         with self._lock:
-            found = self._living(uid)
+            found = self._living(self._static.get(container, uid))
             if not found and time.monotonic() - self._scanned >= self._rescan_seconds:
                 self._scan()
-                found = self._living(uid)
+                found = self._living(self._static.get(container, uid))
         if not found:
             message = (
                 f"No process of the pod is under {self._proc}: it ended, or is on another node."
@@ -101,10 +107,12 @@ class PodProcesses:
         return member is not None and member.uid == uid
 
     def _scan(self) -> None:
-        self._members = {}
+        self._members, self._static = {}, {}
         for pid in self._pids():
             if member := self._read(pid):
                 self._members.setdefault(member.uid, {})[pid] = member.container
+                if "-" not in member.uid:
+                    self._static[member.container] = member.uid
         self._scanned = time.monotonic()
 
     def _pids(self) -> Iterator[int]:

@@ -126,6 +126,15 @@ def test_takes_any_process_of_the_pod_while_the_proxy_is_down(node: Node) -> Non
     assert PodProcesses(node.proc).locate(UID, PROXY).path == f"{node.proc}/7/ns/net"
 
 
+def test_finds_a_static_pod_by_its_container(node: Node) -> None:
+    for pid, container in ((7, PAUSE), (12, PROXY)):
+        node.run(pid, container, uid="0123456789abcdef" * 2)
+    node.run(3, APP, uid="11111111-2222-3333-4444-555555555555")
+    place = PodProcesses(node.proc).locate("the uid of its mirror", PROXY)
+    assert place.path == f"{node.proc}/12/ns/net"
+    assert {process.name for process in place.processes or ()} == {"7", "12"}
+
+
 def test_follows_a_container_that_restarts(plain: Node) -> None:
     plain.run(12, PROXY)
     found = PodProcesses(plain.proc, rescan_seconds=0)

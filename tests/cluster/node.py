@@ -54,6 +54,7 @@ class Node:
         )
         config = node_config.kubelet(self._plane.authority.root, serving, self._cgroup, SOCKET)
         config["podLogsDir"] = str(self.machine.logs / "pods")
+        self.machine.execute("mkdir", "-p", node_config.STATIC_PODS)
         self.machine.run(
             "kubelet",
             program("kubelet"),

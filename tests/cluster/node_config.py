@@ -9,6 +9,7 @@ DOMAIN = "cluster.local"
 DNS_SERVICE = "10.96.0.10"
 PAUSE_IMAGE = f"localhost/pause:{TAG}"
 _UNUSED = ("blockfile", "btrfs", "devmapper", "erofs", "zfs")
+STATIC_PODS = "/etc/kubernetes/manifests"
 CNI_PROGRAMS = "/usr/lib/cni"
 
 
@@ -55,6 +56,7 @@ def kubelet(root: Path, serving: tuple[Path, Path], cgroup: str, socket: str) ->
         "cgroupRoot": cgroup,
         "failCgroupV1": False,
         "failSwapOn": False,
+        "staticPodPath": STATIC_PODS,
         "clusterDNS": [DNS_SERVICE],
         "clusterDomain": DOMAIN,
         "resolvConf": "/dev/null",
