@@ -42,6 +42,7 @@ class Exporter:
 
     def __init__(self, admin: Admin, where: str, name: str) -> None:
         self._admin = admin
+        self.namespace, self.name = where, name
         self._path = f"/api/v1/namespaces/{where}/pods/{name}:{PORT}/proxy"
 
     async def samples(self) -> list[Sample]:

@@ -46,7 +46,8 @@ BROKEN = {
         },
     ),
     "the proxy's image cannot be pulled": Broken(
-        (("proxy_not_running", "fault"),), annotations={"sidecar.istio.io/proxyImage": ABSENT}
+        (("redirection_setup_failing", "fault"),),
+        annotations={"sidecar.istio.io/proxyImage": ABSENT},
     ),
     "an init container fails": Broken(
         (("init_container_failing", "application"),),

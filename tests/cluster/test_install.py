@@ -6,7 +6,7 @@ import pytest_asyncio
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.helm import Helm
-from tests.cluster.product import RESTRICTED, exporter, install
+from tests.cluster.product import RESTRICTED, Exporter, exporter, install
 from tests.cluster.workloads import is_ready, new_namespace, pods_of
 from tests.real.kubernetes.client import Admin
 
@@ -54,3 +54,25 @@ async def test_the_defaults_get_ready_under_the_restricted_profile_and_leave_not
 
     await cluster.wait_for(are_gone, "the exporter's pods to go")
     assert await _objects(admin, restricted) == before
+
+
+async def test_the_image_runs_read_only_without_root_and_within_its_memory(
+    admin: Admin, direct: Exporter
+) -> None:
+    """After all tests before this one: what the kubelet measures is within the chart's limit."""
+    found = await admin.get(f"/api/v1/namespaces/{direct.namespace}/pods/{direct.name}")
+    (container,) = found["spec"]["containers"]
+    context = container["securityContext"]
+    assert context["readOnlyRootFilesystem"] is True
+    assert (found["spec"]["securityContext"] | context)["runAsNonRoot"] is True
+    limit = container["resources"]["limits"]["memory"]
+    assert limit.endswith("Mi")
+    node = found["spec"]["nodeName"]
+    summary = await admin.get(f"/api/v1/nodes/{node}/proxy/stats/summary")
+    used = [
+        row["memory"]["workingSetBytes"]
+        for row in summary["pods"]
+        if row["podRef"]["name"] == direct.name
+    ]
+    assert 0 < used[0] < int(limit.removesuffix("Mi")) * 2**20
+    assert {row["restartCount"] for row in found["status"]["containerStatuses"]} == {0}
