@@ -1,6 +1,7 @@
 """What the README's `make demo` really runs."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -26,3 +27,13 @@ def test_make_demo_runs_the_demo(given: list[str], command: list[str]) -> None:
     program, *arguments = plan.stdout.splitlines()[-1].split()
     assert program.endswith("istio-port-exporter")
     assert arguments == command
+
+
+def test_every_part_of_continuous_integration_is_a_target_and_prints_its_time() -> None:
+    root = Path(__file__).parent.parent
+    script = (root / ".ci" / "run").read_text()
+    (parts,) = re.findall(r"^for target in (.+?); do", script, re.MULTILINE)
+    command = ["make", "--dry-run", "--no-print-directory", *parts.split()]
+    subprocess.run(command, cwd=root, capture_output=True, check=True)
+    assert {"lint", "test", "test-slow"} <= set(parts.split())
+    assert "$((SECONDS - began)) s" in script

@@ -25,7 +25,7 @@ from tests.charts.render import of_kind, render
 from tests.real.programs import fetch, free_address, serving, wait_for
 from tests.rules.promtool import ALERTS
 
-pytestmark = pytest.mark.real("prometheus", "prometheus-alertmanager")
+pytestmark = [pytest.mark.real("prometheus", "prometheus-alertmanager"), pytest.mark.slow]
 
 STATES = ("healthy", "strict-mtls", "gateway-healthy")
 RUNBOOKS = "https://runbooks.example"

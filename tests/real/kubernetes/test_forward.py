@@ -103,6 +103,7 @@ STATES = (
 )
 
 
+@pytest.mark.slow
 async def test_a_port_forward_sees_what_the_namespace_shows(
     control_plane: ControlPlane, admin: Admin, corner: str, kubelet: Kubelet, account: Account
 ) -> None:

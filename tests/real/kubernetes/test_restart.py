@@ -96,6 +96,7 @@ async def test_a_version_that_is_compacted_away_is_410_and_the_list_is_read_anew
     assert seen.dropped == ["web-0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["an older state", "nothing"])
 async def test_a_restored_api_server_is_listed_again(
     own_control_plane: ControlPlane, path: Path, to: str

@@ -47,6 +47,7 @@ async def until_pods(program: Program, corner: str, numbers: Iterable[int]) -> N
             await asyncio.sleep(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_two_thousand_pods_through_their_life(
     control_plane: ControlPlane,
