@@ -35,12 +35,18 @@ def route(path: str, body: str = "") -> dict[str, object]:
     return {"match": {"prefix": path}, "direct_response": answer}
 
 
-def listener(port: int, *routes: dict[str, object], is_named: bool = True) -> dict[str, object]:
+def listener(
+    port: int,
+    *routes: dict[str, object],
+    is_named: bool = True,
+    access_log: dict[str, object] | None = None,
+) -> dict[str, object]:
     """A port of all addresses that answers HTTP; it says that it is Envoy where it is named."""
     router = {"@type": f"{_FILTERS}.http.router.v3.Router"}
     manager = {
         "@type": f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": str(port),
+        "access_log": [access_log] if access_log else [],
         "server_header_transformation": "OVERWRITE" if is_named else "PASS_THROUGH",
         "route_config": {
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(routes)}]

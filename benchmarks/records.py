@@ -91,6 +91,7 @@ def healthy_sidecar(index: int = 0) -> TargetRecord:
             CertificateValidity(certificate="root", source="agent", not_after=at + 3650 * _DAY),
         ),
         spiffe_id=f"spiffe://cluster.local/ns/team-{index % 40}/sa/reviews",
+        root="0f1e2d3c4b5a6978",
         durations=dict.fromkeys(dict(_NETWORK), 0.00123 + index / 1e7),
         polled={Cadence.FAST: at, Cadence.DETAIL: at - 60, Cadence.IDENTITY: at - 1800},
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.processes import Failed
+from benchmarks.scale import costs
 from benchmarks.scale import subject as exporters
 from benchmarks.scale.holds import watched
 from benchmarks.scale.machine import Machine
@@ -50,6 +51,7 @@ class Timing:
 class Figures:
     """What was measured with so many targets; times in seconds, sizes in bytes.
 
+    `costs` a second: bytes received, pages of agents; and series. `rules`: seconds by group.
     `holds` by phase. `polls_off`: the share of the polls due that were lost or doubled; `_quiet`
     without a reload, which says what the measurement itself makes of it. `starved`: the share of
     the time in which others had the cores that it would have run on.
@@ -79,6 +81,8 @@ class Figures:
     holds: dict[str, float] = field(default_factory=dict)
     pages: dict[str, Timing] = field(default_factory=dict)
     machine: dict[str, float] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
+    rules: dict[str, float] = field(default_factory=dict)
 
     @property
     def memory_per_target(self) -> float:
@@ -110,6 +114,7 @@ def measure(folder: Path, command: tuple[str, ...], mesh: Mesh, targets: int) ->
         _requests(subject, figures)
         _state(subject, figures)
         _reload(subject, figures)
+        figures.rules = costs.rule_seconds(folder)
         machine.note_tracked()
     figures.machine = machine.counted()
     return figures
@@ -134,7 +139,9 @@ def _start(subject: Subject, figures: Figures) -> None:
 def _quiet(subject: Subject, mesh: Mesh, figures: Figures) -> None:
     """Nobody asks anything, not even how long the loop is held: only polling is counted."""
     before, theirs, waited = subject.read(), mesh.cpu_seconds(), subject.waited()
+    counted = costs.counts(mesh)
     time.sleep(_QUIET_INTERVALS * INTERVAL)
+    figures.costs = costs.per_second(counted, costs.counts(mesh))
     after, theirs = subject.read(), mesh.cpu_seconds() - theirs
     seconds, polls = after.at - before.at, after.polls - before.polls
     if not polls:
@@ -170,6 +177,7 @@ def _requests(subject: Subject, figures: Figures) -> None:
 def _state(subject: Subject, figures: Figures) -> None:
     """How many targets are found healthy: failures are not what is measured."""
     figures.healthy, figures.causes = subject.health()
+    figures.costs["series"] = costs.series(subject)
 
 
 def _reload(subject: Subject, figures: Figures) -> None:

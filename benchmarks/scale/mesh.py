@@ -25,6 +25,7 @@ PORTS = (15001, 15006, 15020, 15021, 15090)
 _FAMILIES = (4,)
 _START_SECONDS = 30.0
 _AGENT = Path(__file__).parents[2] / "tests" / "real" / "agent.py"
+_PAGE_LOG = "pages.log"
 _PASSED_ON = 25020
 """Where the agent's own, unused status server is."""
 
@@ -35,6 +36,11 @@ class Mesh:
 
     namespace: str
     pids: tuple[int, ...]
+    page_log: Path
+
+    def pages(self) -> int:
+        """How many metrics pages of agents were requested so far."""
+        return self.page_log.read_bytes().count(b"\n")
 
     def cpu_seconds(self) -> float:
         """What they have used so far."""
@@ -81,7 +87,7 @@ def standing(folder: Path, names: Namespaces) -> Iterator[Mesh]:
     ):
         for port in PORTS:
             _wait_for(names, port)
-        yield Mesh(names.pods, (pid, agent, status))
+        yield Mesh(names.pods, (pid, agent, status), folder / _PAGE_LOG)
 
 
 @contextmanager
@@ -118,10 +124,27 @@ def _agent(folder: Path, names: Namespaces) -> Iterator[int]:
 @contextmanager
 def _status(folder: Path, names: Namespaces) -> Iterator[int]:
     """15020, as cheap as it can be."""
-    answers = listener(15020, route("/healthz/ready"), route("/", AGENT_PAGE), is_named=False)
+    answers = listener(
+        15020,
+        route("/healthz/ready"),
+        route("/", AGENT_PAGE),
+        is_named=False,
+        access_log=_logged_pages(folder / _PAGE_LOG),
+    )
     (folder / "status.json").write_text(json.dumps({"static_resources": {"listeners": [answers]}}))
     with _running_envoy(folder, names, "status") as pid:
         yield pid
+
+
+def _logged_pages(file: Path) -> dict[str, object]:
+    """A line in a file for each request for a page of metrics."""
+    kind = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
+    header = {"name": ":path", "string_match": {"prefix": "/stats/"}}
+    return {
+        "name": "pages",
+        "filter": {"header_filter": {"header": header}},
+        "typed_config": {"@type": kind, "path": str(file)},
+    }
 
 
 @contextmanager

@@ -99,6 +99,19 @@ def details(figures: Figures) -> list[str]:
         f"polls off what was due without a reload: {figures.polls_off_quiet:.2%}",
         f"{figures.healthy:.2%} of the targets healthy; causes: {figures.causes or 'none'}",
         *_surroundings(figures),
+        *_costs(figures),
+    ]
+
+
+def _costs(figures: Figures) -> list[str]:
+    """What others pay."""
+    cost, rules = figures.costs, figures.rules
+    slowest = max(rules, key=lambda group: rules[group]) if rules else "none measured"
+    return [
+        f"received: {cost['received'] / 1e3:.0f} kB/s",
+        f"pages of agents: {cost['pages']:.2f} a second",
+        f"series: {cost['series']:.0f}, {cost['series'] / figures.targets:.1f} a target",
+        f"rules: {sum(rules.values()):.3f} s an evaluation, most of it {slowest}",
     ]
 
 

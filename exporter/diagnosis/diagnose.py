@@ -20,6 +20,7 @@ from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.proxy_status import (
     certificates_of,
     presented_certificate,
+    presented_root,
     proxy_of,
     readiness_of,
 )
@@ -86,6 +87,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
         listings=known.listings,
         certificates=certificates_of(evidence, known),
         spiffe_id=presented.value.spiffe_id if presented else "",
+        root="" if in_mesh else presented_root(known),
         listening=known.sockets.value.listening if known.sockets else (),
         durations=judged.durations,
         polled=known.polled,

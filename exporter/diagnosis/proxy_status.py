@@ -227,6 +227,15 @@ def presented_certificate(memory: Memory) -> Timestamped[Certificate] | None:
     return None
 
 
+def presented_root(memory: Memory) -> str:
+    """Which root's key is behind the certificate that a hello last brought; empty for none."""
+    for hello in memory.hello.values():
+        facts = hello.value.facts
+        if isinstance(facts, TlsFacts) and facts.certificate is not None:
+            return facts.root
+    return ""
+
+
 def certificates_of(evidence: Evidence, memory: Memory) -> tuple[CertificateValidity, ...]:
     """Every certificate known of the target, by source."""
     if evidence.in_mesh:

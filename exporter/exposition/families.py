@@ -147,6 +147,15 @@ FAMILIES: tuple[Family, ...] = (
         samples=samples.identity,
     ),
     Family(
+        name="istio_proxy_root_info",
+        type="gauge",
+        help="The root behind the certificate that the proxy presents, by its key; 1.",
+        profile="full",
+        stability="experimental",
+        labels=("fingerprint",),
+        samples=samples.root,
+    ),
+    Family(
         name="istio_proxy_captured",
         type="gauge",
         help="Whether inbound redirection works where it is expected; absent when unjudged.",

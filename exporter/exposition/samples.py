@@ -194,6 +194,11 @@ def _rank(source: str) -> int:
     return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
 
 
+def root(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_proxy_root_info`: the root behind the certificate that was presented, if any was."""
+    return ((f',fingerprint="{escaped(record.root)}"', 1),) if record.root else ()
+
+
 def identity(record: TargetRecord) -> tuple[Sample, ...]:
     """`istio_target_identity_info`: the SPIFFE identity, if any was presented."""
     return ((f',spiffe_id="{escaped(record.spiffe_id)}"', 1),) if record.spiffe_id else ()

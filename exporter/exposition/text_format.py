@@ -131,6 +131,7 @@ _LASTING_PARTS = attrgetter(
     "control_plane",
     "certificates",
     "spiffe_id",
+    "root",
     "listening",
 )
 """The parts of a record that families are made of which are not `timed`."""

@@ -146,9 +146,13 @@ class ZtunnelFacts(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TlsFacts(Struct, frozen=True, kw_only=True, gc=False):
-    """What a TLS handshake showed. `via` is the port that was dialled for it."""
+    """What a TLS handshake showed. `via` is the port that was dialled for it.
+
+    `root` names the key of the authority behind the chain, in 16 hex digits.
+    """
 
     certificate: Certificate | None = None
+    root: str = ""
     alpn: str = ""
     via: int = 0
 

@@ -97,6 +97,7 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     listings: tuple[Timestamped[ProxyListing], ...] = ()
     certificates: tuple[CertificateValidity, ...] = ()
     spiffe_id: str = ""
+    root: str = ""
     listening: tuple[ListeningSocket, ...] = ()
     undetected: tuple[str, ...] = ()
     durations: Mapping[int, float] = {}

@@ -7,8 +7,11 @@ the handshake is done, whatever follows - Istio then closes or alerts `certifica
 
 import asyncio
 import ssl
+import sys
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
+from hashlib import sha256
 from typing import cast
 
 from cryptography import x509
@@ -148,10 +151,11 @@ class TlsProtocol(ProbeProtocol):
             self._inner.data_received(data)
 
     def _presented(self) -> TlsFacts:
-        der = self._tls.getpeercert(binary_form=True)
-        certificate = _read_certificate(der) if der else None
+        chain = _certificates(self._tls)
+        certificate = _read_certificate(chain[0]) if chain else None
         alpn = self._tls.selected_alpn_protocol() or ""
-        return TlsFacts(certificate=certificate, alpn=alpn, via=self._port)
+        root = root_of(chain[-1]) if chain else ""
+        return TlsFacts(certificate=certificate, root=root, alpn=alpn, via=self._port)
 
     def _flush(self) -> None:
         if self._out.pending:
@@ -169,6 +173,39 @@ class TlsProtocol(ProbeProtocol):
             self.done.set_exception(error)
             self.done.exception()
             self.transport.abort()
+
+
+def _certificates(tls: ssl.SSLObject) -> list[bytes]:
+    """The certificates that the peer presented, its own first, as DER."""
+    if sys.version_info >= (3, 13):
+        return tls.get_unverified_chain()
+    presented = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined] # noqa: SLF001
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in presented or ()]
+
+
+def root_of(der: bytes) -> str:
+    """The key of the authority that issued a certificate, in 16 hex digits; empty if unknown.
+
+    By its key identifier (RFC 5280, 4.2.1.1), which is the same on every certificate that it has
+    issued; where there is none, by a hash of its name.
+    """
+    try:
+        parsed = x509.load_der_x509_certificate(der)
+        issuer = sha256(parsed.issuer.public_bytes()).digest()
+        for kind, name in _KEY_IDENTIFIERS:
+            with suppress(x509.ExtensionNotFound):
+                value = parsed.extensions.get_extension_for_class(kind).value
+                return (getattr(value, name) or issuer).hex()[:_ROOT_DIGITS]
+        return issuer.hex()[:_ROOT_DIGITS]
+    except Exception:  # noqa: BLE001 - what cannot be read names no authority
+        return ""
+
+
+_ROOT_DIGITS = 16
+_KEY_IDENTIFIERS = (
+    (x509.AuthorityKeyIdentifier, "key_identifier"),
+    (x509.SubjectKeyIdentifier, "digest"),  # a root may lack the first: it is its own authority
+)
 
 
 def _read_certificate(der: bytes) -> Certificate:

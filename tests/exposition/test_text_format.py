@@ -241,7 +241,7 @@ def test_a_long_socket_table_keeps_the_ports_of_the_mesh() -> None:
 
 
 @pytest.mark.parametrize(
-    ("profile", "network", "pod"), [("minimal", 12, 14), ("standard", 20, 22), ("full", 38, 56)]
+    ("profile", "network", "pod"), [("minimal", 12, 14), ("standard", 20, 22), ("full", 39, 57)]
 )
 def test_a_healthy_sidecar_has_few_series(profile: str, network: int, pod: int) -> None:
     record = healthy_sidecar()

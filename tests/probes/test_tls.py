@@ -1,14 +1,21 @@
 import asyncio
+import re
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Certificate, Outcome, TlsFacts
 from exporter.probes.probers import probe
-from exporter.probes.tls import TlsProtocol, certificate_of
+from exporter.probes.tls import TlsProtocol, certificate_of, root_of
+from exporter.tls_contexts import server_context
 
 CERTIFICATE = Certificate(
     not_before=1767225600.0,
@@ -16,6 +23,9 @@ CERTIFICATE = Certificate(
     uris=("spiffe://cluster.local/ns/shop/sa/default",),
     dns_names=("istiod.istio-system.svc",),
 )
+
+ROOT = "68616d82f11fc8dd"
+"""Of a certificate without key identifiers: a hash of its issuer's name."""
 
 
 async def _wait(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -29,6 +39,65 @@ async def _close(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 def test_reads_dates_and_names(issued: tuple[str, str, bytes]) -> None:
     assert certificate_of(issued[2]) == CERTIFICATE
     assert certificate_of(issued[2]).spiffe_id == CERTIFICATE.uris[0]
+
+
+def _signed(
+    name: str, signer: tuple[str, ec.EllipticCurvePrivateKey] | None, *, known: bool = True
+) -> tuple[tuple[str, ec.EllipticCurvePrivateKey], x509.Certificate]:
+    """A certificate for a new key, by the signer or by itself; with key identifiers if `known`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer, own = signer or (name, key)
+    make = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2036, 1, 2, tzinfo=UTC))
+    )
+    if known:
+        of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(own.public_key())
+        own_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        make = make.add_extension(own_key, critical=False)
+        make = make.add_extension(of_issuer, critical=False) if signer else make
+    return (name, key), make.sign(own, hashes.SHA256())
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["by key", "by name"])
+async def test_the_root_is_the_same_whether_it_or_an_intermediate_is_presented(
+    listen: Any, attempt_at: Any, tmp_path: Path, known: bool
+) -> None:
+    root_key, root = _signed("root", None, known=known)
+    middle_key, middle = _signed("middle", root_key, known=known)
+    roots = set()
+    for signer, chain in (
+        (root_key, []),
+        (root_key, [root]),
+        (middle_key, [middle]),
+        (middle_key, [middle, root]),
+    ):
+        (_, key), leaf = _signed("leaf", signer, known=known)
+        pem, private = tmp_path / "chain.pem", tmp_path / "key.pem"
+        encoding = serialization.Encoding.PEM
+        pem.write_bytes(b"".join(one.public_bytes(encoding) for one in (leaf, *chain)))
+        private.write_bytes(
+            key.private_bytes(
+                encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        context = server_context()
+        context.load_cert_chain(pem, private)
+        observed = await probe(attempt_at(await listen(_wait, ssl=context), 15020, kind="tls"))
+        assert isinstance(observed.facts, TlsFacts)
+        roots.add(observed.facts.root)
+    assert len(roots) == 1
+    assert re.fullmatch("[0-9a-f]{16}", roots.pop())
+
+
+@given(st.binary(max_size=200))
+def test_what_is_no_certificate_names_no_root(der: bytes) -> None:
+    assert root_of(der) == ""
 
 
 @given(st.binary(max_size=200))
@@ -45,7 +114,7 @@ async def test_the_certificate_counts_whatever_follows(
     port = await listen(then, ssl=tls("h2", mutual=mutual))
     observed = await probe(attempt_at(port, 15020, kind="tls"))
     assert observed.outcome is Outcome.OK
-    assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="h2", via=port)
+    assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT, alpn="h2", via=port)
 
 
 BREACHES = {
@@ -75,7 +144,7 @@ async def test_a_hello_for_15006_is_sent_to_the_control_port(
     control = await listen(_wait, ssl=tls("istio", mutual=True))
     observed = await probe(attempt_at(15006, 15006, control=control, kind="hello"))
     assert (observed.port, observed.outcome) == (15006, Outcome.OK)
-    assert observed.facts == TlsFacts(certificate=CERTIFICATE, alpn="istio", via=control)
+    assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT, alpn="istio", via=control)
 
 
 async def test_a_server_without_istios_protocol_still_shows_its_certificate(
@@ -83,7 +152,7 @@ async def test_a_server_without_istios_protocol_still_shows_its_certificate(
 ) -> None:
     control = await listen(_wait, ssl=tls())
     observed = await probe(attempt_at(15006, 15006, control=control, kind="hello"))
-    assert observed.facts == TlsFacts(certificate=CERTIFICATE, via=control)
+    assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT, via=control)
 
 
 HELLOS = {

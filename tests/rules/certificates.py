@@ -18,6 +18,11 @@ def life(
     return {of(BEGIN, pod, **shown): start, of(EXPIRY, pod, **shown): end}
 
 
+def root(pod: str, fingerprint: str, values: str) -> dict[str, str]:
+    """The root that a proxy presents."""
+    return {of("istio_proxy_root_info", pod, fingerprint=fingerprint): values}
+
+
 def renewed_hourly(cycles: int, seen_late: int) -> dict[str, str]:
     """A healthy certificate of one hour: renewed each 30 minutes, read once an hour.
 
@@ -178,5 +183,35 @@ CASES = (
             of(EXPIRY, "web-1", certificate="workload", source="agent"): f"{DAY} {36 * HOUR}x200",
         },
         {200: {}},
+    ),
+    Case(
+        "IstioProxyRootsDiffer",
+        "fires",
+        "one proxy keeps the old root",
+        root("web-1", "aaaa", "1x1700") | root("web-2", "bbbb", "1x1700"),
+        {1500: {}, 1600: {"IstioProxyRootsDiffer": 1}},
+        ExpectedAlert(
+            1600,
+            {},
+            "Certificates of 2 roots have been in use for more than a day: proxies that trust one"
+            " of them only refuse the others' connections. Restart the workloads whose"
+            " istio_proxy_root_info has the old one.",
+        ),
+    ),
+    Case(
+        "IstioProxyRootsDiffer",
+        "quiet",
+        "one root",
+        root("web-1", "aaaa", "1x1700") | root("web-2", "aaaa", "1x1700"),
+        {1700: {}},
+    ),
+    Case(
+        "IstioProxyRootsDiffer",
+        "trap",
+        "a rotation that ends within a day",
+        root("web-1", "aaaa", "1x700 _x1000")
+        | root("web-1", "bbbb", "_x701 1x1000")
+        | root("web-2", "bbbb", "1x1700"),
+        {1700: {}},
     ),
 )
