@@ -110,6 +110,13 @@ def _redirection(record: TargetRecord, _ports: Ports) -> Judgement:
     return _either(record.proxy.captured, "works", "missing")
 
 
+def _workloads(record: TargetRecord, _ports: Ports) -> Judgement:
+    counts = record.proxy.workloads
+    if pending := counts.get("pending"):
+        return False, f"{pending:.0f} pending"
+    return (True, f"{counts['active']:.0f} active") if "active" in counts else _UNKNOWN
+
+
 def _ready(endpoint: str) -> Judge:
     """Judges by the readiness that an endpoint reports, or by how the probe of its port ended."""
 
@@ -147,12 +154,21 @@ _STEPS = (
     ),
     _Step((Role.SIDECAR,), "Redirection", "inbound traffic passes Envoy", _redirection),
     _Step(
+        (Role.AMBIENT,),
+        "ztunnel",
+        "presents the workload's certificate on {}",
+        _responds,
+        (PortName.HBONE,),
+    ),
+    _Step((Role.AMBIENT,), "Redirection", "inbound traffic passes ztunnel", _redirection),
+    _Step(
         (Role.ZTUNNEL,),
         "Readiness",
         "ztunnel reports ready on {}",
         _ready("ztunnel"),
         (PortName.READINESS,),
     ),
+    _Step((Role.ZTUNNEL,), "Workloads", "serves every pod that it was given", _workloads),
     _Step((Role.AGENTGATEWAY,), "Readiness", "responds on {}", _responds, (PortName.READINESS,)),
     _Step(
         (Role.ISTIOD,), "istiod", "reports ready on {}", _ready("istiod"), (PortName.HTTP_DEBUG,)

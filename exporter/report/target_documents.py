@@ -72,7 +72,7 @@ class CertificateState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProxyState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an Envoy beyond its ports; null and empty mean not known."""
+    """What is known of an Envoy or ztunnel beyond its ports; null and empty mean not known."""
 
     captured: bool | None
     envoy_live: bool | None
@@ -81,6 +81,7 @@ class ProxyState(msgspec.Struct, frozen=True, kw_only=True):
     bound: Mapping[str, bool]
     rejected: Mapping[str, bool]
     rejected_reasons: Mapping[str, str]
+    workloads: Mapping[str, float]
 
 
 class TargetState(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +187,7 @@ def _proxy_state(proxy: ProxyStatus) -> ProxyState:
         bound=proxy.bound,
         rejected=proxy.rejected,
         rejected_reasons=proxy.rejected_reasons,
+        workloads=proxy.workloads,
     )
 
 

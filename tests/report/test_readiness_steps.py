@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from benchmarks.records import broken_sidecar, healthy_sidecar, istiod, seen_from_pod
+from benchmarks.records import broken_sidecar, healthy_sidecar, istiod, seen_from_pod, ztunnel
 from exporter.model import (
     Component,
     Memory,
@@ -32,7 +32,7 @@ def first_failed(record: TargetRecord) -> str | None:
 
 
 def ended(port: int, outcome: Outcome) -> Verdict:
-    up = outcome is Outcome.NOT_READY
+    up = True if outcome is Outcome.NOT_READY else outcome.up
     return Verdict(port, Component.ENVOY, up=up, outcome=outcome, view=View.NETWORK)
 
 
@@ -133,7 +133,8 @@ def test_an_envoy_of_unknown_liveness_is_judged_by_its_admin_port() -> None:
     [
         (Role.GATEWAY, SIDECAR[:-1]),
         (Role.PROXYLESS, ["istiod", "pilot-agent"]),
-        (Role.ZTUNNEL, ["istiod", "Readiness"]),
+        (Role.AMBIENT, ["ztunnel", "Redirection"]),
+        (Role.ZTUNNEL, ["istiod", "Readiness", "Workloads"]),
         (Role.AGENTGATEWAY, ["Readiness"]),
         (Role.ISTIOD, ["istiod", "xDS", "Webhooks"]),
         (Role.CNI, ["Readiness"]),
@@ -143,6 +144,42 @@ def test_each_role_has_steps_of_its_own(role: Role, names: list[str]) -> None:
     record = healthy_sidecar()
     record = structs.replace(record, target=replace(record.target, role=role))
     assert [step.name for step in readiness_steps(record)] == names
+
+
+@pytest.mark.parametrize(
+    ("workloads", "step"),
+    [
+        ({}, (None, "not known")),
+        ({"active": 0, "pending": 0}, (True, "0 active")),
+        ({"active": 49, "pending": 1}, (False, "1 pending")),
+    ],
+)
+def test_a_ztunnel_serves_what_it_was_given(
+    workloads: dict[str, float], step: tuple[bool | None, str]
+) -> None:
+    record = structs.replace(ztunnel(), proxy=ProxyStatus(workloads=workloads))
+    assert steps_of(record)["Workloads"] == step
+
+
+@pytest.mark.parametrize(
+    ("seen", "captured", "steps"),
+    [
+        (Outcome.OK, True, [(True, "responds"), (True, "works")]),
+        (Outcome.REFUSED, False, [(False, "15008 refused"), (False, "missing")]),
+        (Outcome.CAPTURED, None, [(None, "not known"), (None, "not known")]),
+    ],
+)
+def test_a_pod_in_ambient_has_its_ztunnel_then_its_redirection(
+    seen: Outcome, captured: Any, steps: list[tuple[bool | None, str]]
+) -> None:
+    record = healthy_sidecar()
+    record = structs.replace(
+        record,
+        target=replace(record.target, role=Role.AMBIENT),
+        verdicts=(ended(15008, seen),),
+        proxy=ProxyStatus(captured=captured),
+    )
+    assert [steps_of(record)[name] for name in ("ztunnel", "Redirection")] == steps
 
 
 def test_an_istiod_whose_xds_port_is_refused_fails_there() -> None:

@@ -92,13 +92,14 @@ function portRow(port, now) {
     h("td", { class: "detail" }, port.detail || "–"));
 }
 
-function proxyFacts({ captured, envoy_live: live, xds_connected: xds, listeners, bound, rejected, rejected_reasons: reasons }) {
+function proxyFacts({ captured, envoy_live: live, xds_connected: xds, listeners, bound, rejected, rejected_reasons: reasons, workloads }) {
   const yesNo = (value, yes, no) => (value === null ? null : value ? yes : no);
   return [
     ["redirection", yesNo(captured, "works", "missing")],
     ["Envoy", yesNo(live, "live", "not live")],
     ["istiod", yesNo(xds, "connected", "not connected")],
     ["listeners", Object.entries(listeners).map(([state, n]) => `${number(n)} ${state}`).join(", ")],
+    ["workloads", Object.entries(workloads).map(([state, n]) => `${number(n)} ${state}`).join(", ")],
     ["bound", Object.entries(bound).map(([name, is]) => `${name}: ${is ? "yes" : "no"}`).join(", ")],
     ["rejected", Object.entries(rejected).filter(([, is]) => is).map(([name]) => name).join(", ") || (Object.keys(rejected).length ? "nothing" : "")],
     ...Object.entries(reasons).map(([name, reason]) => [`${name} rejected`, reason]),
