@@ -8,8 +8,9 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.processes import Failed
-from benchmarks.scale import costs
+from benchmarks.scale import ambient, costs
 from benchmarks.scale import subject as exporters
+from benchmarks.scale.ambient import AmbientFigures
 from benchmarks.scale.holds import watched
 from benchmarks.scale.machine import Machine
 from benchmarks.scale.mesh import Mesh
@@ -83,11 +84,17 @@ class Figures:
     machine: dict[str, float] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
     rules: dict[str, float] = field(default_factory=dict)
+    ambient: AmbientFigures = field(default_factory=AmbientFigures)
 
     @property
     def memory_per_target(self) -> float:
         """What a target adds to the base."""
         return (self.memory - self.base_memory) / (self.targets - BASE_TARGETS)
+
+    @property
+    def ambient_share(self) -> float:
+        """The CPU of pods in ambient, of that of as many sidecars."""
+        return self.ambient.cpu_per_poll / self.cpu_per_poll if self.cpu_per_poll else float("nan")
 
     @property
     def longest_hold(self) -> float:
@@ -99,6 +106,7 @@ class Figures:
         derived = {
             "memory_per_target": self.memory_per_target,
             "longest_hold": self.longest_hold,
+            "ambient_share": self.ambient_share,
         }
         return {**asdict(self), **derived}
 
@@ -117,6 +125,7 @@ def measure(folder: Path, command: tuple[str, ...], mesh: Mesh, targets: int) ->
         figures.rules = costs.rule_seconds(folder)
         machine.note_tracked()
     figures.machine = machine.counted()
+    figures.ambient = ambient.measure(folder, command, mesh, targets)
     return figures
 
 

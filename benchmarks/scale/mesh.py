@@ -42,6 +42,11 @@ class Mesh:
         """How many metrics pages of agents were requested so far."""
         return self.page_log.read_bytes().count(b"\n")
 
+    @property
+    def python(self) -> tuple[str, ...]:
+        """The start of a command that runs Python in the namespace."""
+        return ("ip", "netns", "exec", self.namespace, sys.executable)
+
     def cpu_seconds(self) -> float:
         """What they have used so far."""
         return sum(map(cpu_seconds, self.pids))

@@ -65,6 +65,9 @@ PROMISES = (
     Promise("memory at a reload, peak over rest", lambda f: f.reload_peak, 1.3, _times),
     Promise("polls lost or doubled by a reload", lambda f: f.polls_off, 0.01, _share),
     Promise("polls skipped", lambda f: f.skipped, 0, _count),
+    Promise("CPU of ambient pods, of as many sidecars'", lambda f: f.ambient_share, 0.25, _share),
+    Promise("TLS hellos in any second", lambda f: f.ambient.hellos_most, 60, _count),
+    Promise("ambient pods: connections left open", lambda f: f.ambient.left, 0, _count),
 )
 
 
@@ -87,6 +90,7 @@ def details(figures: Figures) -> list[str]:
     ]
     return [
         f"a poll: {figures.cpu_per_poll * 1e6:.0f} us of CPU, {figures.probes_per_poll:.2f} probes",
+        _ambient(figures),
         f"start: every target polled after {figures.start_seconds:.1f} s",
         f"CPU of the start: {figures.start_cpu:.1f} s",
         f"memory with {BASE_TARGETS} targets: {figures.base_memory / 1e6:.1f} MB",
@@ -113,6 +117,15 @@ def _costs(figures: Figures) -> list[str]:
         f"series: {cost['series']:.0f}, {cost['series'] / figures.targets:.1f} a target",
         f"rules: {sum(rules.values()):.3f} s an evaluation, most of it {slowest}",
     ]
+
+
+def _ambient(figures: Figures) -> str:
+    found = figures.ambient
+    return (
+        f"a poll of an ambient pod: {found.cpu_per_poll * 1e6:.0f} us of CPU, "
+        f"{found.probes_per_poll:.2f} probes; {found.hellos} hellos to {found.targets:,} pods, "
+        f"{found.healthy:.2%} healthy"
+    )
 
 
 def _surroundings(figures: Figures) -> list[str]:

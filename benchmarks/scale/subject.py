@@ -149,11 +149,17 @@ def command_of(given: str) -> tuple[str, ...]:
     return tuple(shlex.split(given))
 
 
-def write_targets(folder: Path, names: Iterable[tuple[int, str]]) -> None:
-    """The file of targets: captured sidecars by index of their address, and name."""
+SIDECAR = "role: sidecar, captured: true"
+AMBIENT = "role: ambient, settings: {application_ports: [8080]}"
+
+
+def write_targets(
+    folder: Path, names: Iterable[tuple[int, str]], description: str = SIDECAR
+) -> None:
+    """The file of targets, alike but for index of their address, and name."""
     rows = [
-        f"- {{namespace: team-{index % 40}, pod: {name}, role: sidecar, "
-        f"address: {address_of(index)}, captured: true, istio_version: 1.28.3, "
+        f"- {{namespace: team-{index % 40}, pod: {name}, {description}, "
+        f"address: {address_of(index)}, istio_version: 1.28.3, "
         f"node: node-{index % 200}, workload: web-{index % 400}}}"
         for index, name in names
     ]
