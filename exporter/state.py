@@ -63,8 +63,8 @@ class State:
 
         Args:
             record: what the last poll found.
-            expires: when its samples are too old to be served (seconds since the epoch; three
-                effective intervals after the poll).
+            expires: when its samples are too old to be served (seconds since the epoch, by a clock
+                that nobody sets; three effective intervals after the poll).
         """
         key = record.target.key
         before = self._entries.get(key)

@@ -6,12 +6,12 @@ themselves.
 """
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from exporter import clock
 from exporter.app.api_connection import ApiConnection
 from exporter.app.capabilities import MissingCapability, missing_capabilities
 from exporter.app.portforwards import PortForwardAccess
@@ -23,7 +23,8 @@ from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.model import Memory, Target, TargetKey
-from exporter.poll.poll_target import EVERY_CADENCE, PollResult, ProbeInstrumentation, poll_once
+from exporter.poll.instrumentation import ProbeInstrumentation
+from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
 from exporter.report.not_judged import traffic_past_the_mesh
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
@@ -132,8 +133,9 @@ class Session:
             Memory(),
             EVERY_CADENCE,
             self.config,
-            time.time(),
+            clock.now(),
             in_mesh=self._shared.state.in_mesh,
+            step=clock.step(),
             forward=self._portforwards.urgent_pod,
         )
 

@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import contextlib
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import Progress
 
+from exporter import clock
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import add_config_flags, base_of, config_of, start_logging
 from exporter.cli.tables import Window, console, report_of
@@ -239,7 +239,13 @@ async def _poll_all(checked: _Run, due: frozenset[Cadence], done: Callable[[], N
         async with slots:
             plan = source.plan(target)
             result = await poll_target(
-                plan, memory, due, source.config, time.time(), in_mesh=in_mesh
+                plan,
+                memory,
+                due,
+                source.config,
+                clock.now(),
+                in_mesh=in_mesh,
+                step=clock.step(),
             )
         checked.memories[target.key] = result.memory
         checked.records[target.key] = result.record

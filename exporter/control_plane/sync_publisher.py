@@ -6,11 +6,11 @@ holds no verdict of its own; `merge_replicas` decides, and where that has none n
 """
 
 import asyncio
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
+from exporter import clock
 from exporter.config import Config
 from exporter.control_plane.proxy_sync import merge_replicas, why_incomplete
 from exporter.discovery.target_sets import TargetSets
@@ -41,7 +41,7 @@ class SyncPublisher:
 
     async def publish(self) -> None:
         """Render what the replicas together report of every proxy, and drop what they do not."""
-        now = time.time()
+        now = clock.now()
         expires = now + STALE_AFTER_INTERVALS * self.config.poll.interval
         merged = merge_replicas(self._istiods(), self.config, now)
         others = self.sets.other_shards()

@@ -46,6 +46,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     now: float,
     *,
     in_mesh: bool = False,
+    step: float = 0.0,
     webhook: WebhookPath | None = None,
 ) -> tuple[TargetRecord, Memory]:
     """What one poll's observations mean, and what the next poll needs to know.
@@ -58,9 +59,10 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
         config: intervals and graces.
         now: seconds since the epoch.
         in_mesh: the exporter sits behind a sidecar, so that nothing it sees can be trusted.
+        step: how far the wall clock is ahead of `now`; certificates are judged by it.
         webhook: what the API server's last dry run of the injection webhook showed, for istiods.
     """
-    evidence = Evidence(target, ports, config, now, in_mesh)
+    evidence = Evidence(target, ports, config, now, in_mesh, step)
     if not in_mesh and (reused := reused_record(evidence, observations, memory)):
         return reused
     memory = replace(memory, memo=None)

@@ -44,6 +44,8 @@ class Evidence(Struct, eq=False):
     config: Config
     now: float
     in_mesh: bool = False
+    step: float = 0.0
+    """How far the wall clock, by which certificates are judged, is ahead of `now`."""
     network: dict[int, list[Observation]] = {}
     pod: dict[int, Observation] = {}
     connects: list[Observation] = []
@@ -65,6 +67,11 @@ class Evidence(Struct, eq=False):
     """The addresses of a family that the exporter itself does not have."""
     no_access: dict[int, str] = {}
     """Why the pod's own view of a port, though configured, could not be had."""
+
+    @property
+    def wall(self) -> float:
+        """The wall clock's time, for the dates of certificates."""
+        return self.now + self.step
 
     def seen(self, name: PortName) -> Observation | None:
         """The deciding observation of the port of that name: the pod's, else the network's."""

@@ -2,8 +2,8 @@
 
 A record follows from observations, memory and time. Where a healthy target's observations add
 nothing to its memory, the same ones give the same record but for its times. The rule: only polls
-of the fast cadence reuse a record, and none after a certificate's end or two minutes, so that
-what time alone changes is judged then.
+of the fast cadence reuse a record, and none after a certificate's end or two minutes, nor after a
+step of the wall clock, so that what time alone changes is judged then.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,9 +39,9 @@ _LONGEST_SECONDS = 120.0
 class Memo(Struct, frozen=True, gc=False):
     """A record without its times, and the observations that give it again.
 
-    `ports` and `config` are those that it was judged by. `timed` maps ports to the observation
-    whose duration is theirs, by its place. `up` are the ports that answered. `until`: what time
-    alone changes is judged then, seconds since the epoch.
+    `ports`, `config` and `step` are those that it was judged by. `timed` maps ports to the
+    observation whose duration is theirs, by its place. `up` are the ports that answered. `until`:
+    what time alone changes is judged then, seconds since the epoch.
     """
 
     record: TargetRecord
@@ -51,6 +51,7 @@ class Memo(Struct, frozen=True, gc=False):
     timed: tuple[tuple[int, int], ...]
     up: tuple[int, ...]
     until: float
+    step: float
 
 
 def reused_record(
@@ -66,7 +67,11 @@ def reused_record(
     memo, now = memory.memo, evidence.now
     if not isinstance(memo, Memo) or now >= memo.until or _is_slower_due(memory.polled, now):
         return None
-    if evidence.config is not memo.config or evidence.target is not memo.record.target:
+    if (
+        evidence.step != memo.step
+        or evidence.config is not memo.config
+        or evidence.target is not memo.record.target
+    ):
         return None
     if not _is_same(observations, memo.observations) or evidence.ports != memo.ports:
         return None
@@ -114,12 +119,13 @@ def memo_of(
         if verdict.port in record.durations and (verdict.view, verdict.port) in deciding
     ]
     up = tuple([verdict.port for verdict in record.verdicts if verdict.up])
-    ends = [one.not_after for one in record.certificates if one.not_after > evidence.now]
-    until = min([evidence.now + _LONGEST_SECONDS, *ends])
+    ends = [one.not_after for one in record.certificates if one.not_after > evidence.wall]
+    until = min([evidence.now + _LONGEST_SECONDS, *(end - evidence.step for end in ends)])
     places = dict(timed)
     kept_durations = {p: seconds for p, seconds in record.durations.items() if p not in places}
     untimed = replace(record, durations=shared_mapping(kept_durations), polled={}, last_ok={})
-    return Memo(untimed, ports, config, expected, shared(tuple(timed)), shared(up), until)
+    timed_once, up_once = shared(tuple(timed)), shared(up)
+    return Memo(untimed, ports, config, expected, timed_once, up_once, until, evidence.step)
 
 
 def _at_fast(seen: Observation) -> Observation:

@@ -240,7 +240,7 @@ def certificates_of(evidence: Evidence, memory: Memory) -> tuple[CertificateVali
     """Every certificate known of the target, by source."""
     if evidence.in_mesh:
         return ()
-    return (*_presented(memory), *_of_agent(memory), *_of_admin(memory))
+    return (*_presented(memory), *_of_agent(memory, evidence.step), *_of_admin(memory))
 
 
 def _presented(memory: Memory) -> Iterator[CertificateValidity]:
@@ -252,7 +252,7 @@ def _presented(memory: Memory) -> Iterator[CertificateValidity]:
         yield _validity("serving", "wire", ending)
 
 
-def _of_agent(memory: Memory) -> Iterator[CertificateValidity]:
+def _of_agent(memory: Memory, step: float) -> Iterator[CertificateValidity]:
     if memory.agent is None:
         return
     for name, seconds in memory.agent.value.certificate_seconds.items():
@@ -260,7 +260,7 @@ def _of_agent(memory: Memory) -> Iterator[CertificateValidity]:
             yield CertificateValidity(
                 certificate=_CERTIFICATES[name],
                 source="agent",
-                not_after=memory.agent.at + seconds,
+                not_after=memory.agent.at + step + seconds,
             )
 
 

@@ -39,7 +39,7 @@ def _is_first_miss(evidence: Evidence, before: Memory, hello: Observation) -> bo
     certificate = facts.certificate if isinstance(facts, TlsFacts) else None
     if last.value.outcome is not Outcome.OK or certificate is None:
         return False
-    return certificate.not_after > evidence.now and _envoy_answers(evidence, hello.address)
+    return certificate.not_after > evidence.wall and _envoy_answers(evidence, hello.address)
 
 
 def _envoy_answers(evidence: Evidence, address: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from exporter.bounds import CONTAINERS
+from exporter.clock import time_of
 from exporter.discovery.missing_proxies import is_uninjected_gateway
 from exporter.discovery.pod_documents import (
     Container,
@@ -19,7 +20,6 @@ from exporter.discovery.pod_documents import (
     Terminated,
 )
 from exporter.model import ContainerKind, ContainerState, Lifecycle, PodContainer, Termination
-from exporter.parsing import parse_time
 
 REDIRECTION_CONTAINERS = frozenset({"istio-init", "istio-validation"})
 """Istio's init containers: the first sets redirection up, the second checks what istio-cni set."""
@@ -42,11 +42,11 @@ def lifecycle_of(pod: Pod, proxy: Container) -> Lifecycle:
     return Lifecycle(
         container_ready=status.ready if status else None,
         terminating=terminating if terminating or pod.status else None,
-        created=parse_time(metadata.creation_timestamp),
+        created=time_of(metadata.creation_timestamp),
         started=status.started_at if status else None,
         restarts=status.restart_count if status else None,
         trouble=status.trouble if status else "",
-        delete_by=parse_time(metadata.deletion_timestamp),
+        delete_by=time_of(metadata.deletion_timestamp),
         grace=30.0 if seconds is None else float(min(max(seconds, 0), _LONGEST_GRACE)),
         finalizers=(metadata.finalizers or ())[:CONTAINERS],
         proxy=proxy.name,
@@ -105,7 +105,7 @@ def _container(
         kind=kind,
         state=_state_of(now),
         reason=now.waiting.reason if now.waiting else "",
-        started=parse_time(now.running.started_at) if now.running else None,
+        started=time_of(now.running.started_at) if now.running else None,
         ended=ended,
         last=_termination(before.terminated),
         restarts=status.restart_count,
@@ -126,7 +126,7 @@ def _state_of(report: StateReport) -> ContainerState:
 def _termination(ended: Terminated | None) -> Termination | None:
     if ended is None:
         return None
-    times = parse_time(ended.started_at), parse_time(ended.finished_at)
+    times = time_of(ended.started_at), time_of(ended.finished_at)
     return Termination(ended.reason, ended.exit_code, ended.signal, *times)
 
 

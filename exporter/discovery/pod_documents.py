@@ -9,8 +9,9 @@ from typing import Annotated
 import msgspec
 
 from exporter.bounds import ADDRESSES, CONTAINER_VALUES
+from exporter.clock import time_of
 from exporter.kube.json_decoding import decode
-from exporter.parsing import parse_address, parse_port, parse_time
+from exporter.parsing import parse_address, parse_port
 
 _Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
 
@@ -149,7 +150,7 @@ class ContainerStatus(_Part, frozen=True):
     def started_at(self) -> float | None:
         """When it started, in seconds since the epoch; None where it does not run."""
         running = self.state.running if self.state else None
-        return parse_time(running.started_at) if running else None
+        return time_of(running.started_at) if running else None
 
     @property
     def trouble(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.model.enums import Cadence, CauseClass, Outcome, View
 from exporter.model.facts import IstiodFacts, ListeningSocket, ProxyListing, Timestamped
@@ -105,6 +106,14 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     last_ok: Mapping[int, float] = {}
     polls: int | None = None
     faulty_polls: int = 0
+
+    def with_times_moved(self, seconds: float) -> "TargetRecord":
+        """The record with later times of polls, for a wall clock that was set."""
+        if not seconds:
+            return self
+        polled = {cadence: at + seconds for cadence, at in self.polled.items()}
+        last_ok = {port: at + seconds for port, at in self.last_ok.items()}
+        return replace(self, polled=polled, last_ok=last_ok)
 
 
 @dataclass(frozen=True, slots=True)

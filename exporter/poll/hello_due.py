@@ -23,13 +23,14 @@ _OF_ENVOY = frozenset({ProbeKind.READINESS, ProbeKind.STATS})
 """The probes of 15021 and 15090, which Envoy itself serves."""
 
 
-def is_hello_due(
+def is_hello_due(  # noqa: PLR0913, PLR0917 - what a poll knows
     target: Target,
     observations: Sequence[Observation],
     memory: Memory,
     config: Config,
     now: float,
     due_identity: bool,  # noqa: FBT001 - the contract of the poll
+    step: float = 0.0,
 ) -> bool:
     """Whether to send a hello in this poll.
 
@@ -40,6 +41,7 @@ def is_hello_due(
         config: intervals, and whether hellos are allowed at all.
         now: seconds since the epoch.
         due_identity: the identity cadence is due.
+        step: how far the wall clock, by which certificates end, is ahead of `now`.
     """
     accepting = [
         seen.probe.address
@@ -54,7 +56,7 @@ def is_hello_due(
     envoy_fails = _envoy_ports_fail(observations)
     if envoy_fails and min(hello.at for hello in last) <= _last_answer_of_envoy(target, memory):
         return True
-    if envoy_fails or any(_is_outdated(hello, now) for hello in last):
+    if envoy_fails or any(_is_outdated(hello, now + step) for hello in last):
         return _is_rested(memory, config.poll.detail_interval, now)
     undecided = any(hello.value.outcome is Outcome.TIMEOUT for hello in last)
     undecided = undecided or not memory.hello_missed.isdisjoint(accepting)

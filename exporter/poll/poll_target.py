@@ -9,8 +9,7 @@ TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retri
 """
 
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,7 +28,6 @@ from exporter.model import (
     Outcome,
     Probe,
     ProbeKind,
-    Role,
     Target,
     TargetRecord,
     WebhookPath,
@@ -37,6 +35,7 @@ from exporter.model import (
 )
 from exporter.model.shared import shared_mapping
 from exporter.poll.hello_due import is_hello_due
+from exporter.poll.instrumentation import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.page_due import agents_to_ask, with_page
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
 from exporter.probes.attempt import Attempt
@@ -45,26 +44,6 @@ from exporter.probes.runner import Prober, probe_all
 
 EVERY_CADENCE = frozenset(Cadence)
 FAST_ONLY = frozenset({Cadence.FAST})
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeInstrumentation:
-    """What polls and probes are counted by.
-
-    `started(lateness)`: a poll started so many seconds after it was due. `skipped()`: one was not
-    started because the one before still ran. `under_way(more)`: so many probes more, or less, run.
-    `ended(observations, role)`: probes of a target of this role ended. `failed()`: a poll raised,
-    and nothing of it is published.
-    """
-
-    under_way: Callable[[int], None] = lambda _more: None
-    ended: Callable[[Sequence[Observation], Role], None] = lambda _observations, _role: None
-    started: Callable[[float], None] = lambda _lateness: None
-    skipped: Callable[[], None] = lambda: None
-    failed: Callable[[], None] = lambda: None
-
-
-NO_INSTRUMENTATION = ProbeInstrumentation()
 
 
 class PollResult(Struct, frozen=True):
@@ -83,11 +62,12 @@ async def poll_once(  # noqa: PLR0913 - as `poll_target`
     now: float,
     *,
     in_mesh: bool = False,
+    step: float = 0.0,
     forward: PodViewFactory = no_pod_view,
 ) -> PollResult:
     """Poll a target once that the scheduler does not poll: plan and poll in one."""
     plan = plan_of(target, config, forward)
-    return await poll_target(plan, memory, due, config, now, in_mesh=in_mesh)
+    return await poll_target(plan, memory, due, config, now, in_mesh=in_mesh, step=step)
 
 
 async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts and remembers
@@ -98,6 +78,8 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     now: float,
     *,
     in_mesh: bool = False,
+    step: float = 0.0,
+    adds_page: bool = True,
     webhook: WebhookPath | None = None,
     instrumentation: ProbeInstrumentation = NO_INSTRUMENTATION,
 ) -> PollResult:
@@ -108,19 +90,22 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         memory: what the last poll returned; `Memory()` for the first.
         due: the cadences that are due now; FAST is always among them.
         config: intervals, timeouts and switches.
-        now: seconds since the epoch.
+        now: seconds since the epoch, by a clock that nobody sets.
         in_mesh: the exporter sits behind a sidecar, so nothing it sees can be trusted.
+        step: how far the wall clock is ahead of that; the record's own times are the wall clock's.
+        adds_page: add the agent's page where that of an abnormal target is due; the scheduler does.
         webhook: what the API server's last dry run of the injection webhook showed.
         instrumentation: what is called as probes start and end.
     """
     began = time.monotonic()
     without_servers = plan
     plan = with_servers(without_servers, memory.admin.value if memory.admin else None)
-    due = with_page(due, plan.target.role, memory, config, now)
+    if adds_page:
+        due = with_page(due, plan.target.role, memory, config, now)
     poll = _Poll(plan, due, config.poll.timeout, instrumentation)
     seen = await poll.probe_network()
     seen = await poll.request_pages(seen, memory, now)
-    seen += await poll.follow_up(seen, memory, config, now)
+    seen += await poll.follow_up(seen, memory, config, now, step)
     seen += await poll.probe_pod(seen)
     if admin := newest_admin(seen):
         before, plan = plan, with_servers(without_servers, admin)
@@ -141,9 +126,10 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         config,
         now,
         in_mesh=in_mesh,
+        step=step,
         webhook=webhook,
     )
-    return PollResult(record, remembered, tuple(seen))
+    return PollResult(record.with_times_moved(step), remembered, tuple(seen))
 
 
 class _Poll(Struct, frozen=True, eq=False):
@@ -180,12 +166,12 @@ class _Poll(Struct, frozen=True, eq=False):
         return [again.get(one.probe, one) for one in seen] if again else seen
 
     async def follow_up(
-        self, seen: Sequence[Observation], memory: Memory, config: Config, now: float
+        self, seen: Sequence[Observation], memory: Memory, config: Config, now: float, step: float
     ) -> list[Observation]:
         """15006: a hello through the control port, or 15006 itself where control refuses."""
         outcomes = {o.address: o.outcome for o in seen if o.probe.kind is ProbeKind.CONTROL}
         is_due = is_hello_due(
-            self.plan.target, seen, memory, config, now, Cadence.IDENTITY in self.due
+            self.plan.target, seen, memory, config, now, Cadence.IDENTITY in self.due, step
         )
         attempts = []
         for part in self.plan.network:

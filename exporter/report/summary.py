@@ -71,9 +71,9 @@ class SummaryBuilder:
     """Takes the targets, some at a time, and counts them."""
 
     def __init__(
-        self, filters: Filters, is_expired: Callable[[TargetKey, float], bool], now: float
+        self, filters: Filters, is_expired: Callable[[TargetKey], bool], now: float
     ) -> None:
-        """`is_expired`: whether a target's samples have expired at a time."""
+        """`is_expired`: whether a target's samples have expired; `now`: the wall clock's time."""
         self._filters = filters
         self._is_expired = is_expired
         self._now = now
@@ -94,7 +94,7 @@ class SummaryBuilder:
         self._causes.update([view.cause for view in chosen if view.cause])
         polled = [view for view in chosen if view.last_poll is not None]
         self._polled += [view.last_poll for view in polled if view.last_poll is not None]
-        self._overdue += sum(self._is_expired(view.target.key, self._now) for view in polled)
+        self._overdue += sum(self._is_expired(view.target.key) for view in polled)
 
     def summary(
         self, version: str, interval: float, runbooks: str, not_judged: tuple[str, ...]

@@ -2,8 +2,9 @@
 
 In: the targets of a `TargetTable` whose polls are due. Out: a record and rendered blocks in `State`
 after every poll. One poll of one target at a time; what could not start in time is counted late,
-what was still running is counted skipped. Targets that were silent share half of the slots, so that
-black holes never delay the others.
+what was still running is counted skipped. Targets that were slow or silent share half of the slots.
+A target whose slower cadences find no slot is polled at the fast one alone, and they are made up
+for in turn: neither black holes nor slow pages delay the others.
 """
 
 import asyncio
@@ -12,17 +13,13 @@ import math
 import time
 from functools import partial
 
+from exporter import clock
 from exporter.config import Config
 from exporter.model import Cadence, Observation, Outcome
+from exporter.poll.instrumentation import NO_INSTRUMENTATION, ProbeInstrumentation
+from exporter.poll.page_due import with_page
 from exporter.poll.plan import IsNamed, Plan, PodViewFactory, never_named, no_pod_view, plan_of
-from exporter.poll.poll_target import (
-    EVERY_CADENCE,
-    FAST_ONLY,
-    NO_INSTRUMENTATION,
-    PollResult,
-    ProbeInstrumentation,
-    poll_target,
-)
+from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_target
 from exporter.scheduler.target_table import Due, ScheduledTarget, TargetTable
 from exporter.state import STALE_AFTER_INTERVALS
 
@@ -37,6 +34,9 @@ Measured: a fifth less CPU a probe than with a fifth of it.
 
 _TICKS_PER_INTERVAL = 50
 """At least so many: short intervals have short ticks."""
+
+_NONE: frozenset[Cadence] = frozenset()
+_SLOWER = EVERY_CADENCE - FAST_ONLY
 
 _POLLS_IN_A_ROW = 8
 """So many polls start before the responses of their probes are read: some sixty connects."""
@@ -85,6 +85,7 @@ class Scheduler:
         async with asyncio.TaskGroup() as polls:
             try:
                 while not self._is_stopped:
+                    self._make_up(polls)
                     if self._start_due(polls):
                         await asyncio.sleep(0)
                     else:
@@ -98,28 +99,46 @@ class Scheduler:
         self._is_stopped = True
         for row, due in self._table.slots.cancel_waiting():
             row.is_running = False
-            self._table.put_back(row, due)
+            if not row.is_made_up:
+                self._table.put_back(row, due)
+            row.is_made_up = False
         self._table.appeared.set()
 
     def _start_due(self, polls: asyncio.TaskGroup) -> bool:
         """Start some of what is due; whether there may be more."""
         self._last_tick = time.monotonic()
         for row, due in self._table.take_due(_POLLS_IN_A_ROW):
-            if row.is_running:
+            if not row.is_running:
+                self._take_slot(row, due, polls)
+            elif not row.is_made_up:
                 self._instrumentation.skipped()
-                continue
-            row.is_running = True
-            start = partial(self._start, polls)
-            self._table.slots.take((row, due), start, is_silent=row.is_silent)
         return self._table.next_due() <= time.monotonic()
+
+    def _make_up(self, polls: asyncio.TaskGroup) -> None:
+        """Poll targets whose slower cadences found no slot, while there are some."""
+        owed, slots = self._table.owed, self._table.slots
+        for _ in range(min(len(owed), slots.free_pages)):
+            row = owed.popleft()
+            if row.is_running:
+                owed.append(row)
+                continue
+            row.is_queued = False
+            if row.owed and not row.is_gone:
+                row.is_made_up = True
+                self._take_slot(row, time.monotonic(), polls)
+
+    def _take_slot(self, row: ScheduledTarget, due: float, polls: asyncio.TaskGroup) -> None:
+        row.is_running = True
+        start = partial(self._start, polls)
+        self._table.slots.take((row, due), start, is_slow=row.is_slow)
 
     async def _sleep(self) -> None:
         """Until something is due, there is a new target, or the next heartbeat."""
         tick = min(_TICK_SECONDS, self._config.poll.interval / _TICKS_PER_INTERVAL)
-        wait = max(tick, self._table.next_due() - time.monotonic())
+        wait = tick if self._table.owed else self._table.next_due() - time.monotonic()
         appeared = self._table.appeared
         try:
-            async with asyncio.timeout(min(wait, _HEARTBEAT_SECONDS)):
+            async with asyncio.timeout(min(max(tick, wait), _HEARTBEAT_SECONDS)):
                 await appeared.wait()
         except TimeoutError:
             return
@@ -135,9 +154,9 @@ class Scheduler:
 
     async def _poll(self, row: ScheduledTarget, due: float) -> None:
         """Poll and publish. However that ends, the slot is given back."""
-        was_silent = row.is_silent
+        was_slow, cadences = row.is_slow, self._cadences(row)
         try:
-            result = await self._result(row, due)
+            result = await self._result(row, due, cadences)
             if not row.is_gone:
                 self._take(row, result)
         except asyncio.CancelledError:
@@ -147,8 +166,10 @@ class Scheduler:
         except Exception as error:  # noqa: BLE001 - one target must not cost the others
             self._report_failed(row, error)
         finally:
-            row.is_running = False
-            self._table.slots.give_back(is_silent=was_silent)
+            row.is_running = row.is_made_up = False
+            if cadences != FAST_ONLY:
+                self._table.slots.give_back_pages()
+            self._table.slots.give_back(is_slow=was_slow)
 
     def _report_failed(self, row: ScheduledTarget, error: Exception) -> None:
         """What this target sends or is costs its own poll and no other's; logged once a target."""
@@ -165,23 +186,28 @@ class Scheduler:
             log.error("poll cancelled by one of its probes target=%s", row.target.key)
 
     def _take(self, row: ScheduledTarget, result: PollResult) -> None:
-        row.polls += 1
+        row.polls += not row.is_made_up
         row.memory = result.memory
-        row.is_silent = any(o.outcome.is_silent for o in result.observations)
+        slow = self._config.poll.timeout / 2
+        row.is_slow = any(o.outcome.is_silent or o.seconds > slow for o in result.observations)
         row.pod_view_error = "" if _is_ending(row) else _pod_view_error(result.observations)
         self._publish(row, result)
 
-    async def _result(self, row: ScheduledTarget, due: float) -> PollResult:
+    async def _result(
+        self, row: ScheduledTarget, due: float, cadences: frozenset[Cadence]
+    ) -> PollResult:
         row.started = time.monotonic()
         self._instrumentation.started(max(0.0, row.started - due))
         state = self._table.state
         return await poll_target(
             self._plan(row),
             row.memory,
-            self._cadences(row),
+            cadences,
             self._config,
-            time.time(),
+            clock.now(),
             in_mesh=state.in_mesh,
+            step=clock.step(),
+            adds_page=False,
             webhook=state.cluster.webhook_path,
             instrumentation=self._instrumentation,
         )
@@ -195,16 +221,34 @@ class Scheduler:
         return row.plan
 
     def _cadences(self, row: ScheduledTarget) -> frozenset[Cadence]:
+        """What a poll that starts reads: what is due, but for slower cadences without a slot."""
+        if slower := self._slower_due(row):
+            row.owed |= slower
+        if not row.owed:
+            return FAST_ONLY
+        owed, slots = self._table.owed, self._table.slots
+        if (row.is_made_up or not owed) and slots.take_pages():
+            cadences, row.owed = FAST_ONLY | row.owed, _NONE
+            return cadences
+        if not row.is_queued:
+            row.is_queued = True
+            owed.append(row)
+        return FAST_ONLY
+
+    def _slower_due(self, row: ScheduledTarget) -> frozenset[Cadence]:
+        if row.is_made_up:
+            return _NONE
         if row.polls == 0:
-            return EVERY_CADENCE
+            return _SLOWER
         number = row.polls + row.spread
         slower = [cadence for cadence, every in self._slower if number % every == 0]
-        return FAST_ONLY.union(slower) if slower else FAST_ONLY
+        due = frozenset(slower) if slower else _NONE
+        return with_page(due, row.target.role, row.memory, self._config, clock.now())
 
     def _publish(self, row: ScheduledTarget, result: PollResult) -> None:
         record = result.record
         interval = row.memory.effective(self._table.interval)
-        expires = time.time() + STALE_AFTER_INTERVALS * interval
+        expires = clock.now() + STALE_AFTER_INTERVALS * interval
         self._table.state.put(record, expires)
         cause = record.diagnosis.cause if record.diagnosis else ""
         if cause != row.cause:

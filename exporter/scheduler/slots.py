@@ -1,7 +1,9 @@
 """How many polls run at once.
 
-A silent target holds its slot until its deadlines pass. Such targets share half of the slots, so
-that black holes never keep the others waiting.
+A target that is slow or silent holds its slot until its deadlines pass. Such targets share half of
+the slots. Pages of the slower cadences, which a healthy proxy too may take seconds for, are read in
+a quarter of them at most: whoever finds none of these is polled without. So neither black holes nor
+slow pages keep the others waiting.
 """
 
 from collections import deque
@@ -12,47 +14,60 @@ T = TypeVar("T")
 
 
 class Slots(Generic[T]):
-    """So many polls, of silent targets half as many; what finds no slot waits.
+    """So many polls, of slow targets half as many; what finds no slot waits.
 
     Whoever was started gives its slot back, however its poll ends.
     """
 
     def __init__(self, limit: int = 0) -> None:
-        self._limit = self._silent_limit = 0
-        self._taken = self._taken_silent = 0
+        self._limit = self._slow_limit = self._page_limit = 0
+        self._taken = self._taken_slow = 0
+        self.free_pages = 0
         self._waiting: deque[tuple[T, Callable[[T], bool]]] = deque()
-        self._waiting_silent: deque[tuple[T, Callable[[T], bool]]] = deque()
+        self._waiting_slow: deque[tuple[T, Callable[[T], bool]]] = deque()
         self.resize(limit)
 
     def resize(self, limit: int) -> None:
         """Allow so many from now on; polls that run are not disturbed."""
-        self._limit, self._silent_limit = limit, max(1, limit // 2)
+        pages = max(1, limit // 4)
+        self.free_pages += pages - self._page_limit
+        self._limit, self._slow_limit, self._page_limit = limit, max(1, limit // 2), pages
         self._fill()
 
-    def take(self, item: T, start: Callable[[T], bool], *, is_silent: bool) -> None:
+    def take(self, item: T, start: Callable[[T], bool], *, is_slow: bool) -> None:
         """Start a poll now or once there is a slot; `start` returns whether it still has to run."""
-        (self._waiting_silent if is_silent else self._waiting).append((item, start))
+        (self._waiting_slow if is_slow else self._waiting).append((item, start))
         self._fill()
 
-    def give_back(self, *, is_silent: bool) -> None:
+    def give_back(self, *, is_slow: bool) -> None:
         """A poll has ended."""
         self._taken -= 1
-        self._taken_silent -= is_silent
+        self._taken_slow -= is_slow
         self._fill()
+
+    def take_pages(self) -> bool:
+        """Whether a poll that starts may read the pages of the slower cadences."""
+        may = self.free_pages > 0
+        self.free_pages -= may
+        return may
+
+    def give_back_pages(self) -> None:
+        """A poll that read them has ended."""
+        self.free_pages += 1
 
     def cancel_waiting(self) -> list[T]:
         """Forget what waits, and return it."""
-        cancelled = [item for item, _ in (*self._waiting, *self._waiting_silent)]
+        cancelled = [item for item, _ in (*self._waiting, *self._waiting_slow)]
         self._waiting.clear()
-        self._waiting_silent.clear()
+        self._waiting_slow.clear()
         return cancelled
 
     def _fill(self) -> None:
-        while self._has_room() and self._taken_silent < self._silent_limit and self._waiting_silent:
-            item, start = self._waiting_silent.popleft()
+        while self._has_room() and self._taken_slow < self._slow_limit and self._waiting_slow:
+            item, start = self._waiting_slow.popleft()
             started = start(item)
             self._taken += started
-            self._taken_silent += started
+            self._taken_slow += started
         while self._has_room() and self._waiting:
             item, start = self._waiting.popleft()
             self._taken += start(item)

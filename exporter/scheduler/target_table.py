@@ -12,11 +12,13 @@ import logging
 import math
 import time
 import zlib
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from exporter.model import Memory, Target, TargetKey, TargetRecord
+from exporter import clock
+from exporter.model import Cadence, Memory, Target, TargetKey, TargetRecord
 from exporter.poll.plan import Plan
 from exporter.scheduler.slots import Slots
 from exporter.state import STALE_AFTER_INTERVALS, State
@@ -33,7 +35,9 @@ class ScheduledTarget:
 
     `spread` makes its phase, and shifts its slower cadences. `due`: when its next poll starts, on
     the monotonic clock; never, once it was dropped. `started`: when its last one did. `polls`
-    counts those that ended. `plan` was made for `planned_target` by the scheduler whose token is
+    counts those that ended. `owed`: the slower cadences that were due and found no slot; the
+    target is queued for one then. `is_made_up`: the poll that runs is between two that are due, for
+    what is owed. `plan` was made for `planned_target` by the scheduler whose token is
     `planned_by`.
     """
 
@@ -47,7 +51,10 @@ class ScheduledTarget:
     planned_by: object = None
     planned_target: Target | None = None
     is_running: bool = False
-    is_silent: bool = False
+    is_slow: bool = False
+    owed: frozenset[Cadence] = frozenset()
+    is_queued: bool = False
+    is_made_up: bool = False
     was_cancelled: bool = False
     has_failed: bool = False
     cause: str = ""
@@ -73,13 +80,14 @@ class TargetTable:
 
     `state` holds their records, and `synced` what istiods report of them: both lose a target that
     is dropped. `slots` are the places of running polls. `appeared` is set when there is a new
-    target.
+    target. `owed` are those that wait for a slot for their slower cadences, longest first.
     """
 
     def __init__(self, interval: float, state: State, synced: State) -> None:
         self.state = state
         self.slots: Slots[Due] = Slots()
         self.appeared = asyncio.Event()
+        self.owed: deque[ScheduledTarget] = deque()
         self._synced = synced
         self.interval = interval
         self._rows: dict[TargetKey, ScheduledTarget] = {}
@@ -177,7 +185,7 @@ class TargetTable:
         for row in tuple(self._rows.values()):
             if not row.is_gone:
                 self._schedule(row, self._rephased(row, time.monotonic()))
-                now = time.time()
+                now = clock.now()
                 stale = STALE_AFTER_INTERVALS * row.memory.effective(interval)
                 self.state.keep(row.target.key, now, now + stale)
             await yielder.maybe_yield()

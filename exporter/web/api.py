@@ -1,11 +1,12 @@
 """/api/v1: targets, ports and summaries as JSON, filtered and in pages."""
 
 import time
+from functools import partial
 
 import msgspec
 from aiohttp import web
 
-from exporter import __version__
+from exporter import __version__, clock
 from exporter.catalogue import PORTS
 from exporter.model import TargetKey
 from exporter.report.matrix import MatrixBuilder
@@ -45,7 +46,8 @@ async def show_summary(request: web.Request) -> web.Response:
     """Causes, states and freshness of the targets of a namespace and role."""
     context = request.app[CONTEXT]
     config = context.session.config
-    builder = SummaryBuilder(read_filters(request), context.state.is_expired, time.time())
+    is_expired = partial(context.state.is_expired, now=clock.now())
+    builder = SummaryBuilder(read_filters(request), is_expired, time.time())
     refuse_others(request, SCOPE)
     async for views in iterate_targets(request):
         builder.add(views)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from exporter import clock
 from exporter.exposition import assemble, render_cluster
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.negotiation import accepts_gzip, choose_format
@@ -44,7 +45,7 @@ async def serve_metrics(request: web.Request) -> web.StreamResponse:
 def _pieces(
     context: WebContext, names: frozenset[str] | None, *, openmetrics: bool
 ) -> Iterator[bytes]:
-    now, families = time.time(), context.state.families
+    now, families = clock.now(), context.state.families
     cluster = render_cluster(context.state.cluster, families)
     blocks = [*context.state.blocks(now), *context.synced.blocks(now), cluster]
     yield from assemble(families, blocks, openmetrics, names)

@@ -12,7 +12,7 @@ import pytest
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
 from exporter.model import Lifecycle, Observation, Role, Settings, Target, TargetKey
-from exporter.poll.poll_target import ProbeInstrumentation
+from exporter.poll.instrumentation import ProbeInstrumentation
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
@@ -66,14 +66,14 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
 
 
 @asynccontextmanager
-async def listening(serve: Serve) -> AsyncIterator[int]:
+async def listening(serve: Serve, address: str = "127.0.0.1") -> AsyncIterator[int]:
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await serve(reader, writer)  # type: ignore[misc]
         except ConnectionError:
             writer.close()
 
-    server = await asyncio.start_server(guarded, "127.0.0.1", 0)
+    server = await asyncio.start_server(guarded, address, 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -11,8 +11,8 @@ def begun_by(slots: Slots[str]) -> tuple[list[str], Callable[..., None]]:
         begun.append(name)
         return name != "gone"
 
-    def ask(name: str, *, is_silent: bool = False) -> None:
-        slots.take(name, start, is_silent=is_silent)
+    def ask(name: str, *, is_slow: bool = False) -> None:
+        slots.take(name, start, is_slow=is_slow)
 
     return begun, ask
 
@@ -23,34 +23,34 @@ def test_whoever_finds_no_room_begins_in_turn() -> None:
     for name in "abcd":
         ask(name)
     assert begun == ["a", "b"]
-    slots.give_back(is_silent=False)
+    slots.give_back(is_slow=False)
     assert begun == ["a", "b", "c"]
-    slots.give_back(is_silent=False)
+    slots.give_back(is_slow=False)
     assert begun == ["a", "b", "c", "d"]
 
 
-def test_silent_targets_have_half_of_the_places() -> None:
+def test_slow_targets_have_half_of_the_places() -> None:
     slots: Slots[str] = Slots(4)
     begun, ask = begun_by(slots)
     for name in ("s1", "s2", "s3"):
-        ask(name, is_silent=True)
+        ask(name, is_slow=True)
     for name in "abc":
         ask(name)
     assert begun == ["s1", "s2", "a", "b"]
-    slots.give_back(is_silent=False)
+    slots.give_back(is_slow=False)
     assert begun[4:] == ["c"]
-    slots.give_back(is_silent=True)
+    slots.give_back(is_slow=True)
     assert begun[5:] == ["s3"]
 
 
-def test_others_do_not_keep_silent_targets_waiting_for_ever() -> None:
+def test_others_do_not_keep_slow_targets_waiting_for_ever() -> None:
     slots: Slots[str] = Slots(1)
     begun, ask = begun_by(slots)
     ask("a")
-    ask("s", is_silent=True)
+    ask("s", is_slow=True)
     ask("b")
-    slots.give_back(is_silent=False)
-    slots.give_back(is_silent=True)
+    slots.give_back(is_slow=False)
+    slots.give_back(is_slow=True)
     assert begun == ["a", "s", "b"]
 
 
@@ -59,7 +59,7 @@ def test_who_is_not_wanted_any_more_takes_no_place() -> None:
     begun, ask = begun_by(slots)
     for name in ("a", "gone", "b", "c"):
         ask(name)
-    slots.give_back(is_silent=False)
+    slots.give_back(is_slow=False)
     assert begun == ["a", "gone", "b"]
 
 
@@ -69,10 +69,10 @@ def test_fewer_places_hold_from_the_next_look_on() -> None:
     for name in "abcd":
         ask(name)
     slots.resize(1)
-    slots.give_back(is_silent=False)
-    slots.give_back(is_silent=False)
+    slots.give_back(is_slow=False)
+    slots.give_back(is_slow=False)
     assert begun == ["a", "b", "c"]
-    slots.give_back(is_silent=False)
+    slots.give_back(is_slow=False)
     assert begun == ["a", "b", "c", "d"]
     slots.resize(2)
     ask("e")
@@ -84,8 +84,21 @@ def test_what_waits_can_be_cancelled_and_takes_no_slot() -> None:
     begun, ask = begun_by(slots)
     for name in "abc":
         ask(name)
-    ask("s", is_silent=True)
+    ask("s", is_slow=True)
     assert slots.cancel_waiting() == ["b", "c", "s"]
-    slots.give_back(is_silent=False)
+    slots.give_back(is_slow=False)
     ask("d")
     assert begun == ["a", "d"]
+
+
+def test_pages_have_a_quarter_of_the_places_and_nobody_waits_for_one() -> None:
+    slots: Slots[str] = Slots(9)
+    assert [slots.take_pages() for _ in range(3)] == [True, True, False]
+    slots.give_back_pages()
+    assert [slots.take_pages() for _ in range(2)] == [True, False]
+    slots.resize(4)
+    slots.give_back_pages()
+    assert not slots.take_pages(), "one of two is still taken, and one is all that there is"
+    slots.give_back_pages()
+    assert slots.take_pages()
+    assert Slots[str](1).take_pages(), "there is always one"

@@ -18,18 +18,18 @@ _UNREADY_POLLS = 2
 
 def certificate_has_ended(case: Case) -> Sentences:
     """A certificate that had already ended when a hello, the agent or admin showed it."""
-    memory = case.memory
+    memory, step = case.memory, case.evidence.step
     presented = presented_certificate(memory)
-    if presented is not None and presented.value.not_after <= presented.at:
+    if presented is not None and presented.value.not_after <= presented.at + step:
         return ("the certificate on the wire has ended",)
     agent = memory.agent.value.certificate_seconds if memory.agent else {}
     if agent.get("default", 1.0) <= 0:
         return ("the agent reports that the workload's certificate has ended",)
     certificate = memory.admin.value.workload_certificate if memory.admin else None
-    if "default" not in agent and _has_ended(certificate, case.now):
+    if "default" not in agent and _has_ended(certificate, case.evidence.wall):
         return ("Envoy's admin shows a workload certificate that has ended",)
     for port, seen in memory.serving.items():
-        if seen.value.not_after <= seen.at:
+        if seen.value.not_after <= seen.at + step:
             return (f"the certificate that {port} presents has ended",)
     return None
 
@@ -57,7 +57,7 @@ def certificate_begins_later(case: Case) -> Sentences:
             ("the workload certificate that Envoy's admin shows", admin.workload_certificate)
         )
     for what, certificate in shown:
-        seconds = certificate.not_before - case.now if certificate else 0.0
+        seconds = certificate.not_before - case.evidence.wall if certificate else 0.0
         if seconds > _CLOCK_TOLERANCE:
             return (f"{what} begins in {seconds:.0f} s",)
     return None
