@@ -75,7 +75,7 @@ def targets_of_pod(
     namespace_ignore: str = "",
     in_ambient_namespace: bool = False,
 ) -> tuple[Target, ...]:
-    """The targets of a pod: none or one.
+    """The targets of a pod: none or one. One that has ended is none, unless its deletion is held.
 
     `namespace_ignore` is its namespace's annotation, `in_ambient_namespace` what its label asks.
     """
@@ -83,7 +83,9 @@ def targets_of_pod(
     found = classify(pod)
     redirection = redirection_of(pod, in_ambient_namespace=in_ambient_namespace)
     is_nobodys = found is None and redirection is None
-    if is_nobodys or (pod.status is not None and pod.status.phase in _ENDED):
+    has_ended = pod.status is not None and pod.status.phase in _ENDED
+    is_held = found is not None and pod.metadata.deletion_timestamp is not None
+    if is_nobodys or (has_ended and not is_held):
         return ()
     role = found[0] if found else Role.AMBIENT
     if found:
@@ -97,6 +99,8 @@ def targets_of_pod(
         return ()
     ports = tuple(dict.fromkeys(port for row in ignores for port in row.ports))
     target = _proxy_target(pod, *found, config) if found else _workload_target(pod)
+    if has_ended:  # its address may be another pod's by now
+        target = replace(target, addresses=(), unserved_addresses=())
     return (replace(target, ignored_ports=ports, redirection=redirection),)
 
 

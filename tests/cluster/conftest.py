@@ -23,6 +23,8 @@ from tests.real.kubernetes.client import Admin
 
 PROGRAMS = ("etcd", "runc", "buildah", "nsenter", "setpriv", "ip", "iptables", "ipset")
 UP_SECONDS = 1500.0
+MEMORY_LIMIT = "128Mi"
+"""The docs' 100 MB and 30 kB a target, rounded up."""
 _NUMBERS = itertools.count()
 
 
@@ -92,9 +94,10 @@ async def mesh(admin: Admin) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def direct(admin: Admin, helm: Helm) -> AsyncIterator[Exporter]:
-    """The chart with its defaults, but that it polls often."""
+    """The chart with its defaults, but that it polls often, within the memory that docs allow."""
+    limits = {"limits": {"memory": MEMORY_LIMIT}}
     async with new_namespace(admin, "direct") as name:
-        await install(helm, name, config={"poll": {"interval": "5s"}})
+        await install(helm, name, config={"poll": {"interval": "5s"}}, resources=limits)
         yield await exporter(admin, name)
         await helm.uninstall("exporter", name)
 

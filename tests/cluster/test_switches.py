@@ -12,7 +12,7 @@ from tests.cluster.workloads import await_ready, deployment
 from tests.real.kubernetes.client import Admin
 
 POLLS = 20
-LOOPBACK = {15000, 15004}
+LOOPBACK = {15000, 15001}
 
 
 @pytest_asyncio.fixture(loop_scope="session")

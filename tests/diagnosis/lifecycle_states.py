@@ -124,6 +124,13 @@ ENDING, STUCK, HELD = "draining", "deletion_stuck", "job_held_by_sidecar"
 DONE, FAILED = ended(run(0, "Completed", ago=10)), ended(run(3, ago=10))
 LONG_DONE = ended(run(0, "Completed", ago=200))
 
+
+def phased(phase: str, *, deleted: float, finalizers: tuple[str, ...] = ()) -> Document:
+    """A deleted pod of which all containers have ended."""
+    found = pod((APP, DONE), (PROXY, ended()), deleted=deleted, finalizers=finalizers)
+    return {**found, "status": {**found["status"], "phase": phase}}
+
+
 ENDS = [
     State("native sidecar of a Job", ENDING, job(DONE, running(), is_native=True), DRAINING),
     State("of a failed Job", ENDING, job(FAILED, running(), is_native=True), DRAINING, ("code 3",)),
@@ -156,6 +163,14 @@ ENDS = [
         REFUSED,
         ("example.com/keep",),
     ),
+    State(
+        "ended and held by a finalizer",
+        STUCK,
+        phased("Succeeded", deleted=GRACE_IS_OVER, finalizers=("example.com/keep",)),
+        [],
+        ("example.com/keep",),
+    ),
+    State("ended and soon gone", ENDING, phased("Failed", deleted=2), []),
     State(
         "held by its containers",
         STUCK,

@@ -53,6 +53,17 @@ def test_document_without_a_spec_is_no_target() -> None:
     assert targets({"metadata": {"name": "a"}}) == ()
 
 
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_pod_that_has_ended_is_a_target_only_while_its_deletion_is_held(phase: str) -> None:
+    status = {"phase": phase, "podIP": "10.0.0.3", "podIPs": [{"ip": "10.0.0.3"}]}
+    ended = sidecar() | {"status": status}
+    assert targets(ended) == ()
+    ended["metadata"] |= {"deletionTimestamp": "2026-11-26T10:00:00Z"}
+    # Its address is free for another pod: nothing that answers there is its own.
+    assert target(ended).addresses == ()
+    assert targets(document(app(8080), status=status)) == ()
+
+
 def test_a_target_has_the_identity_of_its_pod() -> None:
     env = {"ISTIO_META_WORKLOAD_NAME": "cart", "ISTIO_META_CLUSTER_ID": "east"}
     found = target(sidecar(env=env, labels={"app": "cart"}, annotations={"istio.io/rev": "canary"}))
