@@ -17,6 +17,8 @@ from exporter.model import Lifecycle, Role, Target, TargetKey
 
 CONTROL_PORT = 15999
 LONG_AGO = 86400.0
+_OWN = ("127.0.0.1",)
+"""An address of this host, whatever it is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ def target_of(
 
     The pods were seconds old when they were recorded; here they are as old as a day.
     """
-    found = targets_of_pod(decode_pod(state.pod)) if state.pod else ()
+    is_ambient = state.role == Role.AMBIENT
+    pod = decode_pod(state.pod) if state.pod else None
+    found = targets_of_pod(pod, in_ambient_namespace=is_ambient) if pod else ()
     name = f"{state.name}-{number}" if number else state.name
     key = TargetKey("istio-system", name)
     target = Target(key=key, role=Role(state.role), addresses=())
@@ -82,6 +86,7 @@ def target_of(
         netns=netns,
         uid=str(target.key),
         trusted=False,
+        host_addresses=_OWN if state.is_node_local else (),
         lifecycle=lifecycle,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from exporter.catalogue import is_captured
 from exporter.demo.recording import RecordedState, RecordedView, Socket
 from exporter.demo.script import NOBODY
-from exporter.model import Target
+from exporter.model import Role, Target
 
 _HBONE = 15008
 
@@ -44,7 +44,7 @@ def rules_of(state: RecordedState, target: Target, *, is_ipv6: bool) -> Rules:
     return Rules(
         redirection=_redirection(target) if redirects else "",
         drops="" if seen.is_unreachable else _drops(seen),
-        rejects=_rejects(rejected),
+        rejects=_rejects(rejected, seen),
     )
 
 
@@ -57,7 +57,8 @@ def is_redirected(state: RecordedState, target: Target, seen: RecordedView) -> b
     served = {row.port for row in state.sockets if not row.is_loopback}
     nobodys = [seen.connects[port] for port in captured if port not in served]
     denied = bool(nobodys) and all(connect == "refused" for connect in nobodys)
-    return not (denied and seen.connects.get(inbound) == "ok")
+    reached = any(seen.connects[port] == "ok" for port in captured if port in served)
+    return not (denied and (reached or seen.connects.get(inbound) == "ok"))
 
 
 def _reaches(socket: Socket, *, is_ipv6: bool) -> bool:
@@ -75,7 +76,9 @@ def _accepts(port: int, target: Target, sockets: tuple[Socket, ...], *, redirect
 def _redirection(target: Target) -> str:
     settings = target.settings
     rule = "-A ISTIO_INBOUND -p tcp"
-    if settings.included_inbound_ports is not None:
+    if target.role is Role.AMBIENT:
+        lines = [f"{rule} -j ISTIO_IN_REDIRECT"]
+    elif settings.included_inbound_ports is not None:
         lines = [f"{rule} --dport {port} -j ISTIO_IN_REDIRECT" for port in _included(target)]
     else:
         excluded = (15090, 15021, settings.status_port, *settings.excluded_inbound_ports)
@@ -118,8 +121,13 @@ def _drop_lines(seen: RecordedView) -> Iterator[str]:
             yield f"{match} --dport {port} -j DROP"
 
 
-def _rejects(ports: tuple[int, ...]) -> str:
-    """Refuse by a reset what a policy refused, by the port that was dialled."""
+def _rejects(ports: tuple[int, ...], seen: RecordedView) -> str:
+    """Refuse what a policy refused, by the port that was dialled: by a reset, or with ICMP."""
     match = "-A INPUT -i eth0 -p tcp -m conntrack --ctorigdstport"
     lines = [f"{match} {port} -j REJECT --reject-with tcp-reset" for port in ports]
+    lines += [
+        f"{match} {port} -j REJECT"
+        for port, connect in seen.connects.items()
+        if connect == "rejected"
+    ]
     return "\n".join(("*filter", *lines, "COMMIT\n")) if lines else ""

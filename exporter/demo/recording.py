@@ -22,7 +22,9 @@ SHIPPED = Path(__file__).parent / "states"
 
 _PROXIES = ("envoy", "pilot-agent", "ztunnel", "pilot-discovery", "install-cni")
 _DATE = re.compile(rb"^date: ([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
-_SOCKET = re.compile(r'^LISTEN\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:\s+users:\(\("([^"]+)")?')
+_SOCKET = re.compile(
+    r'^(?:tcp\s+)?LISTEN\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:\s+users:\(\("([^"]+)")?'
+)
 _ESTABLISHED = re.compile(r"^\s*\d+: \S+ (?!0+:|0100007F:)\S+:(3AA2|3AA4) 01 ", re.MULTILINE)
 
 
@@ -47,13 +49,15 @@ class RecordedAnswer:
 class Hello:
     """How a TLS hello ended: `handshake` is ok, reset, timeout or an error, as recorded.
 
-    `then` is what followed without a client certificate; `certificate` is PEM.
+    `then` is what followed without a client certificate; `certificate` is PEM. `seconds`: how long
+    it took where that was long.
     """
 
     handshake: str
     then: str = ""
     alpn: str = ""
     certificate: bytes = b""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedView:
-    """What one view saw. `connects` is ok, refused or timeout by port.
+    """What one view saw. `connects` is ok, refused, rejected (by ICMP) or timeout by port.
 
     `silence` is what saying nothing brought, `roots` a bare GET (its first line is `data`),
     `hellos` TLS by (port, whether with Istio's ALPN), `bare` bytes that are no protocol.
@@ -101,7 +105,7 @@ class Socket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What is true of a state: a row of the index.
+    """What is true of a state: a row of the index. `captured`, `identity`: None, empty for free.
 
     `causes`: each of them is right ("none" is healthy). `up` by port: 1, 0, None (unjudged).
     """
@@ -110,6 +114,8 @@ class Expected:
     up: Mapping[int, int | None] = field(default_factory=dict)
     ready: int | None = None
     agent_ready: int | None = None
+    captured: int | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +124,7 @@ class RecordedState:
 
     `earlier` holds pages from some seconds before, to be polled first. `date` is when it was
     recorded, seconds since the epoch; 0 where no answer has it. `pod` is the pod document.
+    `is_node_local`: recorded by a process of the pod's own node, so that there is no pod view.
     """
 
     name: str
@@ -133,6 +140,7 @@ class RecordedState:
     earlier: tuple[Exchange, ...] = ()
     pod: bytes = b""
     date: float = 0.0
+    is_node_local: bool = False
 
     @property
     def is_ipv6(self) -> bool:
@@ -163,7 +171,9 @@ def load_states(folder: Path) -> tuple[RecordedState, ...]:
 
 def load_state(folder: Path, row: Mapping[str, Any]) -> RecordedState:
     """One state from its folder and its row of the index."""
-    loopback = _seen(folder, "loopback")
+    network = _seen(folder, "network")
+    is_node_local = not (folder / "loopback.json").exists()
+    loopback = RecordedView() if is_node_local else _seen(folder, "loopback")
     network6 = folder / "network6.json"
     pod = folder / "pod.json"
     return RecordedState(
@@ -172,15 +182,28 @@ def load_state(folder: Path, row: Mapping[str, Any]) -> RecordedState:
         done=row.get("done", ""),
         expected=_expected(row),
         pod_expected=_expected(_with_pod_view(row, loopback)),
-        network=_seen(folder, "network"),
+        network=network,
         network6=_seen(folder, "network6") if network6.exists() else None,
         loopback=loopback,
-        sockets=_sockets(folder / "sockets.txt"),
+        sockets=_accepting(network) if is_node_local else _sockets(folder / "sockets.txt"),
         has_istiod_connection=_talks_to_istiod(folder / "loopback"),
         earlier=tuple(_earlier(folder / "earlier")),
         pod=pod.read_bytes() if pod.exists() else b"",
-        date=_date(folder),
+        date=float(row.get("recorded") or _date(folder)),
+        is_node_local=is_node_local,
     )
+
+
+def _accepting(network: RecordedView) -> tuple[Socket, ...]:
+    """The sockets that the network shows, where they were not recorded: Istio's, and others."""
+    return tuple(
+        Socket("*", port, "ztunnel" if port in _ISTIOS else "unknown")
+        for port, connect in network.connects.items()
+        if connect == "ok"
+    )
+
+
+_ISTIOS = range(15000, 15100)
 
 
 def _with_pod_view(row: Mapping[str, Any], loopback: RecordedView) -> Mapping[str, Any]:
@@ -202,6 +225,8 @@ def _expected(row: Mapping[str, Any]) -> Expected:
         up=row.get("up") or {},
         ready=row.get("ready"),
         agent_ready=row.get("agent_ready"),
+        captured=row.get("captured"),
+        identity=row.get("identity") or "",
     )
 
 
@@ -212,17 +237,31 @@ def _seen(folder: Path, view: str) -> RecordedView:
     talks = [row for row in ports if row["connect"] == "ok"]
     hellos = {
         **{(row["port"], False): _hello(folder, row["tls"]) for row in talks if "tls" in row},
-        **{(row["port"], True): _hello(folder, row) for row in rows if "handshake" in row},
+        **{
+            (row["port"], _is_istios(row)): _hello(folder, row)
+            for row in reversed(rows)
+            if "handshake" in row and _is_known(row)
+        },
     }
     return RecordedView(
-        connects={row["port"]: row["connect"] for row in ports},
+        connects={row["port"]: "rejected" if "icmp" in row else row["connect"] for row in ports},
         silence={row["port"]: _silence(row["silent"]) for row in talks},
         roots={row["port"]: _root(row["http_get_root"]) for row in talks},
         hellos=hellos,
-        bare={row["port"]: _root(row) for row in rows if "sent_hex" in row},
+        bare={row["port"]: _root(row) for row in rows if "sent_hex" in row and "end" in row},
         exchanges=tuple(_exchange(folder, row) for row in rows if "status" in row),
         is_unreachable=not talks and any("OSError" in str(row.get("connect")) for row in rows),
     )
+
+
+def _is_istios(row: Mapping[str, Any]) -> bool:
+    return "istio" in row["tls_alpn"]
+
+
+def _is_known(row: Mapping[str, Any]) -> bool:
+    """Whether a hello is Istio's own or a plain one for HTTP/2; no other one is sent."""
+    is_plain = row["tls_alpn"] == ["h2"] and "sni" not in row and "max_version" not in row
+    return is_plain or _is_istios(row)
 
 
 def _silence(row: Mapping[str, Any]) -> RecordedAnswer:
@@ -248,6 +287,7 @@ def _hello(folder: Path, row: Mapping[str, Any]) -> Hello:
         then=row.get("then") or "",
         alpn=row.get("alpn") or "",
         certificate=(folder / name).read_bytes() if name else b"",
+        seconds=row.get("ms", 0.0) / 1000,
     )
 
 
@@ -266,7 +306,8 @@ def _exchange(folder: Path, row: Mapping[str, Any]) -> Exchange:
 def _sockets(path: Path) -> tuple[Socket, ...]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     found = [match for match in map(_SOCKET.match, lines) if match]
-    return tuple(Socket(m[1].strip("[]"), int(m[2]), m[3] or "unknown") for m in found)
+    rows = (Socket(m[1].strip("[]"), int(m[2]), m[3] or "unknown") for m in found)
+    return tuple(dict.fromkeys(rows))
 
 
 def _talks_to_istiod(folder: Path) -> bool:

@@ -18,6 +18,10 @@ _PREFACE = b"PRI * HTTP/2.0"
 _ISTIO_ALPN = b"\x05istio"
 _LENGTH = 2
 _LATE = (b" 404 ", b" 405 ")
+_AT_ONCE = 1.0
+_FATAL = b"\x15\x03\x03\x00\x02\x02"
+_ALERTS = {"HANDSHAKE_FAILURE": 40, "PROTOCOL_VERSION": 70}
+"""TLS alerts by OpenSSL's names for them (RFC 8446, 6)."""
 
 
 class Conversation:
@@ -60,7 +64,10 @@ class Conversation:
     async def _secure(self, first: bytes) -> End:
         is_istio = _ISTIO_ALPN in first
         hello = self._script.hello(self._side, self._port, is_istio=is_istio)
-        match hello.handshake.rpartition(": ")[2]:
+        reason = hello.handshake.rpartition(": ")[2]
+        if hello.handshake in ("eof", "reset") and hello.seconds > _AT_ONCE:
+            await asyncio.sleep(hello.seconds)
+        match reason:
             case "ok":
                 return await self._secured(hello, first)
             case "timeout":
@@ -69,8 +76,10 @@ class Conversation:
                 bare = self._script.bare(self._side, self._port)
                 speaks = self._script.speaks_grpc(self._side, self._port)
                 return End.FIN if speaks else await self._send(bare)
-            case "UNEXPECTED_EOF_WHILE_READING":
+            case "eof" | "UNEXPECTED_EOF_WHILE_READING":
                 return End.FIN
+        if alert := _ALERTS.get(reason.partition("_ALERT_")[2]):
+            return await self._send(RecordedAnswer(_FATAL + bytes((alert,))))
         return End.RESET
 
     async def _secured(self, hello: Hello, first: bytes) -> End:

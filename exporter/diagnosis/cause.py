@@ -1,7 +1,7 @@
 """The shape of a cause: when it holds, on which roles, where it shows and what to do."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from exporter.catalogue import PORTS, Port
 from exporter.diagnosis.case import Case, Sentences
@@ -14,6 +14,7 @@ class Cause:
 
     `condition` returns the sentences that speak for the cause, or None. `sentence` states what is
     wrong, `advice` what to do; `remedy` returns a better advice for the very case, or nothing.
+    `conditions` are others in its place, by role.
     `undetected` returns whether the polls so far cannot have shown it (None: one poll can).
     `fallback` is a second condition, for where no cause's condition holds.
     `ports` are the ports whose state shows it, `also` other evidence in words.
@@ -25,11 +26,16 @@ class Cause:
     condition: Callable[[Case], Sentences]
     sentence: str
     advice: str
+    conditions: Mapping[Role, Callable[[Case], Sentences]] = field(default_factory=dict)
     remedy: Callable[[Case], str] | None = None
     undetected: Callable[[Case], bool] | None = None
     fallback: Callable[[Case], Sentences] | None = None
     ports: tuple[PortName, ...] = ()
     also: str = ""
+
+    def holds(self, case: Case) -> Sentences:
+        """The sentences that speak for it on this target, None where it does not hold."""
+        return self.conditions.get(case.target.role, self.condition)(case)
 
     def shows_on(self, row: Port) -> bool:
         """Whether the state of this catalogue row shows the cause."""

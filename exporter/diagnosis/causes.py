@@ -9,6 +9,7 @@ from itertools import islice
 
 from exporter.bounds import SENTENCE, SENTENCES, cut_text
 from exporter.catalogue import Port
+from exporter.diagnosis.ambient_causes import AMBIENT_CAUSES, AMBIENT_ORDER
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.cause import Cause
 from exporter.diagnosis.control_plane_causes import CONTROL_PLANE_CAUSES
@@ -21,6 +22,7 @@ from exporter.model import Diagnosis, Role
 _TABLE = (
     *LIFECYCLE_CAUSES,
     *REACHABILITY_CAUSES,
+    *AMBIENT_CAUSES,
     *PROXY_CAUSES,
     *RUNNING_PROXY_CAUSES,
     *CONTROL_PLANE_CAUSES,
@@ -30,6 +32,10 @@ CAUSES = {cause.id: cause for cause in _TABLE}
 """Every cause by its id, in the order of the table."""
 
 _BY_ROLE = {role: tuple(cause for cause in _TABLE if role in cause.roles) for role in Role}
+_BY_ROLE[Role.AMBIENT] = (
+    *(cause for cause in LIFECYCLE_CAUSES if Role.AMBIENT in cause.roles),
+    *(CAUSES[name] for name in AMBIENT_ORDER),
+)
 
 
 def first_cause(case: Case) -> Diagnosis | None:
@@ -39,7 +45,7 @@ def first_cause(case: Case) -> Diagnosis | None:
     """
     causes = _BY_ROLE[case.target.role]
     for cause in causes:
-        evidence = cause.condition(case)
+        evidence = cause.holds(case)
         if evidence is not None:
             earlier = _earlier_fault(case) if cause.id == _DRAINING else None
             return earlier or _diagnosis(case, cause, evidence)
@@ -60,7 +66,7 @@ _DRAINING = "draining"
 
 def _earlier_fault(case: Case) -> Diagnosis | None:
     cause = CAUSES.get(case.memory.fault) if case.target.lifecycle.terminating else None
-    evidence = cause.condition(case) if cause else None
+    evidence = cause.holds(case) if cause else None
     return _diagnosis(case, cause, evidence) if cause and evidence is not None else None
 
 

@@ -165,6 +165,7 @@ def _add_pod(evidence: Evidence, seen: Observation) -> None:
 _OF_15006: Mapping[ProbeKind, Callable[[Evidence], list[Observation]]] = {
     ProbeKind.CONTROL: attrgetter("connects"),
     ProbeKind.HELLO: attrgetter("hellos"),
+    ProbeKind.HBONE_HELLO: attrgetter("hellos"),
     ProbeKind.BLACKHOLE: attrgetter("direct"),
 }
 """Where the observations go that decide on redirection and 15006 together."""

@@ -4,7 +4,12 @@ They come first: what the ports show follows of them.
 """
 
 from exporter.diagnosis.cause import Cause
-from exporter.diagnosis.conditions import init_containers, pod_lifecycle, reachability
+from exporter.diagnosis.conditions import (
+    ambient_workload,
+    init_containers,
+    pod_lifecycle,
+    reachability,
+)
 from exporter.model import AGENT_ROLES, ALL_ROLES, CauseClass, PortName, Role
 
 LIFECYCLE_CAUSES: tuple[Cause, ...] = (
@@ -125,6 +130,7 @@ LIFECYCLE_CAUSES: tuple[Cause, ...] = (
         cause_class=CauseClass.TRANSITION,
         roles=ALL_ROLES,
         condition=reachability.is_starting,
+        conditions={Role.AMBIENT: ambient_workload.is_starting},
         sentence="The proxy has just started and is not ready yet.",
         advice="Wait for the start grace; if it stays, the next cause names the reason.",
         ports=(

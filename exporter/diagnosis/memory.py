@@ -15,6 +15,7 @@ from exporter.diagnosis.envoy_counters import remember_stats
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_expired
 from exporter.diagnosis.memory_update import MemoryUpdate
+from exporter.diagnosis.remembered_hbone import remember_hbone
 from exporter.diagnosis.remembered_hellos import remember_hellos
 from exporter.model import (
     AdminFacts,
@@ -47,7 +48,10 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
     _update_facts(evidence, update)
     if evidence.target.role is Role.ISTIOD:
         update.changes["listings"] = current_listings(evidence, before)
-    remember_hellos(evidence, update)
+    if evidence.target.role is Role.AMBIENT:
+        remember_hbone(evidence, update)
+    else:
+        remember_hellos(evidence, update)
     _update_state(evidence, update)
     _update_readiness(evidence, update)
     for name in _ALIKE & update.changes.keys():

@@ -1,7 +1,12 @@
 """Causes within a proxy: its processes and its first configuration."""
 
 from exporter.diagnosis.cause import Cause
-from exporter.diagnosis.conditions import first_configuration, node_agents, proxy_processes
+from exporter.diagnosis.conditions import (
+    ambient_hellos,
+    first_configuration,
+    node_agents,
+    proxy_processes,
+)
 from exporter.model import (
     AGENT_ROLES,
     ENVOY_ROLES,
@@ -127,8 +132,10 @@ PROXY_CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         id="identity_not_issued",
-        roles=AGENT_ROLES,
+        roles=(*AGENT_ROLES, Role.AMBIENT),
         condition=first_configuration.identity_is_missing,
+        conditions={Role.AMBIENT: ambient_hellos.identity_is_missing},
+        undetected=ambient_hellos.may_lack_identity,
         sentence="The proxy gets no certificate: its signing requests fail.",
         advice=(
             "Check the pod's service account token, the log of the certificate authority (istiod, "

@@ -9,6 +9,7 @@ from exporter.catalogue import PORTS_BY_ROLE
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.inbound import is_bypassed
+from exporter.diagnosis.workload_evidence import is_bypassed_in_ambient
 from exporter.model import (
     ENVOY_ROLES,
     AdminFacts,
@@ -70,7 +71,7 @@ def proxy_of(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]
     stats = remembered_stats(memory) or _NO_STATS
     admin = remembered_admin(memory)
     return ProxyStatus(
-        captured=_captured(evidence, verdicts),
+        captured=_captured(evidence, memory, verdicts),
         envoy_live=_live(evidence),
         listeners=shared_mapping(_listeners(stats)),
         bound=shared_mapping(_bound(evidence, admin, memory, verdicts)),
@@ -89,12 +90,14 @@ _NOTHING = ProxyStatus()
 _NO_STATS = EnvoyStats()
 
 
-def _captured(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> bool | None:
+def _captured(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]) -> bool | None:
     connects = evidence.connects
     if not connects:
         return None
     if all(connect.outcome is Outcome.OK for connect in connects):
         return True
+    if evidence.target.role is Role.AMBIENT:
+        return False if is_bypassed_in_ambient(evidence, memory) else None
     health = evidence.named.get(PortName.HEALTH)
     verdict = verdicts.get(health.number) if health else None
     if verdict is not None and verdict.up and is_bypassed(evidence):
@@ -224,6 +227,9 @@ def presented_certificate(memory: Memory) -> Timestamped[Certificate] | None:
         facts = hello.value.facts
         if isinstance(facts, TlsFacts) and facts.certificate is not None:
             return Timestamped(facts.certificate, hello.at)
+    for shown in memory.hbone.values():
+        if shown.presented is not None:
+            return Timestamped(shown.presented, shown.at)
     return None
 
 

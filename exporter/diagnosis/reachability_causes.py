@@ -1,8 +1,8 @@
 """Causes around a proxy: the network on the way to it, and foreign processes."""
 
 from exporter.diagnosis.cause import Cause
-from exporter.diagnosis.conditions import proxy_processes, reachability
-from exporter.model import AGENT_ROLES, ALL_ROLES, CauseClass, PortName
+from exporter.diagnosis.conditions import ambient_workload, proxy_processes, reachability
+from exporter.model import AGENT_ROLES, ALL_ROLES, CauseClass, PortName, Role
 
 REACHABILITY_CAUSES: tuple[Cause, ...] = (
     Cause(
@@ -10,6 +10,8 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
         cause_class=CauseClass.POLICY,
         roles=ALL_ROLES,
         condition=reachability.network_blocks,
+        conditions={Role.AMBIENT: ambient_workload.network_blocks},
+        remedy=ambient_workload.admit_advice,
         sentence=(
             "The network between the exporter and the pod drops or rejects connections; "
             "the proxy is not to blame."
@@ -22,6 +24,7 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
             PortName.STATUS,
             PortName.HEALTH,
             PortName.STATS,
+            PortName.HBONE,
         ),
         also="any port that is reached from the network",
     ),
@@ -29,6 +32,7 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
         id="unreachable",
         roles=ALL_ROLES,
         condition=reachability.nothing_answers,
+        conditions={Role.AMBIENT: ambient_workload.nothing_answers},
         sentence="Nothing on the target's address answers, not even with a refusal.",
         advice=(
             "Check that the pod and its node run, and the routes and policies between it "
@@ -38,8 +42,9 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         id="port_taken",
-        roles=AGENT_ROLES,
+        roles=(*AGENT_ROLES, Role.AMBIENT),
         condition=proxy_processes.port_is_taken,
+        conditions={Role.AMBIENT: ambient_workload.port_is_taken},
         sentence="Another process holds a port that belongs to the proxy.",
         advice=(
             "Find the process (ss -ltnp in the pod) and move the application, or the port of Istio."
@@ -51,6 +56,7 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
             PortName.STATUS,
             PortName.HEALTH,
             PortName.STATS,
+            PortName.HBONE,
         ),
         also="a gateway's server ports",
     ),
@@ -58,6 +64,7 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
         id="address_family_mismatch",
         roles=ALL_ROLES,
         condition=reachability.families_differ,
+        conditions={Role.AMBIENT: ambient_workload.families_differ},
         undetected=reachability.lacks_a_family,
         sentence="One address family of the pod refuses what the other serves.",
         advice=("Set ISTIO_DUAL_STACK alike in istiod and in the proxies, then restart the pod."),

@@ -1,7 +1,7 @@
 """Causes in a proxy that runs: certificates, redirection, istiod, statistics, applications."""
 
 from exporter.diagnosis.cause import Cause
-from exporter.diagnosis.conditions import running_proxy
+from exporter.diagnosis.conditions import ambient_workload, running_proxy
 from exporter.model import (
     AGENT_ROLES,
     ALL_ROLES,
@@ -50,8 +50,9 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         id="redirection_missing",
-        roles=(Role.SIDECAR,),
+        roles=(Role.SIDECAR, Role.AMBIENT),
         condition=running_proxy.redirection_is_missing,
+        conditions={Role.AMBIENT: ambient_workload.redirection_is_missing},
         sentence=("Inbound traffic does not pass the proxy: mTLS and authorisation are bypassed."),
         advice=("Check the istio-init container or istio-cni on this node, then restart the pod."),
         ports=(PortName.VIRTUAL_INBOUND,),

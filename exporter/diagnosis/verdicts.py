@@ -14,6 +14,7 @@ from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.inbound import judge_inbound
 from exporter.diagnosis.liveness import is_blocked_by_network, is_lost_rejection
 from exporter.diagnosis.port_owner import foreign_listener, unproved_agent
+from exporter.diagnosis.workload_ports import JUDGED_HERE, judge_workload_port
 from exporter.model import (
     ENVOY_ROLES,
     Expectation,
@@ -21,6 +22,7 @@ from exporter.model import (
     Observation,
     Outcome,
     PortName,
+    Role,
     Verdict,
     View,
 )
@@ -61,6 +63,7 @@ def judge(evidence: Evidence, memory: Memory) -> Judgement:
     """
     judged = Judgement()
     is_envoy = evidence.target.role in ENVOY_ROLES
+    is_ambient = evidence.target.role is Role.AMBIENT
     admin = None
     for port in evidence.ports:
         name = port.name
@@ -71,6 +74,9 @@ def judge(evidence: Evidence, memory: Memory) -> Judgement:
         elif is_envoy and name == PortName.VIRTUAL_INBOUND:
             naive = naive_of(evidence, port)
             judged.add(*judge_inbound(evidence, memory, port, naive=naive))
+        elif is_ambient and name in JUDGED_HERE:
+            naive = naive_of(evidence, port)
+            judged.add(*judge_workload_port(evidence, memory, port, naive=naive))
         else:
             _judge_port(evidence, memory, port, judged)
     if admin is not None:

@@ -46,7 +46,7 @@ def unjudged(record: TargetRecord) -> list[Sample]:
     return [
         (f'{_port(row)},reason="{row.outcome.value}"', 1)
         for row in record.verdicts
-        if row.up is None and not row.structural and row.outcome.is_unjudged
+        if row.up is None and not row.structural
     ]
 
 
@@ -55,7 +55,7 @@ def outcome(record: TargetRecord) -> list[Sample]:
     return [
         (f'{_port(row)},outcome="{row.outcome.value}"', 1)
         for row in record.verdicts
-        if row.outcome is not Outcome.OK and not row.outcome.is_unjudged and not row.structural
+        if row.outcome is not Outcome.OK and row.up is not None and not row.structural
     ]
 
 

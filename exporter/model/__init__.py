@@ -54,6 +54,7 @@ from exporter.model.lifecycle import (
 )
 from exporter.model.memory import (
     Growth,
+    HboneHello,
     Memory,
 )
 from exporter.model.observation import (
@@ -98,6 +99,7 @@ __all__ = [
     "Expectation",
     "Facts",
     "Growth",
+    "HboneHello",
     "Interception",
     "IstiodFacts",
     "Lifecycle",

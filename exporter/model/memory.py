@@ -31,6 +31,26 @@ class Growth(Struct, frozen=True, gc=False):
     is_hint: bool = False
 
 
+class HboneHello(Struct, frozen=True, kw_only=True, gc=False):
+    """What the TLS hellos to an ambient workload's 15008 at one address have left.
+
+    `seen` is the last one, `at` when it was sent (seconds since the epoch); `alike`: how many in a
+    row ended as it did. `is_current`: 15008 has accepted every connect since. `certificate` is the
+    last one that came, be it that the last hello brought none.
+    """
+
+    seen: Observation
+    at: float
+    alike: int = 1
+    is_current: bool = True
+    certificate: Certificate | None = None
+
+    @property
+    def presented(self) -> Certificate | None:
+        """What the last hello brought."""
+        return self.certificate if self.seen.outcome is Outcome.OK else None
+
+
 class Memory(Struct, frozen=True, kw_only=True, gc=False):
     """What a target's last polls left that the next one needs. Pure data, replaced each poll.
 
@@ -39,6 +59,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     to their growth; `rejected` maps cds and lds to "the last update was rejected".
     `hello` is the last decided TLS hello per address, `hello_sent_at` the last attempt.
     `hello_missed`: addresses whose last hello timed out although the one before is believed.
+    `hbone`: the same for an ambient workload's 15008, per address; empty text is the pod's view.
     `listings`: an istiod's last two answers to syncz, newest first; none while it is silent.
     `disproved` maps ports that another process answered to what was seen; `page` is how the last
     request for 15020's page ended, `page_requested_at` when that was; `page_wait` is for how many
@@ -68,6 +89,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     hello: Mapping[str, Timestamped[Observation]] = field(default_factory=dict)
     hello_sent_at: float = 0.0
     hello_missed: frozenset[str] = frozenset()
+    hbone: Mapping[str, HboneHello] = field(default_factory=dict)
     exposure: Timestamped[Observation] | None = None
     serving: Mapping[int, Timestamped[Certificate]] = field(default_factory=dict)
     proofs: Mapping[int, float] = field(default_factory=dict)

@@ -11,11 +11,12 @@ from functools import partial
 from exporter.access.dialer import Dialer, PodView
 from exporter.access.direct import Direct
 from exporter.access.netns import Netns
+from exporter.access.own_addresses import is_own_address
 from exporter.access.pod_processes import processes_under
-from exporter.catalogue import TargetPort, control_port, ports_of
+from exporter.catalogue import TargetPort, control_port, port_number_of, ports_of
 from exporter.catalogue.gateway_servers import configured_servers
 from exporter.config import Config
-from exporter.model import AdminFacts, Probe, ProbeKind, Role, Target, View
+from exporter.model import AdminFacts, PortName, Probe, ProbeKind, Role, Target, View
 from exporter.parsing import parse_address
 from exporter.probes.attempt import MeshTrust, ProbeOptions, nobody_names
 
@@ -39,7 +40,8 @@ class AddressPlan:
 class Plan:
     """What is sent to one target in every poll; made once a target.
 
-    `network` has one part for each address, `in_pod` what is sent through the `pod` view.
+    `network` has one part for each address, `in_pod` what is sent through the `pod` view, and
+    `on_doubt` what shows there whether ztunnel serves a workload that strangers seem to reach.
     """
 
     target: Target
@@ -48,6 +50,7 @@ class Plan:
     pod: PodView | None
     in_pod: tuple[Probe, ...]
     options: ProbeOptions
+    on_doubt: Probe | None = None
 
 
 PodViewFactory = Callable[[Target], PodView | None]
@@ -82,15 +85,23 @@ def plan_of(
     control = control_port(target, config.poll.control_port, configured)
     addresses = tuple(address for address in target.addresses if parse_address(address))
     pod: PodView | None = _namespace_of(target, addresses, config)
-    tables = (_SOCKETS,) if pod else ()
-    if pod is None and addresses:
+    in_pod = _probes_in_pod(ports)
+    if pod:
+        in_pod = (*in_pod, _SOCKETS)
+    elif addresses:
         pod = forward(target)
+    if target.role is Role.AMBIENT:
+        network = _to_workload(target, addresses, ports, control)
+        in_pod = in_pod if _SOCKETS in in_pod else ()
+    else:
+        network = tuple(_address_plan(address, ports, control, config) for address in addresses)
     return Plan(
         target=target,
         ports=ports,
-        network=tuple(_address_plan(address, ports, control, config) for address in addresses),
+        network=network,
         pod=pod,
-        in_pod=(*_probes_in_pod(ports), *tables) if pod else (),
+        in_pod=in_pod if pod else (),
+        on_doubt=_on_doubt(target, in_pod),
         options=ProbeOptions(
             application_probes=config.poll.application_probes,
             trust=_trust_of(target, config, is_named),
@@ -116,6 +127,49 @@ def _address_plan(
         hello=Probe(inbound.port, ProbeKind.HELLO, View.NETWORK, address, via=control),
         direct=Probe(inbound.port, ProbeKind.BLACKHOLE, View.NETWORK, address),
     )
+
+
+MOST_APPLICATION_PORTS = 4
+"""So many of an ambient workload's declared ports show whether strangers get in."""
+
+
+def _to_workload(
+    target: Target, addresses: Sequence[str], ports: Sequence[TargetPort], control: int | None
+) -> tuple[AddressPlan, ...]:
+    """Half-open connects alone, and a hello where it is due.
+
+    What a process of the pod's own node sends, its kernel rewrites to an address that the
+    redirection lets through: there neither the control port nor the application's show anything.
+    """
+    known = {port.number for port in ports}
+    others = [port for port in target.settings.application_ports if port not in known]
+    if any(map(is_own_address, target.host_addresses)):
+        control, others = None, []
+    kinds = dict.fromkeys(others[:MOST_APPLICATION_PORTS], ProbeKind.TCP)
+    if control:
+        kinds[control] = ProbeKind.CONTROL
+    number = port_number_of(target, PortName.HBONE)
+    has_hbone = number in known
+    return tuple(
+        AddressPlan(
+            Direct(address),
+            (
+                *_network_probes(address, ports),
+                *(Probe(port, kind, View.NETWORK, address) for port, kind in kinds.items()),
+            ),
+            Probe(number, ProbeKind.HBONE_HELLO, View.NETWORK, address) if has_hbone else None,
+        )
+        for address in addresses
+    )
+
+
+def _on_doubt(target: Target, in_pod: Sequence[Probe]) -> Probe | None:
+    """The socket table where there is one, else a hello in the pod."""
+    if target.role is not Role.AMBIENT:
+        return None
+    if _SOCKETS in in_pod:
+        return _SOCKETS
+    return Probe(port_number_of(target, PortName.HBONE), ProbeKind.HBONE_HELLO, View.POD)
 
 
 def _network_probes(address: str, ports: Sequence[TargetPort]) -> tuple[Probe, ...]:

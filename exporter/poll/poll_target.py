@@ -9,7 +9,7 @@ TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retri
 """
 
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,25 +19,26 @@ from exporter.catalogue.gateway_servers import is_server, newest_admin
 from exporter.config import Config
 from exporter.diagnosis import diagnose
 from exporter.model import (
-    AgentFacts,
     Cadence,
     Expectation,
-    IstiodFacts,
     Memory,
     Observation,
     Outcome,
     Probe,
     ProbeKind,
+    Role,
     Target,
     TargetRecord,
     WebhookPath,
-    ZtunnelFacts,
 )
 from exporter.model.shared import shared_mapping
+from exporter.poll import hbone_hellos
+from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.hello_due import is_hello_due
 from exporter.poll.instrumentation import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.page_due import agents_to_ask, with_page
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
+from exporter.poll.pod_view import by_closing, is_abnormal, is_whole, is_worrying
 from exporter.probes.attempt import Attempt
 from exporter.probes.probers import PROBERS
 from exporter.probes.runner import Prober, probe_all
@@ -82,6 +83,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     adds_page: bool = True,
     webhook: WebhookPath | None = None,
     instrumentation: ProbeInstrumentation = NO_INSTRUMENTATION,
+    hellos: HelloRate | None = None,
 ) -> PollResult:
     """Poll a target by its plan.
 
@@ -96,22 +98,22 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         adds_page: add the agent's page where that of an abnormal target is due; the scheduler does.
         webhook: what the API server's last dry run of the injection webhook showed.
         instrumentation: what is called as probes start and end.
+        hellos: how many hellos may go to 15008 of all workloads together; None for this one's own.
     """
     began = time.monotonic()
     without_servers = plan
     plan = with_servers(without_servers, memory.admin.value if memory.admin else None)
     if adds_page:
         due = with_page(due, plan.target.role, memory, config, now)
-    poll = _Poll(plan, due, config.poll.timeout, instrumentation)
+    poll = _Poll(plan, due, config.poll.timeout, instrumentation, hellos or HelloRate())
     seen = await poll.probe_network()
     seen = await poll.request_pages(seen, memory, now)
     seen += await poll.follow_up(seen, memory, config, now, step)
-    seen += await poll.probe_pod(seen)
+    is_open = hbone_hellos.is_doubtful(plan.target, plan.on_doubt, seen, memory, due)
+    seen += await poll.probe_pod(seen, is_doubtful=is_open)
     if admin := newest_admin(seen):
         before, plan = plan, with_servers(without_servers, admin)
-        seen += await _Poll(plan, due, config.poll.timeout, instrumentation).probe_new_servers(
-            before
-        )
+        seen += await replace(poll, plan=plan).probe_new_servers(before)
     took = time.monotonic() - began
     memory = replace(
         memory,
@@ -139,6 +141,7 @@ class _Poll(Struct, frozen=True, eq=False):
     due: frozenset[Cadence]
     timeout: float
     instrumentation: ProbeInstrumentation
+    hellos: HelloRate
 
     async def probe_network(self) -> list[Observation]:
         """The control port and every port that is probed directly, on each address at once."""
@@ -168,11 +171,31 @@ class _Poll(Struct, frozen=True, eq=False):
     async def follow_up(
         self, seen: Sequence[Observation], memory: Memory, config: Config, now: float, step: float
     ) -> list[Observation]:
-        """15006: a hello through the control port, or 15006 itself where control refuses."""
+        """15006: a hello through the control port, or 15006 itself where control refuses.
+
+        Of a workload in ambient a hello to 15008.
+        """
+        is_identity_due = Cadence.IDENTITY in self.due
+        if self.plan.target.role is Role.AMBIENT:
+            due = hbone_hellos.due_addresses(
+                self.plan.target,
+                seen,
+                memory,
+                config,
+                now,
+                due_identity=is_identity_due,
+                step=step,
+            )
+            addresses = [one for one in due if self.hellos.take(time.monotonic())]
+            return await self._run(
+                [
+                    self._attempt(part.hello, part.dialer)
+                    for part in self.plan.network
+                    if part.hello and part.dialer.address in addresses
+                ]
+            )
         outcomes = {o.address: o.outcome for o in seen if o.probe.kind is ProbeKind.CONTROL}
-        is_due = is_hello_due(
-            self.plan.target, seen, memory, config, now, Cadence.IDENTITY in self.due, step
-        )
+        is_due = is_hello_due(self.plan.target, seen, memory, config, now, is_identity_due, step)
         attempts = []
         for part in self.plan.network:
             match outcomes.get(part.dialer.address):
@@ -182,16 +205,23 @@ class _Poll(Struct, frozen=True, eq=False):
                     attempts.append(self._attempt(part.direct, part.dialer))
         return await self._run(attempts)
 
-    async def probe_pod(self, seen: Sequence[Observation]) -> list[Observation]:
+    async def probe_pod(
+        self, seen: Sequence[Observation], *, is_doubtful: bool
+    ) -> list[Observation]:
         """The pod's own view; pages that the network already returned are not requested again."""
         pod = self.plan.pod
         if pod is None:
             return []
         probes = [probe for probe in self.plan.in_pod if probe.kind.cadence in self.due]
-        async with pod.entered(*_by_closing(probes), urgent=_is_abnormal(seen)) as dialer:
+        on_doubt = self.plan.on_doubt if is_doubtful else None
+        if on_doubt is not None and on_doubt not in probes:
+            probes.append(on_doubt)
+        if not probes:
+            return []
+        async with pod.entered(*by_closing(probes), urgent=is_abnormal(seen)) as dialer:
             if dialer is None:
                 return []
-            returned = {(o.probe.port, o.probe.kind) for o in seen if _is_whole(o)}
+            returned = {(o.probe.port, o.probe.kind) for o in seen if is_whole(o)}
             due = self.due | {Cadence.DETAIL} if self._lost_a_server(seen) else self.due
             in_pod = await self._run(
                 [
@@ -202,7 +232,7 @@ class _Poll(Struct, frozen=True, eq=False):
                 ]
             )
         optional = {p.number for p in self.plan.ports if p.expectation is Expectation.OPTIONAL}
-        pod.needs_attention = any(_is_worrying(one) and one.port not in optional for one in in_pod)
+        pod.needs_attention = any(is_worrying(one) and one.port not in optional for one in in_pod)
         return in_pod
 
     def _lost_a_server(self, seen: Sequence[Observation]) -> bool:
@@ -246,7 +276,10 @@ class _Poll(Struct, frozen=True, eq=False):
         self, probe: Probe, dialer: Dialer, due: frozenset[Cadence] | None = None
     ) -> tuple[Prober, Attempt]:
         plan = self.plan
-        attempt = Attempt(dialer, probe, due or self.due, self.timeout, plan.target, plan.options)
+        timeout = (
+            hbone_hellos.DEADLINE_SECONDS if probe.kind is ProbeKind.HBONE_HELLO else self.timeout
+        )
+        attempt = Attempt(dialer, probe, due or self.due, timeout, plan.target, plan.options)
         return PROBERS[probe.kind], attempt
 
 
@@ -258,39 +291,3 @@ def _long(
     if took > interval:
         kept |= {cadence: took for cadence in Cadence if cadence in due}
     return shared_mapping(kept)
-
-
-def _by_closing(probes: Iterable[Probe]) -> tuple[list[int], list[int]]:
-    """The ports of the probes: those whose closing proves nothing, and those whose closing does."""
-    together: list[int] = []
-    apart: list[int] = []
-    for probe in probes:
-        if probe.kind is not ProbeKind.SOCKETS:
-            (apart if probe.kind.is_answered_by_closing else together).append(probe.port)
-    return together, apart
-
-
-def _is_whole(observation: Observation) -> bool:
-    """Whether the network's answer leaves nothing to request of this port in the pod view."""
-    facts = observation.facts
-    match facts:
-        case AgentFacts() | ZtunnelFacts():
-            whole = facts.page in (None, Outcome.OK, Outcome.TOO_LARGE)
-        case IstiodFacts():
-            whole = facts.syncz is not None
-        case _:
-            whole = True
-    return observation.outcome is Outcome.OK and whole
-
-
-def _is_abnormal(seen: Sequence[Observation]) -> bool:
-    """Whether the network's answers call for the pod's view; admin is closed where all is well."""
-    return any(
-        one.outcome is not Outcome.OK for one in seen if one.probe.kind is not ProbeKind.EXPOSURE
-    )
-
-
-def _is_worrying(seen: Observation) -> bool:
-    """Whether what the pod view showed is to be probed again soon."""
-    is_fine = seen.outcome.proves or seen.outcome is Outcome.NO_ACCESS
-    return not is_fine and seen.probe.kind is not ProbeKind.SOCKETS

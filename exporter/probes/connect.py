@@ -6,9 +6,10 @@ a request: an exposed admin answers `400` to the bytes, a loopback-only one rese
 
 import asyncio
 
-from exporter.model import Outcome
+from exporter.access.dialer import NoAccess
+from exporter.model import Outcome, Role
 from exporter.probes.attempt import Attempt, Closed, ProbeProtocol, ProbeResult
-from exporter.transport.protocols import HalfOpenConnect
+from exporter.transport.protocols import HAS_HALF_OPEN_CONNECTS, HalfOpenConnect
 
 NOT_HTTP = b"\0\r\n\r\n"
 _ENOUGH = 16
@@ -55,8 +56,18 @@ class _HalfOpenProtocol(ProbeProtocol, HalfOpenConnect):
 _ACCEPTS = ProbeResult(Outcome.OK)
 
 
+_NO_HALF_OPEN = (
+    "no half-open connect on this platform, and a full one leaves an error in ztunnel's log"
+)
+
+
 async def probe_connect(attempt: Attempt) -> ProbeResult:
-    """The port accepts a TCP connection; nothing is sent."""
+    """The port accepts a TCP connection; nothing is sent.
+
+    A workload in ambient gets half-open connects or none.
+    """
+    if attempt.target.role is Role.AMBIENT and not HAS_HALF_OPEN_CONNECTS:
+        raise NoAccess(_NO_HALF_OPEN)
     if not attempt.dialer.reports_accept:
         return await _await_answer(attempt)
     await attempt.connect(_HalfOpenProtocol)

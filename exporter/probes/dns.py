@@ -10,7 +10,7 @@ import dns.message
 import dns.rdatatype
 
 from exporter.access.dialer import NoAccess
-from exporter.model import Outcome
+from exporter.model import Outcome, Role
 from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, failure
 
 _NAME = "kubernetes.default.svc.cluster.local."
@@ -81,15 +81,16 @@ class DnsProtocol(ProbeProtocol):
 async def probe_dns(attempt: Attempt) -> ProbeResult:
     """Query over UDP, then over TCP; the first that fails is the answer.
 
-    A way that carries TCP only leaves UDP out.
+    A way that carries TCP only leaves UDP out. A workload in ambient gets no connection.
     """
     query = make_query()
     detail = ""
-    for kind, send in (("UDP", _query_udp), ("TCP", _query_tcp)):
+    ways = _WAYS[:1] if attempt.target.role is Role.AMBIENT else _WAYS
+    for kind, send in ways:
         try:
             message = await send(attempt, query)
         except NoAccess as error:
-            if kind == "TCP":
+            if kind == ways[-1][0]:
                 raise
             detail = str(error)
             continue
@@ -114,3 +115,6 @@ async def _query_tcp(attempt: Attempt, query: bytes) -> bytes:
     line = await attempt.connect(DnsProtocol)
     line.transport.write(struct.pack("!H", len(query)) + query)
     return await line.first
+
+
+_WAYS = (("UDP", _query_udp), ("TCP", _query_tcp))

@@ -20,7 +20,7 @@ from exporter.probes.readiness import probe_http_ready, probe_readiness, probe_z
 from exporter.probes.runner import Prober, probe_all
 from exporter.probes.sockets import probe_sockets
 from exporter.probes.stats import probe_stats
-from exporter.probes.tls import probe_hello, probe_tls
+from exporter.probes.tls import probe_hbone_hello, probe_hello, probe_tls
 from exporter.probes.webhook import probe_webhook
 from exporter.probes.ztunnel_stats import probe_ztunnel_stats
 
@@ -35,6 +35,7 @@ PROBERS: Mapping[ProbeKind, Prober] = MappingProxyType(
         ProbeKind.EXPOSURE: probe_exposure,
         ProbeKind.GRPC: probe_grpc,
         ProbeKind.GRPC_TLS: probe_grpc_tls,
+        ProbeKind.HBONE_HELLO: probe_hbone_hello,
         ProbeKind.HELLO: probe_hello,
         ProbeKind.HTTP: probe_http,
         ProbeKind.HTTP_READY: probe_http_ready,

@@ -53,6 +53,17 @@ async def probe_hello(attempt: Attempt) -> ProbeResult:
     return ProbeResult(Outcome.OK, facts=line.facts)
 
 
+async def probe_hbone_hello(attempt: Attempt) -> ProbeResult:
+    """Request the workload's certificate of ztunnel's 15008.
+
+    Recorded: it comes before ours is demanded, whatever the policies; ALPN of any other name than
+    `h2`, or TLS 1.2, brings an alert. OpenSSL offers X25519MLKEM768 by itself from 3.5 on, which
+    COMPLIANCE_POLICY=pqc demands.
+    """
+    line = await handshake(attempt, ("h2",), attempt.probe.port, _tls13_context())
+    return ProbeResult(Outcome.OK, facts=line.facts)
+
+
 async def handshake(
     attempt: Attempt, alpn: tuple[str, ...], port: int, context: ssl.SSLContext | None = None
 ) -> "TlsProtocol":
@@ -258,6 +269,15 @@ def _context(alpn: tuple[str, ...]) -> ssl.SSLContext:
     """A client context that accepts any certificate and old but not broken TLS."""
     context = unnamed_context(alpn)
     context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@cache
+def _tls13_context() -> ssl.SSLContext:
+    """A client context that accepts any certificate, for a peer that speaks TLS 1.3 alone."""
+    context = unnamed_context(("h2",))
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context
 
 

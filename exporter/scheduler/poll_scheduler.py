@@ -16,6 +16,7 @@ from functools import partial
 from exporter import clock
 from exporter.config import Config
 from exporter.model import Cadence, Observation, Outcome
+from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.instrumentation import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.page_due import with_page
 from exporter.poll.plan import IsNamed, Plan, PodViewFactory, never_named, no_pod_view, plan_of
@@ -69,6 +70,7 @@ class Scheduler:
         self._last_tick = time.monotonic()
         self._is_stopped = self._is_cancelled = False
         self._plans = object()
+        self._hellos = HelloRate()
 
     @property
     def is_live(self) -> bool:
@@ -210,6 +212,7 @@ class Scheduler:
             adds_page=False,
             webhook=state.cluster.webhook_path,
             instrumentation=self._instrumentation,
+            hellos=self._hellos,
         )
 
     def _plan(self, row: ScheduledTarget) -> Plan:

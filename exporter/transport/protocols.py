@@ -22,6 +22,10 @@ LINGER_ZERO = struct.pack("ii", 1, 0)
 """SO_LINGER's value for "close with a reset"."""
 
 _IS_LINUX = hasattr(socket, "TCP_QUICKACK")
+
+HAS_HALF_OPEN_CONNECTS = _IS_LINUX
+"""Whether the system lets a process withhold the last packet of a handshake."""
+
 _STARTED = frozenset((0, errno.EINPROGRESS))
 _INFO_SIZE = 56
 """Bytes of struct tcp_info up to tcpi_last_data_recv, milliseconds (Linux uapi/linux/tcp.h)."""

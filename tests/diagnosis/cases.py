@@ -24,6 +24,7 @@ from exporter.model import (
     TlsFacts,
     ZtunnelFacts,
 )
+from tests.diagnosis.ambient_states import STATES as AMBIENT
 from tests.diagnosis.lifecycle_states import AUTO_GATEWAY, LONG_DONE, again
 from tests.diagnosis.matrix import (
     AGENT,
@@ -627,4 +628,5 @@ EXAMPLES = (
     ),
     Example("ztunnel-stopped", "ztunnel_not_ready", all_of(TIMEOUT, (15020, 15021)), ZTUNNEL),
     Example("cni-503", "cni_not_ready", [net(8000, NOT_READY), net(15014, OK)], CNI),
+    *(Example(state.id, state.cause, state.now, state.target, state.earlier) for state in AMBIENT),
 )

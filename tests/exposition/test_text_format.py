@@ -121,7 +121,7 @@ PORT = 'port="15021",component="envoy"'
             verdict(Outcome.CAPTURED, up=None, structural=True), [], [], [], id="structural"
         ),
         pytest.param(
-            verdict(Outcome.TIMEOUT, up=None), [], [], ["timeout"], id="unjudged-but-not-hidden"
+            verdict(Outcome.TLS_ERROR, up=None), [], ["tls_error"], [], id="unjudged-by-an-answer"
         ),
     ],
 )

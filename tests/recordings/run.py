@@ -50,6 +50,8 @@ class Verdict:
     seen: Mapping[int, int | None]
     ready: Mapping[str, bool]
     cause: str
+    captured: bool | None = None
+    identity: str = ""
 
     @property
     def differences(self) -> tuple[str, ...]:
@@ -72,12 +74,27 @@ def _differences(verdict: Verdict) -> Iterable[str]:
         yield f"cause {verdict.cause}"
     for port, up in expected.up.items():
         seen = verdict.seen.get(port, "no verdict")
-        if seen != up:
+        if seen != up and not _is_free(verdict, port, seen):
             yield f"{port}: {_word(seen)}"
+    if expected.captured is not None and verdict.captured is not bool(expected.captured):
+        yield f"captured: {verdict.captured}"
+    if expected.identity and verdict.identity != expected.identity:
+        yield f"identity: {verdict.identity or 'none'}"
     envoy = "ztunnel" if verdict.state.role == Role.ZTUNNEL else "envoy"
     for endpoint, ready in ((envoy, expected.ready), ("agent", expected.agent_ready)):
         if ready is not None and verdict.ready.get(endpoint) is not bool(ready):
             yield f"{endpoint} ready: {verdict.ready.get(endpoint)}"
+
+
+def _is_free(verdict: Verdict, port: int, seen: object) -> bool:
+    """Whether the pod's view of a workload in ambient may show more than the network does.
+
+    It may judge what the network cannot, and leave open what only the network keeps from us.
+    """
+    if verdict.view == "network" or verdict.state.role != Role.AMBIENT:
+        return False
+    is_kept = verdict.cause == "network_blocked" and seen is None
+    return verdict.expected.up[port] is None or is_kept
 
 
 def _word(up: object) -> str:
@@ -92,6 +109,8 @@ def _verdict(pod: DemoPod, view: str, record: TargetRecord) -> Verdict:
         seen={row.port: None if row.up is None else int(row.up) for row in record.verdicts},
         ready=record.ready,
         cause=record.diagnosis.cause if record.diagnosis else "none",
+        captured=record.proxy.captured,
+        identity=record.spiffe_id,
     )
 
 

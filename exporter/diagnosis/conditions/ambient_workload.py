@@ -1,0 +1,214 @@
+"""Conditions of the causes on a workload in ambient: enrolment, redirection, who serves it. Pure.
+
+"Refuses" is a reset, which is the pod's own; what the network rejects by ICMP is no refusal.
+"""
+
+from collections.abc import Callable
+
+from exporter.diagnosis.case import Case, Sentences
+from exporter.diagnosis.container_evidence import duration
+from exporter.diagnosis.evidence import describe
+from exporter.diagnosis.liveness import kubernetes_reports_ready
+from exporter.diagnosis.workload_evidence import (
+    AddressEvidence,
+    accepts,
+    addresses_of,
+    families,
+    is_served_in_pod,
+    lacks_redirection,
+    refuses,
+)
+from exporter.model import Observation, Outcome, PortName, Redirection, Role
+
+
+def is_starting(case: Case) -> Sentences:
+    """Not enrolled yet, or not handed to ztunnel yet, within the start grace."""
+    age = _age(case)
+    is_new = age is not None and age < case.config.discovery.start_grace
+    if not is_new or _redirection(case) not in _UNFINISHED or not _rows(case, _refuses_hbone):
+        return None
+    return (f"the pod was made {age:.0f} s ago", _annotation(case))
+
+
+_UNFINISHED = (Redirection.PENDING, Redirection.MISSING)
+
+
+def network_blocks(case: Case) -> Sentences:
+    """The network rejects 15008, or drops it while something else shows that the pod lives."""
+    rows = _rows(case, lambda row: _is_blocked(case, row))
+    if not rows:
+        return None
+    return (*_all(case, rows), *_why_not_the_pod(case))
+
+
+def _is_blocked(case: Case, row: AddressEvidence) -> bool:
+    if row.hbone is None or accepts(row.hbone):
+        return False
+    if row.hbone.outcome is Outcome.REJECTED or accepts(row.control):
+        return True
+    in_pod = is_served_in_pod(case.evidence, case.memory)
+    if row.is_silent:
+        return bool(in_pod) or kubernetes_reports_ready(case.target.lifecycle)
+    if refuses(row.hbone):
+        return bool(in_pod)
+    return row.hbone.outcome.is_silent and row.responds
+
+
+def _why_not_the_pod(case: Case) -> tuple[str, ...]:
+    if is_served_in_pod(case.evidence, case.memory):
+        return (f"in the pod ztunnel serves {_hbone(case)}",)
+    if kubernetes_reports_ready(case.target.lifecycle):
+        return ("Kubernetes reports that pod and node are ready",)
+    return ()
+
+
+def admit_advice(case: Case) -> str:
+    """What a NetworkPolicy has to admit; empty for what is no workload in ambient."""
+    if case.target.role is not Role.AMBIENT:
+        return ""
+    control = next((one.port for one in case.evidence.connects), case.config.poll.control_port)
+    return (
+        f"Admit TCP {_hbone(case)} and {control} beside the application's ports, from the "
+        f"exporter's namespace; mesh clients need {_hbone(case)} from everywhere. Tunnels that are "
+        "open live on: clients notice at their next connection."
+    )
+
+
+def nothing_answers(case: Case) -> Sentences:
+    """Everything is silent at an address, and nothing more is known."""
+    rows = _rows(case, lambda row: row.is_silent)
+    if not rows or is_served_in_pod(case.evidence, case.memory) is False:
+        return None
+    return (f"no port answers{families(rows, case.evidence)}, not even with a refusal",)
+
+
+def port_is_taken(case: Case) -> Sentences:
+    """15008 is held by something that is not TLS, or has no mesh identity, or is no ztunnel."""
+    taken = [
+        f"{verdict.port}: {verdict.detail}"
+        for verdict in case.verdicts.values()
+        if verdict.outcome in (Outcome.WRONG_PROTOCOL, Outcome.WRONG_IDENTITY)
+        and verdict.port in _own_ports(case)
+    ]
+    return tuple(taken) or None
+
+
+def _own_ports(case: Case) -> set[int]:
+    names = (PortName.HBONE, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND, PortName.DNS)
+    return {case.number(name) for name in names}
+
+
+def redirection_is_missing(case: Case) -> Sentences:
+    """15008 accepts, by ztunnel, and the control port refuses."""
+    rows = _rows(case, lambda row: lacks_redirection(case.evidence, case.memory, row))
+    if not rows:
+        return None
+    where = families(rows, case.evidence)
+    open_ones = [_describe(case, one) for row in rows for one in row.applications if accepts(one)]
+    return (
+        f"{_hbone(case)} accepts and the control port refuses{where}",
+        *dict.fromkeys(open_ones),
+    )
+
+
+def families_differ(case: Case) -> Sentences:
+    """15008 accepts at one address and refuses at another."""
+    refusing = _rows(case, _refuses_hbone)
+    accepting = _rows(case, lambda row: accepts(row.hbone))
+    if not refusing or not accepting:
+        return None
+    evidence = case.evidence
+    where, elsewhere = families(refusing, evidence), families(accepting, evidence)
+    return (f"{_hbone(case)} refuses{where} and accepts{elsewhere}",)
+
+
+def is_not_enrolled(case: Case) -> Sentences:
+    """15008 refuses, enrolment is requested, and istio-cni has annotated nothing."""
+    return _unfinished(case, Redirection.MISSING)
+
+
+def enrolment_is_pending(case: Case) -> Sentences:
+    """15008 refuses and the annotation is `pending`: rules without a ztunnel behind them."""
+    return _unfinished(case, Redirection.PENDING)
+
+
+def _unfinished(case: Case, state: Redirection) -> Sentences:
+    rows = _rows(case, _refuses_hbone)
+    if not rows or _redirection(case) is not state:
+        return None
+    age = _age(case)
+    made = () if age is None else (f"the pod was made {duration(age)} ago",)
+    return (*_all(case, rows), _annotation(case), *made)
+
+
+def has_left_mesh(case: Case) -> Sentences:
+    """15008 and the control port refuse, and a port of the application accepts."""
+    rows = _rows(case, lambda row: row.lets_strangers_in)
+    if not rows:
+        return None
+    in_pod = is_served_in_pod(case.evidence, case.memory)
+    shown = (f"in the pod nobody serves {_hbone(case)}",) if in_pod is False else ()
+    return (*_all(case, rows), *shown, *_annotated(case))
+
+
+def is_not_served(case: Case) -> Sentences:
+    """15008 refuses, and nothing shows that strangers get in."""
+    rows = _rows(case, _refuses_hbone)
+    in_pod = is_served_in_pod(case.evidence, case.memory)
+    if not rows and in_pod is False:
+        rows = _rows(case, lambda row: row.is_silent)
+    if not rows:
+        return None
+    unknown = () if case.target.settings.application_ports else (_NO_PORT_DECLARED,)
+    shown = (f"in the pod nobody serves {_hbone(case)}",) if in_pod is False else ()
+    return (*_all(case, rows), *shown, *_annotated(case), *unknown)
+
+
+_NO_PORT_DECLARED = "no port is declared that would show whether strangers get in"
+
+
+def _rows(case: Case, holds: Callable[[AddressEvidence], bool]) -> list[AddressEvidence]:
+    return [row for row in addresses_of(case.evidence) if holds(row)]
+
+
+def _refuses_hbone(row: AddressEvidence) -> bool:
+    return refuses(row.hbone)
+
+
+def _hbone(case: Case) -> int:
+    return case.number(PortName.HBONE)
+
+
+def _age(case: Case) -> float | None:
+    created = case.target.lifecycle.created
+    return None if created is None else case.now - created
+
+
+def _redirection(case: Case) -> Redirection | None:
+    return case.target.redirection
+
+
+def _annotation(case: Case) -> str:
+    if _redirection(case) is Redirection.MISSING:
+        return "label asks for ambient, and istio-cni has not annotated the pod"
+    return f"its annotation ambient.istio.io/redirection is {_redirection(case)}"
+
+
+def _annotated(case: Case) -> tuple[str, ...]:
+    return (_annotation(case),) if _redirection(case) else ()
+
+
+def _all(case: Case, rows: list[AddressEvidence]) -> tuple[str, ...]:
+    found = [_describe(case, one) for row in rows for one in row.all]
+    return tuple(dict.fromkeys(found))
+
+
+def _describe(case: Case, seen: Observation) -> str:
+    text = describe(seen)
+    if seen in case.evidence.connects:
+        text = f"the control port {text.split(' ', 1)[1]}"
+    elif seen.outcome is Outcome.OK:
+        text = f"{seen.port} accepts"
+    if len(case.target.addresses) == 1:
+        return text
+    return f"{text} over {'IPv6' if ':' in seen.address else 'IPv4'}"

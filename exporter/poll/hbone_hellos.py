@@ -1,0 +1,122 @@
+"""When a poll sends a TLS hello to 15008 of a workload in ambient, and how many go out. Pure.
+
+Each leaves one line in ztunnel's log. So one is sent where its answer may be another one by now:
+at first sight, after 15008 did not accept, after a failure at longer and longer intervals, and
+when a certificate should have been renewed or has ended.
+"""
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+
+from exporter.catalogue import port_number_of
+from exporter.config import Config
+from exporter.diagnosis.workload_evidence import RENEWED_AT, accepts, by_address
+from exporter.model import (
+    Cadence,
+    HboneHello,
+    Memory,
+    Observation,
+    Outcome,
+    PortName,
+    Probe,
+    ProbeKind,
+    Target,
+)
+
+DEADLINE_SECONDS = 7.0
+"""ztunnel waits 5 s for istiod to name the workload before it closes (measured: 5.01 s)."""
+
+_AFTER_END_SECONDS = 10.0
+_JITTER_SECONDS = 0.5
+_PER_SECOND = 50.0
+
+
+class HelloRate:
+    """At most 50 hellos a second of all targets together; who gets none asks at its next poll.
+
+    A hello costs a millisecond of CPU on either side, and after a mass restart all are due.
+    """
+
+    def __init__(self, per_second: float = _PER_SECOND) -> None:
+        self._rate = self._tokens = per_second
+        self._refilled_at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether one may be sent now, seconds of any clock."""
+        gained = max(0.0, now - self._refilled_at) * self._rate
+        self._tokens = min(self._rate, self._tokens + gained)
+        self._refilled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def due_addresses(  # noqa: PLR0913 - what a poll knows
+    target: Target,
+    observations: Iterable[Observation],
+    memory: Memory,
+    config: Config,
+    now: float,
+    *,
+    due_identity: bool,
+    step: float = 0.0,
+) -> Iterator[str]:
+    """The addresses to which a hello is to be sent in this poll, whose 15008 accepts now.
+
+    Args:
+        target: the workload.
+        observations: what this poll has seen so far.
+        memory: what the last poll returned.
+        config: intervals, and whether hellos are allowed at all.
+        now: seconds since the epoch.
+        due_identity: the identity cadence is due.
+        step: how far the wall clock, by which certificates end, is ahead of `now`.
+    """
+    if not config.poll.hello:
+        return
+    port = port_number_of(target, PortName.HBONE)
+    for seen in observations:
+        if seen.port != port or seen.outcome is not Outcome.OK:
+            continue
+        last = memory.hbone.get(seen.address)
+        if last is None or due_identity or not last.is_current or _is_due(last, config, now, step):
+            yield seen.address
+
+
+def is_doubtful(
+    target: Target,
+    on_doubt: Probe | None,
+    observations: Sequence[Observation],
+    memory: Memory,
+    due: Container[Cadence],
+) -> bool:
+    """Whether the pod's own view is to show if ztunnel serves a workload that refuses it.
+
+    A policy engine that resets connections looks like a pod outside the mesh. A socket table costs
+    nothing; what goes through the API server is asked once a detail interval.
+    """
+    if on_doubt is None:
+        return False
+    rows = by_address(target, observations)
+    if on_doubt.kind is ProbeKind.SOCKETS:
+        return any(not accepts(row.hbone) for row in rows)
+    was_asked = "" in memory.hbone and Cadence.DETAIL not in due
+    return not was_asked and any(row.lets_strangers_in for row in rows)
+
+
+def _is_due(last: HboneHello, config: Config, now: float, step: float) -> bool:
+    age, poll = now - last.at + _JITTER_SECONDS, config.poll
+    if last.seen.outcome is not Outcome.OK:
+        doubled: float = poll.interval * 2.0 ** min(last.alike - 1, 32)
+        return age >= min(doubled, max(poll.detail_interval, poll.interval))
+    if age >= poll.identity_interval:
+        return True
+    certificate = last.certificate
+    if certificate is None:
+        return False
+    lifetime = certificate.not_after - certificate.not_before
+    times = (
+        certificate.not_before + RENEWED_AT * lifetime,
+        certificate.not_after + _AFTER_END_SECONDS,
+    )
+    return any(last.at < at - step <= now for at in times)
