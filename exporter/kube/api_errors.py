@@ -29,6 +29,10 @@ class UnreachableError(KubernetesError):
     """There was no response, or none of the Kubernetes API."""
 
 
+class TooLargeError(UnreachableError):
+    """The response is longer than is read."""
+
+
 class UnauthorizedError(KubernetesError):
     """The credentials expired or are wrong."""
 

@@ -13,7 +13,8 @@ import aiohttp
 import msgspec
 
 from exporter import __version__
-from exporter.kube.api_errors import KubernetesError
+from exporter.bounds import WATCH_LINE
+from exporter.kube.api_errors import KubernetesError, TooLargeError
 from exporter.kube.credentials import Credentials, LoadCredentials
 from exporter.kube.line_reader import lines_of
 from exporter.kube.websocket import (
@@ -76,10 +77,10 @@ class KubernetesClient:
         """
         return (await self._current()).namespace
 
-    async def get(self, path: str, query: Mapping[str, str]) -> bytes:
-        """One whole document. Raises KubernetesError."""
+    async def get(self, path: str, query: Mapping[str, str], most: int = WATCH_LINE) -> bytes:
+        """One whole document of so many bytes at most. Raises KubernetesError."""
         async with self._open(path, query, _DOCUMENT_SECONDS) as response:
-            return await response.read()
+            return await _read(response, most)
 
     async def dry_run(self, path: str, document: bytes) -> bytes:
         """The object that a creation would make; creates nothing. Raises KubernetesError.
@@ -88,7 +89,7 @@ class KubernetesClient:
         """
         query = {"dryRun": "All"}
         async with self._open(path, query, _DOCUMENT_SECONDS, document) as response:
-            return await response.read()
+            return await _read(response, WATCH_LINE)
 
     @asynccontextmanager
     async def stream(
@@ -208,6 +209,15 @@ class KubernetesClient:
         seconds = parse_number(after)
         text = _redacted(_message(body), credentials) or response.reason or "no reason given"
         return KubernetesError.of(response.status, text, seconds)
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            raise TooLargeError(0, f"a document of the API server has more than {most} bytes")
+    return bytes(body)
 
 
 def _authorization(credentials: Credentials) -> dict[str, str]:

@@ -7,15 +7,25 @@ known stays known.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-from exporter.kube.api_errors import GoneError, KubernetesError
+from exporter.bounds import LIST_PAGE, WATCH_LINE
+from exporter.kube.api_errors import GoneError, KubernetesError, TooLargeError
 from exporter.kube.backoff import Backoff
 from exporter.kube.client import KubernetesClient
 from exporter.kube.watch_events import EventType, ListPage, WatchEvent, event_of, page_of
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from exporter.parsing import parse_number
+
+log = logging.getLogger(__name__)
+
+_SMALLER = 8
+"""By so much a page is made smaller that was too large: somebody's objects are."""
+
+_LONG_LINE = 65536
+"""Longer lines are decoded in a thread: a deeply nested one takes long."""
 
 _TOO_LARGE = "Too large resource version"
 """How a restored API server refuses a version that it has not reached yet."""
@@ -64,10 +74,21 @@ async def list_pages(
     api: KubernetesClient, resource: Resource, callbacks: WatchCallbacks, options: WatchOptions
 ) -> AsyncGenerator[ListPage]:
     """Every page of a list; all pages are of one version. Raises KubernetesError."""
-    query = {**resource.query, "limit": str(options.page_size)}
+    query = dict(resource.query)
+    size = options.page_size
     while True:
+        query["limit"] = str(size)
+        most = LIST_PAGE if size > 1 else WATCH_LINE
         try:
-            page = page_of(await api.get(resource.path, query))
+            document = await api.get(resource.path, query, most)
+            page = await asyncio.to_thread(page_of, document)
+        except TooLargeError as error:
+            callbacks.requested("list", "200")
+            if size == 1:
+                raise
+            size = max(1, size // _SMALLER)
+            log.info("kubernetes list in smaller pages path=%s reason=%r", resource.path, error)
+            continue
         except KubernetesError as error:
             callbacks.requested("list", _code(error))
             raise
@@ -75,6 +96,7 @@ async def list_pages(
         yield page
         if not page.metadata.continue_token:
             return
+        size = min(options.page_size, size * 2)
         query["continue"] = page.metadata.continue_token
 
 
@@ -135,7 +157,8 @@ async def watch_once(
             callbacks.opened()
             async with aclosing(_until_idle(lines, options.idle_timeout)) as received:
                 async for line in received:
-                    event = event_of(line)
+                    is_long = len(line) > _LONG_LINE
+                    event = await asyncio.to_thread(event_of, line) if is_long else event_of(line)
                     if event:
                         yield event
     except KubernetesError as error:

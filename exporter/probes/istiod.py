@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from msgspec.structs import replace
 
+from exporter.bounds import LABEL_VALUE, PROXIES, SENTENCE, SYNCZ_ROW, TENANT_TEXT, cut_text
 from exporter.model import (
     Cadence,
     IstiodFacts,
@@ -50,6 +51,16 @@ _VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,128}")
 """Version, revision and status; with two whole hashes a development build has about 100."""
 
 
+_DEPTH = 6
+"""How deeply a row is nested at most; recorded: 3."""
+
+
+def _nested(depth: int) -> bytes:
+    """The pattern of one part of a JSON object that stands between its braces."""
+    plain = rb'[^{}"]++|"(?:[^"\\]++|\\.)*+"'
+    return rb"(?:%s|\{%s*+\})" % (plain, _nested(depth - 1)) if depth else rb"(?:%s)" % plain
+
+
 class _Resource(msgspec.Struct):
     sent: str = ""
     acked: str = ""
@@ -73,7 +84,10 @@ class _Entry(msgspec.Struct):
     resources: dict[str, _Resource] | None = None
 
 
-_ENTRIES = msgspec.json.Decoder(list[msgspec.Raw] | None)
+_NONE = re.compile(rb"\s*null\s*\Z")
+_FIRST = re.compile(rb"\s*\[")
+_ROW = re.compile(rb"[\s,]*+(\{%s*+\})" % _nested(_DEPTH))
+_LAST = re.compile(rb"\s*\]\s*\Z")
 _ENTRY = msgspec.json.Decoder(_Entry)
 _SYNCZ_SECONDS = 10.0
 """istiod makes the page anew each time; with thousands of proxies that takes a while."""
@@ -173,14 +187,30 @@ _NO_SYNCZ = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def _rows(body: bytes) -> Iterator[SyncStatus]:
-    for raw in _ENTRIES.decode(body) or ():
+    """Row by row: to decode a page of 64 MB at once would hold the event loop."""
+    for raw in _documents(body):
         entry = _ENTRY.decode(raw)
         yield SyncStatus(
-            proxy=entry.proxy,
-            cluster_id=entry.cluster_id,
-            version=entry.istio_version,
+            proxy=cut_text(entry.proxy, SENTENCE),
+            cluster_id=cut_text(entry.cluster_id, TENANT_TEXT),
+            version=cut_text(entry.istio_version, TENANT_TEXT),
             resources=_resources(entry),
         )
+
+
+def _documents(body: bytes) -> Iterator[bytes]:
+    if _NONE.match(body):
+        return
+    first = _FIRST.match(body)
+    at = first.end() if first else 0
+    for _ in range(PROXIES if first else 0):
+        row = _ROW.match(body, at, at + SYNCZ_ROW)
+        if row is None:
+            break
+        at = row.end()
+        yield row[1]
+    if first is None or _LAST.match(body, at) is None:
+        raise msgspec.DecodeError("no list of proxies")
 
 
 def _resources(entry: _Entry) -> Mapping[str, XdsResource]:
@@ -202,6 +232,6 @@ def _resource(row: _Resource) -> XdsResource:
         sent=bool(row.sent),
         acked=bool(row.acked),
         synced=False,
-        error=row.last_error,
-        behind="" if row.sent == row.acked else row.acked,
+        error=cut_text(row.last_error, SENTENCE),
+        behind="" if row.sent == row.acked else cut_text(row.acked, LABEL_VALUE),
     )

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from itertools import islice
 
+from exporter.bounds import STATS_PAGE
+
 _MOST_LINE = 4096
 """Longer lines are no samples of ours, in bytes."""
 
@@ -50,7 +52,7 @@ def _lines(page: bytes, name: bytes) -> Iterator[bytes]:
 
 def _after(page: bytes, start: bytes, begin: int) -> int:
     """Where the next occurrence ends; 0 without one."""
-    at = page.find(start, begin)
+    at = page.find(start, begin, STATS_PAGE)
     return at + len(start) if at >= 0 else 0
 
 

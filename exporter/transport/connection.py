@@ -7,6 +7,7 @@ loop has its socket and dispatches its events. It is its protocol's transport.
 import asyncio
 import select
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -139,6 +140,7 @@ class Connection(Waiter[StreamT]):
 
     def _read(self, *, until_end: bool) -> None:
         """Read until the kernel has no more: an edge is reported once."""
+        began = 0.0
         for _ in range(_MAX_READS):
             if self._socket is None:
                 return
@@ -155,6 +157,10 @@ class Connection(Waiter[StreamT]):
             self._protocol.data_received(data)
             if len(data) < _CHUNK and not until_end:
                 return
+            now = time.monotonic()
+            began = began or now
+            if now - began > epoll.SLICE_SECONDS:
+                break
         self._sockets.loop.call_soon(self._handle, _READABLE)
 
     def _lose(self, error: BaseException | None) -> None:

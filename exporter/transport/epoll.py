@@ -12,6 +12,7 @@ import ctypes
 import select
 import socket
 import struct
+import time
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -20,9 +21,14 @@ from exporter.transport.protocols import LINGER_ZERO
 EventHandler = Callable[[int], None]
 """Receives a socket's events, as epoll has them."""
 
+Handlers = list[tuple[EventHandler | None, int]]
+
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 ENDING = BROKEN | select.EPOLLRDHUP
 _WATCHED = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+
+SLICE_SECONDS = 0.005
+"""After so long what is left to handle waits for the next turn of the event loop."""
 
 _MAX_EVENTS = 512
 _MAX_SPARE = 256
@@ -77,11 +83,26 @@ class EpollSockets:
         though another may have it by then. Not until there is none left: a peer that sends without
         end would keep the event loop.
         """
+        began = time.monotonic()
         for _ in range(2):
             ready = self._epoll.poll(0, _MAX_EVENTS)
-            for handler, events in [(self._handlers.get(fd), events) for fd, events in ready]:
-                if handler is not None:
-                    handler(events)
+            handlers = [(self._handlers.get(fd), events) for fd, events in ready]
+            if not self._handle(handlers, began):
+                return
+
+    def _handle(self, handlers: Handlers, began: float) -> bool:
+        """Whether all were handled; else the rest is in a later turn."""
+        for place, (handler, events) in enumerate(handlers, 1):
+            if handler is not None:
+                handler(events)
+                if time.monotonic() - began > SLICE_SECONDS:
+                    self.loop.call_soon(self._handle_rest, handlers[place:])
+                    return False
+        return True
+
+    def _handle_rest(self, handlers: Handlers) -> None:
+        if self._handle(handlers, time.monotonic()):
+            self._dispatch()
 
     def close(self) -> None:
         """Close the epoll and the spare sockets, when the event loop has ended."""

@@ -269,3 +269,16 @@ async def test_a_refused_connection_is_a_failure_and_is_retried() -> None:
         await until(lambda: len(seen.failures) >= 2)
     assert set(seen.requested) == {("list", "error")}
     assert "no response from http://127.0.0.1:9" in str(seen.failures[0])
+
+
+async def test_objects_of_megabytes_are_listed_in_smaller_pages(cluster: Any) -> None:
+    for number in range(9):
+        cluster.put(PODS.path, pod(f"pod-{number}", size=1_500_000))
+    options = WatchOptions(page_size=9, initial_backoff=0.01, max_backoff=0.1)
+    async with following(cluster.address, options) as seen:
+        await seen.until_watching()
+    assert [event for event in seen.events if event.startswith("put")] == [
+        f"put pod-{number}" for number in range(9)
+    ]
+    limits = [query["limit"] for query in cluster.queries(PODS.path, watch=False)]
+    assert limits[:3] == ["9", "1", "2"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter.demo
+from exporter.bounds import PROXIES, SYNCZ_ROW
 from exporter.model import Cadence, IstiodFacts, Outcome, Role, SyncStatus, View, XdsResource
 from exporter.probes.istiod import read_metrics, read_syncz
 from exporter.probes.probers import probe
@@ -230,3 +231,27 @@ def test_no_bytes_crash_the_readers(body: bytes) -> None:
     read_metrics(body, IstiodFacts())
     read_syncz(body)
     read_syncz(b'[{"resources":' + body)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"[{}]x",
+        b"[{}",
+        b"{}",
+        b"[" + b'{"proxy":"a"},' * (PROXIES + 1) + b"{}]",
+        b'[{"proxy":"' + b"x" * SYNCZ_ROW + b'"}]',
+        b"[" + b'{"a":' * 20 + b"1" + b"}" * 20 + b"]",
+    ],
+    ids=["more", "less", "no list", "too many", "a long row", "a deep row"],
+)
+def test_a_listing_that_is_none_or_too_large_counts_for_nothing(page: bytes) -> None:
+    assert read_syncz(page) is None
+
+
+def test_a_listing_may_be_indented_and_have_braces_in_its_texts() -> None:
+    rows = [{"proxy": f'a{{{number}}}\\"', "resources": None} for number in range(3)]
+    found = read_syncz(json.dumps(rows, indent=2).encode())
+    assert found is not None
+    assert [row.proxy for row in found] == [row["proxy"] for row in rows]
+    assert read_syncz(b" null ") == ()
