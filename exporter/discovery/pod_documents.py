@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from exporter.bounds import ADDRESSES, CONTAINER_VALUES
+from exporter.bounds import ADDRESSES, CONTAINER_VALUES, CONTAINERS
 from exporter.clock import time_of
 from exporter.kube.json_decoding import decode
 from exporter.parsing import parse_address, parse_port
@@ -213,8 +213,8 @@ class Pod(_Part, frozen=True):
     def containers(self) -> tuple[Container, ...]:
         """The containers that run as long as the pod; native sidecars come first."""
         inits = self.spec.init_containers or ()
-        native = tuple(row for row in inits if row.restart_policy == "Always")
-        return (*native, *(self.spec.containers or ()))
+        native = tuple(row for row in inits[:CONTAINERS] if row.restart_policy == "Always")
+        return (*native, *(self.spec.containers or ())[:CONTAINERS])
 
 
 _DECODER = msgspec.json.Decoder(Pod)

@@ -146,7 +146,7 @@ def _workload_target(pod: Pod) -> Target:
     """A workload in ambient: no container of its pod is Istio's."""
     metadata, status = pod.metadata, pod.status
     settings = ambient_settings(pod)
-    ids = [row.container_id for row in (status and status.container_statuses) or ()]
+    ids = (row.container_id for row in (status and status.container_statuses) or ())
     return Target(
         key=TargetKey(metadata.namespace, metadata.name),
         role=Role.AMBIENT,
