@@ -6,8 +6,9 @@ of a target: the request goes to the API server, with a right that only this nee
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.config import Config, DryRunConfig
 from exporter.control_plane.webhook_dry_run import document_of, path_of, read_created, read_refusal
@@ -41,7 +42,8 @@ class WebhookDryRun:
             return
         try:
             while True:
-                self._take(await self._try(api, chosen))
+                began = time.time()
+                self._take(replace(await self._try(api, chosen), at=began))
                 await asyncio.sleep(max(config.poll.detail_interval, config.poll.interval))
         finally:
             self._take(None)

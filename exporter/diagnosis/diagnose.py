@@ -24,6 +24,8 @@ from exporter.diagnosis.proxy_status import (
     proxy_of,
     readiness_of,
 )
+from exporter.diagnosis.refusals import as_rejected, come_from_a_policy, refused_since
+from exporter.diagnosis.remembered_pod_view import with_pod_view
 from exporter.diagnosis.verdicts import judge
 from exporter.model import (
     CauseClass,
@@ -65,10 +67,13 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     evidence = Evidence(target, ports, config, now, in_mesh, step)
     if not in_mesh and (reused := reused_record(evidence, observations, memory)):
         return reused
-    memory = replace(memory, memo=None)
+    since = refused_since(target.lifecycle, observations, memory.refused_since, now)
+    memory = replace(memory, memo=None, refused_since=since)
+    if come_from_a_policy(target.lifecycle, since, now):
+        observations = as_rejected(observations)
     evidence.webhook = webhook if target.role is Role.ISTIOD else None
     read_evidence(evidence, observations)
-    known = memory if in_mesh else remember(evidence, memory)
+    known = memory if in_mesh else remember(evidence, with_pod_view(evidence, memory))
     judged = judge(evidence, known)
     verdicts = judged.verdicts
     ready = {} if in_mesh else readiness_of(evidence, verdicts)

@@ -101,6 +101,8 @@ def memo_of(
     """
     if record.diagnosis is not None or record.undetected or evidence.in_mesh:
         return None
+    if memory.pod_view is not None:  # what it holds for depends on time
+        return None
     if evidence.target.role is Role.ISTIOD or memory.polled.get(Cadence.IDENTITY) == evidence.now:
         return None
     kept = [seen for seen in observations if seen.probe.kind is not ProbeKind.SOCKETS]

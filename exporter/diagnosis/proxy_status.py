@@ -4,8 +4,9 @@ Evidence, memory and verdicts in. The rule: what is not known is None or left ou
 """
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
-from exporter.catalogue import PORTS_BY_ROLE
+from exporter.catalogue import PORTS_BY_ROLE, TargetPort
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.inbound import is_bypassed
@@ -157,13 +158,32 @@ def _bound(
         verdict = verdicts.get(port.number)
         if verdict is not None and verdict.up is not None and not verdict.outcome.is_silent:
             bound[name] = verdict.up
-        elif listed:
-            bound[name] = name in listed and _is_open(memory, port.number)
+        elif listed and (known := _listed_as_bound(evidence, memory, port, listed)) is not None:
+            bound[name] = known
     for port in filter(is_server, evidence.ports):
         verdict = verdicts.get(port.number)
         if verdict is not None and verdict.up is not None:
             bound[port.name] = verdict.up
     return bound
+
+
+def _listed_as_bound(
+    evidence: Evidence, memory: Memory, port: TargetPort, listed: AbstractSet[str]
+) -> bool | None:
+    """Whether admin's list has the listener and its port is open; None where it is outdated."""
+    is_bound = port.name in listed and _is_open(memory, port.number)
+    return None if not is_bound and _is_outdated(evidence, memory) else is_bound
+
+
+def _is_outdated(evidence: Evidence, memory: Memory) -> bool:
+    """Whether admin's list is older than the configuration with which the proxy serves now.
+
+    Envoy reports no readiness before it has listeners, so that a list from before lacks them.
+    """
+    if memory.admin is None or memory.admin.at == evidence.now:
+        return False
+    health = evidence.seen(PortName.HEALTH)
+    return health is not None and health.outcome is Outcome.OK
 
 
 def _is_open(memory: Memory, number: int) -> bool:

@@ -51,6 +51,7 @@ def lifecycle_of(pod: Pod, proxy: Container) -> Lifecycle:
         finalizers=(metadata.finalizers or ())[:CONTAINERS],
         proxy=proxy.name,
         containers=tuple(_containers(pod)) if _has_statuses(pod) else (),
+        unready_after=proxy.readiness_probe.unready_after if proxy.readiness_probe else None,
         missing_proxy="gateway" if is_uninjected_gateway(pod) else "",
     )
 

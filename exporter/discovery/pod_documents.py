@@ -62,6 +62,22 @@ class SecurityContext(_Part, frozen=True):
     run_as_user: int | None = None
 
 
+class ReadinessProbe(_Part, frozen=True):
+    """How often the kubelet probes, and after how many failures a container is not ready."""
+
+    period_seconds: int | None = None
+    failure_threshold: int | None = None
+
+    @property
+    def unready_after(self) -> float:
+        """Seconds until a container that fails is not ready, by the kubelet's defaults."""
+        period, threshold = self.period_seconds or 10, self.failure_threshold or 3
+        return float(min(max(period, 1) * max(threshold, 1), _LONGEST_SECONDS))
+
+
+_LONGEST_SECONDS = 10**9
+
+
 class Container(_Part, frozen=True):
     """A container or init container."""
 
@@ -73,6 +89,7 @@ class Container(_Part, frozen=True):
     ports: tuple[ContainerPort, ...] | None = None
     restart_policy: str | None = None
     security_context: SecurityContext | None = None
+    readiness_probe: ReadinessProbe | None = None
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -45,5 +45,9 @@ class GoneError(KubernetesError):
     """The requested version has expired: list again."""
 
 
+class SilentWatchError(GoneError):
+    """Nothing came for so long that the list is read again, to be sure: no failure."""
+
+
 class TooManyRequestsError(KubernetesError):
     """The API server is overloaded; `retry_after` is for how long."""

@@ -12,7 +12,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from exporter.bounds import LIST_PAGE, WATCH_LINE
-from exporter.kube.api_errors import GoneError, KubernetesError, TooLargeError
+from exporter.kube.api_errors import (
+    GoneError,
+    KubernetesError,
+    SilentWatchError,
+    TooLargeError,
+)
 from exporter.kube.backoff import Backoff
 from exporter.kube.client import KubernetesClient
 from exporter.kube.watch_events import EventType, ListPage, WatchEvent, event_of, page_of
@@ -119,6 +124,8 @@ async def watch_from(
                     version = _later(version, event.version)
                     if event.type is not EventType.BOOKMARK:
                         yield event
+        except SilentWatchError:
+            return
         except GoneError as error:
             callbacks.failed(error)
             return
@@ -140,7 +147,9 @@ async def watch_once(
     """The events of one HTTP stream. Raises KubernetesError, GoneError after `idle_timeout`.
 
     A silent watch is not resumed: an API server that was restored to an older state has not
-    reached the version yet, and a watch from there stays silent without an error.
+    reached the version yet, and a watch from there stays silent without an error. Nor is it an
+    outage: nothing may have changed, and not every resource has bookmarks then. The list is current
+    until reading it again fails.
     """
     query = {
         **resource.query,
@@ -175,7 +184,7 @@ async def _until_idle(lines: AsyncIterator[bytes], seconds: float) -> AsyncGener
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise GoneError(0, f"the watch was silent for {seconds:g} s") from None
+            raise SilentWatchError(0, f"the watch was silent for {seconds:g} s") from None
         yield line
 
 

@@ -19,12 +19,13 @@ class Resource:
 class WatchOptions:
     """Objects a page, and seconds.
 
-    The API server sends a bookmark every minute, so a watch that stays silent for `idle_timeout`
-    is dead. `server_timeout`, after which the server ends a watch, has to be longer.
+    The API server sends bookmarks where objects change at all. After `idle_timeout` without any
+    line the list is read again. `server_timeout`, after which the server ends a watch, has to be
+    longer.
     """
 
     page_size: int = 250
-    idle_timeout: float = 150.0
+    idle_timeout: float = 240.0
     server_timeout: float = 300.0
     initial_backoff: float = 0.5
     max_backoff: float = 30.0

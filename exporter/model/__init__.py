@@ -56,6 +56,7 @@ from exporter.model.memory import (
     Growth,
     HboneHello,
     Memory,
+    RememberedPodView,
 )
 from exporter.model.observation import (
     Observation,
@@ -117,6 +118,7 @@ __all__ = [
     "ProxyStatus",
     "ReadinessFacts",
     "Redirection",
+    "RememberedPodView",
     "Role",
     "Settings",
     "SocketTable",

@@ -163,6 +163,8 @@ class Lifecycle:
     `trouble`: why the container does not run or how it last ended, in the kubelet's words.
     `delete_by`: the deletionTimestamp, which has the grace period in it; `grace` is that period.
     `containers` are in the order in which the kubelet starts them, `proxy` is one of their names.
+    `unready_after`: for how many seconds the container's readiness probe may fail until it is
+    not ready; None without one.
     `missing_proxy`: what asks for the proxy that was never injected; empty where none is missing.
     """
 
@@ -179,6 +181,7 @@ class Lifecycle:
     proxy: str = ""
     containers: tuple[PodContainer, ...] = ()
     missing_proxy: str = ""
+    unready_after: float | None = None
 
     @property
     def is_down(self) -> bool:

@@ -17,6 +17,7 @@ from exporter.model.facts import (
     ZtunnelFacts,
 )
 from exporter.model.observation import Observation
+from exporter.model.probe import Probe
 
 
 class Growth(Struct, frozen=True, gc=False):
@@ -51,6 +52,18 @@ class HboneHello(Struct, frozen=True, kw_only=True, gc=False):
         return self.certificate if self.seen.outcome is Outcome.OK else None
 
 
+class RememberedPodView(Struct, frozen=True, gc=False):
+    """What the last port-forward showed by port: when, and how long after the one before.
+
+    `over_network`: what the network showed then.
+    """
+
+    at: float
+    every: float
+    seen: Mapping[int, Observation]
+    over_network: frozenset[tuple[Probe, Outcome]]
+
+
 class Memory(Struct, frozen=True, kw_only=True, gc=False):
     """What a target's last polls left that the next one needs. Pure data, replaced each poll.
 
@@ -69,6 +82,8 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `fault` is the cause of the last fault before Kubernetes began to delete the pod.
     `unready_polls`: in how many polls in a row the agent was not ready while Envoy served.
     `pending_polls`: in how many detail polls in a row ztunnel had pending workloads.
+    `refused_since`: since when the network refuses everything of a container that is ready.
+    `pod_view`: what the last port-forward showed.
     `memo` is `diagnose`'s own: the record that it reuses as long as a poll shows nothing else.
     """
 
@@ -104,6 +119,8 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     polled: Mapping[Cadence, float] = field(default_factory=dict)
     took: Mapping[Cadence, float] = field(default_factory=dict)
     fault: str = ""
+    refused_since: float | None = None
+    pod_view: RememberedPodView | None = None
     memo: object = None
 
     def effective(self, interval: float) -> float:

@@ -1,6 +1,6 @@
 """What one probe saw of one port."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec import Struct
 
@@ -47,9 +47,11 @@ class WebhookPath:
 
     `up`: the webhook injected (True), or the API server could not call it (False). None: neither
     was shown, and `detail` is the reason. `revision`: the one that the pod selected, empty for any.
+    `at`: when it was made, seconds since the epoch.
     """
 
     up: bool | None
     outcome: Outcome
     detail: str
     revision: str = ""
+    at: float = field(default=0.0, compare=False)

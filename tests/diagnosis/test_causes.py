@@ -156,7 +156,7 @@ def test_evidence_carries_the_kubelets_words() -> None:
 
 
 def tried(outcome: Outcome, *, up: bool | None = False, revision: str = "") -> WebhookPath:
-    return WebhookPath(up=up, outcome=outcome, detail="a reason", revision=revision)
+    return WebhookPath(up=up, outcome=outcome, detail="a reason", revision=revision, at=NOW)
 
 
 CALLS = {
@@ -191,6 +191,15 @@ def test_the_api_servers_own_call_counts_where_the_port_answers(
     record, _ = seen_by(seen, target=canary, webhook=path)
     assert cause_of(record) == cause
     assert advice in (record.diagnosis.advice if record.diagnosis else "")
+
+
+@pytest.mark.parametrize(("seconds", "cause"), [(1.0, "none"), (-1.0, "webhook_unreachable")])
+def test_a_dry_run_from_before_an_istiod_ran_says_nothing_of_it(seconds: float, cause: str) -> None:
+    made = replace(
+        ISTIOD, lifecycle=Lifecycle(container_ready=True, created=NOW, started=NOW + seconds)
+    )
+    record, _ = seen_by(istiod(), target=made, webhook=tried(Outcome.REFUSED))
+    assert cause_of(record) == cause
 
 
 def test_the_way_to_the_webhook_is_no_sidecars_matter() -> None:

@@ -7,6 +7,7 @@ from exporter.config import Config
 from exporter.model import (
     AdminFacts,
     AgentMetrics,
+    BoundListener,
     Cadence,
     ListeningSocket,
     Memory,
@@ -423,3 +424,19 @@ def test_a_lost_hello_decides_at_once_when_the_certificate_has_ended() -> None:
 def test_statistics_are_slow_from_a_second_on(seconds: float, cause: str) -> None:
     slow = structs.replace(net(15090, OK, facts=STATS), seconds=seconds)
     assert cause_of(seen_by(sidecar(slow))[0]) == cause
+
+
+def test_admins_list_from_before_the_configuration_says_nothing_of_a_proxy_that_serves() -> None:
+    early = AdminFacts(
+        state="INITIALIZING", listeners=(BoundListener(name="x", address="0.0.0.0", port=1),)
+    )
+    starting = sidecar(
+        net(15021, Outcome.NOT_READY), inside(15000, Outcome.NOT_READY, early), without=(15006,)
+    )
+    began, memory = seen_by(starting)
+    assert began.proxy.bound["virtualOutbound"] is False
+    for seconds in (30, 60):
+        serving, memory = seen_by(fast(), memory=memory, now=NOW + seconds)
+        assert "virtualOutbound" not in serving.proxy.bound
+    stuck, _ = seen_by(fast(net(15021, Outcome.NOT_READY)), memory=memory, now=NOW + 90)
+    assert stuck.proxy.bound["virtualOutbound"] is False

@@ -178,3 +178,19 @@ def test_ambient_redirection_of_a_pod(
 
 def test_ignored_ports_of_many_digits_are_none() -> None:
     assert ignored("15090, " + "1" * 5000) == Ignored(ports=(15090,))
+
+
+@pytest.mark.parametrize(
+    ("probe", "seconds"),
+    [
+        (None, None),
+        ({}, 30.0),
+        ({"periodSeconds": 15, "failureThreshold": 4}, 60.0),
+        ({"periodSeconds": -5, "failureThreshold": 10**30}, 10**9),
+    ],
+)
+def test_the_readiness_probe_tells_how_long_a_failure_takes_to_show(
+    probe: dict[str, int] | None, seconds: float | None
+) -> None:
+    container = proxy() if probe is None else {**proxy(), "readinessProbe": probe}
+    assert target(document(app(8080), container)).lifecycle.unready_after == seconds

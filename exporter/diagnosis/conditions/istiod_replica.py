@@ -50,9 +50,12 @@ def webhook_is_dropped(case: Case) -> Sentences:
 
 
 def _failed_call(case: Case) -> WebhookPath | None:
-    """The API server's failed call of this istiod's webhook, if it tried."""
-    path = case.evidence.webhook
+    """The API server's failed call of this istiod's webhook, if it tried since this istiod ran."""
+    path, lifecycle = case.evidence.webhook, case.target.lifecycle
     if path is None or path.up is not False:
+        return None
+    since = lifecycle.started or lifecycle.created
+    if since is not None and path.at < since:
         return None
     return path if path.revision in ("", case.target.revision) else None
 

@@ -1,0 +1,70 @@
+"""The pod's own view between two port-forwards, whose number is limited. Pure.
+
+Without it a verdict would change with every poll that gets no port-forward. The rule: what was seen
+in the pod holds for two of its own intervals, and only as long as the network shows the same as
+then.
+"""
+
+from itertools import chain
+
+from msgspec.structs import replace
+
+from exporter.diagnosis.evidence import Evidence
+from exporter.model import (
+    AdminFacts,
+    Memory,
+    Observation,
+    Outcome,
+    Probe,
+    ProbeKind,
+    RememberedPodView,
+)
+
+_INTERVALS = 2
+
+
+def with_pod_view(evidence: Evidence, memory: Memory) -> Memory:
+    """Fill the evidence with what is remembered of the pod; returns the memory for the next poll.
+
+    With a network namespace every poll has the pod's view, so that nothing is remembered.
+    """
+    config, target = evidence.config, evidence.target
+    if config.access.loopback != "portforward" or target.netns:
+        return memory
+    known = memory.pod_view
+    if evidence.pod:
+        return replace(memory, pod_view=_seen_now(evidence, memory))
+    if known is None:
+        return memory
+    every = max(known.every, memory.effective(config.poll.interval))
+    if evidence.now - known.at > _INTERVALS * every:
+        return replace(memory, pod_view=None)
+    if _network_outcomes(evidence) == known.over_network:
+        evidence.pod.update(known.seen)
+        evidence.proved_in_pod = any(seen.outcome.proves for seen in known.seen.values())
+    return memory
+
+
+def _seen_now(evidence: Evidence, memory: Memory) -> RememberedPodView:
+    before, now = memory.pod_view, evidence.now
+    return RememberedPodView(
+        at=now,
+        every=now - before.at if before else 0.0,
+        seen={port: _without_pages(one) for port, one in evidence.pod.items()},
+        over_network=_network_outcomes(evidence),
+    )
+
+
+def _without_pages(seen: Observation) -> Observation:
+    """Pages have memories of their own."""
+    facts = AdminFacts(state=seen.facts.state) if isinstance(seen.facts, AdminFacts) else None
+    return replace(seen, facts=facts, seconds=0.0)
+
+
+def _network_outcomes(evidence: Evidence) -> frozenset[tuple[Probe, Outcome]]:
+    """What the probes of every poll have shown over the network."""
+    return frozenset(
+        (seen.probe, seen.outcome)
+        for seen in chain(*evidence.network.values(), evidence.connects)
+        if seen.probe.kind is not ProbeKind.EXPOSURE
+    )

@@ -1,0 +1,46 @@
+"""A policy that resets connections, told from a process that is gone."""
+
+from dataclasses import replace
+
+import pytest
+
+from exporter.model import Lifecycle, Memory, Outcome
+from tests.diagnosis.matrix import CONTROL, NOW, SIDECAR, all_of, cause_of, net, seen_by, ups
+
+READY = Lifecycle(
+    container_ready=True, node_ready=True, created=NOW - 900, started=NOW - 800,
+    restarts=0, unready_after=60.0,
+)  # fmt: skip
+REFUSED = [*all_of(Outcome.REFUSED, (CONTROL, 15020, 15021, 15090)), net(15006, Outcome.REFUSED)]
+
+OTHERWISE = {
+    "ready for longer than its probe allows": ({}, "network_blocked"),
+    "no readiness probe": ({"unready_after": None}, "proxy_not_running"),
+    "not ready": ({"container_ready": False}, "proxy_not_running"),
+    "a node that is not ready": ({"node_ready": False}, "proxy_not_running"),
+    "restarted since": ({"started": NOW + 30, "restarts": 1}, "proxy_not_running"),
+}
+
+
+@pytest.mark.parametrize(("changes", "cause"), OTHERWISE.values(), ids=OTHERWISE)
+def test_refusals_come_from_a_policy_only_where_the_kubelet_would_have_noticed(
+    changes: dict[str, object], cause: str
+) -> None:
+    memory, causes = Memory(), []
+    target = replace(SIDECAR, lifecycle=replace(READY, **changes))
+    for seconds in (0, 30, 60, 90):
+        record, memory = seen_by(REFUSED, target=target, memory=memory, now=NOW + seconds)
+        causes.append(cause_of(record))
+    assert causes == ["proxy_not_running"] * 3 + [cause]
+    if cause == "network_blocked":
+        assert set(ups(record).values()) == {None}
+        assert record.diagnosis
+        assert "stayed ready" in " ".join(record.diagnosis.evidence)
+
+
+def test_a_poll_with_one_answer_begins_anew() -> None:
+    memory, target = Memory(), replace(SIDECAR, lifecycle=READY)
+    answer = [*REFUSED[:1], net(15020, Outcome.TIMEOUT), *REFUSED[2:]]
+    for seconds, seen in ((0, REFUSED), (30, REFUSED), (60, answer), (90, REFUSED)):
+        record, memory = seen_by(seen, target=target, memory=memory, now=NOW + seconds)
+    assert cause_of(record) == "proxy_not_running"

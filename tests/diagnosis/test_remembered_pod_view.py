@@ -1,0 +1,61 @@
+"""What port-forwards, which are few, have shown of a pod holds between them."""
+
+from dataclasses import replace
+
+from exporter.config import AccessConfig, Config
+from exporter.model import AdminFacts, Memory, Observation, Outcome
+from tests.diagnosis.matrix import (
+    CONTROL,
+    NOW,
+    SIDECAR,
+    all_of,
+    cause_of,
+    inside,
+    net,
+    rejected,
+    seen_by,
+    sidecar,
+    ups,
+)
+
+CONFIG = Config(access=AccessConfig(loopback="portforward"))
+POD = [
+    inside(15000, Outcome.OK, AdminFacts(state="LIVE"), connected=None),
+    *[inside(port, Outcome.OK, connected=None) for port in (15001, 15006, 15020, 15021, 15090)],
+]
+REJECTED = [rejected(port) for port in (CONTROL, 15020, 15021, 15090)]
+
+
+def polls(
+    *seen: list[Observation], every: float = 30.0, config: Config = CONFIG
+) -> list[tuple[str, dict[int, bool | None]]]:
+    found, memory = [], Memory()
+    for number, one in enumerate(seen):
+        record, memory = seen_by(one, memory=memory, now=NOW + every * number, config=config)
+        found.append((cause_of(record), ups(record)))
+    return found
+
+
+def test_a_verdict_is_the_same_with_and_without_a_port_forward() -> None:
+    found = polls(REJECTED + POD, REJECTED, REJECTED, REJECTED + POD, REJECTED, *[REJECTED] * 5)
+    assert {cause for cause, _ in found} == {"network_blocked"}
+    assert all(ups == found[0][1] for _, ups in found)
+
+
+def test_a_pod_view_ends_after_two_of_its_own_intervals() -> None:
+    with_it, *without = polls(REJECTED + POD, *[REJECTED] * 4)
+    assert [ups == with_it[1] for _, ups in without] == [True, True, False, False]
+    assert without[-1][1][15020] is None
+
+
+def test_a_pod_view_ends_where_the_network_shows_something_else() -> None:
+    gone = [*all_of(Outcome.REFUSED, (CONTROL, 15020, 15021, 15090)), net(15006, Outcome.REFUSED)]
+    _, after = polls(sidecar() + POD, gone)
+    assert after[0] == "proxy_not_running"
+    assert after[1][15020] is False
+
+
+def test_a_namespace_is_seen_in_every_poll_so_nothing_is_remembered() -> None:
+    there = replace(SIDECAR, netns="pod")
+    _, memory = seen_by(sidecar() + POD, target=there, config=CONFIG)
+    assert memory.pod_view is None
