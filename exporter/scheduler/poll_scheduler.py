@@ -125,7 +125,7 @@ class Scheduler:
                 owed.append(row)
                 continue
             row.is_queued = False
-            if row.owed and not row.is_gone:
+            if row.owed and not (row.is_gone or row.is_slow):
                 row.is_made_up = True
                 self._take_slot(row, time.monotonic(), polls)
 
@@ -169,7 +169,7 @@ class Scheduler:
             self._report_failed(row, error)
         finally:
             row.is_running = row.is_made_up = False
-            if cadences != FAST_ONLY:
+            if cadences != FAST_ONLY and not was_slow:
                 self._table.slots.give_back_pages()
             self._table.slots.give_back(is_slow=was_slow)
 
@@ -224,13 +224,16 @@ class Scheduler:
         return row.plan
 
     def _cadences(self, row: ScheduledTarget) -> frozenset[Cadence]:
-        """What a poll that starts reads: what is due, but for slower cadences without a slot."""
+        """What a poll that starts reads: what is due, but for slower cadences without a slot.
+
+        A slow target has a slot of the slow ones already, in which it reads all.
+        """
         if slower := self._slower_due(row):
             row.owed |= slower
         if not row.owed:
             return FAST_ONLY
         owed, slots = self._table.owed, self._table.slots
-        if (row.is_made_up or not owed) and slots.take_pages():
+        if row.is_slow or ((row.is_made_up or not owed) and slots.take_pages()):
             cadences, row.owed = FAST_ONLY | row.owed, _NONE
             return cadences
         if not row.is_queued:
