@@ -168,7 +168,6 @@ _UNREACHABLE = frozenset(
     (
         errno.EHOSTUNREACH,
         errno.ENETUNREACH,
-        errno.EADDRNOTAVAIL,
         errno.ENETDOWN,
         errno.EHOSTDOWN,
         errno.EAFNOSUPPORT,
