@@ -1,4 +1,4 @@
-"""What the process needs of its machine: a socket, open files, a place that is not in the mesh."""
+"""What the process needs of its machine: a socket, open files, memory."""
 
 import asyncio
 import gc
@@ -7,24 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from exporter.access.direct import Direct
-from exporter.model import (
-    Cadence,
-    Probe,
-    ProbeKind,
-    Role,
-    Settings,
-    Target,
-    TargetKey,
-    View,
-)
-from exporter.probes.attempt import Attempt, ProbeOptions
-from exporter.probes.probers import probe
-
-_LOOPBACK = "127.0.0.1"
-_OURSELVES = Target(key=TargetKey("", "exporter"), role=Role.SIDECAR, addresses=(_LOOPBACK,))
 _COLLECT_EVERY_SECONDS = 0.05
-_ANSWERS_WITHIN_SECONDS = 1.0
 
 
 def bind(address: str) -> socket.socket:
@@ -36,22 +19,6 @@ def bind(address: str) -> socket.socket:
         return socket.create_server(wildcard, family=socket.AF_INET6, dualstack_ipv6=True)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, int(port)), family=family)
-
-
-async def is_in_mesh() -> bool:
-    """Whether a sidecar of our own answers on loopback: then nothing that we see can be trusted.
-
-    Only Envoy's own answer on its health port counts; another listener there proves nothing.
-    """
-    attempt = Attempt(
-        Direct(_LOOPBACK),
-        Probe(Settings().health_port, ProbeKind.READINESS, View.NETWORK, _LOOPBACK),
-        frozenset({Cadence.FAST}),
-        _ANSWERS_WITHIN_SECONDS,
-        _OURSELVES,
-        ProbeOptions(),
-    )
-    return (await probe(attempt)).outcome.proves
 
 
 def raise_file_limit() -> None:

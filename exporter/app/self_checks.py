@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from exporter.app.capabilities import CAPABILITIES, MissingCapability
-from exporter.app.process import is_in_mesh
+from exporter.app.own_place import is_in_mesh, is_mesh_pod, own_pod
 from exporter.catalogue import is_newer_than_known
 from exporter.config import ShardConfig
 from exporter.discovery.target_sets import TargetSets
+from exporter.model import Target
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.yielder import Yielder
@@ -50,13 +51,18 @@ class SelfChecks:
             tasks.create_task(self._measure_lag())
 
     async def locate(self) -> None:
-        """Find out whether we run behind a sidecar, and report which share is ours."""
-        in_mesh = await is_in_mesh()
+        """Find out whether we run in the mesh, and report which share is ours."""
+        in_mesh = is_mesh_pod(self._own_target()) or await is_in_mesh()
         state = self.table.state
         if in_mesh and not state.in_mesh:
-            log.error("a sidecar answers on our own loopback: nothing that we see can be trusted")
+            log.error("our own connections go through the mesh: nothing that we see can be trusted")
         state.in_mesh = in_mesh
         self.metrics.placed(in_mesh=in_mesh, ordinal=self.shard.ordinal, total=self.shard.total)
+
+    def _own_target(self) -> Target | None:
+        """What discovery knows of the pod that we run in; None where it is no target."""
+        own = own_pod()
+        return self.sets.cluster.owned.get(own) if own else None
 
     def report_capabilities(self) -> None:
         """Log once what cannot be seen, and again when it changes."""

@@ -159,6 +159,7 @@ class IstiodConfig:
     namespaces: tuple[str, ...] = ("istio-system",)
     debug_token_file: FilePath = ""
     root_cert_file: FilePath = "/var/run/secrets/istio/root-cert.pem"
+    webhook_names: tuple[str, ...] = ()
     webhook_dry_run: DryRunConfig = DryRunConfig()
 
 

@@ -191,12 +191,14 @@ _NOT_HERE = (
     "network is unreachable",
     "cannot assign requested address",
     "address family not supported",
+    "address family not supported by protocol",
 )
 """How the kernel says that it is this host that has no address or route of a family."""
 
 
 def _lacks_family(seen: Observation) -> bool:
-    return seen.outcome is Outcome.UNREACHABLE and seen.detail.lower().startswith(_NOT_HERE)
+    is_ours = seen.outcome in (Outcome.UNREACHABLE, Outcome.NO_ACCESS)
+    return is_ours and seen.detail.lower().endswith(_NOT_HERE)
 
 
 def describe(seen: Observation, number: int | None = None) -> str:

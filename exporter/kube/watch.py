@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 from exporter.bounds import LIST_PAGE, WATCH_LINE
 from exporter.kube.api_errors import (
@@ -112,8 +113,19 @@ async def watch_from(
     callbacks: WatchCallbacks,
     options: WatchOptions,
 ) -> AsyncGenerator[WatchEvent]:
-    """Every change after this version, over any number of streams; ends when it has expired."""
+    """Every change after this version, over any number of streams; ends when it has expired.
+
+    A stream that was open for a while is followed by the next at once, with or without an event: a
+    proxy may close whatever is quiet.
+    """
     backoff = Backoff(options)
+    given = callbacks.opened
+
+    def note_opened() -> None:
+        backoff.note_opened()
+        given()
+
+    callbacks = replace(callbacks, opened=note_opened)
     while True:
         failed: KubernetesError | None = None
         try:

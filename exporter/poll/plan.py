@@ -237,6 +237,7 @@ def _trust_of(target: Target, config: Config, is_named: IsNamed) -> MeshTrust | 
         names=tuple(f"{service}.{namespace}.svc" for service in services),
         token_file=istiod.debug_token_file if target.trusted and port else "",
         port=port,
+        webhook_names=istiod.webhook_names,
         is_named=partial(is_named, target),
     )
 

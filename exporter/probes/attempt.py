@@ -49,7 +49,8 @@ class MeshTrust:
     """How an istiod proves itself, and what it is given then: files, never what is in them.
 
     `root_file` holds the mesh's root certificates (PEM). `names` are DNS names of which its
-    certificate must have one, on `port`, before it is given what `token_file` holds. An empty
+    certificate must have one, on `port`, before it is given what `token_file` holds; 15017's may
+    also have one of `webhook_names`. An empty
     `token_file`: this target gets no token, whatever it proves. `is_named(address)`: whether the
     API names the target at this address at this moment; without that it gets none either.
     """
@@ -58,6 +59,7 @@ class MeshTrust:
     names: tuple[str, ...] = ()
     token_file: str = ""
     port: int = 15012
+    webhook_names: tuple[str, ...] = ()
     is_named: Callable[[str], bool] = field(default=nobody_names, compare=False, repr=False)
 
 

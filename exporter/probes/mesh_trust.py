@@ -43,6 +43,24 @@ async def proven_handshake(attempt: Attempt, alpn: tuple[str, ...]) -> TlsProtoc
         raise
 
 
+def other_name(attempt: Attempt, certificate: Certificate | None) -> str:
+    """What to say of a webhook's certificate that the API server would not take for istiod's.
+
+    Empty where it has one of the names, and where it is not known which these are.
+    """
+    trust = attempt.options.trust
+    if trust is None or certificate is None:
+        return ""
+    expected = (*trust.names, *trust.webhook_names)
+    if not expected or set(certificate.dns_names) & set(expected):
+        return ""
+    names = ", ".join(certificate.dns_names[:_NAMES_SHOWN]) or "no name"
+    return f"the certificate is for {names}, not for {expected[0]} (istiod.webhook_names)"
+
+
+_NAMES_SHOWN = 3
+
+
 def may_be_authorized(attempt: Attempt) -> bool:
     """Whether this target may be given the token now, if it proves itself."""
     trust = attempt.options.trust

@@ -1,6 +1,5 @@
 """The serving process as a whole: start, reload, a file that breaks, shutdown."""
 
-import asyncio
 import http.server
 import json
 import os
@@ -17,8 +16,6 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-
-from exporter.app.process import is_in_mesh
 
 TARGET = "- {namespace: shop, pod: %s, role: proxyless, address: 127.0.0.9}\n"
 CONFIG = """
@@ -229,28 +226,6 @@ def test_without_credentials_it_says_once_what_is_watched(
     with serving(tmp_path, config, HOME=str(tmp_path), KUBECONFIG="") as served:
         until(lambda: served.get("/-/ready")[0] == 200, "ready")
         assert served.log.read_text().count(said) == 1
-
-
-@pytest.mark.alone
-@pytest.mark.parametrize(
-    ("server", "in_mesh"),
-    [
-        pytest.param("envoy", True, id="our own sidecar"),
-        pytest.param("nginx", False, id="some other listener"),
-    ],
-)
-async def test_only_a_sidecar_of_our_own_means_in_the_mesh(server: str, in_mesh: bool) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        head = f"HTTP/1.1 200 OK\r\nserver: {server}\r\ncontent-length: 0\r\n\r\n"
-        writer.write(head.encode())
-        writer.close()
-
-    assert not await is_in_mesh()
-    listening = await asyncio.start_server(answer, "127.0.0.1", 15021)
-    assert await is_in_mesh() is in_mesh
-    listening.close()
-    await listening.wait_closed()
 
 
 def test_a_namespace_that_cannot_be_entered_is_said_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -284,3 +285,34 @@ async def test_objects_of_megabytes_are_listed_in_smaller_pages(cluster: Any) ->
     ]
     limits = [query["limit"] for query in cluster.queries(PODS.path, watch=False)]
     assert limits[:3] == ["9", "1", "2"]
+
+
+async def test_a_watch_that_a_proxy_closes_in_a_quiet_cluster_is_followed_again_at_once(
+    cluster: Any,
+) -> None:
+    """No event resets the wait between them, which would grow to half a minute."""
+    options = WatchOptions(initial_backoff=0.05, max_backoff=30.0)
+    async with following(cluster.address, options) as followed:
+        for count in range(1, 11):
+            await followed.until_watching(count)
+            await asyncio.sleep(0.06)
+            began = time.monotonic()
+            cluster.end_watches(PODS.path)
+            await followed.until_watching(count + 1)
+            assert time.monotonic() - began < 1.0
+        assert followed.relisted == 0
+
+
+async def test_a_watch_that_is_closed_as_soon_as_it_opens_is_not_hammered(cluster: Any) -> None:
+    options = WatchOptions(initial_backoff=0.1, max_backoff=30.0)
+    async with following(cluster.address, options) as followed:
+
+        async def close_all() -> None:
+            while True:
+                cluster.end_watches(PODS.path)
+                await asyncio.sleep(0.001)
+
+        closing = asyncio.create_task(close_all())
+        await asyncio.sleep(2.0)
+        closing.cancel()
+        assert 1 < followed.opened < 8

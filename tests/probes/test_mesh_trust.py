@@ -57,7 +57,7 @@ def ask(
         pages = {"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(200, b"[]")}
         port = await serve(pages, asked)
         secure = await listen(stays, ssl=context) if context else 1
-        trust = MeshTrust(str(mesh.root), (ISTIOD_NAME,), str(token_file), secure, always_named)
+        trust = MeshTrust(str(mesh.root), (ISTIOD_NAME,), str(token_file), secure, (), always_named)
         options = ProbeOptions(trust=replace(trust, **given))
         asking = attempt_at(port, 15014, Role.ISTIOD, due=Cadence, options=options, kind="istiod")
         observed = await probe(asking)
@@ -281,3 +281,26 @@ async def test_without_the_meshs_root_any_certificate_is_taken(
     options = ProbeOptions(trust=MeshTrust(str(tmp_path / "absent.pem")))
     observed = await probe(attempt_at(port, 15017, Role.ISTIOD, options=options, kind="webhook"))
     assert observed.outcome is Outcome.OK
+
+
+WEBHOOK_NAMES = {
+    "istiod's Service": ((ISTIOD_NAME,), ""),
+    "among others": (("istio-pilot.istio-system.svc", ISTIOD_NAME), ""),
+    "a configured name": (("injector.example.org",), ""),
+    "another name": (("istiod.elsewhere.svc",), "istiod.elsewhere.svc"),
+    "no name": ((), "no name"),
+}
+
+
+@pytest.mark.parametrize(("names", "said"), WEBHOOK_NAMES.values(), ids=WEBHOOK_NAMES)
+async def test_another_name_under_the_meshs_root_is_said_and_no_fault(
+    serve: Any, attempt_at: Any, answer: Any, mesh: MeshAuthority, names: Any, said: str
+) -> None:
+    port = await serve({"/ready": answer(200)}, ssl=mesh.serving(*names))
+    expected = MeshTrust(str(mesh.root), (ISTIOD_NAME,), webhook_names=("injector.example.org",))
+    options = ProbeOptions(trust=expected)
+    observed = await probe(attempt_at(port, 15017, Role.ISTIOD, options=options, kind="webhook"))
+    assert observed.outcome is Outcome.OK
+    assert bool(observed.detail) is bool(said)
+    assert said in observed.detail
+    assert not said or ISTIOD_NAME in observed.detail
