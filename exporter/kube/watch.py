@@ -119,13 +119,7 @@ async def watch_from(
     proxy may close whatever is quiet.
     """
     backoff = Backoff(options)
-    given = callbacks.opened
-
-    def note_opened() -> None:
-        backoff.note_opened()
-        given()
-
-    callbacks = replace(callbacks, opened=note_opened)
+    callbacks = _noted_by(backoff, callbacks)
     while True:
         failed: KubernetesError | None = None
         try:
@@ -147,6 +141,16 @@ async def watch_from(
                 return
             failed = error
         await backoff.wait(failed)
+
+
+def _noted_by(backoff: Backoff, callbacks: WatchCallbacks) -> WatchCallbacks:
+    """The same callbacks; each stream that opens is noted for the backoff."""
+
+    def opened() -> None:
+        backoff.note_opened()
+        callbacks.opened()
+
+    return replace(callbacks, opened=opened)
 
 
 async def watch_once(
