@@ -6,12 +6,6 @@ from tests.rules.series import diagnosis, of, ready
 WEB = {"namespace": "shop", "pod": "web-1", "role": "sidecar"}
 
 
-def ambient(redirection: str) -> str:
-    """Pods of one namespace and node that are enrolled in ambient."""
-    labels = f'namespace="shop",node="node-1",redirection="{redirection}"'
-    return f"istio_proxy_ambient_pods{{{labels}}}"
-
-
 CASES = (
     Case(
         "IstioEnvoyNotReady",
@@ -117,38 +111,5 @@ CASES = (
         },
         {12: {"IstioProxyFault": 1}, 70: {"IstioProxyFault": 1}},
         unbroken=(12, 70),
-    ),
-    Case(
-        "IstioAmbientRedirectionMissing",
-        "fires",
-        "pods on a node bypass ztunnel",
-        {
-            ambient("missing"): "3x30",
-            ambient("enabled"): "9x30",
-        },
-        {4: {}, 6: {"IstioAmbientRedirectionMissing": 1}},
-        ExpectedAlert(
-            6,
-            {"namespace": "shop", "node": "node-1"},
-            "3 pods of shop on node node-1 are enrolled in ambient but their traffic is not"
-            " redirected. Check istio-cni on the node, then restart the pods.",
-        ),
-    ),
-    Case(
-        "IstioAmbientRedirectionMissing",
-        "quiet",
-        "all are redirected",
-        {
-            ambient("missing"): "0x30",
-            ambient("enabled"): "9x30",
-        },
-        {30: {}},
-    ),
-    Case(
-        "IstioAmbientRedirectionMissing",
-        "trap",
-        "pods that have just started get theirs within a minute",
-        {ambient("missing"): ("0x5 9x2 0x20")},
-        {27: {}},
     ),
 )

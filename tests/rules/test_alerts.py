@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules import certificates, control_plane, exporter_itself, outages, proxies, symptoms
+from tests.rules import (
+    ambient,
+    certificates,
+    control_plane,
+    exporter_itself,
+    outages,
+    proxies,
+    symptoms,
+)
 from tests.rules.promtool import ALERTS, Case, judge
 
 CASES: tuple[Case, ...] = (
@@ -15,6 +23,7 @@ CASES: tuple[Case, ...] = (
     *certificates.CASES,
     *control_plane.CASES,
     *exporter_itself.CASES,
+    *ambient.CASES,
 )
 RUNS = [
     pytest.param(case, replicas, id=f"{case.alert}-{case.kind}-{case.name}-{replicas}")

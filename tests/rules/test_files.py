@@ -21,6 +21,9 @@ SINGLE = (
     "IstioProxyListenerNotBound",
     "IstioProxyFault",
 )
+URGENT = ("IstioAmbientNodeCut", "IstioAmbientPodCut", "IstioAmbientBypassed")
+"""Who bypasses the mesh is to be known within three minutes, and a node's alert comes before."""
+
 DOCUMENTED = re.compile(r"docs/(diagnosis|alerts)\.md#")
 
 
@@ -51,7 +54,7 @@ def test_an_alert_is_complete(name: str) -> None:
     assert re.fullmatch(r"[^{]+\.", annotations["summary"])
     assert annotations["description"].endswith((".", "{{- end }}"))
     assert DOCUMENTED.match(annotations["runbook_url"])
-    assert minutes(rule["for"]) >= 3
+    assert minutes(rule["for"]) >= (1 if name in URGENT else 3)
     assert minutes(rule["keep_firing_for"]) >= 5
 
 
@@ -70,6 +73,9 @@ def test_a_shared_alert_fires_before_its_single_ones_and_outlasts_their_wait() -
     for shared in SHARED:
         for single in SINGLE:
             assert minutes(ALERTS[shared]["for"]) < minutes(ALERTS[single]["for"])
+    assert minutes(ALERTS["IstioAmbientNodeCut"]["for"]) < minutes(
+        ALERTS["IstioAmbientPodCut"]["for"]
+    )
     waits = max(minutes(ALERTS[name]["for"]) for name in SINGLE)
     assert min(minutes(ALERTS[name]["keep_firing_for"]) for name in (*SHARED, *SINGLE)) > waits
 
