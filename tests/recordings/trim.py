@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from exporter.demo import pages
+from exporter.demo import metrics_pages as pages
 
 ASKED = re.compile(
     r"^(/|/healthz/ready|/ready|/readyz|/metrics|/version|/debug/syncz|/certs|/init_dump"
@@ -28,7 +28,7 @@ TELLING = re.compile(
     r"|cluster_manager_(cds|active|warming)"
     r"|cluster_upstream_(cx_(active|total|connect_fail)\b|rq_total)"
     r").*|istio_agent_(?!go_|process_).*"
-    r"|(pilot|citadel|istio_build|istiod|galley|webhook|workload|istio_cni).*)"
+    r"|(pilot|citadel|istio_build|istiod|istio_xds|galley|webhook|workload|istio_cni).*)"
 )
 HISTOGRAM = re.compile(r"^(# TYPE .* histogram$|\S+_(bucket|sum|count)\b)")
 BOOKKEEPING = ("volumes", "tolerations")
