@@ -1,5 +1,6 @@
 """The mesh: what is wrong, how many have it, where, and since when."""
 
+from charts.dashboards.ambient import ROW as AMBIENT
 from charts.dashboards.page import Page
 from charts.dashboards.panels import bars, matrix, stacked, stat, table, trend
 from charts.dashboards.values import (
@@ -136,6 +137,7 @@ PAGE = Page(
                 ),
             ),
         ),
+        AMBIENT,
         (
             "Who",
             (
