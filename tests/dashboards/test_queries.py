@@ -61,6 +61,8 @@ EMPTY = {
     "exporter.json: Discovery: B": "the demo's targets are in no file",
     "exporter.json: Requests to the Kubernetes API: A": NO_KUBERNETES,
     "exporter.json: Relists: A": NO_KUBERNETES,
+    "overview.json: Workloads by node: A": NO_KUBERNETES,
+    "overview.json: Ztunnel's lost connections to istiod: A": "no ztunnel here lost istiod",
     "proxy.json: Cause: C": "some of the demo's proxies have a cause, and all are chosen",
     "proxy.json: Connected to istiod: B": NO_TOKEN,
     "proxy.json: Behind istiod: A": NO_TOKEN,

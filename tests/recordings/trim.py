@@ -30,7 +30,7 @@ TELLING = re.compile(
     r").*|istio_agent_(?!go_|process_).*"
     r"|(pilot|citadel|istio_build|istiod|istio_xds|galley|webhook|workload|istio_cni).*)"
 )
-HISTOGRAM = re.compile(r"^(# TYPE .* histogram$|\S+_(bucket|sum|count)\b)")
+HISTOGRAM = re.compile(r"^(# TYPE .* histogram$|(?!workload_manager_)\S+_(bucket|sum|count)\b)")
 BOOKKEEPING = ("volumes", "tolerations")
 
 
