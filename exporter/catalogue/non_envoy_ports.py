@@ -42,12 +42,12 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         bind="all",
         protocol="TLS (HBONE)",
         category="traffic",
-        purpose="HBONE for ztunnel's own pod.",
+        purpose="HBONE for ztunnel's own pod; a hello brings ztunnel's own certificate.",
         escapes_capture=True,
         expected=_optional,
-        probe=ProbeKind.TLS,
-        pod_probe=ProbeKind.TLS,
-        by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",
+        probe=ProbeKind.TCP,
+        by_hand="openssl s_client -connect {address}:{port} -tls1_3 -alpn h2 -noservername"
+        " </dev/null",
     ),
     Port(
         number=15008,

@@ -18,6 +18,7 @@ from exporter.diagnosis.memory_update import MemoryUpdate
 from exporter.diagnosis.remembered_hbone import remember_hbone
 from exporter.diagnosis.remembered_hellos import remember_hellos
 from exporter.model import (
+    HBONE_ROLES,
     AdminFacts,
     AgentFacts,
     AgentMetrics,
@@ -48,7 +49,7 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
     _update_facts(evidence, update)
     if evidence.target.role is Role.ISTIOD:
         update.changes["listings"] = current_listings(evidence, before)
-    if evidence.target.role is Role.AMBIENT:
+    if evidence.target.role in HBONE_ROLES:
         remember_hbone(evidence, update)
     else:
         remember_hellos(evidence, update)

@@ -10,6 +10,7 @@ from exporter.diagnosis.conditions import (
 from exporter.model import (
     AGENT_ROLES,
     ENVOY_ROLES,
+    HBONE_ROLES,
     PROXY_ROLES,
     PortName,
     Role,
@@ -132,9 +133,10 @@ PROXY_CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         id="identity_not_issued",
-        roles=(*AGENT_ROLES, Role.AMBIENT),
+        roles=(*AGENT_ROLES, *HBONE_ROLES),
         condition=first_configuration.identity_is_missing,
-        conditions={Role.AMBIENT: ambient_hellos.identity_is_missing},
+        conditions=dict.fromkeys(HBONE_ROLES, ambient_hellos.identity_is_missing),
+        remedy=ambient_hellos.authority_advice,
         undetected=ambient_hellos.may_lack_identity,
         sentence="The proxy gets no certificate: its signing requests fail.",
         advice=(
@@ -142,6 +144,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
             "or what CA_ADDR names) and the mesh's root certificate."
         ),
         ports=(
+            PortName.HBONE,
             PortName.STATUS,
             PortName.HEALTH,
             PortName.STATS,

@@ -14,6 +14,7 @@ from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.inbound import judge_inbound
 from exporter.diagnosis.liveness import is_blocked_by_network, is_lost_rejection
 from exporter.diagnosis.port_owner import foreign_listener, unproved_agent
+from exporter.diagnosis.workload_evidence import accepts, addresses_of
 from exporter.diagnosis.workload_ports import JUDGED_HERE, judge_workload_port
 from exporter.model import (
     ENVOY_ROLES,
@@ -64,6 +65,7 @@ def judge(evidence: Evidence, memory: Memory) -> Judgement:
     judged = Judgement()
     is_envoy = evidence.target.role in ENVOY_ROLES
     is_ambient = evidence.target.role is Role.AMBIENT
+    is_ztunnel = evidence.target.role is Role.ZTUNNEL
     admin = None
     for port in evidence.ports:
         name = port.name
@@ -77,11 +79,21 @@ def judge(evidence: Evidence, memory: Memory) -> Judgement:
         elif is_ambient and name in JUDGED_HERE:
             naive = naive_of(evidence, port)
             judged.add(*judge_workload_port(evidence, memory, port, naive=naive))
+        elif is_ztunnel and name == PortName.HBONE:
+            _judge_own_hbone(evidence, memory, port, judged)
         else:
             _judge_port(evidence, memory, port, judged)
     if admin is not None:
         _judge_admin(evidence, memory, admin, judged)
     return judged
+
+
+def _judge_own_hbone(
+    evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement
+) -> None:
+    """A ztunnel's own 15008: not every one listens there, and where it does, by its hello."""
+    if any(accepts(row.hbone) for row in addresses_of(evidence)):
+        judged.add(*judge_workload_port(evidence, memory, port, naive=naive_of(evidence, port)))
 
 
 def naive_of(evidence: Evidence, port: TargetPort) -> bool | None:

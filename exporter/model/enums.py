@@ -29,6 +29,10 @@ PROXY_ROLES = (*AGENT_ROLES, Role.ZTUNNEL, Role.AGENTGATEWAY)
 """Roles whose own processes carry the mesh's traffic; an ambient workload's are its ztunnel's."""
 
 
+HBONE_ROLES = (Role.AMBIENT, Role.ZTUNNEL)
+"""Roles on whose 15008 a ztunnel presents their certificate: the workload's, or its own."""
+
+
 class Redirection(StrEnum):
     """What istio-cni has made of a pod that is to be in the ambient mesh.
 

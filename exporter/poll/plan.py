@@ -16,7 +16,7 @@ from exporter.access.pod_processes import processes_under
 from exporter.catalogue import TargetPort, control_port, port_number_of, ports_of
 from exporter.catalogue.gateway_servers import configured_servers
 from exporter.config import Config
-from exporter.model import AdminFacts, PortName, Probe, ProbeKind, Role, Target, View
+from exporter.model import AdminFacts, Component, PortName, Probe, ProbeKind, Role, Target, View
 from exporter.parsing import parse_address
 from exporter.probes.attempt import MeshTrust, ProbeOptions, nobody_names
 
@@ -117,7 +117,7 @@ def _address_plan(
     inbound = next((probe for probe in probes if probe.kind is ProbeKind.HELLO), None)
     started = tuple(probe for probe in probes if probe is not inbound)
     if control is None:
-        return AddressPlan(Direct(address), started)
+        return AddressPlan(Direct(address), started, hello=_hello_to_ztunnel(address, ports))
     connect = Probe(control, ProbeKind.CONTROL, View.NETWORK, address)
     if inbound is None:
         return AddressPlan(Direct(address), (*started, connect))
@@ -127,6 +127,14 @@ def _address_plan(
         hello=Probe(inbound.port, ProbeKind.HELLO, View.NETWORK, address, via=control),
         direct=Probe(inbound.port, ProbeKind.BLACKHOLE, View.NETWORK, address),
     )
+
+
+def _hello_to_ztunnel(address: str, ports: Sequence[TargetPort]) -> Probe | None:
+    """A hello to a ztunnel's own 15008, which shows whether it gets certificates."""
+    for port in ports:
+        if port.name == PortName.HBONE and port.component == Component.ZTUNNEL:
+            return Probe(port.number, ProbeKind.HBONE_HELLO, View.NETWORK, address)
+    return None
 
 
 MOST_APPLICATION_PORTS = 4

@@ -19,6 +19,7 @@ from exporter.catalogue.gateway_servers import is_server, newest_admin
 from exporter.config import Config
 from exporter.diagnosis import diagnose
 from exporter.model import (
+    HBONE_ROLES,
     Cadence,
     Expectation,
     Memory,
@@ -176,7 +177,7 @@ class _Poll(Struct, frozen=True, eq=False):
         Of a workload in ambient a hello to 15008.
         """
         is_identity_due = Cadence.IDENTITY in self.due
-        if self.plan.target.role is Role.AMBIENT:
+        if self.plan.target.role in HBONE_ROLES:
             due = hbone_hellos.due_addresses(
                 self.plan.target,
                 seen,

@@ -7,7 +7,7 @@ a request: an exposed admin answers `400` to the bytes, a loopback-only one rese
 import asyncio
 
 from exporter.access.dialer import NoAccess
-from exporter.model import Outcome, Role
+from exporter.model import HBONE_ROLES, Outcome
 from exporter.probes.attempt import Attempt, Closed, ProbeProtocol, ProbeResult
 from exporter.transport.protocols import HAS_HALF_OPEN_CONNECTS, HalfOpenConnect
 
@@ -66,7 +66,7 @@ async def probe_connect(attempt: Attempt) -> ProbeResult:
 
     A workload in ambient gets half-open connects or none.
     """
-    if attempt.target.role is Role.AMBIENT and not HAS_HALF_OPEN_CONNECTS:
+    if attempt.target.role in HBONE_ROLES and not HAS_HALF_OPEN_CONNECTS:
         raise NoAccess(_NO_HALF_OPEN)
     if not attempt.dialer.reports_accept:
         return await _await_answer(attempt)

@@ -11,7 +11,7 @@ from exporter.diagnosis.workload_evidence import (
     ending_of,
     families,
 )
-from exporter.model import Certificate, PortName
+from exporter.model import HBONE_ROLES, Certificate, PortName
 
 
 def is_stuck(case: Case) -> Sentences:
@@ -39,6 +39,16 @@ def identity_is_missing(case: Case) -> Sentences:
     if not ended:
         return found
     return (*found, f"its last certificate ended {duration(case.evidence.wall - max(ended))} ago")
+
+
+def authority_advice(case: Case) -> str:
+    """Where ztunnel's signing requests are logged; empty for what has an agent."""
+    if case.target.role not in HBONE_ROLES:
+        return ""
+    return (
+        "Read the log of ztunnel on this node for signing requests that fail, then that of the "
+        "certificate authority (istiod); other pods of the node lose theirs when they end."
+    )
 
 
 def may_be_stuck(case: Case) -> bool:
