@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 
 from exporter.diagnosis import CAUSES
-from exporter.diagnosis.cause import CauseClass
+from exporter.model import CauseClass, Role
 
 _CONTROL_PLANE = frozenset(
     ("istiod_replica_stuck", "istiod_not_ready", "webhook_not_serving", "webhook_unreachable")
 )
-"""Faults that the control plane's own alerts report."""
+"""Faults that the control plane's own alerts report; those of ambient alone have theirs too."""
 
 _BRANCHES = re.compile(r'( *)\{\{- if eq \$cause "(?:.*\n)*?(?= *\{\{- end \}\})')
 
@@ -23,6 +23,7 @@ def _branches(indent: str) -> Iterator[str]:
     word = "if"
     for cause in CAUSES.values():
         is_fault = cause.cause_class is CauseClass.FAULT and cause.id not in _CONTROL_PLANE
-        if is_fault or cause.id == "network_blocked":
+        is_of_ambient = cause.roles == (Role.AMBIENT,)
+        if (is_fault and not is_of_ambient) or cause.id == "network_blocked":
             yield f'{indent}{{{{- {word} eq $cause "{cause.id}" }}}} {cause.advice}\n'
             word = "else if"

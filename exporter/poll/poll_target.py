@@ -27,7 +27,6 @@ from exporter.model import (
     Outcome,
     Probe,
     ProbeKind,
-    Role,
     Target,
     TargetRecord,
     WebhookPath,

@@ -17,7 +17,9 @@ from exporter.model import (
 )
 from tests.diagnosis.cases import DARK, GONE, unconfigured
 from tests.diagnosis.matrix import (
+    CERTIFICATE,
     CONTROL,
+    NOW,
     SIDECAR,
     all_of,
     cause_of,
@@ -266,10 +268,15 @@ def test_tls_behind_capture_may_be_the_redirections_own() -> None:
 def test_an_optional_port_is_reported_only_when_it_answers() -> None:
     ztunnel = target_of(Role.ZTUNNEL)
     base = [net(15020, OK), net(15021, OK)]
+    accepts = [*base, net(15008, OK)]
+    shown = net(15008, OK, facts=TlsFacts(certificate=CERTIFICATE), kind=ProbeKind.HBONE_HELLO)
     absent, _ = seen_by([*base, net(15008, REFUSED)], target=ztunnel)
-    present, _ = seen_by([*base, net(15008, OK)], target=ztunnel)
+    unasked, _ = seen_by(accepts, target=ztunnel)
+    present, memory = seen_by([*accepts, shown], target=ztunnel)
+    later, _ = seen_by(accepts, target=ztunnel, memory=memory, now=NOW + 30)
     assert 15008 not in ups(absent)
-    assert ups(present)[15008] is True
+    assert ups(unasked)[15008] is None
+    assert ups(present)[15008] is ups(later)[15008] is True
 
 
 def test_moved_ports_are_judged_by_their_own_answer() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.diagnosis.causes import CAUSES
 from exporter.exposition import FAMILIES
-from exporter.model import CauseClass
+from exporter.model import CauseClass, Role
 from tests.rules.promtool import ALERTS, FILES, all_rules
 
 RULES = all_rules()
@@ -116,7 +116,11 @@ def test_a_fault_has_the_advice_of_its_cause() -> None:
         cause.id: cause.advice
         for cause in CAUSES.values()
         if cause.id == "network_blocked"
-        or (cause.cause_class is CauseClass.FAULT and cause.id not in plane)
+        or (
+            cause.cause_class is CauseClass.FAULT
+            and cause.id not in plane
+            and cause.roles != (Role.AMBIENT,)
+        )
     }
 
 
