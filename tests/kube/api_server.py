@@ -1,6 +1,7 @@
 """A stand-in for kube-apiserver over real HTTP: lists, watches and their failures."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -143,6 +144,13 @@ def _status(code: int, message: str, headers: dict[str, str] | None = None) -> w
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
     """A cluster behind http://`address`."""
+    async with serving() as standin:
+        yield standin
+
+
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[Cluster]:
+    """The same where there is no fixture."""
     standin = Cluster()
     application = web.Application()
     application.router.add_get("/{path:.*}", standin.answer)
