@@ -13,7 +13,7 @@ BENCH_OPTIONS ?=
 CLUSTER_OPTIONS ?=
 PROCESSES ?= 2
 
-.PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets check lint format chart runbooks bench bench-scale recordings fleet clean system-packages test-assets behaviour
+.PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets check lint format chart pictures runbooks bench bench-scale recordings fleet clean system-packages test-assets behaviour
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make test-cluster  run the tests in such a cluster, with Istio (as root on Debian, with Go)"
 	@echo "make check       format, lint, types, layers and tests"
 	@echo "make chart       rewrite what the chart takes from other files"
+	@echo "make pictures    draw the dashboards of the docs with Grafana's own panels (as root, with npm)"
 	@echo "make runbooks    rewrite docs/diagnosis.md from the causes, and the served runbooks from docs/"
 	@echo "make bench       measure the promises side by side"
 	@echo "make bench-scale measure the promises about size: thousands of captured sidecars (as root)"
@@ -49,6 +50,7 @@ system-packages:
 	@tests/system-packages $(SYSTEM_PACKAGES)
 
 demo: $(VENV)/.run
+	@tests/system-packages iproute2 iptables >/dev/null
 	@$(BIN)/istio-port-exporter demo $(if $(TARGETS),--targets $(TARGETS))
 
 test-assets: system-packages
@@ -58,6 +60,7 @@ test: $(VENV)/.dev system-packages test-assets
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.dev system-packages test-assets
+	@command -v npm >/dev/null || tests/system-packages npm
 	@$(BIN)/python -m pytest -m slow --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 $(IMAGE_VENV)/.dev: $(VENV)/.dev
@@ -95,6 +98,10 @@ check: lint test
 
 chart: $(VENV)/.dev
 	@$(BIN)/python -m charts.generate
+
+pictures: $(VENV)/.dev system-packages
+	@command -v npm >/dev/null || tests/system-packages npm
+	@$(BIN)/python -m tests.dashboards.pictures
 
 runbooks: $(VENV)/.dev
 	@$(BIN)/python -m docs.runbooks

@@ -1,6 +1,8 @@
 """Rows about ambient: pods that ztunnels serve, and what the ztunnels themselves count."""
 
-from charts.dashboards.panels import Panel, stat, table, trend
+from charts.dashboards.page import Row
+from charts.dashboards.panels import stat, trend
+from charts.dashboards.tables import table
 from charts.dashboards.values import (
     NONE_IS_GOOD,
     PLAIN,
@@ -23,22 +25,25 @@ _NODE = f"on ({TARGET}) group_left (node) " + best("istio_target_info", f"{TARGE
 
 def _faults(cause: str) -> Query:
     faults = best("istio_target_diagnosis", f"{TARGET}, cause", f'{_PODS}, class="fault", {cause}')
-    return Query(f"count({faults}) or 0 * count({_AMBIENT})")
+    by = "by (cluster)"
+    return Query(f"count {by} ({faults}) or 0 * count {by} ({_AMBIENT})", "{{cluster}}")
 
 
 def _workloads(state: str) -> str:
     counted = best("istio_proxy_workloads", TARGET, f'{_ZTUNNEL}, state="{state}"')
-    return f"sum by (node) ({counted} * {_NODE})"
+    return f"sum by (cluster, node) ({counted} * {_NODE})"
 
 
-ROW: tuple[str, tuple[Panel, ...]] = (
+ROW = Row(
     "Ambient",
     (
         stat(
             "Ambient pods",
             "Pods in ambient that were polled lately.",
-            [Query(f"count({_AMBIENT})")],
+            [Query(f"count by (cluster) ({_AMBIENT})", "{{cluster}}")],
             PLAIN,
+            width=8,
+            nothing="No pod in ambient",
         ),
         stat(
             "Outside the mesh",
@@ -46,29 +51,35 @@ ROW: tuple[str, tuple[Panel, ...]] = (
             "policy and mTLS do not hold for them.",
             [_faults(f'cause=~"{_BYPASS}"')],
             NONE_IS_GOOD,
+            width=8,
+            nothing="No pod in ambient",
         ),
         stat(
             "Cut off",
             "Ambient pods with any other fault: mesh clients are refused, or will be.",
             [_faults(f'cause!~"{_BYPASS}"')],
             NONE_IS_GOOD,
+            width=8,
+            nothing="No pod in ambient",
         ),
         table(
             "Faults of ambient pods",
             "Ambient pods that are outside the mesh or cut off, with their causes.",
             [best("istio_target_diagnosis", f"{TARGET}, cause", f'{_PODS}, class="fault"')],
             (
+                Column("cluster"),
                 Column("namespace"),
                 Column("pod", link=TO_PROXY),
                 Column("cause", link=TO_RUNBOOK),
             ),
+            nothing="No pod in ambient has a fault",
         ),
         table(
             "Workloads by node",
             "What istio-cni has annotated as redirected on each node, what the node's ztunnel "
             "serves, and what it could not start. The first two should be equal.",
             [
-                "sum by (node) ("
+                "sum by (cluster, node) ("
                 + best(
                     "istio_proxy_ambient_pods",
                     "cluster, namespace, node",
@@ -79,23 +90,27 @@ ROW: tuple[str, tuple[Panel, ...]] = (
                 _workloads("pending"),
             ],
             (
+                Column("cluster"),
                 Column("node"),
                 Column("Value #A", "annotated", PLAIN),
                 Column("Value #B", "active", PLAIN),
                 Column("Value #C", "pending", NONE_IS_GOOD),
             ),
+            nothing="No ztunnel reports workloads",
         ),
         trend(
             "Ztunnel's lost connections to istiod",
             "Ended connections by ztunnel and reason, a second. Reconnect is istiod's usual end.",
             [
                 Query(
-                    "sum by (pod, reason) (rate("
+                    "sum by (cluster, namespace, pod, reason) (rate("
                     f"istio_proxy_xds_terminations_total{{{_ZTUNNEL}}}[$__rate_interval]))",
-                    "{{pod}} {{reason}}",
+                    "{{cluster}} {{pod}} {{reason}}",
                 )
             ],
             RATE,
+            width=24,
+            nothing="No ztunnel lost its connection to istiod",
         ),
     ),
 )

@@ -1,11 +1,13 @@
 """istiod: its replicas, its webhooks, and what the proxies report of it."""
 
-from charts.dashboards.page import Page
-from charts.dashboards.panels import bars, matrix, stat, table, timeline, trend
+from charts.dashboards.control_plane_served import CONNECTED, ISTIOD, MESH, PROXIES, SERVED, XDS
+from charts.dashboards.page import Page, Row
+from charts.dashboards.panels import stat, timeline
+from charts.dashboards.tables import alerts, ports_matrix, table
 from charts.dashboards.values import (
     NONE_IS_GOOD,
     PLAIN,
-    RATE,
+    PORT_STATES,
     TARGET,
     TO_PROXY,
     TO_RUNBOOK,
@@ -15,38 +17,28 @@ from charts.dashboards.values import (
     Query,
     Scale,
     best,
+    ports_of,
+    unhealthy,
 )
 
-MESH = 'cluster=~"$cluster"'
-ISTIOD = f'{MESH}, namespace=~"$istiod_namespace", role="istiod"'
-PROXIES = f'{MESH}, role!~"istiod|cni"'
 REPLICAS = best("istio_target_last_poll_timestamp_seconds", TARGET, ISTIOD)
 READY = best("istio_target_ready", f"{TARGET}, endpoint", ISTIOD)
-CONNECTED = best("istio_control_plane_connected_proxies", "cluster, namespace, pod", ISTIOD)
-INFO = best("istio_target_info", "cluster, namespace, pod, revision, version", PROXIES)
-KNOWN = best("istio_target_info", "version", f'{PROXIES}, version!=""')
-XDS = best("istio_proxy_xds_connected", "cluster, namespace, pod", PROXIES)
+KNOWN = best("istio_target_info", "cluster, version", f'{PROXIES}, version!=""')
 NO_PROXY = Scale(steps=((None, "red"), (1, "green")))
-
-
-def rate(family: str, by: str) -> str:
-    """How fast a counter of istiod grows: where several exporters poll it, the largest."""
-    return f"max by ({by}) (rate({family}{{{ISTIOD}}}[$__rate_interval]))"
-
 
 PAGE = Page(
     uid="istio-ports-control-plane",
     title="Istio ports: control plane",
     about="istiod's replicas, ports and webhooks, and the proxies that depend on them.",
-    variables=("istiod_namespace",),
+    variables=("cluster", "istiod_namespace"),
     rows=(
-        (
+        Row(
             "Now",
             (
                 stat(
                     "Replicas",
                     "istiod replicas that were polled lately.",
-                    [Query(f"count({REPLICAS})")],
+                    [Query(f"count by (cluster) ({REPLICAS})", "{{cluster}}")],
                     NO_PROXY,
                 ),
                 stat(
@@ -54,25 +46,27 @@ PAGE = Page(
                     "Replicas that report ready.",
                     [
                         Query(
-                            "sum("
+                            "sum by (cluster) ("
                             + best(
                                 "istio_target_ready",
                                 "cluster, namespace, pod",
                                 f'{ISTIOD}, endpoint="istiod"',
                             )
-                            + ")"
+                            + ")",
+                            "{{cluster}}",
                         )
                     ],
                     NO_PROXY,
                 ),
                 stat(
-                    "Replicas with a fault",
-                    "Replicas with a cause of the class fault.",
+                    "Replicas unhealthy",
+                    "Replicas with a cause of the class fault, or with a port down or a readiness "
+                    "of no that no other cause explains.",
                     [
                         Query(
-                            "count("
-                            + best("istio_target_diagnosis", TARGET, f'{ISTIOD}, class="fault"')
-                            + f") or 0 * count({REPLICAS})"
+                            f"count by (cluster) ({unhealthy(ISTIOD)}) "
+                            f"or 0 * count by (cluster) ({REPLICAS})",
+                            "{{cluster}}",
                         )
                     ],
                     NONE_IS_GOOD,
@@ -80,24 +74,35 @@ PAGE = Page(
                 stat(
                     "Proxies connected",
                     "Proxies connected to all replicas together, as these count them.",
-                    [Query(f"sum({CONNECTED})")],
+                    [Query(f"sum by (cluster) ({CONNECTED})", "{{cluster}}")],
                     PLAIN,
                 ),
                 stat(
                     "Proxies without istiod",
                     "Proxies of this mesh that are not connected to any istiod.",
-                    [Query(f"count({XDS} == 0) or 0 * count({XDS})")],
+                    [
+                        Query(
+                            f"count by (cluster) ({XDS} == 0) or 0 * count by (cluster) ({XDS})",
+                            "{{cluster}}",
+                        )
+                    ],
                     NONE_IS_GOOD,
                 ),
                 stat(
                     "Versions",
                     "Known versions of Istio among the proxies; more than two are seldom intended.",
-                    [Query(f"count(group by (version) ({KNOWN}))")],
+                    [
+                        Query(
+                            f"count by (cluster) (group by (cluster, version) ({KNOWN}))",
+                            "{{cluster}}",
+                        )
+                    ],
                     Scale(steps=((None, "green"), (3, "orange"))),
                 ),
             ),
         ),
-        (
+        Row("Alerts", (alerts(MESH, ("control-plane.yaml",)),)),
+        Row(
             "Replicas",
             (
                 table(
@@ -111,24 +116,30 @@ PAGE = Page(
                         Column("cause", link=TO_RUNBOOK),
                         Column("class"),
                     ),
+                    nothing="No replica has a cause",
                 ),
                 timeline(
                     "Readiness",
                     "What each replica reports of itself and of its injection webhook.",
-                    [Query(READY, "{{pod}} {{endpoint}}")],
+                    [Query(READY, "{{cluster}} {{pod}} {{endpoint}}")],
                     YES,
                 ),
-                matrix(
+                ports_matrix(
                     "Ports now",
-                    "Each replica's ports: up or down; empty where not judged.",
-                    best("istio_port_up", "pod, port", ISTIOD),
-                    ("pod", "port"),
-                    UP,
+                    "Each replica's ports: up, down or unjudged.",
+                    ports_of("cluster, namespace, pod, port", ISTIOD),
+                    ("cluster", "namespace", "pod"),
+                    PORT_STATES,
                 ),
                 timeline(
                     "Ports over time",
                     "Up or down, by replica and port.",
-                    [Query(best("istio_port_up", "pod, port", ISTIOD), "{{pod}} {{port}}")],
+                    [
+                        Query(
+                            best("istio_port_up", "cluster, namespace, pod, port", ISTIOD),
+                            "{{cluster}} {{pod}} {{port}}",
+                        )
+                    ],
                     UP,
                 ),
                 table(
@@ -151,147 +162,6 @@ PAGE = Page(
                 ),
             ),
         ),
-        (
-            "What they serve",
-            (
-                trend(
-                    "Connected proxies",
-                    "By replica: one far from the others is out of balance, or stuck.",
-                    [Query(CONNECTED, "{{pod}}")],
-                    PLAIN,
-                ),
-                trend(
-                    "Rejected updates",
-                    "Updates that proxies rejected, by resource, as each replica counts them.",
-                    [
-                        Query(
-                            rate("istio_control_plane_xds_rejects_total", "pod, resource"),
-                            "{{pod}} {{resource}}",
-                        )
-                    ],
-                    RATE,
-                ),
-                trend(
-                    "Failed pushes",
-                    "Pushes that failed, as each replica counts them.",
-                    [Query(rate("istio_control_plane_push_errors_total", "pod"), "{{pod}}")],
-                    RATE,
-                ),
-                trend(
-                    "Proxies behind",
-                    "Proxies that did not acknowledge what istiod last sent, by resource; needs "
-                    "istiod's debug token.",
-                    [
-                        Query(
-                            "count by (resource) ("
-                            + best(
-                                "istio_proxy_xds_synced",
-                                "cluster, namespace, pod, resource",
-                                PROXIES,
-                            )
-                            + " == 0)",
-                            "{{resource}}",
-                        )
-                    ],
-                    PLAIN,
-                ),
-                trend(
-                    "Proxies without istiod",
-                    "Not connected, by namespace.",
-                    [Query(f"count by (namespace) ({XDS} == 0)", "{{namespace}}")],
-                    PLAIN,
-                ),
-                table(
-                    "Proxies by revision and version",
-                    "A version of more than one minor behind istiod's is not supported.",
-                    [f"sort_desc(count by (cluster, revision, version) ({INFO}))"],
-                    (
-                        Column("cluster"),
-                        Column("revision"),
-                        Column("version"),
-                        Column("Value", "proxies"),
-                    ),
-                ),
-            ),
-        ),
-        (
-            "Webhooks, certificates and ambient",
-            (
-                timeline(
-                    "Path to the injection webhook",
-                    "Whether the API server reaches it, by revision; needs the webhook's dry run.",
-                    [
-                        Query(
-                            best("istio_control_plane_webhook_path_up", "cluster, revision", MESH),
-                            "{{revision}}",
-                        )
-                    ],
-                    UP,
-                ),
-                table(
-                    "Outcome of the path to the webhook",
-                    "Where it was not ok; needs the webhook's dry run.",
-                    [
-                        best(
-                            "istio_control_plane_webhook_path_outcome",
-                            "cluster, revision, outcome",
-                            MESH,
-                        )
-                    ],
-                    (Column("cluster"), Column("revision"), Column("outcome")),
-                ),
-                stat(
-                    "Serving certificates expire in",
-                    "Certificates that istiod serves, by replica.",
-                    [
-                        Query(
-                            best(
-                                "istio_target_certificate_expiry_timestamp_seconds",
-                                "pod, certificate",
-                                ISTIOD,
-                            )
-                            + " - time()",
-                            "{{pod}} {{certificate}}",
-                        )
-                    ],
-                    Scale(unit="s", steps=((None, "red"), (0, "orange"), (86400, "green"))),
-                    width=12,
-                ),
-                bars(
-                    "Pods without their proxy",
-                    "Pods whose labels or namespace ask for a proxy and that have none.",
-                    [
-                        Query(
-                            "sum by (namespace, reason) ("
-                            + best(
-                                "istio_proxy_missing_pods",
-                                "cluster, namespace, reason",
-                                MESH,
-                            )
-                            + ")",
-                            "{{namespace}} {{reason}}",
-                        )
-                    ],
-                    PLAIN,
-                ),
-                bars(
-                    "Ambient pods by redirection",
-                    "Pods enrolled in ambient; where redirection is missing they bypass the mesh.",
-                    [
-                        Query(
-                            "sum by (redirection) ("
-                            + best(
-                                "istio_proxy_ambient_pods",
-                                "cluster, namespace, node, redirection",
-                                MESH,
-                            )
-                            + ")",
-                            "{{redirection}}",
-                        )
-                    ],
-                    PLAIN,
-                ),
-            ),
-        ),
+        *SERVED,
     ),
 )

@@ -2,27 +2,35 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as model
 
-from charts.dashboards.panels import DATASOURCE, Panel
+from charts.dashboards.panels import DATASOURCE, WIDTH, Panel
 
 TAG = "istio-ports"
 _EVERYTHING = model.VariableOption(selected=True, text="All", value="$__all")
 _TARGETS = "istio_target_last_poll_timestamp_seconds"
 
 
+class Row(NamedTuple):
+    """A row of panels; a closed one shows its title alone, which says what it needs."""
+
+    title: str
+    panels: Sequence[Panel]
+    is_closed: bool = False
+
+
 @dataclass(frozen=True)
 class Page:
-    """A dashboard: what it is called and is about, its variables, and rows of panels."""
+    """A dashboard: what it is called and is about, its variables, and rows, closed ones last."""
 
     uid: str
     title: str
     about: str
     variables: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[Panel]]]
+    rows: Sequence[Row]
 
 
 def _labels(
@@ -56,6 +64,12 @@ def _variables() -> dict[str, Any]:
             many=True,
             about="The label that your scrape or Prometheus adds; All where there is none.",
         ),
+        "one cluster": _labels(
+            "cluster",
+            of=_TARGETS,
+            many=True,
+            about="The cluster of the proxy; All where there is no such label.",
+        ).multi(False),  # noqa: FBT003 - a builder's
         "namespace": _labels(
             "namespace", of=clustered, many=True, about="Of the targets, not of the exporter."
         ),
@@ -111,13 +125,38 @@ def built(page: Page) -> model.Dashboard:
         )
     )
     variables = _variables()
-    for name in ("datasource", "cluster", *page.variables, "runbooks"):
+    for name in ("datasource", *page.variables, "runbooks"):
         board.with_variable(variables[name])
-    for title, panels in page.rows:
-        board.with_row(dashboard.Row(title))
+    for title, panels, is_closed in page.rows:
+        row = dashboard.Row(title)
+        board.with_row(row)
+        holder = row if is_closed else board
         for panel in panels:
-            board.with_panel(panel)
+            holder.with_panel(panel)
     whole = board.build()
-    for number, panel in enumerate(whole.panels or (), start=1):
-        panel.id_val = number
+    _place_closed(whole)
+    _number(whole)
     return whole
+
+
+def _place_closed(whole: model.Dashboard) -> None:
+    """Closed rows lie one below the other; what is in one begins below its title."""
+    rows = [panel for panel in whole.panels or () if getattr(panel, "collapsed", False)]
+    places = [panel.grid_pos for panel in whole.panels or () if panel not in rows]
+    bottom = max(place.y + place.h for place in places if place)
+    for row in rows:
+        row.grid_pos = model.GridPos(x=0, y=bottom, w=WIDTH, h=1)
+        bottom += 1
+        x, y, height = 0, bottom, 0
+        for panel in row.panels:
+            place = panel.grid_pos
+            if x + place.w > WIDTH:
+                x, y, height = 0, y + height, 0
+            place.x, place.y = x, y
+            x, height = x + place.w, max(height, place.h)
+
+
+def _number(whole: model.Dashboard) -> None:
+    panels = [one for panel in whole.panels or () for one in (panel, *getattr(panel, "panels", ()))]
+    for number, panel in enumerate(panels, start=1):
+        panel.id_val = number

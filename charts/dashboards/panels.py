@@ -15,31 +15,42 @@ from grafana_foundation_sdk.builders import (
     timeseries,
 )
 from grafana_foundation_sdk.builders import stat as stats
-from grafana_foundation_sdk.builders import table as tables
 from grafana_foundation_sdk.models import common as common_model
 from grafana_foundation_sdk.models import dashboard as model
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from charts.dashboards.values import PLAIN, SERIES_TO_RUNBOOK, Column, Query, Scale
+from charts.dashboards.values import (
+    SERIES_TO_RUNBOOK,
+    Query,
+    Scale,
+)
 
 DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
-_FULL_WIDTH = 24
+WIDTH = 24
+"""Columns of Grafana's grid."""
 
 Panel = Any
 """A builder of one kind of panel: the kinds share their methods, and no class that has them."""
 
 
-def stat(title: str, about: str, queries: Sequence[Query], scale: Scale, width: int = 4) -> Panel:
-    """Large numbers, or the words for them, of this moment."""
+def stat(
+    title: str,
+    about: str,
+    queries: Sequence[Query],
+    scale: Scale,
+    width: int = 4,
+    nothing: str = "",
+) -> Panel:
+    """Large numbers, or the words for them, of this moment; one for each cluster."""
     panel = (
         stats.Panel()
         .color_mode(common_model.BigValueColorMode.BACKGROUND)
         .graph_mode(common_model.BigValueGraphMode.NONE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
-    if any(query.legend for query in queries):
+    if any(query.legend not in ("", "{{cluster}}") for query in queries):
         panel.text_mode(common_model.BigValueTextMode.VALUE_AND_NAME)
-    return _drawn(panel, title, about, scale, (width, 4), [_instant(query) for query in queries])
+    panel = drawn(panel, title, about, scale, (width, 4), [instant(query) for query in queries])
+    return or_text(panel, nothing)
 
 
 def names(title: str, about: str, queries: Sequence[Query], nothing: str, scale: Scale) -> Panel:
@@ -48,7 +59,14 @@ def names(title: str, about: str, queries: Sequence[Query], nothing: str, scale:
     return panel.text_mode(common_model.BigValueTextMode.NAME).no_value(nothing)
 
 
-def bars(title: str, about: str, queries: Sequence[Query], scale: Scale, width: int = 12) -> Panel:
+def bars(
+    title: str,
+    about: str,
+    queries: Sequence[Query],
+    scale: Scale,
+    width: int = 12,
+    nothing: str = "",
+) -> Panel:
     """A bar for each series at this moment; those of causes lead to their runbooks."""
     panel = (
         bargauge.Panel()
@@ -60,16 +78,26 @@ def bars(title: str, about: str, queries: Sequence[Query], scale: Scale, width: 
     if any("{{cause}}" in query.legend for query in queries):
         title_of, url = SERIES_TO_RUNBOOK
         panel.data_links([dashboard.DashboardLink(title_of).url(url).target_blank(True)])  # noqa: FBT003 - a builder's
-    return _drawn(panel, title, about, scale, (width, 9), [_instant(query) for query in queries])
+    panel = drawn(panel, title, about, scale, (width, 9), [instant(query) for query in queries])
+    return or_text(panel, nothing)
 
 
-def trend(title: str, about: str, queries: Sequence[Query], scale: Scale, width: int = 12) -> Panel:
+def trend(
+    title: str,
+    about: str,
+    queries: Sequence[Query],
+    scale: Scale,
+    width: int = 12,
+    nothing: str = "",
+) -> Panel:
     """Lines over time."""
     panel = (
         timeseries.Panel()
         .fill_opacity(10)
         .show_points(common_model.VisibilityMode.NEVER)
         .min(0)
+        .axis_soft_max(1)
+        .legend(_legend())
         .color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
         .tooltip(
             common.VizTooltipOptions()
@@ -77,7 +105,8 @@ def trend(title: str, about: str, queries: Sequence[Query], scale: Scale, width:
             .sort(common_model.SortOrder.DESCENDING)
         )
     )
-    return _drawn(panel, title, about, scale, (width, 9), [_ranged(query) for query in queries])
+    panel = drawn(panel, title, about, scale, (width, 9), [_ranged(query) for query in queries])
+    return or_text(panel, nothing)
 
 
 def stacked(panel: Panel) -> Panel:
@@ -87,7 +116,12 @@ def stacked(panel: Panel) -> Panel:
 
 
 def timeline(
-    title: str, about: str, queries: Sequence[Query], scale: Scale, width: int = 12
+    title: str,
+    about: str,
+    queries: Sequence[Query],
+    scale: Scale,
+    width: int = 12,
+    nothing: str = "",
 ) -> Panel:
     """A band of states for each series."""
     panel = (
@@ -95,60 +129,27 @@ def timeline(
         .show_value(common_model.VisibilityMode.NEVER)
         .merge_values(True)  # noqa: FBT003 - a builder's
         .row_height(0.8)
+        .legend(_legend())
     )
-    return _drawn(panel, title, about, scale, (width, 9), [_ranged(query) for query in queries])
+    panel = drawn(panel, title, about, scale, (width, 9), [_ranged(query) for query in queries])
+    return or_text(panel, nothing)
 
 
-def table(
-    title: str, about: str, queries: Sequence[str], columns: Sequence[Column], width: int = 12
-) -> Panel:
-    """Rows of this moment: results of several queries with the same labels share one row.
-
-    The columns' values are `Value` with one query, else `Value #A`, `Value #B` and so on.
-    Headings are always set, so that they stay where the chart renames a label.
-    """
-    queried = [_instant(Query(expr)).format(PromQueryFormat.TABLE) for expr in queries]
-    panel = _drawn(tables.Panel(), title, about, PLAIN, (width, 9), queried)
-    names = [column.label for column in columns]
-    _transform(panel, "filterFieldsByName", {"include": {"names": names}})
-    if len(queries) > 1:
-        _transform(panel, "merge", {})
-    headings = {column.label: column.heading or column.label for column in columns}
-    order = {name: index for index, name in enumerate(names)}
-    _transform(panel, "organize", {"indexByName": order, "renameByName": headings})
-    for column in columns:
-        if looks := _cells(column.scale, column.link):
-            panel.override_by_name(column.heading or column.label, looks)
-    return panel
+def or_text(panel: Panel, nothing: str) -> Panel:
+    """The panel with what it means that nothing was found."""
+    return panel.no_value(nothing) if nothing else panel
 
 
-def matrix(title: str, about: str, expr: str, axes: tuple[str, str], scale: Scale) -> Panel:
-    """A cell for each pair of two labels, rows first."""
-    queried = [_instant(Query(expr)).format(PromQueryFormat.TABLE)]
-    panel = _drawn(tables.Panel(), title, about, scale, (_FULL_WIDTH, 9), queried)
-    row, column = axes
-    options = {"rowField": row, "columnField": column, "valueField": "Value", "emptyValue": "null"}
-    _transform(panel, "groupingToMatrix", options)
-    return panel.override_by_field_type("number", _cells(scale, None))
+def _legend() -> common.VizLegendOptions:
+    return (
+        common.VizLegendOptions()
+        .show_legend(True)  # noqa: FBT003 - a builder's
+        .display_mode(common_model.LegendDisplayMode.LIST)
+        .placement(common_model.LegendPlacement.BOTTOM)
+    )
 
 
-def _transform(panel: Panel, name: str, options: dict[str, Any]) -> None:
-    panel.with_transformation(model.DataTransformerConfig(id_val=name, options=options))
-
-
-def _cells(scale: Scale | None, link: tuple[str, str] | None) -> list[model.DynamicConfigValue]:
-    looks: dict[str, Any] = {}
-    if scale:
-        looks["unit"] = scale.unit
-        looks["thresholds"] = scale.thresholds
-        looks["mappings"] = scale.mappings
-        looks["custom.cellOptions"] = {"type": "color-background", "mode": "basic"}
-    if link:
-        looks["links"] = [_link(*link)]
-    return [model.DynamicConfigValue(id_val=name, value=value) for name, value in looks.items()]
-
-
-def _drawn(
+def drawn(
     panel: Panel,
     title: str,
     about: str,
@@ -156,6 +157,7 @@ def _drawn(
     size: tuple[int, int],
     queries: Sequence[prometheus.Dataquery],
 ) -> Panel:
+    """What every kind shares; `size`: width and height."""
     width, height = size
     panel.title(title).description(about).datasource(DATASOURCE)
     panel.span(width).height(height).unit(scale.unit).mappings(scale.mappings)
@@ -169,7 +171,8 @@ def _drawn(
     return panel
 
 
-def _instant(query: Query) -> prometheus.Dataquery:
+def instant(query: Query) -> prometheus.Dataquery:
+    """A query of this moment."""
     return _dataquery(query).instant()
 
 
@@ -180,7 +183,3 @@ def _ranged(query: Query) -> prometheus.Dataquery:
 def _dataquery(query: Query) -> prometheus.Dataquery:
     queried = prometheus.Dataquery().expr(query.expr).datasource(DATASOURCE)
     return queried.legend_format(query.legend or "__auto")
-
-
-def _link(title: str, url: str) -> dict[str, Any]:
-    return {"title": title, "url": url, "targetBlank": url.startswith("${runbooks}")}

@@ -1,12 +1,12 @@
 """One proxy: what is wrong with it, and the evidence."""
 
-from charts.dashboards.page import Page
-from charts.dashboards.panels import names, stat, table, timeline, trend
+from charts.dashboards.page import Page, Row
+from charts.dashboards.panels import names, stat, timeline
+from charts.dashboards.proxy_details import DETAILS, WHERE
+from charts.dashboards.tables import alerts, table
 from charts.dashboards.values import (
     NO,
-    PLAIN,
     PRESENT,
-    RATE,
     SECONDS,
     UP,
     YES,
@@ -16,40 +16,33 @@ from charts.dashboards.values import (
     best,
 )
 
-WHERE = 'cluster=~"$cluster", namespace=~"$namespace", pod=~"$pod"'
-CERTIFICATE = "certificate, source"
-EXPIRY = best("istio_target_certificate_expiry_timestamp_seconds", CERTIFICATE, WHERE)
-BEGIN = best("istio_target_certificate_not_before_timestamp_seconds", CERTIFICATE, WHERE)
-LEFT = Scale(unit="s", steps=((None, "red"), (0, "orange"), (3600, "green")))
-USED = Scale(unit="percentunit", steps=((None, "green"), (0.75, "orange"), (1, "red")))
-
 
 def cause(is_fault: str) -> str:
     """The proxy's cause, where its class is (`=`) or is not (`!=`) fault."""
     where = f'{WHERE}, class{is_fault}"fault"'
-    return best("istio_target_diagnosis", "cause, class", where)
+    return best("istio_target_diagnosis", "cluster, cause, class", where)
 
 
 CAUSE = (
     Query(f"2 * {cause('=')}", "{{cause}} ({{class}})"),
     Query(cause("!="), "{{cause}} ({{class}})"),
     Query(
-        f"0 * max(istio_target_last_poll_timestamp_seconds{{{WHERE}}}) "
-        f"unless on () istio_target_diagnosis{{{WHERE}}}",
+        f"0 * max by (cluster) (istio_target_last_poll_timestamp_seconds{{{WHERE}}}) "
+        f"unless on (cluster) istio_target_diagnosis{{{WHERE}}}",
         "nothing is wrong",
     ),
 )
 """2 is a fault, 1 another cause, 0 none although the target was polled."""
 
 STEPS = {
-    "agent reports ready": best("istio_target_ready", "pod", f'{WHERE}, endpoint="agent"'),
-    "connected to istiod": best("istio_proxy_xds_connected", "pod", WHERE),
-    "configuration accepted": f"1 - {best('istio_proxy_xds_rejected', 'pod', WHERE)}",
-    "certificate valid": "max by (pod) (istio_target_certificate_expiry_timestamp_seconds"
+    "agent reports ready": best("istio_target_ready", "cluster, pod", f'{WHERE}, endpoint="agent"'),
+    "connected to istiod": best("istio_proxy_xds_connected", "cluster, pod", WHERE),
+    "configuration accepted": f"1 - {best('istio_proxy_xds_rejected', 'cluster, pod', WHERE)}",
+    "certificate valid": "max by (cluster, pod) (istio_target_certificate_expiry_timestamp_seconds"
     f'{{{WHERE}, certificate="workload"}} > bool time())',
-    "Envoy live": best("istio_proxy_envoy_live", "pod", WHERE),
-    "Envoy reports ready": best("istio_target_ready", "pod", f'{WHERE}, endpoint="envoy"'),
-    "traffic captured": best("istio_proxy_captured", "pod", WHERE),
+    "Envoy live": best("istio_proxy_envoy_live", "cluster, pod", WHERE),
+    "Envoy reports ready": best("istio_target_ready", "cluster, pod", f'{WHERE}, endpoint="envoy"'),
+    "traffic captured": best("istio_proxy_captured", "cluster, pod", WHERE),
 }
 """What has to hold, in order: 1 it does, 0 it does not, nothing where it cannot be judged."""
 
@@ -57,9 +50,9 @@ PAGE = Page(
     uid="istio-ports-proxy",
     title="Istio ports: one proxy",
     about="One proxy: its cause, its readiness steps, ports, listeners, xDS and certificates.",
-    variables=("one namespace", "pod"),
+    variables=("one cluster", "one namespace", "pod"),
     rows=(
-        (
+        Row(
             "Verdict",
             (
                 names(
@@ -76,12 +69,16 @@ PAGE = Page(
                     [
                         Query(
                             "time() - "
-                            + best("istio_target_last_poll_timestamp_seconds", "cadence", WHERE),
+                            + best(
+                                "istio_target_last_poll_timestamp_seconds",
+                                "cluster, cadence",
+                                WHERE,
+                            ),
                             "{{cadence}}",
                         )
                     ],
                     SECONDS,
-                    width=6,
+                    width=4,
                 ),
                 table(
                     "What it is",
@@ -89,7 +86,7 @@ PAGE = Page(
                     [
                         best(
                             "istio_target_info",
-                            "pod, role, ip, node, workload, version, revision, native_sidecar",
+                            "cluster, pod, role, ip, node, workload, version, revision",
                             WHERE,
                         )
                     ],
@@ -97,7 +94,7 @@ PAGE = Page(
                         Column(label)
                         for label in ("role", "ip", "node", "workload", "version", "revision")
                     ),
-                    width=10,
+                    width=12,
                 ).height(4),
                 stat(
                     "Readiness steps",
@@ -112,26 +109,28 @@ PAGE = Page(
                     "The cause at each time; in a gap nothing was wrong, or nothing was polled.",
                     [
                         Query(
-                            best("istio_target_diagnosis", "cause, class", WHERE),
+                            best("istio_target_diagnosis", "cluster, cause, class", WHERE),
                             "{{cause}} ({{class}})",
                         )
                     ],
                     PRESENT,
                     width=24,
+                    nothing="It had no cause",
                 ).height(5),
+                alerts(WHERE).height(5),
             ),
         ),
-        (
+        Row(
             "Ports",
             (
                 table(
                     "Ports now",
                     "Up, down, or unjudged with the reason; the last probe's outcome if not ok.",
                     [
-                        best("istio_port_up", "port, component", WHERE),
-                        best("istio_port_outcome", "port, component, outcome", WHERE),
-                        best("istio_port_unjudged", "port, component, reason", WHERE),
-                        best("istio_port_exposed", "port, component", WHERE),
+                        best("istio_port_up", "cluster, port, component", WHERE),
+                        best("istio_port_outcome", "cluster, port, component, outcome", WHERE),
+                        best("istio_port_unjudged", "cluster, port, component, reason", WHERE),
+                        best("istio_port_exposed", "cluster, port, component", WHERE),
                     ],
                     (
                         Column("port"),
@@ -147,7 +146,7 @@ PAGE = Page(
                     "Up or down; a gap where it was not judged.",
                     [
                         Query(
-                            best("istio_port_up", "port, component", WHERE),
+                            best("istio_port_up", "cluster, port, component", WHERE),
                             "{{port}} {{component}}",
                         )
                     ],
@@ -158,136 +157,16 @@ PAGE = Page(
                     "Ports that could not be judged, with the reason.",
                     [
                         Query(
-                            best("istio_port_unjudged", "port, component, reason", WHERE),
+                            best("istio_port_unjudged", "cluster, port, component, reason", WHERE),
                             "{{port}} {{reason}}",
                         )
                     ],
                     PRESENT,
-                ),
-                table(
-                    "Who listens",
-                    "Sockets on ports whose owner does not answer: what took the port. "
-                    "In the profile full every socket. Needs access to its network namespace.",
-                    [best("istio_port_listening", "port, component, address, process", WHERE)],
-                    (
-                        Column("port"),
-                        Column("component", "rightful owner"),
-                        Column("address"),
-                        Column("process", "listening process"),
-                    ),
-                ),
-                trend(
-                    "How long probes took",
-                    "The last probe of each port; in the profile full.",
-                    [Query(best("istio_port_probe_duration_seconds", "port", WHERE), "{{port}}")],
-                    SECONDS,
                     width=24,
-                ),
+                    nothing="Every port was judged, or the profile is minimal",
+                ).height(5),
             ),
         ),
-        (
-            "Listeners and configuration",
-            (
-                timeline(
-                    "Listeners bound",
-                    "Configured listeners that Envoy has not bound; in the profile full "
-                    "every listener.",
-                    [Query(best("istio_proxy_listener_bound", "listener", WHERE), "{{listener}}")],
-                    YES,
-                ),
-                timeline(
-                    "Connected to istiod",
-                    "Whether the proxy is connected, and whether an istiod lists it; the latter "
-                    "needs istiod's debug token.",
-                    [
-                        Query(best("istio_proxy_xds_connected", "pod", WHERE), "connected"),
-                        Query(best("istio_proxy_xds_known", "pod", WHERE), "known to an istiod"),
-                    ],
-                    YES,
-                ),
-                timeline(
-                    "Configuration rejected",
-                    "Whether Envoy rejected the last update of a resource and accepted none since.",
-                    [Query(best("istio_proxy_xds_rejected", "resource", WHERE), "{{resource}}")],
-                    NO,
-                ),
-                timeline(
-                    "Behind istiod",
-                    "Resources of which the proxy did not acknowledge what istiod last sent; needs "
-                    "istiod's debug token.",
-                    [Query(best("istio_proxy_xds_synced", "resource", WHERE), "{{resource}}")],
-                    YES,
-                ),
-                trend(
-                    "Updates",
-                    "Updates that Envoy accepted and rejected, by resource; in the profile full.",
-                    [
-                        Query(
-                            f"max by (resource) (rate({family}{{{WHERE}}}[$__rate_interval]))",
-                            f"{{{{resource}}}} {word}",
-                        )
-                        for family, word in (
-                            ("istio_proxy_xds_updates_total", "accepted"),
-                            ("istio_proxy_xds_rejects_total", "rejected"),
-                        )
-                    ],
-                    RATE,
-                ),
-                trend(
-                    "Listeners by state",
-                    "Active, warming and draining listeners; in the profile full.",
-                    [Query(best("istio_proxy_listeners", "state", WHERE), "{{state}}")],
-                    PLAIN,
-                ),
-            ),
-        ),
-        (
-            "Certificates and metrics",
-            (
-                stat(
-                    "Time left",
-                    "Until each certificate expires, as the named source reports it.",
-                    [Query(f"{EXPIRY} - time()", "{{certificate}} ({{source}})")],
-                    LEFT,
-                    width=12,
-                ),
-                stat(
-                    "Lifetime used",
-                    "How much of its lifetime each certificate has used; the agent renews at "
-                    "about half.",
-                    [
-                        Query(
-                            f"(time() - {BEGIN}) / on ({CERTIFICATE}) ({EXPIRY} - {BEGIN})",
-                            "{{certificate}} ({{source}})",
-                        )
-                    ],
-                    USED,
-                    width=12,
-                ),
-                trend(
-                    "Lifetime used over time",
-                    "A saw tooth is a certificate that is renewed.",
-                    [
-                        Query(
-                            f"(time() - {BEGIN}) / on ({CERTIFICATE}) ({EXPIRY} - {BEGIN})",
-                            "{{certificate}} ({{source}})",
-                        )
-                    ],
-                    USED,
-                ),
-                trend(
-                    "Failures behind the merged metrics",
-                    "Failed scrapes by the agent, by source.",
-                    [
-                        Query(
-                            "max by (source) (rate(istio_proxy_agent_scrape_failures_total"
-                            f"{{{WHERE}}}[$__rate_interval]))",
-                            "{{source}}",
-                        )
-                    ],
-                    RATE,
-                ),
-            ),
-        ),
+        *DETAILS,
     ),
 )

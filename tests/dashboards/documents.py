@@ -39,8 +39,9 @@ def renamed() -> dict[str, Document]:
 
 
 def panels(dashboard: Document) -> list[Document]:
-    """The panels that show something: all but the rows."""
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    """The panels that show something: all but the rows, with those in closed rows."""
+    every = [one for panel in dashboard["panels"] for one in (panel, *panel.get("panels", ()))]
+    return [panel for panel in every if panel["type"] != "row"]
 
 
 def queries(boards: Mapping[str, Document] | None = None) -> list[Asked]:

@@ -6,6 +6,7 @@ import pytest
 
 from charts.dashboards import FOLDER, documents
 from exporter.exposition import FAMILIES
+from tests.charts.render import Document
 from tests.dashboards.documents import Asked, dashboards, panels, queries
 from tests.docs.pages import ROOT
 
@@ -26,7 +27,8 @@ OF_THE_CLIENT = {
     "process_open_fds",
     "process_resident_memory_bytes",
 }
-PROFILES = {row.name: ("minimal", "standard", "full").index(row.profile) for row in FAMILIES}
+PROFILES_BY_NAME = ("minimal", "standard", "full")
+PROFILES = {row.name: PROFILES_BY_NAME.index(row.profile) for row in FAMILIES}
 FAMILY = re.compile(r"\b((?:istio|process)_\w+)(?=\{)")
 
 
@@ -49,8 +51,15 @@ def test_every_panel_has_a_description(file: str) -> None:
 
 @pytest.mark.parametrize("file", UIDS)
 def test_no_panel_lies_on_another(file: str) -> None:
+    everything = dashboards()[file]["panels"]
+    for shown in (everything, *(row["panels"] for row in everything if row.get("panels"))):
+        assert_apart(shown)
+
+
+def assert_apart(shown: list[Document]) -> None:
+    """Rows and panels that are shown together: those of a closed row are shown without the next."""
     taken: dict[tuple[int, int], str] = {}
-    for panel in dashboards()[file]["panels"]:
+    for panel in shown:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24, panel["title"]
         for x in range(place["x"], place["x"] + place["w"]):
@@ -61,11 +70,15 @@ def test_no_panel_lies_on_another(file: str) -> None:
 @pytest.mark.parametrize("query", queries(), ids=lambda query: query.name)
 def test_a_query_selects_documented_families_of_the_chosen_targets(query: Asked) -> None:
     families = set(FAMILY.findall(query.expr))
+    if query.panel == "Firing alerts":
+        assert query.expr.count('{cluster=~"$cluster"') == 2
+        return
     known = {name for family in DOCUMENTED for name in (family, f"{family}_bucket")}
     assert families
     assert families <= known | OF_THE_CLIENT
     assert query.expr.count('{cluster=~"$cluster"') == len(FAMILY.findall(query.expr))
     assert query.expr.count("rate(") == query.expr.count("[$__rate_interval]")
+    assert query.expr.count("increase(") == query.expr.count("[10m]")
 
 
 @pytest.mark.parametrize("file", UIDS)
@@ -82,13 +95,60 @@ def test_a_query_uses_the_dashboards_own_variables(file: str) -> None:
     assert {"datasource", "cluster", "runbooks"} <= offered
 
 
+@pytest.mark.parametrize("query", queries(), ids=lambda query: query.name)
+def test_the_cluster_stays_through_every_aggregation_and_join(query: Asked) -> None:
+    aggregations = re.findall(
+        r"\b(?:count|sum|min|max|avg|group|count_values)\b ([^{]*?)\(", query.expr
+    )
+    joins = re.findall(r"\bon \(([^)]*)\)", query.expr)
+    assert [by for by in aggregations if not by.startswith("by ")] == []
+    grouped = re.findall(r"\bby \(([^)]*)\)", query.expr)
+    assert [labels for labels in grouped + joins if not labels.startswith("cluster")] == []
+
+
+@pytest.mark.parametrize("file", UIDS)
+def test_lines_and_bands_have_a_legend(file: str) -> None:
+    drawn = [
+        row for row in panels(dashboards()[file]) if row["type"] in ("timeseries", "state-timeline")
+    ]
+    assert drawn
+    assert [row["title"] for row in drawn if not row["options"]["legend"]["showLegend"]] == []
+
+
+@pytest.mark.parametrize("file", UIDS)
+def test_a_table_shows_its_labels_as_they_are(file: str) -> None:
+    """A port under a unit of numbers reads 15.0 K."""
+    tables = [row for row in panels(dashboards()[file]) if row["type"] == "table"]
+    assert {row["fieldConfig"]["defaults"]["unit"] for row in tables} == {"string"}
+
+
+@pytest.mark.parametrize("file", UIDS)
+def test_what_the_default_profile_cannot_feed_is_in_a_closed_row_that_names_the_profile(
+    file: str,
+) -> None:
+    board = dashboards()[file]
+    closed = {
+        inner["title"]: row["title"] for row in board["panels"] for inner in row.get("panels", ())
+    }
+    for panel in panels(board):
+        needed = {
+            PROFILES.get(name, 0)
+            for target in panel["targets"]
+            for name in FAMILY.findall(target["expr"])
+        }
+        if needed == {PROFILES_BY_NAME.index("full")}:
+            assert "metrics.profile" in closed[panel["title"]]
+        elif panel["title"] in closed:
+            assert re.search(r"\((\w+\.)?\w+\)$", closed[panel["title"]]), "no setting is named"
+
+
 @pytest.mark.parametrize(
-    "query", [row for row in queries() if " or 0 * count(" in row.expr], ids=lambda row: row.name
+    "query", [row for row in queries() if " or 0 * count" in row.expr], ids=lambda row: row.name
 )
 def test_a_count_is_0_only_in_profiles_that_would_tell(query: Asked) -> None:
     reported, nothing = (
         {PROFILES[name] for name in FAMILY.findall(part)}
-        for part in query.expr.split(" or 0 * count(")
+        for part in query.expr.rsplit(" or 0 * count", 1)
     )
     assert max(reported) <= max(nothing)
 
@@ -113,4 +173,7 @@ def test_links_between_dashboards_lead_to_one() -> None:
 def test_every_family_of_a_target_is_on_some_panel() -> None:
     shown = {name for query in queries() for name in FAMILY.findall(query.expr)}
     unshown = {family.name for family in FAMILIES} - shown
-    assert unshown == {"istio_target_identity_info", "istio_proxy_root_info"}
+    assert unshown == {
+        "istio_target_identity_info",
+        "istio_proxy_root_info",
+    }

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
+from charts.dashboards.values import unhealthy
 from exporter.app.program import Exporter
 from exporter.config import load
 from exporter.demo import SHIPPED, Mesh, load_states, mesh
@@ -50,7 +51,12 @@ CHOSEN = {
 
 NO_KUBERNETES = "the demo uses no Kubernetes API"
 NO_TOKEN = "the demo's istiod serves no debug interface"
+NO_RULES = "this Prometheus has no rules"
 EMPTY = {
+    "overview.json: Firing alerts: A": NO_RULES,
+    "proxy.json: Firing alerts: A": NO_RULES,
+    "control-plane.json: Firing alerts: A": NO_RULES,
+    "exporter.json: Firing alerts: A": NO_RULES,
     "control-plane.json: Path to the injection webhook: A": NO_KUBERNETES,
     "control-plane.json: Outcome of the path to the webhook: A": NO_KUBERNETES,
     "control-plane.json: Ambient pods by redirection: A": NO_KUBERNETES,
@@ -64,7 +70,7 @@ EMPTY = {
     "overview.json: Workloads by node: A": NO_KUBERNETES,
     "overview.json: Ztunnel's lost connections to istiod: A": "no ztunnel here lost istiod",
     "proxy.json: Cause: C": "some of the demo's proxies have a cause, and all are chosen",
-    "proxy.json: Connected to istiod: B": NO_TOKEN,
+    "proxy.json: Known to an istiod: A": NO_TOKEN,
     "proxy.json: Behind istiod: A": NO_TOKEN,
 }
 """Queries that have nothing to find on the demo, and why."""
@@ -80,10 +86,11 @@ KINDS = {
 
 
 class Scraped(NamedTuple):
-    """Dashboards, and the address of the Prometheus that they are for."""
+    """Dashboards, the address of the Prometheus that they are for, and of the exporter."""
 
     boards: dict[str, Document]
     address: str
+    exporter: str
 
     def get(self, path: str, **parameters: str) -> Any:
         """What Prometheus answers, with everything chosen that a dashboard lets choose."""
@@ -126,6 +133,7 @@ async def scraped(
             kind: Scraped(
                 boards(),
                 stack.enter_context(scraping(exporter, tmp_path_factory.mktemp(kind), labels)),
+                exporter,
             )
             for kind, (boards, labels) in KINDS.items()
         }
@@ -159,6 +167,27 @@ async def test_a_query_finds_data(answers: dict[str, dict[str, int]], name: str,
         assert answers[kind][name] == 0, f"finds data after all: {EMPTY[name]}"
     else:
         assert answers[kind][name] > 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.usefixtures("answers")
+async def test_unhealthy_is_the_same_here_as_in_the_api(scraped: dict[str, Scraped]) -> None:
+    """Causes come and go with polls: the same targets at one time are enough."""
+    plain = scraped["plain"]
+
+    def counted() -> tuple[set[str], set[str]]:
+        found = plain.get("query", query=unhealthy('cluster=~".*"'))["result"]
+        body = fetch(f"http://{plain.exporter}/api/v1/matrix?state=unhealthy&limit=500")
+        assert body
+        listed = json.loads(body)["targets"]
+        return {row["metric"]["pod"] for row in found}, {row["pod"] for row in listed}
+
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        found, listed = await asyncio.to_thread(counted)
+        while found != listed:
+            await asyncio.sleep(0.5)
+            found, listed = await asyncio.to_thread(counted)
+    assert found
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -16,7 +16,7 @@ them. docs/dashboards.md has the same expression, for sed.
 {{- define "istio-port-exporter.dashboardWithLabelNames" -}}
 {{- $text := .text }}
 {{- range $label, $name := .labels }}
-{{- $mention := printf `(  "|Field": "|[({.]|, )%s([",)=!}])` $label }}
+{{- $mention := printf `(  "|Field": "|\\"|[({.]|, )%s([\\",)=!}])` $label }}
 {{- $text = regexReplaceAll $mention $text (printf "${1}%s${2}" $name) }}
 {{- end }}
 {{- $text -}}

@@ -1,0 +1,168 @@
+"""The dashboards drawn on the demo mesh: `make pictures` writes those of the docs.
+
+An exporter with its default profile polls the demo's stand-ins, and a Prometheus with the chart's
+rules scrapes it. The rules fire at once, for nobody waits a quarter of an hour for a picture.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+import socket
+import sys
+import tempfile
+import time
+import urllib.parse
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from exporter.app.program import Exporter
+from exporter.config import load
+from exporter.demo import SHIPPED, load_states, mesh
+from tests.charts.render import CHART
+from tests.dashboards.documents import dashboards
+from tests.dashboards.drawing_page import bundle, drawing
+from tests.real.programs import fetch, free_address, serving
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+CHROMIUM = "/usr/bin/chromium"
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+WIDTH = 1400
+HEALTHY, BROKEN = "healthy", "envoy-hung"
+CHOSEN = {
+    **dict.fromkeys(("cluster", "namespace", "istiod_namespace", "role", "instance"), ".*"),
+    "pod": BROKEN,
+    "__rate_interval": "15s",
+}
+SETTLED_SECONDS = 120
+CURVE_SECONDS = 240
+"""How long the docs' pictures look back at least."""
+INTERVALS = {
+    "poll.interval": "3s",
+    "poll.detail_interval": "3s",
+    "poll.identity_interval": "15s",
+    "poll.timeout": "2s",
+    "discovery.kubernetes.enabled": False,
+    "log.level": "error",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the dashboards are drawn, and since when there are data (seconds since the epoch)."""
+
+    url: str
+    prometheus: str
+    began: float
+
+    @contextlib.asynccontextmanager
+    async def drawn(
+        self, browser: "Browser", name: str, mode: str, pod: str = BROKEN, *, is_open: bool = False
+    ) -> "AsyncIterator[Page]":
+        """A dashboard in a page of its own, as tall as it is, in light or dark."""
+        page = await browser.new_page(viewport={"width": WIDTH + 16, "height": 900})
+        query: dict[str, object] = {
+            "dashboard": name,
+            "mode": mode,
+            "from": self.began,
+            "to": time.time(),
+            "width": WIDTH,
+            "variables": json.dumps({**CHOSEN, "pod": pod}),
+        }
+        if is_open:
+            query["open"] = 1
+        await page.goto(f"{self.url}/?{urllib.parse.urlencode(query)}")
+        await page.wait_for_function("document.body.dataset.pending === '0'")
+        height = await page.evaluate("document.documentElement.scrollHeight")
+        await page.set_viewport_size({"width": WIDTH + 16, "height": height})
+        # Grafana's tables and numbers take their size once more after that of the window.
+        await page.wait_for_timeout(500)
+        yield page
+        await page.close()
+
+
+@contextlib.asynccontextmanager
+async def stage(folder: Path) -> AsyncIterator[Stage]:
+    """The demo mesh, its exporter, a Prometheus and the page; `folder`: for what they write."""
+    page = await asyncio.to_thread(bundle)
+    listener = socket.create_server(("127.0.0.1", 0))
+    exporter, address = f"127.0.0.1:{listener.getsockname()[1]}", free_address()
+    config = load(None, INTERVALS)
+    async with mesh(load_states(SHIPPED), earlier=False) as built:
+        targets = [pod.target for pod in built.pods]
+        running = asyncio.create_task(Exporter(lambda: config, Path(), targets, listener).run())
+        with serving(folder / "out", address, *_prometheus(folder, exporter, address)):
+            async with drawing(page, dashboards(), address) as url:
+                began = time.time()
+                await _settled(address)
+                yield Stage(url, address, began)
+        running.cancel()
+        await asyncio.wait({running})
+
+
+def _prometheus(folder: Path, exporter: str, address: str) -> tuple[str, ...]:
+    for path in (CHART / "rules").glob("*.yaml"):
+        at_once = re.sub(
+            r"^( +(?:for|keep_firing_for)): .*", r"\1: 0s", path.read_text(), flags=re.MULTILINE
+        )
+        (folder / path.name).write_text(at_once)
+    job = {
+        "job_name": "istio-ports",
+        "honor_labels": True,
+        "static_configs": [{"targets": [exporter], "labels": {"cluster": "east"}}],
+    }
+    every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "3s"}
+    rules = [str(path) for path in folder.glob("*.yaml")]
+    settings = {"global": every, "rule_files": rules, "scrape_configs": [job]}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
+    return (
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address={address}",
+    )
+
+
+async def _settled(address: str) -> None:
+    """Wait until alerts fire and the broken proxy has had its cause for half a minute."""
+    wanted = (
+        'ALERTS{alertstate="firing"}',
+        f'count_over_time(istio_target_diagnosis{{pod="{BROKEN}"}}[1m]) > 30',
+    )
+    async with asyncio.timeout(SETTLED_SECONDS):
+        for query in wanted:
+            while not await asyncio.to_thread(_finds, address, query):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(1)
+
+
+def _finds(address: str, query: str) -> bool:
+    body = fetch(f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
+    return bool(body and json.loads(body)["data"]["result"])
+
+
+async def _write(pictures: Mapping[str, str]) -> None:
+    from playwright.async_api import async_playwright
+
+    with tempfile.TemporaryDirectory() as scratch:
+        async with stage(Path(scratch)) as ready, async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=CHROMIUM, args=["--no-sandbox"]
+            )
+            await asyncio.sleep(CURVE_SECONDS)
+            for name, mode in pictures.items():
+                async with ready.drawn(browser, name, mode) as page:
+                    file = PICTURES / name.replace(".json", ".png")
+                    await page.screenshot(path=file)
+                    sys.stdout.write(f"{file}\n")
+            await browser.close()
+
+
+if __name__ == "__main__":
+    PICTURES.mkdir(exist_ok=True)
+    asyncio.run(_write(dict.fromkeys(dashboards(), sys.argv[1] if sys.argv[1:] else "dark")))
