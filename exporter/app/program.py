@@ -22,7 +22,7 @@ from exporter.app.session import Reading, Session, Shared
 from exporter.config import Config, ConfigError, Problem, StaticConfig
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
-from exporter.exposition import FAMILIES, Family, render_synced, selected
+from exporter.exposition import render_synced, selected
 from exporter.kube.credentials import LoadCredentials
 from exporter.model import Target
 from exporter.scheduler.target_table import TargetTable
@@ -129,7 +129,7 @@ class Exporter:
         """The configuration, after everything that it names was read once. Raises ConfigError."""
         with many_new_objects():
             config = self._load()
-            families = _families(config)
+            families = selected(config.metrics.profile, config.metrics.disabled_families)
             static = StaticSource(config.discovery.static, self._base)
             static.read()
             take_door(config)
@@ -199,13 +199,3 @@ def _shared(
         metrics=metrics,
         portforwards=PortForwardAccess(config.access, api.forward),
     )
-
-
-def _families(config: Config) -> tuple[Family, ...]:
-    """The families that are chosen; a name that is none is the user's mistake."""
-    disabled = config.metrics.disabled_families
-    known = {family.name for family in FAMILIES}
-    if unknown := sorted(set(disabled) - known):
-        message = f"{', '.join(unknown)}: no such family (docs/metrics.md lists them)"
-        raise ConfigError(Problem("", 0, "metrics.disabled_families", message))
-    return selected(config.metrics.profile, disabled)

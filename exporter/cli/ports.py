@@ -44,7 +44,7 @@ _HEADINGS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("--role", choices=[*Role], help="only the ports of this role")
+    parser.add_argument("--role", choices=[str(role) for role in Role], help="only its ports")
     parser.add_argument(
         "-o",
         dest="output",
@@ -130,13 +130,12 @@ def _cells(row: Port) -> tuple[str, ...]:
 
 
 def _print_table(rows: Iterable[Port]) -> None:
-    from rich.table import Table
-
+    from exporter.cli.fitting_table import FittingTable
     from exporter.cli.tables import console
 
-    table = Table("Role", "Port", "Name", "Owner", "Bind", "Protocol", "Purpose", "Versions")
-    for row in rows:
-        table.add_row(
+    headings = ("Role", "Port", "Name", "Owner", "Bind", "Protocol", "Purpose", "Versions")
+    cells = [
+        (
             row.role,
             str(row.number),
             row.name,
@@ -146,4 +145,6 @@ def _print_table(rows: Iterable[Port]) -> None:
             row.purpose,
             versions(row),
         )
-    console().print(table)
+        for row in rows
+    ]
+    console().print(FittingTable(headings, [cells]))

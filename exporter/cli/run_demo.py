@@ -24,7 +24,15 @@ from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import ANOTHER_ADDRESS, add_web_flags, overrides_of, start_logging
 from exporter.cli.tables import Window, console, report_of
 from exporter.config import Config, LogConfig, load
-from exporter.demo import SHIPPED, Mesh, MeshError, enter_own_network, load_states, mesh
+from exporter.demo import (
+    SHIPPED,
+    Mesh,
+    MeshError,
+    enter_own_network,
+    load_states,
+    mesh,
+    why_no_networks,
+)
 from exporter.model import Cadence, TargetKey, TargetRecord
 from exporter.report.not_judged import not_judged
 from exporter.report.target_documents import TargetState, target_state
@@ -104,7 +112,7 @@ async def _serve(
 
 def _place(built: Mesh) -> str:
     if built.is_flat:
-        return "on loopback addresses, without redirection, which needs root"
+        return f"on loopback addresses, without redirection: {why_no_networks()}"
     return "each in its own network namespace, behind real redirection"
 
 

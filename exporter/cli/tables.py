@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
 from rich.text import Text
 
+from exporter.cli.fitting_table import FittingTable
 from exporter.report.health import WORST_FIRST, Health
 from exporter.report.target_documents import CauseDocument, PortState, TargetState
 
@@ -30,36 +30,28 @@ def console() -> Console:
     return Console(width=PIPED_WIDTH) if is_free else found
 
 
-def overview(targets: Iterable[TargetState]) -> Table:
+def overview(targets: Iterable[TargetState]) -> FittingTable:
     """One row per target: verdicts, results of a plain connect, and the cause."""
-    table = Table(caption=LEGEND, caption_justify="left")
-    table.add_column("Target", overflow="fold")
-    table.add_column("Role")
-    table.add_column("Ports", ratio=3)
-    table.add_column("Plain connect", ratio=3)
-    table.add_column("Cause", overflow="fold")
-    for target in targets:
-        table.add_row(
+    rows = [
+        (
             _plain(f"{target.namespace}/{target.pod}"),
             target.role,
             _marks((port.port, _MARKS[port.up]) for port in target.ports),
             _marks((port.port, _naive_mark(port)) for port in target.ports),
             _verdict(target),
         )
-    return table
+        for target in targets
+    ]
+    headings = ("Target", "Role", "Ports", "Plain connect", "Cause")
+    return FittingTable(headings, [rows], LEGEND)
 
 
-def every_port(targets: Iterable[TargetState]) -> Table:
+def every_port(targets: Iterable[TargetState]) -> FittingTable:
     """One row per port: outcome, view, time and detail."""
-    table = Table(caption=LEGEND, caption_justify="left")
     headings = ("Target", "Role", "Port", "Name", "Owner", "Up", "Outcome", "View")
-    for heading in (*headings, "Plain connect", "Seconds", "Detail", "Cause"):
-        table.add_column(heading, overflow="fold")
-    for target in targets:
-        for row in _port_rows(target):
-            table.add_row(*map(_plain, row))
-        table.add_section()
-    return table
+    sections = [[tuple(map(_plain, row)) for row in _port_rows(target)] for target in targets]
+    more = ("Plain connect", "Seconds", "Detail", "Cause")
+    return FittingTable((*headings, *more), sections, LEGEND)
 
 
 def advice(targets: Iterable[TargetState]) -> Text:

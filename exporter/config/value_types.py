@@ -11,6 +11,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from exporter.model.family_names import FAMILY_NAMES
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LABEL = re.compile(r"[A-Za-z0-9./_-]+")
@@ -137,7 +139,7 @@ TelemetryPath = Annotated[
 FamilyName = Annotated[
     str,
     Meta(
-        pattern="^istio_(port|target|proxy|control_plane)_[a-z_]+$",
+        pattern=f"^({'|'.join(FAMILY_NAMES)})$",
         description="the name of a metric family such as istio_port_up",
     ),
 ]

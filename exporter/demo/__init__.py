@@ -5,7 +5,7 @@ sends it on real sockets, `network` and `stage` put it behind real redirection, 
 the demo, the tests and the recordings runner use.
 """
 
-from exporter.demo.kernel import can_build_networks, enter_own_network
+from exporter.demo.kernel import can_build_networks, enter_own_network, why_no_networks
 from exporter.demo.mesh import DemoPod, Mesh, MeshError, mesh
 from exporter.demo.recording import SHIPPED, RecordedState, load_states
 
@@ -19,4 +19,5 @@ __all__ = [
     "enter_own_network",
     "load_states",
     "mesh",
+    "why_no_networks",
 ]

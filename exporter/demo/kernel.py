@@ -50,15 +50,27 @@ def tool(name: str) -> str:
 
 def can_build_networks() -> bool:
     """Whether this process may make namespaces, links and rules, and has the commands."""
-    try:
-        for name in ("ip", "iptables-restore"):
+    return not why_no_networks()
+
+
+def why_no_networks() -> str:
+    """What this process lacks to make namespaces, links and rules; empty where it lacks nothing."""
+    for name in ("ip", "iptables-restore"):
+        try:
             tool(name)
+        except FileNotFoundError as missing:
+            return str(missing)
+    try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
-        return False
+        return "this system is no Linux"
     line = next((row for row in status.splitlines() if row.startswith("CapEff:")), "CapEff: 0")
     effective = int(line.split()[1], 16)
-    return all(effective >> bit & 1 for bit in (_CAP_NET_ADMIN, _CAP_SYS_ADMIN))
+    if all(effective >> bit & 1 for bit in (_CAP_NET_ADMIN, _CAP_SYS_ADMIN)):
+        return ""
+    if os.geteuid():
+        return "this user may make no network namespaces, and is not root"
+    return "root lacks CAP_NET_ADMIN or CAP_SYS_ADMIN here"
 
 
 def enter_own_network() -> bool:

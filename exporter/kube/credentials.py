@@ -89,6 +89,7 @@ async def load_kubeconfig(paths: str, context: str | None = None) -> Credentials
     client = await _library("client")
     configuration = client.Configuration()
     try:
+        _require_file(paths)
         loader = await library.load_kube_config(paths, context, configuration, persist_config=False)
         _require_plugin_answer(loader, configuration)
         _require_valid_certificate(configuration)
@@ -106,6 +107,17 @@ async def _library(name: str) -> Any:  # noqa: ANN401 - untyped modules
     # It logs an exec plugin's output, which may be a secret; our own error reports the failure.
     logging.getLogger("kubernetes.aio.config.kube_config").disabled = True
     return module
+
+
+def _require_file(paths: str) -> None:
+    """As with kubectl one of several may be missing; the library reads that as empty."""
+    named = [Path(path) for path in paths.split(os.pathsep) if path]
+    there = [path for path in named if path.exists()]
+    if not there:
+        raise _ReportedError("it does not exist" if len(named) == 1 else "none of them exists")
+    for path in there:
+        if not path.read_bytes().strip() and len(there) == 1:
+            raise _ReportedError("it is empty")
 
 
 def _require_plugin_answer(loader: Any, configuration: Any) -> None:  # noqa: ANN401

@@ -34,6 +34,27 @@ def test_ports_lists_the_rows_of_a_role(
     assert [(row["port"], row["role"]) for row in rows] == wanted
 
 
+def test_an_unknown_role_is_refused_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["ports", "--role", "sidecars"])
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert "Role." not in printed
+    assert all(role.value in printed for role in Role)
+
+
+def test_at_80_columns_every_word_is_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["ports"]) == 0
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert all(word in printed for row in PORTS for word in row.purpose.split())
+
+
 def test_the_table_names_each_port(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ports", "--role", "istiod"]) == 0
     printed = capsys.readouterr().out

@@ -13,10 +13,17 @@ from exporter.report.target_documents import TargetState, target_state
 HEALTHY = target_state(healthy_sidecar(0).target, healthy_sidecar(0))
 BROKEN = target_state(broken_sidecar(1).target, broken_sidecar(1))
 WAITING = target_state(healthy_sidecar(2).target, None)
+HEADINGS = {"target", "detail"}
+"""A paragraph begins with the target, and leaves out what is empty."""
 
 
-def printed(shown: RenderableType) -> str:
-    screen = Console(width=240)
+def words(text: str) -> set[str]:
+    """What is between spaces and borders, in any case of letters."""
+    return {word.lower() for word in re.split(r"[\s│┃]+", text) if re.match(r"\w", word)}
+
+
+def printed(shown: RenderableType, width: int = 240) -> str:
+    screen = Console(width=width)
     with screen.capture() as capture:
         screen.print(shown)
     return capture.get()
@@ -51,6 +58,24 @@ def test_every_port_has_the_outcome_of_its_probe() -> None:
     text = printed(every_port([with_port(up=False, naive=True)]))
     row = next(line for line in text.splitlines() if "15021" in line)
     assert {"health", "envoy", "timeout", "network"} <= {cell.strip() for cell in row.split("│")}
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160, 200])
+@pytest.mark.parametrize("table", [overview, every_port])
+def test_no_width_breaks_a_word(
+    table: Callable[[list[TargetState]], RenderableType], width: int
+) -> None:
+    targets = [HEALTHY, BROKEN, WAITING]
+    shown = printed(table(targets), width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert words(printed(table(targets))) - HEADINGS <= words(shown)
+
+
+def test_a_narrow_terminal_has_a_paragraph_for_each_target() -> None:
+    shown = printed(overview([BROKEN]), 60)
+    assert "│" not in shown
+    assert shown.startswith(f"{BROKEN.namespace}/{BROKEN.pod}")
+    assert "cause port_taken" in " ".join(shown.split())
 
 
 def test_advice_is_given_once_for_a_cause_with_each_targets_evidence() -> None:

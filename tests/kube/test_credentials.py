@@ -135,6 +135,25 @@ async def test_a_malformed_kubeconfig_is_reported_in_one_line_without_its_secret
     assert_keeps_secrets(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ("nowhere", "it does not exist"),
+        ("nowhere:elsewhere", "none of them exists"),
+        (".", "Is a directory"),
+        ("empty", "it is empty"),
+        ("nowhere:empty", "it is empty"),
+    ],
+)
+async def test_a_kubeconfig_that_is_missing_is_called_so(
+    tmp_path: Path, files: str, reason: str
+) -> None:
+    (tmp_path / "empty").write_text("\n")
+    paths = ":".join(str(tmp_path / file) for file in files.split(":"))
+    with pytest.raises(UnreachableError, match=f"cannot be used: {reason}$"):
+        await load_kubeconfig(paths)
+
+
 async def test_a_context_that_is_not_there_is_named(authority: Authority, server: Server) -> None:
     path = kubeconfig(authority, server, token=CANARY)
     with pytest.raises(UnreachableError, match="Expected object with name nowhere"):

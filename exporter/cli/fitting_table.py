@@ -1,0 +1,84 @@
+"""A table that breaks no word: where its columns do not fit, each row becomes a paragraph."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+_BORDERS = 3
+"""Columns of a terminal that a cell's border and padding take."""
+
+Row = Sequence[str | Text]
+
+
+class FittingTable:
+    """Rows below headings, in sections."""
+
+    def __init__(
+        self,
+        headings: Sequence[str],
+        sections: Iterable[Sequence[Row]],
+        caption: str = "",
+    ) -> None:
+        self._headings = headings
+        self._sections = [[[_text(cell) for cell in row] for row in rows] for rows in sections]
+        self._caption = caption
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, or the paragraphs (called by rich)."""
+        columns = [
+            [Text(heading), *cells]
+            for heading, cells in zip(self._headings, self._columns(), strict=True)
+        ]
+        least = [max(map(_longest_word, cells)) for cells in columns]
+        wanted = [max(cell.cell_len for cell in cells) for cells in columns]
+        spare = options.max_width - _BORDERS * len(columns) - 1 - sum(least)
+        if spare >= 0:
+            yield self._table(_widths(least, wanted, spare))
+        else:
+            yield from self._paragraphs()
+
+    def _columns(self) -> list[list[Text]]:
+        rows = [row for rows in self._sections for row in rows]
+        return [[row[index] for row in rows] for index in range(len(self._headings))]
+
+    def _table(self, widths: Sequence[int]) -> Table:
+        table = Table(caption=self._caption or None, caption_justify="left")
+        for heading, width in zip(self._headings, widths, strict=True):
+            table.add_column(heading, width=width)
+        for rows in self._sections:
+            for row in rows:
+                table.add_row(*row)
+            table.add_section()
+        return table
+
+    def _paragraphs(self) -> RenderResult:
+        for rows in self._sections:
+            for first, *others in rows:
+                if first:
+                    yield Text(first.plain, "bold", overflow="fold")
+                named = zip(self._headings[1:], others, strict=True)
+                parts = [
+                    Text(f"{heading.lower()} ", "dim") + cell for heading, cell in named if cell
+                ]
+                yield Padding(Text("  ").join(parts), (0, 0, 0, 2))
+        if self._caption:
+            yield Text(self._caption, "dim italic")
+
+
+def _text(cell: str | Text) -> Text:
+    return cell if isinstance(cell, Text) else Text(cell)
+
+
+def _widths(least: Sequence[int], wanted: Sequence[int], spare: int) -> list[int]:
+    """Each column has its longest word, and of what is spare as much as its cells are longer."""
+    lacking = [most - width for width, most in zip(least, wanted, strict=True)]
+    shared = min(1.0, spare / (sum(lacking) or 1))
+    return [width + int(lack * shared) for width, lack in zip(least, lacking, strict=True)]
+
+
+def _longest_word(text: Text) -> int:
+    return max(map(cell_len, text.plain.split()), default=0)
