@@ -12,18 +12,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from exporter.web.connections import ConnectionTable, client_of, refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
     """What clients are allowed. Times in seconds, sizes in bytes.
 
-    `idle_seconds`: until the first request is complete, and from one request to the next; more
-    than a scrape interval of a minute. `unread_seconds`: how long an answer may wait for a client
-    that does not read it. `shutdown_seconds`: for the answers in flight when the exporter ends.
+    `client_connections`: of one address. `request_seconds`: from a request's first byte to the end
+    of its headers, and until a connection's first request. `idle_seconds`: from one request to the
+    next; more than a scrape interval of a minute. `unread_seconds`: how long an answer may wait for
+    a client that does not read it. `shutdown_seconds`: for the answers in flight when the exporter
+    ends.
     """
 
     connections: int = 512
+    client_connections: int = 64
+    request_seconds: float = 10.0
     line_bytes: int = 8190
     header_bytes: int = 8190
     headers: int = 64
@@ -36,62 +43,8 @@ class ServerLimits:
 
 DEFAULT = ServerLimits()
 
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\n"
-    b"Content-Type: text/plain; charset=utf-8\r\n"
-    b"Content-Length: 27\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-    b"Too many connections open.\n"
-)
-
-
-class _Connection(asyncio.Protocol):
-    """One connection: handed on to aiohttp, or refused as one too many and closed.
-
-    Only here is it known at once how many there are: several may be accepted in one turn of the
-    event loop, and a TLS handshake may fail before aiohttp hears of a connection.
-    """
-
-    def __init__(self, server: web.Server, others: "set[_Connection]", most: int) -> None:
-        self._server = server
-        self._others = others
-        self._most = most
-        self._handler: asyncio.Protocol | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand it on while there is room."""
-        if len(self._others) < self._most:
-            self._others.add(self)
-            self._handler = self._server()
-            self._handler.connection_made(transport)
-            return
-        if isinstance(transport, asyncio.Transport):
-            transport.write(_FULL)
-        transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        """Hand it on."""
-        if self._handler:
-            self._handler.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        """Hand it on."""
-        return self._handler.eof_received() if self._handler else None
-
-    def pause_writing(self) -> None:
-        """Hand it on."""
-        if self._handler:
-            self._handler.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Hand it on."""
-        if self._handler:
-            self._handler.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Hand it on, and give the place back."""
-        self._others.discard(self)
-        if self._handler:
-            self._handler.connection_lost(exc)
+_PAUSE_SECONDS = 0.1
+"""Before accepting again when the process has no descriptor left."""
 
 
 @asynccontextmanager
@@ -112,23 +65,73 @@ async def serving(
         keepalive_timeout=limits.idle_seconds,
         lingering_time=limits.body_seconds,
     )
+    table = _count_requests(app, limits)
     await runner.setup()
     server = runner.server
     if server is None:
         raise RuntimeError("a runner that was set up has a server")
-
-    connections: set[_Connection] = set()
+    table.make_handler = server
     listener.setsockopt(
         socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.unread_seconds * 1000)
     )
-    listening = await asyncio.get_running_loop().create_server(
-        lambda: _Connection(server, connections, limits.connections),
-        sock=listener,
-        ssl=tls,
-        ssl_handshake_timeout=limits.handshake_seconds if tls else None,
-    )
+    listener.setblocking(False)  # noqa: FBT003 - as sockets have it
+    accepting = asyncio.create_task(_accept(listener, table, tls, limits))
     try:
         yield
     finally:
-        listening.close()
+        accepting.cancel()
+        await asyncio.wait({accepting})
+        listener.close()
+        table.close()
         await runner.cleanup()
+
+
+async def _accept(
+    listener: socket.socket,
+    table: ConnectionTable,
+    tls: ssl.SSLContext | None,
+    limits: ServerLimits,
+) -> None:
+    """Accept until cancelled; here, before any handshake, is known how many there are."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            sock, address = await loop.sock_accept(listener)
+        except OSError:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            continue
+        connection = table.admit(client_of(address), limits.request_seconds)
+        if connection:
+            connection.open(sock, tls, limits.handshake_seconds)
+        else:
+            refuse(sock, tls)
+
+
+def _count_requests(app: web.Application, limits: ServerLimits) -> ConnectionTable:
+    """A table that knows which of its connections are being answered.
+
+    The outer middleware is entered when a request's headers are complete, the inner one when its
+    user was let in: a connection that waits with a wrong password gives way.
+    """
+    table = ConnectionTable(limits.connections, limits.client_connections)
+
+    @web.middleware
+    async def time_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+        connection = table.of_request(request)
+        if connection is None:
+            return await handler(request)
+        connection.request_began()
+        try:
+            return await handler(request)
+        finally:
+            connection.request_ended()
+
+    @web.middleware
+    async def mark_answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if connection := table.of_request(request):
+            connection.is_answered = True
+        return await handler(request)
+
+    app.middlewares.insert(0, time_requests)
+    app.middlewares.append(mark_answered)
+    return table

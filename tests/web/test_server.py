@@ -3,13 +3,17 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
+from exporter.tls_contexts import client_context, server_context
 from exporter.web.server import DEFAULT, ServerLimits, serving
+from tests.web.certificates import Authority, pem
 
 PLENTY = b"x" * 50_000_000
 """More than the socket buffers of both sides take."""
@@ -96,18 +100,110 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
         deaf.close()
 
 
-async def test_one_connection_too_many_is_told_so() -> None:
-    async with served(replace(DEFAULT, connections=2)) as port:
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+@asynccontextmanager
+async def held(port: int, count: int, source: str = "127.0.0.1", sent: bytes = b"") -> Any:
+    """So many connections of one client, each with these bytes sent."""
+    writers = []
+    for _ in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+        writer.write(sent)
+        writers.append((reader, writer))
+    await asyncio.sleep(0.3)
+    yield writers
+    for _, writer in writers:
+        writer.transport.abort()
+
+
+HALF = b"GET / HTTP/1.1\r\nX: "
+WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+UNREAD = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", HALF, WHOLE.replace(b"close", b"keep-alive")])
+async def test_an_idle_connection_gives_way_to_a_new_one(sent: bytes) -> None:
+    async with served(replace(DEFAULT, connections=2)) as port, held(port, 2, sent=sent) as others:
+        assert b"fine" in await told(port, WHOLE)
+        await asyncio.sleep(0.05)
+        gone = [reader.at_eof() or reader.exception() is not None for reader, _ in others]
+        assert sum(gone) <= 1 + (sent.startswith(b"GET / HTTP/1.1\r\nHost"))
+
+
+async def test_a_client_at_its_limit_costs_itself_alone() -> None:
+    limits = replace(DEFAULT, connections=8, client_connections=3)
+    async with (
+        served(limits) as port,
+        held(port, 2, "127.0.0.2") as kubelet,
+        held(port, 20, "127.0.0.3", HALF),
+    ):
+        for reader, writer in kubelet:
+            writer.write(WHOLE)
+            assert b"fine" in await reader.read()
+        assert b"fine" in await told(port, WHOLE)
+
+
+async def test_of_many_clients_the_one_with_the_most_gives_way() -> None:
+    limits = replace(DEFAULT, connections=8)
+    async with (
+        served(limits) as port,
+        held(port, 2, "127.0.0.2") as kubelet,
+        held(port, 50, "127.0.0.3", HALF),
+        held(port, 3, "127.0.0.4", HALF),
+    ):
+        for reader, writer in kubelet:
+            writer.write(WHOLE)
+            assert b"fine" in await reader.read()
+
+
+async def test_one_connection_too_many_is_told_so_where_all_others_are_answered() -> None:
+    async with served(replace(DEFAULT, connections=2)) as port, held(port, 2, sent=UNREAD):
         refused = await told(port, b"")
-        for reader, writer in held:
-            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert await reader.readuntil(b"fine\n")
         assert refused.startswith(b"HTTP/1.1 503 ")
         head, _, body = refused.partition(b"\r\n\r\n")
         assert f"Content-Length: {len(body)}".encode() in head
-        for _, writer in held:
-            writer.close()
+
+
+@pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_half_a_request_has_its_time_the_first_and_any_other(first: bytes) -> None:
+    async with served(replace(DEFAULT, request_seconds=0.3)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if first:
+            writer.write(first)
+            assert b"fine" in await reader.readuntil(b"fine\n")
+            await asyncio.sleep(0.5)
+        writer.write(HALF)
+        async with asyncio.timeout(5):
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+
+
+async def test_half_a_request_behind_a_whole_one_has_its_time_too() -> None:
+    async with served(replace(DEFAULT, request_seconds=0.3)) as port:
+        async with asyncio.timeout(5):
+            answer = await told(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + HALF)
+        assert answer.endswith(b"fine\n")
+
+
+async def test_a_handshake_that_is_not_made_counts_as_a_connection(tmp_path: Path) -> None:
+    authority = Authority("first")
+    authority.issue(tmp_path, "tls", "served")
+    tls = server_context()
+    tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    context = client_context()
+    context.load_verify_locations(cadata=pem(authority.certificate).decode())
+    app = web.Application()
+    app.add_routes([web.get("/", small)])
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    limits = replace(DEFAULT, client_connections=3)
+    async with serving(app, listener, tls, limits), held(port, 20) as silent:
+        ended = [reader.at_eof() or reader.exception() is not None for reader, _ in silent]
+        assert sum(ended) == 17  # the newest gave way: nothing was there that is due
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        writer.write(WHOLE)
+        assert b"fine" in await reader.read()
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_an_answer_in_flight_is_finished_when_the_server_ends() -> None:
