@@ -13,6 +13,7 @@ from exporter.web.errors import errors_as_json
 from exporter.web.lifecycle_routes import ROUTES as HEALTH
 from exporter.web.limits import limit_requests
 from exporter.web.metrics import serve_metrics
+from exporter.web.origin import refuse_other_origins
 from exporter.web.probe import ROUTES as PROBE
 from exporter.web.security_headers import secure
 from exporter.web.static_pages import ROUTES as PAGES
@@ -21,7 +22,7 @@ from exporter.web.target_filters import VIEWS
 
 def create_app(context: WebContext) -> web.Application:
     """The application that answers from this context."""
-    app = web.Application(middlewares=[errors_as_json, limit_requests()])
+    app = web.Application(middlewares=[errors_as_json, refuse_other_origins, limit_requests()])
     app[CONTEXT] = context
     app[VIEWS] = TargetViews()
     app.on_response_prepare.append(secure)

@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 from aiohttp import web
 
@@ -94,8 +95,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand it on."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for mypy
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self.handler = self._table.handle(self)
         self.handler.connection_made(transport)
         self._arm()

@@ -16,25 +16,32 @@ MAX_REQUEST_SECONDS = 120.0
 
 _ALWAYS_ANSWERED = frozenset({"/-/healthy", "/-/ready"})
 _PROBE = "/probe"
+_RESERVED = 4
+"""One of so many places is kept for clients that have no request under way."""
+
+
+_Asked = tuple[str, str]
+"""A client, and which of the paths with a limit of its own: /probe, the metrics, or neither."""
 
 
 def limit_requests(max_seconds: float = MAX_REQUEST_SECONDS) -> Middleware:
     """A middleware that counts requests in flight, `/probe` also on its own.
 
     What is over `web.max_requests` or `web.max_probes` gets a 503 at once rather than a place in
-    a queue; the orchestrator's questions are always answered. A request that takes longer than
-    `max_seconds` is cut off: its client does not read.
+    a queue; the orchestrator's questions are always answered. No client takes the last quarter of
+    either, where it has the metrics, or anything else, under way already. A request that takes
+    longer than `max_seconds` is cut off: its client does not read.
     """
-    in_flight: Counter[str] = Counter()
+    in_flight: Counter[_Asked] = Counter()
 
     @web.middleware
     async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
         _refuse_body(request)
         if request.path in _ALWAYS_ANSWERED:
             return await handler(request)
-        kind = _PROBE if request.path == _PROBE else ""
-        _refuse_too_many(request, in_flight, kind)
-        in_flight[kind] += 1
+        asked = _asked(request)
+        _refuse_too_many(request, in_flight, asked)
+        in_flight[asked] += 1
         try:
             async with asyncio.timeout(max_seconds):
                 return await handler(request)
@@ -43,22 +50,35 @@ def limit_requests(max_seconds: float = MAX_REQUEST_SECONDS) -> Middleware:
                 request.transport.abort()
             raise
         finally:
-            in_flight[kind] -= 1
+            in_flight[asked] -= 1
+            if not in_flight[asked]:
+                del in_flight[asked]
 
     return limit
 
 
-def _refuse_too_many(request: web.Request, in_flight: Counter[str], kind: str) -> None:
+def _asked(request: web.Request) -> _Asked:
+    own = (_PROBE, request.app[CONTEXT].session.config.web.telemetry_path)
+    return request.remote or "", request.path if request.path in own else ""
+
+
+def _refuse_too_many(request: web.Request, in_flight: Counter[_Asked], asked: _Asked) -> None:
     config = request.app[CONTEXT].session.config.web
-    if in_flight.total() >= config.max_requests:
+    probes = sum(count for (_, path), count in in_flight.items() if path == _PROBE)
+    is_first = not in_flight[asked]
+    if _is_full(in_flight.total(), config.max_requests, is_first=is_first and asked[1] != _PROBE):
         limit = f"web.max_requests, {config.max_requests}"
-    elif kind and in_flight[kind] >= config.max_probes:
+    elif asked[1] == _PROBE and _is_full(probes, config.max_probes, is_first=is_first):
         limit = f"web.max_probes, {config.max_probes}"
     else:
         return
     raise web.HTTPServiceUnavailable(
         text=f"Too many requests at once ({limit}).\n", headers={"Retry-After": "1"}
     )
+
+
+def _is_full(count: int, most: int, *, is_first: bool) -> bool:
+    return count >= (most if is_first else most - most // _RESERVED)
 
 
 def _refuse_body(request: web.Request) -> None:

@@ -5,13 +5,16 @@ its request slowly or does not read its answer is let go, and so is one connecti
 """
 
 import asyncio
+import logging
 import socket
 import ssl
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from exporter.web.connections import ConnectionTable, client_of, refuse
@@ -47,6 +50,31 @@ _PAUSE_SECONDS = 0.1
 """Before accepting again when the process has no descriptor left."""
 
 
+class _OncePerFault(logging.Filter):
+    """Lets a traceback through once for each place it came from.
+
+    A request that is no HTTP is its client's fault: 400, and no line.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: set[tuple[type, str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it."""
+        kind, error, trace = record.exc_info or (None, None, None)
+        if kind is None or isinstance(error, HttpProcessingError):
+            return kind is None
+        place = str(traceback.extract_tb(trace)[-1:])
+        is_new = (kind, place) not in self._known
+        self._known.add((kind, place))
+        return is_new
+
+
+_log = logging.getLogger(__name__)
+_log.addFilter(_OncePerFault())
+
+
 @asynccontextmanager
 async def serving(
     app: web.Application,
@@ -57,6 +85,7 @@ async def serving(
     """Serve until the block ends; then answers in flight are finished and the socket closed."""
     runner = web.AppRunner(
         app,
+        logger=_log,
         access_log=None,
         shutdown_timeout=limits.shutdown_seconds,
         max_line_size=limits.line_bytes,

@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, TCPConnector
 
 from benchmarks.records import healthy_sidecar
 from exporter.config import Config, WebConfig
@@ -100,3 +101,19 @@ async def test_a_body_of_unknown_size_is_refused(serve: Any) -> None:
 async def test_a_small_body_does_no_harm(serve: Any) -> None:
     client = await serve(reload=reloaded)
     assert (await client.post("/-/reload", data=b"{}")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/v1/summary"])
+async def test_one_client_leaves_a_quarter_of_the_places_to_others(serve: Any, path: str) -> None:
+    held = Held()
+    client = await serve(config=limited(16, 8), probe=held)
+    probing = [asyncio.create_task(client.get("/probe", params=PROBE)) for _ in range(6)]
+    await held.are(6)
+    assert (await client.get("/probe", params=PROBE)).status == 503
+    assert (await client.get(path)).status == 200
+    async with ClientSession(connector=TCPConnector(local_addr=("127.0.0.2", 0))) as other:
+        url = client.make_url("/probe").with_query(PROBE)
+        probing += [asyncio.create_task(other.get(url))]
+        await held.are(7)
+        held.released.set()
+        assert [(await answer).status for answer in probing] == [200] * 7

@@ -223,3 +223,56 @@ async def test_an_answer_in_flight_is_finished_when_the_server_ends() -> None:
         await asked.wait()
         asyncio.get_running_loop().call_later(0.1, go_on.set)
     assert b"finished" in await answer
+
+
+NO_HTTP = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET http://[::1/ HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: [\r\nContent-Length: -1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
+    b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"GET / HTTP/1.1\r\nExpect: x\r\nHost: x\r\n\r\n",
+    b"\x00" * 100,
+]
+
+
+@pytest.mark.parametrize("sent", NO_HTTP)
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+async def test_what_is_no_http_writes_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, sent: bytes, *, encrypted: bool
+) -> None:
+    Authority("first").issue(tmp_path, "tls", "served")
+    tls = server_context()
+    tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    app = web.Application()
+    app.add_routes([web.get("/", small)])
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    async with serving(app, listener, tls if encrypted else None):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(0.2):
+                await reader.read()
+        writer.transport.abort()
+        await asyncio.sleep(0.05)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+async def test_a_fault_of_ours_is_logged_once_with_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(_request: web.Request) -> web.Response:
+        raise LookupError("ours")
+
+    app = web.Application()
+    app.add_routes([web.get("/", broken)])
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with serving(app, listener):
+        for _ in range(3):
+            assert b" 500 " in await told(listener.getsockname()[1], WHOLE)
+    assert len([record for record in caplog.records if record.exc_info]) == 1

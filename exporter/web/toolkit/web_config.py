@@ -82,7 +82,8 @@ class WebConfigFile:
         if not users:
             return
         try:
-            admitted = await self._passwords.verify(users, request.headers.get("Authorization", ""))
+            header = request.headers.get("Authorization", "")
+            admitted = await self._passwords.verify(users, header, request.remote or "")
         except TooManyChecksError:
             sentence = "Too many passwords are being checked.\n"
             raise web.HTTPServiceUnavailable(text=sentence, headers={"Retry-After": "1"}) from None

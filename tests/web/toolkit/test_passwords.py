@@ -47,11 +47,23 @@ async def test_wrong_passwords_and_unknown_users_cost_the_same(
     gatekeeper: PasswordChecker, checked: list[tuple[bytes, str]]
 ) -> None:
     known = {"alice": HASHED}
-    for name in ("alice", "mallory", "mallory"):
-        assert not await gatekeeper.verify(known, encode_basic_auth(name, "wrong"))
+    for name, word in (("alice", "wrong"), ("mallory", "wrong"), ("mallory", "wronger")):
+        assert not await gatekeeper.verify(known, encode_basic_auth(name, word))
     costs = [hashed.split(b"$")[2] for hashed, _ in checked]
     assert costs == [b"04", b"04", b"04"]
     assert checked[1][0] != HASHED.encode()
+
+
+def flood(
+    gatekeeper: PasswordChecker, known: dict[str, str], count: int, client: str = "tenant"
+) -> list[asyncio.Task[bool]]:
+    """So many guesses at once."""
+    return [
+        asyncio.create_task(
+            gatekeeper.verify(known, encode_basic_auth("alice", f"{client} {index}"), client)
+        )
+        for index in range(count)
+    ]
 
 
 async def test_a_flood_of_guesses_is_turned_away_but_not_who_was_right_before(
@@ -59,15 +71,67 @@ async def test_a_flood_of_guesses_is_turned_away_but_not_who_was_right_before(
 ) -> None:
     known = {"alice": HASHED}
     assert await gatekeeper.verify(known, GOOD)
-    guesses = [
-        asyncio.create_task(gatekeeper.verify(known, encode_basic_auth("alice", str(index))))
-        for index in range(passwords.MAX_WAITING)
-    ]
+    guesses = flood(gatekeeper, known, passwords.MAX_WAITING + 1)
     await asyncio.sleep(0)
     with pytest.raises(TooManyChecksError):
-        await gatekeeper.verify(known, encode_basic_auth("alice", "one more"))
+        await gatekeeper.verify(known, encode_basic_auth("alice", "one more"), "tenant")
     assert await gatekeeper.verify(known, GOOD)
-    assert await asyncio.gather(*guesses) == [False] * passwords.MAX_WAITING
+    assert await asyncio.gather(*guesses) == [False] * len(guesses)
+
+
+@pytest.mark.parametrize("client", ["tenant", "prometheus"])
+async def test_a_right_password_that_nobody_knows_yet_is_never_turned_away(
+    gatekeeper: PasswordChecker, client: str
+) -> None:
+    known = {"alice": HASHED}
+    guesses = flood(gatekeeper, known, passwords.MAX_WAITING)
+    await asyncio.sleep(0)
+    assert await gatekeeper.verify(known, GOOD, client)
+    assert (client == "tenant") == all(guess.done() for guess in guesses)
+    await asyncio.gather(*guesses)
+
+
+async def test_who_guessed_wrong_waits_behind_everybody_else(gatekeeper: PasswordChecker) -> None:
+    known, ended = {"alice": HASHED}, []
+    assert not await gatekeeper.verify(known, encode_basic_auth("alice", "wrong"), "tenant")
+    guesses = flood(gatekeeper, known, 20)
+    await asyncio.sleep(0)
+    others = [task for name in "abc" for task in flood(gatekeeper, known, 3, name)]
+    for task in (*guesses, *others):
+        task.add_done_callback(ended.append)
+    await asyncio.gather(*guesses, *others)
+    assert set(ended[1:10]) == set(others)
+
+
+async def test_a_password_that_was_wrong_is_not_checked_again(
+    gatekeeper: PasswordChecker, checked: list[tuple[bytes, str]]
+) -> None:
+    stale = encode_basic_auth("alice", "last year's")
+    for _ in range(3):
+        assert not await gatekeeper.verify({"alice": HASHED}, stale)
+    assert len(checked) == 1
+    changed = bcrypt.hashpw(b"last year's", bcrypt.gensalt(4)).decode()
+    assert await gatekeeper.verify({"alice": changed}, stale)
+
+
+async def test_one_password_that_many_bring_at_once_is_checked_once(
+    gatekeeper: PasswordChecker, checked: list[tuple[bytes, str]]
+) -> None:
+    results = await asyncio.gather(
+        *(gatekeeper.verify({"alice": HASHED}, GOOD, str(number)) for number in range(100))
+    )
+    assert results == [True] * 100
+    assert len(checked) == 1
+
+
+async def test_a_password_is_remembered_although_its_client_went_away(
+    gatekeeper: PasswordChecker, checked: list[tuple[bytes, str]]
+) -> None:
+    asking = asyncio.create_task(gatekeeper.verify({"alice": HASHED}, GOOD))
+    await asyncio.sleep(0)
+    asking.cancel()
+    assert await gatekeeper.verify({"alice": HASHED}, GOOD)
+    assert len(checked) == 1
 
 
 @pytest.mark.parametrize(
