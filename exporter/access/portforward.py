@@ -49,19 +49,23 @@ class PortForwards:
         open_websocket: Open,
         budget: Budget | None,
         clock: Callable[[], float] = time.monotonic,
+        probe_budget: Budget | None = None,
     ) -> None:
-        """`budget` None: whoever asks is served."""
+        """`budget`: of polls; None: whoever asks is served. `probe_budget`: of `/probe`."""
         self.open_websocket = open_websocket
-        self.budget = budget
+        self._budget = budget
+        self._probe_budget = probe_budget
         self._clock = clock
         self._refused: dict[str, _Refusal] = {}
         self._pods: WeakValueDictionary[TargetKey, ForwardedPod] = WeakValueDictionary()
 
-    def pod(self, key: TargetKey, *, urgent: bool = False) -> "ForwardedPod":
-        """The way into a pod; an urgent one is not shared with whoever polls it."""
-        if urgent:
-            return ForwardedPod(self, key, needs_attention=True)
-        return self._pods.setdefault(key, ForwardedPod(self, key))
+    def pod(self, key: TargetKey) -> "ForwardedPod":
+        """The way into a pod for its polls."""
+        return self._pods.setdefault(key, ForwardedPod(self, key, self._budget))
+
+    def probed_pod(self, key: TargetKey) -> "ForwardedPod":
+        """The way into a pod for one poll that somebody waits for."""
+        return ForwardedPod(self, key, self._probe_budget, needs_attention=True)
 
     @property
     def trouble(self) -> str:
@@ -94,10 +98,16 @@ class ForwardedPod:
     """The way into one pod. `needs_attention`: what was last seen there calls for another poll."""
 
     def __init__(
-        self, forwarding: PortForwards, key: TargetKey, *, needs_attention: bool = False
+        self,
+        forwarding: PortForwards,
+        key: TargetKey,
+        budget: Budget | None,
+        *,
+        needs_attention: bool = False,
     ) -> None:
         self.needs_attention = needs_attention
         self._forwarding = forwarding
+        self._budget = budget
         self._key = key
 
     @asynccontextmanager
@@ -114,15 +124,15 @@ class ForwardedPod:
         groups = [list(together), *([port] for port in apart)]
         groups = [ports for ports in groups if ports]
         refusal = self._forwarding.refusal(self._key.namespace)
-        budget = self._forwarding.budget
+        budget = self._budget
         if refusal:
-            yield PortForward(self._forwarding, self._key, refusal=refusal)
+            yield PortForward(self._forwarding, self._key, None, refusal=refusal)
             return
         is_urgent = urgent or self.needs_attention
         if budget and not budget.take(self, len(groups), urgent=is_urgent):
             yield None
             return
-        forward = PortForward(self._forwarding, self._key, len(groups))
+        forward = PortForward(self._forwarding, self._key, budget, len(groups))
         try:
             async with asyncio.TaskGroup() as tasks:
                 forward.tasks = tasks
@@ -145,13 +155,19 @@ class PortForward:
     reports_accept = False
 
     def __init__(
-        self, forwarding: PortForwards, key: TargetKey, sockets_open: int = 0, refusal: str = ""
+        self,
+        forwarding: PortForwards,
+        key: TargetKey,
+        budget: Budget | None,
+        sockets_open: int = 0,
+        refusal: str = "",
     ) -> None:
         self.address = "127.0.0.1"
         self.view = View.POD
         self.sockets_open = sockets_open
         self.tasks: asyncio.TaskGroup | None = None
         self._forwarding = forwarding
+        self._budget = budget
         self._key = key
         self._refusal = refusal
         self._running: list[asyncio.Task[None]] = []
@@ -163,8 +179,8 @@ class PortForward:
             raise NoAccess(self._refusal)
         if not self._free[port]:
             self.sockets_open += 1
-            if self._forwarding.budget:
-                self._forwarding.budget.spend(1)
+            if self._budget:
+                self._budget.spend(1)
             await self.open((port,))
         return self._free[port].pop(0).attach(factory)
 

@@ -5,6 +5,9 @@ from exporter.access.portforward_budget import Budget
 from exporter.config import AccessConfig
 from exporter.model import Target
 
+_SHARE_OF_PROBES = 4
+"""For `/probe`: a port-forward more for so many that polls may open."""
+
 
 class PortForwardAccess:
     """Port-forwards under one configuration of `access`: their budget and what was refused.
@@ -16,7 +19,11 @@ class PortForwardAccess:
         self.config = config
         allowed = config.portforward
         self._portforwards = (
-            PortForwards(open_websocket, Budget(allowed.per_second, allowed.concurrency))
+            PortForwards(
+                open_websocket,
+                Budget(allowed.per_second, allowed.concurrency),
+                probe_budget=Budget(allowed.per_second / _SHARE_OF_PROBES, 1),
+            )
             if config.loopback == "portforward"
             else None
         )
@@ -30,6 +37,6 @@ class PortForwardAccess:
         """The view of a target that is polled."""
         return self._portforwards.pod(target.key) if self._portforwards else None
 
-    def urgent_pod(self, target: Target) -> ForwardedPod | None:
-        """The view of a target that somebody waits for: it goes first."""
-        return self._portforwards.pod(target.key, urgent=True) if self._portforwards else None
+    def probed_pod(self, target: Target) -> ForwardedPod | None:
+        """The view of a target that `/probe` polls: a small budget beside that of the polls."""
+        return self._portforwards.probed_pod(target.key) if self._portforwards else None

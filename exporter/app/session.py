@@ -6,6 +6,7 @@ themselves.
 """
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,6 +31,9 @@ from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
+
+_MOST_STEPS = 4
+"""Of one poll, one after the other: network, hello, pod view, servers that admin named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,17 +130,22 @@ class Session:
         """One sentence for each thing that this instance cannot see."""
         return tuple(missing.sentence for missing in self._missing_capabilities())
 
-    async def probe(self, target: Target) -> PollResult:
-        """Poll a target now, with every cadence; it never gets the debug token."""
+    async def probe(self, target: Target, seconds: float = math.inf) -> PollResult:
+        """Poll a target now, with every cadence; it never gets the debug token.
+
+        `seconds`: for all steps of the poll; a probe that takes longer has timed out.
+        """
+        poll = self.config.poll
+        poll = replace(poll, timeout=min(poll.timeout, seconds / _MOST_STEPS))
         return await poll_once(
             replace(target, trusted=False),
             Memory(),
             EVERY_CADENCE,
-            self.config,
+            replace(self.config, poll=poll),
             clock.now(),
             in_mesh=self._shared.state.in_mesh,
             step=clock.step(),
-            forward=self._portforwards.urgent_pod,
+            forward=self._portforwards.probed_pod,
         )
 
     async def prepare(self) -> None:

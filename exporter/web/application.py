@@ -14,7 +14,9 @@ from exporter.web.lifecycle_routes import ROUTES as HEALTH
 from exporter.web.limits import limit_requests
 from exporter.web.metrics import serve_metrics
 from exporter.web.origin import refuse_other_origins
+from exporter.web.probe import LIMITS
 from exporter.web.probe import ROUTES as PROBE
+from exporter.web.probe_limits import ProbeLimits
 from exporter.web.security_headers import secure
 from exporter.web.static_pages import ROUTES as PAGES
 from exporter.web.target_filters import VIEWS
@@ -25,6 +27,7 @@ def create_app(context: WebContext) -> web.Application:
     app = web.Application(middlewares=[errors_as_json, refuse_other_origins, limit_requests()])
     app[CONTEXT] = context
     app[VIEWS] = TargetViews()
+    app[LIMITS] = ProbeLimits()
     app.on_response_prepare.append(secure)
     app.add_routes([*API, *HEALTH, *PAGES, *PROBE])
     app.router.add_get(context.session.config.web.telemetry_path, serve_metrics)

@@ -32,8 +32,8 @@ class WebSession(Protocol):
     def unseen(self) -> tuple[str, ...]:
         """One sentence for each thing that this instance cannot see."""
 
-    async def probe(self, target: Target) -> PollResult:
-        """Poll a target now."""
+    async def probe(self, target: Target, seconds: float = ...) -> PollResult:
+        """Poll a target now, within these seconds as far as its probes can be cut short."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Targets are named by pod or by address; an address that is no target is result a
 configuration allows it, so that this cannot be used to scan a network.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address
@@ -11,12 +12,19 @@ from ipaddress import ip_address
 from aiohttp import web
 from msgspec import structs
 
+from exporter import clock
 from exporter.catalogue import line_of
 from exporter.exposition import assemble, render
-from exporter.model import Role, Target, TargetKey
+from exporter.model import Role, Target, TargetKey, TargetRecord
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.metrics import END_OF_OPENMETRICS, stream
 from exporter.web.negotiation import choose_format
+from exporter.web.probe_limits import FRESH_SECONDS, ProbeLimits, TooOftenError
+
+LIMITS = web.AppKey("probe_limits", ProbeLimits)
+
+_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+_ANSWER_SECONDS = 0.5
 
 PARAMETERS = frozenset({"target", "role", "istio_version", "captured", "name[]"})
 
@@ -27,24 +35,60 @@ async def serve_probe(request: web.Request) -> web.StreamResponse:
     """Poll the requested target, with every cadence due, and answer with its families.
 
     200 whatever was found: a target that is down is an answer. 400 with a sentence for bad
-    parameters, 403 for an address that is not known, 404 for a pod that is not.
+    parameters, 403 for an address that is not known, 404 for a pod that is not, 429 for what is
+    asked too often, 504 where the scrape's own timeout comes first.
     """
     context = request.app[CONTEXT]
     unknown = set(request.query) - PARAMETERS
     if unknown:
         allowed = ", ".join(sorted(PARAMETERS))
         raise web.HTTPBadRequest(text=f"{min(unknown)} is not a parameter; {allowed} are.\n")
-    target = _chosen(context, request.query)
-    result = await context.session.probe(target)
+    record = await _record_of(request, _chosen(context, request.query))
     families = context.state.families
     wanted = choose_format(request.headers.get("Accept", ""))
     names = frozenset(request.query.getall("name[]", ())) or None
-    uncounted = structs.replace(result.record, polls=None)
+    uncounted = structs.replace(record, polls=None)
     pieces = list(assemble(families, [render(uncounted, families)], wanted.openmetrics, names))
     if wanted.openmetrics:
         pieces.append(END_OF_OPENMETRICS)
     response, _sent = await stream(request, iter(pieces), wanted.content_type)
     return response
+
+
+async def _record_of(request: web.Request, target: Target) -> TargetRecord:
+    """The last result if it is a second old at most, else that of a poll made now."""
+    context, limits = request.app[CONTEXT], request.app[LIMITS]
+    known = context.state.get(target.key)
+    if known and known.target == target and 0 <= _age(known) <= FRESH_SECONDS:
+        return known
+    seconds = scrape_timeout(request.headers.get(_TIMEOUT_HEADER, ""))
+    given = () if seconds is None else (seconds,)
+    try:
+        return await limits.record_of(
+            request.remote or "", target, lambda: context.session.probe(target, *given), seconds
+        )
+    except TooOftenError:
+        sentence = "This target, or this client, is at its rate.\n"
+        raise web.HTTPTooManyRequests(text=sentence, headers={"Retry-After": "1"}) from None
+    except TimeoutError:
+        sentence = f"The poll did not end within {seconds:g} s, which the scrape's timeout left.\n"
+        raise web.HTTPGatewayTimeout(text=sentence) from None
+
+
+def _age(record: TargetRecord) -> float:
+    """Seconds since the last poll began; endless if there was none."""
+    return clock.now() - max(record.polled.values(), default=-math.inf)
+
+
+def scrape_timeout(header: str) -> float | None:
+    """Seconds that a scrape leaves for the poll: half a second less than it waits; None: all."""
+    try:
+        seconds = float(header)
+    except ValueError:
+        return None
+    if not 0 < seconds < math.inf:
+        return None
+    return max(seconds - _ANSWER_SECONDS, seconds / 2)
 
 
 def _chosen(context: WebContext, query: Mapping[str, str]) -> Target:

@@ -284,7 +284,7 @@ def test_a_polled_pod_keeps_its_place_in_line(server: Server) -> None:
     forwarding = PortForwards(server.open, None)
     kept = forwarding.pod(KEY)
     assert forwarding.pod(KEY) is kept
-    assert forwarding.pod(KEY, urgent=True) is not kept
+    assert forwarding.probed_pod(KEY) is not kept
 
 
 @pytest.mark.parametrize(
