@@ -221,7 +221,7 @@ def client_of(address: object) -> str:
 
 
 def refuse(sock: socket.socket, tls: ssl.SSLContext | None) -> None:
-    """Turn a connection away; without TLS it is told so."""
+    """Close a connection that has no place; without TLS after a 503."""
     if tls is None:
         with suppress(OSError):
             sock.send(_FULL)

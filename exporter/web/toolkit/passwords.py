@@ -118,7 +118,7 @@ _Check = tuple[str, bytes, bytes, "asyncio.Future[bool]"]
 
 
 class _Lines:
-    """A line for each client, in turns; those of suspected clients after all others."""
+    """A line for each client, round robin; those of suspected clients after all others."""
 
     def __init__(self) -> None:
         self._trusted: OrderedDict[str, deque[_Check]] = OrderedDict()
