@@ -26,7 +26,7 @@ _END_OF_HEADERS = b"\r\n\r\n"
 _READ_WITHIN_SECONDS = 0.25
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One connection, handed on to aiohttp. `client`: its peer's address.
 
     A request, from its first byte to the end of its headers, has `seconds`; so has a connection
@@ -151,11 +151,11 @@ class ConnectionTable:
     def __init__(self, most: int, most_of_one: int) -> None:
         self._most = most
         self._most_of_one = most_of_one
-        self._of: dict[str, dict[Connection, None]] = {}
-        self._by_handler: dict[object, Connection] = {}
+        self._of: dict[str, dict[ClientConnection, None]] = {}
+        self._by_handler: dict[object, ClientConnection] = {}
         self._count = 0
 
-    def admit(self, client: str, seconds: float) -> Connection | None:
+    def admit(self, client: str, seconds: float) -> ClientConnection | None:
         """A place for one more connection of this client, if need be another's; None: no place."""
         own = self._of.get(client, {})
         if len(own) >= self._most_of_one:
@@ -163,19 +163,19 @@ class ConnectionTable:
         elif self._count >= self._most:
             giving_way = self._least_needed(len(own))
         else:
-            return self._add(Connection(client, seconds, self))
+            return self._add(ClientConnection(client, seconds, self))
         if giving_way is None:
             return None
         giving_way.abort()
-        return self._add(Connection(client, seconds, self))
+        return self._add(ClientConnection(client, seconds, self))
 
-    def handle(self, connection: Connection) -> asyncio.Protocol:
+    def handle(self, connection: ClientConnection) -> asyncio.Protocol:
         """The aiohttp protocol of a connection that is open now."""
         handler = self.make_handler()
         self._by_handler[handler] = connection
         return handler
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: ClientConnection) -> None:
         """Give its place back; a second time does nothing."""
         self._by_handler.pop(connection.handler, None)
         own = self._of.get(connection.client, {})
@@ -191,16 +191,16 @@ class ConnectionTable:
             if connection.handler is None:
                 connection.abort()
 
-    def of_request(self, request: web.BaseRequest) -> Connection | None:
+    def of_request(self, request: web.BaseRequest) -> ClientConnection | None:
         """The connection on which a request came."""
         return self._by_handler.get(request.protocol)
 
-    def _add(self, connection: Connection) -> Connection:
+    def _add(self, connection: ClientConnection) -> ClientConnection:
         self._of.setdefault(connection.client, {})[connection] = None
         self._count += 1
         return connection
 
-    def _least_needed(self, owned: int) -> Connection | None:
+    def _least_needed(self, owned: int) -> ClientConnection | None:
         """The oldest idle connection of the client with the most, for one that has `owned`.
 
         Nothing of a client with fewer; of one that would then have no more, only what is due.
