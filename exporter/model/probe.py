@@ -12,6 +12,7 @@ class Probe(Struct, frozen=True, gc=False):
     empty in the pod view, where a port may listen on either loopback. `path` is what is requested
     where the kind leaves that open. `captured`: redirection answers a connection to the port first.
     `via`: the port that is connected to in its place, the control port for a hello; 0 for none.
+    `is_listed`: Envoy's admin lists an active listener on the port.
     """
 
     port: int
@@ -21,3 +22,4 @@ class Probe(Struct, frozen=True, gc=False):
     path: str = ""
     captured: bool = False
     via: int = 0
+    is_listed: bool = False

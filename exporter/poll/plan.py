@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from msgspec import structs
+
 from exporter.access.dialer import Dialer, PodView
 from exporter.access.direct import Direct
 from exporter.access.netns import Netns
@@ -214,7 +216,11 @@ def with_servers(plan: Plan, admin: AdminFacts | None) -> Plan:
         replace(part, probes=merged(part.probes, _network_probes(part.dialer.address, servers)))
         for part in plan.network
     )
-    in_pod = plan.in_pod if network else merged(plan.in_pod, _probes_in_pod(servers))
+    listed = {one.port for one in (admin.listeners if admin else None) or ()}
+    probes = tuple(
+        structs.replace(probe, is_listed=probe.port in listed) for probe in _probes_in_pod(servers)
+    )
+    in_pod = plan.in_pod if network else merged(plan.in_pod, probes)
     return replace(plan, ports=(*kept, *servers), network=network, in_pod=in_pod)
 
 

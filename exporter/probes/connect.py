@@ -17,6 +17,7 @@ _SHARE = 0.9
 """The share of the deadline in which a refusal has to show."""
 
 _UNKNOWN = "not refused; a port-forward does not show whether a silent port accepts"
+_LISTED = "not refused through a port-forward, and Envoy's admin lists its listener"
 _MOST = 4096
 
 
@@ -79,6 +80,8 @@ async def _await_answer(attempt: Attempt) -> ProbeResult:
     line = await attempt.connect(RawProtocol)
     ended, _ = await asyncio.wait((line.first,), timeout=attempt.timeout * _SHARE)
     if not ended:
+        if attempt.probe.is_listed:
+            return ProbeResult(Outcome.OK, _LISTED)
         return ProbeResult(Outcome.NO_ACCESS, _UNKNOWN)
     fault = line.first.exception()
     if fault is None or isinstance(fault, (Closed, ConnectionResetError)):

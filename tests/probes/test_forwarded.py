@@ -84,6 +84,19 @@ async def test_a_bare_connect_is_up_only_when_something_came_of_it(
     assert observed.outcome is outcome
 
 
+@pytest.mark.parametrize(
+    ("then", "outcome"), [(None, Outcome.OK), (refuses, Outcome.REFUSED)], ids=["silent", "refuses"]
+)
+async def test_a_listener_that_admin_lists_is_up_unless_its_port_refuses(
+    attempt_at: Any, then: Any, outcome: Outcome
+) -> None:
+    given = attempt_at(15021, timeout=0.3, kind="tcp")
+    listed = structs.replace(given.probe, is_listed=True)
+    dialer = Late(then) if then else Late()
+    observed = await probe(replace(given, probe=listed, dialer=dialer))
+    assert (observed.outcome, observed.connected) == (outcome, None)
+
+
 def test_ports_whose_end_is_the_answer_are_known() -> None:
     closing = {kind for kind in ProbeKind if kind.is_answered_by_closing}
     assert closing == {"blackhole", "control", "tcp"}

@@ -97,6 +97,7 @@ async def test_a_failing_server_loses_no_target(
     assert seen.dropped == ["web-99"]
 
 
+@pytest.mark.slow
 async def test_a_watch_that_falls_silent_is_found_out(
     admin: Admin, corner: str, faults: FaultProxy, path: Path
 ) -> None:
@@ -104,7 +105,7 @@ async def test_a_watch_that_falls_silent_is_found_out(
         await seen.until_synced()
         faults.silence()
         await admin.create(web(corner, 50))
-        await until(lambda: not seen.synced["pods"], "silence is a failure")
+        await until(lambda: not seen.synced["pods"], "silence is a failure", 60)
         assert len(seen.names) == 6
         faults.speak()
         await until(lambda: "web-50" in seen.names, "what the silence hid")

@@ -98,6 +98,8 @@ STATES = (
     "draining",
     "envoy-killed",
     "envoy-hung",
+    "gateway-healthy",
+    "gateway-missing-secret",
     "healthy",
     "listeners-rejected-at-start",
 )
