@@ -110,11 +110,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all", action="store_true", help=f"poll more than {MANY} targets too")
     parser.add_argument("--watch", action="store_true", help="poll again every poll.interval")
+    parser.add_argument(
+        "--coverage",
+        action="store_true",
+        help="print what each mode judges of every port, and poll nothing",
+    )
     parser.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Poll, print, and end with 1 if a target is unhealthy, 3 if none could be judged, else 0."""
+    if chosen.coverage:
+        return _print_coverage(chosen.output)
     config = config_of(chosen)
     start_logging(config.log)
     found = load_static(config.discovery.static, base_of(chosen))
@@ -124,6 +131,19 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         text = str(error)
         print(f"{text[:1].upper()}{text[1:]}.", file=sys.stderr)
         return ExitCode.UNJUDGED
+
+
+def _print_coverage(output: str) -> ExitCode:
+    """Print the table of what each mode judges, or its rows."""
+    from exporter.cli.coverage import coverage, markdown
+
+    rows = coverage()
+    if output in ("json", "yaml"):
+        encode = msgspec.json.encode if output == "json" else msgspec.yaml.encode
+        print(encode(rows).decode().rstrip())
+    else:
+        print(markdown(rows), end="")
+    return ExitCode.HEALTHY
 
 
 async def _check(chosen: argparse.Namespace, config: Config, found: Sequence[Target]) -> ExitCode:

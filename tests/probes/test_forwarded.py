@@ -91,7 +91,7 @@ async def test_a_listener_that_admin_lists_is_up_unless_its_port_refuses(
     attempt_at: Any, then: Any, outcome: Outcome
 ) -> None:
     given = attempt_at(15021, timeout=0.3, kind="tcp")
-    listed = structs.replace(given.probe, is_listed=True)
+    listed = replace(given.probe, is_listed=True)
     dialer = Late(then) if then else Late()
     observed = await probe(replace(given, probe=listed, dialer=dialer))
     assert (observed.outcome, observed.connected) == (outcome, None)
