@@ -15,6 +15,7 @@ from exporter.diagnosis.port_owner import OWNERS
 from exporter.model import (
     Component,
     HboneHello,
+    ListeningSocket,
     Memory,
     Observation,
     Outcome,
@@ -123,16 +124,27 @@ def is_anothers(hello: Observation) -> bool:
     return hello.outcome in (Outcome.WRONG_PROTOCOL, Outcome.WRONG_IDENTITY)
 
 
-def is_served_in_pod(evidence: Evidence, memory: Memory) -> bool | None:
-    """Whether ztunnel listens in the pod, by its socket table or a hello there; None: not known."""
+def is_served_in_pod(evidence: Evidence, memory: Memory, row: AddressEvidence) -> bool | None:
+    """Whether ztunnel listens in the pod for this address; None: not known.
+
+    By the socket table, or by a hello there, which does not show in which family.
+    """
     port = port_number_of(evidence.target, PortName.HBONE)
     table = evidence.sockets.facts if evidence.sockets else None
     if isinstance(table, SocketTable):
-        return any(row.port == port and _is_ztunnels(row.process) for row in table.listening)
+        return any(
+            socket.port == port and _is_ztunnels(socket.process) and _takes(socket, row)
+            for socket in table.listening
+        )
     in_pod = memory.hbone.get("")
     if in_pod is None or in_pod.seen.outcome is Outcome.NO_ACCESS:
         return None
     return in_pod.seen.outcome is not Outcome.REFUSED
+
+
+def _takes(socket: ListeningSocket, row: AddressEvidence) -> bool:
+    """Whether a socket takes connections to the address: one of `::` usually takes both."""
+    return socket.address in ("*", "::") or (":" in socket.address) == (":" in row.address)
 
 
 def _is_ztunnels(process: str) -> bool:
@@ -141,12 +153,9 @@ def _is_ztunnels(process: str) -> bool:
 
 def is_bypassed_in_ambient(evidence: Evidence, memory: Memory) -> bool:
     """Whether plaintext reaches the application past ztunnel at some address."""
-    if is_served_in_pod(evidence, memory) and not any(
-        accepts(row.hbone) for row in addresses_of(evidence)
-    ):
-        return False
     return any(
-        row.lets_strangers_in or lacks_redirection(evidence, memory, row)
+        (row.lets_strangers_in and not is_served_in_pod(evidence, memory, row))
+        or lacks_redirection(evidence, memory, row)
         for row in addresses_of(evidence)
     )
 

@@ -118,7 +118,7 @@ def _read_failure(
     evidence: Evidence, memory: Memory, row: AddressEvidence, seen: Observation
 ) -> _Reading:
     """A connect that did not come about: the pod's doing, or the network's."""
-    in_pod = is_served_in_pod(evidence, memory)
+    in_pod = is_served_in_pod(evidence, memory, row)
     if seen.outcome.is_silent:
         is_ready = kubernetes_reports_ready(evidence.target.lifecycle)
         is_blocked = row.responds or in_pod or is_ready

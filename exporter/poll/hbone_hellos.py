@@ -100,6 +100,8 @@ def is_doubtful(
     rows = by_address(target, observations)
     if on_doubt.kind is ProbeKind.SOCKETS:
         return any(not accepts(row.hbone) for row in rows)
+    if any(accepts(row.hbone) for row in rows):
+        return False
     was_asked = "" in memory.hbone and Cadence.DETAIL not in due
     return not was_asked and any(row.lets_strangers_in for row in rows)
 

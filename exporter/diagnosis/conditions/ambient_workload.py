@@ -38,7 +38,7 @@ def network_blocks(case: Case) -> Sentences:
     rows = _rows(case, lambda row: _is_blocked(case, row))
     if not rows:
         return None
-    return (*_all(case, rows), *_why_not_the_pod(case))
+    return (*_all(case, rows), *_why_not_the_pod(case, rows))
 
 
 def _is_blocked(case: Case, row: AddressEvidence) -> bool:
@@ -46,7 +46,7 @@ def _is_blocked(case: Case, row: AddressEvidence) -> bool:
         return False
     if row.hbone.outcome is Outcome.REJECTED or accepts(row.control):
         return True
-    in_pod = is_served_in_pod(case.evidence, case.memory)
+    in_pod = _in_pod(case, row)
     if row.is_silent:
         return bool(in_pod) or kubernetes_reports_ready(case.target.lifecycle)
     if refuses(row.hbone):
@@ -54,8 +54,8 @@ def _is_blocked(case: Case, row: AddressEvidence) -> bool:
     return row.hbone.outcome.is_silent and row.responds
 
 
-def _why_not_the_pod(case: Case) -> tuple[str, ...]:
-    if is_served_in_pod(case.evidence, case.memory):
+def _why_not_the_pod(case: Case, rows: list[AddressEvidence]) -> tuple[str, ...]:
+    if any(_in_pod(case, row) for row in rows):
         return (f"in the pod ztunnel serves {_hbone(case)}",)
     if kubernetes_reports_ready(case.target.lifecycle):
         return ("Kubernetes reports that pod and node are ready",)
@@ -76,8 +76,8 @@ def admit_advice(case: Case) -> str:
 
 def nothing_answers(case: Case) -> Sentences:
     """Everything is silent at an address, and nothing more is known."""
-    rows = _rows(case, lambda row: row.is_silent)
-    if not rows or is_served_in_pod(case.evidence, case.memory) is False:
+    rows = _rows(case, lambda row: row.is_silent and _in_pod(case, row) is not False)
+    if not rows:
         return None
     return (f"no port answers{families(rows, case.evidence)}, not even with a refusal",)
 
@@ -146,22 +146,19 @@ def has_left_mesh(case: Case) -> Sentences:
     rows = _rows(case, lambda row: row.lets_strangers_in)
     if not rows:
         return None
-    in_pod = is_served_in_pod(case.evidence, case.memory)
-    shown = (f"in the pod nobody serves {_hbone(case)}",) if in_pod is False else ()
-    return (*_all(case, rows), *shown, *_annotated(case))
+    return (*_all(case, rows), *_nobody_in_pod(case, rows), *_annotated(case))
 
 
 def is_not_served(case: Case) -> Sentences:
     """15008 refuses, and nothing shows that strangers get in."""
-    rows = _rows(case, _refuses_hbone)
-    in_pod = is_served_in_pod(case.evidence, case.memory)
-    if not rows and in_pod is False:
-        rows = _rows(case, lambda row: row.is_silent)
+    rows = _rows(
+        case,
+        lambda row: refuses(row.hbone) or (row.is_silent and _in_pod(case, row) is False),
+    )
     if not rows:
         return None
     unknown = () if case.target.settings.application_ports else (_NO_PORT_DECLARED,)
-    shown = (f"in the pod nobody serves {_hbone(case)}",) if in_pod is False else ()
-    return (*_all(case, rows), *shown, *_annotated(case), *unknown)
+    return (*_all(case, rows), *_nobody_in_pod(case, rows), *_annotated(case), *unknown)
 
 
 _NO_PORT_DECLARED = "no port is declared that would show whether strangers get in"
@@ -169,6 +166,15 @@ _NO_PORT_DECLARED = "no port is declared that would show whether strangers get i
 
 def _rows(case: Case, holds: Callable[[AddressEvidence], bool]) -> list[AddressEvidence]:
     return [row for row in addresses_of(case.evidence) if holds(row)]
+
+
+def _in_pod(case: Case, row: AddressEvidence) -> bool | None:
+    return is_served_in_pod(case.evidence, case.memory, row)
+
+
+def _nobody_in_pod(case: Case, rows: list[AddressEvidence]) -> tuple[str, ...]:
+    is_shown = any(_in_pod(case, row) is False for row in rows)
+    return (f"in the pod nobody serves {_hbone(case)}",) if is_shown else ()
 
 
 def _refuses_hbone(row: AddressEvidence) -> bool:
