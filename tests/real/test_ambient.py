@@ -1,0 +1,297 @@
+"""A workload in ambient behind istio-cni's rules, and a TLS server that answers as ztunnel does.
+
+What half-open connects and hellos leave, who judges redirection, and what a filter changes.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from exporter.config import Config
+from exporter.model import (
+    Memory,
+    Redirection,
+    Role,
+    Settings,
+    Target,
+    TargetKey,
+    TargetRecord,
+)
+from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_once
+from tests.real.certificates import write_certificates
+from tests.real.network import FLUSH, Network, run
+
+ROOT = Path(__file__).parents[2]
+IDENTITY = "/ns/shop/sa/web"
+IN_A_ROW = 16
+"""So many polls the scheduler starts in a row: the kernel withholds a handshake's end for 0.2 s."""
+RULES = """\
+*nat
+:ISTIO_PRERT - [0:0]
+-A PREROUTING -j ISTIO_PRERT
+-A ISTIO_PRERT -s 169.254.7.127/32 -p tcp -m tcp -j ACCEPT
+-A ISTIO_PRERT ! -d 127.0.0.1/32 -p tcp -m tcp ! --dport 15008 -m mark ! --mark 0x539/0xfff \
+-j REDIRECT --to-ports 15006
+COMMIT
+"""
+"""The inbound part of what istio-cni writes in a pod (cni/pkg/iptables/testdata)."""
+
+
+@dataclass
+class Workload:
+    """A pod: its network, its process, and what that has logged."""
+
+    network: Network
+    server: subprocess.Popen[str]
+    log: Path
+
+    @property
+    def address(self) -> str:
+        return self.network.addresses[4]
+
+    def lines(self) -> Counter[str]:
+        return Counter(self.log.read_text().splitlines())
+
+    def lines_with(self, line: str, count: int) -> Counter[str]:
+        """The lines, once so many of them are alike, or after ten seconds."""
+        deadline = time.monotonic() + 10
+        while self.lines()[line] < count and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.lines()
+
+    def target(self, **fields: object) -> Target:
+        known = {
+            "key": TargetKey("shop", "web"),
+            "role": Role.AMBIENT,
+            "addresses": (self.address,),
+            "captured": True,
+            "settings": Settings(application_ports=(8080,), identity=IDENTITY),
+            "redirection": Redirection.ENABLED,
+        }
+        return Target(**{**known, **fields})
+
+    def connections(self) -> list[str]:
+        """Every TCP socket of the pod that does not listen."""
+        found = run("ip", "netns", "exec", self.network.name, "ss", "-Htan")
+        return [row for row in found.splitlines() if not row.startswith("LISTEN")]
+
+
+@contextmanager
+def workload(folder: Path, *options: str, rules: str = RULES) -> Iterator[Workload]:
+    network = Network()
+    log = folder / "log"
+    try:
+        write_certificates(folder, f"spiffe://cluster.local{IDENTITY}")
+        if rules:
+            run("ip", "netns", "exec", network.name, "iptables-restore", text=rules)
+        command = [
+            *("ip", "netns", "exec", network.name, sys.executable, "-m", "tests.real.ztunnel")
+        ]
+        command += [str(folder), *(options or ("--application", "8080"))]
+        with log.open("w") as output:
+            server = subprocess.Popen(command, stdout=output, text=True, cwd=ROOT)
+        try:
+            deadline = time.monotonic() + 20
+            while "0 ready" not in log.read_text():
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield Workload(network, server, log)
+        finally:
+            server.kill()
+            server.wait()
+    finally:
+        network.close()
+
+
+async def polled(target: Target, *, times: int = 1) -> PollResult:
+    memory = Memory()
+    for number in range(times):
+        due = EVERY_CADENCE if number == 0 else FAST_ONLY
+        result = await poll_once(target, memory, due, Config(), time.time() + 30 * number)
+        memory = result.memory
+    return result
+
+
+def summary(record: TargetRecord) -> tuple[str, dict[int, bool | None]]:
+    cause = record.diagnosis.cause if record.diagnosis else "none"
+    return cause, {verdict.port: verdict.up for verdict in record.verdicts}
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("pods", [100, pytest.param(1000, marks=pytest.mark.slow)])
+async def test_many_pods_leave_no_connection_and_no_line_but_the_hellos(
+    tmp_path: Path, pods: int
+) -> None:
+    with workload(tmp_path) as pod:
+        prefix = f"10.{100 + pod.network.number % 100}"
+        run("ip", "-n", pod.network.name, "route", "add", "local", f"{prefix}.0.0/16", "dev", "lo")
+        run("ip", "route", "add", f"{prefix}.0.0/16", "via", pod.address)
+        targets = [
+            pod.target(key=TargetKey("shop", f"web-{n}"), addresses=(address,))
+            for n in range(1, pods + 1)
+            for address in (f"{prefix}.{n >> 8}.{n & 255}",)
+        ]
+        first = []
+        for at in range(0, pods, IN_A_ROW):
+            first += await asyncio.gather(*map(polled, targets[at : at + IN_A_ROW]))
+        assert {summary(one.record)[0] for one in first} == {"none"}
+        assert all(summary(one.record)[1][15008] for one in first)
+        logged = await asyncio.to_thread(pod.lines_with, "15008 NoCertificatesPresented", pods)
+        assert logged["15008 NoCertificatesPresented"] == pods
+        assert {line for line in logged if "accepted" in line or "served" in line} == set()
+        now = time.time() + 30
+        for at in range(0, pods, IN_A_ROW):
+            again = await asyncio.gather(
+                *(
+                    poll_once(one.record.target, one.memory, FAST_ONLY, Config(), now)
+                    for one in first[at : at + IN_A_ROW]
+                )
+            )
+            assert {summary(one.record)[0] for one in again} == {"none"}
+        assert pod.lines() == logged
+        assert pod.connections() == []
+        ours = run("ss", "-Htan", "dst", f"{prefix}.0.0/16")
+        assert ours == ""
+
+
+@pytest.mark.usefixtures("machine")
+async def test_who_serves_a_pod_is_found_whatever_is_taken_away(tmp_path: Path) -> None:
+    with workload(tmp_path) as pod:
+        in_pod = pod.target(netns=pod.network.name)
+        healthy = await polled(in_pod)
+        assert summary(healthy.record) == (
+            "none",
+            {15001: True, 15006: True, 15008: True, 15053: True},
+        )
+        assert healthy.record.spiffe_id == f"spiffe://cluster.local{IDENTITY}"
+        assert healthy.record.proxy.captured is True
+        assert not {"15001 accepted", "15006 accepted", "8080 accepted"} & pod.lines().keys()
+
+        run("ip", "netns", "exec", pod.network.name, "iptables-restore", text=FLUSH)
+        missing = await polled(pod.target())
+        assert summary(missing.record)[0] == "redirection_missing"
+        assert missing.record.proxy.captured is False
+
+        pod.network.reject(15008, 15999)
+        assert summary((await polled(pod.target())).record)[0] == "network_blocked"
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("mode", "times", "cause"),
+    [("closing", 2, "identity_not_issued"), ("waiting", 1, "workload_unknown")],
+)
+async def test_a_hello_that_is_closed_is_told_by_when(
+    tmp_path: Path, mode: str, times: int, cause: str
+) -> None:
+    with workload(tmp_path, "--mode", mode, "--application", "8080") as pod:
+        record = (await polled(pod.target(), times=times)).record
+        assert summary(record) == (cause, {15001: None, 15006: True, 15008: False, 15053: None})
+
+
+@pytest.mark.usefixtures("machine")
+async def test_resets_by_a_policy_are_told_from_a_pod_outside_the_mesh_in_its_namespace(
+    tmp_path: Path,
+) -> None:
+    match = "-A INPUT -i eth0 -p tcp -m conntrack --ctorigdstport"
+    resets = "\n".join(f"{match} {p} -j REJECT --reject-with tcp-reset" for p in (15008, 15999))
+    with workload(tmp_path) as pod:
+        rules = f"*filter\n{resets}\nCOMMIT\n"
+        run("ip", "netns", "exec", pod.network.name, "iptables-restore", text=rules)
+        blind = (await polled(pod.target())).record
+        sighted = (await polled(pod.target(netns=pod.network.name))).record
+        assert summary(blind)[0] == "outside_mesh"
+        assert summary(sighted)[0] == "network_blocked"
+        assert summary(sighted)[1][15008] is None
+
+
+@pytest.mark.usefixtures("machine")
+async def test_an_exporter_in_the_network_of_the_pods_node_judges_no_redirection(
+    tmp_path: Path,
+) -> None:
+    """The node rewrites what its own processes send, which in-pod rules let through: real rules."""
+    with workload(tmp_path) as pod, rewritten(pod):
+        node = pod.network.gateways[4]
+        near = pod.target(host_addresses=(node,))
+        record = (await polled(near)).record
+        assert summary(record) == ("none", {15001: None, 15006: None, 15008: True, 15053: None})
+        assert record.proxy.captured is None
+        unaware = (await polled(replace(near, host_addresses=()))).record
+        assert summary(unaware)[0] == "redirection_missing"
+
+
+@pytest.mark.usefixtures("machine")
+def test_an_exporter_with_a_network_of_its_own_judges_on_the_pods_node_too(tmp_path: Path) -> None:
+    """DaemonSet mode: the same node, and a pod's network."""
+    exporter = Network()
+    try:
+        with workload(tmp_path) as pod, rewritten(pod), forwarding(exporter, pod):
+            document = {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": "web",
+                    "namespace": "shop",
+                    "annotations": {"ambient.istio.io/redirection": "enabled"},
+                },
+                "spec": {"containers": [{"name": "web", "ports": [{"containerPort": 8080}]}]},
+                "status": {"podIP": pod.address, "hostIP": pod.network.gateways[4]},
+            }
+            assert checked(exporter, document, tmp_path) == ("", True)
+            run("ip", "netns", "exec", pod.network.name, "iptables-restore", text=FLUSH)
+            assert checked(exporter, document, tmp_path) == ("redirection_missing", None)
+    finally:
+        exporter.close()
+
+
+def checked(exporter: Network, document: object, folder: Path) -> tuple[str, bool | None]:
+    """The cause and 15006, as `check` in the exporter's own network finds them."""
+    (folder / "pod.json").write_text(json.dumps(document))
+    config = folder / "exporter.yaml"
+    config.write_text("discovery: {static: {targets: [{pod: pod.json}]}}\n")
+    command = [*("ip", "netns", "exec", exporter.name, sys.executable, "-m", "exporter.cli")]
+    command += ["check", "--config.file", str(config), "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    (target,) = json.loads(done.stdout)["targets"]
+    ports = {port["port"]: port["up"] for port in target["ports"]}
+    return (target["diagnosis"] or {}).get("cause", ""), ports[15006]
+
+
+@contextmanager
+def rewritten(pod: Workload) -> Iterator[None]:
+    """istio-cni's rule of the node: what its processes send to the pod comes from 169.254.7.127."""
+    rule = [*("POSTROUTING", "-d", pod.address, "-p", "tcp", "-m", "owner", "--socket-exists")]
+    rule += ["-j", "SNAT", "--to-source", "169.254.7.127"]
+    run("iptables", "-t", "nat", "-A", *rule)
+    run("ip", "-n", pod.network.name, "route", "add", "default", "via", pod.network.gateways[4])
+    try:
+        yield
+    finally:
+        run("iptables", "-t", "nat", "-D", *rule)
+
+
+@contextmanager
+def forwarding(exporter: Network, pod: Workload) -> Iterator[None]:
+    """The node forwards between its pods."""
+    path = Path("/proc/sys/net/ipv4/ip_forward")
+    before = path.read_text()
+    run("ip", "-n", exporter.name, "route", "add", "default", "via", exporter.gateways[4])
+    run("iptables", "-I", "FORWARD", "-d", pod.address, "-j", "ACCEPT")
+    run("iptables", "-I", "FORWARD", "-s", pod.address, "-j", "ACCEPT")
+    path.write_text("1")
+    try:
+        yield
+    finally:
+        path.write_text(before)
+        run("iptables", "-D", "FORWARD", "-d", pod.address, "-j", "ACCEPT")
+        run("iptables", "-D", "FORWARD", "-s", pod.address, "-j", "ACCEPT")
