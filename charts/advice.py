@@ -1,29 +1,52 @@
-"""The causes' advice in the description of the alert IstioProxyFault, in the causes' order."""
+"""What the alerts take from the table of causes: each cause's number, name and advice.
+
+An alert whose label were the cause would start anew with each new cause, so its value is the
+cause's number, by which its text finds the rest without a query.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from exporter.diagnosis import CAUSES
-from exporter.model import CauseClass, Role
+from exporter.diagnosis.cause import Cause, CauseClass
 
 _CONTROL_PLANE = frozenset(
     ("istiod_replica_stuck", "istiod_not_ready", "webhook_not_serving", "webhook_unreachable")
 )
-"""Faults that the control plane's own alerts report; those of ambient alone have theirs too."""
+"""Faults that the control plane's own alerts report."""
 
-_BRANCHES = re.compile(r'( *)\{\{- if eq \$cause "(?:.*\n)*?(?= *\{\{- end \}\})')
-
-
-def with_advice(rules: str) -> str:
-    """The rules with one branch for each cause that the alert can name."""
-    return _BRANCHES.sub(lambda found: "".join(_branches(found[1])), rules)
+_NUMBERS = re.compile(r"( *)# causes: begin\n(?:.*\n)*? *# causes: end\n")
+_LIST = r"\(args\n(?:.*\n)*?( *)\) \(printf"
+_ADVICE = re.compile(rf"(: )(\{{\{{ index ){_LIST}")
+_NAMES = re.compile(rf"(diagnosis\.md#)(\{{\{{ index ){_LIST}")
 
 
-def _branches(indent: str) -> Iterator[str]:
-    word = "if"
+def with_causes(rules: str) -> str:
+    """The rules with the numbers, names and advice of the causes as they are now."""
+    causes = tuple(_named())
+    rules = _NUMBERS.sub(lambda found: "".join(_numbers(found[1], causes)), rules)
+    advice = [f"{cause.id}. {cause.advice}" for cause in causes]
+    rules = _ADVICE.sub(lambda found: _texts(found, advice), rules)
+    return _NAMES.sub(lambda found: _texts(found, [cause.id for cause in causes]), rules)
+
+
+def _named() -> Iterator[Cause]:
+    """The causes that an alert of a proxy can name, in their order, which gives their numbers."""
     for cause in CAUSES.values():
         is_fault = cause.cause_class is CauseClass.FAULT and cause.id not in _CONTROL_PLANE
-        is_of_ambient = cause.roles == (Role.AMBIENT,)
-        if (is_fault and not is_of_ambient) or cause.id == "network_blocked":
-            yield f'{indent}{{{{- {word} eq $cause "{cause.id}" }}}} {cause.advice}\n'
-            word = "else if"
+        if is_fault or cause.id == "network_blocked":
+            yield cause
+
+
+def _numbers(indent: str, causes: Iterable[Cause]) -> Iterator[str]:
+    yield f"{indent}# causes: begin\n"
+    for number, cause in enumerate(causes):
+        start = "or " if number else ""
+        yield f'{indent}{start}target:istio_diagnosis:info{{cause="{cause.id}"}} * {number}\n'
+    yield f"{indent}# causes: end\n"
+
+
+def _texts(found: re.Match[str], texts: Iterable[str]) -> str:
+    indent = found[3]
+    rows = "".join([f'{indent}"{text}"\n' for text in texts])
+    return f"{found[1]}{found[2]}(args\n{rows}{indent}) (printf"

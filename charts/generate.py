@@ -17,7 +17,7 @@ import msgspec
 import yaml
 
 from charts import dashboards
-from charts.advice import with_advice
+from charts.advice import with_causes
 from exporter.config.convert import REQUIRED, describe, keys_of, meta_of, section_of
 from exporter.config.schema import Config
 
@@ -46,8 +46,8 @@ def main() -> None:
     readme, schema = CHART / "README.md", CHART / "values.schema.json"
     readme.write_text(with_table(readme.read_text(), (CHART / "values.yaml").read_text()))
     schema.write_text(with_config(schema.read_text()))
-    rules = CHART / "rules" / "proxies.yaml"
-    rules.write_text(with_advice(rules.read_text()))
+    for rules in sorted((CHART / "rules").glob("*.yaml")):
+        rules.write_text(with_causes(rules.read_text()))
     dashboards.FOLDER.mkdir(exist_ok=True)
     for name, document in dashboards.documents().items():
         (dashboards.FOLDER / name).write_text(document)

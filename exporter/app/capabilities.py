@@ -30,10 +30,14 @@ _LOOPBACK_PORTS = ", ".join(
 
 @dataclass(frozen=True, slots=True)
 class MissingCapability:
-    """Something that this instance cannot see, why, and how to change that."""
+    """Something that this instance cannot see, why, and how to change that.
+
+    `is_switched_off`: the configuration does not ask for it.
+    """
 
     capability: str
     sentence: str
+    is_switched_off: bool = False
 
 
 def missing_capabilities(  # noqa: PLR0913 - one for each thing that takes a capability away
@@ -75,11 +79,30 @@ def missing_capabilities(  # noqa: PLR0913 - one for each thing that takes a cap
             + (webhook.detail if webhook else "istiod.webhook_dry_run.enabled is off"),
         ),
     }
+    unasked = _not_asked_for(config, pod_view=pod_view)
     return [
-        MissingCapability(capability, off[capability][1])
+        MissingCapability(capability, off[capability][1], capability in unasked)
         for capability in CAPABILITIES
         if off[capability][0]
     ]
+
+
+def _not_asked_for(config: Config, *, pod_view: bool) -> frozenset[str]:
+    """The capabilities that this configuration leaves out."""
+    istiod = config.istiod
+    is_managed = istiod.mode == "none"
+    left_out = {
+        "loopback": config.access.loopback == "none" and not pod_view,
+        "netns": not pod_view,
+        "hello": not config.poll.hello,
+        "exposure": not config.poll.exposure,
+        "application_probes": not config.poll.application_probes,
+        "istiod": is_managed,
+        "istiod_certificates": is_managed,
+        "debug_token": is_managed or not istiod.debug_token_file,
+        "webhook_dry_run": not istiod.webhook_dry_run.enabled,
+    }
+    return frozenset(capability for capability, is_left_out in left_out.items() if is_left_out)
 
 
 def _switched_off(config: Config) -> dict[str, tuple[bool, str]]:

@@ -66,9 +66,15 @@ class SelfChecks:
 
     def report_capabilities(self) -> None:
         """Log once what cannot be seen, and again when it changes."""
-        missing = {one.capability: one.sentence for one in self.missing_capabilities()}
+        found = self.missing_capabilities()
+        missing = {one.capability: one.sentence for one in found}
+        switched_off = {one.capability for one in found if one.is_switched_off}
         for capability in CAPABILITIES:
-            self.metrics.found_capable(capability, able=capability not in missing)
+            self.metrics.found_capable(
+                capability,
+                able=capability not in missing,
+                configured=capability not in switched_off,
+            )
             sentence = missing.get(capability)
             if sentence and self.logged.get(capability) != sentence:
                 log.warning("cannot see capability=%s reason=%r", capability, sentence)

@@ -57,6 +57,9 @@ class SelfMetrics:
         self._capability = self._gauge(
             "capability", "Whether this exporter has the capability.", ("capability",)
         )
+        self._configured = self._gauge(
+            "capability_configured", "Whether the configuration asks for it.", ("capability",)
+        )
         self._in_mesh = self._gauge(
             "in_mesh", "Whether the exporter's own connections go through a proxy of the mesh."
         )
@@ -151,9 +154,10 @@ class SelfMetrics:
 
     # --- the exporter ------------------------------------------------------------------------
 
-    def found_capable(self, capability: str, able: bool) -> None:  # noqa: FBT001
-        """Whether this exporter can do something, such as see loopback ports."""
+    def found_capable(self, capability: str, *, able: bool, configured: bool = True) -> None:
+        """Whether this exporter can do something, such as see loopback ports, and ought to."""
         self._capability.labels(capability).set(able)
+        self._configured.labels(capability).set(configured)
 
     def placed(self, *, in_mesh: bool, ordinal: int, total: int) -> None:
         """Where this exporter runs and which share of the targets is its own."""

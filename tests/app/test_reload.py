@@ -250,7 +250,7 @@ async def test_reloads_in_a_row_end_with_the_last(folder: Path) -> None:
         assert await asyncio.gather(*(one.exporter.reload() for _ in range(5))) == [None] * 5
         await asyncio.sleep(0.5)
         page = (await one.get("/metrics"))[1]
-        assert "istio_target_info" not in page
+        assert "istio_port_outcome" not in page
         assert page.count("# TYPE istio_port_up ") == 1
 
 

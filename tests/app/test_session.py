@@ -101,7 +101,7 @@ def test_a_changed_configuration_is_taken_on_sighup_and_a_bad_one_is_not(served:
     until(lambda: served.get("/-/ready")[0] == 200, "ready")
     served.config.write_text(CONFIG + "metrics: {profile: minimal}\n")
     served.process.send_signal(signal.SIGHUP)
-    until(lambda: ("istio_target_info", "cart") not in served.samples(), "the minimal profile")
+    until(lambda: ("istio_port_outcome", "cart") not in served.samples(), "the minimal profile")
     served.config.write_text("pol: {}\n")
     served.process.send_signal(signal.SIGHUP)
     name = "istio_port_exporter_config_last_reload_successful"

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import helm_python as helm
 import pytest
 import yaml
 
-from tests.charts.render import RENAMED, Document, of_kind, render
+from exporter.exposition import FAMILIES, PROFILES
+from tests.charts.render import CHART, RENAMED, Document, of_kind, render
 from tests.rules.promtool import ALERTS, FILES, all_rules
 from tests.rules.test_alerts import CASES
 
@@ -23,9 +25,36 @@ OVERRIDE = {
 }
 
 
-def groups(labels: Mapping[str, str] | None = None, **values: Any) -> list[Document]:
+RENAMED_HERE = {**RENAMED, "cluster": "k8s_cluster"}
+FULL_ONLY = {"IstioCertificateBehindAgent", "IstioProxyRootsDiffer"}
+UNFED: dict[str, set[str]] = {
+    "minimal": FULL_ONLY
+    | {
+        "IstioProxyAdminExposed",
+        "IstioProxyListenerNotBound",
+        "IstioCertificatesNotRenewed",
+        "IstioRootCertificateEnding",
+        "IstioRootCertificateExpired",
+        "IstioControlPlaneReplicasDisagree",
+        "IstioControlPlanePushErrors",
+    },
+    "standard": FULL_ONLY,
+    "full": set(),
+}
+"""The alerts that nothing of a profile feeds."""
+
+OWN_RUNBOOKS = "http://ipe-istio-port-exporter.monitoring.svc:10520/runbooks"
+
+
+def groups(
+    labels: Mapping[str, str] | None = None, profile: str = "full", **values: Any
+) -> list[Document]:
     """The groups of the PrometheusRule with these labels, and these values below `rules`."""
-    given = {"rules": {"enabled": True, **values}, "sampleLabels": labels or {}}
+    given = {
+        "rules": {"enabled": True, **values},
+        "sampleLabels": labels or {},
+        "config": {"metrics": {"profile": profile}},
+    }
     [document] = of_kind(render(given), "PrometheusRule")
     found: list[Document] = document["spec"]["groups"]
     return found
@@ -45,8 +74,19 @@ def test_there_are_no_rules_unless_they_are_wanted() -> None:
     assert of_kind(render({}), "PrometheusRule") == []
 
 
+def plain_alerts() -> dict[str, Document]:
+    """The alerts of the plain files with the runbooks of an install."""
+    found = copy.deepcopy(ALERTS)
+    for alert in found.values():
+        page = alert["annotations"]["runbook_url"].removeprefix("docs/")
+        alert["annotations"]["runbook_url"] = f"{OWN_RUNBOOKS}/{page}"
+    return found
+
+
 def test_the_rules_are_those_of_the_plain_files() -> None:
     plain = [group for file in FILES for group in yaml.safe_load(file.read_text())["groups"]]
+    for rule in [rule for group in plain for rule in group["rules"] if "alert" in rule]:
+        rule["annotations"] = plain_alerts()[rule["alert"]]["annotations"]
 
     assert groups() == plain
 
@@ -67,7 +107,7 @@ def test_promtool_has_nothing_to_say(labels: dict[str, str], tmp_path: Path) -> 
 
 
 def test_an_override_changes_its_alert_and_no_other() -> None:
-    wanted = copy.deepcopy(ALERTS)
+    wanted = plain_alerts()
     fault = wanted["IstioProxyFault"]
     fault["labels"]["severity"] = OVERRIDE["severity"]
     fault.update({key: OVERRIDE[key] for key in ("for", "keep_firing_for", "expr")})
@@ -88,17 +128,18 @@ def test_an_alert_can_be_switched_off() -> None:
 
 
 def test_renamed_labels_leave_none_of_the_old_names() -> None:
-    for group in groups(RENAMED):
+    for group in groups(RENAMED_HERE):
         for rule in group["rules"]:
-            templates = re.findall(r"(?s)\{\{.*?\}\}", str(rule.get("annotations", "")))
-            for text in (rule["expr"], *templates):
-                assert not words(text) & set(RENAMED), rule
+            expression = re.sub(r"\b\w+:\w+:\w+", "", rule["expr"])
+            expression = re.sub(r"#.*", "", expression)
+            named = re.findall(r"\$labels\.(\w+)", str(rule.get("annotations", "")))
+            assert not (words(expression) | {*named}) & set(RENAMED_HERE), rule
 
 
 def test_renamed_labels_change_no_other_word() -> None:
     """Undone, the renaming gives the plain rules: sentences and values of labels stay."""
     text = yaml.safe_dump([rule for group in groups(RENAMED) for rule in group["rules"]])
-    undone = yaml.safe_load(text.replace("exported_", ""))
+    undone = yaml.safe_load(text.replace("exported_", "").replace(OWN_RUNBOOKS, "docs"))
 
     assert undone == [rule for rule in all_rules() if rule.get("alert") != CLOBBERED]
 
@@ -114,7 +155,8 @@ def test_alerts_with_renamed_labels_fire_as_the_plain_ones(tmp_path: Path) -> No
         for alert in test["alert_rule_test"][0]["exp_alerts"]:
             labels = alert["exp_labels"]
             alert["exp_labels"] = {RENAMED.get(name, name): labels[name] for name in labels}
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups(RENAMED)}))
+    renamed = {"groups": groups(RENAMED, runbookBaseURL="docs")}
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(renamed))
     document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}
     (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
     done = subprocess.run(
@@ -141,6 +183,82 @@ def test_runbooks_get_the_address_that_is_set(base: str) -> None:
     for name, alert in alerts(runbookBaseURL=base).items():
         page = ALERTS[name]["annotations"]["runbook_url"].removeprefix("docs/")
         assert alert["annotations"]["runbook_url"] == f"https://runbooks.example/ports/{page}"
+
+
+def test_runbooks_are_below_the_address_at_which_people_reach_the_exporter() -> None:
+    given = {"rules": {"enabled": True}, "web": {"externalURL": "https://ports.example/"}}
+    [document] = of_kind(render(given), "PrometheusRule")
+    links = [
+        rule["annotations"]["runbook_url"]
+        for group in document["spec"]["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+
+    assert all(link.startswith("https://ports.example/runbooks/") for link in links)
+
+
+def test_alerts_take_labels_and_annotations() -> None:
+    given = alerts(
+        additionalRuleLabels={"team": "mesh", "tier": "1"},
+        additionalRuleAnnotations={"dashboard": "d"},
+        overrides={"IstioProxyFault": {"labels": {"tier": "2"}, "annotations": {"note": "n"}}},
+    )
+    fault, other = given["IstioProxyFault"], given["IstioWebhookDown"]
+
+    assert fault["labels"] == {"severity": "warning", "team": "mesh", "tier": "2"}
+    assert other["labels"] == {"severity": "critical", "team": "mesh", "tier": "1"}
+    assert fault["annotations"]["note"] == "n"
+    assert {row["annotations"]["dashboard"] for row in given.values()} == {"d"}
+
+
+def test_in_the_shadow_no_alert_pages_and_each_keeps_its_intended_severity() -> None:
+    wanted = {name: alert["labels"]["severity"] for name, alert in ALERTS.items()}
+    given = alerts(shadow=True, overrides={"IstioProxyFault": {"severity": "critical"}})
+
+    assert {alert["labels"]["severity"] for alert in given.values()} == {"none"}
+    assert {name: alert["labels"]["intended_severity"] for name, alert in given.items()} == {
+        **wanted,
+        "IstioProxyFault": "critical",
+    }
+
+
+def test_the_size_of_an_outage_of_the_mesh_is_a_value() -> None:
+    limit = next(
+        rule["expr"]
+        for group in groups(mesh={"proxies": 50, "share": 0.1})
+        for rule in group["rules"]
+        if rule.get("record") == "mesh:istio_proxy_failing_limit:count"
+    )
+
+    assert re.findall(r"[\d.]+", limit) == ["0.1", "5", "50"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_alerts_that_the_profile_cannot_feed_are_left_out(profile: str) -> None:
+    assert set(ALERTS) - set(alerts(profile=profile)) == UNFED[profile]
+
+
+def test_what_an_alert_needs_are_families_of_the_profile_that_is_named() -> None:
+    profile_of = {family.name: family.profile for family in FAMILIES}
+    template = (CHART / "templates" / "_rules.tpl").read_text()
+    needs = re.findall(r'^  "([\w*]+)" \(list "(\w+)"(.*)\)$', template, re.MULTILINE)
+    named = {alert: (profile, re.findall(r'"(\w+)"', rest)) for alert, profile, rest in needs}
+
+    assert len(named) > 8
+    for alert, (profile, families) in named.items():
+        assert {profile_of[family] for family in families} <= {profile}, alert
+
+
+def test_a_family_that_all_rules_need_cannot_be_disabled() -> None:
+    disabled = {"profile": "full", "disabled_families": ["istio_target_diagnosis"]}
+    with pytest.raises(helm.HelmError, match=r"istio_target_diagnosis is in config\.metrics"):
+        render({"rules": {"enabled": True}, "config": {"metrics": disabled}})
+
+
+def test_an_override_of_an_alert_that_is_not_fed_is_refused() -> None:
+    with pytest.raises(helm.HelmError, match="IstioProxyRootsDiffer: the alert cannot be fed"):
+        alerts(profile="standard", overrides={"IstioProxyRootsDiffer": {"severity": "info"}})
 
 
 def test_the_object_has_the_namespace_and_labels_of_the_values() -> None:

@@ -1,5 +1,6 @@
 """Cases of the alerts about pods in ambient and about the ztunnels that serve them."""
 
+from exporter.diagnosis.causes import CAUSES
 from tests.rules.promtool import Case, ExpectedAlert
 from tests.rules.series import diagnosis, info, of
 
@@ -10,6 +11,11 @@ CAUSES_OF_A_CUT = ("not_served", "enrolment_pending", "port_taken", "identity_no
 def pods(names: str, node: str = "node-1") -> dict[str, str]:
     """Workloads of a node, for as long as a case lasts."""
     return {info(names, "ambient", node=node): "1x90"}
+
+
+def told(name: str) -> str:
+    """A cause with its advice."""
+    return f"{name}. {CAUSES[name].advice}"
 
 
 def cause(names: str, name: str) -> str:
@@ -46,7 +52,7 @@ CASES = (
         ExpectedAlert(
             7,
             {"node": "node-1"},
-            "Mesh clients do not reach 10 ambient pods of node node-1: not_served (10). Check the"
+            "Mesh clients do not reach 10 ambient pods of node node-1. Check the"
             " node's ztunnel (its log, restarts, certificate requests), then istio-cni and the"
             " node; this alert silences those of the pods.",
         ),
@@ -87,8 +93,7 @@ CASES = (
         ExpectedAlert(
             3,
             POD,
-            "Mesh clients do not reach shop/web-1 on node node-1: not_served. Follow the runbook"
-            " of that cause; often the pod has to be restarted.",
+            f"Mesh clients do not reach shop/web-1 on node node-1: {told('not_served')}",
             "docs/diagnosis.md#not_served",
         ),
     ),
@@ -102,8 +107,7 @@ CASES = (
             ExpectedAlert(
                 3,
                 POD,
-                f"Mesh clients do not reach shop/web-1 on node node-1: {name}. Follow the runbook"
-                " of that cause; often the pod has to be restarted.",
+                f"Mesh clients do not reach shop/web-1 on node node-1: {told(name)}",
                 f"docs/diagnosis.md#{name}",
             ),
         )
@@ -147,9 +151,9 @@ CASES = (
         ExpectedAlert(
             3,
             POD,
-            "shop/web-1 on node node-1 should be in the mesh and is not behind its ztunnel"
-            " (outside_mesh): strangers may reach its application, also where the mesh is STRICT."
-            " Check istio-cni on the node, then restart the pod.",
+            "shop/web-1 on node node-1 should be in the mesh and is not behind its ztunnel:"
+            " strangers may reach its application, also where the mesh is STRICT. The cause:"
+            f" {told('outside_mesh')}",
             "docs/diagnosis.md#outside_mesh",
         ),
     ),
@@ -333,7 +337,7 @@ CASES = (
             6,
             {"namespace": "shop", "node": "node-1"},
             "3 pods of shop on node node-1 are enrolled in ambient but their traffic is not"
-            " redirected. Check istio-cni on the node, then restart the pods.",
+            " redirected. Check istio-cni there, then restart the pods.",
         ),
     ),
     Case(

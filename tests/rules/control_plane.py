@@ -29,9 +29,10 @@ CASES = (
         ExpectedAlert(
             10,
             {"revision": "default"},
-            "No istiod of revision default is ready, and 10 proxies depend on it: they keep their"
-            " configuration, but pods that start get none, and certificates are not renewed. Look"
-            " at istiod's pods, events and log. The alerts of its proxies wait for this one.",
+            "No istiod of revision default is ready and stays so, and 10 proxies depend on it: they"
+            " keep their configuration, but pods that start get none, and certificates are not"
+            " renewed. Look at istiod's pods, events and log. The alerts of its proxies wait for"
+            " this one.",
         ),
     ),
     Case(
@@ -104,10 +105,9 @@ CASES = (
         ExpectedAlert(
             6,
             {**ISTIOD_1, "revision": "default"},
-            "The replica istio-system/istiod-1 of revision default is not ready"
-            " (istiod_replica_stuck). Read its log; if it accepts connections and answers none,"
-            " delete the pod. Its proxies have to reconnect.",
-            "docs/diagnosis.md#istiod_replica_stuck",
+            "istio-system/istiod-1 of revision default: not ready, or not for long. Read the log;"
+            " if it accepts connections and answers none, delete the pod. Its proxies have to"
+            " reconnect.",
         ),
     ),
     Case(
@@ -146,7 +146,7 @@ CASES = (
         ExpectedAlert(
             6,
             {**ISTIOD_1, "port": "15010", "component": "istiod"},
-            "Port 15010 of istio-system/istiod-1 is proved not to answer while the replica"
+            "Port 15010 of istio-system/istiod-1 is proved not to answer while istiod"
             " reports ready. Probe it by hand with the commands of istio-port-exporter explain"
             " 15010, and read istiod's log.",
         ),
@@ -191,7 +191,6 @@ CASES = (
             "15017 of istio-system/istiod-1 does not answer: pods cannot be injected, and the API"
             " server refuses Istio's resources. Read istiod's log for its serving certificate, and"
             " let the API server reach 15017.",
-            "docs/diagnosis.md#webhook_not_serving",
         ),
     ),
     Case(

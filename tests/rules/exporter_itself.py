@@ -31,7 +31,9 @@ CASES = (
             12,
             {},
             "Prometheus scrapes no istio-port-exporter, so none of its alerts can fire. Look at its"
-            " pods, its ServiceMonitor or scrape configuration, and Prometheus' page of targets.",
+            " pods, its ServiceMonitor or scrape configuration, and Prometheus' page of targets. If"
+            " it was removed on purpose, this alert ends within six hours; silence it until then,"
+            " and remove these rules where no exporter is left.",
         ),
         watched=False,
     ),
@@ -56,7 +58,7 @@ CASES = (
         ExpectedAlert(
             23,
             {"job": JOB, "instance": "10.0.1.1:10520"},
-            "10.0.1.1:10520 of the job istio-port-exporter does not answer Prometheus' scrapes."
+            "10.0.1.1:10520 of the job istio-port-exporter answers 0% of Prometheus' scrapes."
             " Look at its pod and log; if it answers slowly, raise scrape_timeout or shard it.",
         ),
     ),
@@ -113,9 +115,9 @@ CASES = (
         ExpectedAlert(
             33,
             {"job": JOB, "capability": "loopback"},
-            "The exporter had the capability loopback within the last day and has lost it. Its"
-            " log has the reason (cannot see capability=loopback); if you removed it on purpose,"
-            " this alert ends by itself.",
+            "The exporter had the capability loopback within the last day and has lost it,"
+            " though its configuration asks for it. Its log has the reason (cannot see"
+            " capability=loopback).",
         ),
     ),
     Case(

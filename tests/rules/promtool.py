@@ -64,8 +64,8 @@ class Case:
         """The last minute that is evaluated."""
         return max(self.at)
 
-    def test(self, replicas: int) -> dict[str, Any]:
-        """The case as promtool's unit test."""
+    def test(self, replicas: int, cluster: str = "") -> dict[str, Any]:
+        """The case as promtool's unit test; its series have this cluster's label, if any."""
         names = {name for counts in self.at.values() for name in counts}
         expected_samples = [_expect(minute, _FIRING, counts) for minute, counts in self.at.items()]
         expected_samples.append(_expect(self.last, _ever(self.last), dict.fromkeys(names, 1)))
@@ -75,10 +75,12 @@ class Case:
             "interval": "1m",
             "input_series": [
                 {"series": series, "values": values}
-                for series, values in expanded(self._all_series(), replicas)
+                for series, values in expanded(self._all_series(), replicas, cluster)
             ],
             "promql_expr_test": expected_samples,
-            "alert_rule_test": [_alert_test(self.alert, self.describe)] if self.describe else [],
+            "alert_rule_test": (
+                [_alert_test(self.alert, self.describe, cluster)] if self.describe else []
+            ),
         }
 
     def _all_series(self) -> Series:
@@ -114,7 +116,7 @@ def _no_gap(first: int, last: int) -> dict[str, Any]:
     }
 
 
-def _alert_test(alert: str, describe: ExpectedAlert) -> dict[str, Any]:
+def _alert_test(alert: str, describe: ExpectedAlert, cluster: str) -> dict[str, Any]:
     rule = ALERTS[alert]
     annotations = {
         "summary": rule["annotations"]["summary"],
@@ -122,16 +124,24 @@ def _alert_test(alert: str, describe: ExpectedAlert) -> dict[str, Any]:
         "runbook_url": describe.runbook or rule["annotations"]["runbook_url"],
     }
     labels = {**describe.labels, "severity": rule["labels"]["severity"]}
+    if cluster and describe.labels:
+        labels["cluster"] = cluster
     expected = [{"exp_labels": labels, "exp_annotations": annotations}]
     return {"eval_time": f"{describe.minute}m", "alertname": alert, "exp_alerts": expected}
 
 
-def expanded(series: Series, replicas: int) -> Iterator[tuple[str, str]]:
+def expanded(series: Series, replicas: int, cluster: str = "") -> Iterator[tuple[str, str]]:
     """Ranges written out, and each series as every replica of the exporter exposes it."""
+    seen = set()
     for selector, values in series.items():
         for one in _ranges(selector):
             for replica in range(replicas):
-                yield _scraped(one, f"10.0.0.{replica}:10520"), values
+                scraped = _scraped(one, f"10.0.0.{replica}:10520")
+                if cluster and "cluster=" not in scraped:
+                    scraped = scraped.replace("{", f'{{cluster="{cluster}",', 1)
+                if scraped not in seen:
+                    yield scraped, values
+                seen.add(scraped)
 
 
 def _ranges(selector: str) -> Iterator[str]:
@@ -155,12 +165,12 @@ def _scraped(selector: str, instance: str) -> str:
     return f"{name}{{{shown}}}"
 
 
-def judge(case: Case, replicas: int, folder: Path) -> str:
+def judge(case: Case, replicas: int, folder: Path, cluster: str = "") -> str:
     """The complaint of promtool; empty when the case holds."""
     document = {
         "rule_files": [str(file) for file in FILES],
         "evaluation_interval": "1m",
-        "tests": [case.test(replicas)],
+        "tests": [case.test(replicas, cluster)],
     }
     test = folder / "test.yaml"
     test.write_text(yaml.safe_dump(document))

@@ -92,9 +92,8 @@ CASES = (
             6,
             WEB,
             "The sidecar shop/web-1 runs without configuration since it started, so it serves"
-            " nothing (istiod_unreachable). From the pod, check the way to istiod's 15012, then the"
+            " nothing. From the pod, check the way to istiod's 15012, then the"
             " pod's service account token and istiod's log.",
-            "docs/diagnosis.md#istiod_unreachable",
         ),
     ),
     Case(

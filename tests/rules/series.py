@@ -1,5 +1,7 @@
 """Selectors of the exporter's series, as cases need them."""
 
+from collections.abc import Sequence
+
 from exporter.diagnosis.causes import CAUSES
 from exporter.exposition import FAMILIES
 
@@ -53,3 +55,36 @@ def istiod_ready(pod: str, endpoint: str = "istiod") -> str:
 def seconds(minutes: int) -> int:
     """Minutes of a case as promtool's time, which begins at 0."""
     return minutes * 60
+
+
+def counters(
+    pod: str, faulty: Sequence[bool], role: str = "sidecar", **more: str
+) -> dict[str, str]:
+    """Both counters of a target that is polled twice a minute, by whether it is faulty then."""
+    found, values = 0, [0]
+    for is_faulty in faulty[1:]:
+        found += 2 * is_faulty
+        values.append(found)
+    return {
+        of("istio_target_polls_total", pod, role, **more): f"0+2x{len(faulty) - 1}",
+        of("istio_target_faulty_polls_total", pod, role, **more): " ".join(map(str, values)),
+    }
+
+
+def coming_and_going(
+    pod: str,
+    cause: str,
+    role: str = "sidecar",
+    namespace: str = "shop",
+    *,
+    down: int,
+    up: int,
+    minutes: int,
+) -> dict[str, str]:
+    """A target with a fault for so many minutes, then none for so many, and so on."""
+    faulty = [minute % (down + up) < down for minute in range(minutes + 1)]
+    shown = " ".join("1" if is_faulty else "stale" for is_faulty in faulty)
+    return {
+        diagnosis(pod, cause, role, namespace): shown,
+        **counters(pod, faulty, role, namespace=namespace),
+    }

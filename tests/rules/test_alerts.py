@@ -12,7 +12,10 @@ from tests.rules import (
     exporter_itself,
     outages,
     proxies,
+    repeated,
+    shared_causes,
     symptoms,
+    two_clusters,
 )
 from tests.rules.promtool import ALERTS, Case, judge
 
@@ -24,18 +27,25 @@ CASES: tuple[Case, ...] = (
     *control_plane.CASES,
     *exporter_itself.CASES,
     *ambient.CASES,
+    *repeated.CASES,
+    *shared_causes.CASES,
+    *two_clusters.CASES,
 )
+CLUSTER_OF = {1: ("",), 2: ("east",)}
+"""One replica runs without a cluster label and two with one, which holds both for half the time."""
+
 RUNS = [
-    pytest.param(case, replicas, id=f"{case.alert}-{case.kind}-{case.name}-{replicas}")
+    pytest.param(case, replicas, cluster, id=f"{case.alert}-{case.name}-{replicas}-{cluster}")
     for case in CASES
     for replicas in case.replicas
+    for cluster in (("", "east") if len(case.replicas) == 1 else CLUSTER_OF[replicas])
 ]
 
 
 @pytest.mark.usefixtures("promtool")
-@pytest.mark.parametrize(("case", "replicas"), RUNS)
-def test_fires_as_it_should(case: Case, replicas: int, tmp_path: Path) -> None:
-    complaint = judge(case, replicas, tmp_path)
+@pytest.mark.parametrize(("case", "replicas", "cluster"), RUNS)
+def test_fires_as_it_should(case: Case, replicas: int, cluster: str, tmp_path: Path) -> None:
+    complaint = judge(case, replicas, tmp_path, cluster)
     assert not complaint, f"\n{complaint}"
 
 

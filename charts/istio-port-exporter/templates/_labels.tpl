@@ -1,10 +1,10 @@
 {{/* The names that Prometheus gives to the labels of the samples. `labels` is always .Values.sampleLabels. */}}
 
-{{/* An expression, or a template of an alert: every such word is a label. */}}
+{{/* An expression, or a template of an alert: every such word is a label, but the level of a record, which a colon follows. */}}
 {{- define "istio-port-exporter.withLabelNames" -}}
 {{- $text := .text }}
 {{- range $label, $name := .labels }}
-{{- $text = regexReplaceAllLiteral (printf "\\b%s\\b" $label) $text $name }}
+{{- $text = regexReplaceAll (printf "\\b%s\\b([^:]|$)" $label) $text (printf "%s${1}" $name) }}
 {{- end }}
 {{- $text -}}
 {{- end }}

@@ -64,6 +64,18 @@
 {{- if ne (len .Values.sampleLabels) (values .Values.sampleLabels | uniq | len) }}
 {{- fail "sampleLabels: two labels have the same name" }}
 {{- end }}
+{{- if .Values.rules.enabled }}
+{{- with include "istio-port-exporter.missingFamilies" (dict "values" .Values "alert" "*") }}
+{{- fail (printf "rules.enabled: the rules cannot be fed: %s" .) }}
+{{- end }}
+{{- range $alert, $own := .Values.rules.overrides }}
+{{- with include "istio-port-exporter.missingFamilies" (dict "values" $.Values "alert" $alert) }}
+{{- if dig "enabled" true $own }}
+{{- fail (printf "rules.overrides.%s: the alert cannot be fed: %s" $alert .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- range keys .Values.rules.overrides | sortAlpha }}
 {{- if not (has . (include "istio-port-exporter.alerts" $ | fromJsonArray)) }}
 {{- fail (printf "rules.overrides: there is no alert named %s" .) }}
