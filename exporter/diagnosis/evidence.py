@@ -7,6 +7,7 @@ Flows in: the observations of one target; out: an `Evidence` that `memory`, `ver
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
+from typing import Any
 
 from msgspec import Struct
 
@@ -65,6 +66,8 @@ class Evidence(Struct, eq=False):
     """Some port was proved to answer in the pod's view."""
     left_out: tuple[str, ...] = ()
     """The addresses of a family that the exporter itself does not have."""
+    workload: tuple[Any, ...] | None = None
+    """The same of a workload in ambient by address, once `workload_evidence` has sorted it."""
     no_access: dict[int, str] = {}
     """Why the pod's own view of a port, though configured, could not be had."""
 

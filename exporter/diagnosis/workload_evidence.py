@@ -102,8 +102,11 @@ def by_address(target: Target, observations: Iterable[Observation]) -> tuple[Add
 
 
 def addresses_of(evidence: Evidence) -> tuple[AddressEvidence, ...]:
-    """The same of evidence that was read."""
-    return by_address(evidence.target, chain(evidence.connects, *evidence.network.values()))
+    """The same of evidence that was read; sorted once."""
+    if evidence.workload is None:
+        observations = chain(evidence.connects, *evidence.network.values())
+        evidence.workload = by_address(evidence.target, observations)
+    return evidence.workload
 
 
 def current_hello(memory: Memory, seen: AddressEvidence) -> HboneHello | None:

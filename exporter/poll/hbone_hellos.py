@@ -21,6 +21,7 @@ from exporter.model import (
     ProbeKind,
     Target,
 )
+from exporter.poll.plan import AddressPlan
 
 DEADLINE_SECONDS = 7.0
 """ztunnel waits 5 s for istiod to name the workload before it closes (measured: 5.01 s)."""
@@ -83,6 +84,16 @@ def due_addresses(  # noqa: PLR0913 - what a poll knows
             yield seen.address
 
 
+def spared_probes(part: AddressPlan, observations: Iterable[Observation]) -> Iterator[Probe]:
+    """The connects to the application that this poll left out, where they show something now."""
+    address = part.dialer.address
+    seen = [one for one in observations if one.address == address]
+    if part.spared and any(one.outcome is not Outcome.OK for one in seen):
+        known = {one.port for one in seen}
+        missing = part.spared - known
+        yield from (probe for probe in part.probes if probe.port in missing)
+
+
 def is_doubtful(
     target: Target,
     on_doubt: Probe | None,
@@ -95,7 +106,7 @@ def is_doubtful(
     A policy engine that resets connections looks like a pod outside the mesh. A socket table costs
     nothing; what goes through the API server is asked once a detail interval.
     """
-    if on_doubt is None:
+    if on_doubt is None or all(seen.outcome is Outcome.OK for seen in observations):
         return False
     rows = by_address(target, observations)
     if on_doubt.kind is ProbeKind.SOCKETS:

@@ -29,13 +29,15 @@ class AddressPlan:
 
     `probes` are started by their cadences, the control port's among them. What the control port
     answers decides between two probes of 15006: a TLS `hello` through the control port, or a
-    `direct` connection.
+    `direct` connection. `spared` are ports of a workload's application, which show something only
+    where another port of this address does not accept.
     """
 
     dialer: Dialer
     probes: tuple[Probe, ...]
     hello: Probe | None = None
     direct: Probe | None = None
+    spared: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ def _to_workload(
                 *(Probe(port, kind, View.NETWORK, address) for port, kind in kinds.items()),
             ),
             Probe(number, ProbeKind.HBONE_HELLO, View.NETWORK, address) if has_hbone else None,
+            spared=frozenset(others[:MOST_APPLICATION_PORTS]) - {control},
         )
         for address in addresses
     )

@@ -106,7 +106,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     if adds_page:
         due = with_page(due, plan.target.role, memory, config, now)
     poll = _Poll(plan, due, config.poll.timeout, instrumentation, hellos or HelloRate())
-    seen = await poll.probe_network()
+    seen = await poll.probe_network(memory)
     seen = await poll.request_pages(seen, memory, now)
     seen += await poll.follow_up(seen, memory, config, now, step)
     is_open = hbone_hellos.is_doubtful(plan.target, plan.on_doubt, seen, memory, due)
@@ -143,15 +143,18 @@ class _Poll(Struct, frozen=True, eq=False):
     instrumentation: ProbeInstrumentation
     hellos: HelloRate
 
-    async def probe_network(self) -> list[Observation]:
-        """The control port and every port that is probed directly, on each address at once."""
-        due = self.due
+    async def probe_network(self, memory: Memory) -> list[Observation]:
+        """The control port and every port that is probed directly, on each address at once.
+
+        A workload that was healthy is spared the connects that tell faults apart.
+        """
+        due, is_spared = self.due, memory.memo is not None
         return await self._run(
             [
                 self._attempt(probe, part.dialer)
                 for part in self.plan.network
                 for probe in part.probes
-                if probe.kind.cadence in due
+                if probe.kind.cadence in due and not (is_spared and probe.port in part.spared)
             ]
         )
 
@@ -187,13 +190,15 @@ class _Poll(Struct, frozen=True, eq=False):
                 step=step,
             )
             addresses = [one for one in due if self.hellos.take(time.monotonic())]
-            return await self._run(
-                [
-                    self._attempt(part.hello, part.dialer)
-                    for part in self.plan.network
-                    if part.hello and part.dialer.address in addresses
-                ]
-            )
+            asked = [
+                self._attempt(part.hello, part.dialer)
+                for part in self.plan.network
+                if part.hello and part.dialer.address in addresses
+            ]
+            for part in self.plan.network:
+                more = hbone_hellos.spared_probes(part, seen)
+                asked += [self._attempt(probe, part.dialer) for probe in more]
+            return await self._run(asked)
         outcomes = {o.address: o.outcome for o in seen if o.probe.kind is ProbeKind.CONTROL}
         is_due = is_hello_due(self.plan.target, seen, memory, config, now, is_identity_due, step)
         attempts = []

@@ -1,17 +1,17 @@
-"""A ztunnel's own ports, polled: its 15008 by hellos, its counts at the detail cadence."""
+"""Polls of a ztunnel and of a workload that it serves: hellos, counts, what is left out."""
 
 import asyncio
 import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from exporter.config import Config
-from exporter.model import Memory, Role, Target, TargetKey
+from exporter.model import Memory, Role, Settings, Target, TargetKey
 from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, poll_once
 from exporter.tls_contexts import server_context
 from tests.real.certificates import write_certificates
@@ -65,6 +65,18 @@ class Ztunnel:
             yield Target(
                 key=TargetKey("istio-system", "ztunnel"), role=Role.ZTUNNEL, addresses=(address,)
             )
+
+    async def serve_workload(self, address: str) -> tuple[asyncio.Server, ...]:
+        """15008, the control port and an application's port of a workload, redirected or not."""
+        return (
+            await asyncio.start_server(self.answer_hbone, address, 15008),
+            await asyncio.start_server(_close, address, 15999),
+            await asyncio.start_server(_close, address, 8080),
+        )
+
+
+async def _close(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
 
 
 @pytest.fixture
@@ -124,3 +136,34 @@ async def test_a_workload_that_stays_pending_is_named(ztunnel: tuple[Ztunnel, Ta
     assert seen.record.diagnosis
     assert seen.record.diagnosis.cause == "ztunnel_workload_pending"
     assert seen.record.proxy.workloads == {"active": 8, "pending": 2}
+
+
+async def test_a_healthy_workload_is_spared_the_connects_that_tell_faults_apart(
+    ztunnel: tuple[Ztunnel, Target],
+) -> None:
+    made, target = ztunnel
+    address = "127.15.0.10"
+    hbone, control, application = await made.serve_workload(address)
+    workload = replace(
+        target,
+        role=Role.AMBIENT,
+        addresses=(address,),
+        captured=True,
+        settings=Settings(application_ports=(8080,)),
+    )
+    memory, now, ports = Memory(), time.time(), []
+    async with application:
+        for number in range(6):
+            if number == 4:
+                for server in (hbone, control):
+                    server.close()
+                    await server.wait_closed()
+            due = FAST_ONLY if number else EVERY_CADENCE
+            seen = await poll_once(workload, memory, due, Config(), now + 30 * number)
+            memory = seen.memory
+            ports.append(sorted(o.port for o in seen.observations))
+    assert ports[0] == [8080, 15008, 15008, 15999]
+    assert ports[2:4] == [[15008, 15999]] * 2
+    assert ports[4:] == [[8080, 15008, 15999]] * 2
+    assert seen.record.diagnosis
+    assert seen.record.diagnosis.cause == "outside_mesh"
