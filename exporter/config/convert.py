@@ -149,7 +149,7 @@ class Converter:
 
     def _list(self, kind: Any, value: object, path: KeyPath) -> Any:  # noqa: ANN401
         if not isinstance(value, list):
-            self.complain(path, f"must be {describe(tuple[kind, ...])}, not {_name(value)}")
+            self.complain(path, f"must be {describe(tuple[kind, ...])}, not {_name(value, path)}")
             return _WRONG
         items = [self.value(kind, item, (*path, index)) for index, item in enumerate(value)]
         return tuple(item for item in items if item is not _WRONG)
@@ -161,7 +161,7 @@ class Converter:
             result = msgspec.convert(value, kind, strict=True)
         except msgspec.ValidationError:
             hint = ": put it in quotes" if kind is str and isinstance(value, int | float) else ""
-            self.complain(path, f"{_name(value)} is not {describe(kind)}{hint}")
+            self.complain(path, f"{_name(value, path)} is not {describe(kind)}{hint}")
             return _WRONG
         except ValueError as error:
             is_text = isinstance(value, str)
@@ -205,10 +205,14 @@ def section_of(kind: Any) -> type | None:  # noqa: ANN401
     return kind if isinstance(kind, type) and is_dataclass(kind) else None
 
 
+def _is_line(path: KeyPath) -> bool:
+    return not any(isinstance(part, str) for part in path)
+
+
 def _name(value: object, path: KeyPath = ("",)) -> str:
     """A value as messages show it: short, and what it is where that is not plain.
 
-    A text that is the whole document may be all of a key or a token.
+    A text that is the whole document, or a line of it, may be all of a key or a token.
     """
     if value is None:
         return "nothing"
@@ -218,6 +222,6 @@ def _name(value: object, path: KeyPath = ("",)) -> str:
         return "a very large number"
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    if isinstance(value, str) and (len(value) > _MAX_SHOWN or "\n" in value or not path):
+    if isinstance(value, str) and (len(value) > _MAX_SHOWN or "\n" in value or _is_line(path)):
         return "a text"
     return repr(value) if isinstance(value, str | int | float) else f"'{value}'"

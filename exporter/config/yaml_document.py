@@ -6,6 +6,7 @@ a file becomes a `Problem` that names file, line and key.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,19 @@ from typing import Any
 
 import yaml
 
+from exporter.bounds import TENANT_TEXT
+
 KeyPath = tuple[str | int, ...]
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 """A plain scalar that looks like a time: it stays text, as in JSON."""
+
+_QUOTED = re.compile(r" [\"'](?!<)[^\"']{2,}[\"']")
+"""What an error of YAML quotes from the file: the name of an alias, a tag."""
+
+_SECRET = re.compile(r"-----BEGIN.*|eyJ[\w-]{8,}[\w.-]*|\$2[aby]\$\S{10,}", re.DOTALL)
+"""A PEM file, a JSON web token, a bcrypt hash: none is printed, whatever option it was given to."""
 
 _MAX_DEPTH = 100
 _MAX_REPEATED = 200_000
@@ -37,7 +46,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return ": ".join(part for part in (place, self.key, self.message) if part)
+        message = _SECRET.sub("[secret]", self.message)
+        return ": ".join(part for part in (place, self.key, message) if part)
 
 
 class ConfigError(Exception):
@@ -66,8 +76,13 @@ class Document:
 
 def spell(path: KeyPath) -> str:
     """A key path as people write it: discovery.static.targets[0].address."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in path)
     return text.removeprefix(".")
+
+
+def _shown(key: str) -> str:
+    """A key that may be printed: of another file given by mistake, a secret may stand there."""
+    return key if len(key) <= TENANT_TEXT and key.isprintable() else "[a long key]"
 
 
 def read_file(path: Path) -> str:
@@ -111,10 +126,11 @@ def read_document(text: str, file: str) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 0
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        reason = _QUOTED.sub("", getattr(error, "problem", None) or str(error).splitlines()[0])
         raise ConfigError(Problem(file, line, "", f"is not YAML: {reason}")) from error
     except BAD_SCALARS as error:
-        raise ConfigError(Problem(file, 0, "", f"is not YAML: {error}")) from error
+        message = "is not YAML: a value does not fit its tag"
+        raise ConfigError(Problem(file, 0, "", message)) from error
     except RecursionError as error:
         raise ConfigError(Problem(file, 0, "", "is nested too deeply")) from error
     if reader.problems:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from exporter.bounds import TENANT_TEXT
 from exporter.config import ConfigError, Problem, StaticConfig, StaticTarget, read_targets
 from exporter.config.yaml_document import read_document, read_file
 from exporter.discovery.pods import Pod, targets_of_pod
@@ -141,7 +142,8 @@ def _is_no_pod(value: object) -> str:
     if isinstance(items, list):
         return f"is a list of {len(items)} objects and not a pod: {_GIVE}, one in each file"
     if isinstance(kind, str) and kind not in ("", "Pod"):
-        return f"is a {kind} and not a pod: {_GIVE}, of one of its pods"
+        shown = kind if kind.isalnum() and len(kind) <= TENANT_TEXT else "document of another kind"
+        return f"is a {shown} and not a pod: {_GIVE}, of one of its pods"
     return "" if "metadata" in value else f"is not a pod document, it has no metadata: {_GIVE}"
 
 
