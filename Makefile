@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 IMAGE_VENV := .venv-image
 # What another version of Python can change.
 IMAGE_TESTS := tests/access tests/cli tests/config tests/kube tests/probes tests/transport tests/web tests/test_tls_contexts.py
-SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager iptables iproute2 procps conntrack wrk chromium etcd-server
+SYSTEM_PACKAGES := prometheus prometheus-blackbox-exporter prometheus-alertmanager fish zsh iptables iproute2 procps conntrack wrk chromium etcd-server
 CLUSTER_PACKAGES := buildah containernetworking-plugins debootstrap etcd-server ipset iptables iproute2 runc
 RECORDINGS ?= exporter/demo/states
 TARGETS ?=

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 from exporter import __version__
@@ -19,21 +20,77 @@ _Namespace = TypeVar("_Namespace")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command's name, the module that runs it, and its line in the list of commands."""
+    """A command's name, the module that runs it, its line in the list, and ways to call it."""
 
     name: str
     module: str
     summary: str
+    examples: tuple[str, ...]
 
 
 COMMANDS = (
-    Command("serve", "exporter.cli.serve", "poll the mesh and serve metrics"),
-    Command("check", "exporter.cli.check", "poll every target once and report what is wrong"),
-    Command("ports", "exporter.cli.ports", "list Istio's ports"),
-    Command("explain", "exporter.cli.explain", "explain one of Istio's ports"),
-    Command("demo", "exporter.cli.run_demo", "poll a mesh of healthy and broken stand-ins"),
-    Command("config", "exporter.cli.config_check", "check a configuration file"),
+    Command(
+        "serve",
+        "exporter.cli.serve",
+        "poll the mesh and serve metrics",
+        (
+            "serve --config.file exporter.yaml",
+            "serve --config.file exporter.yaml --web.listen-address 127.0.0.1:10520",
+        ),
+    ),
+    Command(
+        "check",
+        "exporter.cli.check",
+        "poll every target once and report what is wrong",
+        (
+            "check -n shop",
+            "check shop/cart-7d9f -o wide",
+            "check -A -l app=cart --context staging --watch",
+            "check -n shop --fail-on transition,policy -o json",
+            "check --config.file exporter.yaml",
+        ),
+    ),
+    Command(
+        "ports",
+        "exporter.cli.ports",
+        "list Istio's ports",
+        ("ports --role sidecar", "ports -o json"),
+    ),
+    Command(
+        "explain",
+        "exporter.cli.explain",
+        "explain one of Istio's ports",
+        ("explain 15021", "explain virtualInbound -o json"),
+    ),
+    Command(
+        "demo",
+        "exporter.cli.run_demo",
+        "poll a mesh of healthy and broken stand-ins",
+        ("demo", "demo --targets 500 --web.listen-address 127.0.0.1:10521", "demo --once"),
+    ),
+    Command(
+        "config",
+        "exporter.cli.config_check",
+        "check a configuration file",
+        (
+            "config check --config.file exporter.yaml",
+            "config check --web.config.file web-config.yml",
+        ),
+    ),
+    Command(
+        "completion",
+        "exporter.cli.completion",
+        "print what a shell needs to complete commands and flags",
+        (
+            "completion bash > /etc/bash_completion.d/istio-port-exporter",
+            'completion zsh > "${fpath[1]}/_istio-port-exporter"',
+            "completion fish > ~/.config/fish/completions/istio-port-exporter.fish",
+        ),
+    ),
 )
+
+PLUGIN = "kubectl-istio_ports"
+"""The name that kubectl finds: `kubectl istio-ports`."""
 
 
 class CommandModule(Protocol):
@@ -44,6 +101,14 @@ class CommandModule(Protocol):
         ...
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Leaves room for the commands' indentation, which argparse forgets."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 4 + max(len(command.name) for command in COMMANDS)
+
+
 class CommandParser(argparse.ArgumentParser):
     """The parser of one command; its arguments are declared when it parses, not before."""
 
@@ -52,11 +117,15 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override] # one signature for both of the overloads
         self, args: Sequence[str] | None = None, namespace: _Namespace | None = None
     ) -> tuple[_Namespace | argparse.Namespace, list[str]]:
-        """Import the command, let it declare its arguments, and parse (called by argparse)."""
+        """Parse, once the arguments are declared (called by argparse)."""
+        self.declare()
+        return super().parse_known_args(args, namespace)
+
+    def declare(self) -> None:
+        """Import the command and let it declare its arguments, once."""
         if self.module:
             module, self.module = self.module, ""
             cast("CommandModule", import_module(module)).add_arguments(self)
-        return super().parse_known_args(args, namespace)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,11 +147,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
+    is_plugin = Path(sys.argv[0]).name == PLUGIN
+    name = "kubectl istio-ports" if is_plugin else "istio-port-exporter"
     top = argparse.ArgumentParser(
-        prog="istio-port-exporter",
+        prog=name,
         description="A Prometheus exporter for the ports of Istio's data and control plane.",
-        epilog="Exit codes: 0 nothing is unhealthy, 1 a target is unhealthy, "
-        "2 usage or configuration, 3 nothing could be judged.",
+        formatter_class=HelpFormatter,
+        epilog=_examples(name, [command.examples[0] for command in COMMANDS])
+        + "\n\nexit codes:\n  0 nothing is unhealthy, 1 a target is unhealthy, "
+        "2 usage or configuration,\n  3 nothing could be judged",
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(
@@ -90,10 +163,18 @@ def parser() -> argparse.ArgumentParser:
     )
     for command in COMMANDS:
         sub = commands.add_parser(
-            command.name, help=command.summary, description=_sentence(command.summary)
+            command.name,
+            help=command.summary,
+            description=_sentence(command.summary),
+            epilog=_examples(name, command.examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.module = command.module
     return top
+
+
+def _examples(name: str, calls: Sequence[str]) -> str:
+    return "examples:\n" + "\n".join(f"  {name} {call}" for call in calls)
 
 
 def _sentence(summary: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from exporter.cli.main import main, parser
 
-COMMANDS = ("serve", "check", "ports", "explain", "demo", "config")
+COMMANDS = ("serve", "check", "ports", "explain", "demo", "config", "completion")
 
 
 @pytest.mark.parametrize("arguments", [[], ["bogus"], ["ports", "--role", "boss"], ["explain"]])
