@@ -16,6 +16,7 @@ from exporter.model import (
     Outcome,
     ProxyStatus,
     Role,
+    ServerCertificate,
     Target,
     TargetKey,
     TargetRecord,
@@ -133,6 +134,7 @@ def broken_sidecar(index: int = 0) -> TargetRecord:
     record = seen_from_pod(healthy_sidecar(index))
     return structs.replace(
         record,
+        servers=(ServerCertificate(8443, "shop.example", 1767225600.0),),
         verdicts=(
             Verdict(
                 15000,

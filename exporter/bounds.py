@@ -146,6 +146,13 @@ CERTIFICATE_NAMES = Bound(
     _LEFT_OUT,
     "a workload's has one, istiod's about five",
 )
+SERVER_NAMES = Bound(
+    32,
+    "pairs of port and name",
+    "server certificates of a gateway, each by a TLS hello once an hour",
+    _LEFT_OUT,
+    "gateways with more servers share certificates by wildcards as a rule",
+)
 PROXIES = Bound(
     50_000,
     "proxies",

@@ -6,10 +6,10 @@ of a target: the request goes to the API server, with a right that only this nee
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from exporter import clock
 from exporter.config import Config, DryRunConfig
 from exporter.control_plane.webhook_dry_run import document_of, path_of, read_created, read_refusal
 from exporter.kube.api_errors import KubernetesError
@@ -42,7 +42,7 @@ class WebhookDryRun:
             return
         try:
             while True:
-                began = time.time()
+                began = clock.now()
                 self._take(replace(await self._try(api, chosen), at=began))
                 await asyncio.sleep(max(config.poll.detail_interval, config.poll.interval))
         finally:

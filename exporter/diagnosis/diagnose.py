@@ -23,6 +23,7 @@ from exporter.diagnosis.proxy_status import (
     presented_root,
     proxy_of,
     readiness_of,
+    server_certificates_of,
 )
 from exporter.diagnosis.refusals import as_rejected, come_from_a_policy, refused_since
 from exporter.diagnosis.remembered_pod_view import with_pod_view
@@ -95,6 +96,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
         certificates=certificates_of(evidence, known),
         spiffe_id=presented.value.spiffe_id if presented else "",
         root="" if in_mesh else presented_root(known),
+        servers=() if in_mesh else server_certificates_of(known),
         listening=known.sockets.value.listening if known.sockets else (),
         durations=judged.durations,
         polled=known.polled,

@@ -36,6 +36,7 @@ class Evidence(Struct, eq=False):
 
     `network` and `pod` map ports to observations (network: one per address). `connects` are the
     control port's, `hellos` the TLS hellos sent to it, `direct` the direct connections to 15006.
+    `server_hellos` are the hellos to a gateway's servers.
     `sockets` is the pod's socket table. `named` maps the catalogue's port names to the target's
     ports.
     """
@@ -52,6 +53,7 @@ class Evidence(Struct, eq=False):
     connects: list[Observation] = []
     hellos: list[Observation] = []
     direct: list[Observation] = []
+    server_hellos: list[Observation] = []
     sockets: Observation | None = None
     named: Mapping[PortName, TargetPort] = {}
     webhook: WebhookPath | None = None
@@ -136,7 +138,7 @@ def read_evidence(
             continue
         is_silent = (is_silent or not was_probed) and seen.outcome.is_silent
         was_probed = True
-        group = _OF_15006.get(seen.probe.kind)
+        group = _OF_NO_PORT.get(seen.probe.kind)
         if group is None or seen.probe.kind is ProbeKind.CONTROL:
             _add_address(evidence, seen)
         if group is None:
@@ -165,13 +167,14 @@ def _add_pod(evidence: Evidence, seen: Observation) -> None:
         evidence.proved_in_pod = evidence.proved_in_pod or seen.outcome.proves
 
 
-_OF_15006: Mapping[ProbeKind, Callable[[Evidence], list[Observation]]] = {
+_OF_NO_PORT: Mapping[ProbeKind, Callable[[Evidence], list[Observation]]] = {
     ProbeKind.CONTROL: attrgetter("connects"),
     ProbeKind.HELLO: attrgetter("hellos"),
     ProbeKind.HBONE_HELLO: attrgetter("hellos"),
     ProbeKind.BLACKHOLE: attrgetter("direct"),
+    ProbeKind.SERVER_HELLO: attrgetter("server_hellos"),
 }
-"""Where the observations go that decide on redirection and 15006 together."""
+"""Where the observations go that are no port's own: they decide together, or on nothing."""
 
 
 def _reachable(evidence: Evidence, observations: Iterable[Observation]) -> Iterable[Observation]:

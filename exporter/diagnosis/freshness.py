@@ -77,7 +77,11 @@ def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
     exposure = memory.exposure
     if exposure is not None and not is_fresh(exposure, identity, now, PROOF_INTERVALS):
         changes["exposure"] = None
-    for name, intervals in (("hello", PROOF_INTERVALS), ("serving", KEPT_INTERVALS)):
+    for name, intervals in (
+        ("hello", PROOF_INTERVALS),
+        ("serving", KEPT_INTERVALS),
+        ("server_names", PROOF_INTERVALS),
+    ):
         known: Mapping[Any, Timestamped[Any]] = getattr(memory, name)
         if not all(is_fresh(seen, identity, now, intervals) for seen in known.values()):
             changes[name] = {

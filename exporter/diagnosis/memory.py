@@ -53,6 +53,7 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
         remember_hbone(evidence, update)
     else:
         remember_hellos(evidence, update)
+    _remember_servers(evidence, update)
     _update_state(evidence, update)
     _update_readiness(evidence, update)
     for name in _ALIKE & update.changes.keys():
@@ -77,6 +78,14 @@ def _update_facts(evidence: Evidence, update: MemoryUpdate) -> None:
             _update(seen, evidence, update)
     if evidence.sockets is not None and isinstance(evidence.sockets.facts, SocketTable):
         update.changes["sockets"] = Timestamped(evidence.sockets.facts, update.now)
+
+
+def _remember_servers(evidence: Evidence, update: MemoryUpdate) -> None:
+    """What a gateway's servers presented; one that presents nothing now is asked at its time."""
+    for seen in evidence.server_hellos:
+        certificate = seen.facts.certificate if isinstance(seen.facts, TlsFacts) else None
+        known = update.mapping("server_names")
+        known[seen.port, seen.probe.path] = Timestamped(certificate, update.now)
 
 
 def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Memory:
@@ -223,6 +232,11 @@ def _merge(last: AdminFacts, facts: AdminFacts) -> AdminFacts:
         facts,
         workload_certificate=facts.workload_certificate or last.workload_certificate,
         root_certificate=facts.root_certificate or last.root_certificate,
+        server_certificates=(
+            last.server_certificates
+            if facts.server_certificates is None
+            else facts.server_certificates
+        ),
     )
 
 

@@ -6,6 +6,7 @@ Evidence, memory and verdicts in. The rule: what is not known is None or left ou
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
+from exporter.bounds import SERVER_NAMES
 from exporter.catalogue import PORTS_BY_ROLE, TargetPort
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.evidence import Evidence
@@ -22,6 +23,7 @@ from exporter.model import (
     PortName,
     ProxyStatus,
     Role,
+    ServerCertificate,
     Timestamped,
     TlsFacts,
     Verdict,
@@ -298,6 +300,20 @@ def _of_admin(memory: Memory) -> Iterator[CertificateValidity]:
         yield _validity("workload", "admin", admin.workload_certificate)
     if admin.root_certificate is not None:
         yield _validity("root", "admin", admin.root_certificate)
+
+
+def server_certificates_of(memory: Memory) -> tuple[ServerCertificate, ...]:
+    """A gateway's server certificates: by port as presented, else by admin's word alone."""
+    presented = {
+        key: seen.value for key, seen in memory.server_names.items() if seen.value is not None
+    }
+    names = {name for _, name in presented}
+    of_admin = (memory.admin.value.server_certificates if memory.admin else None) or ()
+    listed = {(0, name): one for one in of_admin for name in one.dns_names if name not in names}
+    found = sorted((presented | listed).items(), key=lambda item: item[0])
+    return tuple(
+        ServerCertificate(port, name, one.not_after) for (port, name), one in found[:SERVER_NAMES]
+    )
 
 
 def _validity(name: str, source: str, certificate: Certificate) -> CertificateValidity:

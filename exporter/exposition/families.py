@@ -147,6 +147,15 @@ FAMILIES: tuple[Family, ...] = (
         samples=samples.identity,
     ),
     Family(
+        name="istio_proxy_server_certificate_expiry_timestamp_seconds",
+        type="gauge",
+        help="When the certificate expires that a gateway's server presents for a name.",
+        profile="standard",
+        stability="experimental",
+        labels=("port", "server_name"),
+        samples=samples.server_expiry,
+    ),
+    Family(
         name="istio_proxy_root_info",
         type="gauge",
         help="The root behind the certificate that the proxy presents, by its key; 1.",

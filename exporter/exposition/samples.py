@@ -194,6 +194,14 @@ def _rank(source: str) -> int:
     return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
 
 
+def server_expiry(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_server_certificate_expiry_timestamp_seconds`: by port and name."""
+    return [
+        (f',port="{row.port or ""}",server_name="{escaped(row.server_name)}"', row.not_after)
+        for row in record.servers
+    ]
+
+
 def root(record: TargetRecord) -> tuple[Sample, ...]:
     """`istio_proxy_root_info`: the root behind the certificate that was presented, if any was."""
     return ((f',fingerprint="{escaped(record.root)}"', 1),) if record.root else ()

@@ -132,6 +132,7 @@ _LASTING_PARTS = attrgetter(
     "certificates",
     "spiffe_id",
     "root",
+    "servers",
     "listening",
 )
 """The parts of a record that families are made of which are not `timed`."""

@@ -69,6 +69,7 @@ from exporter.model.record import (
     ClusterRecord,
     Diagnosis,
     ProxyStatus,
+    ServerCertificate,
     TargetRecord,
     Verdict,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "Redirection",
     "RememberedPodView",
     "Role",
+    "ServerCertificate",
     "Settings",
     "SocketTable",
     "SyncStatus",

@@ -148,6 +148,7 @@ class ProbeKind(StrEnum):
     ISTIOD = "istiod"
     METRICS = "metrics"
     READINESS = "readiness"
+    SERVER_HELLO = "server_hello"
     SOCKETS = "sockets"
     STATS = "stats"
     TCP = "tcp"

@@ -126,6 +126,7 @@ class AdminFacts(Struct, frozen=True, kw_only=True, gc=False):
     draining: tuple[str, ...] | None = None
     rejected: Mapping[str, str] | None = None
     workload_certificate: Certificate | None = None
+    server_certificates: tuple[Certificate, ...] | None = None
     root_certificate: Certificate | None = None
     unready: tuple[str, ...] | None = None
 

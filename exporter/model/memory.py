@@ -84,6 +84,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `pending_polls`: in how many detail polls in a row ztunnel had pending workloads.
     `refused_since`: since when the network refuses everything of a container that is ready.
     `pod_view`: what the last port-forward showed.
+    `server_names`: what a gateway's server presented by port and name; None where nothing.
     `memo` is `diagnose`'s own: the record that it reuses as long as a poll shows nothing else.
     """
 
@@ -107,6 +108,9 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     hbone: Mapping[str, HboneHello] = field(default_factory=dict)
     exposure: Timestamped[Observation] | None = None
     serving: Mapping[int, Timestamped[Certificate]] = field(default_factory=dict)
+    server_names: Mapping[tuple[int, str], Timestamped[Certificate | None]] = field(
+        default_factory=dict
+    )
     proofs: Mapping[int, float] = field(default_factory=dict)
     disproved: Mapping[int, str] = field(default_factory=dict)
     growth: Mapping[str, Growth] = field(default_factory=dict)

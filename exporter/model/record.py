@@ -77,6 +77,14 @@ class ProxyStatus(Struct, frozen=True, kw_only=True, gc=False):
 _NO_PROXY = ProxyStatus()
 
 
+class ServerCertificate(Struct, frozen=True, gc=False):
+    """Until when a gateway's certificate for a name is valid; port 0 where no hello showed it."""
+
+    port: int
+    server_name: str
+    not_after: float
+
+
 class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     """The result of one poll of one target: what `exposition` renders and the API serves.
 
@@ -99,6 +107,7 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     certificates: tuple[CertificateValidity, ...] = ()
     spiffe_id: str = ""
     root: str = ""
+    servers: tuple[ServerCertificate, ...] = ()
     listening: tuple[ListeningSocket, ...] = ()
     undetected: tuple[str, ...] = ()
     durations: Mapping[int, float] = {}

@@ -12,6 +12,9 @@ from exporter.model import (
     ZtunnelFacts,
 )
 
+_SHOWS_NO_PORT = frozenset({ProbeKind.EXPOSURE, ProbeKind.SERVER_HELLO})
+"""Probes that fail where all is well: admin is closed, a server speaks no TLS."""
+
 
 def by_closing(probes: Iterable[Probe]) -> tuple[list[int], list[int]]:
     """The ports of the probes: those whose closing proves nothing, and those whose closing does."""
@@ -39,7 +42,7 @@ def is_whole(observation: Observation) -> bool:
 def is_abnormal(seen: Sequence[Observation]) -> bool:
     """Whether the network's answers call for the pod's view; admin is closed where all is well."""
     return any(
-        one.outcome is not Outcome.OK for one in seen if one.probe.kind is not ProbeKind.EXPOSURE
+        one.outcome is not Outcome.OK for one in seen if one.probe.kind not in _SHOWS_NO_PORT
     )
 
 

@@ -9,7 +9,7 @@ TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retri
 """
 
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -39,6 +39,7 @@ from exporter.poll.instrumentation import NO_INSTRUMENTATION, ProbeInstrumentati
 from exporter.poll.page_due import agents_to_ask, with_page
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
 from exporter.poll.pod_view import by_closing, is_abnormal, is_whole, is_worrying
+from exporter.poll.server_hellos import server_hellos
 from exporter.probes.attempt import Attempt
 from exporter.probes.probers import PROBERS
 from exporter.probes.runner import Prober, probe_all
@@ -208,7 +209,18 @@ class _Poll(Struct, frozen=True, eq=False):
                     attempts.append(self._attempt(part.hello, part.dialer))
                 case Outcome.REFUSED if part.direct:
                     attempts.append(self._attempt(part.direct, part.dialer))
+        if config.poll.hello:
+            attempts += self._server_hellos(seen, memory)
         return await self._run(attempts)
+
+    def _server_hellos(
+        self, seen: Sequence[Observation], memory: Memory
+    ) -> Iterator[tuple[Prober, Attempt]]:
+        """Those to a gateway's servers."""
+        ways = {part.dialer.address: part.dialer for part in self.plan.network}
+        due = Cadence.IDENTITY in self.due
+        for probe in server_hellos(self.plan, seen, memory, is_identity_due=due):
+            yield self._attempt(probe, ways[probe.address])
 
     async def probe_pod(
         self, seen: Sequence[Observation], *, is_doubtful: bool

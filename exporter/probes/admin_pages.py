@@ -5,7 +5,8 @@ page that cannot be read leaves the facts as they were. Masks and filters keep t
 (recorded: 2 kB of listener states instead of 53).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from exporter.bounds import (
     LISTENERS,
     LISTENERS_PAGE_OBJECTS,
     SENTENCE,
+    SERVER_NAMES,
     SPIFFE_ID,
     TENANT_TEXT,
     cut_text,
@@ -195,7 +197,25 @@ def _with_certificates(facts: AdminFacts, body: bytes) -> AdminFacts:
             workload = own[0]
         if roots and (root is None or (own and own[0] is workload)):
             root = roots[0]
-    return replace(facts, workload_certificate=workload, root_certificate=root)
+    return replace(
+        facts,
+        workload_certificate=workload,
+        root_certificate=root,
+        server_certificates=tuple(islice(_server_certificates(document), SERVER_NAMES)),
+    )
+
+
+_SERVER_NAME = re.compile(r"(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,8}", re.IGNORECASE)
+"""What a TLS hello can ask for; a wildcard stands for its first label."""
+
+
+def _server_certificates(document: _Certs) -> Iterator[Certificate]:
+    """The certificates that are no workload's, with the names that a hello can ask for."""
+    for pair in document.certificates:
+        for certificate in filter(None, map(_certificate, pair.cert_chain[:1])):
+            names = tuple(name for name in certificate.dns_names if _SERVER_NAME.fullmatch(name))
+            if names and not certificate.spiffe_id:
+                yield replace(certificate, dns_names=names)
 
 
 def _certificate(cert: _Cert) -> Certificate | None:

@@ -20,7 +20,7 @@ from exporter.probes.readiness import probe_http_ready, probe_readiness, probe_z
 from exporter.probes.runner import Prober, probe_all
 from exporter.probes.sockets import probe_sockets
 from exporter.probes.stats import probe_stats
-from exporter.probes.tls import probe_hbone_hello, probe_hello, probe_tls
+from exporter.probes.tls import probe_hbone_hello, probe_hello, probe_server_hello, probe_tls
 from exporter.probes.webhook import probe_webhook
 from exporter.probes.ztunnel_stats import probe_ztunnel_stats
 
@@ -42,6 +42,7 @@ PROBERS: Mapping[ProbeKind, Prober] = MappingProxyType(
         ProbeKind.ISTIOD: probe_istiod,
         ProbeKind.METRICS: probe_metrics,
         ProbeKind.READINESS: probe_readiness,
+        ProbeKind.SERVER_HELLO: probe_server_hello,
         ProbeKind.SOCKETS: probe_sockets,
         ProbeKind.STATS: probe_stats,
         ProbeKind.TCP: probe_connect,

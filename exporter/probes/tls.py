@@ -38,7 +38,7 @@ _RECORD_TYPES = frozenset((0x14, 0x15, 0x16, 0x17))
 
 async def probe_tls(attempt: Attempt) -> ProbeResult:
     """Complete a handshake and keep the certificate."""
-    line = await handshake(attempt, ("h2", "http/1.1"), attempt.probe.port)
+    line = await handshake(attempt, _WEB_ALPN, attempt.probe.port)
     return ProbeResult(Outcome.OK, facts=line.facts)
 
 
@@ -64,6 +64,19 @@ async def probe_hbone_hello(attempt: Attempt) -> ProbeResult:
     return ProbeResult(Outcome.OK, facts=line.facts)
 
 
+async def probe_server_hello(attempt: Attempt) -> ProbeResult:
+    """The certificate that a gateway's server presents for a name, or for none."""
+    name = attempt.probe.path.replace("*", "any", 1)
+    port = attempt.probe.port
+    attempt.facts = TlsFacts(via=port)
+    line = await attempt.connect(lambda: TlsProtocol(_WEB_ALPN, port, server_name=name))
+    await line.done
+    return ProbeResult(Outcome.OK, facts=line.facts)
+
+
+_WEB_ALPN = ("h2", "http/1.1")
+
+
 async def handshake(
     attempt: Attempt, alpn: tuple[str, ...], port: int, context: ssl.SSLContext | None = None
 ) -> "TlsProtocol":
@@ -86,10 +99,16 @@ class TlsProtocol(ProbeProtocol):
     __slots__ = ("_ended", "_in", "_inner", "_left", "_out", "_port", "_tls", "done", "facts")
 
     def __init__(
-        self, alpn: tuple[str, ...], port: int, context: ssl.SSLContext | None = None
+        self,
+        alpn: tuple[str, ...],
+        port: int,
+        context: ssl.SSLContext | None = None,
+        server_name: str = "",
     ) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = (context or _context(alpn)).wrap_bio(self._in, self._out)
+        self._tls = (context or _context(alpn)).wrap_bio(
+            self._in, self._out, server_hostname=server_name or None
+        )
         self._inner: ProbeProtocol | None = None
         self._left: int = HANDSHAKE
         self._port = port

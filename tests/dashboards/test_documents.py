@@ -176,4 +176,5 @@ def test_every_family_of_a_target_is_on_some_panel() -> None:
     assert unshown == {
         "istio_target_identity_info",
         "istio_proxy_root_info",
+        "istio_proxy_server_certificate_expiry_timestamp_seconds",
     }

@@ -31,6 +31,9 @@ def certificate_has_ended(case: Case) -> Sentences:
     for port, seen in memory.serving.items():
         if seen.value.not_after <= seen.at + step:
             return (f"the certificate that {port} presents has ended",)
+    for (port, name), server in memory.server_names.items():
+        if _has_ended(server.value, server.at + step):
+            return (f"the certificate that {port} presents for {name or 'any name'} has ended",)
     return None
 
 
