@@ -166,7 +166,7 @@ def drawn(
     )
     if scale.top is not None:
         panel.max(scale.top)
-    for letter, query in zip("ABCDEFGH", queries, strict=False):
+    for letter, query in zip("ABCDEFGHIJ", queries, strict=False):
         panel.with_target(query.ref_id(letter))
     return panel
 
