@@ -9,6 +9,9 @@ a fifth of what a half-open connect costs the kernel.
 import asyncio
 import atexit
 import ctypes
+import errno
+import os
+import resource
 import select
 import socket
 import struct
@@ -55,7 +58,7 @@ class EpollSockets:
     def acquire(self, family: int) -> socket.SocketType:
         """A non-blocking TCP socket that nobody uses, attached."""
         spare = self._spare[family]
-        return spare.pop() if spare else self.attach(socket.SocketType(family, _STREAM))
+        return spare.pop() if spare else self.attach(_socket_of(family))
 
     def attach(self, own: socket.SocketType) -> socket.SocketType:
         """Watch a socket that was made elsewhere; returns it."""
@@ -110,6 +113,25 @@ class EpollSockets:
         for sockets in self._spare.values():
             for own in sockets:
                 own.close()
+
+
+def _socket_of(family: int) -> socket.SocketType:
+    """A new socket; OSError where the descriptors that are left are for others.
+
+    A new descriptor has the lowest number that is free. Without the reserve nobody would be
+    answered over HTTP while polls hold every descriptor, and the kubelet would end the process.
+    """
+    own = socket.SocketType(family, _STREAM)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return own
+    if own.fileno() >= limit - min(_RESERVED_DESCRIPTORS, limit // 4):
+        own.close()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return own
+
+
+_RESERVED_DESCRIPTORS = 64
 
 
 def _disconnect(own: socket.SocketType) -> bool:

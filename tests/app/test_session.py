@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,9 @@ web: {listen_address: "127.0.0.1:0"}
 class Served:
     """A serving process, its log and its address."""
 
-    def __init__(self, folder: Path, config: str, targets: str, **environ: str) -> None:
+    def __init__(
+        self, folder: Path, config: str, targets: str, before: Sequence[str] = (), **environ: str
+    ) -> None:
         self.folder = folder
         self.config = folder / "exporter.yaml"
         self.targets = folder / "targets.yaml"
@@ -37,7 +39,15 @@ class Served:
         self.targets.write_text(targets)
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "exporter.cli", "serve", "--config.file", self.config],
+                [
+                    *before,
+                    sys.executable,
+                    "-m",
+                    "exporter.cli",
+                    "serve",
+                    "--config.file",
+                    self.config,
+                ],
                 stderr=log,
                 stdout=log,
                 cwd=folder,
@@ -72,9 +82,13 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> No
 
 @contextmanager
 def serving(
-    folder: Path, config: str = CONFIG, targets: str = TARGET % "cart", **environ: str
+    folder: Path,
+    config: str = CONFIG,
+    targets: str = TARGET % "cart",
+    before: Sequence[str] = (),
+    **environ: str,
 ) -> Iterator[Served]:
-    served = Served(folder, config, targets, **environ)
+    served = Served(folder, config, targets, before, **environ)
     try:
         yield served
     finally:

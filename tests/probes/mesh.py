@@ -34,9 +34,9 @@ class MeshAuthority:
         self.root.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def serving(
-        self, *names: str, uri: str = "", days: int = 1, signed: bool = True
+        self, *names: str, uri: str = "", days: int = 1, signed: bool = True, begins: int = -365
     ) -> ssl.SSLContext:
-        """A server's context with a certificate of these names that ends in so many days.
+        """A server's context with a certificate of these names; it begins and ends in so many days.
 
         Not `signed`: it is signed by its own key.
         """
@@ -47,7 +47,7 @@ class MeshAuthority:
             alternatives.append(x509.UniformResourceIdentifier(uri))
         issuer, signer = (self._name, self._key) if signed else (subject, key)
         certificate = (
-            _builder(issuer, subject, key, datetime.now(UTC) + timedelta(days=days))
+            _builder(issuer, subject, key, datetime.now(UTC) + timedelta(days=days), begins)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=not names)
             .sign(signer, hashes.SHA256())
         )
@@ -67,10 +67,14 @@ class MeshAuthority:
 
 
 def _builder(
-    issuer: x509.Name, subject: x509.Name, key: ec.EllipticCurvePrivateKey, ends: datetime
+    issuer: x509.Name,
+    subject: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    ends: datetime,
+    begins: int = -365,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - _YEAR)
+        .not_valid_before(datetime.now(UTC) + timedelta(days=begins))
         .not_valid_after(ends)
     )
