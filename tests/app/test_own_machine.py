@@ -82,11 +82,12 @@ def port() -> int:
 def test_without_descriptors_no_target_is_at_fault_and_the_page_is_served(
     tmp_path: Path, port: int
 ) -> None:
+    patient = CONFIG.replace("timeout: 400ms", "timeout: 5s")
     few = ("prlimit", "--nofile=256:256")
     seen: dict[str, str] = {}
     with (
         agents(port=port, seconds=0.3),
-        serving(tmp_path, CONFIG, targets(1200, port), few) as served,
+        serving(tmp_path, patient, targets(1200, port), few) as served,
     ):
         for _ in range(12):
             time.sleep(0.5)
