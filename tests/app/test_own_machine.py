@@ -82,11 +82,11 @@ def port() -> int:
 def test_without_descriptors_no_target_is_at_fault_and_the_page_is_served(
     tmp_path: Path, port: int
 ) -> None:
-    patient = CONFIG.replace("timeout: 400ms", "timeout: 5s")
+    patient = CONFIG.replace("1s", "3s").replace("2s", "6s").replace("400ms", "2900ms")
     few = ("prlimit", "--nofile=256:256")
     seen: dict[str, str] = {}
     with (
-        agents(port=port, seconds=0.3),
+        agents(port=port, seconds=0.8),
         serving(tmp_path, patient, targets(1200, port), few) as served,
     ):
         for _ in range(12):
