@@ -297,7 +297,7 @@ _MARK = 9
 
 def cut_text(text: str, most: int) -> str:
     """The text, or its start and a mark of the whole of it: at most so many bytes of UTF-8."""
-    if len(text) * 4 <= most or (len(text) <= most and text.isascii()):
+    if len(text) <= most and (text.isascii() or len(text) * 4 <= most):
         return text
     encoded = text.encode("utf-8", "replace")
     if len(encoded) <= most:

@@ -63,7 +63,7 @@ class HttpProtocol(ProbeProtocol):
             return waiter
         self._parser = httptools.HttpResponseParser(self)
         self._reader = reader
-        self._body = bytearray()  # a list of many small pieces takes many times their length
+        self._body: bytes | bytearray = b""
         self._server = b""
         self._headed = self._by_length = False
         self._whole: Reply | None = None
@@ -129,6 +129,11 @@ class HttpProtocol(ProbeProtocol):
     def on_body(self, data: bytes) -> None:
         """Collect the body (called by the parser)."""
         if self._reader is None:
+            if not self._body:
+                self._body = data  # one piece, as a rule
+                return
+            if isinstance(self._body, bytes):  # a list of many pieces takes many times their length
+                self._body = bytearray(self._body)
             self._body += data
         else:
             self._reader.feed(data)

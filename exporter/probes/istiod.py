@@ -84,7 +84,10 @@ class _Entry(msgspec.Struct):
     resources: dict[str, _Resource] | None = None
 
 
-_NONE = re.compile(rb"\s*null\s*\Z")
+_ENTRIES = msgspec.json.Decoder(list[msgspec.Raw] | None)
+_AT_ONCE = 2**20
+"""A shorter page is taken apart at once, in 2 ms; a longer one row by row."""
+
 _FIRST = re.compile(rb"\s*\[")
 _ROW = re.compile(rb"[\s,]*+(\{%s*+\})" % _nested(_DEPTH))
 _LAST = re.compile(rb"\s*\]\s*\Z")
@@ -199,7 +202,11 @@ def _rows(body: bytes) -> Iterator[SyncStatus]:
 
 
 def _documents(body: bytes) -> Iterator[bytes]:
-    if _NONE.match(body):
+    if len(body) <= _AT_ONCE:
+        rows = [bytes(raw) for raw in _ENTRIES.decode(body) or ()]
+        if len(rows) > PROXIES or any(len(row) > SYNCZ_ROW for row in rows):
+            raise msgspec.DecodeError("more than is read")
+        yield from rows
         return
     first = _FIRST.match(body)
     at = first.end() if first else 0

@@ -22,7 +22,7 @@ from exporter.transport.protocols import (
 )
 from exporter.transport.waiter import Waiter
 
-_CHUNK = 65536
+_CHUNK = 32768
 _MAX_READS = 16
 """A peer that sends without end is left for another turn after so many chunks."""
 
@@ -161,7 +161,7 @@ class Connection(Waiter[StreamT]):
             began = began or now
             if now - began > epoll.SLICE_SECONDS:
                 break
-        self._sockets.loop.call_soon(self._handle, _READABLE)
+        self._sockets.handle_later(self._handle, _READABLE)
 
     def _lose(self, error: BaseException | None) -> None:
         if self._socket is not None:

@@ -16,15 +16,13 @@ import select
 import socket
 import struct
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 
 from exporter.transport.protocols import LINGER_ZERO
 
 EventHandler = Callable[[int], None]
 """Receives a socket's events, as epoll has them."""
-
-Handlers = list[tuple[EventHandler | None, int]]
 
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 ENDING = BROKEN | select.EPOLLRDHUP
@@ -52,6 +50,8 @@ class EpollSockets:
         self.loop = loop
         self._handlers: dict[int, EventHandler] = {}
         self._spare: defaultdict[int, list[socket.SocketType]] = defaultdict(list)
+        self._waiting: deque[tuple[EventHandler, int]] = deque()
+        self._is_resuming = False
         self._epoll = select.epoll()
         loop.add_reader(self._epoll.fileno(), self._dispatch)
 
@@ -90,22 +90,37 @@ class EpollSockets:
         for _ in range(2):
             ready = self._epoll.poll(0, _MAX_EVENTS)
             handlers = [(self._handlers.get(fd), events) for fd, events in ready]
-            if not self._handle(handlers, began):
+            self._waiting.extend((one, events) for one, events in handlers if one is not None)
+            if self._is_resuming or not self._handle_waiting(began):
                 return
 
-    def _handle(self, handlers: Handlers, began: float) -> bool:
-        """Whether all were handled; else the rest is in a later turn."""
-        for place, (handler, events) in enumerate(handlers, 1):
-            if handler is not None:
-                handler(events)
-                if time.monotonic() - began > SLICE_SECONDS:
-                    self.loop.call_soon(self._handle_rest, handlers[place:])
-                    return False
+    def _handle_waiting(self, began: float) -> bool:
+        """Whether everybody's events were handled; else the rest is in the next turn.
+
+        What sends without end would otherwise take a turn for each of its connections.
+        """
+        waiting = self._waiting
+        while waiting:
+            handler, events = waiting.popleft()
+            handler(events)
+            if waiting and time.monotonic() - began > SLICE_SECONDS:
+                self._resume_later()
+                return False
         return True
 
-    def _handle_rest(self, handlers: Handlers) -> None:
-        if self._handle(handlers, time.monotonic()):
-            self._dispatch()
+    def handle_later(self, handler: EventHandler, events: int) -> None:
+        """Call the handler behind all that wait, in a later turn."""
+        self._waiting.append((handler, events))
+        self._resume_later()
+
+    def _resume_later(self) -> None:
+        if not self._is_resuming:
+            self._is_resuming = True
+            self.loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._is_resuming = False
+        self._handle_waiting(time.monotonic())
 
     def close(self) -> None:
         """Close the epoll and the spare sockets, when the event loop has ended."""

@@ -241,9 +241,10 @@ def test_no_bytes_crash_the_readers(body: bytes) -> None:
         b"{}",
         b"[" + b'{"proxy":"a"},' * (PROXIES + 1) + b"{}]",
         b'[{"proxy":"' + b"x" * SYNCZ_ROW + b'"}]',
-        b"[" + b'{"a":' * 20 + b"1" + b"}" * 20 + b"]",
+        b"[" + b'{"proxy":"aaaaaaaaaaaaaaaaa"},' * (PROXIES + 1) + b"{}]",
+        b"[" + b'{"proxy":"a"},' * 80_000 + b"{}",
     ],
-    ids=["more", "less", "no list", "too many", "a long row", "a deep row"],
+    ids=["more", "less", "no list", "too many", "a long row", "too many and long", "long and less"],
 )
 def test_a_listing_that_is_none_or_too_large_counts_for_nothing(page: bytes) -> None:
     assert read_syncz(page) is None
