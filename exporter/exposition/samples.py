@@ -13,6 +13,7 @@ from exporter.model import (
     Cadence,
     CertificateValidity,
     Outcome,
+    Role,
     TargetRecord,
     Verdict,
 )
@@ -140,11 +141,13 @@ def last_poll(record: TargetRecord) -> list[Sample]:
 
 
 def last_regular_poll(record: TargetRecord) -> list[Sample]:
-    """In brief: of every poll, and of the detail cadence."""
+    """In brief: of every poll, and of the detail cadence, which a workload in ambient has not."""
+    is_ambient = record.target.role is Role.AMBIENT
+    shown = (Cadence.FAST,) if is_ambient else (Cadence.FAST, Cadence.DETAIL)
     return [
         (f',cadence="{cadence.value}"', at)
         for cadence, at in record.polled.items()
-        if cadence in (Cadence.FAST, Cadence.DETAIL)
+        if cadence in shown
     ]
 
 
