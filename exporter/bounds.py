@@ -208,9 +208,9 @@ LISTENERS_PAGE_OBJECTS = Bound(
 ADMIN_PAGE = Bound(
     256 * _KIB,
     "bytes",
-    "admin's `/init_dump` and `/certs`",
+    "admin's `/init_dump`, `/certs` and `/server_info`",
     _NO_PAGE,
-    "recorded: 13 kB of certificates",
+    "recorded: 13 kB of certificates, 127 kB of bootstrap",
 )
 STATUS_PAGE = Bound(
     8192 * _KIB,

@@ -95,6 +95,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
         listings=known.listings,
         certificates=certificates_of(evidence, known),
         spiffe_id=presented.value.spiffe_id if presented else "",
+        version=known.admin.value.istio_version if known.admin else "",
         root="" if in_mesh else presented_root(known),
         servers=() if in_mesh else server_certificates_of(known),
         listening=known.sockets.value.listening if known.sockets else (),

@@ -231,6 +231,7 @@ def _merge(last: AdminFacts, facts: AdminFacts) -> AdminFacts:
     return structs.replace(
         facts,
         workload_certificate=facts.workload_certificate or last.workload_certificate,
+        istio_version=facts.istio_version or last.istio_version,
         root_certificate=facts.root_certificate or last.root_certificate,
         server_certificates=(
             last.server_certificates

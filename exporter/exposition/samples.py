@@ -101,7 +101,7 @@ def target_info(record: TargetRecord) -> tuple[Sample]:
     """`istio_target_info`: with the first address."""
     target = record.target
     reported = record.control_plane.version if record.control_plane else None
-    version = plain_version(reported or "") or target.istio_version
+    version = plain_version(reported or record.version) or target.istio_version
     address = target.addresses[0] if target.addresses else ""
     labels = (
         f',ip="{escaped(address)}",node="{escaped(target.node)}"'

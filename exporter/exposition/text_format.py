@@ -132,6 +132,7 @@ _LASTING_PARTS = attrgetter(
     "certificates",
     "spiffe_id",
     "root",
+    "version",
     "servers",
     "listening",
 )

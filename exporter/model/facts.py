@@ -127,6 +127,7 @@ class AdminFacts(Struct, frozen=True, kw_only=True, gc=False):
     rejected: Mapping[str, str] | None = None
     workload_certificate: Certificate | None = None
     server_certificates: tuple[Certificate, ...] | None = None
+    istio_version: str = ""
     root_certificate: Certificate | None = None
     unready: tuple[str, ...] | None = None
 

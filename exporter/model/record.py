@@ -107,6 +107,7 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     certificates: tuple[CertificateValidity, ...] = ()
     spiffe_id: str = ""
     root: str = ""
+    version: str = ""
     servers: tuple[ServerCertificate, ...] = ()
     listening: tuple[ListeningSocket, ...] = ()
     undetected: tuple[str, ...] = ()

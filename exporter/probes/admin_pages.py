@@ -87,6 +87,18 @@ class _InitDump(msgspec.Struct):
     unready_targets_dumps: tuple[_Unready, ...] = ()
 
 
+class _NodeMetadata(msgspec.Struct):
+    version: str = msgspec.field(default="", name="ISTIO_VERSION")
+
+
+class _Node(msgspec.Struct):
+    metadata: _NodeMetadata = msgspec.field(default_factory=_NodeMetadata)
+
+
+class _ServerInfo(msgspec.Struct):
+    node: _Node = msgspec.field(default_factory=_Node)
+
+
 class _Name(msgspec.Struct):
     uri: str = ""
     dns: str = ""
@@ -205,6 +217,13 @@ def _with_certificates(facts: AdminFacts, body: bytes) -> AdminFacts:
     )
 
 
+def _with_version(facts: AdminFacts, body: bytes) -> AdminFacts:
+    """Istio's version, which the agent has put into the bootstrap's node."""
+    document = _decode(body, _ServerInfo)
+    version = cut_text(document.node.metadata.version, TENANT_TEXT) if document else ""
+    return replace(facts, istio_version=version) if version else facts
+
+
 _SERVER_NAME = re.compile(r"(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,8}", re.IGNORECASE)
 """What a TLS hello can ask for; a wildcard stands for its first label."""
 
@@ -244,6 +263,7 @@ PAGES: Mapping[paths.Path, Callable[[AdminFacts, bytes], AdminFacts]] = MappingP
         paths.LISTENER_STATES: _with_listener_states,
         paths.INIT_DUMP: _with_unready,
         paths.CERTS: _with_certificates,
+        paths.SERVER_INFO: _with_version,
     }
 )
 """What each page adds to the facts, from any bytes."""

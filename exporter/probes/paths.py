@@ -80,6 +80,7 @@ LISTENERS = _path("/listeners?format=json", LISTENERS_PAGE)
 LISTENER_STATES = _path(_LISTENER_STATES, LISTENERS_PAGE)
 INIT_DUMP = _path("/init_dump", ADMIN_PAGE)
 CERTS = _path("/certs", ADMIN_PAGE)
+SERVER_INFO = _path("/server_info", ADMIN_PAGE)
 
 FIXED = (
     HEALTHZ_READY,
@@ -97,6 +98,7 @@ FIXED = (
     LISTENER_STATES,
     INIT_DUMP,
     CERTS,
+    SERVER_INFO,
 )
 """Every path that is sent without being configured."""
 

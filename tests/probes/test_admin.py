@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import pytest
@@ -95,6 +96,7 @@ def test_tells_the_workloads_certificate_from_others() -> None:
     assert facts.root_certificate.not_after == 2110775466.0
 
 
+INFO = b'{"version": "1.40.0", "node": {"id": "x", "metadata": {"ISTIO_VERSION": "1.28.10"}}}'
 EVERYTHING = {
     "/ready": b"LIVE\n",
     paths.ENVOY_STATS.text: b"envoy_server_live{} 1\n",
@@ -163,3 +165,23 @@ def test_no_bytes_crash_the_readers(body: bytes) -> None:
 def test_a_page_that_cannot_be_read_is_left_out(path: Any) -> None:
     if path is not paths.ENVOY_STATS:
         assert read(path, b"not json") == AdminFacts(state="LIVE")
+
+
+@pytest.mark.parametrize(("known", "version"), [("", "1.28.10"), ("1.28.10", "")])
+async def test_the_bootstrap_is_requested_where_nothing_else_shows_the_version(
+    serve: Any, attempt_at: Any, answer: Any, known: str, version: str
+) -> None:
+    asked: list[bytes] = []
+    pages = {paths.READY.text: answer(200, b"LIVE\n"), paths.SERVER_INFO.text: answer(200, INFO)}
+    port = await serve(pages, asked)
+    given = attempt_at(port, 15000, due=frozenset(Cadence), kind="admin")
+    given.target = dataclasses.replace(given.target, istio_version=known)
+    observed = await probe(given)
+    assert isinstance(observed.facts, AdminFacts)
+    assert observed.facts.istio_version == version
+    assert any(b"server_info" in head for head in asked) is not bool(known)
+
+
+@pytest.mark.parametrize("page", [b"", b"[]", b'{"node": 3}', b'{"node": {"metadata": {}}}'])
+def test_a_bootstrap_without_a_version_adds_nothing(page: bytes) -> None:
+    assert read(paths.SERVER_INFO, page) == read(paths.CERTS, b"")

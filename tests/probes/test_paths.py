@@ -47,6 +47,7 @@ def test_only_these_paths_are_ever_sent_unconfigured() -> None:
         "/config_dump",
         "/init_dump",
         "/certs",
+        "/server_info",
     }
 
 
