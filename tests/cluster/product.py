@@ -1,5 +1,8 @@
 """The exporter in the cluster: its own image and chart, and what it serves."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -86,3 +89,25 @@ def faulty(rows: list[Target]) -> list[tuple[str, Any, Any]]:
         for row in rows
         if row["state"] != "healthy"
     ]
+
+
+@contextlib.asynccontextmanager
+async def watched(reporter: Exporter, where: str) -> AsyncIterator[set[tuple[str, str]]]:
+    """Every cause and class that is reported of a namespace until the block ends."""
+    seen: set[tuple[str, str]] = set()
+
+    async def collect() -> None:
+        while True:
+            seen.update((await reporter.causes(where)).values())
+            await asyncio.sleep(1)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(collect())
+        yield seen
+        # Two more polls: what is wrong at the end is seen, too.
+        await asyncio.sleep(11)
+        task.cancel()
+
+
+def faults(seen: set[tuple[str, str]]) -> set[str]:
+    return {cause for cause, kind in seen if kind == "fault"}

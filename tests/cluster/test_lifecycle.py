@@ -4,45 +4,20 @@ An exporter with the chart's defaults polls every five seconds; every diagnosis 
 time of a test is collected.
 """
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-
 from tests.cluster.cluster import Cluster
-from tests.cluster.product import Exporter
+from tests.cluster.product import Exporter, faults, watched
 from tests.cluster.workloads import (
     await_pods,
     await_ready,
     deployment,
     job,
     pod,
+    pods_of,
 )
 from tests.real.kubernetes.client import Admin
 
 MANY = 10
 BRIEF = ("python3", "-c", "import time; time.sleep(5)")
-
-
-@contextlib.asynccontextmanager
-async def watched(reporter: Exporter, where: str) -> AsyncIterator[set[tuple[str, str]]]:
-    """Every cause and class that is reported of a namespace until the block ends."""
-    seen: set[tuple[str, str]] = set()
-
-    async def collect() -> None:
-        while True:
-            seen.update((await reporter.causes(where)).values())
-            await asyncio.sleep(1)
-
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(collect())
-        yield seen
-        # Two more polls: what is wrong at the end is seen, too.
-        await asyncio.sleep(11)
-        task.cancel()
-
-
-def faults(seen: set[tuple[str, str]]) -> set[str]:
-    return {cause for cause, kind in seen if kind == "fault"}
 
 
 async def test_scaling_up_and_down_is_no_fault(
@@ -107,4 +82,22 @@ async def test_an_application_that_crashes_is_no_fault_of_its_proxy(
             return any(row["name"] == "app" and row["restartCount"] > 1 for row in rows)
 
         await cluster.wait_for(restarts, "the application to restart twice")
+    assert faults(seen) == set()
+
+
+async def test_an_eviction_is_no_fault(
+    cluster: Cluster, admin: Admin, mesh: str, direct: Exporter
+) -> None:
+    await admin.apply(deployment(mesh, "web", 2))
+    first, _ = await await_ready(cluster, admin, mesh, 2)
+    evicted = {"apiVersion": "v1", "kind": "Pod", "metadata": first["metadata"]}
+    async with watched(direct, mesh) as seen:
+        await admin.evict(evicted)
+
+        async def is_replaced() -> bool:
+            names = {row["metadata"]["name"] for row in await pods_of(admin, mesh)}
+            return first["metadata"]["name"] not in names
+
+        await cluster.wait_for(is_replaced, "another pod in its place")
+        await await_ready(cluster, admin, mesh, 2)
     assert faults(seen) == set()

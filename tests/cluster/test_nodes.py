@@ -6,8 +6,8 @@ import pytest_asyncio
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.node import Node
-from tests.cluster.product import Exporter, states
-from tests.cluster.workloads import await_ready, pod, pods_of
+from tests.cluster.product import Exporter, faults, states, watched
+from tests.cluster.workloads import await_ready, deployment, pod, pods_of
 from tests.real.kubernetes.client import Admin, Document
 
 SILENT_SECONDS = 150.0
@@ -66,3 +66,25 @@ async def test_a_dead_node_stays_a_fault_after_its_pods_were_evicted(
 
     await cluster.wait_for(is_polled_again, "two further polls")
     assert await direct.causes(mesh) == {"web": ("node_unreachable", "fault")}
+
+
+async def test_a_drained_node_is_no_fault(
+    cluster: Cluster, admin: Admin, mesh: str, direct: Exporter, second: Node
+) -> None:
+    await admin.apply(deployment(mesh, "web", 4))
+    drained = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": second.name}}
+    found = await await_ready(cluster, admin, mesh, 4)
+    there = [row for row in found if row["spec"]["nodeName"] == second.name]
+    assert there
+    async with watched(direct, mesh) as seen:
+        await admin.patch(drained, {"spec": {"unschedulable": True}})
+        for row in there:
+            await admin.evict({"apiVersion": "v1", "kind": "Pod", "metadata": row["metadata"]})
+
+        async def is_drained() -> bool:
+            rows = await pods_of(admin, mesh)
+            return all(row["spec"].get("nodeName") != second.name for row in rows)
+
+        await cluster.wait_for(is_drained, "the node to be empty")
+        await await_ready(cluster, admin, mesh, 4)
+    assert faults(seen) == set()

@@ -97,6 +97,12 @@ class Admin:
         """Delete what a list holds, at once."""
         await self._ask("DELETE", path, query={**_AT_ONCE, **query})
 
+    async def evict(self, pod: Document) -> None:
+        """Evict a pod, as `kubectl drain` does."""
+        metadata = {name: pod["metadata"][name] for name in ("namespace", "name")}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        await self._ask("POST", f"{path_of(pod)}/eviction", eviction)
+
     async def service_account_token(
         self, namespace: str, name: str, seconds: int = _LEAST_SECONDS
     ) -> str:
