@@ -60,7 +60,8 @@ class MergedTargets:
             if pod.is_owned:
                 self.ignored.add(key)
             return None
-        if not pod.target.addresses:
+        # There is nothing to probe; of a deleted pod it is still told that its deletion is held.
+        if not (pod.target.addresses or pod.target.lifecycle.terminating):
             return None
         ports = dict.fromkeys(port for annotation in annotations for port in annotation.ports)
         return replace(

@@ -30,6 +30,17 @@ async def test_a_pod_without_an_address_is_no_target_yet(cluster: Any) -> None:
         await until(lambda: seen.names == ["early"])
 
 
+async def test_a_deleted_pod_that_has_ended_is_a_target_until_it_is_gone(cluster: Any) -> None:
+    held = pod("held")
+    held["status"]["phase"] = "Failed"
+    held["metadata"]["deletionTimestamp"] = "2026-11-26T10:00:00Z"
+    cluster.put(PODS, held)
+    async with watching(cluster) as seen:
+        await until(lambda: seen.names == ["held"])
+        cluster.delete(PODS, held)
+        await until(lambda: seen.names == [])
+
+
 async def test_an_update_that_changes_no_target_is_not_reported(cluster: Any) -> None:
     cluster.put(PODS, pod("cart"))
     async with watching(cluster) as seen:
