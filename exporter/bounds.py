@@ -107,7 +107,7 @@ SERIES = Bound(
 SENTENCES = Bound(
     32,
     "sentences",
-    "the evidence of a diagnosis",
+    "the evidence of a diagnosis; reasons and names that Envoy gives on an admin page",
     _LEFT_OUT,
     "a page for people; causes have up to ten",
 )
@@ -159,13 +159,6 @@ PROXIES = Bound(
     "the proxies that one istiod lists",
     "the listing counts for nothing",
     "above what one replica can serve",
-)
-REMEMBERED_PORTS = Bound(
-    1024,
-    "ports",
-    "ports of a target of which the last answer is known",
-    "forgotten",
-    "four times the ports of the largest gateway that is polled",
 )
 
 # --- pages, by path, and other answers ---------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
-from exporter.bounds import REMEMBERED_PORTS
+from exporter.bounds import TARGET_PORTS
 from exporter.diagnosis.agent_page import COUNTERS, next_wait
 from exporter.diagnosis.envoy_counters import remember_stats
 from exporter.diagnosis.evidence import Evidence
@@ -94,7 +94,7 @@ def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Mem
     if not answered:
         return memory
     last_ok = {**memory.last_ok, **answered}
-    if len(last_ok) > REMEMBERED_PORTS:  # a page may list other servers each time
+    if len(last_ok) > 4 * TARGET_PORTS:  # a page may list other servers each time
         last_ok = answered
     return structs.replace(memory, last_ok=last_ok)
 

@@ -14,6 +14,7 @@ from exporter.bounds import SETTINGS_TEXT
 from exporter.discovery.missing_proxies import NamespaceInjection, namespace_injection
 from exporter.kube.json_decoding import decode
 from exporter.kube.watch_events import EventType, WatchEvent
+from exporter.yielder import Yielder
 
 T = TypeVar("T")
 AMBIENT = ("istio.io/dataplane-mode", "ambient")
@@ -92,19 +93,23 @@ class ObjectCache(Generic[T]):
     ) -> None:
         """Apply the events, which end only by cancellation."""
         seen: set[str] = set()
+        yielder = Yielder()
         async for event in events:
+            await yielder.maybe_yield()
             if event.type is EventType.LIST_START:
                 seen = set()
             elif event.type is EventType.LIST_END:
-                self._finish(seen)
+                await self._finish(seen)
             elif found := read(event):
                 name, value = found
                 seen.add(name)
                 self._set(name, None if event.type is EventType.DROP else value)
 
-    def _finish(self, seen: set[str]) -> None:
+    async def _finish(self, seen: set[str]) -> None:
+        yielder = Yielder()
         for name in [name for name in self.values if name not in seen]:
             self._set(name, None)
+            await yielder.maybe_yield()
         was_complete, self.is_complete = self.is_complete, True
         if not was_complete:
             self._changed("")

@@ -21,6 +21,7 @@ from exporter.bounds import (
     LISTENERS,
     LISTENERS_PAGE_OBJECTS,
     SENTENCE,
+    SENTENCES,
     SERVER_NAMES,
     SPIFFE_ID,
     TENANT_TEXT,
@@ -179,7 +180,8 @@ def _rejected(document: _Dump) -> Mapping[str, str]:
         if row.error_state is not None and len(rejected) < LISTENERS:
             failed = row.error_state.failed_configuration
             name = cut_text(row.name or (failed.name if failed else ""), TENANT_TEXT)
-            rejected[name] = rejected.get(name) or cut_text(row.error_state.details, SENTENCE)
+            reason = row.error_state.details if len(rejected) < SENTENCES else ""
+            rejected[name] = rejected.get(name) or cut_text(reason, SENTENCE)
     return rejected
 
 
@@ -194,7 +196,7 @@ def _with_unready(facts: AdminFacts, body: bytes) -> AdminFacts:
 
 def _sentences(texts: Iterable[str]) -> tuple[str, ...]:
     """What Envoy waits for, in its own words."""
-    return tuple(cut_text(text, SENTENCE) for text in islice(texts, LISTENERS))
+    return tuple(cut_text(text, SENTENCE) for text in islice(texts, SENTENCES))
 
 
 def _with_certificates(facts: AdminFacts, body: bytes) -> AdminFacts:
