@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -33,6 +35,9 @@ from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
 TCP_PORTS = (15000, 15001, 15006, 15020, 15021, 15090)
 PAGES = ((15020, "/healthz/ready"), (15021, "/healthz/ready"), (15090, "/stats/prometheus"))
 HTTP_PORT = 15021
+SCRAPES = (15090, 15020)
+METRICS = "/stats/prometheus"
+OK = 200
 TIMEOUT_SECONDS = 2.0
 BETWEEN_LOOKS = 120.0
 VIEWS = ("network", "pod")
@@ -61,11 +66,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Naive:
-    """What simple probes noticed of one pod: each field is "something is wrong"."""
+    """What simple probes noticed of one pod: each field is "something is wrong".
+
+    `scraped`: a scrape of the proxy or of its agent failed, or the pod's readiness probe did.
+    """
 
     tcp: bool
     http: bool
     everything: bool
+    scraped: bool
 
 
 def _differences(verdict: Verdict) -> Iterable[str]:
@@ -143,15 +152,17 @@ async def look_at_all(
 
 
 async def probe_naively(pod: DemoPod) -> Naive:
-    """What a TCP probe of the proxy's ports, `http_2xx` on 15021, and all of them notice."""
+    """What TCP probes of its ports, `http_2xx` on 15021, all of them, and scrapes notice."""
     address = pod.target.addresses[0]
     tcp = await asyncio.gather(*(_connects(address, port) for port in TCP_PORTS))
     http = await asyncio.gather(*(_is_2xx(address, port, path) for port, path in PAGES))
+    scrapes = await asyncio.gather(*(_is_scraped(address, port) for port in SCRAPES))
     answers = dict(zip((port for port, _ in PAGES), http, strict=True))
     return Naive(
         tcp=not all(tcp),
         http=not answers[HTTP_PORT],
         everything=not (all(tcp) and all(http)),
+        scraped=not (all(scrapes) and answers[HTTP_PORT]),
     )
 
 
@@ -166,15 +177,28 @@ async def _connects(address: str, port: int) -> bool:
 
 
 async def _is_2xx(address: str, port: int, path: str) -> bool:
+    status, _ = await _get(address, port, path)
+    return status == OK
+
+
+async def _is_scraped(address: str, port: int) -> bool:
+    """Whether Prometheus's `up` is 1: an answer of 200 that is metrics to its end."""
+    status, body = await _get(address, port, METRICS)
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            reader, writer = await asyncio.open_connection(address, port)
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            status = await reader.readline()
-    except OSError:
+        return status == OK and bool(list(text_string_to_metric_families(body)))
+    except ValueError:
         return False
-    writer.transport.abort()
-    return status[9:10] == b"2"
+
+
+async def _get(address: str, port: int, path: str) -> tuple[int, str]:
+    """The status and the body; 0 where not all of it came in time."""
+    url = f"http://{f'[{address}]' if ':' in address else address}:{port}{path}"
+    deadline = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    try:
+        async with aiohttp.ClientSession(timeout=deadline) as session, session.get(url) as answer:
+            return answer.status, await answer.text(errors="replace")
+    except (aiohttp.ClientError, OSError):
+        return 0, ""
 
 
 async def replay(folder: Path) -> tuple[list[Verdict], dict[str, Naive]]:
@@ -239,7 +263,8 @@ def count(verdicts: list[Verdict], naive: Mapping[str, Naive]) -> str:
         f"Of {len(names)} broken sidecar states a TCP probe of its ports notices "
         f"{sum(naive[name].tcp for name in names)}, http_2xx on 15021 "
         f"{sum(naive[name].http for name in names)}, all probes of all ports together "
-        f"{sum(naive[name].everything for name in names)}; this exporter notices "
+        f"{sum(naive[name].everything for name in names)}, Prometheus's up of 15090 and 15020 "
+        f"with pod readiness {sum(naive[name].scraped for name in names)}; this exporter notices "
         f"{noticed['network']} and names {named['network']} (with the pod's view "
         f"{noticed['pod']} and {named['pod']})."
     )
