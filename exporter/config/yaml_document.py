@@ -117,6 +117,10 @@ def check_structure(text: str, *, aliases: bool = True, most: float = math.inf) 
     return has_aliases
 
 
+_SECOND_DOCUMENT = "but found another document"
+"""PyYAML's words for it."""
+
+
 def read_document(text: str, file: str) -> Document:
     """Parse one YAML (or JSON) document; raises ConfigError with every duplicate key."""
     reader = _NodeReader(text, file)
@@ -127,6 +131,9 @@ def read_document(text: str, file: str) -> Document:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 0
         reason = _QUOTED.sub("", getattr(error, "problem", None) or str(error).splitlines()[0])
+        if reason == _SECOND_DOCUMENT:
+            message = "has another document from here on: give one document in each file"
+            raise ConfigError(Problem(file, line, "", message)) from error
         raise ConfigError(Problem(file, line, "", f"is not YAML: {reason}")) from error
     except BAD_SCALARS as error:
         message = "is not YAML: a value does not fit its tag"

@@ -113,13 +113,17 @@ def classify(pod: Pod) -> tuple[Role, Container] | None:
     return None
 
 
+_CNI = re.compile(r"install-cni(-v[0-9]+(-[0-9]+)*)?")
+"""OpenShift Service Mesh 2 has a container for each of its versions: install-cni-v2-6."""
+
+
 def _role_of(container: Container, pod: Pod) -> Role | None:
     match container.name:
         case "istio-proxy":
             return _proxy_role(container, pod)
         case "discovery" if pod.labels.get("app") == "istiod":
             return Role.ISTIOD
-        case "install-cni" if is_istio_cni(pod, container):
+        case name if _CNI.fullmatch(name) and is_istio_cni(pod, container):
             return Role.CNI
         case "agentgateway":
             return Role.AGENTGATEWAY

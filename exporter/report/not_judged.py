@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from exporter.model import Outcome, Target, TargetKey, TargetRecord
+from exporter.model import Outcome, Target, TargetKey, TargetRecord, View
 
 _REASONS = {
     Outcome.NO_ACCESS: "listens inside the pod only; give the target a netns to reach it",
@@ -29,9 +29,29 @@ def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
         sentences[f"{targets}: {detail}"] = None
     if causes:
         sentences[f"causes that these polls could not show: {', '.join(causes)}"] = None
-    if bypassed := traffic_past_the_mesh(record.target for record in records):
-        sentences[bypassed] = None
+    known = [record.target for record in records]
+    of_all = (_without_address(known), _without_connect(records), traffic_past_the_mesh(known))
+    sentences |= dict.fromkeys(filter(None, of_all))
     return tuple(sentences)
+
+
+def _without_connect(records: Iterable[TargetRecord]) -> str:
+    """Why no plain connect has a result; empty where one has, or nothing was seen in a pod."""
+    verdicts = [verdict for record in records for verdict in record.verdicts]
+    in_pod = any(verdict.view is View.POD for verdict in verdicts)
+    if not in_pod or any(verdict.naive is not None for verdict in verdicts):
+        return ""
+    return "plain connects: none was tried over the network, only through the pods themselves"
+
+
+def _without_address(targets: Iterable[Target]) -> str:
+    """One sentence on the targets that cannot be probed; empty where there are none."""
+    found = [target.key for target in targets if not target.addresses]
+    if not found:
+        return ""
+    if len(found) > 1:
+        return f"{len(found)} pods have no address yet: nothing of them can be probed"
+    return f"{found[0]} has no address yet: nothing of it can be probed"
 
 
 def traffic_past_the_mesh(targets: Iterable[Target]) -> str:

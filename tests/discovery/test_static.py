@@ -318,6 +318,12 @@ NO_PODS = {
 }
 
 
+def test_a_file_with_several_pods_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(f"{PLAIN_TIMES}\n---\n{PLAIN_TIMES}")
+    with pytest.raises(ConfigError, match="give one document in each file"):
+        targets(StaticTarget(pod="pod.yaml"), base=tmp_path)
+
+
 @pytest.mark.parametrize(("text", "what"), NO_PODS.values(), ids=NO_PODS)
 def test_what_is_no_pod_is_named_with_what_to_give_instead(
     text: str, what: str, tmp_path: Path

@@ -29,6 +29,20 @@ def install_cni(image: str, *args: str, labels: dict[str, str] | None = None) ->
     ("pod", "is_istio"),
     [
         pytest.param(install_cni("istio/install-cni:1.28.1"), True, id="istio's image"),
+        *[
+            pytest.param(
+                document(
+                    {"name": name, "image": "registry/openshift-service-mesh/istio-cni-rhel8:2.6"}
+                ),
+                is_istios,
+                id=name,
+            )
+            for name, is_istios in (
+                ("install-cni-v2-6", True),
+                ("install-cni-v2-4", True),
+                ("install-cni-plugin", False),
+            )
+        ],
         pytest.param(install_cni("gcr.io/asm/install-cni:1.17.8-asm.4"), True, id="a vendor's"),
         pytest.param(
             install_cni("registry.redhat.io/openshift-service-mesh/cni@sha256:00"),

@@ -3,7 +3,7 @@ from exporter.report.not_judged import not_judged
 
 
 def record_of(pod: str, *verdicts: Verdict, undetected: tuple[str, ...] = ()) -> TargetRecord:
-    target = Target(key=TargetKey("n", pod), role=Role.SIDECAR, addresses=())
+    target = Target(key=TargetKey("n", pod), role=Role.SIDECAR, addresses=("10.0.0.7",))
     return TargetRecord(target=target, verdicts=verdicts, undetected=undetected)
 
 
@@ -30,3 +30,18 @@ def test_a_reason_that_several_targets_share_is_listed_once_with_their_number() 
     records = [record_of(pod, missing, missing) for pod in ("one", "two")]
     assert not_judged(records) == ("2 targets: No right.",)
     assert not_judged(records[:1]) == ("n/one: No right.",)
+
+
+def test_pods_without_an_address_are_one_sentence() -> None:
+    waiting = [Target(key=TargetKey("shop", pod), role=Role.SIDECAR, addresses=()) for pod in "ab"]
+    assert not_judged([TargetRecord(target=target) for target in waiting]) == (
+        "2 pods have no address yet: nothing of them can be probed",
+    )
+
+
+def test_plain_connects_have_no_result_where_pods_were_seen_from_inside_only() -> None:
+    inside = Verdict(15020, "pilot-agent", up=True, outcome=Outcome.OK, view=View.POD)
+    (sentence,) = not_judged([record_of("a", inside)])
+    assert "none was tried over the network" in sentence
+    tried = Verdict(15021, "envoy", up=True, outcome=Outcome.OK, view=View.POD, naive=True)
+    assert not_judged([record_of("a", inside, tried)]) == ()
