@@ -101,8 +101,9 @@ def silent() -> Iterator[None]:
         for port in ports - {15008}:
             listener = opened.enter_context(socket.socket())
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((SILENT, port))
-            listener.listen(1024)
+            with contextlib.suppress(OSError):  # somebody listens there on every address
+                listener.bind((SILENT, port))
+                listener.listen(1024)
         yield
 
 
