@@ -18,6 +18,7 @@ from exporter.model import (
     Outcome,
     OutgoingConnection,
     ReadinessFacts,
+    Redirection,
     Role,
     Settings,
     Target,
@@ -96,6 +97,7 @@ ZTUNNEL = target_of(Role.ZTUNNEL)
 CNI = target_of(Role.CNI)
 PROXYLESS = target_of(Role.PROXYLESS)
 BARE_GATEWAY = target_of(Role.GATEWAY)
+IN_AMBIENT = replace(GATEWAY, settings=replace(GATEWAY.settings, ambient=True))
 DUAL = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
 
 
@@ -628,5 +630,27 @@ EXAMPLES = (
     ),
     Example("ztunnel-stopped", "ztunnel_not_ready", all_of(TIMEOUT, (15020, 15021)), ZTUNNEL),
     Example("cni-503", "cni_not_ready", [net(8000, NOT_READY), net(15014, OK)], CNI),
+    Example(
+        "gateway-pending-in-ambient",
+        "enrolment_pending",
+        all_of(REFUSED, (8443, 15020, 15021, 15090)),
+        replace(GATEWAY, redirection=Redirection.PENDING),
+    ),
+    Example(
+        "gateway-without-its-ztunnel",
+        "not_served",
+        all_of(REFUSED, (8443, 15020, 15021, 15090)),
+        replace(IN_AMBIENT, redirection=Redirection.ENABLED),
+    ),
+    Example(
+        "gateway-in-ambient-whose-container-is-gone",
+        "proxy_not_running",
+        all_of(REFUSED, (8443, 15020, 15021, 15090)),
+        replace(
+            IN_AMBIENT,
+            redirection=Redirection.ENABLED,
+            lifecycle=Lifecycle(container_ready=False, started=None, node_ready=True),
+        ),
+    ),
     *(Example(state.id, state.cause, state.now, state.target, state.earlier) for state in AMBIENT),
 )

@@ -185,8 +185,18 @@ def from_file(path: Path) -> Json:
     return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
 
 
-def tls(folder: Path) -> Json:
-    """A transport socket that shows the workload's certificate and demands the peer's."""
+def tls(folder: Path, *, quantum_safe: bool = False) -> Json:
+    """A transport socket that shows the workload's certificate and demands the peer's.
+
+    `quantum_safe`: as with COMPLIANCE_POLICY=pqc (Istio security/pkg/util, SetComplianceParams).
+    """
+    parameters = {"tls_minimum_protocol_version": "TLSv1_2"}
+    if quantum_safe:
+        parameters = {
+            "tls_minimum_protocol_version": "TLSv1_3",
+            "tls_maximum_protocol_version": "TLSv1_3",
+            "ecdh_curves": ["X25519MLKEM768"],
+        }
     chain, key, root = (
         {"filename": str(folder / name)} for name in ("chain.pem", "key.pem", "root.pem")
     )
@@ -194,7 +204,7 @@ def tls(folder: Path) -> Json:
         "envoy.transport_sockets.tls",
         "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         common_tls_context={
-            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "tls_params": parameters,
             "tls_certificates": [{"certificate_chain": chain, "private_key": key}],
             "validation_context": {"trusted_ca": root},
         },
@@ -210,7 +220,12 @@ def inspector(name: str, kind: str) -> Json:
 
 
 def virtual_inbound(
-    folder: Path, families: tuple[int, ...], *, strict: bool, log: bool = False
+    folder: Path,
+    families: tuple[int, ...],
+    *,
+    strict: bool,
+    log: bool = False,
+    quantum_safe: bool = False,
 ) -> Json:
     """15006: every captured connection, with the chains of PERMISSIVE or STRICT."""
     logged = access_log(folder / "access.log") if log else {}
@@ -222,7 +237,7 @@ def virtual_inbound(
     }
     requests = http(f"{to};", route, "/", server_name="istio-envoy", **logged)
     stream = tcp(to, **logged)
-    mutual = tls(folder)
+    mutual = tls(folder, quantum_safe=quantum_safe)
 
     def chain(name: str, match: Json, handler: Json, **more: Any) -> Json:
         return {"name": name, "filter_chain_match": match, "filters": [handler], **more}

@@ -43,6 +43,7 @@ class Shape:
     families: tuple[int, ...] = (4,)
     capture: tuple[int, ...] | None = None
     strict: bool = False
+    quantum_safe: bool = False
     servers: tuple[int, ...] = ()
     taken: tuple[int, ...] = ()
     admin_address: str = ""
@@ -207,7 +208,11 @@ class Pod:
         """Send Envoy its listeners: Istio's two or the servers, and the shape's and caller's."""
         shape = self.shape
         inbound = envoy.virtual_inbound(
-            self.folder, shape.families, strict=shape.strict, log=shape.log
+            self.folder,
+            shape.families,
+            strict=shape.strict,
+            log=shape.log,
+            quantum_safe=shape.quantum_safe,
         )
         own = [envoy.server(shape.families, port) for port in shape.servers]
         listeners = [

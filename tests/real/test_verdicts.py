@@ -1,5 +1,6 @@
 """Every way that a pod breaks, done to a real one: what the exporter reports of ports and cause."""
 
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ NOT_READY = {"agent": False, "envoy": False}
 HUGE_PAGE = 20_000_000
 HEALTHY = Shape()
 ISTIO_DEFAULTS = Settings()
+OFFERS_QUANTUM_SAFE = ssl.OPENSSL_VERSION_INFO >= (3, 5)
+"""From 3.5 on OpenSSL offers X25519MLKEM768 by itself, which COMPLIANCE_POLICY=pqc demands."""
 
 
 def nothing(_pod: Pod) -> None:
@@ -57,6 +60,11 @@ class Case:
 CASES = (
     Case(name="permissive"),
     Case(name="strict", shape=Shape(strict=True)),
+    Case(
+        name="quantum-safe",
+        shape=Shape(strict=True, quantum_safe=True),
+        up=UP | ({} if OFFERS_QUANTUM_SAFE else {15006: None}),
+    ),
     Case(name="ipv6-only", shape=Shape(families=(6,))),
     Case(name="dual-stack", shape=Shape(families=(4, 6))),
     Case(
