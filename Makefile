@@ -13,7 +13,7 @@ BENCH_OPTIONS ?=
 CLUSTER_OPTIONS ?=
 PROCESSES ?= 2
 
-.PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets check lint format chart pictures runbooks bench bench-scale recordings fleet clean system-packages test-assets behaviour
+.PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets check lint format chart pictures runbooks bench bench-scale soak recordings fleet clean system-packages test-assets behaviour
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make runbooks    rewrite docs/diagnosis.md from the causes, and the served runbooks from docs/"
 	@echo "make bench       measure the promises side by side"
 	@echo "make bench-scale measure the promises about size: thousands of captured sidecars (as root)"
+	@echo "make soak        half an hour of churn, scrapes and hostile pods: whether memory and lateness stay flat"
 	@echo "make fleet PODS=DIR   show how the pods of a folder are read: role, ports, capture, families, moved ports"
 	@echo "make recordings RECORDINGS=DIR   replay recorded states and judge them"
 	@echo "make behaviour BEFORE=DIR AFTER=DIR   show in what two checkouts say different things of recorded states"
@@ -111,6 +112,9 @@ bench: $(VENV)/.dev system-packages test-assets
 
 bench-scale: $(VENV)/.dev system-packages
 	@$(BIN)/python -m benchmarks.scale $(if $(TARGETS),--targets $(TARGETS)) $(BENCH_OPTIONS)
+
+soak: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.soak
 
 fleet: $(VENV)/.dev
 	@$(BIN)/python tests/fleet/run.py $(PODS)

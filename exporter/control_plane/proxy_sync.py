@@ -60,10 +60,14 @@ class _Replica:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSync:
-    """The listings of every istiod replica, merged; `status` is that of one proxy."""
+    """The listings of every istiod replica, merged; `status` is that of one proxy.
+
+    `elsewhere`: revisions of which there are only istiods that do not count.
+    """
 
     replicas: tuple[_Replica, ...]
     start_grace: float
+    elsewhere: frozenset[str] = frozenset()
 
     def status(self, proxy: Target) -> ProxyStatus | None:
         """A proxy's status with `xds_known` and `xds_synced` alone.
@@ -81,6 +85,8 @@ class ReplicaSync:
         if listed_by:
             newest = max(listed_by, key=lambda replica: replica.listings[0].at)
             return ProxyStatus(xds_known=True, xds_synced=_synced(newest, name, cluster))
+        if proxy.revision in self.elsewhere:
+            return None
         is_missing = self._is_missing(replicas, proxy, name, cluster)
         return ProxyStatus(xds_known=False) if is_missing else None
 
@@ -99,13 +105,19 @@ class ReplicaSync:
 
 
 def merge_replicas(
-    istiods: Iterable[TargetRecord | None], config: Config, now: float
+    istiods: Iterable[TargetRecord | None],
+    config: Config,
+    now: float,
+    elsewhere: frozenset[str] = frozenset(),
 ) -> ReplicaSync:
-    """Merge the replicas' records; None stands for a replica that was not polled yet."""
+    """Merge the replicas' records; None stands for a replica that was not polled yet.
+
+    `elsewhere` as `ReplicaSync` has it.
+    """
     poll = config.poll
     oldest = now - _REQUIRED_LISTINGS * max(poll.detail_interval, poll.interval)
     replicas = (_replica(record, oldest) for record in istiods)
-    return ReplicaSync(tuple(replicas), config.discovery.start_grace)
+    return ReplicaSync(tuple(replicas), config.discovery.start_grace, elsewhere)
 
 
 def _replica(record: TargetRecord | None, oldest: float) -> _Replica:
@@ -173,6 +185,16 @@ def why_incomplete(config: Config) -> str:
     if chosen.namespaces and not set(config.istiod.namespaces) <= set(chosen.namespaces):
         return "discovery.kubernetes.namespaces leaves out istiod's"
     return ""
+
+
+def revisions_elsewhere(targets: Iterable[Target]) -> frozenset[str]:
+    """The revisions of which there are only istiods that do not count: nobody lists their proxies.
+
+    The proxies of a revision that a trusted istiod has are missing where that does not list them.
+    """
+    istiods = [one for one in targets if one.role is Role.ISTIOD]
+    trusted = {one.revision for one in istiods if one.trusted}
+    return frozenset({one.revision for one in istiods} - trusted)
 
 
 def why_untrusted(targets: Iterable[Target], config: Config) -> str:

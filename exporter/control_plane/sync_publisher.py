@@ -12,7 +12,7 @@ from itertools import chain
 
 from exporter import clock
 from exporter.config import Config
-from exporter.control_plane.proxy_sync import merge_replicas, why_incomplete
+from exporter.control_plane.proxy_sync import merge_replicas, revisions_elsewhere, why_incomplete
 from exporter.discovery.target_sets import TargetSets
 from exporter.model import Target, TargetKey, TargetRecord
 from exporter.state import STALE_AFTER_INTERVALS, State
@@ -43,7 +43,8 @@ class SyncPublisher:
         """Render what the replicas together report of every proxy, and drop what they do not."""
         now = clock.now()
         expires = now + STALE_AFTER_INTERVALS * self.config.poll.interval
-        merged = merge_replicas(self._istiods(), self.config, now)
+        elsewhere = revisions_elsewhere(self.polled.values())
+        merged = merge_replicas(self._istiods(), self.config, now, elsewhere)
         others = self.sets.other_shards()
         published = set()
         yielder = Yielder()

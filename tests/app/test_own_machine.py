@@ -89,7 +89,7 @@ def test_without_descriptors_no_target_is_at_fault_and_the_page_is_served(
         agents(port=port, seconds=0.8),
         serving(tmp_path, patient, targets(1200, port), few) as served,
     ):
-        for _ in range(12):
+        for _ in range(6):
             time.sleep(0.5)
             seen |= causes(served)
             assert served.get("/-/healthy")[0] == 200

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from exporter.config import Config, DiscoveryConfig, IstiodConfig, KubernetesConfig
-from exporter.control_plane.proxy_sync import merge_replicas, why_incomplete
+from exporter.control_plane.proxy_sync import merge_replicas, revisions_elsewhere, why_incomplete
 from exporter.model import (
     Cadence,
     IstiodFacts,
@@ -128,7 +128,7 @@ def test_only_a_proxy_that_ran_then_is_missed(life: Lifecycle, expected: bool | 
 @pytest.mark.parametrize("role", Role)
 def test_which_roles_are_missed_and_which_are_only_found(role: Role) -> None:
     proxy = replace(CART, role=role)
-    never = role in (Role.ISTIOD, Role.CNI)
+    never = role in (Role.ISTIOD, Role.CNI, Role.AMBIENT)
     may_stay_away = role in (Role.PROXYLESS, Role.AGENTGATEWAY, Role.ZTUNNEL)
     assert known(replica(HERE), proxy=proxy) is (None if never else True)
     assert known(replica(*TWICE), proxy=proxy) is (None if never or may_stay_away else False)
@@ -230,3 +230,28 @@ NARROWED = {
 def test_a_part_of_the_istiods_is_never_taken_for_all(chosen: dict[str, object], key: str) -> None:
     reason = why_incomplete(discovering(**chosen))
     assert reason.startswith(f"discovery.kubernetes.{key} ") if key else not reason
+
+
+REVISIONS = {
+    "its own revision's istiod counts": ("stable", ["stable"], [], False),
+    "so too beside one of it that does not": ("stable", ["stable"], ["stable"], False),
+    "only one that does not count has its revision": ("canary", ["stable"], ["canary"], None),
+    "nobody has its revision any more": ("gone", ["stable"], ["canary"], False),
+}
+
+
+@pytest.mark.parametrize(
+    ("revision", "trusted", "others", "known"), REVISIONS.values(), ids=REVISIONS
+)
+def test_who_connects_to_an_istiod_that_does_not_count_is_not_missing(
+    revision: str, trusted: list[str], others: list[str], known: bool | None
+) -> None:
+    istiods = [replace(ISTIOD, revision=one, trusted=True) for one in trusted]
+    istiods += [replace(ISTIOD, revision=one) for one in others]
+    merged = merge_replicas([replica(*TWICE)], CONFIG, NOW, revisions_elsewhere([*istiods, CART]))
+    status = merged.status(replace(CART, revision=revision))
+    assert (None if status is None else status.xds_known) is known
+    listed = merge_replicas([replica(HERE)], CONFIG, NOW, revisions_elsewhere(istiods))
+    found = listed.status(replace(CART, revision=revision))
+    assert found is not None, "an istiod that counts lists it"
+    assert found.xds_known

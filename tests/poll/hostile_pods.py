@@ -9,6 +9,7 @@ import contextlib
 import socket
 import struct
 import sys
+import time
 from collections.abc import Awaitable, Callable
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -55,6 +56,12 @@ async def reset_at_once(_reader: asyncio.StreamReader, writer: asyncio.StreamWri
     reset(writer)
 
 
+async def changing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer for a while, then be silent, then reset: a third of a minute each."""
+    talk = (honest, silent, reset_at_once)[int(time.monotonic() / 20) % 3]
+    await talk(reader, writer)
+
+
 def answers(data: bytes, *, resets: bool = False, closes: bool = False) -> Talk:
     """Answer every request with these bytes, and then reset, close or wait."""
 
@@ -88,6 +95,7 @@ def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Talk:
 DROPPED = "connects dropped"
 TALKS: dict[str, Talk] = {
     "honest": honest,
+    "changing": changing,
     "silent": silent,
     "reset at once": reset_at_once,
     "reset when asked": answers(b"", resets=True),
