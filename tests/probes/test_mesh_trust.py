@@ -304,3 +304,30 @@ async def test_another_name_under_the_meshs_root_is_said_and_no_fault(
     assert bool(observed.detail) is bool(said)
     assert said in observed.detail
     assert not said or ISTIOD_NAME in observed.detail
+
+
+async def test_what_is_left_to_a_relay_at_an_address_that_the_api_names(
+    ask: Any, listen: Any, mesh: MeshAuthority
+) -> None:
+    """15014 has no TLS, so 15012's certificate cannot vouch for it: docs/security.md has this."""
+
+    async def stays(reader: Any, _writer: Any) -> None:
+        await reader.read()
+
+    genuine = await listen(stays, ssl=mesh.serving(ISTIOD_NAME))
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, ours = await asyncio.open_connection("127.0.0.1", genuine)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+            sink.close()
+
+        await asyncio.gather(pump(reader, ours), pump(theirs, writer))
+
+    relayed = await listen(relay)
+    _facts, asked = await ask(None, port=relayed)
+    assert with_token(asked) == [b"/debug/syncz"], "in one poll"
+    _facts, asked = await ask(None, port=relayed, is_named=MeshTrust("").is_named)
+    assert with_token(asked) == [], "not where the API no longer names it there"
