@@ -1,6 +1,7 @@
 """Who is given the debug token, and whose certificates are the mesh's."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import Callable
@@ -320,11 +321,13 @@ async def test_what_is_left_to_a_relay_at_an_address_that_the_api_names(
         theirs, ours = await asyncio.open_connection("127.0.0.1", genuine)
 
         async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                sink.write(data)
+            with contextlib.suppress(OSError):
+                while data := await source.read(65536):
+                    sink.write(data)
             sink.close()
 
         await asyncio.gather(pump(reader, ours), pump(theirs, writer))
+        await ours.wait_closed()
 
     relayed = await listen(relay)
     _facts, asked = await ask(None, port=relayed)
