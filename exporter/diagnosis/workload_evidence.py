@@ -140,9 +140,11 @@ def is_served_in_pod(evidence: Evidence, memory: Memory, row: AddressEvidence) -
             for socket in table.listening
         )
     in_pod = memory.hbone.get("")
-    if in_pod is None or in_pod.seen.outcome is Outcome.NO_ACCESS:
-        return None
-    return in_pod.seen.outcome is not Outcome.REFUSED
+    return _SHOWS_ZTUNNEL.get(in_pod.seen.outcome) if in_pod else None
+
+
+_SHOWS_ZTUNNEL = {Outcome.OK: True, Outcome.TLS_ERROR: True, Outcome.REFUSED: False}
+"""What a hello in the pod shows; that a port-forward ends may be its own doing."""
 
 
 def _takes(socket: ListeningSocket, row: AddressEvidence) -> bool:

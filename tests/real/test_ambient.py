@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from exporter.access.netns import Netns
 from exporter.config import Config
 from exporter.model import (
     Memory,
@@ -204,16 +205,67 @@ async def test_a_hello_that_is_closed_is_told_by_when(
 async def test_resets_by_a_policy_are_told_from_a_pod_outside_the_mesh_in_its_namespace(
     tmp_path: Path,
 ) -> None:
-    match = "-A INPUT -i eth0 -p tcp -m conntrack --ctorigdstport"
-    resets = "\n".join(f"{match} {p} -j REJECT --reject-with tcp-reset" for p in (15008, 15999))
-    with workload(tmp_path) as pod:
-        rules = f"*filter\n{resets}\nCOMMIT\n"
-        run("ip", "netns", "exec", pod.network.name, "iptables-restore", text=rules)
+    with workload(tmp_path, rules=RULES + RESETS) as pod:
         blind = (await polled(pod.target())).record
         sighted = (await polled(pod.target(netns=pod.network.name))).record
         assert summary(blind)[0] == "outside_mesh"
         assert summary(sighted)[0] == "network_blocked"
         assert summary(sighted)[1][15008] is None
+
+
+class CountedWay(Netns):
+    """The way into a pod that a port-forward is: for connections alone, and each entry counts."""
+
+    entries = 0
+
+    def entered(
+        self, together: Sequence[int], apart: Sequence[int], *, urgent: bool
+    ) -> AbstractAsyncContextManager[Netns]:
+        self.entries += 1
+        return super().entered(together, apart, urgent=urgent)
+
+
+RESETS = "*filter\n{}\nCOMMIT\n".format(
+    "\n".join(
+        f"-A INPUT -i eth0 -p tcp -m conntrack --ctorigdstport {port}"
+        " -j REJECT --reject-with tcp-reset"
+        for port in (15008, 15999)
+    )
+)
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("mode", "rules", "cause"),
+    [("serving", RULES + RESETS, "network_blocked"), ("absent", "", "outside_mesh")],
+)
+async def test_a_port_forward_is_spent_once_before_a_pod_is_called_outside_the_mesh(
+    tmp_path: Path, mode: str, rules: str, cause: str
+) -> None:
+    with workload(tmp_path, "--mode", mode, "--application", "8080", rules=rules) as pod:
+        way = CountedWay(pod.network.name, pod.address)
+        memory, causes = Memory(), []
+        for number in range(4):
+            due = EVERY_CADENCE if number in (0, 3) else FAST_ONLY
+            now = time.time() + 30 * number
+            result = await poll_once(
+                pod.target(), memory, due, Config(), now, forward=lambda _target: way
+            )
+            memory = result.memory
+            causes.append(summary(result.record)[0])
+        assert causes == [cause] * 4
+        assert way.entries == 2
+
+
+@pytest.mark.usefixtures("machine")
+async def test_a_port_forward_is_not_spent_on_a_workload_that_is_served(tmp_path: Path) -> None:
+    with workload(tmp_path) as pod:
+        way = CountedWay(pod.network.name, pod.address)
+        due = EVERY_CADENCE
+        await poll_once(
+            pod.target(), Memory(), due, Config(), time.time(), forward=lambda _target: way
+        )
+        assert way.entries == 0
 
 
 @pytest.mark.usefixtures("machine")

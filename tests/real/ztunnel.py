@@ -3,7 +3,8 @@
 Listens in the namespace that it is started in, as recorded of ztunnel: on 15008 it presents the
 workload's certificate over TLS 1.3 and demands one, 15001 and 15006 close what they accept, 15053
 answers DNS on loopback. Every connection that it accepts is one line on standard output; what
-`--mode` says differs: `closing` closes hellos at once, `waiting` after five seconds.
+`--mode` says differs: `closing` closes hellos at once, `waiting` after five seconds; `absent` has
+no port of ztunnel's.
 """
 
 import argparse
@@ -87,7 +88,7 @@ async def main() -> None:
             await asyncio.start_server(closing(15008), None, 15008, **backlog)
         case "waiting":
             await asyncio.start_server(closing(15008, _WAITS_SECONDS), None, 15008, **backlog)
-    for port in (15001, 15006):
+    for port in () if options.mode == "absent" else (15001, 15006):
         await asyncio.start_server(closing(port), None, port, **backlog)
     await loop.create_datagram_endpoint(Dns, local_addr=("127.0.0.1", DNS))
     if options.application:
