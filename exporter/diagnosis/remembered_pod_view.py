@@ -38,7 +38,7 @@ def with_pod_view(evidence: Evidence, memory: Memory) -> Memory:
         return memory
     every = max(known.every, memory.effective(config.poll.interval))
     if evidence.now - known.at > _INTERVALS * every:
-        return replace(memory, pod_view=None)
+        return memory  # it says no more than when it was, from which the next knows its interval
     if _network_outcomes(evidence) == known.over_network:
         evidence.pod.update(known.seen)
         evidence.proved_in_pod = any(seen.outcome.proves for seen in known.seen.values())

@@ -48,6 +48,12 @@ def test_a_pod_view_ends_after_two_of_its_own_intervals() -> None:
     assert without[-1][1][15020] is None
 
 
+def test_a_pod_view_that_ended_still_gives_the_next_its_interval() -> None:
+    rare = [REJECTED + POD, *[REJECTED] * 4]
+    found = polls(*rare * 3)
+    assert [ups == found[0][1] for _, ups in found[5:]] == [True] * 10
+
+
 def test_a_pod_view_ends_where_the_network_shows_something_else() -> None:
     gone = [*all_of(Outcome.REFUSED, (CONTROL, 15020, 15021, 15090)), net(15006, Outcome.REFUSED)]
     _, after = polls(sidecar() + POD, gone)
