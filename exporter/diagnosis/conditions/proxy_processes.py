@@ -97,6 +97,16 @@ def proxy_is_down(case: Case) -> Sentences:
     return (*found, *case.describe_container()) if found else None
 
 
+_AGENT_WITHOUT_ENVOY = (
+    Outcome.REFUSED,
+    Outcome.OK,
+    Outcome.NO_ACCESS,
+    Outcome.TIMEOUT,
+    None,
+)
+"""What 15020 may answer where Envoy does not run; a 503 has causes of its own."""
+
+
 def _is_refused(case: Case) -> Sentences:
     if case.evidence.control_accepts():
         return None
@@ -106,7 +116,7 @@ def _is_refused(case: Case) -> Sentences:
     match case.target.role:
         case Role.SIDECAR | Role.GATEWAY | Role.WAYPOINT:
             down = case.refuses(PortName.HEALTH, PortName.STATS) and (
-                case.agent_answer() in (Outcome.REFUSED, Outcome.OK, Outcome.NO_ACCESS, None)
+                case.agent_answer() in _AGENT_WITHOUT_ENVOY
             )
             return (*case.describe(*_OWN[:3]), *case.describe_control_port()) if down else None
         case Role.PROXYLESS:
@@ -158,10 +168,11 @@ _SERVED = frozenset({Expectation.OPEN, Expectation.LOOPBACK})
 
 
 def envoy_is_stuck(case: Case) -> Sentences:
-    """The agent answers; Envoy's ports accept and stay silent."""
+    """The agent answers, or is gone; Envoy's ports accept and stay silent."""
     probed = [name for name in (PortName.HEALTH, PortName.STATS) if case.outcome(name) is not None]
     answer = case.agent_answer()
-    if not probed or answer is None or not answer.proves or not all(map(case.is_stuck, probed)):
+    is_known = answer is not None and (answer.proves or answer is Outcome.REFUSED)
+    if not probed or not is_known or not all(map(case.is_stuck, probed)):
         return None
     inbound = case.verdict(PortName.VIRTUAL_INBOUND)
     if inbound is not None and inbound.up:

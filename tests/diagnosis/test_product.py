@@ -1,0 +1,169 @@
+"""Every answer of every port in every state that Kubernetes reports: what fails has a cause.
+
+The product of what 15020, 15021, 15090, the control port and 15006 can answer, times what the
+document says of the container, for sidecars; the like for istiod. Where a port is down or a proxy
+is not ready and no cause is named, the reason stands in `WITHOUT_CAUSE`.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from msgspec import structs
+
+from exporter.model import (
+    AgentMetrics,
+    Lifecycle,
+    Memory,
+    Observation,
+    Outcome,
+    ReadinessFacts,
+    Target,
+    TargetRecord,
+)
+from tests.diagnosis.cases import ISTIOD
+from tests.diagnosis.matrix import (
+    CONTROL,
+    NOW,
+    SIDECAR,
+    STATS,
+    cause_of,
+    dropped,
+    hello,
+    net,
+    page,
+    rejected,
+    seen_by,
+)
+
+Answer = Callable[[int], Observation]
+
+COMMON: dict[str, Answer] = {
+    "foreign": lambda port: net(port, Outcome.WRONG_IDENTITY, detail="another process"),
+    "accepts": lambda port: net(port, Outcome.TIMEOUT),
+    "refused": lambda port: net(port, Outcome.REFUSED),
+    "silent": dropped,
+}
+READY = {
+    "serves": lambda port: net(port, Outcome.OK, facts=ReadinessFacts(status=200)),
+    "not ready": lambda port: net(port, Outcome.NOT_READY, facts=ReadinessFacts(status=503)),
+    **COMMON,
+}
+AGENT: dict[str, Answer] = {
+    "serves": lambda port: net(port, Outcome.OK, facts=page()),
+    "not ready": lambda port: net(
+        port, Outcome.NOT_READY, facts=page(503, AgentMetrics(xds_requests=1))
+    ),
+    **COMMON,
+}
+STATISTICS: dict[str, Answer] = {
+    "serves": lambda port: net(port, Outcome.OK, facts=STATS),
+    "not ready": lambda port: net(port, Outcome.OK, facts=structs.replace(STATS, state=3)),
+    **COMMON,
+}
+INBOUND = {
+    "certificate": [net(CONTROL, Outcome.OK), hello(Outcome.OK)],
+    "reset": [net(CONTROL, Outcome.OK), hello(Outcome.RESET)],
+    "foreign": [net(CONTROL, Outcome.OK), hello(Outcome.WRONG_PROTOCOL)],
+    "accepts": [net(CONTROL, Outcome.OK), hello(Outcome.TIMEOUT)],
+    "bypassed": [net(CONTROL, Outcome.REFUSED), net(15006, Outcome.CLOSED)],
+    "refused": [net(CONTROL, Outcome.REFUSED), net(15006, Outcome.REFUSED)],
+    "silent": [dropped(CONTROL)],
+    "rejected": [rejected(CONTROL)],
+}
+STATES = {
+    "unknown": Lifecycle(),
+    "ready": Lifecycle(
+        container_ready=True, node_ready=True, created=NOW - 9000, started=NOW - 8000
+    ),
+    "not ready": Lifecycle(
+        container_ready=False, node_ready=True, created=NOW - 9000, started=NOW - 8000
+    ),
+    "down": Lifecycle(container_ready=False, node_ready=True, created=NOW - 9000, restarts=3),
+    "deleted": Lifecycle(terminating=True, delete_by=NOW + 20, created=NOW - 9000),
+}
+
+
+def sidecars() -> Iterator[tuple[tuple[str, ...], Target, list[Observation]]]:
+    names = itertools.product(AGENT, READY, STATISTICS, INBOUND, STATES)
+    for status, health, stats, inbound, state in names:
+        seen = [
+            AGENT[status](15020),
+            READY[health](15021),
+            STATISTICS[stats](15090),
+            *INBOUND[inbound],
+        ]
+        yield (
+            (status, health, stats, inbound, state),
+            replace(SIDECAR, lifecycle=STATES[state]),
+            seen,
+        )
+
+
+def istiods() -> Iterator[tuple[tuple[str, ...], Target, list[Observation]]]:
+    for debug, webhook, xds, state in itertools.product(READY, READY, READY, STATES):
+        seen = [
+            READY[debug](8080),
+            READY[webhook](15017),
+            READY[xds](15012),
+            READY[xds](15014),
+        ]
+        yield (debug, webhook, xds, state), replace(ISTIOD, lifecycle=STATES[state]), seen
+
+
+ANSWERS = frozenset({"serves", "not ready", "certificate", "reset"})
+
+Names = tuple[str, ...]
+
+WITHOUT_CAUSE: dict[str, Callable[[Names], bool]] = {
+    "one port of Envoy fails and another answers, so that Envoy runs: the port's own verdict": (
+        lambda names: len(ANSWERS & {*names[1:4]}) > 0 and not ANSWERS.issuperset(names[1:4])
+    ),
+    "Envoy's ports fail in different ways, which no one state of a process explains": (
+        lambda names: len({*names[1:4]} - ANSWERS) > 1
+    ),
+    "agent and its relay on 15021 contradict each other: a poll between two states": (
+        lambda names: names[0] != names[1] and {*names[:2]} & {"serves", "not ready"} != set()
+    ),
+    "Envoy reports that it initialises while its workers answer: a poll between two states": (
+        lambda names: names[2] == "not ready" and names[1] in ANSWERS
+    ),
+}
+"""Why no cause is named where something fails: each row is a sentence and what it holds for."""
+
+
+def is_failing(record: TargetRecord) -> bool:
+    down = any(verdict.up is False for verdict in record.verdicts)
+    return down or any(ready is False for ready in record.ready.values())
+
+
+def without_cause(
+    rows: Iterator[tuple[tuple[str, ...], Target, list[Observation]]],
+) -> dict[tuple[str, ...], TargetRecord]:
+    found = {}
+    for names, target, seen in rows:
+        memory = Memory()
+        for seconds in (0.0, 120.0):
+            record, memory = seen_by(seen, target=target, memory=memory, now=NOW + seconds)
+        if is_failing(record) and cause_of(record) == "none":
+            found[names] = record
+    return found
+
+
+def test_a_sidecar_of_which_something_fails_has_a_cause_or_a_reason_why_not() -> None:
+    found = without_cause(sidecars())
+    reasons = Counter(
+        next((why for why, holds in WITHOUT_CAUSE.items() if holds(names)), "") for names in found
+    )
+    unexplained = [
+        names for names in found if not any(holds(names) for holds in WITHOUT_CAUSE.values())
+    ]
+    assert unexplained == []
+    assert set(reasons) == set(WITHOUT_CAUSE), "a reason that nothing needs"
+
+
+def test_an_istiod_of_which_something_fails_has_a_cause_unless_others_hold_its_ports() -> None:
+    """Another process on 15012 or 15014 beside an istiod that serves is the ports' own verdict."""
+    found = {names[:3] for names in without_cause(istiods())}
+    assert found == {("serves", "serves", "foreign")}
