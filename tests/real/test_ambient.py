@@ -27,7 +27,15 @@ from exporter.model import (
     TargetKey,
     TargetRecord,
 )
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_once
+from exporter.poll.hbone_hellos import HelloRate
+from exporter.poll.plan import plan_of
+from exporter.poll.poll_target import (
+    EVERY_CADENCE,
+    FAST_ONLY,
+    PollResult,
+    poll_once,
+    poll_target,
+)
 from tests.real.certificates import write_certificates
 from tests.real.network import FLUSH, Network, run
 
@@ -164,6 +172,23 @@ async def test_many_pods_leave_no_connection_and_no_line_but_the_hellos(
         assert pod.connections() == []
         ours = run("ss", "-Htan", "dst", f"{prefix}.0.0/16")
         assert ours == ""
+
+
+@pytest.mark.usefixtures("machine")
+async def test_a_poll_does_not_wait_for_a_hello_that_may_not_go_out_yet(tmp_path: Path) -> None:
+    with workload(tmp_path) as pod:
+        plan, none = plan_of(pod.target(), Config()), HelloRate(0)
+        began = time.monotonic()
+        result = await poll_target(
+            plan, Memory(), EVERY_CADENCE, Config(), time.time(), hellos=none
+        )
+        assert time.monotonic() - began < 1
+        assert summary(result.record) == (
+            "none",
+            {15001: None, 15006: None, 15008: None, 15053: None},
+        )
+        later = await poll_target(plan, result.memory, FAST_ONLY, Config(), time.time() + 30)
+        assert summary(later.record)[1][15008] is True
 
 
 @pytest.mark.usefixtures("machine")
