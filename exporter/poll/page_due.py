@@ -1,6 +1,7 @@
 """When a poll requests the agent's page of metrics, which makes the agent scrape others. Pure."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from exporter.config import Config
 from exporter.diagnosis.agent_page import has_abnormal_answer
@@ -8,6 +9,16 @@ from exporter.model import AGENT_ROLES, Cadence, Memory, Observation, Outcome, P
 
 _PAGE = frozenset({Cadence.PAGE})
 _JITTER = 0.5
+
+
+class PageSlots(Protocol):
+    """What bounds how many agents' pages are read at once: they can take seconds."""
+
+    def take_pages(self) -> bool:
+        """Whether one more may be read; whoever may gives it back."""
+
+    def give_back_pages(self) -> None:
+        """It has been read."""
 
 
 def with_page(

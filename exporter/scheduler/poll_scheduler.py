@@ -209,7 +209,7 @@ class Scheduler:
             clock.now(),
             in_mesh=state.in_mesh,
             step=clock.step(),
-            adds_page=False,
+            pages=self._table.slots,
             webhook=state.cluster.webhook_path,
             instrumentation=self._instrumentation,
             hellos=self._hellos,

@@ -113,3 +113,34 @@ async def test_two_thousand_black_holes_of_four_thousand_are_polled_in_every_int
         assert polled[port] >= 1950
         assert late(counted.lateness, 1.0) < 0.01
         assert counted.skips == 0
+
+
+async def test_pages_that_all_become_due_at_once_have_slots_of_their_own_too() -> None:
+    """All agents stop being ready, so that each poll would read a page: of 0.4 s."""
+    is_ready = True
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readline():
+            while await reader.readline() not in (b"\r\n", b""):
+                pass
+            if b"/stats" in head:
+                await asyncio.sleep(0.4)
+            status = b"200 OK" if is_ready or b"/stats" in head else b"503 X"
+            body = PAGE if b"/stats" in head else b""
+            head = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+            writer.write(head + body)
+        writer.close()
+
+    poll = replace(
+        POLL, interval=0.5, detail_interval=60.0, page_interval=60.0, timeout=0.1, concurrency=8
+    )
+    async with listening(serve, "0.0.0.0") as port, polling(poll) as (table, _, counted):  # type: ignore[arg-type]
+        for number in range(30):
+            table.put(at(number, port))
+        await until(lambda: len(pages(counted.ended)) == 30, 15)
+        counted.lateness.clear()
+        is_ready = False
+        await asyncio.sleep(2.5)
+        assert late(counted.lateness, 0.25) < 0.05
+        assert len(counted.lateness) > 30 * 2.5 / 0.5 * 0.8
+        assert sum(pages(counted.ended).values()) > 30, "some have been read"
