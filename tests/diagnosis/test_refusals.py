@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.model import Lifecycle, Memory, Outcome
+from exporter.model import ContainerState, Lifecycle, Memory, Outcome, PodContainer
 from tests.diagnosis.matrix import CONTROL, NOW, SIDECAR, all_of, cause_of, net, seen_by, ups
 
 READY = Lifecycle(
@@ -44,3 +44,26 @@ def test_a_poll_with_one_answer_begins_anew() -> None:
     for seconds, seen in ((0, REFUSED), (30, REFUSED), (60, answer), (90, REFUSED)):
         record, memory = seen_by(seen, target=target, memory=memory, now=NOW + seconds)
     assert cause_of(record) == "proxy_not_running"
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("ImagePullBackOff", "cannot pull the image of istio-proxy"),
+        ("ErrImagePull", "cannot pull the image of istio-proxy"),
+        ("CreateContainerConfigError", "Look at the container"),
+        ("CrashLoopBackOff", "Look at the container"),
+    ],
+)
+def test_an_image_that_cannot_be_pulled_is_named_with_what_to_check(
+    reason: str, advice: str
+) -> None:
+    proxy = PodContainer(name="istio-proxy", state=ContainerState.WAITING, reason=reason)
+    lifecycle = Lifecycle(
+        container_ready=False, created=NOW - 900, proxy="istio-proxy", containers=(proxy,)
+    )
+    refusing = all_of(Outcome.REFUSED, (CONTROL, 15020, 15021, 15090))
+    record, _ = seen_by(refusing, target=replace(SIDECAR, lifecycle=lifecycle))
+    assert record.diagnosis
+    assert record.diagnosis.cause == "proxy_not_running"
+    assert advice in record.diagnosis.advice

@@ -21,6 +21,7 @@ from exporter.model import (
     ProbeKind,
     Role,
 )
+from exporter.model.lifecycle import CANNOT_BE_CREATED
 
 _OWN = (
     PortName.STATUS,
@@ -95,6 +96,17 @@ def proxy_is_down(case: Case) -> Sentences:
     if found is None and case.target.lifecycle.is_down and case.evidence.nothing_answers():
         found = ("no port answers",)
     return (*found, *case.describe_container()) if found else None
+
+
+def image_remedy(case: Case) -> str:
+    """What to do where the kubelet cannot get the container's image; empty elsewhere."""
+    proxy = case.target.lifecycle.proxy_container
+    if proxy is None or proxy.reason not in CANNOT_BE_CREATED or "Image" not in proxy.reason:
+        return ""
+    return (
+        f"The kubelet cannot pull the image of {proxy.name}: check its name, the registry and the"
+        " pull secret (kubectl describe pod)."
+    )
 
 
 _AGENT_WITHOUT_ENVOY = (
