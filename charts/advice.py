@@ -5,7 +5,7 @@ cause's number, by which its text finds the rest without a query.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from exporter.diagnosis import CAUSES
 from exporter.diagnosis.cause import Cause, CauseClass
@@ -14,6 +14,8 @@ _CONTROL_PLANE = frozenset(
     ("istiod_replica_stuck", "istiod_not_ready", "webhook_not_serving", "webhook_unreachable")
 )
 """Faults that the control plane's own alerts report."""
+
+_GROUP = 7
 
 _NUMBERS = re.compile(r"( *)# causes: begin\n(?:.*\n)*? *# causes: end\n")
 _LIST = r"\(args\n(?:.*\n)*?( *)\) \(printf"
@@ -38,11 +40,16 @@ def _named() -> Iterator[Cause]:
             yield cause
 
 
-def _numbers(indent: str, causes: Iterable[Cause]) -> Iterator[str]:
+def _numbers(indent: str, causes: Sequence[Cause]) -> Iterator[str]:
+    """In groups, so that a common cause passes through few unions."""
     yield f"{indent}# causes: begin\n"
-    for number, cause in enumerate(causes):
-        start = "or " if number else ""
-        yield f'{indent}{start}target:istio_diagnosis:info{{cause="{cause.id}"}} * {number}\n'
+    for first in range(0, len(causes), _GROUP):
+        yield f"{indent}{'or ' if first else ''}(\n"
+        for number, cause in enumerate(causes[first : first + _GROUP], first):
+            start = "or " if number > first else ""
+            named = f'target:istio_diagnosis:info{{cause="{cause.id}"}}'
+            yield f"{indent}  {start}{named} * {number}\n"
+        yield f"{indent})\n"
     yield f"{indent}# causes: end\n"
 
 

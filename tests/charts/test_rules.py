@@ -256,9 +256,9 @@ def test_a_family_that_all_rules_need_cannot_be_disabled() -> None:
         render({"rules": {"enabled": True}, "config": {"metrics": disabled}})
 
 
-def test_an_override_of_an_alert_that_is_not_fed_is_refused() -> None:
+def test_to_ask_for_an_alert_that_is_not_fed_is_refused() -> None:
     with pytest.raises(helm.HelmError, match="IstioProxyRootsDiffer: the alert cannot be fed"):
-        alerts(profile="standard", overrides={"IstioProxyRootsDiffer": {"severity": "info"}})
+        alerts(profile="standard", overrides={"IstioProxyRootsDiffer": {"enabled": True}})
 
 
 def test_the_object_has_the_namespace_and_labels_of_the_values() -> None:

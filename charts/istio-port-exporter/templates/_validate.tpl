@@ -70,7 +70,7 @@
 {{- end }}
 {{- range $alert, $own := .Values.rules.overrides }}
 {{- with include "istio-port-exporter.missingFamilies" (dict "values" $.Values "alert" $alert) }}
-{{- if dig "enabled" true $own }}
+{{- if dig "enabled" false $own }}
 {{- fail (printf "rules.overrides.%s: the alert cannot be fed: %s" $alert .) }}
 {{- end }}
 {{- end }}

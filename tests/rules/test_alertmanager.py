@@ -1,0 +1,37 @@
+"""The example for Alertmanager inhibits this product's alerts and no others."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.rules.promtool import ALERTS
+
+ROOT = Path(__file__).parents[2]
+RULES: list[dict[str, Any]] = yaml.safe_load((ROOT / "config" / "alertmanager.yml").read_text())[
+    "inhibit_rules"
+]
+
+
+def names(matchers: list[str]) -> set[str]:
+    """The alerts that these matchers name."""
+    [found] = [matcher for matcher in matchers if matcher.startswith("alertname")]
+    return set(re.split(r"[=~\"|]+", found)[1:-1])
+
+
+def test_every_alert_that_is_inhibited_is_named_in_full_and_ours() -> None:
+    for rule in RULES:
+        assert names(rule["target_matchers"]) <= set(ALERTS), rule
+
+
+def test_an_exporter_that_is_gone_inhibits_every_alert_about_the_mesh() -> None:
+    about_the_mesh = {name for name in ALERTS if not name.startswith("IstioPortExporter")}
+
+    assert names(RULES[0]["target_matchers"]) == about_the_mesh
+
+
+def test_nothing_inhibits_another_cluster_or_node() -> None:
+    for rule in RULES:
+        assert "cluster" in rule["equal"]
+    assert all("node" in rule["equal"] for rule in RULES if "KubeNode" in str(rule))
