@@ -14,7 +14,7 @@ class Cause:
 
     `condition` returns the sentences that speak for the cause, or None. `sentence` states what is
     wrong, `advice` what to do; `remedy` returns a better advice for the very case, or nothing.
-    `conditions` are others in its place, by role.
+    `conditions` and `advices` are others in the place of condition and advice, by role.
     `undetected` returns whether the polls so far cannot have shown it (None: one poll can).
     `fallback` is a second condition, for where no cause's condition holds.
     `ports` are the ports whose state shows it, `also` other evidence in words.
@@ -27,6 +27,7 @@ class Cause:
     sentence: str
     advice: str
     conditions: Mapping[Role, Callable[[Case], Sentences]] = field(default_factory=dict)
+    advices: Mapping[Role, str] = field(default_factory=dict)
     remedy: Callable[[Case], str] | None = None
     undetected: Callable[[Case], bool] | None = None
     fallback: Callable[[Case], Sentences] | None = None

@@ -73,7 +73,8 @@ def _earlier_fault(case: Case) -> Diagnosis | None:
 def _diagnosis(case: Case, cause: Cause, evidence: tuple[str, ...]) -> Diagnosis:
     """With what the kubelet reports of the containers, where it explains the cause."""
     explains = case.explain_containers(cause.cause_class)
-    remedy = cause.remedy(case) if cause.remedy else ""
+    usual = cause.advices.get(case.target.role, "")
+    remedy = (cause.remedy(case) if cause.remedy else "") or usual
     sentences = islice(dict.fromkeys((*evidence, *explains)), SENTENCES)
     return cause.diagnosis(tuple(cut_text(one, SENTENCE) for one in sentences), remedy)
 

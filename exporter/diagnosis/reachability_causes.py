@@ -68,7 +68,13 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
         undetected=reachability.lacks_a_family,
         sentence="One address family of the pod refuses what the other serves.",
         advice=("Set ISTIO_DUAL_STACK alike in istiod and in the proxies, then restart the pod."),
-        ports=(PortName.VIRTUAL_INBOUND,),
+        advices={
+            Role.AMBIENT: (
+                "Set IPV6_ENABLED of ztunnel as the pods' addresses need it and restart ztunnel on "
+                "this node; where other pods of the node have both families, restart the pod."
+            )
+        },
+        ports=(PortName.VIRTUAL_INBOUND, PortName.HBONE),
         also="every port with two addresses",
     ),
 )

@@ -20,9 +20,16 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         advice=(
             "Check that the agent reaches istiod's 15012 and the clocks; restart the pod to renew."
         ),
+        advices={
+            Role.AMBIENT: (
+                "Check the clocks, and that ztunnel on the pod's node reaches istiod's 15012; "
+                "restart that ztunnel to renew."
+            )
+        },
         ports=(
             PortName.ADMIN,
             PortName.VIRTUAL_INBOUND,
+            PortName.HBONE,
             PortName.STATUS,
             PortName.SECURE_STATS,
             PortName.SECURE_MERGED,

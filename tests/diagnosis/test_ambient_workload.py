@@ -10,7 +10,7 @@ from msgspec import structs
 
 from exporter.config import Config
 from exporter.exposition import render, selected
-from exporter.model import Memory, Observation, Outcome, Redirection, TargetRecord
+from exporter.model import Cadence, Memory, Observation, Outcome, Redirection, TargetRecord
 from tests.diagnosis.ambient_states import (
     BYPASSING,
     CERTIFICATE,
@@ -146,6 +146,14 @@ def test_a_policy_is_advised_with_the_ports_to_admit() -> None:
     assert "Admit TCP 15008 and 15999" in record.diagnosis.advice
 
 
+def test_advice_names_ztunnel_where_a_proxy_of_the_pod_would_be_named() -> None:
+    for state in STATES:
+        record = judged(state)
+        if record.diagnosis is not None:
+            words = record.diagnosis.advice
+            assert not any(name in words for name in ("the agent", "istio-proxy", "DUAL_STACK"))
+
+
 def test_without_hellos_the_rows_that_rest_on_connects_alone_remain() -> None:
     config = Config()
     quiet = replace(config, poll=replace(config.poll, hello=False))
@@ -175,8 +183,9 @@ def test_a_tls_alert_leaves_15008_unjudged_with_its_reason() -> None:
 
 def test_a_healthy_workload_has_nine_series_at_most() -> None:
     poll = [*seen(), SERVED, inside(15053, OK)]
+    memory = Memory(polled=dict.fromkeys(Cadence, NOW))
     for rows in (seen(), poll):
-        record, _ = seen_by(rows, target=WORKLOAD)
+        record, _ = seen_by(rows, target=WORKLOAD, memory=memory)
         text = b"".join(render(record, selected("standard"))).decode()
         lines = [one for one in text.splitlines() if not one.startswith("istio_port_listening")]
         limit = 9 if rows is not poll else 11
