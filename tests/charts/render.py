@@ -40,7 +40,16 @@ def render_files(values: Mapping[str, Any], namespace: str = NAMESPACE) -> dict[
 
 
 def render(values: Mapping[str, Any], namespace: str = NAMESPACE) -> list[Document]:
-    """Every document of an install with these values."""
+    """Every document of an install with these values; those of `helm test` are none."""
+    return [row for row in _documents(values, namespace) if not _is_hook(row)]
+
+
+def hooks(values: Mapping[str, Any], namespace: str = NAMESPACE) -> list[Document]:
+    """What `helm test` creates."""
+    return [row for row in _documents(values, namespace) if _is_hook(row)]
+
+
+def _documents(values: Mapping[str, Any], namespace: str) -> list[Document]:
     files = render_files(values, namespace)
     return [
         document
@@ -49,6 +58,10 @@ def render(values: Mapping[str, Any], namespace: str = NAMESPACE) -> list[Docume
         for document in yaml.safe_load_all(text)
         if document
     ]
+
+
+def _is_hook(document: Document) -> bool:
+    return "helm.sh/hook" in document["metadata"].get("annotations", {})
 
 
 def rbac(values: Mapping[str, Any], namespace: str = NAMESPACE) -> list[Document]:

@@ -40,6 +40,20 @@ app.kubernetes.io/part-of: istio-port-exporter
 {{- end }}
 {{- end }}
 
+{{/*
+An object's labels and annotations: those of the chart, those of every object, its own. Takes (dict "root" $ "labels" map
+"annotations" map), of which the maps may be left out.
+*/}}
+{{- define "istio-port-exporter.marks" -}}
+{{- $labels := mergeOverwrite (include "istio-port-exporter.labels" .root | fromYaml) (deepCopy (default dict .labels)) }}
+labels:
+  {{- toYaml $labels | nindent 2 }}
+{{- with mergeOverwrite (deepCopy .root.Values.commonAnnotations) (deepCopy (default dict .annotations)) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "istio-port-exporter.image" -}}
 {{- $registry := default .Values.image.registry .Values.global.imageRegistry }}
 {{- $name := ternary .Values.image.repository (printf "%s/%s" $registry .Values.image.repository) (empty $registry) }}

@@ -5,11 +5,7 @@ What the three kinds of monitors share. Takes (dict "root" $ "monitor" .Values.s
 {{- define "istio-port-exporter.monitorMetadata" -}}
 name: {{ include "istio-port-exporter.fullname" .root }}
 namespace: {{ default (include "istio-port-exporter.namespace" .root) .monitor.namespace | quote }}
-labels:
-  {{- include "istio-port-exporter.labels" .root | nindent 2 }}
-  {{- with .monitor.labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+{{ include "istio-port-exporter.marks" (dict "root" .root "labels" .monitor.labels "annotations" .monitor.annotations) | trim }}
 {{- end }}
 
 {{- define "istio-port-exporter.monitorEndpoint" -}}

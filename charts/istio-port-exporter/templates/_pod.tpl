@@ -10,7 +10,7 @@ metadata:
   annotations:
     checksum/config: {{ include "istio-port-exporter.config" . | sha256sum }}
     sidecar.istio.io/inject: "false"
-    {{- with $values.podAnnotations }}
+    {{- with mergeOverwrite (deepCopy $values.commonAnnotations) (deepCopy $values.podAnnotations) }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   labels:
@@ -41,6 +41,10 @@ spec:
   {{- end }}
   {{- with $values.priorityClassName }}
   priorityClassName: {{ . | quote }}
+  {{- end }}
+  {{- with $values.dnsConfig }}
+  dnsConfig:
+    {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with $values.nodeSelector }}
   nodeSelector:
