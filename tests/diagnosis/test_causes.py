@@ -205,3 +205,15 @@ def test_a_dry_run_from_before_an_istiod_ran_says_nothing_of_it(seconds: float, 
 def test_the_way_to_the_webhook_is_no_sidecars_matter() -> None:
     record, _ = seen_by(sidecar(), webhook=tried(Outcome.REFUSED))
     assert cause_of(record) == "none"
+
+
+@pytest.mark.parametrize(("value", "is_noted"), [("true", True), ("false", False), ("", False)])
+def test_what_istio_cni_has_noted_stands_in_the_evidence_of_a_missing_redirection(
+    value: str, is_noted: bool
+) -> None:
+    target = replace(SIDECAR, labels={"cni.istio.io/uninitialized": value} if value else {})
+    bypassed = sidecar(net(15999, Outcome.REFUSED), net(15006, Outcome.CLOSED))
+    record, _ = seen_by(bypassed, target=target)
+    assert record.diagnosis
+    assert record.diagnosis.cause == "redirection_missing"
+    assert ("cni.istio.io/uninitialized" in " ".join(record.diagnosis.evidence)) is is_noted

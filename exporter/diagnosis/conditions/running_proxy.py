@@ -76,7 +76,21 @@ def redirection_is_missing(case: Case) -> Sentences:
         *case.describe(PortName.HEALTH),
         "the control port refuses",
         f"{case.number(PortName.VIRTUAL_INBOUND)} itself accepts and closes",
+        *_noted_by_cni(case),
     )
+
+
+def _noted_by_cni(case: Case) -> tuple[str, ...]:
+    """What istio-cni's repair has noted on a pod that came up before it could set redirection up.
+
+    Source: Istio cni/pkg/repair (label-pods).
+    """
+    if case.target.labels.get(_UNINITIALIZED) != "true":
+        return ()
+    return (f"istio-cni has labelled the pod {_UNINITIALIZED}: it set no redirection up here",)
+
+
+_UNINITIALIZED = "cni.istio.io/uninitialized"
 
 
 def admin_is_open(case: Case) -> Sentences:
