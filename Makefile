@@ -10,10 +10,12 @@ CLUSTER_PACKAGES := buildah containernetworking-plugins debootstrap etcd-server 
 RECORDINGS ?= exporter/demo/states
 TARGETS ?=
 BENCH_OPTIONS ?=
+HASHES_OPTIONS ?=
+DIST ?= dist
 CLUSTER_OPTIONS ?=
 PROCESSES ?= 2
 
-.PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets check lint format chart pictures runbooks bench bench-scale soak recordings fleet clean system-packages test-assets behaviour
+.PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets check lint format chart pictures runbooks hashes dist bench bench-scale soak recordings fleet clean system-packages test-assets behaviour
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +30,8 @@ help:
 	@echo "make chart       rewrite what the chart takes from other files"
 	@echo "make pictures    draw the dashboards of the docs with Grafana's own panels (as root, with npm)"
 	@echo "make runbooks    rewrite docs/diagnosis.md from the causes, and the served runbooks from docs/"
+	@echo "make hashes      rewrite requirements/: versions and hashes of what is installed (HASHES_OPTIONS='--upgrade')"
+	@echo "make dist        build wheel, sdist, SBOM and checksums into dist/, as a release does"
 	@echo "make bench       measure the promises side by side"
 	@echo "make bench-scale measure the promises about size: thousands of captured sidecars (as root)"
 	@echo "make soak        half an hour of churn, scrapes and hostile pods: whether memory and lateness stay flat"
@@ -35,16 +39,20 @@ help:
 	@echo "make recordings RECORDINGS=DIR   replay recorded states and judge them"
 	@echo "make behaviour BEFORE=DIR AFTER=DIR   show in what two checkouts say different things of recorded states"
 
-$(VENV)/.run: pyproject.toml constraints.txt
+# Hashes first, then the project alone: nothing is installed that requirements/ does not name.
+PIP_INSTALL := install --quiet --disable-pip-version-check
+ITSELF := --no-deps --no-build-isolation -e .
+
+$(VENV)/.run: pyproject.toml requirements/run.txt requirements/build.txt
 	@echo "Setting up $(VENV) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python -m pip $(PIP_INSTALL) --require-hashes -r requirements/run.txt -r requirements/build.txt
+	@$(BIN)/python -m pip $(PIP_INSTALL) $(ITSELF)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@echo "Adding the development tools to $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev
+	@$(BIN)/python -m pip $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
 	@touch $@
 
 system-packages:
@@ -67,8 +75,8 @@ test-slow: $(VENV)/.dev system-packages test-assets
 $(IMAGE_VENV)/.dev: $(VENV)/.dev
 	@echo "Setting up $(IMAGE_VENV) with the image's Python ..."
 	@python=$$($(BIN)/python -m tests.image_python) && $$python -m venv --without-pip --clear $(IMAGE_VENV)
-	@$(BIN)/python -m pip --python $(IMAGE_VENV)/bin/python install --quiet --disable-pip-version-check -c constraints.txt -e .
-	@$(BIN)/python -m pip --python $(IMAGE_VENV)/bin/python install --quiet --disable-pip-version-check -c constraints.txt --group dev
+	@$(BIN)/python -m pip --python $(IMAGE_VENV)/bin/python $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip --python $(IMAGE_VENV)/bin/python $(PIP_INSTALL) $(ITSELF)
 	@touch $@
 
 test-image-python: $(IMAGE_VENV)/.dev system-packages test-assets
@@ -96,6 +104,19 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff check --fix .
 
 check: lint test
+
+# For every platform and Python: versions stay unless they have to move, or HASHES_OPTIONS='--upgrade' lets them.
+hashes: $(VENV)/.dev
+	@$(BIN)/python -m release.requirements $(HASHES_OPTIONS)
+
+# What a release publishes and needs no platform for.
+dist: $(VENV)/.dev
+	@rm -rf $(DIST)
+	@$(BIN)/python -m hatchling build --directory $(DIST)
+	@$(BIN)/twine check --strict $(DIST)/*
+	@$(BIN)/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --output-reproducible \
+		--output-file $(DIST)/istio-port-exporter.cdx.json
+	@cd $(DIST) && sha256sum * > SHA256SUMS
 
 chart: $(VENV)/.dev
 	@$(BIN)/python -m charts.generate

@@ -7,6 +7,7 @@ the causes' advice in the alert rules, and the dashboards, which `charts.dashboa
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +22,8 @@ from charts.advice import with_causes
 from exporter.config.convert import REQUIRED, describe, keys_of, meta_of, section_of
 from exporter.config.schema import Config
 
-CHART = Path(__file__).parent / "istio-port-exporter"
+ROOT = Path(__file__).parents[1]
+CHART = ROOT / "charts" / "istio-port-exporter"
 _BEGIN, _END = "<!-- values: begin -->\n", "<!-- values: end -->"
 _DURATION = r"^\d+(\.\d+)?(ms|s|m|h)$"
 _PLAIN: dict[Any, dict[str, Any]] = {
@@ -41,8 +43,14 @@ _BY_WORDS: dict[str, dict[str, Any]] = {
 """Kinds that are written otherwise than they are held."""
 
 
+VERSIONED = ("README.md", "docs/kubernetes.md", "charts/istio-port-exporter/README.md")
+"""Pages with commands that build an image of this version."""
+
+
 def main() -> None:
     """Write the files."""
+    for page in (ROOT / name for name in (*VERSIONED, "charts/istio-port-exporter/Chart.yaml")):
+        page.write_text(with_version(page.read_text(), version()))
     readme, schema = CHART / "README.md", CHART / "values.schema.json"
     readme.write_text(with_table(readme.read_text(), (CHART / "values.yaml").read_text()))
     schema.write_text(with_config(schema.read_text()))
@@ -51,6 +59,17 @@ def main() -> None:
     dashboards.FOLDER.mkdir(exist_ok=True)
     for name, document in dashboards.documents().items():
         (dashboards.FOLDER / name).write_text(document)
+
+
+def version() -> str:
+    """The version, which stands in pyproject.toml alone."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
+def with_version(text: str, made: str) -> str:
+    """The text with this version as the chart's appVersion and the tag of images."""
+    text = re.sub(r"^appVersion: .*$", f'appVersion: "{made}"', text, flags=re.MULTILINE)
+    return re.sub(r"\bistio-port-exporter:\d+\.\d+\.\d+\b", f"istio-port-exporter:{made}", text)
 
 
 def with_table(readme: str, values: str) -> str:

@@ -200,7 +200,8 @@ def test_both_stages_have_the_same_base() -> None:
     ("path", "taken"),
     [
         pytest.param("exporter/cli/__main__.py", True, id="package"),
-        pytest.param("constraints.txt", True, id="constraints"),
+        pytest.param("requirements/run.txt", True, id="hashes"),
+        pytest.param("requirements/dev.txt", False, id="development tools"),
         pytest.param("exporter/cli/__pycache__/check.pyc", False, id="compiled"),
         pytest.param(".git/config", False, id="history"),
         pytest.param("tests/conftest.py", False, id="tests"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.catalogue import PORTS
-from exporter.config import Config
+from exporter.config import Config, IstiodConfig
 from exporter.control_plane.proxy_sync import why_incomplete
 from exporter.model import WebhookPath
 
@@ -26,6 +26,8 @@ CAPABILITIES = (
 _LOOPBACK_PORTS = ", ".join(
     dict.fromkeys(str(row.number) for row in PORTS if row.bind == "loopback")
 )
+
+_NO_ROOT_CHOSEN = IstiodConfig().root_cert_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _not_asked_for(config: Config, *, pod_view: bool) -> frozenset[str]:
         "exposure": not config.poll.exposure,
         "application_probes": not config.poll.application_probes,
         "istiod": is_managed,
-        "istiod_certificates": is_managed,
+        "istiod_certificates": is_managed or istiod.root_cert_file == _NO_ROOT_CHOSEN,
         "debug_token": is_managed or not istiod.debug_token_file,
         "webhook_dry_run": not istiod.webhook_dry_run.enabled,
     }
@@ -144,3 +146,11 @@ def _why_unlisted(config: Config) -> str:
 def _is_refused(webhook: WebhookPath | None) -> bool:
     """Whether the dry run was tried and showed nothing."""
     return webhook is not None and webhook.up is None
+
+
+OFF_BY_DEFAULT = frozenset(
+    one.capability
+    for one in missing_capabilities(Config(), pod_view=False, trouble="")
+    if one.is_switched_off
+)
+"""What nobody has to have chosen to leave out."""

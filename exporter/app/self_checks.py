@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from exporter.app.capabilities import CAPABILITIES, MissingCapability
+from exporter.app.capabilities import CAPABILITIES, OFF_BY_DEFAULT, MissingCapability
 from exporter.app.own_place import is_in_mesh, is_mesh_pod, own_pod
 from exporter.catalogue import is_newer_than_known
 from exporter.config import ShardConfig
@@ -66,20 +66,21 @@ class SelfChecks:
 
     def report_capabilities(self) -> None:
         """Log once what cannot be seen, and again when it changes."""
-        found = self.missing_capabilities()
-        missing = {one.capability: one.sentence for one in found}
-        switched_off = {one.capability for one in found if one.is_switched_off}
-        for capability in CAPABILITIES:
-            self.metrics.found_capable(
-                capability,
-                able=capability not in missing,
-                configured=capability not in switched_off,
-            )
-            sentence = missing.get(capability)
-            if sentence and self.logged.get(capability) != sentence:
-                log.warning("cannot see capability=%s reason=%r", capability, sentence)
+        missing = {one.capability: one for one in self.missing_capabilities()}
+        for name in CAPABILITIES:
+            known = missing.get(name)
+            configured = known is None or not known.is_switched_off
+            self.metrics.found_capable(name, able=known is None, configured=configured)
+        new = [one for name, one in missing.items() if self.logged.get(name) != one.sentence]
+        off = [one for one in new if one.is_switched_off and one.capability in OFF_BY_DEFAULT]
+        for one in new:
+            if one not in off:
+                log.warning("cannot see capability=%s reason=%r", one.capability, one.sentence)
+        if off:
+            names = ",".join(one.capability for one in off)
+            log.info("off by default and not seen capabilities=%s", names)
         self.logged.clear()
-        self.logged.update(missing)
+        self.logged.update({name: one.sentence for name, one in missing.items()})
 
     async def _count(self) -> None:
         """Count the targets after they changed, but not after each of many changes."""

@@ -18,7 +18,8 @@ from rich.progress import Progress
 
 from exporter import clock
 from exporter.cli.exit_codes import ExitCode
-from exporter.cli.flags import add_config_flags, base_of, config_of, start_logging
+from exporter.cli.flags import add_config_flags, base_of, config_of
+from exporter.cli.log_formats import start_logging
 from exporter.cli.tables import Window, console, report_of
 from exporter.cli.target_sources import (
     CheckSource,

@@ -4,12 +4,9 @@ The names are those of the exporter-toolkit; a flag overrides the file.
 """
 
 import argparse
-import json
-import logging
-import sys
 from pathlib import Path
 
-from exporter.config import Config, LogConfig, load
+from exporter.config import Config, load
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
@@ -91,32 +88,3 @@ def base_of(chosen: argparse.Namespace) -> Path:
     """The folder to which the configuration's file names are relative."""
     file: Path | None = chosen.config_file
     return Path() if file is None else file.parent
-
-
-def start_logging(config: LogConfig) -> None:
-    """Log to stderr in the configured format."""
-    sink = logging.StreamHandler(sys.stderr)
-    sink.setFormatter(_Json() if config.format == "json" else _Text())
-    logging.basicConfig(level=config.level.upper(), handlers=[sink], force=True)
-
-
-class _Text(logging.Formatter):
-    """One line: time=... level=... logger=..., the message and its own key=value pairs."""
-
-    def __init__(self) -> None:
-        super().__init__("time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
-
-
-class _Json(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)

@@ -21,7 +21,8 @@ from rich.live import Live
 from exporter.app.process import bind, raise_file_limit
 from exporter.app.program import Exporter
 from exporter.cli.exit_codes import ExitCode
-from exporter.cli.flags import ANOTHER_ADDRESS, add_web_flags, overrides_of, start_logging
+from exporter.cli.flags import ANOTHER_ADDRESS, add_web_flags, overrides_of
+from exporter.cli.log_formats import start_logging
 from exporter.cli.tables import Window, console, report_of
 from exporter.config import Config, LogConfig, load
 from exporter.demo import (

@@ -10,8 +10,8 @@ from exporter.cli.flags import (
     add_web_flags,
     base_of,
     config_of,
-    start_logging,
 )
+from exporter.cli.log_formats import start_logging
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

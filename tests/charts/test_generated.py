@@ -3,7 +3,15 @@
 import pytest
 
 from charts.advice import with_causes
-from charts.generate import described, with_config, with_table
+from charts.generate import (
+    ROOT,
+    VERSIONED,
+    described,
+    version,
+    with_config,
+    with_table,
+    with_version,
+)
 from tests.charts.render import CHART
 
 
@@ -24,6 +32,15 @@ def test_the_rules_have_the_advice_of_the_causes_as_they_are() -> None:
 
     assert sum(text.count("envoy_stuck") for text in texts) >= 5
     assert list(map(with_causes, texts)) == texts
+
+
+@pytest.mark.parametrize("page", [*VERSIONED, "charts/istio-port-exporter/Chart.yaml"])
+def test_the_version_is_that_of_the_project(page: str) -> None:
+    text = (ROOT / page).read_text()
+
+    assert version() in text
+    assert with_version(text, version()) == text
+    assert "9.9.9" in with_version(text, "9.9.9")
 
 
 def test_a_value_without_a_comment_is_refused() -> None:
