@@ -15,7 +15,9 @@ from exporter.config import LogConfig
 
 _FIELD = re.compile(r"(?:^|(?<= ))([a-z_]+)=(%[^ ]*[a-z])(?= |$)")
 _PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f\u2028\u2029]+")
-_OWN = ("time", "level", "logger", "msg", "exception")
+_OWN = ("time", "level", "logger", "msg", "message", "exception")
+_IN_JSON = {"msg": "message"}
+"""What is spelled otherwise in JSON."""
 
 
 def start_logging(config: LogConfig) -> None:
@@ -64,7 +66,8 @@ class JsonFormat(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        return json.dumps(fields_of(record))
+        fields = fields_of(record)
+        return json.dumps({_IN_JSON.get(name, name): value for name, value in fields.items()})
 
 
 def _name(field: str) -> str:

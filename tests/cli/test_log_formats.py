@@ -67,6 +67,7 @@ def test_a_message_s_fields_are_fields_of_the_line(
     message: str, values: tuple[object, ...], fields: dict[str, object]
 ) -> None:
     found = json.loads(JsonFormat().format(record(message, *values)))
+    found["msg"] = found.pop("message")
     assert {name: found[name] for name in fields} == fields
     assert set(found) == {"time", "level", "logger", *fields}
     line = parsed(Logfmt().format(record(message, *values)))
