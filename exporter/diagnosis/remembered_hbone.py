@@ -33,7 +33,7 @@ def remember_hbone(evidence: Evidence, update: MemoryUpdate) -> None:
             known[hello.address] = _after(known.get(hello.address), hello, update.now)
     for hello in evidence.pod.values():
         if hello.probe.kind is ProbeKind.HBONE_HELLO:
-            known[_IN_POD] = _after(None, hello, update.now)
+            known[_IN_POD] = _after(known.get(_IN_POD), hello, update.now)
     if known != before:
         update.changes["hbone"] = known
 

@@ -143,6 +143,15 @@ def is_served_in_pod(evidence: Evidence, memory: Memory, row: AddressEvidence) -
     return _SHOWS_ZTUNNEL.get(in_pod.seen.outcome) if in_pod else None
 
 
+def awaits_pod_view(memory: Memory) -> bool:
+    """Whether a port-forward is to show that first, and none was free yet in two polls at most."""
+    in_pod = memory.hbone.get("")
+    if in_pod is None or in_pod.seen.outcome is not Outcome.BLOCKED:
+        return False
+    return in_pod.alike <= _MOST_WAITS
+
+
+_MOST_WAITS = 2
 _SHOWS_ZTUNNEL = {Outcome.OK: True, Outcome.TLS_ERROR: True, Outcome.REFUSED: False}
 """What a hello in the pod shows; that a port-forward ends may be its own doing."""
 
@@ -158,8 +167,9 @@ def _is_ztunnels(process: str) -> bool:
 
 def is_bypassed_in_ambient(evidence: Evidence, memory: Memory) -> bool:
     """Whether plaintext reaches the application past ztunnel at some address."""
+    is_open = not awaits_pod_view(memory)
     return any(
-        (row.lets_strangers_in and not is_served_in_pod(evidence, memory, row))
+        (is_open and row.lets_strangers_in and not is_served_in_pod(evidence, memory, row))
         or lacks_redirection(evidence, memory, row)
         for row in addresses_of(evidence)
     )

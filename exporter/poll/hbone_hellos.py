@@ -113,7 +113,9 @@ def is_doubtful(
         return any(not accepts(row.hbone) for row in rows)
     if any(accepts(row.hbone) for row in rows):
         return False
-    was_asked = "" in memory.hbone and Cadence.DETAIL not in due
+    in_pod = memory.hbone.get("")
+    is_answered = in_pod is not None and in_pod.seen.outcome is not Outcome.BLOCKED
+    was_asked = is_answered and Cadence.DETAIL not in due
     return not was_asked and any(row.lets_strangers_in for row in rows)
 
 

@@ -146,7 +146,7 @@ class PollSteps(Struct, frozen=True, eq=False):
             return []
         async with pod.entered(*by_closing(probes), urgent=is_abnormal(seen)) as dialer:
             if dialer is None:
-                return []
+                return [] if on_doubt is None else [Observation(on_doubt, Outcome.BLOCKED)]
             returned = {(o.probe.port, o.probe.kind) for o in seen if is_whole(o)}
             due = self.due | {Cadence.DETAIL} if self._lost_a_server(seen) else self.due
             in_pod = await self._run(

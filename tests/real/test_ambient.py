@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -280,6 +280,44 @@ async def test_a_port_forward_is_spent_once_before_a_pod_is_called_outside_the_m
             causes.append(summary(result.record)[0])
         assert causes == [cause] * 4
         assert way.entries == 2
+
+
+class BusyWay(CountedWay):
+    """The same while no port-forward is free until the poll of this number, from 1 on."""
+
+    free_from = 3
+
+    @asynccontextmanager
+    async def entered(
+        self, together: Sequence[int], apart: Sequence[int], *, urgent: bool
+    ) -> AsyncIterator[Netns | None]:
+        async with super().entered(together, apart, urgent=urgent) as way:
+            yield way if self.entries >= self.free_from else None
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("free_from", "causes"),
+    [
+        (3, ["none", "none", "network_blocked", "network_blocked"]),
+        (9, ["none", "none", "outside_mesh", "outside_mesh"]),
+    ],
+)
+async def test_a_port_forward_is_awaited_for_two_polls(
+    tmp_path: Path, free_from: int, causes: list[str]
+) -> None:
+    with workload(tmp_path, rules=RULES + RESETS) as pod:
+        way = BusyWay(pod.network.name, pod.address)
+        way.free_from = free_from
+        memory, found = Memory(), []
+        for number in range(4):
+            now = time.time() + 30 * number
+            result = await poll_once(
+                pod.target(), memory, FAST_ONLY, Config(), now, forward=lambda _target: way
+            )
+            memory = result.memory
+            found.append(summary(result.record)[0])
+        assert found == causes
 
 
 @pytest.mark.usefixtures("machine")

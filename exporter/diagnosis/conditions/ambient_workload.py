@@ -13,6 +13,7 @@ from exporter.diagnosis.workload_evidence import (
     AddressEvidence,
     accepts,
     addresses_of,
+    awaits_pod_view,
     families,
     is_served_in_pod,
     lacks_redirection,
@@ -144,7 +145,7 @@ def _unfinished(case: Case, state: Redirection) -> Sentences:
 def has_left_mesh(case: Case) -> Sentences:
     """15008 and the control port refuse, and a port of the application accepts."""
     rows = _rows(case, lambda row: row.lets_strangers_in)
-    if not rows:
+    if not rows or awaits_pod_view(case.memory):
         return None
     return (*_all(case, rows), *_nobody_in_pod(case, rows), *_annotated(case))
 
@@ -155,7 +156,7 @@ def is_not_served(case: Case) -> Sentences:
         case,
         lambda row: refuses(row.hbone) or (row.is_silent and _in_pod(case, row) is False),
     )
-    if not rows:
+    if not rows or (awaits_pod_view(case.memory) and any(row.lets_strangers_in for row in rows)):
         return None
     unknown = () if case.target.settings.application_ports else (_NO_PORT_DECLARED,)
     return (*_all(case, rows), *_nobody_in_pod(case, rows), *_annotated(case), *unknown)
