@@ -31,8 +31,9 @@ WHEEL = f"istio_port_exporter-{version('istio-port-exporter')}-py3-none-any.whl"
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `make dist` leaves."""
     folder = tmp_path_factory.mktemp("dist") / "dist"
+    given = [f"DIST={folder}", f"VENV={sys.prefix}", "--old-file", f"{sys.prefix}/.dev"]
     subprocess.run(
-        ["make", "--silent", "dist", f"DIST={folder}", f"VENV={Path(sys.prefix)}"],
+        ["make", "--silent", "dist", *given],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **PLATFORM},
         capture_output=True,
