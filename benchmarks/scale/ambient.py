@@ -30,7 +30,7 @@ _LISTEN = "0A"
 class AmbientFigures:
     """What so many pods in ambient cost; times in seconds.
 
-    `hellos_most`: in any second. `left`: connections of theirs that are open at the end.
+    `hellos_most`: in any second. `left`: connections that are open when the exporter has ended.
     """
 
     targets: int = 0
@@ -48,12 +48,14 @@ def measure(folder: Path, command: tuple[str, ...], mesh: Mesh, targets: int) ->
     exporters.write_targets(folder, exporters.pods(figures.targets), exporters.AMBIENT)
     hellos = folder / "hellos"
     hellos.write_text("")
-    with _ztunnel(folder, mesh), exporters.serving(folder, command) as subject:
-        exporters.wait_until_ready(subject)
-        _wait_for_hellos(hellos, figures.targets)
-        time.sleep(_SETTLE_INTERVALS * INTERVAL)
-        _quiet(subject, figures)
-        figures.healthy, _ = subject.health()
+    with _ztunnel(folder, mesh):
+        with exporters.serving(folder, command) as subject:
+            exporters.wait_until_ready(subject)
+            _wait_for_hellos(hellos, figures.targets)
+            time.sleep(_SETTLE_INTERVALS * INTERVAL)
+            _quiet(subject, figures)
+            figures.healthy, _ = subject.health()
+        time.sleep(1)
         figures.left = _left(mesh)
     seconds = Counter(line.partition(".")[0] for line in hellos.read_text().split())
     figures.hellos, figures.hellos_most = seconds.total(), max(seconds.values(), default=0)
@@ -87,7 +89,7 @@ def _quiet(subject: Subject, figures: AmbientFigures) -> None:
 
 
 def _left(mesh: Mesh) -> int:
-    """Connections to 15008 that are not closed, a poll under way excepted."""
+    """Connections to 15008 that the exporter has left behind."""
     with inside(mesh.namespace):
         rows = Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]
     ours = [row.split() for row in rows]

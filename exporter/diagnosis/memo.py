@@ -35,6 +35,9 @@ from exporter.model.shared import shared, shared_mapping
 _LONGEST_SECONDS = 120.0
 """After so long time itself is judged again: the usual detail interval."""
 
+_WORKLOAD_SECONDS = 600.0
+"""The same of a workload in ambient: without a hello, whose poll is judged, nothing ages sooner."""
+
 
 class Memo(Struct, frozen=True, gc=False):
     """A record without its times, and the observations that give it again.
@@ -122,7 +125,8 @@ def memo_of(
     ]
     up = tuple([verdict.port for verdict in record.verdicts if verdict.up])
     ends = [one.not_after for one in record.certificates if one.not_after > evidence.wall]
-    until = min([evidence.now + _LONGEST_SECONDS, *(end - evidence.step for end in ends)])
+    longest = _WORKLOAD_SECONDS if target.role is Role.AMBIENT else _LONGEST_SECONDS
+    until = min([evidence.now + longest, *(end - evidence.step for end in ends)])
     places = dict(timed)
     kept_durations = {p: seconds for p, seconds in record.durations.items() if p not in places}
     untimed = replace(record, durations=shared_mapping(kept_durations), polled={}, last_ok={})

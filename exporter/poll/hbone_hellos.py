@@ -29,6 +29,8 @@ DEADLINE_SECONDS = 7.0
 _AFTER_END_SECONDS = 10.0
 _JITTER_SECONDS = 0.5
 _PER_SECOND = 50.0
+_PAUSE_SECONDS = 0.2
+"""What was not sent in a longer pause is not made up, so that no second has many more."""
 
 
 class HelloRate:
@@ -38,13 +40,14 @@ class HelloRate:
     """
 
     def __init__(self, per_second: float = _PER_SECOND) -> None:
-        self._rate = self._tokens = per_second
+        self._rate = per_second
+        self._most = self._tokens = per_second * _PAUSE_SECONDS
         self._refilled_at = 0.0
 
     def take(self, now: float) -> bool:
         """Whether one may be sent now, seconds of any clock."""
         gained = max(0.0, now - self._refilled_at) * self._rate
-        self._tokens = min(self._rate, self._tokens + gained)
+        self._tokens = min(self._most, self._tokens + gained)
         self._refilled_at = now
         if self._tokens < 1:
             return False

@@ -18,7 +18,17 @@ from exporter.access.pod_processes import processes_under
 from exporter.catalogue import TargetPort, control_port, port_number_of, ports_of
 from exporter.catalogue.gateway_servers import configured_servers
 from exporter.config import Config
-from exporter.model import AdminFacts, Component, PortName, Probe, ProbeKind, Role, Target, View
+from exporter.model import (
+    AdminFacts,
+    Cadence,
+    Component,
+    PortName,
+    Probe,
+    ProbeKind,
+    Role,
+    Target,
+    View,
+)
 from exporter.parsing import parse_address
 from exporter.probes.attempt import MeshTrust, ProbeOptions, nobody_names
 
@@ -40,12 +50,18 @@ class AddressPlan:
     spared: frozenset[int] = frozenset()
 
 
+_EVERY = frozenset(Cadence)
+_OF_CONNECTS = frozenset({Cadence.FAST, Cadence.IDENTITY})
+"""Those of a workload in ambient whose pod there is no way into: connects, and a hello."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is sent to one target in every poll; made once a target.
 
     `network` has one part for each address, `in_pod` what is sent through the `pod` view, and
     `on_doubt` what shows there whether ztunnel serves a workload that strangers seem to reach.
+    `cadences` are those at which there is anything to read.
     """
 
     target: Target
@@ -55,6 +71,7 @@ class Plan:
     in_pod: tuple[Probe, ...]
     options: ProbeOptions
     on_doubt: Probe | None = None
+    cadences: frozenset[Cadence] = _EVERY
 
 
 PodViewFactory = Callable[[Target], PodView | None]
@@ -106,6 +123,7 @@ def plan_of(
         pod=pod,
         in_pod=in_pod if pod else (),
         on_doubt=_on_doubt(target, in_pod),
+        cadences=_OF_CONNECTS if target.role is Role.AMBIENT and pod is None else _EVERY,
         options=ProbeOptions(
             application_probes=config.poll.application_probes,
             trust=_trust_of(target, config, is_named),

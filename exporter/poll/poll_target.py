@@ -93,6 +93,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     began = time.monotonic()
     without_servers = plan
     plan = with_servers(without_servers, memory.admin.value if memory.admin else None)
+    due &= plan.cadences
     if pages is None:
         due = with_page(due, plan.target.role, memory, config, now)
     poll = PollSteps(plan, due, config.poll.timeout, instrumentation, hellos or HelloRate())

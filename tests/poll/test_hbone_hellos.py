@@ -111,12 +111,13 @@ def test_hellos_that_are_switched_off_are_never_due() -> None:
 def test_fifty_hellos_a_second_are_sent_and_no_more() -> None:
     rate = HelloRate()
     sent = [at / 1000 for at in range(10_000) if rate.take(at / 1000)]
-    assert 545 <= len(sent) <= 551
+    assert 500 <= len(sent) <= 511
+    assert sum(at < 1 for at in sent) <= 60
     assert sum(5 <= at < 6 for at in sent) in (49, 50, 51)
 
 
 def test_a_rate_begins_anew_after_a_pause() -> None:
-    rate = HelloRate(2)
+    rate = HelloRate(10)
     assert [rate.take(100.0) for _ in range(3)] == [True, True, False]
     assert [rate.take(900.0) for _ in range(3)] == [True, True, False]
 
