@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -168,14 +169,20 @@ def prometheus(exporter: str, alertmanager: str, folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def exporter(pods: dict[str, DemoPod], address: str, folder: Path) -> Iterator[None]:
-    """The exporter's `serve` on these pods, from its first complete pass on."""
+def exporter(
+    pods: dict[str, DemoPod], address: str, folder: Path, *, workloads: bool = False
+) -> Iterator[None]:
+    """The exporter's `serve` on these pods, from its first complete pass on.
+
+    `workloads`: each pod is the only one of a workload of its name.
+    """
     targets = [
         {
             "namespace": pod.target.key.namespace,
             "pod": pod.name,
             "role": str(pod.target.role),
             "address": pod.target.addresses[0],
+            **({"workload": pod.name} if workloads else {}),
         }
         for pod in pods.values()
     ]
@@ -215,9 +222,11 @@ def firing(prometheus: str) -> list[Alert]:
     return [row for row in listed if row["state"] == "firing"]
 
 
-def is_held(row: Alert) -> bool:
-    """Whether it fires by keep_firing_for alone."""
-    return "keepFiringSince" in row
+def has(prometheus: str, query: str) -> bool:
+    """Whether a query gives any sample."""
+    asked = urllib.parse.urlencode({"query": query})
+    answer = json.loads(fetch(f"http://{prometheus}/api/v1/query?{asked}") or b"{}")
+    return bool(answer["data"]["result"])
 
 
 def test_a_broken_proxy_is_one_message_and_its_end_another(
@@ -240,9 +249,10 @@ def test_a_broken_proxy_is_one_message_and_its_end_another(
         [before] = firing(server)
 
         running.close()
-        wait_for(lambda: any(map(is_held, firing(server))), "Prometheus to miss the exporter")
+        wait_for(lambda: has(server, "up == 0"), "Prometheus to miss the exporter")
+        assert not has(server, "istio_target_diagnosis")
         running.enter_context(exporter(pods, address, tmp_path))
-        wait_for(lambda: not any(map(is_held, firing(server))), "the fault to be seen again")
+        wait_for(lambda: has(server, "istio_target_diagnosis"), "the fault to be seen again")
         [after] = firing(server)
         assert (after["labels"], after["activeAt"]) == (before["labels"], before["activeAt"])
         assert webhook.brief() == [received]

@@ -1,0 +1,146 @@
+"""From what fails again and again, or vanishes, to the message on somebody's telephone.
+
+As `test_alerting`, with the chart's rules compressed whole: every range, offset and waiting time
+lasts two seconds for a minute.
+"""
+
+import contextlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.demo import DemoPod
+from tests.real.programs import free_address, serving, wait_for
+from tests.real.test_alerting import (
+    Receiver,
+    alertmanager,
+    exporter,
+    pods,
+    receiver,
+    send,
+)
+from tests.rules.compressed import compressed_rules
+
+__all__ = ["alertmanager", "pods", "receiver"]
+
+pytestmark = [pytest.mark.real("prometheus", "prometheus-alertmanager"), pytest.mark.slow]
+
+PATIENCE_SECONDS = 150.0
+
+
+@contextlib.contextmanager
+def prometheus(exporters: Mapping[str, str], alertmanager: str, folder: Path) -> Iterator[None]:
+    """Debian's Prometheus on one exporter a cluster, by the cluster's name, in files of targets."""
+    for cluster, address in exporters.items():
+        _write_target(folder, cluster, address)
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "2s"},
+        "rule_files": ["rules.yaml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+        "scrape_configs": [
+            {
+                "job_name": "istio-ports",
+                "honor_labels": True,
+                "file_sd_configs": [{"files": ["target-*.json"], "refresh_interval": "1s"}],
+            }
+        ],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    (folder / "rules.yaml").write_text(yaml.safe_dump(compressed_rules(2)))
+    address = free_address()
+    command = (
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address={address}",
+        "--query.lookback-delta=10s",
+    )
+    with serving(folder / "prometheus.out", address, *command):
+        yield
+
+
+def _write_target(folder: Path, cluster: str, address: str) -> None:
+    group = {"targets": [address], "labels": {"cluster": cluster}}
+    (folder / f"target-{cluster}.json").write_text(json.dumps([group]))
+
+
+@contextlib.contextmanager
+def crash_looping(pod: DemoPod) -> Iterator[None]:
+    """Envoy of this pod is stuck for eight seconds of twelve, again and again."""
+    ended = threading.Event()
+
+    def loop() -> None:
+        while not ended.is_set():
+            send(pod, "envoy", signal.SIGSTOP)
+            ended.wait(8)
+            send(pod, "envoy", signal.SIGCONT)
+            ended.wait(4)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def received(webhook: Receiver, **labels: str) -> bool:
+    """Whether a firing alert with these labels has come."""
+    return any(
+        row["status"] == "firing" and labels.items() <= row["labels"].items()
+        for row in webhook.received
+    )
+
+
+def test_a_crash_loop_is_a_warning_and_all_gateways_are_critical(
+    pods: dict[str, DemoPod],
+    receiver: tuple[Receiver, str],
+    alertmanager: str,
+    tmp_path: Path,
+) -> None:
+    webhook, address = receiver[0], free_address()
+    with (
+        exporter(pods, address, tmp_path, workloads=True),
+        prometheus({"east": address}, alertmanager, tmp_path),
+        crash_looping(pods["healthy"]),
+    ):
+        send(pods["gateway-healthy"], "envoy", signal.SIGSTOP)
+        flapping = {"alertname": "IstioProxyFlapping", "pod": "healthy", "severity": "warning"}
+        edge = {"alertname": "IstioProxiesFailing", "scope": "gateway", "severity": "critical"}
+        wait_for(lambda: received(webhook, **edge), "the gateways", PATIENCE_SECONDS)
+        wait_for(lambda: received(webhook, **flapping), "the crash loop", PATIENCE_SECONDS)
+        send(pods["gateway-healthy"], "envoy", signal.SIGCONT)
+    names = {row["labels"]["alertname"] for row in webhook.received}
+    assert names == {"IstioProxyFlapping", "IstioProxiesFailing"}
+    assert {row["labels"]["cluster"] for row in webhook.received} == {"east"}
+
+
+def test_a_cluster_that_vanishes_and_an_exporter_that_restarts_are_told_apart(
+    pods: dict[str, DemoPod],
+    receiver: tuple[Receiver, str],
+    alertmanager: str,
+    tmp_path: Path,
+) -> None:
+    webhook = receiver[0]
+    west, east = free_address(), free_address()
+    (tmp_path / "east").mkdir()
+    with prometheus({"west": west, "east": east}, alertmanager, tmp_path):
+        with exporter(pods, east, tmp_path / "east"):
+            for _ in range(4):
+                with exporter(pods, west, tmp_path):
+                    time.sleep(8)
+        (tmp_path / "target-east.json").unlink()
+        with exporter(pods, west, tmp_path):
+            absent = {"alertname": "IstioPortExporterAbsent", "cluster": "east"}
+            restarting = {"alertname": "IstioPortExporterDown", "cluster": "west"}
+            wait_for(lambda: received(webhook, **restarting), "the restarts", PATIENCE_SECONDS)
+            wait_for(lambda: received(webhook, **absent), "the cluster's end", PATIENCE_SECONDS)
+    told = {(row["labels"]["alertname"], row["labels"]["cluster"]) for row in webhook.received}
+    assert told == {("IstioPortExporterAbsent", "east"), ("IstioPortExporterDown", "west")}
