@@ -86,7 +86,7 @@ def _lay_out(tokens: list[Token]) -> None:
             token.children = _with_served_links(token.children)
 
 
-_TABLE_BEGIN = '<div class="table" role="region" aria-label="Table" tabindex="0">\n<table>\n'
+_TABLE_BEGIN = '<div class="table" role="group" aria-label="Table" tabindex="0">\n<table>\n'
 """A table that is wider than its page scrolls by itself, by the keyboard too."""
 
 

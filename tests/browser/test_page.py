@@ -204,3 +204,17 @@ async def test_a_paused_page_sends_no_requests(stage: Any, watch: Any) -> None:
     assert len(watched.requested) == sent
     await page.get_by_role("button", name="Pause").click()
     await page.get_by_text("paused at").wait_for(state="detached")
+
+
+async def test_a_targets_page_fits_a_narrow_screen(stage: Any, watch: Any) -> None:
+    """Nothing has to be scrolled sideways: rows are blocks, and each value has its heading."""
+    record = fresh(with_cause(seen_from_pod(broken_sidecar(1)), "port_taken", "word " * 40))
+    stage.put(record)
+    watched = await watch(stage.url, viewport=NARROW)
+    page = await watched.open(f"?target={record.target.key}")
+    beyond = "all => all.filter(one => one.getBoundingClientRect().right > innerWidth).length"
+    assert await page.eval_on_selector_all("main *", beyond) == 0
+    labels = "all => all.map(one => getComputedStyle(one, '::before').content)"
+    shown = await page.eval_on_selector_all(".ports tbody tr:first-child td", labels)
+    assert shown[0] == '"Owner"'
+    assert len(shown) == 7

@@ -74,9 +74,15 @@ function ports(all, now) {
     !all.length
       ? h("p", null, "Its ports were not polled yet.")
       : h("div", { class: "scroller", role: "group", "aria-labelledby": "ports", tabindex: "0" },
-        h("table", { class: "ports" },
-          h("thead", null, h("tr", null, ["Port", "Owner", "Outcome", "Seen from", "Plain connect", "Took", "Last success", "Detail"].map((name) => h("th", { scope: "col" }, name)))),
-          h("tbody", null, all.map((port) => portRow(port, now))))));
+        listTable("ports", ["Port", "Owner", "Outcome", "Seen from", "Plain connect", "Took", "Last success", "Detail"], all.map((port) => portRow(port, now)))));
+}
+
+// A table whose rows become blocks on a narrow screen: each cell then shows its heading.
+function listTable(name, headings, rows) {
+  for (const row of rows) [...row.children].forEach((cell, index) => cell.setAttribute("data-label", headings[index]));
+  return h("table", { class: `list ${name}` },
+    h("thead", null, h("tr", null, headings.map((heading) => h("th", { scope: "col" }, heading)))),
+    h("tbody", null, rows));
 }
 
 function portRow(port, now) {
@@ -118,14 +124,13 @@ function certificates({ certificates: all }, now) {
   return h("section", { "aria-labelledby": "certificates", "data-key": "certificates" },
     h("h2", { id: "certificates" }, "Certificates"),
     h("div", { class: "scroller", role: "group", "aria-labelledby": "certificates", tabindex: "0" },
-      h("table", null,
-        h("thead", null, h("tr", null, ["Certificate", "Source", "Valid from", "Until", "Left"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", null, all.map((one) => h("tr", { "data-key": `${one.certificate} ${one.source}` },
+      listTable("certificates", ["Certificate", "Source", "Valid from", "Until", "Left"],
+        all.map((one) => h("tr", { "data-key": `${one.certificate} ${one.source}` },
           h("th", { scope: "row" }, one.certificate),
           h("td", null, one.source),
           h("td", null, one.not_before === null ? "–" : date(one.not_before)),
           h("td", null, date(one.not_after)),
-          h("td", { class: one.not_after < now ? "otherwise" : null }, one.not_after < now ? `expired ${ago(now - one.not_after)}` : span(one.not_after - now))))))));
+          h("td", { class: one.not_after < now ? "otherwise" : null }, one.not_after < now ? `expired ${ago(now - one.not_after)}` : span(one.not_after - now)))))));
 }
 
 function listening(sockets) {
@@ -133,10 +138,9 @@ function listening(sockets) {
   return h("section", { "aria-labelledby": "listening", "data-key": "listening" },
     h("h2", { id: "listening" }, "Listening sockets", h("small", null, ` ${count(sockets.length, "socket")} in the pod`)),
     h("div", { class: "scroller", role: "group", "aria-labelledby": "listening", tabindex: "0" },
-      h("table", null,
-        h("thead", null, h("tr", null, ["Port", "Address", "Process", "Protocol"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", null, sockets.map((one) => h("tr", null,
-          h("th", { scope: "row" }, String(one.port)), h("td", null, h("code", null, one.address)), h("td", null, one.process || "–"), h("td", null, one.protocol)))))));
+      listTable("listening", ["Port", "Address", "Process", "Protocol"],
+        sockets.map((one) => h("tr", null,
+          h("th", { scope: "row" }, String(one.port)), h("td", null, h("code", null, one.address)), h("td", null, one.process || "–"), h("td", null, one.protocol))))));
 }
 
 function byHand(all) {
