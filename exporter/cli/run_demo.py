@@ -165,11 +165,15 @@ def _last_poll(record: TargetRecord | None) -> float:
 
 
 async def _changes(exporter: Exporter) -> AsyncIterator[None]:
-    """Yield at once, and whenever a verdict or a cause has changed."""
+    """Yield at once, and whenever a verdict or a cause has changed, whatever the evidence."""
     shown: object = None
     while True:
         current = [
-            (record.target.key, record.diagnosis, [(v.port, v.up) for v in record.verdicts])
+            (
+                record.target.key,
+                record.diagnosis and record.diagnosis.cause,
+                [(v.port, v.up) for v in record.verdicts],
+            )
             for record in exporter.state.records()
         ]
         if current != shown:

@@ -91,9 +91,16 @@ def judge(evidence: Evidence, memory: Memory) -> Judgement:
 def _judge_own_hbone(
     evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement
 ) -> None:
-    """A ztunnel's own 15008: not every one listens there, and where it does, by its hello."""
-    if any(accepts(row.hbone) for row in addresses_of(evidence)):
-        judged.add(*judge_workload_port(evidence, memory, port, naive=naive_of(evidence, port)))
+    """A ztunnel's own 15008, by its hello, where it accepts at all.
+
+    It is optional, so silence says nothing of it: a healthy ztunnel whose port answers no hello
+    was recorded, and one that hangs is silent on 15021 too.
+    """
+    if not any(accepts(row.hbone) for row in addresses_of(evidence)):
+        return
+    verdict, seconds = judge_workload_port(evidence, memory, port, naive=naive_of(evidence, port))
+    if not verdict.outcome.is_silent:
+        judged.add(verdict, seconds)
 
 
 def naive_of(evidence: Evidence, port: TargetPort) -> bool | None:

@@ -13,6 +13,7 @@ import pytest
 from exporter.config import Config
 from exporter.model import Memory, Role, Settings, Target, TargetKey
 from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, poll_once
+from exporter.report.health import Health, health_of
 from exporter.tls_contexts import server_context
 from tests.real.certificates import write_certificates
 
@@ -29,6 +30,7 @@ class Ztunnel:
 
     pending: int = 0
     gets_certificates: bool = True
+    is_silent: bool = False
     hellos: int = 0
     tls: ssl.SSLContext = field(default_factory=server_context)
 
@@ -37,7 +39,10 @@ class Ztunnel:
     ) -> None:
         """Require a certificate, or close at once as a ztunnel without one does (recorded)."""
         self.hellos += 1
-        if self.gets_certificates:
+        if self.is_silent:
+            await reader.read(1)
+            await asyncio.sleep(10)
+        elif self.gets_certificates:
             with contextlib.suppress(OSError, ssl.SSLError):
                 await writer.start_tls(self.tls)
                 await reader.read()
@@ -125,6 +130,16 @@ async def test_a_ztunnel_without_15008_has_no_verdict_on_it() -> None:
     async with Ztunnel().serving("127.15.0.9") as target:
         seen = await poll_once(target, Memory(), EVERY_CADENCE, Config(), time.time())
     assert {row.port for row in seen.record.verdicts if row.up is not None} == {15020, 15021}
+
+
+async def test_one_whose_15008_answers_no_hello_has_no_verdict_on_it_and_is_healthy(
+    ztunnel: tuple[Ztunnel, Target],
+) -> None:
+    made, target = ztunnel
+    made.is_silent = True
+    seen = await poll_once(target, Memory(), EVERY_CADENCE, Config(), time.time())
+    assert 15008 not in {row.port for row in seen.record.verdicts}
+    assert health_of(seen.record) is Health.HEALTHY
 
 
 async def test_a_workload_that_stays_pending_is_named(ztunnel: tuple[Ztunnel, Target]) -> None:
