@@ -7,6 +7,7 @@ import msgspec
 
 from exporter.diagnosis import CAUSES
 from exporter.model import CauseClass, TargetKey
+from exporter.report.control_plane_notices import ControlPlaneNotices
 from exporter.report.health import Health
 from exporter.report.target_views import Filters, TargetView
 
@@ -48,7 +49,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The mesh in one document. `now` is this exporter's clock.
 
     `targets`, `states`, `causes` and `polls` count what the filters for namespace and role match;
-    `namespaces` and `roles` count all. `runbooks`: the address to which a cause's `#id` is
+    `namespaces` and `roles` count all. `notices`: what concerns the whole mesh, first of all that
+    no istiod works, whatever the filters. `runbooks`: the address to which a cause's `#id` is
     appended, relative to the page where the runbooks are this exporter's own. `not_judged`: what
     this instance cannot judge. `looks`, `unseen`: deprecated names of `polls`, `not_judged`.
     """
@@ -62,6 +64,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     looks: PollFreshness
     namespaces: tuple[Group, ...]
     roles: tuple[Group, ...]
+    notices: tuple[str, ...]
     runbooks: str
     not_judged: tuple[str, ...]
     unseen: tuple[str, ...]
@@ -83,9 +86,11 @@ class SummaryBuilder:
         self._roles: Counter[tuple[str, bool]] = Counter()
         self._polled: list[float] = []
         self._overdue = 0
+        self._notices = ControlPlaneNotices()
 
     def add(self, views: Sequence[TargetView]) -> None:
         """Count these targets."""
+        self._notices.add(views)
         bad = Health.UNHEALTHY
         self._namespaces.update([(v.target.key.namespace, v.health is bad) for v in views])
         self._roles.update([(v.target.role, v.health is bad) for v in views])
@@ -111,6 +116,7 @@ class SummaryBuilder:
             looks=polls,
             namespaces=_groups(self._namespaces),
             roles=_groups(self._roles),
+            notices=self._notices.sentences(),
             runbooks=runbooks,
             not_judged=not_judged,
             unseen=not_judged,

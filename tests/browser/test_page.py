@@ -187,6 +187,20 @@ async def test_old_data_raise_an_alarm(stage: Any, watch: Any) -> None:
     await page.get_by_text("last poll 10 min ago").wait_for()
 
 
+@pytest.mark.parametrize("query", ["", "?role=sidecar", "?target=team-3/{pod}"])
+async def test_a_control_plane_that_does_not_work_stands_on_top_of_every_page(
+    stage: Any, watch: Any, query: str
+) -> None:
+    stage.put(fresh(with_cause(istiod(), "istiod_not_ready")), fresh(healthy_sidecar(3)))
+    watched = await watch(stage.url)
+    page = await watched.open(query.format(pod=healthy_sidecar(3).target.key.pod))
+    alert = page.get_by_role("alert")
+    await alert.get_by_text("No istiod of revision default is healthy").wait_for()
+    stage.put(fresh(istiod()))
+    await alert.get_by_text("No istiod").wait_for(state="detached")
+    watched.demand_quiet()
+
+
 async def test_the_page_of_an_unwatched_target_explains_that(stage: Any, watch: Any) -> None:
     watched = await watch(stage.url)
     page = await watched.open("?target=shop/none")

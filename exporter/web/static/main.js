@@ -89,7 +89,7 @@ function headline({ states, targets }) {
   return states.unhealthy ? `${states.unhealthy} of ${targets} unhealthy` : "No target is unhealthy";
 }
 
-// Shows how fresh the page is; as an alarm when it is old or requests fail.
+// Shows how fresh the page is; as an alarm when it is old or requests fail, before the mesh's own.
 function showFreshness() {
   const alarms = [];
   if (failingSince !== null) {
@@ -101,9 +101,14 @@ function showFreshness() {
     );
   }
   if (loaded && isOld(loaded.summary.polls)) alarms.push(oldData(loaded.summary.polls));
-  show(element("alarm"), alarms);
+  show(element("alarm"), [...alarms, ...notices()]);
   show(element("fresh"), freshness());
   document.body.classList.toggle("old", alarms.length > 0);
+}
+
+// What concerns the whole mesh, on every page and whatever its filters.
+function notices() {
+  return (loaded?.summary.notices ?? []).map((sentence) => h("p", { class: "alarm", "data-key": sentence }, sentence));
 }
 
 const isOld = ({ newest, interval }) => newest !== null && now() - newest > OLD_AFTER_INTERVALS * interval;
