@@ -1,5 +1,7 @@
 """Pods that restart, end, are being prepared, or lack their proxy."""
 
+from typing import Any
+
 from exporter.model import Outcome
 from tests.diagnosis.matrix import all_of
 from tests.diagnosis.pod_states import (
@@ -233,4 +235,75 @@ PREPARED = [
         lacks=("does not run",),
     ),
     State("unknown, healthy", "none", pod((APP, None), (PROXY, None)), HEALTHY),
+]
+
+
+def ordinal(status: Document, **more: Any) -> Document:
+    """A pod of a StatefulSet, whose name is taken until its node reports that it is gone."""
+    found = sidecar_in(status, **more)
+    owner = {"kind": "StatefulSet", "name": "cart-db", "controller": True}
+    named = {"name": "cart-db-0", "ownerReferences": [owner]}
+    return {**found, "metadata": {**found["metadata"], **named}}
+
+
+LOST = "node_unreachable"
+A_DAY = 86_400
+STATEFUL = [
+    State("StatefulSet serves", "none", ordinal(running()), HEALTHY, node_ready=True),
+    State(
+        "StatefulSet waits for its volume",
+        "starting",
+        ordinal(waiting("ContainerCreating"), age=300),
+        REFUSED,
+        ("ContainerCreating",),
+    ),
+    State(
+        "StatefulSet's volume does not come",
+        DOWN,
+        ordinal(waiting("ContainerCreating"), age=A_DAY),
+        REFUSED,
+        ("ContainerCreating",),
+    ),
+    State("StatefulSet loops", LOOP, ordinal(waiting(BACK_OFF, restarts=9, last=OOM)), REFUSED),
+    State(
+        "StatefulSet is scaled in, with an hour of grace",
+        ENDING,
+        ordinal(running(), deleted=-3500),
+        DRAINING,
+        node_ready=True,
+    ),
+    State(
+        "StatefulSet's pod does not end on a living node",
+        STUCK,
+        ordinal(running(), deleted=A_DAY),
+        REFUSED,
+        ("app, istio-proxy",),
+        ("its node is not ready",),
+        node_ready=True,
+    ),
+    *(
+        State(
+            f"StatefulSet's node is lost: {when}",
+            LOST,
+            ordinal(running(), deleted=deleted),
+            DARK,
+            node_ready=False,
+        )
+        for when, deleted in {"not evicted": None, "evicted": -25, "for ever": A_DAY}.items()
+    ),
+    State(
+        "StatefulSet's kubelet alone is lost",
+        STUCK,
+        ordinal(running(), deleted=A_DAY),
+        HEALTHY,
+        ("its node is not ready",),
+        node_ready=False,
+    ),
+    State(
+        "StatefulSet's node came back and its pod is new",
+        "starting",
+        ordinal(running(5, ready=False), age=9),
+        REFUSED,
+        node_ready=True,
+    ),
 ]

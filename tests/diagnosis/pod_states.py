@@ -1,7 +1,7 @@
 """Pods in every state of their life, as a kubelet reports them, and what their ports then show."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -128,10 +128,12 @@ def polled(
     polls: int = 2,
     later: float = 0.0,
     memory: Memory | None = None,
+    node_ready: bool | None = None,
 ) -> tuple[TargetRecord, Memory]:
     """What some polls of the pod in this state come to; `later`: seconds after NOW."""
     memory = memory or Memory()
     target = target_in(document)
+    target = replace(target, lifecycle=replace(target.lifecycle, node_ready=node_ready))
     for number in range(polls):
         now = NOW + later + number * 0.5
         record, memory = seen_by(seen, target=target, memory=memory, now=now)
@@ -159,6 +161,7 @@ class State:
     seen: list[Observation]
     names: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    node_ready: bool | None = None
 
 
 def classic(init: Document, status: Document, *, age: float = 600, first: tuple = ()) -> Document:

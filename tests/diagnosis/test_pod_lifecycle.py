@@ -1,6 +1,6 @@
 """Causes that the pod's document shows: init containers, restarts, the end, missing proxies."""
 
-from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -12,6 +12,7 @@ from tests.diagnosis.lifecycle_states import (
     LOOP,
     PREPARED,
     RESTARTS,
+    STATEFUL,
     WITHOUT_A_PROXY,
     again,
 )
@@ -39,12 +40,12 @@ from tests.diagnosis.pod_states import (
     waiting,
 )
 
-STATES = [*INITS, *RESTARTS, *ENDS, *WITHOUT_A_PROXY, *PREPARED]
+STATES = [*INITS, *RESTARTS, *ENDS, *WITHOUT_A_PROXY, *PREPARED, *STATEFUL]
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.id)
 def test_a_pod_in_this_state_has_the_cause(state: State) -> None:
-    record, _ = polled(state.pod, state.seen)
+    record, _ = polled(state.pod, state.seen, node_ready=state.node_ready)
     assert cause_of(record) == state.cause
     found = record.diagnosis
     text = "" if found is None else " / ".join((*found.evidence, found.advice))
@@ -54,9 +55,10 @@ def test_a_pod_in_this_state_has_the_cause(state: State) -> None:
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.id)
 def test_a_restart_of_the_exporter_changes_nothing(state: State) -> None:
-    record, memory = polled(state.pod, state.seen)
-    afresh, _ = polled(state.pod, state.seen, later=0.25, memory=Memory())
-    later, _ = polled(state.pod, state.seen, later=0.25, memory=memory)
+    seen = partial(polled, state.pod, state.seen, node_ready=state.node_ready)
+    record, memory = seen()
+    afresh, _ = seen(later=0.25, memory=Memory())
+    later, _ = seen(later=0.25, memory=memory)
     assert cause_of(record) == cause_of(afresh) == cause_of(later)
 
 
@@ -110,9 +112,7 @@ STUCK_ENVOY = [
 def on_a_lost_node(
     document: Document, seen: list[Observation], memory: Memory | None = None
 ) -> str:
-    target = target_in(document)
-    life = replace(target.lifecycle, node_ready=False)
-    record, _ = seen_by(seen, target=replace(target, lifecycle=life), memory=memory)
+    record, _ = polled(document, seen, polls=1, memory=memory, node_ready=False)
     return cause_of(record)
 
 
