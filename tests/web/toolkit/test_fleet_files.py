@@ -257,6 +257,16 @@ def test_a_half_written_file_gives_nothing_up_wherever_it_ends(folder: Path, who
             f"tls_server_config: {{{OURS}: RequireAndVerifyClientCert}}",
         ),
     ],
+    ids=[
+        "users without the key",
+        "no users",
+        "TLS ends",
+        "TLS begins",
+        "certificates asked for only",
+        "certificates asked for no more",
+        "certificates of anybody",
+        "any name",
+    ],
 )
 def test_what_protects_less_takes_a_restart_and_is_said_once(
     folder: Path, before: str, after: str, caplog: pytest.LogCaptureFixture
