@@ -20,7 +20,7 @@ Takes (dict "root" $ "component" "exporter").
 {{- if eq .component "istiod" }}
 {{- $_ := set $found "roles" (list "istiod") }}
 {{- else if eq $values.mode "daemonset" }}
-{{- $everything := list "sidecar" "gateway" "waypoint" "proxyless" "ztunnel" "agentgateway" "cni" }}
+{{- $everything := list "sidecar" "gateway" "waypoint" "proxyless" "ztunnel" "agentgateway" "cni" "ambient" }}
 {{- $_ := set $found "roles" (without (default $everything $roles) "istiod") }}
 {{- $_ := set $found "node" "auto" }}
 {{- $_ := set $decided "access" (dict "loopback" "netns") }}
