@@ -169,12 +169,11 @@ class Exporter:
         application = create_app(self._context)
         if self._web_config:
             self._web_config.guard(application)
-        address = self.session.config.web.listen_address
-        listener = self._listener or bind(address)
+        listener = self._listener or bind(self.session.config.web.listen_address)
         tls = self._web_config.context() if self._web_config else None
         async with serving(application, listener, tls):
-            host = address.rpartition(":")[0] or "localhost"
-            yield f"{host}:{listener.getsockname()[1]}"
+            host, port = listener.getsockname()[:2]
+            yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _shared(

@@ -78,7 +78,7 @@ class SelfChecks:
                 log.warning("cannot see capability=%s reason=%r", one.capability, one.sentence)
         if off:
             names = ",".join(one.capability for one in off)
-            log.info("off by default and not seen capabilities=%s", names)
+            log.info("not configured, so not seen capabilities=%s", names)
         self.logged.clear()
         self.logged.update({name: one.sentence for name, one in missing.items()})
 

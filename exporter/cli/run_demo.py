@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -118,6 +119,7 @@ def _place(built: Mesh) -> str:
 
 
 def _urls(address: str, config: Config) -> str:
+    address = re.sub(r"^(\[::\]|0\.0\.0\.0):", "localhost:", address)
     return (
         f"Page     http://{address}/\n"
         f"Metrics  http://{address}{config.web.telemetry_path}\n"

@@ -127,6 +127,22 @@ def test_an_address_in_use_ends_with_3_and_a_sentence() -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "logged"),
+    [(":0", "[::]"), ("127.0.0.1:0", "127.0.0.1"), ("localhost:0", "127.0.0.1")],
+)
+def test_the_log_names_the_address_that_is_bound(given: str, logged: str, tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yaml"
+    file.write_text("discovery: {kubernetes: {enabled: false}}\n")
+    command = [sys.executable, "-m", "exporter.cli", "serve", "--config.file", str(file)]
+    command += ["--web.listen-address", given]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        line = next(line for line in process.stderr if "msg=listening" in line)
+        process.kill()
+    assert line.split("address=")[1].split()[0].rpartition(":")[0] == logged
+
+
 def test_a_closed_pipe_is_no_traceback() -> None:
     reading, writing = os.pipe()
     os.close(reading)
