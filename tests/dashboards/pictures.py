@@ -117,7 +117,7 @@ def _prometheus(folder: Path, exporter: str, address: str) -> tuple[str, ...]:
         "honor_labels": True,
         "static_configs": [{"targets": [exporter], "labels": {"cluster": "east"}}],
     }
-    every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "3s"}
+    every = {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "3s"}
     rules = [str(path) for path in folder.glob("*.yaml")]
     settings = {"global": every, "rule_files": rules, "scrape_configs": [job]}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
@@ -133,7 +133,7 @@ async def _settled(address: str) -> None:
     """Wait until alerts fire and the broken proxy has had its cause for half a minute."""
     wanted = (
         'ALERTS{alertstate="firing"}',
-        f'count_over_time(istio_target_diagnosis{{pod="{BROKEN}"}}[1m]) > 30',
+        f'count_over_time(istio_target_diagnosis{{pod="{BROKEN}"}}[1m]) > 10',
     )
     async with asyncio.timeout(SETTLED_SECONDS):
         for query in wanted:
