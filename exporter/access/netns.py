@@ -16,6 +16,9 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
+from msgspec.structs import replace
+
+from exporter.access.cpu_throttling import read_throttling
 from exporter.access.dialer import DatagramT, NoAccess
 from exporter.access.pod_processes import LocateNamespace, PodNamespace
 from exporter.access.socket_table import read_sockets
@@ -90,7 +93,7 @@ class Netns:
 
     async def sockets(self) -> SocketTable:
         """Read who listens in the namespace; its own thread, because it scans /proc."""
-        return await self._in_thread(_reader, lambda namespace: read_sockets(namespace.processes))
+        return await self._in_thread(_reader, _read_table)
 
     async def _socket(self, loopback: str, kind: socket.SocketKind) -> socket.socket:
         family = socket.AF_INET6 if ":" in loopback else socket.AF_INET
@@ -114,6 +117,12 @@ def _close(making: Future[socket.socket]) -> None:
     """Close a socket that nobody waits for any more, where it was made."""
     if not making.cancelled() and making.exception() is None:
         making.result().close()
+
+
+def _read_table(namespace: PodNamespace) -> SocketTable:
+    """The sockets of the namespace that this thread is in, and the throttling of the container."""
+    throttling = read_throttling(namespace.own) if namespace.own else None
+    return replace(read_sockets(namespace.processes), throttling=throttling)
 
 
 def path_of(netns: str) -> str:

@@ -25,10 +25,14 @@ _HOST_NETWORK = "conmon"
 
 @dataclass(frozen=True, slots=True)
 class PodNamespace:
-    """A network namespace: its file, and the processes in it; None where they are not known."""
+    """A network namespace: its file, and the processes in it; None where they are not known.
+
+    `own`: one in the container that was asked for.
+    """
 
     path: str
     processes: tuple[Path, ...] | None = None
+    own: Path | None = None
 
 
 LocateNamespace = Callable[[], PodNamespace]
@@ -93,7 +97,8 @@ class PodProcesses:
             raise NoAccess(message)
         pid = min(found, key=lambda pid: (found[pid] != container, pid))
         processes = tuple(self._proc / str(pid) for pid in found)
-        return PodNamespace(f"{self._proc}/{pid}/ns/net", processes)
+        own = self._proc / str(pid) if found[pid] == container else None
+        return PodNamespace(f"{self._proc}/{pid}/ns/net", processes, own)
 
     def _living(self, uid: str) -> dict[int, str]:
         """The pod's processes that are still its own."""

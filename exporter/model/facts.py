@@ -232,13 +232,28 @@ class LocalPortUse(Struct, frozen=True, kw_only=True, gc=False):
     size: int
 
 
+class CpuThrottling(Struct, frozen=True, kw_only=True, gc=False):
+    """What a container's CPU limit has done since its start.
+
+    `throttled` of the `periods` in which it ran, for `seconds` of its threads together.
+    """
+
+    periods: int
+    throttled: int
+    seconds: float
+
+
 class SocketTable(Struct, frozen=True, kw_only=True, gc=False):
-    """A pod's sockets: who listens, where the agent is connected, whose local ports are scarce."""
+    """A pod's sockets: who listens, where the agent is connected, whose local ports are scarce.
+
+    `throttling`: what holds the proxy's container back; None where that is not known.
+    """
 
     listening: tuple[ListeningSocket, ...]
     agent_connections: tuple[tuple[str, int], ...] = ()
     outgoing: tuple[OutgoingConnection, ...] = ()
     local_ports: tuple[LocalPortUse, ...] = ()
+    throttling: CpuThrottling | None = None
 
 
 ProxyListing = tuple[SyncStatus, ...]

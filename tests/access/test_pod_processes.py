@@ -116,6 +116,7 @@ def test_prefers_the_proxys_container(node: Node) -> None:
     node.run(3, PROXY, uid="11111111-2222-3333-4444-555555555555")
     place = PodProcesses(node.proc).locate(UID, PROXY)
     assert place.path == f"{node.proc}/12/ns/net"
+    assert place.own == node.proc / "12"
     assert place.processes is not None
     assert sorted(int(process.name) for process in place.processes) == [7, 9, 12, 15]
 
@@ -123,7 +124,9 @@ def test_prefers_the_proxys_container(node: Node) -> None:
 def test_takes_any_process_of_the_pod_while_the_proxy_is_down(node: Node) -> None:
     node.run(9, APP)
     node.run(7, PAUSE)
-    assert PodProcesses(node.proc).locate(UID, PROXY).path == f"{node.proc}/7/ns/net"
+    place = PodProcesses(node.proc).locate(UID, PROXY)
+    assert place.path == f"{node.proc}/7/ns/net"
+    assert place.own is None
 
 
 def test_finds_a_static_pod_by_its_container(node: Node) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.model import Observation, Outcome, ProbeKind, Role, Target
+from exporter.model import CpuThrottling, Observation, Outcome, ProbeKind, Role, Target
 from tests.diagnosis.matrix import (
     CONTROL,
     GATEWAY,
@@ -16,6 +16,7 @@ from tests.diagnosis.matrix import (
     page,
     seen_by,
     sidecar,
+    sockets,
     target_of,
 )
 
@@ -60,6 +61,16 @@ def test_a_proxy_that_accepts_everything_and_answers_nothing_gets_no_cpu(
     assert cause_of(record) == "container_starved"
     assert record.diagnosis is not None
     assert "CPU limit" in record.diagnosis.advice
+
+
+@pytest.mark.parametrize(("throttled", "periods"), [(812, 830), (0, 9000)])
+def test_what_the_cgroup_counts_stands_in_the_evidence(throttled: int, periods: int) -> None:
+    counted = CpuThrottling(periods=periods, throttled=throttled, seconds=0.25 * throttled)
+    record, _ = seen_by([*SILENT, sockets(throttling=counted)], target=SIDECAR)
+    assert cause_of(record) == "container_starved"
+    assert record.diagnosis is not None
+    (sentence,) = (row for row in record.diagnosis.evidence if "throttled" in row)
+    assert f"in {throttled} of {periods} periods" in sentence
 
 
 ANSWERS = {

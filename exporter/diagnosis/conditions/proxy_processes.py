@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
+from exporter.diagnosis.container_evidence import duration
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
@@ -155,10 +156,21 @@ def container_is_starved(case: Case) -> Sentences:
         return None
     return (
         "every port accepts and stays silent",
+        *_throttling(case),
         *case.describe(*READINESS_PORTS, PortName.METRICS, PortName.READINESS),
         *case.describe_control_port(),
         *case.describe_container(),
     )
+
+
+def _throttling(case: Case) -> tuple[str, ...]:
+    """What the container's cgroup counts, where it was read; nothing where it has no limit."""
+    found = case.memory.sockets.value.throttling if case.memory.sockets else None
+    if found is None:
+        return ()
+    periods = f"in {found.throttled} of {found.periods} periods since its start"
+    seconds = f"for {duration(found.seconds)} in all"
+    return (f"its CPU limit has throttled the container {periods}, {seconds}",)
 
 
 def _requested(evidence: Evidence) -> Iterator[Observation]:
