@@ -83,7 +83,7 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
     Cause(
         id="access_restricted",
         cause_class=CauseClass.POLICY,
-        roles=ALL_ROLES,
+        roles=tuple(role for role in ALL_ROLES if role is not Role.AMBIENT),
         condition=running_proxy.access_is_forbidden,
         sentence="The target forbids what it is expected to show.",
         advice=("Give the exporter access, or state in the settings that metrics are local only."),
