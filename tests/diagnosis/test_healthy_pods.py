@@ -16,12 +16,15 @@ from exporter.diagnosis import diagnose
 from exporter.discovery.pods import decode_pod, targets_of_pod
 from exporter.model import (
     AdminFacts,
+    CauseClass,
+    Diagnosis,
     Memory,
     Observation,
     Outcome,
     Probe,
     ProbeKind,
     ReadinessFacts,
+    Role,
     Target,
     TargetRecord,
     TlsFacts,
@@ -151,3 +154,36 @@ def test_a_pod_whose_ports_all_work_has_no_cause_but_what_its_document_reports(
     down = {(one.port, one.outcome) for r in records for one in r.verdicts if one.up is False}
     assert down == set()
     assert all(all(record.ready.values()) for record in records)
+
+
+ONE_PORT = {(Role.PROXYLESS, "unreachable"), (Role.ISTIOD, "webhook_unreachable")}
+"""Where one port is all that shows it, so that the alerts' own patience has to hold."""
+
+HEALTHY = [pytest.param(*one.values[:2], id=one.id) for one in PODS if one.values[2] == "none"]
+
+
+def around(plan: Plan, now: float, lost: int) -> list[Diagnosis | None]:
+    """The diagnoses of four polls, in the third of which this probe's connect is dropped."""
+    memory, found = Memory(), []
+    for poll in range(4):
+        at = now + 30 * poll
+        seen = answers(plan, at)
+        if poll == 2:
+            seen[lost] = Observation(seen[lost].probe, Outcome.TIMEOUT, 2.0, connected=False)
+        record, memory = diagnose(
+            plan.target, plan.ports, seen, memory, Config(), at, in_mesh=False, webhook=None
+        )
+        found.append(record.diagnosis)
+    return found
+
+
+@pytest.mark.parametrize(("document", "now"), HEALTHY)
+def test_one_connect_that_gets_lost_is_no_fault_and_is_over_with_the_next_poll(
+    document: Document, now: float
+) -> None:
+    plan = plan_of(target_in(document), Config())
+    for lost, seen in enumerate(answers(plan, now)):
+        *before, meanwhile, after = around(plan, now, lost)
+        assert (*before, after) == (None, None, None), seen.probe
+        if meanwhile is not None and meanwhile.cause_class is CauseClass.FAULT:
+            assert (plan.target.role, meanwhile.cause) in ONE_PORT, seen.probe
