@@ -9,7 +9,7 @@ PAGE = Path(__file__).parent / "limits.md"
 _PREFACE = """# Limits
 
 What comes from outside is taken up to a limit: pods, what their ports send, what the API serves.
-Honest meshes stay well below these; nobody has to configure them. [security.md](security.md) says
+Ordinary meshes stay well below these; nobody has to configure them. [security.md](security.md) says
 against whom they help.
 
 | of what | at most | what is beyond | why |
