@@ -23,8 +23,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.real.kubernetes import assets
+
+settings.register_profile("without deadlines", deadline=None)
+settings.load_profile("without deadlines")
 
 PROGRAMS = ("ip", "iptables-restore", "ip6tables-restore", "ss")
 REHEARSAL = (

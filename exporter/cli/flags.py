@@ -4,6 +4,8 @@ The names are those of the exporter-toolkit; a flag overrides the file.
 """
 
 import argparse
+import errno
+import os
 from pathlib import Path
 
 from exporter.config import Config, load
@@ -21,10 +23,17 @@ _KEYS = (
 )
 
 
-ANOTHER_ADDRESS = (
-    "Is another exporter, or a demo, running there? Choose another address with "
+_TAKEN = (
+    "\nIs another exporter, or a demo, running there? Choose another address with "
     "--web.listen-address, such as 127.0.0.1:10521."
 )
+
+
+def cannot_listen(address: str, error: OSError) -> str:
+    """What to print where an address cannot be bound, with advice where another process has it."""
+    code = error.errno or 0
+    reason = os.strerror(code) if code > 0 else error.strerror or str(error)
+    return f"cannot listen on {address}: {reason}{_TAKEN if code == errno.EADDRINUSE else ''}"
 
 
 def add_config_flags(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from rich.live import Live
 from exporter.app.process import bind, raise_file_limit
 from exporter.app.program import Exporter
 from exporter.cli.exit_codes import ExitCode
-from exporter.cli.flags import ANOTHER_ADDRESS, add_web_flags, overrides_of
+from exporter.cli.flags import add_web_flags, cannot_listen, overrides_of
 from exporter.cli.log_formats import start_logging
 from exporter.cli.tables import Window, console, report_of
 from exporter.config import Config, LogConfig, load
@@ -78,9 +78,10 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             enter_own_network()
         uvloop.run(_demo(config, listener, chosen.targets, once=chosen.once))
     except* (OSError, MeshError) as group:
-        print(f"The demo cannot start: {group.exceptions[0]}", file=sys.stderr)
-        if isinstance(group.exceptions[0], OSError):
-            print(ANOTHER_ADDRESS, file=sys.stderr)
+        reason: object = group.exceptions[0]
+        if isinstance(reason, OSError):
+            reason = cannot_listen(config.web.listen_address, reason)
+        print(f"The demo cannot start: {reason}", file=sys.stderr)
         ended = ExitCode.UNJUDGED
     return ended
 

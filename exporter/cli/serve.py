@@ -5,10 +5,10 @@ import sys
 
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import (
-    ANOTHER_ADDRESS,
     add_config_flags,
     add_web_flags,
     base_of,
+    cannot_listen,
     config_of,
 )
 from exporter.cli.log_formats import start_logging
@@ -32,7 +32,6 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     try:
         uvloop.run(serve(lambda: config_of(chosen), base_of(chosen)))
     except OSError as error:
-        print(f"cannot listen on {config.web.listen_address}: {error}", file=sys.stderr)
-        print(ANOTHER_ADDRESS, file=sys.stderr)
+        print(cannot_listen(config.web.listen_address, error), file=sys.stderr)
         return ExitCode.UNJUDGED
     return ExitCode.HEALTHY

@@ -1,5 +1,8 @@
 """Errors of the Kubernetes API, by what the caller does about them."""
 
+import os
+import ssl
+
 
 class KubernetesError(Exception):
     """The API server refused, or did not respond. The text is one short line without secrets.
@@ -51,3 +54,17 @@ class SilentWatchError(GoneError):
 
 class TooManyRequestsError(KubernetesError):
     """The API server is overloaded; `retry_after` is for how long."""
+
+
+def reason_of(error: Exception) -> str:
+    """Why a connection did not come about, without the objects that the client's text quotes."""
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {inner.verify_message}"
+    if isinstance(inner, ssl.SSLError):
+        return f"TLS: {(inner.reason or str(inner)).replace('_', ' ').lower()}"
+    if isinstance(inner, OSError) and inner.errno and inner.errno > 0:
+        return os.strerror(inner.errno).lower()
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror.lower()
+    return str(error)

@@ -14,7 +14,7 @@ import msgspec
 
 from exporter import __version__
 from exporter.bounds import WATCH_LINE
-from exporter.kube.api_errors import KubernetesError, TooLargeError
+from exporter.kube.api_errors import KubernetesError, TooLargeError, reason_of
 from exporter.kube.credentials import Credentials, LoadCredentials
 from exporter.kube.line_reader import lines_of
 from exporter.kube.websocket import (
@@ -225,7 +225,7 @@ def _authorization(credentials: Credentials) -> dict[str, str]:
 
 
 def _unreachable(credentials: Credentials, error: Exception) -> KubernetesError:
-    text = _redacted(str(error), credentials) or type(error).__name__
+    text = _redacted(reason_of(error), credentials) or type(error).__name__
     return KubernetesError.of(0, f"no response from {credentials.host}: {text}")
 
 

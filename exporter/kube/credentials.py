@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import logging
 import os
+import re
 import ssl
 import time
 from base64 import b64encode
@@ -157,6 +158,9 @@ def _expiry(loader: Any) -> float:  # noqa: ANN401
     return time.monotonic() + (ends - datetime.now(UTC)).total_seconds() - _TOKEN_SECONDS
 
 
+_NAMELESS = re.compile(r"Invalid kube-config file\. Expected object with name")
+
+
 def _reason(error: Exception) -> str:
     """An error of the credential library without what it quotes from the file."""
     if isinstance(error, OSError):
@@ -164,7 +168,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, _ReportedError):
         return str(error)
     if type(error).__name__ == "ConfigException":
-        return str(error).partition(" in ")[0]
+        return _NAMELESS.sub("it has no context, cluster or user", str(error).partition(" in ")[0])
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1} is not YAML" if mark else "it is malformed"
 

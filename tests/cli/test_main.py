@@ -123,7 +123,7 @@ def test_an_address_in_use_ends_with_3_and_a_sentence() -> None:
         command = [sys.executable, "-m", "exporter.cli", "serve", "--web.listen-address", address]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 3
-    assert f"cannot listen on {address}: " in ended.stderr
+    assert f"cannot listen on {address}: Address already in use\nIs another " in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

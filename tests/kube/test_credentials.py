@@ -156,7 +156,7 @@ async def test_a_kubeconfig_that_is_missing_is_called_so(
 
 async def test_a_context_that_is_not_there_is_named(authority: Authority, server: Server) -> None:
     path = kubeconfig(authority, server, token=CANARY)
-    with pytest.raises(UnreachableError, match="Expected object with name nowhere"):
+    with pytest.raises(UnreachableError, match="it has no context, cluster or user nowhere"):
         await load_kubeconfig(path, "nowhere")
 
 
