@@ -185,7 +185,7 @@ CASES = (
             shard(0, "total_shards"): "2x60",
             shard(1, "total_shards"): "2x60",
         },
-        {9: {}, 12: {"IstioPortExporterShardsMissing": 1}},
+        {5: {}, 8: {"IstioPortExporterShardsMissing": 1}},
     ),
     Case(
         "IstioPortExporterShardsInconsistent",

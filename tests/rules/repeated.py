@@ -1,6 +1,6 @@
 """Cases of what fails again and again, so that no `for` of a fault in a row is ever reached."""
 
-from tests.rules.promtool import JOB, Case
+from tests.rules.promtool import JOB, Case, ExpectedAlert
 from tests.rules.series import (
     coming_and_going,
     counters,
@@ -30,6 +30,13 @@ def flaps(name: str, down: int, up: int, by: int) -> Case:
         name,
         {info("web-1"): f"1x{HOURS}", **again(down, up)},
         {by: {"IstioProxyFlapping": 1}, HOURS: {"IstioProxyFlapping": 1}},
+        ExpectedAlert(
+            by,
+            {"namespace": "shop", "pod": "web-1", "role": "sidecar"},
+            "The sidecar shop/web-1 has a fault that comes and goes: proxy_not_running. Look at the"
+            " container: kubectl describe pod, its last state, restarts and previous log.",
+            "docs/diagnosis.md#proxy_not_running",
+        ),
         unbroken=(by, HOURS),
     )
 

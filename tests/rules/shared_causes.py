@@ -1,6 +1,6 @@
 """Cases of one problem that shows on many pods, nodes, namespaces or replicas: one alert."""
 
-from tests.rules.promtool import JOB, Case
+from tests.rules.promtool import JOB, Case, ExpectedAlert
 from tests.rules.series import diagnosis, info, istiod, istiod_ready, of, ready
 
 EXPIRY = "istio_target_certificate_expiry_timestamp_seconds"
@@ -216,6 +216,14 @@ CASES = (
         "most targets fall silent at once while the API server answers",
         {**SILENT, diagnosis("web-{0..3}-{1..7}", "unreachable"): "_x10 1x50"},
         {12: {}, 15: {"IstioPortExporterIsolated": 1}, 60: {"IstioPortExporterIsolated": 1}},
+        ExpectedAlert(
+            15,
+            {"job": JOB, "instance": "10.0.0.0:10520"},
+            "77.78% of the targets of 10.0.0.0:10520, on several nodes, fell silent at once, while"
+            " it reaches the API server: that is its own node, its network or a policy around it,"
+            " and not the mesh. What it reports of silent targets raises no alert meanwhile."
+            " Look at its node and at NetworkPolicies, and move the pod.",
+        ),
         replicas=(1,),
     ),
     Case(
@@ -247,6 +255,12 @@ CASES = (
         "the root has ended",
         {of(EXPIRY, "web-{1..9}", certificate="root", source="admin"): "600x60"},
         {9: {}, 14: {"IstioRootCertificateExpired": 1}, 60: {"IstioRootCertificateExpired": 1}},
+        ExpectedAlert(
+            14,
+            {},
+            "It expired 4m 0s ago: proxies refuse each other's certificates. Distribute a new root"
+            " as trusted, then restart istiod and the workloads.",
+        ),
     ),
     Case(
         "IstioRootCertificateExpired",
@@ -294,6 +308,13 @@ CASES = (
             replica_of(7, "istio_port_exporter_build_info{}"): "1x20 stale",
         },
         {34: {}, 45: {"IstioControlPlaneNotWatched": 1}, 90: {"IstioControlPlaneNotWatched": 1}},
+        ExpectedAlert(
+            45,
+            {"revision": "default"},
+            "No exporter polls the istiods of revision default any more, on which 20 proxies"
+            " depend: nothing reports when it fails. Look at the exporter's pods; beside a"
+            " DaemonSet a Deployment polls istiod.",
+        ),
     ),
     Case(
         "IstioControlPlaneNotWatched",

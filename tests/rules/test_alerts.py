@@ -34,8 +34,24 @@ CASES: tuple[Case, ...] = (
 CLUSTER_OF = {1: ("",), 2: ("east",)}
 """One replica runs without a cluster label and two with one, which holds both for half the time."""
 
+LONG_MINUTES = 600
+"""promtool evaluates every rule at every minute."""
+
+
+def marks(case: Case, replicas: int) -> list[pytest.MarkDecorator]:
+    """What a change needs: each case once, but for those of a day."""
+    is_repeated = replicas != min(case.replicas)
+    return [pytest.mark.slow] if is_repeated or case.last > LONG_MINUTES else []
+
+
 RUNS = [
-    pytest.param(case, replicas, cluster, id=f"{case.alert}-{case.name}-{replicas}-{cluster}")
+    pytest.param(
+        case,
+        replicas,
+        cluster,
+        id=f"{case.alert}-{case.name}-{replicas}-{cluster}",
+        marks=marks(case, replicas),
+    )
     for case in CASES
     for replicas in case.replicas
     for cluster in (("", "east") if len(case.replicas) == 1 else CLUSTER_OF[replicas])
