@@ -43,13 +43,13 @@ STEPS = {
     "Envoy live": best("istio_proxy_envoy_live", "cluster, pod", WHERE),
     "Envoy reports ready": best("istio_target_ready", "cluster, pod", f'{WHERE}, endpoint="envoy"'),
     "traffic captured": best("istio_proxy_captured", "cluster, pod", WHERE),
-    "ztunnel serves the pod": best(
+    "served by ztunnel": best(
         "istio_port_up", "cluster, pod", f'{WHERE}, role="ambient", port="15008"'
     ),
     "ztunnel reports ready": best(
         "istio_target_ready", "cluster, pod", f'{WHERE}, endpoint="ztunnel"'
     ),
-    "ztunnel serves every pod it was given": "max by (cluster, pod) "
+    "ztunnel serves all that it was given": "max by (cluster, pod) "
     f'(istio_proxy_workloads{{{WHERE}, state="pending"}} == bool 0)',
 }
 """What has to hold, in order: 1 it does, 0 it does not, nothing where it cannot be judged."""
