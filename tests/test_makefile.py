@@ -33,8 +33,7 @@ def test_every_part_of_continuous_integration_is_a_target_and_prints_its_time() 
     root = Path(__file__).parent.parent
     script = (root / ".ci" / "run").read_text()
     (parts,) = re.findall(r"^for target in (.+?); do", script, re.MULTILINE)
-    command = ["make", "--dry-run", "--no-print-directory", *parts.split(), "test-cluster"]
+    command = ["make", "--dry-run", "--no-print-directory", "lint", *parts.split()]
     subprocess.run(command, cwd=root, capture_output=True, check=True)
-    assert {"lint", "test", "test-slow"} <= set(parts.split())
-    assert "part test-cluster" in script
+    assert {"test", "test-slow", "test-cluster"} <= set(parts.split())
     assert "$((SECONDS - began)) s" in script
