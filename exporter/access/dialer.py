@@ -54,6 +54,10 @@ class PodView(Protocol):
 
     needs_attention: bool
 
+    def seconds_between_views(self) -> float:
+        """The interval between two views that the budget allows; 0 where each poll has one."""
+        ...
+
     def entered(
         self, together: Sequence[int], apart: Sequence[int], *, urgent: bool
     ) -> AbstractAsyncContextManager[Dialer | None]:

@@ -66,6 +66,10 @@ class Netns:
         del together, apart, urgent
         return nullcontext(self)
 
+    def seconds_between_views(self) -> float:
+        """0: every poll has one."""
+        return 0.0
+
     async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
         """Open a TCP connection in the namespace; refused when every loopback refuses."""
         *others, last = self._loopbacks

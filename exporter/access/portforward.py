@@ -109,6 +109,11 @@ class ForwardedPod:
         self._forwarding = forwarding
         self._budget = budget
         self._key = key
+        self._sockets = 0
+
+    def seconds_between_views(self) -> float:
+        """The interval that the budget allows; 0 before the first poll."""
+        return self._budget.seconds_to_serve_all(self._sockets) if self._budget else 0.0
 
     @asynccontextmanager
     async def entered(
@@ -124,7 +129,7 @@ class ForwardedPod:
         groups = [list(together), *([port] for port in apart)]
         groups = [ports for ports in groups if ports]
         refusal = self._forwarding.refusal(self._key.namespace)
-        budget = self._budget
+        budget, self._sockets = self._budget, len(groups)
         if refusal:
             yield PortForward(self._forwarding, self._key, None, refusal=refusal)
             return

@@ -6,6 +6,16 @@ The rule: a rejected update stays rejected until a success follows it.
 from exporter.diagnosis.memory_update import MemoryUpdate
 from exporter.model import EnvoyStats, Timestamped
 
+_STATIC_LISTENERS = 2
+"""15021 and 15090, which the bootstrap has; Envoy counts them among its active listeners."""
+
+
+def has_no_servers(stats: EnvoyStats) -> bool:
+    """Whether a gateway took its listeners, and only the static ones are active and none warms."""
+    if stats.listeners_active is None or not stats.lds_success:
+        return False
+    return stats.listeners_active <= _STATIC_LISTENERS and not stats.listeners_warming
+
 
 def remember_stats(stats: EnvoyStats, update: MemoryUpdate) -> None:
     """Keep a complete page of Envoy's statistics, and what its counters show since the last one."""

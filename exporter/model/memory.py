@@ -83,7 +83,8 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `unready_polls`: in how many polls in a row the agent was not ready while Envoy served.
     `pending_polls`: in how many detail polls in a row ztunnel had pending workloads.
     `refused_since`: since when the network refuses everything of a container that is ready.
-    `pod_view`: what the last port-forward showed.
+    `pod_view`: what the last port-forward showed; `view_interval`: how many seconds apart the
+    budget allows them.
     `server_names`: what a gateway's server presented by port and name; None where nothing.
     `memo` is `diagnose`'s own: the record that it reuses as long as a poll shows nothing else.
     """
@@ -125,6 +126,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     fault: str = ""
     refused_since: float | None = None
     pod_view: RememberedPodView | None = None
+    view_interval: float = 0.0
     memo: object = None
 
     def effective(self, interval: float) -> float:

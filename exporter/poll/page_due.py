@@ -1,13 +1,19 @@
-"""When a poll requests the agent's page of metrics, which makes the agent scrape others. Pure."""
+"""When a poll requests pages at another time than their cadence's. Pure.
+
+The agent's page of metrics makes the agent scrape others, so it comes seldom. Envoy's statistics
+come sooner where the last ones show a fault that a change of configuration ends.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from exporter.config import Config
 from exporter.diagnosis.agent_page import has_abnormal_answer
+from exporter.diagnosis.envoy_counters import has_no_servers
 from exporter.model import AGENT_ROLES, Cadence, Memory, Observation, Outcome, ProbeKind, Role
 
 _PAGE = frozenset({Cadence.PAGE})
+_DETAIL = frozenset({Cadence.DETAIL})
 _JITTER = 0.5
 
 
@@ -21,13 +27,16 @@ class PageSlots(Protocol):
         """It has been read."""
 
 
-def with_page(
+def with_pages(
     due: frozenset[Cadence], role: Role, memory: Memory, config: Config, now: float
 ) -> frozenset[Cadence]:
     """The due cadences: with the page where the last poll was abnormal, without it in a wait.
 
-    While something stays abnormal, the page is requested at the detail cadence.
+    While something stays abnormal, the page is requested at the detail cadence. Details of a
+    gateway without servers are requested in every poll: its first server ends that fault.
     """
+    if role is Role.GATEWAY and memory.stats and has_no_servers(memory.stats.value):
+        due |= _DETAIL
     if role not in AGENT_ROLES or _waits(memory, now):
         return due - _PAGE
     if memory.is_abnormal and now - memory.page_requested_at >= (

@@ -29,7 +29,7 @@ from exporter.model.shared import shared_mapping
 from exporter.poll import hbone_hellos
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.instrumentation import NO_INSTRUMENTATION, ProbeInstrumentation
-from exporter.poll.page_due import PageSlots, with_page
+from exporter.poll.page_due import PageSlots, with_pages
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
 from exporter.poll.poll_steps import PollSteps
 
@@ -95,7 +95,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     plan = with_servers(without_servers, memory.admin.value if memory.admin else None)
     due &= plan.cadences
     if pages is None:
-        due = with_page(due, plan.target.role, memory, config, now)
+        due = with_pages(due, plan.target.role, memory, config, now)
     poll = PollSteps(plan, due, config.poll.timeout, instrumentation, hellos or HelloRate())
     seen = await poll.probe_network(memory)
     seen = await poll.request_pages(seen, memory, now, pages)
@@ -110,6 +110,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         memory,
         polled={**memory.polled, **dict.fromkeys(due, now)},
         took=_long(memory.took, due, took, config.poll.interval),
+        view_interval=plan.pod.seconds_between_views() if plan.pod else 0.0,
     )
     record, remembered = diagnose(
         plan.target,

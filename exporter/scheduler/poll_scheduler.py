@@ -18,7 +18,7 @@ from exporter.config import Config
 from exporter.model import Cadence, Observation, Outcome
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.instrumentation import NO_INSTRUMENTATION, ProbeInstrumentation
-from exporter.poll.page_due import with_page
+from exporter.poll.page_due import with_pages
 from exporter.poll.plan import IsNamed, Plan, PodViewFactory, never_named, no_pod_view, plan_of
 from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_target
 from exporter.scheduler.target_table import Due, ScheduledTarget, TargetTable
@@ -249,7 +249,7 @@ class Scheduler:
         number = row.polls + row.spread
         slower = [cadence for cadence, every in self._slower if number % every == 0]
         due = frozenset(slower) if slower else _NONE
-        return with_page(due, row.target.role, row.memory, self._config, clock.now())
+        return with_pages(due, row.target.role, row.memory, self._config, clock.now())
 
     def _publish(self, row: ScheduledTarget, result: PollResult) -> None:
         record = result.record

@@ -94,3 +94,22 @@ def test_who_calms_down_does_not_hold_up_the_alarmed() -> None:
     budget.give_back(1)
     clock.now = 20.0
     assert budget.take(alarmed, 1, urgent=True)
+
+
+def test_how_long_all_who_ask_are_waited_for_is_known_before_anybody_is_served_twice() -> None:
+    """Polled at any offset, nobody waits for more than two such rounds, each a poll longer."""
+    clock = Clock()
+    budget = Budget(1, 4, clock)
+    askers = [Asker() for _ in range(5)]
+    last, most, interval = dict.fromkeys(askers, 0.0), 0.0, 5.0
+    for number in range(60):
+        for index, asker in enumerate(askers):
+            clock.now = number * interval + index
+            if budget.take(asker, 3, urgent=False):
+                budget.give_back(3)
+                most = max(most, clock.now - last[asker])
+                last[asker] = clock.now
+    assert budget.seconds_to_serve_all(3) == 15.0
+    assert 15.0 <= most <= 2 * (15.0 + interval)
+    del askers[1:], asker, last
+    assert budget.seconds_to_serve_all(3) == 3.0

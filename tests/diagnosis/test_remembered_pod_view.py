@@ -48,6 +48,16 @@ def test_a_pod_view_ends_after_two_of_its_own_intervals() -> None:
     assert without[-1][1][15020] is None
 
 
+def test_the_first_pod_view_holds_for_two_intervals_that_the_budget_allows() -> None:
+    """The distance to the second is not known yet; how often the budget lets a pod in is."""
+    memory, found = Memory(view_interval=60.0), []
+    for number in range(9):
+        seen = REJECTED + POD if number == 0 else REJECTED
+        record, memory = seen_by(seen, memory=memory, now=NOW + 30.0 * number, config=CONFIG)
+        found.append(ups(record)[15020])
+    assert found == [True] * 7 + [None] * 2
+
+
 def test_a_pod_view_that_ended_still_gives_the_next_its_interval() -> None:
     rare = [REJECTED + POD, *[REJECTED] * 4]
     found = polls(*rare * 3)

@@ -41,6 +41,9 @@ class Faulty:
         self.entries += 1
         return nullcontext(self)
 
+    def seconds_between_views(self) -> float:
+        return 0.0
+
     async def connect(self, _port: int, _factory: Callable[[], Any]) -> Any:
         return await self._fault()
 

@@ -3,6 +3,7 @@
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.conditions.istiod_replica import debug_refusal
+from exporter.diagnosis.envoy_counters import has_no_servers
 from exporter.diagnosis.evidence import SLOW_SECONDS
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
@@ -139,16 +140,10 @@ def istiod_is_lost(case: Case) -> Sentences:
     return tuple(grown) or ("the agent has no connection to istiod",)
 
 
-_STATIC_LISTENERS = 2
-"""15021 and 15090, which the bootstrap has; Envoy counts them among its active listeners."""
-
-
 def gateway_has_no_servers(case: Case) -> Sentences:
     """A gateway has accepted its listeners, and nothing but the static ones is active or warms."""
     stats = case.stats()
-    if stats is None or stats.listeners_active is None or not stats.lds_success:
-        return None
-    if stats.listeners_active > _STATIC_LISTENERS or stats.listeners_warming:
+    if stats is None or not has_no_servers(stats):
         return None
     return (
         *case.describe(PortName.STATS),
