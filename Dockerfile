@@ -19,7 +19,7 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
 
 # Only what serving imports is compiled to bytecode: a third of the client library's models never is.
 RUN PYTHONDONTWRITEBYTECODE='' /opt/exporter/bin/python -P -c \
-    "import exporter.app.run, exporter.cli.serve, kubernetes.aio.client, kubernetes.aio.config"
+    "import exporter.app.program, exporter.cli.serve, kubernetes.aio.client, kubernetes.aio.config"
 
 FROM python:3.13-slim-trixie
 

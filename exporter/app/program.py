@@ -1,4 +1,4 @@
-"""The running program: it serves, and runs one session after another.
+"""The running program: it serves, and runs one session after another; `serve` adds signals.
 
 In: a way to load the configuration. What outlives a session is made here: the listening socket and
 the web server, the state, the targets with their memories, the self-metrics and the connection to
@@ -8,22 +8,30 @@ the Kubernetes API with its watches.
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from exporter import __version__
 from exporter.app.api_connection import ApiConnection
 from exporter.app.portforwards import PortForwardAccess
-from exporter.app.process import bind, collect_young_garbage, many_new_objects
+from exporter.app.process import (
+    bind,
+    collect_garbage_rarely,
+    collect_young_garbage,
+    many_new_objects,
+    raise_file_limit,
+)
 from exporter.app.session import Reading, Session, Shared
 from exporter.config import Config, ConfigError, Problem, StaticConfig
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import render_synced, selected
-from exporter.kube.credentials import LoadCredentials
+from exporter.kube.credentials import LoadCredentials, find_credentials
 from exporter.model import Target
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
@@ -198,3 +206,26 @@ def _shared(
         metrics=metrics,
         portforwards=PortForwardAccess(config.access, api.forward),
     )
+
+
+async def serve(load: Callable[[], Config], base: Path) -> None:
+    """Run the exporter until SIGTERM or SIGINT; SIGHUP reloads. Raises ConfigError, OSError."""
+    raise_file_limit()
+    collect_garbage_rarely()
+    make = partial(Exporter, load, base, find_credentials=find_credentials)
+    exporter = await asyncio.to_thread(make)
+    running = asyncio.create_task(exporter.run())
+    loop = asyncio.get_running_loop()
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop, running.cancel)
+    reloads: set[asyncio.Task[str | None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(exporter.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    log.info("stopped")

@@ -25,7 +25,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     """Serve; ends with 0 after SIGTERM or Ctrl-C, 3 when the address cannot be bound."""
     import uvloop
 
-    from exporter.app.run import serve
+    from exporter.app.program import serve
 
     config = config_of(chosen)
     start_logging(config.log)

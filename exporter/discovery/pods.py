@@ -13,7 +13,6 @@ from itertools import islice
 from exporter.bounds import KUBERNETES_NAME, POD_LABELS, SETTINGS_TEXT, TENANT_TEXT, cut_text
 from exporter.catalogue import istio_version_of, line_of
 from exporter.config import Config
-from exporter.discovery.address_families import served_addresses
 from exporter.discovery.ambient_pods import (
     ambient_redirection,
     ambient_settings,
@@ -25,7 +24,8 @@ from exporter.discovery.istio_cni import is_istio_cni
 from exporter.discovery.missing_proxies import is_uninjected_gateway
 from exporter.discovery.pod_documents import Container, Pod, decode_pod
 from exporter.discovery.proxy_settings import has_rules, port_list, settings_of
-from exporter.model import Interception, Role, Settings, Target, TargetKey
+from exporter.model import ENVOY_ROLES, Interception, Role, Settings, Target, TargetKey
+from exporter.parsing import parse_address
 
 __all__ = [
     "Ignored",
@@ -266,3 +266,17 @@ def _revision(pod: Pod, env: Mapping[str, str]) -> str:
     """Injected pods carry it as an annotation (their label is the user's), others as a label."""
     name = "istio.io/rev"
     return pod.annotations.get(name) or pod.labels.get(name) or env.get("REVISION", "")
+
+
+def served_addresses(addresses: tuple[str, ...], role: Role, settings: Settings) -> tuple[str, ...]:
+    """The addresses whose family the proxy binds; all of them for what is no Envoy.
+
+    Without ISTIO_DUAL_STACK, which is Istio's default, Envoy in a pod with both families binds IPv4
+    alone (pkg/bootstrap/config.go, toTemplateParams), and redirection is written for the first
+    address's family. Where that is IPv4 the other family has neither listeners nor rules.
+    """
+    families = [address.version for one in addresses if (address := parse_address(one))]
+    is_first_alone = role in ENVOY_ROLES and not settings.dual_stack and families[:1] == [4]
+    if not is_first_alone:
+        return addresses
+    return tuple(one for one, family in zip(addresses, families, strict=True) if family == 4)  # noqa: PLR2004 - IPv4

@@ -16,7 +16,7 @@ from exporter import __version__
 from exporter.bounds import WATCH_LINE
 from exporter.kube.api_errors import KubernetesError, TooLargeError, reason_of
 from exporter.kube.credentials import Credentials, LoadCredentials
-from exporter.kube.line_reader import lines_of
+from exporter.kube.watch_events import lines_of
 from exporter.kube.websocket import (
     ACCEPT_ANY,
     CLOSE_SECONDS,

@@ -1,11 +1,13 @@
 """Decodes lists and watches: pages and lines in, events out. Pure."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
 import msgspec
 
+from exporter.bounds import WATCH_LINE
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.json_decoding import decode
 
@@ -107,3 +109,19 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) 
         return decode(decoder, document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise KubernetesError.of(0, f"not a response of the Kubernetes API: {error}") from None
+
+
+async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """Whole lines from chunks of any size; aiohttp's own reader refuses the line of a big pod."""
+    rest = bytearray()
+    async for chunk in chunks:
+        searched = len(rest)
+        rest += chunk
+        end = rest.rfind(b"\n", searched)
+        if end >= 0:
+            for line in bytes(rest[:end]).split(b"\n"):
+                if line.strip():
+                    yield line
+            del rest[: end + 1]
+        if len(rest) > WATCH_LINE:
+            raise KubernetesError.of(0, f"a line of the watch is longer than {WATCH_LINE} bytes")

@@ -11,9 +11,8 @@ from functools import partial
 from msgspec import structs
 
 from exporter.access.dialer import Dialer, PodView
-from exporter.access.direct import Direct
+from exporter.access.direct import Direct, is_own_address
 from exporter.access.netns import Netns
-from exporter.access.own_addresses import is_own_address
 from exporter.access.pod_processes import processes_under
 from exporter.catalogue import TargetPort, control_port, port_number_of, ports_of
 from exporter.catalogue.gateway_servers import configured_servers

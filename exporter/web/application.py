@@ -4,12 +4,13 @@ In: a `WebContext` of data and callables, handed in by `app`. Out: an aiohttp ap
 rule: nothing here polls or judges by itself, and every answer carries the security headers.
 """
 
+import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from exporter.report.target_views import TargetViews
 from exporter.web.api import ROUTES as API
 from exporter.web.context import CONTEXT, WebContext
-from exporter.web.errors import errors_as_json
 from exporter.web.lifecycle_routes import ROUTES as HEALTH
 from exporter.web.limits import limit_requests
 from exporter.web.metrics import serve_metrics
@@ -17,9 +18,51 @@ from exporter.web.origin import refuse_other_origins
 from exporter.web.probe import LIMITS
 from exporter.web.probe import ROUTES as PROBE
 from exporter.web.probe_limits import ProbeLimits
-from exporter.web.security_headers import secure
 from exporter.web.static_pages import ROUTES as PAGES
 from exporter.web.target_filters import VIEWS
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+async def secure(_request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers to an answer that is about to be sent, and keep it out of stores."""
+    response.headers.update(SECURITY_HEADERS)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["Server"] = "istio-port-exporter"
+
+
+_API_PREFIX = "/api/"
+_KEPT = ("Allow", "Retry-After")
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn an HTTP error under /api into `{"error": ...}`; others pass as they are."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if not request.path.startswith(_API_PREFIX):
+            raise
+        kept = {name: error.headers[name] for name in _KEPT if name in error.headers}
+        answer = web.Response(
+            body=msgspec.json.encode({"error": error.text or error.reason}),
+            status=error.status,
+            headers=kept,
+            content_type="application/json",
+        )
+        if error.keep_alive is False:
+            answer.force_close()
+        return answer
 
 
 def create_app(context: WebContext) -> web.Application:

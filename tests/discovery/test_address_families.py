@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.discovery.address_families import served_addresses
+from exporter.discovery.pods import served_addresses
 from exporter.model import Role, Settings, Target, TargetKey, TargetRecord
 from exporter.report.not_judged import not_judged
 from tests.discovery.pod_builders import document, proxy, targets

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.kube.api_errors import UnreachableError
-from exporter.kube.line_reader import lines_of
+from exporter.kube.watch_events import lines_of
 
 lines = st.lists(st.binary(min_size=1).filter(lambda line: b"\n" not in line and line.strip()))
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from exporter.access.own_addresses import is_own_address
+from exporter.access.direct import is_own_address
 from exporter.config import Config
 from exporter.model import ProbeKind, Settings, View
 from exporter.poll.plan import plan_of
