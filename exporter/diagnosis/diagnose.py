@@ -25,7 +25,7 @@ from exporter.diagnosis.proxy_status import (
     readiness_of,
     server_certificates_of,
 )
-from exporter.diagnosis.refusals import as_rejected, come_from_a_policy, refused_since
+from exporter.diagnosis.refusals import as_meant, as_rejected, come_from_a_policy, refused_since
 from exporter.diagnosis.remembered_pod_view import with_pod_view
 from exporter.diagnosis.verdicts import judge
 from exporter.model import (
@@ -68,7 +68,8 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     evidence = Evidence(target, ports, config, now, in_mesh, step)
     if not in_mesh and (reused := reused_record(evidence, observations, memory)):
         return reused
-    since = refused_since(target.lifecycle, observations, memory.refused_since, now)
+    observations = as_meant(target, observations)
+    since = refused_since(target, observations, memory.refused_since, now)
     memory = replace(memory, memo=None, refused_since=since)
     if come_from_a_policy(target.lifecycle, since, now):
         observations = as_rejected(observations)

@@ -212,7 +212,8 @@ def describe(seen: Observation, number: int | None = None) -> str:
     port = seen.port if number is None else number
     if seen.outcome.is_silent:
         return f"{port} {'accepts and stays silent' if seen.connected else 'does not answer'}"
-    if seen.outcome is Outcome.REJECTED and seen.detail:
+    is_closed = seen.outcome is Outcome.REFUSED and seen.connected
+    if (seen.outcome is Outcome.REJECTED or is_closed) and seen.detail:
         return f"{port} is {seen.detail}"
     return f"{port} {_WORDS.get(seen.outcome, seen.outcome.value)}"
 

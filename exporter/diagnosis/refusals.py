@@ -2,26 +2,64 @@
 
 A policy that resets connections looks as a process that is gone. Kubernetes shows the difference: a
 container whose own readiness probe would have failed by now, and that is still ready, serves.
+A gateway or waypoint in ambient refuses nothing itself: its ztunnel accepts every connection, and
+closes it where nobody listens, or where a policy of the mesh denies it.
 """
 
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from exporter.model import Lifecycle, Observation, Outcome, ProbeKind, View
+from exporter.model import Lifecycle, Observation, Outcome, ProbeKind, Target, View
+
+
+def as_meant(target: Target, observations: Sequence[Observation]) -> Sequence[Observation]:
+    """What ztunnel has closed, as refused, or as rejected where the proxy is seen to serve.
+
+    15008 of a waypoint is its Envoy's own. Where nothing shows whether the proxy lives, a policy
+    or a dead proxy may be the reason, and the observations stay as they are.
+    """
+    if not target.settings.ambient or not any(map(_is_closed_by_ztunnel, observations)):
+        return observations
+    proved = {one.port for one in observations if one.outcome.proves and not _is_bare(one)}
+    if _HBONE in proved:
+        meant = {"outcome": Outcome.REJECTED, "detail": _DENIED}
+    elif proved or target.lifecycle.container_ready is not None:
+        meant = {"outcome": Outcome.REFUSED, "detail": _NOBODY}
+    else:
+        return observations
+    return [replace(one, **meant) if _is_closed_by_ztunnel(one) else one for one in observations]
+
+
+_HBONE = 15008
+_DENIED = "closed by ztunnel, whose policy denies it: the proxy answers on 15008"
+_NOBODY = "closed by ztunnel, behind which nobody answers"
+
+
+def _is_closed_by_ztunnel(seen: Observation) -> bool:
+    is_closed = seen.outcome in (Outcome.RESET, Outcome.CLOSED)
+    return is_closed and seen.view is View.NETWORK and seen.port != _HBONE and not _is_bare(seen)
+
+
+def _is_bare(seen: Observation) -> bool:
+    """Whether a connect was all, which ztunnel accepts for everybody."""
+    return seen.probe.kind in (ProbeKind.TCP, ProbeKind.CONTROL)
 
 
 def refused_since(
-    lifecycle: Lifecycle, observations: Sequence[Observation], before: float | None, now: float
+    target: Target, observations: Sequence[Observation], before: float | None, now: float
 ) -> float | None:
     """Since when the network refuses everything while Kubernetes reports the container ready.
 
     None where it does not. `before` is what this returned for the last poll.
     """
+    lifecycle, is_ambient = target.lifecycle, target.settings.ambient
     seen = [
         one.outcome
         for one in observations
-        if one.view is View.NETWORK and one.probe.kind is not ProbeKind.EXPOSURE
+        if one.view is View.NETWORK
+        and one.probe.kind is not ProbeKind.EXPOSURE
+        and not (is_ambient and _is_bare(one))
     ]
     if not seen or any(outcome is not Outcome.REFUSED for outcome in seen):
         return None

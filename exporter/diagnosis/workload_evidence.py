@@ -122,9 +122,11 @@ def ending_of(hello: Observation) -> str:
     return hello.outcome.value
 
 
-def is_anothers(hello: Observation) -> bool:
-    """Whether a hello was answered by something that is no ztunnel."""
-    return hello.outcome in (Outcome.WRONG_PROTOCOL, Outcome.WRONG_IDENTITY)
+def is_anothers(last: HboneHello) -> bool:
+    """Whether something that is no ztunnel answered a hello: not TLS, or without identity."""
+    if last.seen.outcome is Outcome.OK:
+        return last.presented is None or not last.presented.spiffe_id
+    return last.seen.outcome in (Outcome.WRONG_PROTOCOL, Outcome.WRONG_IDENTITY)
 
 
 def is_served_in_pod(evidence: Evidence, memory: Memory, row: AddressEvidence) -> bool | None:
@@ -185,7 +187,7 @@ def lacks_redirection(evidence: Evidence, memory: Memory, row: AddressEvidence) 
     last = current_hello(memory, row)
     if last is None:
         return not evidence.config.poll.hello
-    return not is_anothers(last.seen)
+    return not is_anothers(last)
 
 
 def families(rows: Iterable[AddressEvidence], evidence: Evidence) -> str:

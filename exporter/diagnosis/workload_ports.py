@@ -99,7 +99,7 @@ def _read_hbone(evidence: Evidence, memory: Memory, row: AddressEvidence) -> _Re
     if hello.outcome is not Outcome.OK:
         detail = _ENDINGS.get(hello.outcome, hello.detail)
         return _Reading(hello.outcome, detail, hello.seconds)
-    if last.certificate is None or not last.certificate.spiffe_id:
+    if is_anothers(last):
         detail = "its certificate has no SPIFFE identity"
         return _Reading(Outcome.WRONG_IDENTITY, detail, hello.seconds)
     return _Reading(Outcome.OK, "the workload's certificate came", hello.seconds)
@@ -145,7 +145,7 @@ def _read_inbound(evidence: Evidence, memory: Memory, row: AddressEvidence) -> _
         return _Reading(Outcome.CAPTURED, "no TLS hello was sent")
     if last is not None and last.seen.outcome is Outcome.TIMEOUT:
         return _Reading(Outcome.TIMEOUT, "a TLS hello to 15008 is not answered")
-    if last is not None and is_anothers(last.seen):
+    if last is not None and is_anothers(last):
         return _Reading(Outcome.CAPTURED, "another process answers on 15008")
     return _Reading(Outcome.OK, "the redirection accepts", seen.seconds)
 
@@ -157,7 +157,7 @@ def _read_refusal(
     if refuses(row.hbone):
         return _read_failure(evidence, memory, row, seen)
     last = current_hello(memory, row)
-    if last is not None and is_anothers(last.seen):
+    if last is not None and is_anothers(last):
         return _Reading(Outcome.REFUSED, "the control port refuses", seen.seconds)
     if accepts(row.hbone):
         return _Reading(Outcome.CAPTURED, "redirection is missing")

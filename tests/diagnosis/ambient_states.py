@@ -173,7 +173,9 @@ def _states() -> Iterable[State]:  # noqa: PLR0915 - a table
 
     yield State("ambient-15008-taken", "port_taken", down, seen(OK, REFUSED, REFUSED, said=HTTP))
     nameless = certificate(uris=())
-    yield State("ambient-nameless", "port_taken", (False, True), seen(said=nameless), WORKS)
+    yield State("ambient-nameless", "port_taken", (False, None), seen(said=nameless), WORKS)
+    foreign = seen(OK, REFUSED, REFUSED, said=nameless)
+    yield State("ambient-15008-taken-by-tls", "port_taken", down, foreign)
     yield State(
         "ambient-listener-taken",
         "port_taken",
@@ -250,6 +252,10 @@ def _states() -> Iterable[State]:  # noqa: PLR0915 - a table
     )
     other = certificate(uris=("spiffe://cluster.local/ns/shop/sa/other",))
     yield State("ambient-anothers", "identity_mismatch", both, seen(said=other), WORKS)
+    nested = certificate(uris=(f"spiffe://cluster.local/ns/a/sa/b{IDENTITY}",))
+    yield State("ambient-anothers-nested", "identity_mismatch", both, seen(said=nested), WORKS)
+    elsewhere = certificate(uris=(f"spiffe://prod.example.com{IDENTITY}",))
+    yield State("ambient-other-trust-domain", "none", both, seen(said=elsewhere), WORKS)
     ended = certificate(not_before=NOW - DAY - 60, not_after=NOW - 60)
     yield State("ambient-ended", "certificate_expired", both, seen(said=ended), WORKS)
     future = certificate(not_before=NOW + 900, not_after=NOW + DAY)

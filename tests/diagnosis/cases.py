@@ -1,5 +1,6 @@
 """One example per cause, as data: what was seen, of whom, and the cause that it must give."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from msgspec import structs
@@ -17,6 +18,7 @@ from exporter.model import (
     Observation,
     Outcome,
     OutgoingConnection,
+    ProbeKind,
     ReadinessFacts,
     Redirection,
     Role,
@@ -98,7 +100,18 @@ CNI = target_of(Role.CNI)
 PROXYLESS = target_of(Role.PROXYLESS)
 BARE_GATEWAY = target_of(Role.GATEWAY)
 IN_AMBIENT = replace(GATEWAY, settings=replace(GATEWAY.settings, ambient=True))
+CLOSED = all_of(Outcome.CLOSED, (15020, 15021, 15090))
 DUAL = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
+
+
+def _enrolled(lifecycle: Mapping[str, object], proxy: Target = GATEWAY) -> Target:
+    """A gateway or waypoint that ztunnel serves."""
+    return replace(
+        proxy,
+        settings=replace(proxy.settings, ambient=True),
+        redirection=Redirection.ENABLED,
+        lifecycle=Lifecycle(**lifecycle),
+    )
 
 
 def istiod(*changes: Observation) -> list[Observation]:
@@ -652,5 +665,25 @@ EXAMPLES = (
             lifecycle=Lifecycle(container_ready=False, started=None, node_ready=True),
         ),
     ),
+    Example("gateway-in-ambient-without-envoy", "proxy_not_running", CLOSED, _enrolled(NOT_YET)),
+    Example(
+        "gateway-in-ambient-whose-agent-is-left",
+        "proxy_not_running",
+        [net(15020, OK), *CLOSED[1:]],
+        _enrolled({}),
+    ),
+    Example(
+        "gateway-in-ambient-without-agent",
+        "agent_gone",
+        [net(15020, Outcome.RESET), net(15021, NOT_READY), net(15090, OK)],
+        _enrolled({}),
+    ),
+    Example(
+        "waypoint-in-ambient-that-a-policy-closes",
+        "network_blocked",
+        [net(15008, OK, kind=ProbeKind.TLS), *CLOSED],
+        _enrolled({}, target_of(Role.WAYPOINT)),
+    ),
+    Example("gateway-in-ambient-of-which-nothing-is-known", "none", CLOSED, _enrolled({})),
     *(Example(state.id, state.cause, state.now, state.target, state.earlier) for state in AMBIENT),
 )

@@ -4,9 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.model import ContainerState, Lifecycle, Memory, Outcome, PodContainer
-from tests.diagnosis.matrix import CONTROL, NOW, SIDECAR, all_of, cause_of, net, seen_by, ups
+from exporter.model import ContainerState, Lifecycle, Memory, Outcome, PodContainer, Role
+from tests.diagnosis.matrix import (
+    CONTROL,
+    NOW,
+    SIDECAR,
+    all_of,
+    cause_of,
+    net,
+    seen_by,
+    target_of,
+    ups,
+)
 
+BARE_GATEWAY = target_of(Role.GATEWAY)
 READY = Lifecycle(
     container_ready=True, node_ready=True, created=NOW - 900, started=NOW - 800,
     restarts=0, unready_after=60.0,
@@ -67,3 +78,16 @@ def test_an_image_that_cannot_be_pulled_is_named_with_what_to_check(
     assert record.diagnosis
     assert record.diagnosis.cause == "proxy_not_running"
     assert advice in record.diagnosis.advice
+
+
+def test_a_policy_that_ztunnel_enforces_is_told_from_a_gateway_that_is_gone() -> None:
+    """A gateway in ambient under STRICT: its ztunnel accepts the exporter and closes."""
+    settings = replace(BARE_GATEWAY.settings, ambient=True)
+    memory, target = Memory(), replace(BARE_GATEWAY, settings=settings, lifecycle=READY)
+    closed = [*all_of(Outcome.RESET, (15020, 15021, 15090)), net(8443, Outcome.OK)]
+    for seconds in (0, 30, 60, 90):
+        record, memory = seen_by(closed, target=target, memory=memory, now=NOW + seconds)
+    assert cause_of(record) == "network_blocked"
+    assert set(ups(record).values()) == {None}
+    assert record.diagnosis
+    assert "PERMISSIVE" in record.diagnosis.advice

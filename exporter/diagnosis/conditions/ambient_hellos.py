@@ -71,7 +71,8 @@ def identity_differs(case: Case) -> Sentences:
     wanted = case.target.settings.identity
     for _, certificate in _presented(case):
         shown = certificate.spiffe_id
-        if shown and not shown.endswith(wanted):
+        workload = "/" + shown.removeprefix("spiffe://").partition("/")[2]
+        if shown and wanted and workload != wanted:
             return (f"the certificate is of {shown}", f"the pod runs as {wanted}")
     return None
 

@@ -64,7 +64,9 @@ def _why_not_the_pod(case: Case, rows: list[AddressEvidence]) -> tuple[str, ...]
 
 
 def admit_advice(case: Case) -> str:
-    """What a NetworkPolicy has to admit; empty for what is no workload in ambient."""
+    """What a policy has to admit; empty for what is not in ambient."""
+    if case.target.settings.ambient:
+        return _ADMIT_THROUGH_ZTUNNEL
     if case.target.role is not Role.AMBIENT:
         return ""
     control = next((one.port for one in case.evidence.connects), case.config.poll.control_port)
@@ -73,6 +75,13 @@ def admit_advice(case: Case) -> str:
         f"exporter's namespace; mesh clients need {_hbone(case)} from everywhere. Tunnels that are "
         "open live on: clients notice at their next connection."
     )
+
+
+_ADMIT_THROUGH_ZTUNNEL = (
+    "Let the exporter's plaintext reach 15020, 15021 and 15090 through the proxy's ztunnel: by a "
+    "PeerAuthentication that is PERMISSIVE on these ports, and by AuthorizationPolicies; or take "
+    "the proxy out of ambient (label istio.io/dataplane-mode: none)."
+)
 
 
 def nothing_answers(case: Case) -> Sentences:
@@ -177,7 +186,9 @@ def enrolled_proxy_is_not_served(case: Case) -> Sentences:
 
 def _refused_by_redirection(case: Case) -> Sentences:
     seen = [one for group in case.evidence.network.values() for one in group]
-    if not seen or not all(map(refuses, seen)) or case.target.lifecycle.is_down:
+    if case.target.lifecycle.is_down or any(one.connected for one in seen):
+        return None
+    if not seen or not all(map(refuses, seen)):
         return None
     return (*dict.fromkeys(map(describe, seen)), _annotation(case))
 
