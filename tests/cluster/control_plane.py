@@ -66,6 +66,11 @@ class ControlPlane:
         """A client with every right; a context manager."""
         return Admin(self.url, self._admin_context(), self.signer)
 
+    @property
+    def audit_log(self) -> Path:
+        """Who asked for what, one document a line."""
+        return self.machine.folder / "audit.log"
+
     def kubeconfig(self, user: str, groups: Iterable[str] = ()) -> Path:
         """The kubeconfig of a user, with a certificate of this cluster's authority."""
         path = self.machine.folder / f"{user.replace(':', '-')}.kubeconfig"
@@ -114,7 +119,7 @@ class ControlPlane:
             # Webhooks are called by their pods' addresses: no kube-proxy runs on this machine.
             "enable-aggregator-routing": "true",
             "audit-policy-file": folder / "audit-policy.yaml",
-            "audit-log-path": folder / "audit.log",
+            "audit-log-path": self.audit_log,
         }
 
     def _controllers(self) -> dict[str, object]:

@@ -16,6 +16,7 @@ from tests.real.kubernetes.client import Admin
 
 CHART = ROOT / "charts" / "istio-port-exporter"
 PORT = 10520
+LABEL = "app.kubernetes.io/name=istio-port-exporter"
 RESTRICTED = {
     f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")
 }
@@ -35,7 +36,7 @@ async def install(helm: Helm, where: str, **more: Any) -> str:
 
 async def exporter(admin: Admin, where: str) -> "Exporter":
     """The pod of a release that polls proxies; a DaemonSet has another one for istiod."""
-    labels = "app.kubernetes.io/name=istio-port-exporter,app.kubernetes.io/component=exporter"
+    labels = f"{LABEL},app.kubernetes.io/component=exporter"
     (found,) = await pods_of(admin, where, labelSelector=labels)
     return Exporter(admin, where, found["metadata"]["name"])
 

@@ -1,4 +1,8 @@
-"""The chart's switches do what its notes say: port-forward, the token for istiod, the dry run."""
+"""The chart's switches do what its notes say: port-forward, the token for istiod, the dry run.
+
+All that the exporter can request is requested here, and often, so what polls leave in the logs of
+agent and istiod would be seen.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -7,11 +11,19 @@ import pytest_asyncio
 from tests.cluster import istio
 from tests.cluster.cluster import Cluster
 from tests.cluster.helm import Helm
+from tests.cluster.logs import logs, often_in
 from tests.cluster.product import Exporter, Target, exporter, install, states
+from tests.cluster.rights import assert_each_right_is_used_and_none_missed
 from tests.cluster.workloads import await_ready, deployment
 from tests.real.kubernetes.client import Admin
 
 POLLS = 20
+INTERVALS = {
+    "interval": "5s",
+    "detail_interval": "10s",
+    "page_interval": "10s",
+    "identity_interval": "20s",
+}
 LOOPBACK = {15000, 15001}
 
 
@@ -22,13 +34,13 @@ async def switched(admin: Admin, helm: Helm, mesh: str) -> AsyncIterator[Exporte
         "debugToken": {"enabled": True},
         "webhookDryRun": {"enabled": True, "namespace": mesh},
     }
-    values = {"portForward": {"enabled": True}, "config": {"poll": {"interval": "5s"}}}
+    values = {"portForward": {"enabled": True}, "config": {"poll": INTERVALS}}
     await install(helm, istio.NAMESPACE, istiod=istiod, **values)
     yield await exporter(admin, istio.NAMESPACE)
     await helm.uninstall("exporter", istio.NAMESPACE)
 
 
-async def test_every_switch_adds_what_the_notes_say(
+async def test_every_switch_adds_what_the_notes_say_and_leaves_no_line_in_the_logs(
     cluster: Cluster, admin: Admin, mesh: str, switched: Exporter
 ) -> None:
     await admin.apply(deployment(mesh, "web", 2))
@@ -61,7 +73,10 @@ async def test_every_switch_adds_what_the_notes_say(
             )
         )
         raise
+    before = await logs(admin, mesh)
     await _stays_judged(cluster, switched, mesh)
+    assert often_in(await logs(admin, mesh), before) == {}
+    await assert_each_right_is_used_and_none_missed(cluster, admin, switched)
 
 
 async def _stays_judged(cluster: Cluster, reporter: Exporter, where: str) -> None:

@@ -135,9 +135,7 @@ class ControlPlane:
 
     def accesses(self, user: str = "") -> list[Access]:
         """The audit log so far, or what one user did."""
-        log = self.folder / "audit.log"
-        rows = (json.loads(line) for line in log.read_text().splitlines()) if log.exists() else ()
-        return [_access(row) for row in rows if user in ("", _user(row))]
+        return accesses_in(self.folder / "audit.log", user)
 
     def _run(self, name: str, *flags: str) -> None:
         program = find(name)
@@ -230,6 +228,12 @@ def running(folder: Path) -> Iterator[ControlPlane]:
 
 def _flags(values: Mapping[str, object]) -> Iterator[str]:
     return (f"--{name}={value}" for name, value in values.items())
+
+
+def accesses_in(log: Path, user: str = "") -> list[Access]:
+    """What an audit log has so far, or what one user did."""
+    rows = (json.loads(line) for line in log.read_text().splitlines()) if log.exists() else ()
+    return [_access(row) for row in rows if user in ("", _user(row))]
 
 
 def _user(row: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ DISCOVERY_RULES: list[Document] = [
     {
         "apiGroups": [""],
         "resources": ["pods", "namespaces", "nodes"],
-        "verbs": ["get", "list", "watch"],
+        "verbs": ["list", "watch"],
     }
 ]
 """What finding targets needs."""

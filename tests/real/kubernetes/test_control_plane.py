@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.real.kubernetes.client import Admin, RefusedError, path_of
+from tests.real.kubernetes.client import Admin, RefusedError, list_path, path_of
 from tests.real.kubernetes.control_plane import Access, ControlPlane
 from tests.real.kubernetes.install import install, token_of
 from tests.real.kubernetes.kubelet import Kubelet
@@ -25,12 +25,13 @@ async def test_a_token_has_the_rights_of_its_account_and_leaves_its_traces(
     headers = {"Authorization": f"Bearer {token}"}
     context = control_plane.client_context()
     async with aiohttp.ClientSession(control_plane.url, headers=headers) as session:
-        async with session.get(path_of(pod), ssl=context) as answer:
-            assert (await answer.json())["status"]["podIP"] == "10.0.0.1"
+        async with session.get(list_path(pod), ssl=context) as answer:
+            (listed,) = (await answer.json())["items"]
+            assert listed["status"]["podIP"] == "10.0.0.1"
         async with session.delete(path_of(pod), ssl=context) as answer:
             assert answer.status == 403
     assert control_plane.accesses(user) == [
-        Access(user, "get", "pods", corner, 200),
+        Access(user, "list", "pods", corner, 200),
         Access(user, "delete", "pods", corner, 403),
     ]
 

@@ -12,11 +12,11 @@ from tests.real.kubernetes.pods import namespace
 pytestmark = pytest.mark.kubernetes
 
 ELSEWHERE = "elsewhere"
-READ = ("get", "list", "watch")
+READ = ("list", "watch")
 KINDS = ("nodes", "namespaces", "secrets", "configmaps")
 ASKED = (
-    *(f"{verb} pods" for verb in (*READ, "create", "update", "patch", "delete")),
-    *(f"{verb} {kind}" for kind in KINDS for verb in READ),
+    *(f"{verb} pods" for verb in ("get", *READ, "create", "update", "patch", "delete")),
+    *(f"{verb} {kind}" for kind in KINDS for verb in ("get", *READ)),
     *(f"{verb} pods/portforward" for verb in ("get", "create")),
     *("create pods/exec", "get pods/log", "get nodes/proxy", "create serviceaccounts/token"),
     *("create tokenreviews", "impersonate users", "bind clusterroles"),
