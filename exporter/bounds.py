@@ -273,6 +273,20 @@ LIST_PAGE = Bound(
     "requested anew with fewer objects",
     "250 pods have 3 MB",
 )
+LIST_VALUES = Bound(
+    500_000,
+    "commas",
+    "values on one page of a list",
+    "requested anew with fewer objects",
+    "to take a page apart holds the interpreter: 30 ms with so many; 250 pods have 50,000",
+)
+LISTED_OBJECTS = Bound(
+    1_000_000,
+    "objects",
+    "objects of one list",
+    "the list fails",
+    "several times what a cluster may have; a server that lies would list without end",
+)
 WATCH_LINE = Bound(
     16 * 1024 * _KIB,
     "bytes",

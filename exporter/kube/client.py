@@ -35,8 +35,8 @@ _MAX_TEXT = 600
 """An error quotes a webhook's whole address before the reason."""
 
 _SUCCESS = (200, 201)
-_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
-"""What a request raises: ValueError for an address or a header that cannot be sent."""
+_LOADING_SECONDS = 60.0
+"""An exec plugin may wait for a person, or for ever; nobody waits longer for it than this."""
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class KubernetesClient:
     def __init__(self, load: LoadCredentials) -> None:
         self._load = load
         self._credentials: Credentials | None = None
-        self._loading = asyncio.Lock()
+        self._loading: asyncio.Task[Credentials] | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -67,6 +67,8 @@ class KubernetesClient:
 
     async def __aexit__(self, *_exception: object) -> None:
         """Close every connection."""
+        if self._loading:
+            self._loading.cancel()
         if self._session:
             await self._session.close()
 
@@ -134,7 +136,7 @@ class KubernetesClient:
         except aiohttp.WSServerHandshakeError as error:
             self._discard(credentials, error.status)
             raise refusal(error.status) from None
-        except _FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - one request costs nobody anything else
             raise _unreachable(credentials, error) from None
         async with socket:
             if socket.protocol != PROTOCOL:
@@ -151,7 +153,7 @@ class KubernetesClient:
         try:
             async with asyncio.timeout(_RESPONSE_SECONDS):
                 response = await self._request(credentials, path, query, seconds, document)
-        except _FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - as for an address that cannot be sent to
             raise _unreachable(credentials, error) from None
         try:
             if response.status not in _SUCCESS:
@@ -188,12 +190,38 @@ class KubernetesClient:
         )
 
     async def _current(self) -> Credentials:
-        """The credentials, loaded again when they expired or were refused."""
-        async with self._loading:
-            current = self._credentials
-            if current is None or time.monotonic() >= current.expires:
-                current = self._credentials = await self._load()
+        """The credentials, loaded again when they expired or were refused.
+
+        Whoever asks waits for the same load, which goes on where nobody waits any longer: a plugin
+        that hangs is started once. Raises KubernetesError.
+        """
+        current = self._credentials
+        if current is not None and time.monotonic() < current.expires:
             return current
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._loaded())
+            self._loading.add_done_callback(self._end_loading)
+        try:
+            async with asyncio.timeout(_LOADING_SECONDS):
+                return await asyncio.shield(self._loading)
+        except TimeoutError:
+            text = f"no credentials within {_LOADING_SECONDS:g} s: the kubeconfig's plugin waits"
+            raise KubernetesError.of(0, text) from None
+
+    async def _loaded(self) -> Credentials:
+        try:
+            found = self._credentials = await self._load()
+        except KubernetesError:
+            raise
+        except Exception as error:  # noqa: BLE001 - no thread, no memory: another try may have them
+            text = f"the credentials cannot be loaded: {type(error).__name__}"
+            raise KubernetesError.of(0, text) from None
+        return found
+
+    def _end_loading(self, loading: "asyncio.Task[Credentials]") -> None:
+        self._loading = None
+        if not loading.cancelled():
+            loading.exception()  # somebody was told, or nobody waits
 
     def _discard(self, credentials: Credentials, status: int) -> None:
         """Load the credentials again before the next request if these were refused."""
@@ -226,7 +254,8 @@ def _authorization(credentials: Credentials) -> dict[str, str]:
 
 def _unreachable(credentials: Credentials, error: Exception) -> KubernetesError:
     text = _redacted(reason_of(error), credentials) or type(error).__name__
-    return KubernetesError.of(0, f"no response from {credentials.host}: {text}")
+    host = " ".join(credentials.host.split())
+    return KubernetesError.of(0, f"no response from {host}: {text}")
 
 
 def _message(body: bytes) -> str:

@@ -173,7 +173,13 @@ def _reason(error: Exception) -> str:
     return f"line {mark.line + 1} is not YAML" if mark else "it is malformed"
 
 
+_KEYS = {"tls_server_name": "tls-server-name", "proxy": "proxy-url"}
+
+
 def _credentials(configuration: Any, expires: float) -> Credentials:  # noqa: ANN401
+    for key in ("tls_server_name", "proxy"):
+        if not isinstance(getattr(configuration, key), str | None):
+            raise _ReportedError(f"{_KEYS[key]} is no text")
     token = configuration.api_key.get("BearerToken", "").strip()
     kind, _, secret = token.partition(" ")
     host, basic = _without_user(configuration.host.rstrip("/"))

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 
-from exporter.bounds import LIST_PAGE, WATCH_LINE
+from exporter.bounds import LIST_PAGE, LISTED_OBJECTS, WATCH_LINE
 from exporter.kube.api_errors import (
     GoneError,
     KubernetesError,
@@ -24,11 +24,15 @@ from exporter.kube.client import KubernetesClient
 from exporter.kube.watch_events import EventType, ListPage, WatchEvent, event_of, page_of
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from exporter.parsing import parse_number
+from exporter.yielder import Yielder
 
 log = logging.getLogger(__name__)
 
 _SMALLER = 8
 """By so much a page is made smaller that was too large: somebody's objects are."""
+
+_EMPTY_PAGES = 20
+"""So many pages in a row without an object: the list goes on without end."""
 
 _LONG_LINE = 65536
 """Longer lines are decoded in a thread: a deeply nested one takes long."""
@@ -51,8 +55,11 @@ async def watch_resource(
                 async for event in events:
                     yield event
         except KubernetesError as error:
-            callbacks.failed(error)
             failed = error
+        except Exception as error:  # noqa: BLE001 - no thread, no memory: what is known stays known
+            failed = KubernetesError.of(0, f"the exporter failed: {type(error).__name__}")
+        if failed:
+            callbacks.failed(failed)
         if clock() - started > options.max_backoff:
             backoff.reset()
         await backoff.wait(failed)
@@ -81,8 +88,8 @@ async def list_pages(
 ) -> AsyncGenerator[ListPage]:
     """Every page of a list; all pages are of one version. Raises KubernetesError."""
     query = dict(resource.query)
-    size = options.page_size
-    while True:
+    size, room, empty = options.page_size, int(LISTED_OBJECTS), _EMPTY_PAGES
+    while room >= 0 and empty:
         query["limit"] = str(size)
         most = LIST_PAGE if size > 1 else WATCH_LINE
         try:
@@ -103,7 +110,10 @@ async def list_pages(
         if not page.metadata.continue_token:
             return
         size = min(options.page_size, size * 2)
+        room -= len(page.items or ())
+        empty = _EMPTY_PAGES if page.items else empty - 1
         query["continue"] = page.metadata.continue_token
+    raise KubernetesError.of(0, f"the list of {resource.name} does not end")
 
 
 async def watch_from(
@@ -174,7 +184,7 @@ async def watch_once(
         "resourceVersion": version,
         "timeoutSeconds": str(max(1, round(options.server_timeout))),
     }
-    is_open = False
+    is_open, yielder = False, Yielder()
     try:
         async with api.stream(resource.path, query) as lines:
             is_open = True
@@ -186,6 +196,7 @@ async def watch_once(
                     event = await asyncio.to_thread(event_of, line) if is_long else event_of(line)
                     if event:
                         yield event
+                    await yielder.maybe_yield()
     except KubernetesError as error:
         if not is_open:
             callbacks.requested("watch", _code(error))

@@ -7,8 +7,8 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from exporter.bounds import WATCH_LINE
-from exporter.kube.api_errors import KubernetesError
+from exporter.bounds import LIST_VALUES, WATCH_LINE
+from exporter.kube.api_errors import KubernetesError, TooLargeError
 from exporter.kube.json_decoding import decode
 
 T = TypeVar("T")
@@ -81,7 +81,9 @@ _TYPES = {
 
 
 def page_of(document: bytes) -> ListPage:
-    """One page of a list. Raises KubernetesError."""
+    """One page of a list. Raises KubernetesError, TooLargeError where it has too many values."""
+    if document.count(b",") > LIST_VALUES:
+        raise TooLargeError(0, f"a page of the list has more than {LIST_VALUES} values")
     return _decoded(_PAGE, document)
 
 

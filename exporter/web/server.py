@@ -53,7 +53,7 @@ _PAUSE_SECONDS = 0.1
 class _OncePerFault(logging.Filter):
     """Lets a traceback through once for each place it came from.
 
-    A request that is no HTTP is its client's fault: 400, and no line.
+    A request that is no HTTP, or whose body is none, is its client's fault: 400, and no line.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class _OncePerFault(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to log it."""
         kind, error, trace = record.exc_info or (None, None, None)
-        if kind is None or isinstance(error, HttpProcessingError):
+        if kind is None or isinstance(error, HttpProcessingError | web.RequestPayloadError):
             return kind is None
         place = str(traceback.extract_tb(trace)[-1:])
         is_new = (kind, place) not in self._known

@@ -1,0 +1,179 @@
+"""An API server that lies, and a kubeconfig that is odd: each is a failure that is retried."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+
+from exporter.bounds import LIST_VALUES, LISTED_OBJECTS
+from exporter.kube.api_errors import KubernetesError, TooLargeError
+from exporter.kube.client import KubernetesClient
+from exporter.kube.credentials import Credentials, load_kubeconfig
+from exporter.kube.watch import list_pages, watch_once
+from exporter.kube.watch_events import page_of
+from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
+
+PODS = Resource("pods", "/api/v1/pods")
+CALLBACKS = WatchCallbacks(
+    requested=lambda _verb, _code: None,
+    opened=lambda: None,
+    failed=lambda _error: None,
+    relisted=lambda: None,
+)
+"""Nobody listens."""
+
+
+@contextlib.asynccontextmanager
+async def api_of(answer: Any) -> AsyncIterator[KubernetesClient]:
+    """A client of a server whose every answer is this handler's."""
+    application = web.Application()
+    application.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+
+    async def load() -> Credentials:
+        return Credentials(f"http://127.0.0.1:{runner.addresses[0][1]}")
+
+    try:
+        async with KubernetesClient(load) as api:
+            yield api
+    finally:
+        await runner.cleanup()
+
+
+async def listed(api: KubernetesClient) -> int:
+    pages = [page async for page in list_pages(api, PODS, CALLBACKS, WatchOptions())]
+    return len(pages)
+
+
+async def test_a_list_of_empty_pages_without_end_fails() -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"metadata": {"continue": "more"}, "items": []})
+
+    async with api_of(answer) as api:
+        with pytest.raises(KubernetesError, match="the list of pods does not end"):
+            await listed(api)
+
+
+async def test_a_list_of_more_objects_than_a_cluster_has_fails() -> None:
+    items = b",".join([b"1"] * 400_000)
+    page = b'{"metadata":{"continue":"more"},"items":[' + items + b"]}"
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=page)
+
+    assert 2 * 400_000 < LISTED_OBJECTS < 4 * 400_000
+    async with api_of(answer) as api:
+        with pytest.raises(KubernetesError, match="the list of pods does not end"):
+            await listed(api)
+
+
+def test_a_page_of_very_many_values_is_refused_before_it_is_taken_apart() -> None:
+    page = b'{"items":[' + b"1," * (LIST_VALUES + 1) + b"1]}"
+    began = time.thread_time()
+    with pytest.raises(TooLargeError):
+        page_of(page)
+    assert time.thread_time() - began < 0.02
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"type":"BOOKMARK","object":{}}\n', b'{"type":"X","object":1}\n']
+)
+async def test_lines_that_are_no_events_leave_others_their_turn(line: bytes) -> None:
+    flood = line * (2**20 // len(line))
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(flood)
+
+    async def watch() -> None:
+        async with contextlib.aclosing(
+            watch_once(api, PODS, "1", CALLBACKS, WatchOptions())
+        ) as events:
+            async for _ in events:
+                pass
+
+    async with api_of(answer) as api:
+        task = asyncio.create_task(watch())
+        held = []
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            began = time.thread_time()
+            await asyncio.sleep(0)
+            held.append(time.thread_time() - began)
+        task.cancel()
+        await asyncio.wait({task})
+    assert max(held) < 0.02
+
+
+ODD = {
+    "a proxy that is a number": ({"proxy-url": 5}, {}),
+    "a proxy that is a list": ({"proxy-url": ["http://a"]}, {}),
+    "a name that is a number": ({"tls-server-name": 5}, {}),
+    "a socket in the file system": ({"server": "unix:///run/api"}, {}),
+    "a server that is a number": ({"server": 5}, {}),
+    "no server": ({"server": ""}, {}),
+    "a server with a port beyond all": ({"server": "https://127.0.0.1:99999"}, {}),
+    "a server with a line's end": ({"server": "https://a\nb"}, {}),
+    "a token with a line's end": ({}, {"token": "canary\nX: y"}),
+    "a token that is a list": ({}, {"token": ["canary"]}),
+    "a name that is no text": ({}, {"username": 5, "password": 6}),
+    "a plugin that is a number": ({}, {"exec": 5}),
+    "a certificate that is none": ({}, {"client-certificate-data": "eA=="}),
+}
+
+
+@pytest.mark.parametrize(("cluster", "user"), ODD.values(), ids=ODD)
+async def test_an_odd_kubeconfig_is_an_error_of_one_line(
+    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any]
+) -> None:
+    context = {"cluster": "c", "user": "u"}
+    document = {
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": context}],
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"} | cluster}],
+        "users": [{"name": "u", "user": user}],
+    }
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(document))
+    async with KubernetesClient(lambda: load_kubeconfig(str(path))) as api:
+        with pytest.raises(KubernetesError) as raised:
+            await api.get("/api", {})
+    assert "canary" not in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+async def test_a_plugin_that_never_ends_is_started_once_for_all_who_ask() -> None:
+    loads = []
+
+    async def load() -> Credentials:
+        loads.append(1)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with KubernetesClient(load) as api:
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(api.get("/api", {}), 0.01)
+    assert loads == [1]
+
+
+async def test_whatever_loading_raises_is_a_failure_that_is_retried() -> None:
+    faults = [MemoryError(), RuntimeError("can't start new thread"), TypeError()]
+
+    async def load() -> Credentials:
+        raise faults.pop()
+
+    async with KubernetesClient(load) as api:
+        for _ in range(3):
+            with pytest.raises(KubernetesError, match="the credentials cannot be loaded"):
+                await api.get("/api", {})
