@@ -6,15 +6,14 @@ while something is wrong. docs/metrics.md documents them, and a test compares bo
 
 from collections.abc import Collection
 from dataclasses import replace
+from operator import not_
 
 from exporter.exposition import cluster_samples, samples
+from exporter.exposition.samples import each, istiod_facts, one, text
 from exporter.exposition.text_format import Family
 
 PROFILES = ("minimal", "standard", "full")
 """From few series to many; each has what the one before it has."""
-
-STABILITIES = ("stable", "experimental")
-"""How far a family is promised: until the next major version, or until the next release."""
 
 _PORT = ("port", "component")
 _CERTIFICATE = ("certificate", "source")
@@ -22,7 +21,6 @@ _CERTIFICATE = ("certificate", "source")
 FAMILIES: tuple[Family, ...] = (
     Family(
         name="istio_port_up",
-        type="gauge",
         help="Whether the last poll proved that the port responds; absent when unjudged.",
         profile="minimal",
         labels=_PORT,
@@ -30,31 +28,24 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="istio_port_unjudged",
-        type="gauge",
         help="1 while the port is unjudged, with the reason.",
-        profile="standard",
         labels=(*_PORT, "reason"),
         samples=samples.unjudged,
     ),
     Family(
         name="istio_port_outcome",
-        type="gauge",
         help="1 for the outcome of the port's last probe, where that was not ok.",
-        profile="standard",
         labels=(*_PORT, "outcome"),
         samples=samples.outcome,
     ),
     Family(
         name="istio_port_exposed",
-        type="gauge",
         help="1 while a loopback port of the pod is reachable from the network.",
-        profile="standard",
         labels=_PORT,
         samples=samples.exposed,
     ),
     Family(
         name="istio_port_probe_duration_seconds",
-        type="gauge",
         help="Duration of the port's last probe.",
         profile="full",
         labels=_PORT,
@@ -63,16 +54,13 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="istio_port_listening",
-        type="gauge",
         help="1 for each listening socket of the pod.",
-        profile="standard",
         labels=(*_PORT, "address", "process"),
         samples=samples.listening,
         brief=samples.listening_wrongly,
     ),
     Family(
         name="istio_target_info",
-        type="gauge",
         help="Information about the target; 1.",
         profile="minimal",
         labels=("ip", "node", "workload", "version", "revision", "cluster_id", "native_sidecar"),
@@ -80,15 +68,13 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="istio_target_ready",
-        type="gauge",
         help="Whether the endpoint reports that it is ready; absent when unjudged.",
         profile="minimal",
         labels=("endpoint",),
-        samples=samples.ready,
+        samples=each("endpoint", lambda record: record.ready),
     ),
     Family(
         name="istio_target_diagnosis",
-        type="gauge",
         help="1 for the most likely cause of what is wrong with the target.",
         profile="minimal",
         labels=("cause", "class"),
@@ -96,7 +82,6 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="istio_target_last_poll_timestamp_seconds",
-        type="gauge",
         help="When the target was last polled, which is the age of the target's samples.",
         profile="minimal",
         labels=("cadence",),
@@ -109,7 +94,7 @@ FAMILIES: tuple[Family, ...] = (
         type="counter",
         help="Polls of the target since this exporter found it.",
         profile="minimal",
-        samples=samples.polls,
+        samples=one(lambda record: record.polls),
         timed=True,
     ),
     Family(
@@ -122,86 +107,69 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="istio_target_certificate_expiry_timestamp_seconds",
-        type="gauge",
         help="When the certificate expires.",
-        profile="standard",
         labels=_CERTIFICATE,
         samples=samples.expiry,
         brief=samples.best_expiry,
     ),
     Family(
         name="istio_target_certificate_not_before_timestamp_seconds",
-        type="gauge",
         help="When the certificate becomes valid.",
-        profile="standard",
         labels=_CERTIFICATE,
         samples=samples.not_before,
         brief=samples.best_not_before,
     ),
     Family(
         name="istio_target_identity_info",
-        type="gauge",
         help="The SPIFFE identity in the certificate that the target presents; 1.",
         profile="full",
         labels=("spiffe_id",),
-        samples=samples.identity,
+        samples=text("spiffe_id", lambda record: record.spiffe_id),
     ),
     Family(
         name="istio_proxy_server_certificate_expiry_timestamp_seconds",
-        type="gauge",
         help="When the certificate expires that a gateway's server presents for a name.",
-        profile="standard",
         stability="experimental",
         labels=("port", "server_name"),
         samples=samples.server_expiry,
     ),
     Family(
         name="istio_proxy_root_info",
-        type="gauge",
         help="The root behind the certificate that the proxy presents, by its key; 1.",
         profile="full",
         stability="experimental",
         labels=("fingerprint",),
-        samples=samples.root,
+        samples=text("fingerprint", lambda record: record.root),
     ),
     Family(
         name="istio_proxy_captured",
-        type="gauge",
         help="Whether inbound redirection works where it is expected; absent when unjudged.",
-        profile="standard",
-        samples=samples.captured,
+        samples=one(lambda record: record.proxy.captured),
     ),
     Family(
         name="istio_proxy_envoy_live",
-        type="gauge",
         help="Whether Envoy reports the state LIVE: not initializing, not draining.",
-        profile="standard",
-        samples=samples.envoy_live,
+        samples=one(lambda record: record.proxy.envoy_live),
     ),
     Family(
         name="istio_proxy_listeners",
-        type="gauge",
         help="Envoy's listeners by state.",
         profile="full",
         labels=("state",),
-        samples=samples.listeners,
+        samples=each("state", lambda record: record.proxy.listeners),
     ),
     Family(
         name="istio_proxy_listener_bound",
-        type="gauge",
         help="Whether the listener is bound to its port.",
-        profile="standard",
         labels=("listener",),
-        samples=samples.bound,
-        brief=samples.unbound,
+        samples=each("listener", lambda record: record.proxy.bound),
+        brief=each("listener", lambda record: record.proxy.bound, only=not_),
     ),
     Family(
         name="istio_proxy_xds_rejected",
-        type="gauge",
         help="Whether Envoy rejected the last update of the resource and has accepted none since.",
-        profile="standard",
         labels=("resource",),
-        samples=samples.rejected,
+        samples=each("resource", lambda record: record.proxy.rejected),
     ),
     Family(
         name="istio_proxy_xds_updates_total",
@@ -209,7 +177,7 @@ FAMILIES: tuple[Family, ...] = (
         help="Updates of the resource that Envoy accepted, as Envoy counts them.",
         profile="full",
         labels=("resource",),
-        samples=samples.updates,
+        samples=each("resource", lambda record: record.proxy.updates),
     ),
     Family(
         name="istio_proxy_xds_rejects_total",
@@ -217,94 +185,77 @@ FAMILIES: tuple[Family, ...] = (
         help="Updates of the resource that Envoy rejected, as Envoy counts them.",
         profile="full",
         labels=("resource",),
-        samples=samples.rejects,
+        samples=each("resource", lambda record: record.proxy.rejects),
     ),
     Family(
         name="istio_proxy_xds_connected",
-        type="gauge",
         help="Whether the proxy is connected to istiod, through its agent.",
-        profile="standard",
-        samples=samples.connected,
+        samples=one(lambda record: record.proxy.xds_connected),
     ),
     Family(
         name="istio_proxy_xds_synced",
-        type="gauge",
         help="Whether the proxy acknowledged what istiod last sent of the resource.",
-        profile="standard",
         labels=("resource",),
-        samples=samples.synced,
-        brief=samples.unsynced,
+        samples=each("resource", lambda record: record.proxy.xds_synced),
+        brief=each("resource", lambda record: record.proxy.xds_synced, only=not_),
         from_istiod=True,
     ),
     Family(
         name="istio_proxy_xds_known",
-        type="gauge",
         help="Whether some istiod of the cluster lists the proxy.",
-        profile="standard",
         stability="experimental",
-        samples=samples.known_to_istiod,
+        samples=one(lambda record: record.proxy.xds_known),
         from_istiod=True,
     ),
     Family(
         name="istio_proxy_agent_scrape_failures_total",
         type="counter",
         help="Failed scrapes for the merged metrics page, as the agent counts them.",
-        profile="standard",
         labels=("source",),
-        samples=samples.scrape_failures,
-        brief=samples.nonzero_scrape_failures,
+        samples=each("source", lambda record: record.proxy.agent_scrape_failures),
+        brief=each("source", lambda record: record.proxy.agent_scrape_failures, only=bool),
     ),
     Family(
         name="istio_proxy_workloads",
-        type="gauge",
         help="Pods of the node that this ztunnel serves, and those that it could not start.",
-        profile="standard",
         stability="experimental",
         labels=("state",),
-        samples=samples.workloads,
+        samples=each("state", lambda record: record.proxy.workloads),
     ),
     Family(
         name="istio_proxy_xds_terminations_total",
         type="counter",
         help="Ended connections of this ztunnel to istiod, as ztunnel counts them.",
-        profile="standard",
         stability="experimental",
         labels=("reason",),
-        samples=samples.terminations,
+        samples=each("reason", lambda record: record.proxy.terminations),
     ),
     Family(
         name="istio_control_plane_connected_proxies",
-        type="gauge",
         help="Proxies connected to this istiod replica.",
-        profile="standard",
-        samples=samples.connected_proxies,
+        samples=one(lambda record: istiod_facts(record).connected_proxies),
     ),
     Family(
         name="istio_control_plane_xds_rejects_total",
         type="counter",
         help="Updates of the resource that proxies rejected, as this istiod replica counts them.",
-        profile="standard",
         labels=("resource",),
-        samples=samples.control_plane_rejects,
+        samples=each("resource", lambda record: istiod_facts(record).xds_rejects or {}),
     ),
     Family(
         name="istio_control_plane_push_errors_total",
         type="counter",
         help="Failed pushes, as this istiod replica counts them.",
-        profile="standard",
-        samples=samples.push_errors,
+        samples=one(lambda record: istiod_facts(record).push_errors),
     ),
     Family(
         name="istio_control_plane_info",
-        type="gauge",
         help="The revision and version of this istiod replica; 1.",
-        profile="standard",
         labels=("revision", "version"),
         samples=samples.control_plane_info,
     ),
     Family(
         name="istio_proxy_ambient_pods",
-        type="gauge",
         help="Pods enrolled in ambient, by whether their redirection is in place.",
         profile="minimal",
         stability="experimental",
@@ -313,7 +264,6 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="istio_proxy_missing_pods",
-        type="gauge",
         help="Pods that ought to have a proxy and have none, by what asks for it.",
         profile="minimal",
         stability="experimental",
@@ -322,7 +272,6 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="istio_control_plane_webhook_path_up",
-        type="gauge",
         help="Whether the API server reaches the injection webhook; absent when unjudged.",
         profile="minimal",
         stability="experimental",
@@ -331,7 +280,6 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="istio_control_plane_webhook_path_outcome",
-        type="gauge",
         help="1 for how the last dry run of the injection webhook ended, where that was not ok.",
         profile="minimal",
         stability="experimental",

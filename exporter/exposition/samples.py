@@ -4,14 +4,15 @@ Labels are text that follows the target's own labels: empty, or `,name="value"` 
 value has no sample. Members of enums (outcomes, cadences) need no escaping.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from exporter.bounds import TENANT_TEXT, cut_text
 from exporter.catalogue import plain_version
-from exporter.exposition.text_format import escaped, labelled
+from exporter.exposition.text_format import Samples, escaped, labelled
 from exporter.model import (
     Cadence,
     CertificateValidity,
+    IstiodFacts,
     Outcome,
     Role,
     TargetRecord,
@@ -29,12 +30,47 @@ def _port(verdict: Verdict) -> str:
     return f',port="{verdict.port}",component="{escaped(verdict.component)}"'
 
 
-def _each(label: str, values: Mapping[str, float]) -> list[Sample]:
-    return [(f',{label}="{escaped(name)}"', value) for name, value in values.items()]
+def each(
+    label: str,
+    values: Callable[[TargetRecord], Mapping[str, float]],
+    only: Callable[[float], bool] | None = None,
+) -> Samples:
+    """What a record has by the values of one label; of that what `only` takes."""
+
+    def of(record: TargetRecord) -> list[Sample]:
+        rows = values(record).items()
+        chosen = rows if only is None else [row for row in rows if only(row[1])]
+        return [(f',{label}="{escaped(name)}"', value) for name, value in chosen]
+
+    return of
 
 
-def _one(value: float | None) -> tuple[Sample, ...]:
-    return () if value is None else (("", value),)
+def one(value: Callable[[TargetRecord], float | None]) -> Samples:
+    """What a record has one value of, or none."""
+
+    def of(record: TargetRecord) -> tuple[Sample, ...]:
+        known = value(record)
+        return () if known is None else (("", known),)
+
+    return of
+
+
+def text(label: str, value: Callable[[TargetRecord], str]) -> Samples:
+    """What a record knows as a text, or does not: a label, with the value 1."""
+
+    def of(record: TargetRecord) -> tuple[Sample, ...]:
+        known = value(record)
+        return ((f',{label}="{escaped(known)}"', 1),) if known else ()
+
+    return of
+
+
+_NOT_REPORTED = IstiodFacts()
+
+
+def istiod_facts(record: TargetRecord) -> IstiodFacts:
+    """What the istiod replica reported, if it did."""
+    return record.control_plane or _NOT_REPORTED
 
 
 def up(record: TargetRecord) -> list[Sample]:
@@ -100,8 +136,8 @@ def _sockets(record: TargetRecord, owners: Mapping[int, str]) -> Iterator[Sample
 def target_info(record: TargetRecord) -> tuple[Sample]:
     """`istio_target_info`: with the first address."""
     target = record.target
-    reported = record.control_plane.version if record.control_plane else None
-    version = plain_version(reported or record.version) or target.istio_version
+    reported = istiod_facts(record).version or record.version
+    version = plain_version(reported) or target.istio_version
     address = target.addresses[0] if target.addresses else ""
     labels = (
         f',ip="{escaped(address)}",node="{escaped(target.node)}"'
@@ -112,22 +148,12 @@ def target_info(record: TargetRecord) -> tuple[Sample]:
     return ((labels, 1),)
 
 
-def ready(record: TargetRecord) -> list[Sample]:
-    """`istio_target_ready`: by endpoint."""
-    return _each("endpoint", record.ready)
-
-
 def diagnosis(record: TargetRecord) -> tuple[Sample, ...]:
     """`istio_target_diagnosis`: the one cause; none for a healthy target."""
     row = record.diagnosis
     if row is None:
         return ()
     return ((f',cause="{escaped(row.cause)}",class="{row.cause_class.value}"', 1),)
-
-
-def polls(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_target_polls_total`: 0 before the first poll."""
-    return _one(record.polls)
 
 
 def faulty_polls(record: TargetRecord) -> tuple[Sample, ...]:
@@ -205,118 +231,10 @@ def server_expiry(record: TargetRecord) -> list[Sample]:
     ]
 
 
-def root(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_proxy_root_info`: the root behind the certificate that was presented, if any was."""
-    return ((f',fingerprint="{escaped(record.root)}"', 1),) if record.root else ()
-
-
-def identity(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_target_identity_info`: the SPIFFE identity, if any was presented."""
-    return ((f',spiffe_id="{escaped(record.spiffe_id)}"', 1),) if record.spiffe_id else ()
-
-
-def captured(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_proxy_captured`: whether redirection works."""
-    return _one(record.proxy.captured)
-
-
-def envoy_live(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_proxy_envoy_live`: as Envoy reports it."""
-    return _one(record.proxy.envoy_live)
-
-
-def listeners(record: TargetRecord) -> list[Sample]:
-    """`istio_proxy_listeners`: counts by state."""
-    return _each("state", record.proxy.listeners)
-
-
-def bound(record: TargetRecord) -> list[Sample]:
-    """`istio_proxy_listener_bound`: the listeners that should be bound."""
-    return _each("listener", record.proxy.bound)
-
-
-def unbound(record: TargetRecord) -> list[Sample]:
-    """In brief: the listeners that are not bound."""
-    return [sample for sample in bound(record) if not sample[1]]
-
-
-def rejected(record: TargetRecord) -> list[Sample]:
-    """`istio_proxy_xds_rejected`: cds and lds."""
-    return _each("resource", record.proxy.rejected)
-
-
-def updates(record: TargetRecord) -> list[Sample]:
-    """`istio_proxy_xds_updates_total`: cds and lds."""
-    return _each("resource", record.proxy.updates)
-
-
-def rejects(record: TargetRecord) -> list[Sample]:
-    """`istio_proxy_xds_rejects_total`: cds and lds."""
-    return _each("resource", record.proxy.rejects)
-
-
-def connected(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_proxy_xds_connected`: Envoy to agent to istiod."""
-    return _one(record.proxy.xds_connected)
-
-
-def synced(record: TargetRecord) -> list[Sample]:
-    """`istio_proxy_xds_synced`: every resource that the proxy requested."""
-    return _each("resource", record.proxy.xds_synced)
-
-
-def unsynced(record: TargetRecord) -> list[Sample]:
-    """In brief: the resources that are not synced."""
-    return [sample for sample in synced(record) if not sample[1]]
-
-
-def known_to_istiod(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_proxy_xds_known`: whether an istiod lists the proxy."""
-    return _one(record.proxy.xds_known)
-
-
-def scrape_failures(record: TargetRecord) -> list[Sample]:
-    """`istio_proxy_agent_scrape_failures_total`: by source."""
-    return _each("source", record.proxy.agent_scrape_failures)
-
-
-def nonzero_scrape_failures(record: TargetRecord) -> list[Sample]:
-    """In brief: the sources with failures."""
-    return [sample for sample in scrape_failures(record) if sample[1]]
-
-
-def workloads(record: TargetRecord) -> list[Sample]:
-    """`istio_proxy_workloads`: by state."""
-    return _each("state", record.proxy.workloads)
-
-
-def terminations(record: TargetRecord) -> list[Sample]:
-    """`istio_proxy_xds_terminations_total`: by reason."""
-    return _each("reason", record.proxy.terminations)
-
-
-def connected_proxies(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_control_plane_connected_proxies`."""
-    facts = record.control_plane
-    return () if facts is None else _one(facts.connected_proxies)
-
-
-def control_plane_rejects(record: TargetRecord) -> Iterable[Sample]:
-    """`istio_control_plane_xds_rejects_total`: by resource."""
-    facts = record.control_plane
-    return () if facts is None else _each("resource", facts.xds_rejects or {})
-
-
-def push_errors(record: TargetRecord) -> tuple[Sample, ...]:
-    """`istio_control_plane_push_errors_total`."""
-    facts = record.control_plane
-    return () if facts is None else _one(facts.push_errors)
-
-
 def control_plane_info(record: TargetRecord) -> tuple[Sample, ...]:
     """`istio_control_plane_info`: once the replica has reported its version."""
-    facts = record.control_plane
-    if facts is None or facts.version is None:
+    reported = istiod_facts(record).version
+    if reported is None:
         return ()
-    version = plain_version(facts.version) or cut_text(facts.version, TENANT_TEXT)
+    version = plain_version(reported) or cut_text(reported, TENANT_TEXT)
     return ((labelled(revision=record.target.revision, version=version), 1),)

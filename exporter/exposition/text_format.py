@@ -41,9 +41,9 @@ class Family:
     """
 
     name: str
-    type: str
     help: str
-    profile: str
+    type: str = "gauge"
+    profile: str = "standard"
     stability: str = "stable"
     labels: tuple[str, ...] = ()
     samples: Samples = no_samples
