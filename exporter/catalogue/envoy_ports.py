@@ -196,10 +196,7 @@ ENVOY_PORTS: tuple[Port, ...] = (
         switches=(
             Switch(
                 "dns_capture",
-                (
-                    "ISTIO_META_DNS_CAPTURE",
-                    "ISTIO_META_ENABLE_DNS_SERVER",
-                ),
+                ("ISTIO_META_DNS_CAPTURE", "ISTIO_META_ENABLE_DNS_SERVER"),
                 "ISTIO_META_DNS_CAPTURE or ISTIO_META_ENABLE_DNS_SERVER switches it on",
             ),
         ),

@@ -261,13 +261,7 @@ async def _poll_all(checked: _Run, due: frozenset[Cadence], done: Callable[[], N
         async with slots:
             plan = source.plan(target)
             result = await poll_target(
-                plan,
-                memory,
-                due,
-                source.config,
-                clock.now(),
-                in_mesh=in_mesh,
-                step=clock.step(),
+                plan, memory, due, source.config, clock.now(), in_mesh=in_mesh, step=clock.step()
             )
         checked.memories[target.key] = result.memory
         checked.records[target.key] = result.record

@@ -18,10 +18,7 @@ class FittingTable:
     """Rows below headings, in sections."""
 
     def __init__(
-        self,
-        headings: Sequence[str],
-        sections: Iterable[Sequence[Row]],
-        caption: str = "",
+        self, headings: Sequence[str], sections: Iterable[Sequence[Row]], caption: str = ""
     ) -> None:
         self._headings = headings
         self._sections = [[[_text(cell) for cell in row] for row in rows] for rows in sections]

@@ -4,13 +4,7 @@ import argparse
 import sys
 
 from exporter.cli.exit_codes import ExitCode
-from exporter.cli.flags import (
-    add_config_flags,
-    add_web_flags,
-    base_of,
-    cannot_listen,
-    config_of,
-)
+from exporter.cli.flags import add_config_flags, add_web_flags, base_of, cannot_listen, config_of
 from exporter.cli.log_formats import start_logging
 
 

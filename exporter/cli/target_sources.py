@@ -193,9 +193,7 @@ def narrow_discovery(chosen: argparse.Namespace, config: Config, namespace: str 
     else:
         namespaces = (namespace or "default",)
     kubernetes = replace(
-        kubernetes,
-        namespaces=namespaces,
-        label_selector=chosen.labels or kubernetes.label_selector,
+        kubernetes, namespaces=namespaces, label_selector=chosen.labels or kubernetes.label_selector
     )
     return replace(config, discovery=replace(config.discovery, kubernetes=kubernetes))
 

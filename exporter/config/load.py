@@ -11,17 +11,8 @@ from pathlib import Path
 
 from exporter.config.constraints import broken_rules, broken_targets, ordinal_of
 from exporter.config.convert import Converter
-from exporter.config.schema import (
-    Config,
-    StaticTarget,
-)
-from exporter.config.yaml_document import (
-    ConfigError,
-    Document,
-    Problem,
-    read_document,
-    read_file,
-)
+from exporter.config.schema import Config, StaticTarget
+from exporter.config.yaml_document import ConfigError, Document, Problem, read_document, read_file
 
 COMMAND_LINE = "command line"
 

@@ -144,8 +144,7 @@ FamilyName = Annotated[
     ),
 ]
 WebAddress = Annotated[
-    str,
-    Meta(pattern=r"^(https?://[^\s#]+)?$", description="an http or https address, without a #"),
+    str, Meta(pattern=r"^(https?://[^\s#]+)?$", description="an http or https address, without a #")
 ]
 FilePath = Annotated[str, Meta(description="a path to a file", extra={"file": True})]
 Addresses = Annotated[
@@ -156,8 +155,7 @@ Netns = Annotated[
     str, Meta(description="a name under /run/netns, a path or a pid", extra={"read": read_netns})
 ]
 ListenAddress = Annotated[
-    str,
-    Meta(description="an address such as :10520", extra={"read": read_listen_address}),
+    str, Meta(description="an address such as :10520", extra={"read": read_listen_address})
 ]
 Selector = Annotated[
     tuple[tuple[str, str], ...],

@@ -25,12 +25,7 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         condition=istiod_replica.istiod_is_not_ready,
         sentence="This istiod replica is not ready.",
         advice="Read istiod's log; without an API server it never becomes ready.",
-        ports=(
-            PortName.HTTP_DEBUG,
-            PortName.GRPC_XDS,
-            PortName.TLS_XDS,
-            PortName.HTTP_MONITORING,
-        ),
+        ports=(PortName.HTTP_DEBUG, PortName.GRPC_XDS, PortName.TLS_XDS, PortName.HTTP_MONITORING),
     ),
     Cause(
         id="webhook_unreachable",
@@ -52,10 +47,7 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
             "istiod reports ready but its webhooks on 15017 do not answer: pods cannot be injected."
         ),
         advice="Read istiod's log for its serving certificate; wait if it has just started.",
-        ports=(
-            PortName.HTTP_DEBUG,
-            PortName.HTTPS_WEBHOOKS,
-        ),
+        ports=(PortName.HTTP_DEBUG, PortName.HTTPS_WEBHOOKS),
     ),
     Cause(
         id="ztunnel_workload_pending",
@@ -75,10 +67,7 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         condition=node_agents.cni_is_not_ready,
         sentence="This node's istio-cni is not ready: new pods get no redirection.",
         advice="Look at the CNI pod's log and the node's /etc/cni/net.d.",
-        ports=(
-            PortName.READINESS,
-            PortName.MONITORING,
-        ),
+        ports=(PortName.READINESS, PortName.MONITORING),
     ),
     Cause(
         id="access_restricted",
@@ -88,10 +77,6 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         sentence="The target forbids what it is expected to show.",
         advice=("Give the exporter access, or state in the settings that metrics are local only."),
         remedy=istiod_replica.debug_remedy,
-        ports=(
-            PortName.STATUS,
-            PortName.STATS,
-            PortName.HTTP_MONITORING,
-        ),
+        ports=(PortName.STATUS, PortName.STATS, PortName.HTTP_MONITORING),
     ),
 )

@@ -51,10 +51,7 @@ LIFECYCLE_CAUSES: tuple[Cause, ...] = (
         condition=pod_lifecycle.pod_is_ending,
         sentence="The pod is ending, and its proxy drains.",
         advice="Nothing to do: the pod ends within its grace period.",
-        ports=(
-            PortName.STATUS,
-            PortName.HEALTH,
-        ),
+        ports=(PortName.STATUS, PortName.HEALTH),
         also="Kubernetes",
     ),
     Cause(
@@ -133,11 +130,7 @@ LIFECYCLE_CAUSES: tuple[Cause, ...] = (
         conditions={Role.AMBIENT: ambient_workload.is_starting},
         sentence="The proxy has just started and is not ready yet.",
         advice="Wait for the start grace; if it stays, the next cause names the reason.",
-        ports=(
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-        ),
+        ports=(PortName.STATUS, PortName.HEALTH, PortName.STATS),
         also="Kubernetes",
     ),
 )

@@ -7,14 +7,7 @@ from exporter.diagnosis.conditions import (
     node_agents,
     proxy_processes,
 )
-from exporter.model import (
-    AGENT_ROLES,
-    ENVOY_ROLES,
-    HBONE_ROLES,
-    PROXY_ROLES,
-    PortName,
-    Role,
-)
+from exporter.model import AGENT_ROLES, ENVOY_ROLES, HBONE_ROLES, PROXY_ROLES, PortName, Role
 
 PROXY_CAUSES: tuple[Cause, ...] = (
     Cause(
@@ -62,12 +55,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         condition=proxy_processes.envoy_is_stuck,
         sentence="Envoy accepts connections and answers none, while the agent answers.",
         advice=("Look at CPU limits and throttling; take a stack of Envoy, then restart the pod."),
-        ports=(
-            PortName.VIRTUAL_INBOUND,
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-        ),
+        ports=(PortName.VIRTUAL_INBOUND, PortName.STATUS, PortName.HEALTH, PortName.STATS),
     ),
     Cause(
         id="agent_stuck",
@@ -75,11 +63,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         condition=proxy_processes.agent_is_stuck,
         sentence="The agent accepts connections and answers none, while Envoy answers.",
         advice="Look at CPU limits and at pilot-agent's log; restart the pod.",
-        ports=(
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-        ),
+        ports=(PortName.STATUS, PortName.HEALTH, PortName.STATS),
     ),
     Cause(
         id="agent_gone",
@@ -90,12 +74,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
             "If the pod is not being deleted, restart it: configuration and certificates "
             "no longer arrive."
         ),
-        ports=(
-            PortName.XDS_DEBUG,
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-        ),
+        ports=(PortName.XDS_DEBUG, PortName.STATUS, PortName.HEALTH, PortName.STATS),
     ),
     Cause(
         id="configuration_rejected",
@@ -124,13 +103,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         condition=node_agents.ztunnel_is_not_ready,
         sentence="This node's ztunnel is not ready: ambient traffic of the node stops.",
         advice="Look at the pending tasks: no istio-cni on the node, or no way to istiod.",
-        ports=(
-            PortName.ADMIN,
-            PortName.HBONE,
-            PortName.STATS,
-            PortName.READINESS,
-            PortName.DNS,
-        ),
+        ports=(PortName.ADMIN, PortName.HBONE, PortName.STATS, PortName.READINESS, PortName.DNS),
     ),
     Cause(
         id="identity_not_issued",
@@ -144,12 +117,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
             "Check the pod's service account token, the log of the certificate authority (istiod, "
             "or what CA_ADDR names) and the mesh's root certificate."
         ),
-        ports=(
-            PortName.HBONE,
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-        ),
+        ports=(PortName.HBONE, PortName.STATUS, PortName.HEALTH, PortName.STATS),
     ),
     Cause(
         id="configuration_incomplete",
@@ -163,12 +131,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         advice=(
             "Look for a missing secret or cluster: istioctl proxy-status, and admin /init_dump."
         ),
-        ports=(
-            PortName.ADMIN,
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-        ),
+        ports=(PortName.ADMIN, PortName.STATUS, PortName.HEALTH, PortName.STATS),
     ),
     Cause(
         id="istiod_unreachable",
@@ -179,10 +142,6 @@ PROXY_CAUSES: tuple[Cause, ...] = (
             "From the pod, check DNS and the way to istiod's 15012, NetworkPolicies and "
             "istiod itself."
         ),
-        ports=(
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-        ),
+        ports=(PortName.STATUS, PortName.HEALTH, PortName.STATS),
     ),
 )

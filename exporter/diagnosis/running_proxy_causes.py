@@ -2,14 +2,7 @@
 
 from exporter.diagnosis.cause import Cause
 from exporter.diagnosis.conditions import ambient_workload, running_proxy
-from exporter.model import (
-    AGENT_ROLES,
-    ALL_ROLES,
-    ENVOY_ROLES,
-    CauseClass,
-    PortName,
-    Role,
-)
+from exporter.model import AGENT_ROLES, ALL_ROLES, ENVOY_ROLES, CauseClass, PortName, Role
 
 RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
     Cause(
@@ -99,10 +92,7 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
             "Check istiod and the way to its 15012; new configuration and certificates do "
             "not arrive."
         ),
-        ports=(
-            PortName.STATUS,
-            PortName.STATS,
-        ),
+        ports=(PortName.STATUS, PortName.STATS),
     ),
     Cause(
         id="gateway_without_servers",
@@ -123,10 +113,7 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         undetected=running_proxy.is_first_poll,
         sentence="A listener keeps waiting for something before it can serve.",
         advice=("Look for a missing secret: istioctl proxy-config secret, and admin /init_dump."),
-        ports=(
-            PortName.CONNECT_TERMINATE,
-            PortName.STATS,
-        ),
+        ports=(PortName.CONNECT_TERMINATE, PortName.STATS),
         also="a gateway's server ports",
     ),
     Cause(
@@ -167,10 +154,7 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         undetected=running_proxy.is_first_poll,
         sentence="The agent's DNS proxy cannot resolve upstream.",
         advice="Check the pod's resolv.conf and the way from the pod to the cluster's DNS.",
-        ports=(
-            PortName.DNS,
-            PortName.STATUS,
-        ),
+        ports=(PortName.DNS, PortName.STATUS),
     ),
     Cause(
         id="application_metrics_broken",

@@ -54,16 +54,8 @@ from exporter.model.lifecycle import (
     PodContainer,
     Termination,
 )
-from exporter.model.memory import (
-    Growth,
-    HboneHello,
-    Memory,
-    RememberedPodView,
-)
-from exporter.model.observation import (
-    Observation,
-    WebhookPath,
-)
+from exporter.model.memory import Growth, HboneHello, Memory, RememberedPodView
+from exporter.model.observation import Observation, WebhookPath
 from exporter.model.probe import Probe
 from exporter.model.record import (
     CertificateValidity,
@@ -74,11 +66,7 @@ from exporter.model.record import (
     TargetRecord,
     Verdict,
 )
-from exporter.model.target import (
-    Settings,
-    Target,
-    TargetKey,
-)
+from exporter.model.target import Settings, Target, TargetKey
 
 __all__ = [
     "AGENT_ROLES",

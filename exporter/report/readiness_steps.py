@@ -51,11 +51,7 @@ def _judged(step: _Step, record: TargetRecord) -> ReadinessStep:
     holds, detail = step.judge(record, ports)
     numbers = " and ".join(str(port) for port in ports if port) or "a port that is switched off"
     return ReadinessStep(
-        name=step.name,
-        about=step.about.format(numbers),
-        holds=holds,
-        detail=detail,
-        says=detail,
+        name=step.name, about=step.about.format(numbers), holds=holds, detail=detail, says=detail
     )
 
 
@@ -181,11 +177,7 @@ _STEPS = (
         (PortName.GRPC_XDS, PortName.TLS_XDS),
     ),
     _Step(
-        (Role.ISTIOD,),
-        "Webhooks",
-        "respond on {}",
-        _ready("webhook"),
-        (PortName.HTTPS_WEBHOOKS,),
+        (Role.ISTIOD,), "Webhooks", "respond on {}", _ready("webhook"), (PortName.HTTPS_WEBHOOKS,)
     ),
     _Step((Role.CNI,), "Readiness", "reports ready on {}", _ready("cni"), (PortName.READINESS,)),
 )

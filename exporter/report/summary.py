@@ -139,11 +139,7 @@ def _most_urgent(causes: Counter[str]) -> Iterable[tuple[str, int]]:
     order.sort(key=lambda cause_class: cause_class is not CauseClass.FAULT)
     return sorted(
         causes.items(),
-        key=lambda item: (
-            order.index(CAUSES[item[0]].cause_class),
-            -item[1],
-            table.index(item[0]),
-        ),
+        key=lambda item: (order.index(CAUSES[item[0]].cause_class), -item[1], table.index(item[0])),
     )
 
 

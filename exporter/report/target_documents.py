@@ -202,8 +202,5 @@ def _certificate(validity: CertificateValidity) -> CertificateState:
 
 def _listener(socket: ListeningSocket) -> Listener:
     return Listener(
-        port=socket.port,
-        address=socket.address,
-        process=socket.process,
-        protocol=socket.protocol,
+        port=socket.port, address=socket.address, process=socket.process, protocol=socket.protocol
     )

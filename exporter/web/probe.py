@@ -147,10 +147,7 @@ def _unknown(context: WebContext, name: str, role: Role | None) -> Target:
     role = role or Role.SIDECAR
     address = _address(name)
     return Target(
-        key=TargetKey("", address),
-        role=role,
-        addresses=(address,),
-        captured=role is Role.SIDECAR,
+        key=TargetKey("", address), role=role, addresses=(address,), captured=role is Role.SIDECAR
     )
 
 

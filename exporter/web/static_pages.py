@@ -12,12 +12,7 @@ from aiohttp import web
 
 from exporter.web.responses import Content, answer, content_of
 
-_TYPES = {
-    "html": "text/html",
-    "css": "text/css",
-    "js": "text/javascript",
-    "svg": "image/svg+xml",
-}
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _INDEX = "index.html"
 
 
