@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from exporter.config import Config, DiscoveryConfig, IstiodConfig, KubernetesConfig, PollConfig
-from exporter.control_plane.dry_run_loop import WebhookDryRun
+from exporter.control_plane.webhook_dry_run import WebhookDryRun
 from exporter.discovery.target_sets import TargetSets
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient

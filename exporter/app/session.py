@@ -24,7 +24,7 @@ from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.model import Memory, Target, TargetKey
-from exporter.poll.instrumentation import ProbeInstrumentation
+from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
 from exporter.report.not_judged import traffic_past_the_mesh
 from exporter.scheduler.poll_scheduler import Scheduler

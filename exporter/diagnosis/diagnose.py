@@ -5,7 +5,7 @@
 the same again has the same record (`memo`). It is total: any observations give a record.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -14,22 +14,22 @@ from exporter.config import Config
 from exporter.diagnosis.agent_page import is_wanted_sooner
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.causes import first_cause, undetected_causes
-from exporter.diagnosis.evidence import Evidence, read_evidence
-from exporter.diagnosis.memo import memo_of, reused_record
-from exporter.diagnosis.memory import mark_answers, remember
-from exporter.diagnosis.proxy_status import (
+from exporter.diagnosis.certificates import (
     certificates_of,
     presented_certificate,
     presented_root,
-    proxy_of,
-    readiness_of,
     server_certificates_of,
 )
+from exporter.diagnosis.evidence import Evidence, read_evidence
+from exporter.diagnosis.memo import memo_of, reused_record
+from exporter.diagnosis.memory import mark_answers, remember
+from exporter.diagnosis.proxy_status import proxy_of, readiness_of
 from exporter.diagnosis.refusals import as_meant, as_rejected, come_from_a_policy, refused_since
 from exporter.diagnosis.remembered_pod_view import with_pod_view
 from exporter.diagnosis.verdicts import judge
 from exporter.model import (
     CauseClass,
+    Diagnosis,
     Memory,
     Observation,
     Role,
@@ -79,40 +79,46 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     judged = judge(evidence, known)
     verdicts = judged.verdicts
     ready = {} if in_mesh else readiness_of(evidence, verdicts)
-    proxy = proxy_of(evidence, known, verdicts)
-    case = Case(evidence, known, verdicts, proxy, ready)
+    case = Case(evidence, known, verdicts, proxy_of(evidence, known, verdicts), ready)
     diagnosis = first_cause(case)
     known = mark_answers(known, verdicts.values(), now)
     if diagnosis and diagnosis.cause_class is CauseClass.FAULT:
         known = replace(known, faulty_polls=known.faulty_polls + 1)
-    presented = None if in_mesh else presented_certificate(known)
-    record = TargetRecord(
-        target=target,
-        verdicts=shared(tuple(verdicts.values())),
-        ready=shared_mapping(ready),
-        diagnosis=diagnosis,
-        proxy=proxy,
-        control_plane=known.istiod.value if known.istiod else None,
-        listings=known.listings,
-        certificates=certificates_of(evidence, known),
-        spiffe_id=presented.value.spiffe_id if presented else "",
-        version=known.admin.value.istio_version if known.admin else "",
-        root="" if in_mesh else presented_root(known),
-        servers=() if in_mesh else server_certificates_of(known),
-        listening=known.sockets.value.listening if known.sockets else (),
-        durations=judged.durations,
-        polled=known.polled,
-        last_ok=known.last_ok,
-        undetected=undetected_causes(case),
-        polls=known.polls,
-        faulty_polls=known.faulty_polls,
-    )
+    record = _record_of(case, known, diagnosis, judged.durations)
     known = replace(
         known,
         fault=_fault_before_deletion(record, known),
         is_abnormal=not in_mesh and (diagnosis is not None or is_wanted_sooner(evidence, known)),
     )
     return record, replace(known, memo=memo_of(evidence, observations, record, known))
+
+
+def _record_of(
+    case: Case, memory: Memory, diagnosis: Diagnosis | None, durations: Mapping[int, float]
+) -> TargetRecord:
+    in_mesh = case.evidence.in_mesh
+    presented = None if in_mesh else presented_certificate(memory)
+    return TargetRecord(
+        target=case.target,
+        verdicts=shared(tuple(case.verdicts.values())),
+        ready=shared_mapping(case.ready),
+        diagnosis=diagnosis,
+        proxy=case.proxy,
+        control_plane=memory.istiod.value if memory.istiod else None,
+        listings=memory.listings,
+        certificates=certificates_of(case.evidence, memory),
+        spiffe_id=presented.value.spiffe_id if presented else "",
+        version=memory.admin.value.istio_version if memory.admin else "",
+        root="" if in_mesh else presented_root(memory),
+        servers=() if in_mesh else server_certificates_of(memory),
+        listening=memory.sockets.value.listening if memory.sockets else (),
+        durations=durations,
+        polled=memory.polled,
+        last_ok=memory.last_ok,
+        undetected=undetected_causes(case),
+        polls=memory.polls,
+        faulty_polls=memory.faulty_polls,
+    )
 
 
 def _fault_before_deletion(record: TargetRecord, memory: Memory) -> str:

@@ -15,8 +15,7 @@ from exporter.diagnosis.envoy_counters import remember_stats
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_expired
 from exporter.diagnosis.memory_update import MemoryUpdate
-from exporter.diagnosis.remembered_hbone import remember_hbone
-from exporter.diagnosis.remembered_hellos import remember_hellos
+from exporter.diagnosis.remembered_hellos import remember_hbone, remember_hellos
 from exporter.model import (
     HBONE_ROLES,
     AdminFacts,

@@ -16,8 +16,7 @@ from exporter.model.facts import (
     Timestamped,
     ZtunnelFacts,
 )
-from exporter.model.observation import Observation
-from exporter.model.probe import Probe
+from exporter.model.observation import Observation, Probe
 
 
 class Growth(Struct, frozen=True, gc=False):

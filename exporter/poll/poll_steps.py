@@ -1,7 +1,8 @@
 """The steps of one poll: network, follow-ups, the pod view; each runs its probes concurrently."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -17,20 +18,39 @@ from exporter.model import (
     Outcome,
     Probe,
     ProbeKind,
+    Role,
 )
 from exporter.poll import hbone_hellos
 from exporter.poll.hbone_hellos import HelloRate
-from exporter.poll.hello_due import is_hello_due
-from exporter.poll.instrumentation import ProbeInstrumentation
+from exporter.poll.hello_due import is_hello_due, server_hellos
 from exporter.poll.page_due import PageSlots, agents_to_ask
 from exporter.poll.plan import Plan
 from exporter.poll.pod_view import by_closing, is_abnormal, is_whole, is_worrying
-from exporter.poll.server_hellos import server_hellos
 from exporter.probes.attempt import Attempt
 from exporter.probes.probers import PROBERS
 from exporter.probes.runner import Prober, probe_all
 
 _FAST_ONLY = frozenset({Cadence.FAST})
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeInstrumentation:
+    """What polls and probes are counted by.
+
+    `started(lateness)`: a poll started so many seconds after it was due. `skipped()`: one was not
+    started because the one before still ran. `under_way(more)`: so many probes more, or less, run.
+    `ended(observations, role)`: probes of a target of this role ended. `failed()`: a poll raised,
+    and nothing of it is published.
+    """
+
+    under_way: Callable[[int], None] = lambda _more: None
+    ended: Callable[[Sequence[Observation], Role], None] = lambda _observations, _role: None
+    started: Callable[[float], None] = lambda _lateness: None
+    skipped: Callable[[], None] = lambda: None
+    failed: Callable[[], None] = lambda: None
+
+
+NO_INSTRUMENTATION = ProbeInstrumentation()
 
 
 class PollSteps(Struct, frozen=True, eq=False):

@@ -28,10 +28,9 @@ from exporter.model import (
 from exporter.model.shared import shared_mapping
 from exporter.poll import hbone_hellos
 from exporter.poll.hbone_hellos import HelloRate
-from exporter.poll.instrumentation import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.page_due import PageSlots, with_pages
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
-from exporter.poll.poll_steps import PollSteps
+from exporter.poll.poll_steps import NO_INSTRUMENTATION, PollSteps, ProbeInstrumentation
 
 EVERY_CADENCE = frozenset(Cadence)
 FAST_ONLY = frozenset({Cadence.FAST})

@@ -17,9 +17,9 @@ from exporter import clock
 from exporter.config import Config
 from exporter.model import Cadence, Observation, Outcome
 from exporter.poll.hbone_hellos import HelloRate
-from exporter.poll.instrumentation import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.page_due import with_pages
 from exporter.poll.plan import IsNamed, Plan, PodViewFactory, never_named, no_pod_view, plan_of
+from exporter.poll.poll_steps import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_target
 from exporter.scheduler.target_table import Due, ScheduledTarget, TargetTable
 from exporter.state import STALE_AFTER_INTERVALS

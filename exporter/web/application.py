@@ -12,9 +12,8 @@ from exporter.report.target_views import TargetViews
 from exporter.web.api import ROUTES as API
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.lifecycle_routes import ROUTES as HEALTH
-from exporter.web.limits import limit_requests
+from exporter.web.limits import limit_requests, refuse_other_origins
 from exporter.web.metrics import serve_metrics
-from exporter.web.origin import refuse_other_origins
 from exporter.web.probe import LIMITS
 from exporter.web.probe import ROUTES as PROBE
 from exporter.web.probe_limits import ProbeLimits

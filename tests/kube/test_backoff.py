@@ -3,7 +3,7 @@
 import time
 
 from exporter.kube.api_errors import KubernetesError
-from exporter.kube.backoff import Backoff
+from exporter.kube.watch import Backoff
 from exporter.kube.watch_options import WatchOptions
 
 OPTIONS = WatchOptions(initial_backoff=0.02, max_backoff=0.08)

@@ -12,7 +12,7 @@ import pytest
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
 from exporter.model import Lifecycle, Observation, Role, Settings, Target, TargetKey
-from exporter.poll.instrumentation import ProbeInstrumentation
+from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State

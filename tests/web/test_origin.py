@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from exporter.web.origin import _is_host
+from exporter.web.limits import _is_host
 
 
 async def reloaded() -> None:

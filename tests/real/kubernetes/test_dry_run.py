@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 
 from exporter.app.program import Exporter
 from exporter.config import Config, DryRunConfig, IstiodConfig, load
-from exporter.control_plane.dry_run_loop import WebhookDryRun
+from exporter.control_plane.webhook_dry_run import WebhookDryRun
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import load_kubeconfig
 from exporter.model import Outcome, WebhookPath

@@ -1,0 +1,99 @@
+"""The certificates of a target, by where they were seen: a hello, admin, the agent's page. Pure."""
+
+from collections.abc import Iterator
+
+from exporter.bounds import SERVER_NAMES
+from exporter.diagnosis.evidence import Evidence
+from exporter.model import (
+    Certificate,
+    CertificateValidity,
+    Memory,
+    ServerCertificate,
+    Timestamped,
+    TlsFacts,
+)
+
+_CERTIFICATES = {"default": "workload", "ROOTCA": "root"}
+"""The agent's names of certificates (istio_agent_cert_expiry_seconds resource_name)."""
+
+
+def presented_certificate(memory: Memory) -> Timestamped[Certificate] | None:
+    """The certificate that a hello last brought, of any address."""
+    for hello in memory.hello.values():
+        facts = hello.value.facts
+        if isinstance(facts, TlsFacts) and facts.certificate is not None:
+            return Timestamped(facts.certificate, hello.at)
+    for shown in memory.hbone.values():
+        if shown.presented is not None:
+            return Timestamped(shown.presented, shown.at)
+    return None
+
+
+def presented_root(memory: Memory) -> str:
+    """Which root's key is behind the certificate that a hello last brought; empty for none."""
+    for hello in memory.hello.values():
+        facts = hello.value.facts
+        if isinstance(facts, TlsFacts) and facts.certificate is not None:
+            return facts.root
+    return ""
+
+
+def certificates_of(evidence: Evidence, memory: Memory) -> tuple[CertificateValidity, ...]:
+    """Every certificate known of the target, by source."""
+    if evidence.in_mesh:
+        return ()
+    return (*_presented(memory), *_of_agent(memory, evidence.step), *_of_admin(memory))
+
+
+def _presented(memory: Memory) -> Iterator[CertificateValidity]:
+    presented = presented_certificate(memory)
+    if presented is not None:
+        yield _validity("workload", "wire", presented.value)
+    if memory.serving:
+        ending = min((seen.value for seen in memory.serving.values()), key=lambda c: c.not_after)
+        yield _validity("serving", "wire", ending)
+
+
+def _of_agent(memory: Memory, step: float) -> Iterator[CertificateValidity]:
+    if memory.agent is None:
+        return
+    for name, seconds in memory.agent.value.certificate_seconds.items():
+        if name in _CERTIFICATES:
+            yield CertificateValidity(
+                certificate=_CERTIFICATES[name],
+                source="agent",
+                not_after=memory.agent.at + step + seconds,
+            )
+
+
+def _of_admin(memory: Memory) -> Iterator[CertificateValidity]:
+    if memory.admin is None:
+        return
+    admin = memory.admin.value
+    if admin.workload_certificate is not None:
+        yield _validity("workload", "admin", admin.workload_certificate)
+    if admin.root_certificate is not None:
+        yield _validity("root", "admin", admin.root_certificate)
+
+
+def server_certificates_of(memory: Memory) -> tuple[ServerCertificate, ...]:
+    """A gateway's server certificates: by port as presented, else by admin's word alone."""
+    presented = {
+        key: seen.value for key, seen in memory.server_names.items() if seen.value is not None
+    }
+    names = {name for _, name in presented}
+    of_admin = (memory.admin.value.server_certificates if memory.admin else None) or ()
+    listed = {(0, name): one for one in of_admin for name in one.dns_names if name not in names}
+    found = sorted((presented | listed).items(), key=lambda item: item[0])
+    return tuple(
+        ServerCertificate(port, name, one.not_after) for (port, name), one in found[:SERVER_NAMES]
+    )
+
+
+def _validity(name: str, source: str, certificate: Certificate) -> CertificateValidity:
+    return CertificateValidity(
+        certificate=name,
+        source=source,
+        not_after=certificate.not_after,
+        not_before=certificate.not_before,
+    )
