@@ -3,9 +3,25 @@
 Read from pilot/cmd/pilot-discovery/app/cmd.go, pilot/pkg/bootstrap and cni/pkg.
 """
 
+from dataclasses import replace
+
 from exporter.catalogue.movers import argument, port_number, port_or_off, variable
 from exporter.catalogue.port import Port
 from exporter.model import Component, PortName, ProbeKind, Role
+
+_CONTROLZ = Port(
+    number=9876,
+    role=Role.ISTIOD,
+    name=PortName.CONTROLZ,
+    component=Component.ISTIOD,
+    bind="loopback",
+    category="debug",
+    purpose="ControlZ: log scopes and process information.",
+    setting="controlz_port",
+    moved_by=(argument("--ctrlz_port", port_number),),
+    pod_probe=ProbeKind.CONTROLZ,
+    by_hand="kubectl -n {namespace} port-forward {pod} {port}",
+)
 
 CONTROL_PLANE: tuple[Port, ...] = (
     Port(
@@ -13,8 +29,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         role=Role.ISTIOD,
         name=PortName.HTTP_DEBUG,
         component=Component.ISTIOD,
-        bind="all",
-        protocol="HTTP",
         category="health",
         purpose="istiod's readiness; served long before the other ports. Also xDS in"
         " plaintext where --grpcAddr is empty, and the webhooks where --httpsAddr is.",
@@ -31,7 +45,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         role=Role.ISTIOD,
         name=PortName.GRPC_XDS,
         component=Component.ISTIOD,
-        bind="all",
         protocol="gRPC",
         category="control",
         purpose="xDS and certificates in plaintext; off where --grpcAddr is empty.",
@@ -46,7 +59,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         role=Role.ISTIOD,
         name=PortName.TLS_XDS,
         component=Component.ISTIOD,
-        bind="all",
         protocol="gRPC over TLS",
         category="control",
         purpose="xDS and certificates over TLS: what every proxy connects to.",
@@ -61,8 +73,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         role=Role.ISTIOD,
         name=PortName.HTTP_MONITORING,
         component=Component.ISTIOD,
-        bind="all",
-        protocol="HTTP",
         category="telemetry",
         purpose="istiod's metrics, version and (with a token) debug interface.",
         setting="monitoring_port",
@@ -76,7 +86,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         role=Role.ISTIOD,
         name=PortName.HTTPS_WEBHOOKS,
         component=Component.ISTIOD,
-        bind="all",
         protocol="HTTPS",
         category="control",
         purpose="The injection and validation webhooks, which the API server calls.",
@@ -88,41 +97,13 @@ CONTROL_PLANE: tuple[Port, ...] = (
         endpoint="webhook",
         by_hand="curl -sk -o /dev/null -w '%{{http_code}}\\n' https://{address}:{port}/ready",
     ),
-    Port(
-        number=9876,
-        role=Role.ISTIOD,
-        name=PortName.CONTROLZ,
-        component=Component.ISTIOD,
-        bind="loopback",
-        protocol="HTTP",
-        category="debug",
-        purpose="ControlZ: log scopes and process information.",
-        setting="controlz_port",
-        moved_by=(argument("--ctrlz_port", port_number),),
-        pod_probe=ProbeKind.CONTROLZ,
-        by_hand="kubectl -n {namespace} port-forward {pod} {port}",
-    ),
-    Port(
-        number=9876,
-        role=Role.CNI,
-        name=PortName.CONTROLZ,
-        component=Component.INSTALL_CNI,
-        bind="loopback",
-        protocol="HTTP",
-        category="debug",
-        purpose="ControlZ: log scopes and process information.",
-        setting="controlz_port",
-        moved_by=(argument("--ctrlz_port", port_number),),
-        pod_probe=ProbeKind.CONTROLZ,
-        by_hand="kubectl -n {namespace} port-forward {pod} {port}",
-    ),
+    _CONTROLZ,
+    replace(_CONTROLZ, role=Role.CNI, component=Component.INSTALL_CNI),
     Port(
         number=8000,
         role=Role.CNI,
         name=PortName.READINESS,
         component=Component.INSTALL_CNI,
-        bind="all",
-        protocol="HTTP",
         category="health",
         purpose="The CNI agent's readiness: 503 until the node's CNI configuration is installed.",
         probe=ProbeKind.HTTP_READY,
@@ -136,8 +117,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         role=Role.CNI,
         name=PortName.MONITORING,
         component=Component.INSTALL_CNI,
-        bind="all",
-        protocol="HTTP",
         category="telemetry",
         purpose="The CNI agent's metrics.",
         since=(1, 11),

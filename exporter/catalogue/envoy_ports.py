@@ -3,6 +3,8 @@
 Read from tools/packaging/common/envoy_bootstrap.json and pilot/cmd/pilot-agent.
 """
 
+from dataclasses import replace
+
 from exporter.catalogue.movers import (
     Switch,
     annotation,
@@ -41,6 +43,47 @@ _EXEC = "kubectl -n {namespace} exec {pod} "
 _IN_PROXY = _EXEC + "-c istio-proxy -- "
 _CURL_IN_POD = _IN_PROXY + "pilot-agent request GET "
 
+_HBONE = Port(
+    role=Role.SIDECAR,
+    number=15008,
+    name=PortName.CONNECT_TERMINATE,
+    component=Component.ENVOY,
+    protocol="TLS (HBONE)",
+    category="traffic",
+    purpose="HBONE: mesh traffic tunnelled in HTTP/2 CONNECT over mutual TLS.",
+    escapes_capture=True,
+    switches=(
+        Switch("hbone", ("ISTIO_META_ENABLE_HBONE",), "ISTIO_META_ENABLE_HBONE switches it on"),
+    ),
+    enabled=lambda settings: settings.hbone,
+    probe=ProbeKind.TLS,
+    pod_probe=ProbeKind.TLS,
+    by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",
+)
+
+_DNS = Port(
+    role=Role.SIDECAR,
+    number=15053,
+    name=PortName.DNS,
+    component=Component.PILOT_AGENT,
+    bind="loopback",
+    protocol="DNS (UDP and TCP)",
+    category="traffic",
+    purpose="The agent's DNS proxy; only where DNS capture is on.",
+    setting="dns_port",
+    moved_by=(variable("DNS_PROXY_ADDR", port_of_address),),
+    switches=(
+        Switch(
+            "dns_capture",
+            ("ISTIO_META_DNS_CAPTURE", "ISTIO_META_ENABLE_DNS_SERVER"),
+            "ISTIO_META_DNS_CAPTURE or ISTIO_META_ENABLE_DNS_SERVER switches it on",
+        ),
+    ),
+    enabled=lambda settings: settings.dns_capture,
+    pod_probe=ProbeKind.DNS,
+    by_hand=_IN_PROXY + "dig @127.0.0.1 -p {port} kubernetes.default",
+)
+
 ENVOY_PORTS: tuple[Port, ...] = (
     *rows_for(
         ENVOY_ROLES,
@@ -48,7 +91,6 @@ ENVOY_PORTS: tuple[Port, ...] = (
         name=PortName.ADMIN,
         component=Component.ENVOY,
         bind="loopback",
-        protocol="HTTP",
         category="debug",
         purpose="Envoy's administration interface: configuration, listeners, certificates.",
         setting="admin_port",
@@ -62,7 +104,6 @@ ENVOY_PORTS: tuple[Port, ...] = (
         role=Role.SIDECAR,
         name=PortName.VIRTUAL_OUTBOUND,
         component=Component.ENVOY,
-        bind="all",
         protocol="TCP",
         category="traffic",
         purpose="Receives the pod's captured outbound connections.",
@@ -78,7 +119,6 @@ ENVOY_PORTS: tuple[Port, ...] = (
         name=PortName.XDS_DEBUG,
         component=Component.PILOT_AGENT,
         bind="loopback",
-        protocol="HTTP",
         category="debug",
         purpose="The agent's tap on istiod's debug interface; removed in Istio 1.25.",
         since=(1, 11),
@@ -102,7 +142,6 @@ ENVOY_PORTS: tuple[Port, ...] = (
         role=Role.SIDECAR,
         name=PortName.VIRTUAL_INBOUND,
         component=Component.ENVOY,
-        bind="all",
         protocol="TCP",
         category="traffic",
         purpose="Receives the pod's captured inbound connections.",
@@ -115,45 +154,13 @@ ENVOY_PORTS: tuple[Port, ...] = (
         pod_probe=ProbeKind.BLACKHOLE,
         by_hand=_CURL_IN_POD + "listeners",
     ),
-    Port(
-        role=Role.SIDECAR,
-        number=15008,
-        name=PortName.CONNECT_TERMINATE,
-        component=Component.ENVOY,
-        bind="all",
-        protocol="TLS (HBONE)",
-        category="traffic",
-        purpose="HBONE: mesh traffic tunnelled in HTTP/2 CONNECT over mutual TLS.",
-        escapes_capture=True,
-        switches=(
-            Switch("hbone", ("ISTIO_META_ENABLE_HBONE",), "ISTIO_META_ENABLE_HBONE switches it on"),
-        ),
-        enabled=lambda settings: settings.hbone,
-        probe=ProbeKind.TLS,
-        pod_probe=ProbeKind.TLS,
-        by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",
-    ),
-    Port(
-        role=Role.WAYPOINT,
-        number=15008,
-        name=PortName.CONNECT_TERMINATE,
-        component=Component.ENVOY,
-        bind="all",
-        protocol="TLS (HBONE)",
-        category="traffic",
-        purpose="HBONE: mesh traffic tunnelled in HTTP/2 CONNECT over mutual TLS.",
-        escapes_capture=True,
-        probe=ProbeKind.TLS,
-        pod_probe=ProbeKind.TLS,
-        by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",
-    ),
+    _HBONE,
+    replace(_HBONE, role=Role.WAYPOINT, switches=(), enabled=None),
     *rows_for(
         AGENT_ROLES,
         number=15020,
         name=PortName.STATUS,
         component=Component.PILOT_AGENT,
-        bind="all",
-        protocol="HTTP",
         category="health",
         purpose="The agent's readiness, application probes and merged metrics.",
         escapes_capture=True,
@@ -169,8 +176,6 @@ ENVOY_PORTS: tuple[Port, ...] = (
         number=15021,
         name=PortName.HEALTH,
         component=Component.ENVOY,
-        bind="all",
-        protocol="HTTP",
         category="health",
         purpose="Readiness through Envoy: relays /healthz/ready to the agent.",
         escapes_capture=True,
@@ -182,39 +187,10 @@ ENVOY_PORTS: tuple[Port, ...] = (
         endpoint="envoy",
         by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/healthz/ready",
     ),
-    Port(
-        role=Role.SIDECAR,
-        number=15053,
-        name=PortName.DNS,
-        component=Component.PILOT_AGENT,
-        bind="loopback",
-        protocol="DNS (UDP and TCP)",
-        category="traffic",
-        purpose="The agent's DNS proxy; only where DNS capture is on.",
-        setting="dns_port",
-        moved_by=(variable("DNS_PROXY_ADDR", port_of_address),),
-        switches=(
-            Switch(
-                "dns_capture",
-                ("ISTIO_META_DNS_CAPTURE", "ISTIO_META_ENABLE_DNS_SERVER"),
-                "ISTIO_META_DNS_CAPTURE or ISTIO_META_ENABLE_DNS_SERVER switches it on",
-            ),
-        ),
-        enabled=lambda settings: settings.dns_capture,
-        pod_probe=ProbeKind.DNS,
-        by_hand=_IN_PROXY + "dig @127.0.0.1 -p {port} kubernetes.default",
-    ),
-    Port(
+    _DNS,
+    replace(
+        _DNS,
         role=Role.GATEWAY,
-        number=15053,
-        name=PortName.DNS,
-        component=Component.PILOT_AGENT,
-        bind="loopback",
-        protocol="DNS (UDP and TCP)",
-        category="traffic",
-        purpose="The agent's DNS proxy; only where DNS capture is on.",
-        setting="dns_port",
-        moved_by=(variable("DNS_PROXY_ADDR", port_of_address),),
         switches=(
             Switch(
                 "dns_capture",
@@ -222,17 +198,12 @@ ENVOY_PORTS: tuple[Port, ...] = (
                 "ISTIO_META_ENABLE_DNS_SERVER switches it on",
             ),
         ),
-        enabled=lambda settings: settings.dns_capture,
-        pod_probe=ProbeKind.DNS,
-        by_hand=_IN_PROXY + "dig @127.0.0.1 -p {port} kubernetes.default",
     ),
     *rows_for(
         ENVOY_ROLES,
         number=15090,
         name=PortName.STATS,
         component=Component.ENVOY,
-        bind="all",
-        protocol="HTTP",
         category="telemetry",
         purpose="Envoy's statistics, relayed from admin: an answer proves 15000 alive.",
         escapes_capture=True,
@@ -255,7 +226,6 @@ ENVOY_PORTS: tuple[Port, ...] = (
         number=15091,
         name=PortName.SECURE_STATS,
         component=Component.ENVOY,
-        bind="all",
         protocol="HTTPS (client certificate)",
         category="telemetry",
         purpose="Envoy's statistics over mutual TLS; opt-in.",
@@ -271,7 +241,6 @@ ENVOY_PORTS: tuple[Port, ...] = (
         number=15092,
         name=PortName.SECURE_MERGED,
         component=Component.ENVOY,
-        bind="all",
         protocol="HTTPS (client certificate)",
         category="telemetry",
         purpose="The merged metrics over mutual TLS; opt-in.",

@@ -28,10 +28,10 @@ class Port:
     role: Role
     name: PortName
     component: Component
-    bind: str
-    protocol: str
     category: str
     purpose: str
+    bind: str = "all"
+    protocol: str = "HTTP"
     escapes_capture: bool = False
     setting: str = ""
     moved_by: tuple[Mover, ...] = ()
