@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from exporter.model import Verdict
 from exporter.report.health import WORST_FIRST, Health
 from exporter.report.target_views import Filters, Page, PortVerdicts, TargetView
 
@@ -109,15 +108,7 @@ def _row(view: TargetView) -> MatrixRow:
         cause_class=diagnosis.cause_class if diagnosis else "",
         last_poll=view.last_poll,
         looked=view.last_poll,
-        ports=tuple(map(_cell, record.verdicts)) if record else (),
-    )
-
-
-def _cell(verdict: Verdict) -> Cell:
-    return Cell(
-        port=verdict.port,
-        up=verdict.up,
-        outcome=verdict.outcome,
-        naive=verdict.naive,
-        exposed=verdict.exposed,
+        ports=msgspec.convert(
+            record.verdicts if record else (), tuple[Cell, ...], from_attributes=True
+        ),
     )

@@ -10,10 +10,7 @@ import msgspec
 
 from exporter.catalogue import ExtraPort, TargetPort, ports_of
 from exporter.model import (
-    CertificateValidity,
-    Diagnosis,
     ListeningSocket,
-    ProxyStatus,
     Target,
     TargetRecord,
     Verdict,
@@ -51,15 +48,6 @@ class CauseDocument(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     advice: str
     evidence: tuple[str, ...]
-
-
-class Listener(msgspec.Struct, frozen=True, kw_only=True):
-    """A listening socket of the pod: what `lsof -i` shows."""
-
-    port: int
-    address: str
-    process: str
-    protocol: str
 
 
 class CertificateState(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +96,7 @@ class TargetState(msgspec.Struct, frozen=True, kw_only=True):
     proxy: ProxyState
     certificates: tuple[CertificateState, ...]
     spiffe_id: str
-    listening: tuple[Listener, ...]
+    listening: tuple[ListeningSocket, ...]
     polled: Mapping[str, float]
     undetected_causes: tuple[str, ...]
     unseen: tuple[str, ...]
@@ -131,7 +119,7 @@ def target_state(
         revision=target.revision,
         istio_version=target.istio_version,
         state=health_of(record),
-        diagnosis=_cause(known.diagnosis),
+        diagnosis=msgspec.convert(known.diagnosis, CauseDocument | None, from_attributes=True),
         ready=known.ready,
         readiness_steps=steps,
         chain=steps,
@@ -139,10 +127,12 @@ def target_state(
             _port_state(verdict, ports.get(verdict.port), known)
             for verdict in sorted(known.verdicts, key=lambda verdict: verdict.port)
         ),
-        proxy=_proxy_state(known.proxy),
-        certificates=tuple(map(_certificate, known.certificates)),
+        proxy=msgspec.convert(known.proxy, ProxyState, from_attributes=True),
+        certificates=msgspec.convert(
+            known.certificates, tuple[CertificateState, ...], from_attributes=True
+        ),
         spiffe_id=known.spiffe_id,
-        listening=tuple(map(_listener, known.listening)),
+        listening=known.listening,
         polled={str(cadence): at for cadence, at in known.polled.items()},
         undetected_causes=known.undetected,
         unseen=known.undetected,
@@ -163,44 +153,4 @@ def _port_state(verdict: Verdict, port: TargetPort | None, record: TargetRecord)
         exposed=verdict.exposed,
         last_ok=record.last_ok.get(verdict.port),
         by_hand=command_by_hand(port.by_hand, verdict.port, record.target) if port else "",
-    )
-
-
-def _cause(diagnosis: Diagnosis | None) -> CauseDocument | None:
-    if diagnosis is None:
-        return None
-    return CauseDocument(
-        cause=diagnosis.cause,
-        cause_class=diagnosis.cause_class,
-        sentence=diagnosis.sentence,
-        advice=diagnosis.advice,
-        evidence=diagnosis.evidence,
-    )
-
-
-def _proxy_state(proxy: ProxyStatus) -> ProxyState:
-    return ProxyState(
-        captured=proxy.captured,
-        envoy_live=proxy.envoy_live,
-        xds_connected=proxy.xds_connected,
-        listeners=proxy.listeners,
-        bound=proxy.bound,
-        rejected=proxy.rejected,
-        rejected_reasons=proxy.rejected_reasons,
-        workloads=proxy.workloads,
-    )
-
-
-def _certificate(validity: CertificateValidity) -> CertificateState:
-    return CertificateState(
-        certificate=validity.certificate,
-        source=validity.source,
-        not_before=validity.not_before,
-        not_after=validity.not_after,
-    )
-
-
-def _listener(socket: ListeningSocket) -> Listener:
-    return Listener(
-        port=socket.port, address=socket.address, process=socket.process, protocol=socket.protocol
     )
