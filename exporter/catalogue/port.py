@@ -1,7 +1,8 @@
 """The shapes of port knowledge: a catalogue row, a target's port, a user's own port."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 from exporter.catalogue.movers import Mover, Switch
 from exporter.model import Component, Expectation, PortName, ProbeKind, Role, Settings, Target
@@ -94,25 +95,25 @@ class TargetPort:
 class ExtraPort:
     """A user's own port, or an override of what a catalogue port is expected to be.
 
-    `probe` is http, tcp or tls; empty keeps the catalogue's. Empty `namespaces` and `labels`
-    match every target of the role.
+    An empty `probe` keeps the catalogue's. Empty `namespaces` and `label_selector` match every
+    target of the role.
     """
 
     port: int
     role: Role
-    probe: str = ""
+    probe: Literal["", "http", "tcp", "tls"] = ""
     path: str = "/"
     expect: Expectation = Expectation.OPEN
     component: str = ""
     namespaces: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str], ...] = field(default_factory=tuple)
+    label_selector: tuple[tuple[str, str], ...] = ()
 
     def selects(self, target: Target) -> bool:
         """Whether this row is about the target."""
         return (
             target.role is self.role
             and (not self.namespaces or target.key.namespace in self.namespaces)
-            and all(target.labels.get(name) == value for name, value in self.labels)
+            and all(target.labels.get(name) == value for name, value in self.label_selector)
         )
 
 

@@ -78,7 +78,7 @@ def _shard(config: Config) -> Iterator[Broken]:
 def _ports(config: Config) -> Iterator[Broken]:
     seen = set()
     for index, row in enumerate(config.ports):
-        identity = (row.port, row.role, row.namespaces, row.labels)
+        identity = (row.port, row.role, row.namespaces, row.label_selector)
         if identity in seen:
             yield (
                 ("ports", index, "port"),

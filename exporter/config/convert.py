@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from exporter.catalogue import ExtraPort
-from exporter.config.schema import PortOverride, SourceLocation, StaticTarget
-from exporter.config.value_types import PortNumber, PortOrOff
+from exporter.config.schema import SourceLocation, StaticTarget
+from exporter.config.value_types import PortNumber, PortOrOff, Selector, UrlPath
 from exporter.config.yaml_document import Document, KeyPath, Problem
 from exporter.model import Settings
 
@@ -26,11 +26,16 @@ _MAX_BITS = 64
 _MAX_SHOWN = 100
 """A longer text is no slip of the hand: it may be a key."""
 
-_SETTINGS_KINDS: dict[Any, Any] = {
-    int: PortOrOff,
-    tuple[int, ...]: tuple[PortNumber, ...],
-    tuple[int, ...] | None: tuple[PortNumber, ...] | None,
+_KINDS: dict[type, dict[Any, Any]] = {
+    Settings: {
+        int: PortOrOff,
+        tuple[int, ...]: tuple[PortNumber, ...],
+        tuple[int, ...] | None: tuple[PortNumber, ...] | None,
+    },
+    ExtraPort: {"port": PortNumber, "path": UrlPath, "label_selector": Selector},
 }
+"""What is narrower in the configuration than in the code, by a section's types or keys."""
+
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -47,11 +52,11 @@ class Key:
 def keys_of(section: type) -> tuple[Key, ...]:
     """The keys a section allows, in order."""
     hints = get_type_hints(section, include_extras=True)
-    kinds = _SETTINGS_KINDS if section is Settings else {}
+    narrower = _KINDS.get(section, {})
     return tuple(
-        Key(found.name, kinds.get(hints[found.name], hints[found.name]), _default(found))
+        Key(name, narrower.get(name, narrower.get(hints[name], hints[name])), _default(found))
         for found in fields(section)
-        if hints[found.name] is not SourceLocation
+        if hints[name := found.name] is not SourceLocation
     )
 
 
@@ -105,8 +110,7 @@ class Converter:
         if kind is StaticTarget:
             line = self.document.lines.get(path, 0)
             given["source"] = SourceLocation(self.document.file, line)
-        built = kind(**given)
-        return built.extra_port() if kind is PortOverride else built
+        return kind(**given)
 
     def _complain_missing(self, missing: list[str], value: object, path: KeyPath) -> None:
         for name in missing:
@@ -200,8 +204,6 @@ def meta_of(kind: Any) -> msgspec.Meta | None:  # noqa: ANN401
 
 def section_of(kind: Any) -> type | None:  # noqa: ANN401
     """The dataclass whose fields are the keys of a section; None for a leaf."""
-    if kind is ExtraPort:
-        return PortOverride
     return kind if isinstance(kind, type) and is_dataclass(kind) else None
 
 

@@ -23,12 +23,10 @@ from exporter.config.value_types import (
     Period,
     PortNumber,
     Rate,
-    Selector,
     TelemetryPath,
-    UrlPath,
     WebAddress,
 )
-from exporter.model import Expectation, Role, Settings
+from exporter.model import Role, Settings
 
 SettingsMapping = Annotated[
     Mapping[str, object], Meta(description="settings of a proxy", extra={"fields_of": Settings})
@@ -161,33 +159,6 @@ class IstiodConfig:
     root_cert_file: FilePath = "/var/run/secrets/istio/root-cert.pem"
     webhook_names: tuple[str, ...] = ()
     webhook_dry_run: DryRunConfig = DryRunConfig()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortOverride:
-    """A user's port as written; becomes a catalogue `ExtraPort`."""
-
-    port: PortNumber
-    role: Role
-    probe: Literal["", "http", "tcp", "tls"] = ""
-    path: UrlPath = "/"
-    expect: Expectation = Expectation.OPEN
-    component: str = ""
-    namespaces: tuple[str, ...] = ()
-    label_selector: Selector = ()
-
-    def extra_port(self) -> ExtraPort:
-        """The row in the catalogue's words."""
-        return ExtraPort(
-            port=self.port,
-            role=self.role,
-            probe=self.probe,
-            path=self.path,
-            expect=self.expect,
-            component=self.component,
-            namespaces=self.namespaces,
-            labels=self.label_selector,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,18 +14,18 @@ from exporter.config import Config
 from exporter.diagnosis.agent_page import is_wanted_sooner
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.causes import first_cause, undetected_causes
-from exporter.diagnosis.certificates import (
-    certificates_of,
-    presented_certificate,
-    presented_root,
-    server_certificates_of,
-)
 from exporter.diagnosis.evidence import Evidence, read_evidence
 from exporter.diagnosis.memo import memo_of, reused_record
 from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.proxy_status import proxy_of, readiness_of
 from exporter.diagnosis.refusals import as_meant, as_rejected, come_from_a_policy, refused_since
 from exporter.diagnosis.remembered_pod_view import with_pod_view
+from exporter.diagnosis.target_certificates import (
+    certificates_of,
+    presented_certificate,
+    presented_root,
+    server_certificates_of,
+)
 from exporter.diagnosis.verdicts import judge
 from exporter.model import (
     CauseClass,

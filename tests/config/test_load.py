@@ -180,7 +180,7 @@ def test_whole_file_is_read(tmp_path: Path) -> None:
             port=15008,
             role=Role.WAYPOINT,
             expect=Expectation.ABSENT,
-            labels=(("app", "web"), ("x", "y")),
+            label_selector=(("app", "web"), ("x", "y")),
         ),
     )
     assert config.metrics.disabled_families == ("istio_port_outcome",)
