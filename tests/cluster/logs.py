@@ -32,15 +32,15 @@ async def logs(admin: Admin, where: str) -> Logs:
     return found
 
 
-def often_in(after: Logs, before: Logs) -> dict[tuple[str, str], int]:
-    """Lines that have come often since, by pod and text without numbers."""
+def often_in(after: Logs, before: Logs) -> list[str]:
+    """Lines that have come often since: the pod and the text without numbers."""
     counts = Counter(_lines(after, before))
-    return {line: count for line, count in counts.items() if count >= OFTEN}
+    return [line for line, count in counts.items() if count >= OFTEN]
 
 
-def _lines(after: Logs, before: Logs) -> Iterator[tuple[str, str]]:
+def _lines(after: Logs, before: Logs) -> Iterator[str]:
     assert after.keys() == before.keys()
     for pod, text in after.items():
         for line in text[len(before[pod]) :].splitlines():
             if not _CHANGES.search(line):
-                yield pod, _NUMBER.sub("N", line)
+                yield f"{pod}: {_NUMBER.sub('N', line)}"
