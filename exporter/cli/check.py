@@ -47,12 +47,16 @@ FAIL_ON = tuple(health for health in Health if health not in (Health.HEALTHY, He
 AT_ONCE = 64
 """Targets that are polled at the same time: what a laptop's limit of open files allows."""
 
-_NO_TARGETS = (
-    "There are no targets: no kubeconfig was found. Name one with --kubeconfig (-n, -A and -l "
-    "select from a cluster; targets of a file are selected as NAMESPACE/POD, without a flag), or "
-    "list targets under discovery.static in a configuration and name it with --config.file: "
-    "{namespace: default, pod: web, role: sidecar, address: 10.0.0.7}."
-)
+_NO_TARGETS = """\
+There are no targets: no kubeconfig was found. Name one with --kubeconfig or KUBECONFIG, or list
+targets in a file and name that with --config.file:
+
+  discovery:
+    static:
+      targets:
+        - {namespace: default, pod: web, role: sidecar, address: 10.0.0.7}
+
+Of such a file, NAMESPACE/POD selects targets; -n, -A and -l select pods of a cluster."""
 
 
 _ENDS = "Press Ctrl-C to stop. Without --watch, check prints evidence and advice for each cause."
@@ -136,14 +140,14 @@ def run(chosen: argparse.Namespace) -> ExitCode:
 
 def _print_coverage(output: str) -> ExitCode:
     """Print the table of what each mode judges, or its rows."""
-    from exporter.cli.coverage import coverage, markdown
+    from exporter.cli.coverage import coverage, table
 
     rows = coverage()
     if output in ("json", "yaml"):
         encode = msgspec.json.encode if output == "json" else msgspec.yaml.encode
         print(encode(rows).decode().rstrip())
     else:
-        print(markdown(rows), end="")
+        console().print(table(rows))
     return ExitCode.HEALTHY
 
 

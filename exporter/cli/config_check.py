@@ -14,7 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their arguments."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     summary = "report what is wrong with a configuration"
-    checker = actions.add_parser("check", help=summary, description=f"{summary.capitalize()}.")
+    checker = actions.add_parser(
+        "check",
+        help=summary,
+        description=f"{summary.capitalize()}.",
+        epilog=parser.epilog,
+        formatter_class=parser.formatter_class,
+    )
     add_config_flags(checker)
     add_web_flags(checker)
     checker.set_defaults(run=run)

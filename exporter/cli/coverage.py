@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace as replace_struct
 
 from exporter.catalogue import TargetPort
+from exporter.cli.fitting_table import FittingTable
 from exporter.config import Config
 from exporter.diagnosis import diagnose
 from exporter.model import (
@@ -42,11 +43,14 @@ from exporter.poll.plan import Plan, plan_of, pod_only, with_servers
 MODES = ("default", "port-forward", "netns")
 """The network alone; `check` from a laptop; the network and the pod's namespace."""
 
+_HEADINGS = ("Port", "Name", "Roles", *MODES)
 _NOW = 1_800_000_000.0
 _SERVER = 8080
 _ADDRESS = "10.0.0.7"
 _LISTENER = BoundListener(name=f"0.0.0.0_{_SERVER}", address="0.0.0.0", port=_SERVER)
-_CERTIFICATE = Certificate(not_before=_NOW - 3600, not_after=_NOW + 86400)
+_CERTIFICATE = Certificate(
+    not_before=_NOW - 3600, not_after=_NOW + 86400, uris=("spiffe://cluster.local/ns/shop/sa/web",)
+)
 _STATS = EnvoyStats(complete=True, live=True, state=0, workers_started=True, xds_connections=1)
 _FACTS: dict[ProbeKind, Facts] = {
     ProbeKind.ADMIN: AdminFacts(state="LIVE", listeners=(_LISTENER,)),
@@ -88,16 +92,18 @@ def coverage() -> tuple[CoverageRow, ...]:
 
 
 def markdown(rows: Iterable[CoverageRow]) -> str:
-    """The rows as a table in Markdown."""
-    lines = [
-        f"| Port | Name | Roles | {' | '.join(MODES)} |",
-        f"|{'---|' * (3 + len(MODES))}",
-        *(
-            f"| {row.port} | {row.name} | {', '.join(row.roles)} | {' | '.join(row.cells)} |"
-            for row in rows
-        ),
-    ]
-    return "\n".join(lines) + "\n"
+    """The rows as a table in Markdown: that of the README."""
+    heading, *lines = (f"| {' | '.join(line)} |\n" for line in (_HEADINGS, *map(_texts, rows)))
+    return "".join((heading, f"|{'---|' * len(_HEADINGS)}\n", *lines))
+
+
+def table(rows: Iterable[CoverageRow]) -> FittingTable:
+    """The rows for a terminal."""
+    return FittingTable(_HEADINGS, [[_texts(row) for row in rows]])
+
+
+def _texts(row: CoverageRow) -> tuple[str, ...]:
+    return (str(row.port), row.name, ", ".join(row.roles), *row.cells)
 
 
 def _cells(role: Role, mode: str) -> Iterator[tuple[tuple[int, str], str]]:

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import shutil
 import sys
+import textwrap
 
 from exporter.catalogue import PORTS, Port
 from exporter.catalogue.other_ports import OTHER_PORTS, OtherPort
@@ -10,6 +12,9 @@ from exporter.cli.exit_codes import ExitCode
 from exporter.cli.ports import as_json, versions
 from exporter.model import Role
 from exporter.report.port_documents import port_document
+
+_LEAST_COLUMNS = 20
+"""What a text has beside its beginning, however narrow the terminal is."""
 
 _BOLD = "\x1b[1m"
 _PLAIN = "\x1b[0m"
@@ -40,7 +45,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     for roles, row in _merged(rows):
         heading = f"{row.number} {row.name} ({roles})"
         print(f"{_BOLD}{heading}{_PLAIN}" if is_styled else heading)
-        print(_explanation(row))
+        print("\n".join(map(_fitted, _explanation(row))))
     return ExitCode.HEALTHY
 
 
@@ -59,7 +64,8 @@ def _explain_others(rows: list[OtherPort], output: str) -> ExitCode:
         print(as_json(rows))
         return ExitCode.HEALTHY
     for row in rows:
-        print(f"{row.port} {row.name}\n  {row.purpose}")
+        print(f"{row.port} {row.name}")
+        print(_fitted(("  ", row.purpose)))
     return ExitCode.HEALTHY
 
 
@@ -70,9 +76,9 @@ def _all_ports() -> str:
 
 def _merged(rows: list[Port]) -> list[tuple[str, Port]]:
     """The rows with their roles; those that differ in nothing but their role are one."""
-    merged: dict[str, tuple[list[str], Port]] = {}
+    merged: dict[tuple[object, ...], tuple[list[str], Port]] = {}
     for row in rows:
-        merged.setdefault(row.name + _explanation(row), ([], row))[0].append(row.role)
+        merged.setdefault((row.name, *_explanation(row)), ([], row))[0].append(row.role)
     return [(", ".join(roles), row) for roles, row in merged.values()]
 
 
@@ -84,7 +90,8 @@ def _capture(row: Port) -> str:
     return "none on this role"
 
 
-def _explanation(row: Port) -> str:
+def _explanation(row: Port) -> list[tuple[str, str]]:
+    """Lines, each as its beginning and the text that may be broken."""
     document = port_document(row)
     bind = "every address" if row.bind == "all" else "loopback only"
     facts = {
@@ -94,12 +101,29 @@ def _explanation(row: Port) -> str:
         "capture": _capture(row),
         "moved by": row.moved_by_text or "nothing",
         "versions": versions(row),
-        "by hand": document.by_hand or "no command",
     }
     if row.bind == "loopback":
         facts["visible"] = "inside the pod only"
-    lines = [f"  {row.purpose}", *(f"  {name:<10}{fact}" for name, fact in facts.items())]
+    lines = [("  ", row.purpose), *((f"  {name:<10}", fact) for name, fact in facts.items())]
+    # In one piece, so that it can be copied.
+    lines.append((f"  by hand   {document.by_hand or 'no command'}", ""))
     if document.causes:
-        lines.append("  causes that show here")
-    lines += [f"    {cause.cause:<28}{cause.sentence}" for cause in document.causes]
-    return "\n".join([*lines, ""])
+        lines.append(("  causes that show here", ""))
+    lines += [(f"    {cause.cause:<28}", cause.sentence) for cause in document.causes]
+    return [*lines, ("", "")]
+
+
+def _fitted(line: tuple[str, str]) -> str:
+    """The line, broken between words where a terminal has no room for it."""
+    begin, text = line
+    if not text or not (sys.stdout.isatty() or "COLUMNS" in os.environ):
+        return begin + text
+    width = max(shutil.get_terminal_size().columns, len(begin) + _LEAST_COLUMNS)
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=begin,
+        subsequent_indent=" " * len(begin),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -11,7 +11,14 @@ from rich.text import Text
 _BORDERS = 3
 """Columns of a terminal that a cell's border and padding take."""
 
+_INDENT = 2
+
 Row = Sequence[str | Text]
+
+
+def indented(text: Text, by: int = _INDENT) -> Padding:
+    """The text by so many columns to the right, the lines that it is broken into too."""
+    return Padding(text, (0, 0, 0, by), expand=False)
 
 
 class FittingTable:
@@ -36,7 +43,7 @@ class FittingTable:
         if spare >= 0:
             yield self._table(_widths(least, wanted, spare))
         else:
-            yield from self._paragraphs()
+            yield from self._paragraphs(options.max_width)
 
     def _columns(self) -> list[list[Text]]:
         rows = [row for rows in self._sections for row in rows]
@@ -52,7 +59,7 @@ class FittingTable:
             table.add_section()
         return table
 
-    def _paragraphs(self) -> RenderResult:
+    def _paragraphs(self, width: int) -> RenderResult:
         for rows in self._sections:
             for first, *others in rows:
                 if first:
@@ -61,9 +68,21 @@ class FittingTable:
                 parts = [
                     Text(f"{heading.lower()} ", "dim") + cell for heading, cell in named if cell
                 ]
-                yield Padding(Text("  ").join(parts), (0, 0, 0, 2))
+                for line in _packed(parts, width - _INDENT):
+                    yield indented(line)
         if self._caption:
             yield Text(self._caption, "dim italic")
+
+
+def _packed(parts: Iterable[Text], width: int) -> list[Text]:
+    """Lines of whole parts, as many in each as fit; a part that is longer has its own."""
+    lines: list[Text] = []
+    for part in parts:
+        if lines and lines[-1].cell_len + 2 + part.cell_len <= width:
+            lines[-1] = Text("  ").join([lines[-1], part])
+        else:
+            lines.append(part)
+    return lines
 
 
 def _text(cell: str | Text) -> Text:

@@ -1,4 +1,4 @@
-"""`ports`: the catalogue of Istio's ports, one row per port and role.
+"""`ports`: the catalogue of Istio's ports, one row per port and role; roles that agree share one.
 
 The markdown output is `docs/ports.md`.
 """
@@ -130,21 +130,14 @@ def _cells(row: Port) -> tuple[str, ...]:
 
 
 def _print_table(rows: Iterable[Port]) -> None:
+    """Print a row for each port; roles that differ in nothing share it."""
     from exporter.cli.fitting_table import FittingTable
     from exporter.cli.tables import console
 
-    headings = ("Role", "Port", "Name", "Owner", "Bind", "Protocol", "Purpose", "Versions")
-    cells = [
-        (
-            row.role,
-            str(row.number),
-            row.name,
-            row.component,
-            row.bind,
-            row.protocol,
-            row.purpose,
-            versions(row),
-        )
-        for row in rows
-    ]
+    headings = ("Port", "Name", "Roles", "Owner", "Bind", "Protocol", "Versions", "Purpose")
+    roles: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        facts = (row.component, row.bind, row.protocol, versions(row), row.purpose)
+        roles.setdefault((str(row.number), row.name, *facts), []).append(row.role)
+    cells = [(*key[:2], ", ".join(found), *key[2:]) for key, found in roles.items()]
     console().print(FittingTable(headings, [cells]))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from exporter.cli.fitting_table import FittingTable
+from exporter.cli.fitting_table import FittingTable, indented
 from exporter.report.health import WORST_FIRST, Health
 from exporter.report.target_documents import CauseDocument, PortState, TargetState
 
@@ -54,22 +54,26 @@ def every_port(targets: Iterable[TargetState]) -> FittingTable:
     return FittingTable((*headings, *more), sections, LEGEND)
 
 
-def advice(targets: Iterable[TargetState]) -> Text:
-    """Each cause once: what it is, what to do, and the targets with their evidence."""
+def advice(targets: Iterable[TargetState]) -> Iterator[RenderableType]:
+    """Each cause once: what it is, what to do, and the targets with their evidence.
+
+    Faults come first, each class in the order of its targets.
+    """
     found: dict[str, list[tuple[TargetState, CauseDocument]]] = {}
-    for target in targets:
+    for target in sorted(targets, key=_badness):
         if target.diagnosis:
             found.setdefault(target.diagnosis.cause, []).append((target, target.diagnosis))
-    text = Text()
     for cause, affected in found.items():
         first = affected[0][1]
-        text.append(f"\n{cause}", style="bold").append(f" ({first.cause_class})\n")
-        text.append(f"  {first.sentence}\n  {first.advice}\n")
+        yield Text(f"\n{cause}", "bold", end="").append(f" ({first.cause_class})\n", "not bold")
+        yield indented(Text(first.sentence))
+        yield indented(Text(first.advice))
         for target, diagnosis in affected:
             evidence = "; ".join(diagnosis.evidence)
-            text.append_text(_plain(f"  {target.namespace}/{target.pod}"))
-            text.append_text(_plain(f": {evidence}" if evidence else "", "dim")).append("\n")
-    return text
+            line = _plain(f"{target.namespace}/{target.pod}")
+            yield indented(line.append_text(_plain(f": {evidence}" if evidence else "", "dim")))
+    if found:
+        yield ""
 
 
 def report_of(
@@ -77,11 +81,10 @@ def report_of(
 ) -> RenderableType:
     """The whole report: table, advice, what was not judged, the count."""
     parts: list[RenderableType] = [every_port(targets) if wide else overview(targets)]
-    if any(target.diagnosis for target in targets):
-        parts.append(advice(targets))
+    parts.extend(advice(targets))
     if not_judged:
-        lines = "".join(f"\n  {sentence}" for sentence in not_judged)
-        parts.append(Text(f"Not judged:{lines}", style="dim"))
+        parts.append(Text("Not judged:", style="dim"))
+    parts.extend(indented(Text(sentence, style="dim")) for sentence in not_judged)
     parts.append(Text(summary(targets), style="bold"))
     return Group(*parts)
 
@@ -91,7 +94,7 @@ class Window:
 
     def __init__(self, targets: Sequence[TargetState], footer: str) -> None:
         """`footer`: lines that always show."""
-        self._targets = sorted(targets, key=lambda target: WORST_FIRST.index(Health(target.state)))
+        self._targets = sorted(targets, key=_badness)
         self._foot = Group(Text(summary(targets), style="bold"), Text(footer))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -117,6 +120,10 @@ def summary(targets: Sequence[TargetState]) -> str:
     counts = {health: sum(target.state == health for target in targets) for health in Health}
     words = ", ".join(f"{count} {health}" for health, count in counts.items() if count)
     return f"{len(targets)} targets: {words}" if len(targets) != 1 else f"1 target: {words}"
+
+
+def _badness(target: TargetState) -> int:
+    return WORST_FIRST.index(Health(target.state))
 
 
 def _plain(words: str | Text, style: str = "") -> Text:

@@ -15,6 +15,7 @@ def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
     sentences: dict[str, None] = {}
     without_access: dict[str, dict[TargetKey, None]] = {}
     causes: dict[str, None] = {}
+    open_targets = 0
     records = tuple(records)
     for record in records:
         for verdict in record.verdicts:
@@ -24,11 +25,15 @@ def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
             elif verdict.outcome is Outcome.NO_ACCESS and verdict.detail:
                 without_access.setdefault(verdict.detail, {})[record.target.key] = None
         causes.update(dict.fromkeys(record.undetected))
+        open_targets += bool(record.undetected)
     for detail, keys in without_access.items():
         targets = f"{len(keys)} targets" if len(keys) > 1 else next(iter(keys))
         sentences[f"{targets}: {detail}"] = None
     if causes:
-        sentences[f"causes that these polls could not show: {', '.join(causes)}"] = None
+        some = (
+            f" for {open_targets} of {len(records)} targets" if open_targets < len(records) else ""
+        )
+        sentences[f"causes that these polls could not show{some}: {', '.join(causes)}"] = None
     known = [record.target for record in records]
     of_all = (_without_address(known), _without_connect(records), traffic_past_the_mesh(known))
     sentences |= dict.fromkeys(filter(None, of_all))

@@ -55,7 +55,8 @@ def test_check_prints_it_without_any_target(
     assert main(["check", "--coverage", "-o", output]) == 0
     text = capsys.readouterr().out
     if output == "table":
-        assert text == markdown(coverage())
+        words = {word for row in coverage() for cell in row.cells for word in cell.split()}
+        assert all(word in text for word in words)
     else:
         decode = msgspec.json.decode if output == "json" else msgspec.yaml.decode
         assert len(decode(text)) == len(coverage())

@@ -1,3 +1,4 @@
+import argparse
 import os
 import signal
 import socket
@@ -6,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,22 @@ def test_usage_errors_end_with_2(arguments: list[str], capsys: pytest.CaptureFix
         main(arguments)
     assert ended.value.code == 2
     assert "usage: istio-port-exporter" in capsys.readouterr().err
+
+
+def _texts(of: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, str]]:
+    """The help of a parser and of those below it."""
+    getattr(of, "declare", lambda: None)()
+    yield name, of.format_help()
+    for action in of._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below, one in action.choices.items():
+                yield from _texts(one, f"{name} {below}")
+
+
+def test_every_help_has_examples() -> None:
+    texts = dict(_texts(parser()))
+    assert len(texts) == len(COMMANDS) + 2
+    assert {name for name, text in texts.items() if "\nexamples:\n" not in text} == set()
 
 
 def test_help_names_every_command() -> None:

@@ -94,6 +94,23 @@ def test_explain_prints_of_each_role_what_moves_its_port(
     assert f"moved by  {row.moved_by_text or 'nothing'}\n" in part
 
 
+@pytest.mark.parametrize("port", ["15006", "15020", "15443"])
+def test_explain_fits_the_columns_and_leaves_commands_whole(
+    port: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert main(["explain", port]) == 0
+    wide = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["explain", port]) == 0
+    narrow = capsys.readouterr().out
+    assert narrow.split() == wide.split()
+    commands = [line for line in wide.splitlines() if line.startswith("  by hand")]
+    lines = narrow.splitlines()
+    assert set(commands) <= set(lines)
+    assert max(len(line) for line in lines if line not in commands) <= 80
+
+
 def test_explain_as_json_has_every_role(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "15008", "-o", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)["ports"]

@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 
 from benchmarks.records import broken_sidecar, healthy_sidecar
 from exporter.cli.tables import every_port, overview, report_of, summary
-from exporter.model import Outcome, TargetRecord, Verdict, View
+from exporter.model import CauseClass, Diagnosis, Outcome, TargetRecord, Verdict, View
 from exporter.report.target_documents import TargetState, target_state
 
 HEALTHY = target_state(healthy_sidecar(0).target, healthy_sidecar(0))
@@ -120,3 +120,24 @@ def test_a_heading_says_cause_and_names_no_class_of_ours(
 ) -> None:
     heading = printed(table([BROKEN])).splitlines()[1]
     assert re.findall(r"\w+", heading)[-1] == "Cause"
+
+
+def test_advice_on_faults_comes_before_that_on_what_is_nobodys_fault() -> None:
+    policy = Diagnosis("network_blocked", CauseClass.POLICY, "The network drops.", "Allow it.")
+    record = structs.replace(broken_sidecar(2), diagnosis=policy)
+    blocked = target_state(record.target, record)
+    text = printed(report_of([blocked, BROKEN], ()))
+    assert text.index("port_taken (fault)") < text.index("network_blocked (policy)")
+
+
+def test_a_broken_line_of_advice_keeps_its_indentation() -> None:
+    text = printed(report_of([BROKEN], ("something long " * 9,)), 60)
+    told = text[text.index("port_taken (fault)") :].splitlines()
+    assert all(line.startswith("  ") for line in told if line.strip() and line[0] == " ")
+    assert {line[0] for line in told if line.strip()} == {"p", " ", "N", "1"}
+
+
+def test_a_paragraph_breaks_between_its_parts() -> None:
+    lines = printed(overview([BROKEN]), 60).splitlines()
+    assert any(re.match(r"  (.*  )?cause port_taken$", line) for line in lines)
+    assert not any(line.rstrip().endswith(("plain", "cause", "role")) for line in lines)

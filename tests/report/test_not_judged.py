@@ -25,6 +25,12 @@ def test_a_port_and_a_cause_are_listed_once_for_all_targets() -> None:
     )
 
 
+def test_causes_that_could_not_show_for_some_targets_alone_have_their_number() -> None:
+    records = [record_of("one"), record_of("two", undetected=("xds_disconnected",))]
+    sentence = "causes that these polls could not show for 1 of 2 targets: xds_disconnected"
+    assert not_judged(records) == (sentence,)
+
+
 def test_a_reason_that_several_targets_share_is_listed_once_with_their_number() -> None:
     missing = unjudged(15020, "No right.")
     records = [record_of(pod, missing, missing) for pod in ("one", "two")]
