@@ -39,6 +39,7 @@ _BY_WORDS: dict[str, dict[str, Any]] = {
     "an IP address or a list of them": {"type": ["string", "array"]},
     "a name under /run/netns, a path or a pid": {"type": ["string", "integer"]},
     "labels such as app=web,tier=front": {"type": "string"},
+    "a range of ports such as 9000:9100": {"type": "string", "pattern": "^[0-9]+:[0-9]+$"},
 }
 """Kinds that are written otherwise than they are held."""
 

@@ -49,6 +49,8 @@ def is_captured(port: int, target: Target) -> bool:
         return False
     if settings.included_inbound_ports is not None:
         return port in settings.included_inbound_ports
+    if any(first <= port <= last for first, last in settings.excluded_inbound_ranges):
+        return False
     exempt = settings.exempt_ports
     usual = (*ALWAYS_EXCLUDED, settings.status_port) if exempt is None else exempt
     return port not in (*usual, *settings.excluded_inbound_ports, _HBONE)

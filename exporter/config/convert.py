@@ -16,7 +16,7 @@ import msgspec
 
 from exporter.catalogue import ExtraPort
 from exporter.config.schema import SourceLocation, StaticTarget
-from exporter.config.value_types import PortNumber, PortOrOff, Selector, UrlPath
+from exporter.config.value_types import PortNumber, PortOrOff, PortRange, Selector, UrlPath
 from exporter.config.yaml_document import Document, KeyPath, Problem
 from exporter.model import Settings
 
@@ -31,6 +31,7 @@ _KINDS: dict[type, dict[Any, Any]] = {
         int: PortOrOff,
         tuple[int, ...]: tuple[PortNumber, ...],
         tuple[int, ...] | None: tuple[PortNumber, ...] | None,
+        tuple[tuple[int, int], ...]: tuple[PortRange, ...],
     },
     ExtraPort: {"port": PortNumber, "path": UrlPath, "label_selector": Selector},
 }

@@ -12,6 +12,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from exporter.model.family_names import FAMILY_NAMES
+from exporter.parsing import parse_port
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -22,6 +23,7 @@ _MAX_PORT = 65535
 _MAX_PORT_DIGITS = 5
 _MAX_COUNT = 100_000
 _MAX_HOURS = 365 * 24
+_RANGE_WORDS = "a range of ports such as 9000:9100"
 _DURATION_WORDS = "a duration such as 500ms, 15s, 2m or 1h"
 
 
@@ -114,6 +116,15 @@ def read_telemetry_path(value: object) -> str:
     return value
 
 
+def read_port_range(value: object) -> tuple[int, int]:
+    """The first and the last port of a range: `9000:9100`."""
+    first, colon, last = value.partition(":") if isinstance(value, str) else ("", "", "")
+    ends = parse_port(first), parse_port(last)
+    if not (colon and ends[0] and ends[1]):
+        raise ValueError(f"{value!r} is not {_RANGE_WORDS}")
+    return ends[0], ends[1]
+
+
 def read_selector(value: object) -> tuple[tuple[str, str], ...]:
     """Labels that must be equal: `app=web,tier=front`."""
     if not isinstance(value, str):
@@ -156,6 +167,9 @@ Netns = Annotated[
 ]
 ListenAddress = Annotated[
     str, Meta(description="an address such as :10520", extra={"read": read_listen_address})
+]
+PortRange = Annotated[
+    tuple[int, int], Meta(description=_RANGE_WORDS, extra={"read": read_port_range})
 ]
 Selector = Annotated[
     tuple[tuple[str, str], ...],

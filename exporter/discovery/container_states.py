@@ -15,6 +15,7 @@ from exporter.discovery.pod_documents import (
     Container,
     ContainerStatus,
     Pod,
+    SecurityContext,
     StateReport,
     Status,
     Terminated,
@@ -25,12 +26,13 @@ REDIRECTION_CONTAINERS = frozenset({"istio-init", "istio-validation"})
 """Istio's init containers: the first sets redirection up, the second checks what istio-cni set."""
 
 _PROXY_USER = 1337
-"""The user whose connections redirection leaves alone."""
+"""The user, and the group, whose connections redirection leaves alone."""
 
 _LONGEST_GRACE = 10**9
 _COMPLETED = Termination("Completed")
 _NO_STATUS = Status()
 _NO_CONTAINER = Container()
+_NO_CONTEXT = SecurityContext()
 
 
 def lifecycle_of(pod: Pod, proxy: Container) -> Lifecycle:
@@ -112,7 +114,7 @@ def _container(
         restarts=status.restart_count,
         is_done=ended is not None and _stays_ended(pod, container, ended),
         sets_redirection=is_init and _sets_redirection(container),
-        bypasses_redirection=is_init and _runs_as(pod, container) == _PROXY_USER,
+        bypasses_redirection=is_init and _PROXY_USER in _runs_as(pod, container),
     )
 
 
@@ -141,9 +143,10 @@ def _sets_redirection(container: Container) -> bool:
     return container.name in REDIRECTION_CONTAINERS or "istio-iptables" in container.words
 
 
-def _runs_as(pod: Pod, container: Container) -> int | None:
-    """The user of a container; its own setting outranks the pod's."""
-    own, general = container.security_context, pod.spec.security_context
-    if own is not None and own.run_as_user is not None:
-        return own.run_as_user
-    return general.run_as_user if general else None
+def _runs_as(pod: Pod, container: Container) -> tuple[int | None, int | None]:
+    """The user and the group of a container; its own settings outrank the pod's."""
+    own = container.security_context or _NO_CONTEXT
+    general = pod.spec.security_context or _NO_CONTEXT
+    user = general.run_as_user if own.run_as_user is None else own.run_as_user
+    group = general.run_as_group if own.run_as_group is None else own.run_as_group
+    return user, group

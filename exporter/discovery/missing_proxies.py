@@ -2,7 +2,8 @@
 
 The rule is the injector's own: a pod is injected where its namespace or its labels ask for it and
 nothing opts it out. Source: manifests/charts/istio-control/istio-discovery, the selectors of
-mutatingwebhook.yaml; pkg/kube/inject/inject.go, injectRequired.
+mutatingwebhook.yaml; pkg/kube/inject/inject.go, injectRequired. OpenShift Service Mesh 2 injects
+the pods of its members that ask for it, by label or annotation.
 """
 
 from collections.abc import Mapping
@@ -13,9 +14,14 @@ from exporter.discovery.pod_documents import Container, Pod
 _INJECT = "sidecar.istio.io/inject"
 _REVISION = "istio.io/rev"
 _NAMESPACE_LABEL = "istio-injection"
+_MEMBER_LABEL = "maistra.io/member-of"
 _TEMPLATES = "inject.istio.io/templates"
 _STATUS = "sidecar.istio.io/status"
 _STATIC_POD = "kubernetes.io/config.mirror"
+_YES = frozenset({"y", "yes", "true", "on"})
+"""What the injector takes for consent, in lower case; any other text opts out, none leaves it to
+the namespace."""
+
 _PLACEHOLDER = "auto"
 """The image that the injector replaces; no registry has it."""
 
@@ -29,6 +35,8 @@ class NamespaceInjection(StrEnum):
     UNSET = "unset"
     ENABLED = "enabled"
     DISABLED = "disabled"
+    MEMBER = "member"
+    """A member of OpenShift Service Mesh 2, whose pods ask for themselves."""
 
 
 def namespace_injection(labels: Mapping[str, str]) -> NamespaceInjection:
@@ -36,7 +44,9 @@ def namespace_injection(labels: Mapping[str, str]) -> NamespaceInjection:
     if _NAMESPACE_LABEL in labels:
         is_on = labels[_NAMESPACE_LABEL] == "enabled"
         return NamespaceInjection.ENABLED if is_on else NamespaceInjection.DISABLED
-    return NamespaceInjection.ENABLED if labels.get(_REVISION) else NamespaceInjection.UNSET
+    if labels.get(_REVISION):
+        return NamespaceInjection.ENABLED
+    return NamespaceInjection.MEMBER if _MEMBER_LABEL in labels else NamespaceInjection.UNSET
 
 
 def missing_proxy(pod: Pod, namespace: NamespaceInjection) -> str:
@@ -48,7 +58,8 @@ def missing_proxy(pod: Pod, namespace: NamespaceInjection) -> str:
         return ""
     if is_uninjected_gateway(pod):
         return "gateway"
-    if pod.labels.get(_INJECT) == "true" or pod.labels.get(_REVISION):
+    consents = namespace is NamespaceInjection.MEMBER and _choice(pod) in _YES
+    if consents or pod.labels.get(_INJECT) == "true" or pod.labels.get(_REVISION):
         return "templates" if pod.annotations.get(_TEMPLATES) else "pod"
     return "namespace" if namespace is NamespaceInjection.ENABLED else ""
 
@@ -74,8 +85,12 @@ def _cannot_miss(pod: Pod) -> bool:
         return True
     if _STATUS in pod.annotations or any(map(_is_proxy, pod.containers)):
         return True
-    choice = pod.labels.get(_INJECT) or pod.annotations.get(_INJECT, "")
-    return choice.lower() == "false"
+    return _choice(pod) not in ("", *_YES)
+
+
+def _choice(pod: Pod) -> str:
+    """The word of a pod on its injection: its label, even an empty one, outranks the annotation."""
+    return pod.labels.get(_INJECT, pod.annotations.get(_INJECT, "")).lower()
 
 
 def _is_proxy(container: Container) -> bool:

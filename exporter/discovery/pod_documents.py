@@ -57,9 +57,10 @@ class ContainerPort(_Part, frozen=True):
 
 
 class SecurityContext(_Part, frozen=True):
-    """As which user a container runs."""
+    """As which user and group a container runs."""
 
     run_as_user: int | None = None
+    run_as_group: int | None = None
 
 
 class ReadinessProbe(_Part, frozen=True):

@@ -23,7 +23,8 @@ from exporter.discovery.container_states import lifecycle_of, lifecycle_of_workl
 from exporter.discovery.istio_cni import is_istio_cni
 from exporter.discovery.missing_proxies import is_uninjected_gateway
 from exporter.discovery.pod_documents import Container, Pod, decode_pod
-from exporter.discovery.proxy_settings import has_rules, port_list, settings_of
+from exporter.discovery.proxy_settings import has_rules, settings_of
+from exporter.discovery.redirection_rules import port_list
 from exporter.model import ENVOY_ROLES, Interception, Role, Settings, Target, TargetKey
 from exporter.parsing import parse_address
 

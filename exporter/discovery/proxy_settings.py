@@ -17,12 +17,12 @@ import yaml
 
 from exporter.bounds import ARGUMENT, CONTAINERS, SETTINGS_TEXT, TARGET_PORTS
 from exporter.catalogue import ALWAYS_EXCLUDED, PORTS_BY_ROLE
-from exporter.catalogue.movers import DUAL_STACK, Place, Sources, number_from, port_number
+from exporter.catalogue.movers import DUAL_STACK, Place, Sources, number_from
 from exporter.config.yaml_document import BAD_SCALARS, check_structure
 from exporter.discovery.ambient_pods import bypasses_capture, redirection_of
 from exporter.discovery.pod_documents import Container, Pod
-from exporter.model import ENVOY_ROLES, Interception, Redirection, Role, Settings
-from exporter.parsing import parse_port
+from exporter.discovery.redirection_rules import redirection_settings
+from exporter.model import ENVOY_ROLES, Redirection, Role, Settings
 
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _REFERENCE = re.compile(r"\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
@@ -32,8 +32,6 @@ _MOST_VALUES = 500
 """Keys and values of a ProxyConfig in YAML, each of which takes 20 us to read; usual are 50."""
 
 _DEFAULTS = Settings()
-_INBOUND = "traffic.sidecar.istio.io/"
-_STATUS_PORT = "status.sidecar.istio.io/port"
 
 
 def has_rules(pod: Pod) -> bool:
@@ -49,10 +47,7 @@ def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
     found = replace(_DEFAULTS, **usual)
     return replace(
         found,
-        interception=_interception(role, sources),
-        included_inbound_ports=_included(sources),
-        excluded_inbound_ports=_excluded(sources, found.status_port),
-        exempt_ports=_exempt(sources, found.status_port) if role is Role.SIDECAR else None,
+        **redirection_settings(role, sources, found.status_port),
         ambient=_is_in_ambient(pod, role),
         loopback_ports=_on_loopback(role, sources),
         dual_stack=role in ENVOY_ROLES and DUAL_STACK.is_on(sources),
@@ -145,10 +140,15 @@ def _is_plain(item: object) -> bool:
 
 
 def _iptables_flags(containers: Iterable[Container]) -> dict[str, str]:
-    """The flags of istio-iptables in istio-init; empty where there is none."""
+    """The flags of istio-iptables in istio-init; empty where there is none.
+
+    Each of them is a variable, too, which the flag outranks: ENVOY_PORT is --envoy-port.
+    """
     for container in containers:
         if "istio-iptables" in container.words:
-            return _flags(container.words)
+            variables = container.environment.items()
+            named = {f"--{name.lower().replace('_', '-')}": value for name, value in variables}
+            return named | _flags(_expanded(container))
     return {}
 
 
@@ -169,19 +169,19 @@ def _put_in(variables: Mapping[str, str], found: re.Match[str]) -> str:
 
 
 def _flags(words: tuple[str, ...]) -> dict[str, str]:
-    """Each flag with its value, as `--flag=value` or in two words; the last one counts."""
+    """Each flag with its value, as `--flag=value`, `-fvalue` or in two words; the last counts."""
     found = {}
     for word, following in pairwise((*words, "")):
         flag, equals, value = word.partition("=")
-        if flag.startswith("-"):
+        if _JOINED.match(word):
+            found[word[:2]] = word[2:].removeprefix("=")
+        elif flag.startswith("-"):
             found[flag] = value if equals else following
     return found
 
 
-def _flag(sources: Sources, *names: str) -> str | None:
-    """The value of a flag of istio-iptables (tools/istio-iptables/pkg/cmd/root.go)."""
-    flags = sources[Place.IPTABLES]
-    return next((flags[name] for name in names if name in flags), None)
+_JOINED = re.compile(r"-[A-Za-z].")
+"""A short flag with its value in the same word."""
 
 
 def _is_issued_elsewhere(sources: Sources) -> bool:
@@ -189,58 +189,6 @@ def _is_issued_elsewhere(sources: Sources) -> bool:
     authority = sources[Place.VARIABLE].get("CA_ADDR")
     istiod = sources[Place.PROXY_CONFIG].get("discoveryAddress")
     return bool(authority and istiod) and authority != istiod
-
-
-def _interception(role: Role, sources: Sources) -> Interception:
-    """The mode in which rules were written; else what the sidecar and the annotation state."""
-    if role is not Role.SIDECAR:
-        return Interception.REDIRECT
-    wanted = (
-        _flag(sources, "-m", "--istio-inbound-interception-mode"),
-        sources[Place.ANNOTATION].get("sidecar.istio.io/interceptionMode"),
-        sources[Place.VARIABLE].get("ISTIO_META_INTERCEPTION_MODE"),
-        sources[Place.PROXY_CONFIG].get("interceptionMode"),
-    )
-    modes = (mode for mode in wanted if isinstance(mode, str) and mode in set(Interception))
-    return Interception(next(modes, Interception.REDIRECT))
-
-
-def _included(sources: Sources) -> tuple[int, ...] | None:
-    """The only ports that are captured; None for all of them."""
-    text = _flag(sources, "-b", "--istio-inbound-ports")
-    if text is None:
-        text = sources[Place.ANNOTATION].get(_INBOUND + "includeInboundPorts", "*")
-    return None if "*" in text else port_list(text)
-
-
-def _excluded(sources: Sources, status_port: int) -> tuple[int, ...]:
-    """Ports that are not captured, beside those that never are."""
-    text = _flag(sources, "-d", "--istio-local-exclude-ports")
-    if text is None:
-        text = sources[Place.ANNOTATION].get(_INBOUND + "excludeInboundPorts", "")
-    usual = (*ALWAYS_EXCLUDED, status_port)
-    return tuple(port for port in port_list(text) if port not in usual)
-
-
-def _exempt(sources: Sources, status_port: int) -> tuple[int, ...] | None:
-    """The ports that the rules leave alone, where one of the proxy's own is not among them.
-
-    istio-init excludes what it was started with, and nothing else: the injector takes the status
-    port from its annotation and Helm's value, not from ProxyConfig. istio-cni excludes the usual
-    three and the annotations' (cni/pkg/plugin/sidecar_redirect.go).
-    """
-    text = _flag(sources, "-d", "--istio-local-exclude-ports")
-    usual = {*ALWAYS_EXCLUDED, status_port}
-    if text is None:
-        usual.add(_DEFAULTS.status_port)
-        moved = port_number(sources[Place.ANNOTATION].get(_STATUS_PORT))
-        text = sources[Place.ANNOTATION].get(_INBOUND + "excludeInboundPorts", "")
-        own = (*ALWAYS_EXCLUDED, _DEFAULTS.status_port, *filter(None, (moved,)))
-        listed = (*own, *port_list(text))
-    else:
-        listed = port_list(text)
-    is_usual = usual - {0} <= set(listed) and usual == {*ALWAYS_EXCLUDED, status_port}
-    return None if is_usual else listed
 
 
 def _is_in_ambient(pod: Pod, role: Role) -> bool:
@@ -268,11 +216,3 @@ def _app_probe_paths(text: str) -> tuple[str, ...]:
     """Paths of the rewritten probes; /app-lifecycle would change the application."""
     paths = [path for path in _mapping(text) if str(path).startswith("/app-health/")]
     return tuple(sorted(path for path in paths if len(path) <= ARGUMENT)[:CONTAINERS])
-
-
-def port_list(text: str) -> tuple[int, ...]:
-    """The ports in a text such as "15090, 9080"; without any where it is too long."""
-    if len(text) > SETTINGS_TEXT:
-        return ()
-    ports = (parse_port(part) for part in text.split(",", TARGET_PORTS)[:TARGET_PORTS])
-    return tuple(dict.fromkeys(port for port in ports if port))

@@ -43,8 +43,13 @@ class Termination(Struct, frozen=True):
 
     @property
     def is_failure(self) -> bool:
-        """Whether the container failed by itself: no clean exit, and not lost with its node."""
-        return bool(self.exit_code or self.signal) and self.reason not in NODE_WENT
+        """Whether the container failed by itself: no clean exit, and not lost with its node.
+
+        One that lost a child to the kernel's memory limit may still exit with 0.
+        """
+        if self.reason in NODE_WENT:
+            return False
+        return bool(self.exit_code or self.signal) or self.reason == "OOMKilled"
 
     @property
     def was_long(self) -> bool:
@@ -105,7 +110,11 @@ class PodContainer(Struct, frozen=True, kw_only=True):
     def is_looping(self, now: float) -> bool:
         """Whether it fails again and again, by the kubelet's own measure of a back-off."""
         last = self.last_run
-        if self.restarts < LOOP_RESTARTS or last is None or not last.is_failure or last.was_long:
+        if self.restarts < LOOP_RESTARTS:
+            return False
+        if last is None:  # a kubelet that was restarted may have lost it
+            return self.state is ContainerState.WAITING and self.reason == BACK_OFF
+        if not last.is_failure or last.was_long:
             return False
         match self.state:
             case ContainerState.RUNNING:
@@ -135,6 +144,7 @@ class PodContainer(Struct, frozen=True, kw_only=True):
         return "is not reported"
 
 
+BACK_OFF = "CrashLoopBackOff"
 LOOP_RESTARTS = 2
 """So many restarts are a loop: one may be anybody's."""
 
@@ -209,8 +219,15 @@ class Lifecycle:
 
     @property
     def pending_init(self) -> PodContainer | None:
-        """The init container at which the pod stands; None once all have completed."""
-        inits = (row for row in self.containers if row.kind is ContainerKind.INIT)
+        """The init container at which the pod stands; None once all have completed.
+
+        None also where an ordinary container runs, whatever is left of the report on one.
+        """
+        kinds = ContainerKind
+        runs = ContainerState.RUNNING
+        if any(row.kind is kinds.ORDINARY and row.state is runs for row in self.containers):
+            return None
+        inits = (row for row in self.containers if row.kind is kinds.INIT)
         pending = next((row for row in inits if not row.has_completed), None)
         return pending if pending and pending.state is not ContainerState.UNKNOWN else None
 

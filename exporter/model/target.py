@@ -16,6 +16,8 @@ class Settings:
     A port of 0 means "not served". `included_inbound_ports` None means `*` (all).
     `exempt_ports` are those of the proxy's own that the rules leave alone, beside the user's
     `excluded_inbound_ports`; None where the rules were not read, so that they are the usual ones.
+    `excluded_inbound_ranges` are further ones, each the first and the last port.
+    `captures_outbound`: the rules redirect outbound connections, too.
     `beside_gateway` are the `app_ports` of a gateway pod's other containers. `ambient`:
     ztunnel's redirection accepts every connection to the pod. `loopback_ports` are fields of this
     class whose ports listen on loopback, though Istio's do not usually. `status_port` is
@@ -50,7 +52,9 @@ class Settings:
     interception: Interception = Interception.REDIRECT
     included_inbound_ports: tuple[int, ...] | None = None
     excluded_inbound_ports: tuple[int, ...] = ()
+    excluded_inbound_ranges: tuple[tuple[int, int], ...] = ()
     exempt_ports: tuple[int, ...] | None = None
+    captures_outbound: bool = True
     ambient: bool = False
     loopback_ports: tuple[str, ...] = ()
     server_ports: tuple[int, ...] = ()

@@ -197,6 +197,12 @@ def test_included_ports_may_be_none_some_or_all(tmp_path: Path) -> None:
     assert found == [(), (8080,), None]
 
 
+def test_excluded_ports_may_be_ranges(tmp_path: Path) -> None:
+    text = "- {address: 10.0.0.7, settings: {excluded_inbound_ranges: ['80:90', '9000:9100']}}"
+    (found,) = read_targets(write(tmp_path, text))
+    assert found.settings["excluded_inbound_ranges"] == ((80, 90), (9000, 9100))
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     path = write(
         tmp_path,

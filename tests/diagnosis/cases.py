@@ -28,7 +28,7 @@ from exporter.model import (
     ZtunnelFacts,
 )
 from tests.diagnosis.ambient_states import STATES as AMBIENT
-from tests.diagnosis.lifecycle_states import AUTO_GATEWAY, LONG_DONE, again
+from tests.diagnosis.lifecycle_states import AUTO_GATEWAY, LONG_DONE
 from tests.diagnosis.matrix import (
     AGENT,
     CONTROL,
@@ -61,6 +61,7 @@ from tests.diagnosis.pod_states import (
     waiting,
 )
 from tests.diagnosis.pod_states import REFUSED as REFUSED_ALL
+from tests.diagnosis.restart_states import again
 
 REFUSED, TIMEOUT, OK = Outcome.REFUSED, Outcome.TIMEOUT, Outcome.OK
 NOT_READY, WRONG, TLS = Outcome.NOT_READY, Outcome.WRONG_IDENTITY, Outcome.TLS_ERROR

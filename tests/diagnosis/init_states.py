@@ -1,6 +1,8 @@
 """Pods whose init containers run, fail, or do not end."""
 
 from tests.diagnosis.pod_states import (
+    APP,
+    AS_GROUP,
     AS_PROXY,
     CREATING,
     DARK,
@@ -8,6 +10,9 @@ from tests.diagnosis.pod_states import (
     HEALTHY,
     INIT,
     MIGRATE,
+    NATIVE,
+    NO_OUTBOUND,
+    PROXY,
     REFUSED,
     REJECTED,
     UNPULLED,
@@ -17,6 +22,7 @@ from tests.diagnosis.pod_states import (
     classic,
     ended,
     native,
+    pod,
     run,
     running,
     set_up,
@@ -37,6 +43,14 @@ INITS = [
     State("init has no network", RUNNING, set_up(MIGRATE, running(90)), REFUSED, NETWORK),
     State("init has one", RUNNING, classic(MIGRATE, running(90)), REFUSED, lacks=NETWORK[1:]),
     State("as proxy's user", RUNNING, set_up(AS_PROXY, running(90)), REFUSED, lacks=NETWORK[1:]),
+    State("as its group", RUNNING, set_up(AS_GROUP, running(90)), REFUSED, lacks=NETWORK[1:]),
+    State(
+        "outbound connections are not redirected",
+        RUNNING,
+        classic(MIGRATE, running(90), first=((NO_OUTBOUND, ended()),)),
+        REFUSED,
+        lacks=NETWORK[1:],
+    ),
     State("redirection runs", RUNNING, classic(INIT, running(3, restarts=1)), REFUSED),
     State("init runs for an hour", FAILING, set_up(MIGRATE, running(3700)), REFUSED, NETWORK),
     State("init failed", FAILING, set_up(MIGRATE, ended(run(3))), REFUSED, ("exit code 3",)),
@@ -70,6 +84,25 @@ INITS = [
         classic(VALIDATION, running(3, restarts=2, last=run(126))),
         DARK,
         ("istio-validation", "istio-cni"),
+    ),
+    State(
+        "redirection is not started: a volume or the network is missing",
+        REDIRECTION,
+        classic(INIT, waiting(), age=7200),
+        REFUSED,
+        ("istio-ca-root-cert", "istio-cni"),
+    ),
+    *(
+        State(
+            f"what is left of a report on one: {name}",
+            "none",
+            pod((APP, running()), *rest, inits=inits),
+            HEALTHY,
+        )
+        for name, rest, inits in (
+            ("classic", ((PROXY, running()),), ((INIT, ended()), (MIGRATE, waiting()))),
+            ("native", (), ((NATIVE, running()), (MIGRATE, waiting()))),
+        )
     ),
     State("redirection never ends", REDIRECTION, classic(INIT, running(3700)), REFUSED),
     State(

@@ -27,6 +27,8 @@ NATIVE = {**PROXY, "restartPolicy": "Always"}
 APP = {"name": "app", "image": "shop/app:1"}
 MIGRATE = {"name": "migrate", "image": "shop/migrate:1"}
 AS_PROXY = {**MIGRATE, "securityContext": {"runAsUser": 1337}}
+AS_GROUP = {**MIGRATE, "securityContext": {"runAsUser": 1000, "runAsGroup": 1337}}
+NO_OUTBOUND = {**INIT, "args": [*RULES, "-i", ""]}
 AUTO = {"name": "istio-proxy", "image": "auto"}
 
 

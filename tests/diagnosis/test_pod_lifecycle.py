@@ -9,12 +9,9 @@ from tests.diagnosis.init_states import FAILING, INITS, RUNNING
 from tests.diagnosis.lifecycle_states import (
     DONE,
     ENDS,
-    LOOP,
     PREPARED,
-    RESTARTS,
     STATEFUL,
     WITHOUT_A_PROXY,
-    again,
 )
 from tests.diagnosis.matrix import application_probes, cause_of, hello, net, page, seen_by, sidecar
 from tests.diagnosis.pod_states import (
@@ -39,6 +36,7 @@ from tests.diagnosis.pod_states import (
     target_in,
     waiting,
 )
+from tests.diagnosis.restart_states import LOOP, RESTARTS, again
 
 STATES = [*INITS, *RESTARTS, *ENDS, *WITHOUT_A_PROXY, *PREPARED, *STATEFUL]
 

@@ -65,6 +65,31 @@ MODE = "sidecar.istio.io/interceptionMode"
 TRAFFIC = "traffic.sidecar.istio.io/"
 
 
+OUTBOUND_RANGES = TRAFFIC + "includeOutboundIPRanges"
+OUTBOUND_PORTS = TRAFFIC + "includeOutboundPorts"
+AS_VARIABLES = {
+    "ENVOY_PORT": "16001",
+    "INBOUND_CAPTURE_PORT": "26006",
+    "ISTIO_INBOUND_INTERCEPTION_MODE": "TPROXY",
+    "ISTIO_INBOUND_PORTS": "*",
+    "ISTIO_LOCAL_EXCLUDE_PORTS": "9999,15090,15021,15020",
+    "ISTIO_SERVICE_CIDR": "",
+}
+
+
+def init(*flags: str, **variables: str) -> Document:
+    env = [{"name": name, "value": value} for name, value in variables.items()]
+    usual = ("-d", "15090,15021,15020") if "ISTIO_LOCAL_EXCLUDE_PORTS" not in variables else ()
+    return {"name": "istio-init", "args": ["istio-iptables", *flags, *usual], "env": env}
+
+
+NO_OUTBOUND: tuple[tuple[tuple[Document, ...], dict[str, str]], ...] = (
+    ((init("-i", ""),), {}),
+    ((init("-i", "*", "-x", "10.0.0.0/8,0.0.0.0/0"),), {}),
+    ((init("--istio-service-cidr=", "-q", ""),), {}),
+    ((), {OUTBOUND_RANGES: ""}),
+    ((), {TRAFFIC + "excludeOutboundIPRanges": "0.0.0.0/0"}),
+)
 AS_TEXT = {name: str(value).lower() for name, value in METADATA.items()}
 
 
@@ -187,6 +212,43 @@ AS_TEXT = {name: str(value).lower() for name, value in METADATA.items()}
             ),
             {"outbound_port": 16001, "inbound_port": 16006},
             id="long-flags",
+        ),
+        pytest.param(
+            sidecar(inits=(init("-p16001", "-z=16006", "-b8080"),)),
+            {"outbound_port": 16001, "inbound_port": 16006, "included_inbound_ports": (8080,)},
+            id="joined-flags",
+        ),
+        pytest.param(
+            sidecar(inits=(init("-z", "16006", **AS_VARIABLES),)),
+            {
+                "outbound_port": 16001,
+                "inbound_port": 16006,
+                "interception": Interception.TPROXY,
+                "excluded_inbound_ports": (9999,),
+                "captures_outbound": False,
+            },
+            id="flags-as-variables-which-flags-outrank",
+        ),
+        pytest.param(
+            sidecar(inits=(rules(excluded="9000:9100,7777, 9200 : 9300 ,5:"),)),
+            {
+                "excluded_inbound_ports": (7777,),
+                "excluded_inbound_ranges": ((9000, 9100), (9200, 9300)),
+            },
+            id="excluded-ranges",
+        ),
+        *[
+            pytest.param(
+                sidecar(inits=inits, annotations=annotations),
+                {"captures_outbound": False},
+                id=f"outbound-not-captured-{number}",
+            )
+            for number, (inits, annotations) in enumerate(NO_OUTBOUND)
+        ],
+        pytest.param(
+            sidecar(inits=(), annotations={OUTBOUND_RANGES: "", OUTBOUND_PORTS: "443"}),
+            {"captures_outbound": True},
+            id="outbound-ports-alone",
         ),
         pytest.param(
             sidecar(env={"ISTIO_KUBE_APP_PROBERS": json.dumps(PROBERS)}),

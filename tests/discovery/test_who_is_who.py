@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.catalogue import ExtraPort, is_captured, ports_of
+from exporter.catalogue import ExtraPort, control_port, is_captured, ports_of
 from exporter.model import Component, Expectation, Role, Target
 from tests.discovery.pod_builders import (
     STATUS_ANNOTATION,
@@ -143,6 +143,17 @@ def test_a_sidecar_is_captured_where_something_writes_its_rules(
 BY_CONFIG = proxy_config(statusPort=15120)
 
 
+def validation(excluded: str) -> Document:
+    """istio-validation, which the injector writes in the place of istio-init for istio-cni."""
+    flags = ["-b", "*", "-d", excluded, "--run-validation", "--skip-rule-apply"]
+    return {"name": "istio-validation", "args": ["istio-iptables", *flags]}
+
+
+def test_the_control_port_is_none_that_a_range_leaves_alone() -> None:
+    target = the_target(sidecar(inits=(rules(excluded="15990:16010"),)))
+    assert control_port(target, 15999) == 15989
+
+
 @pytest.mark.parametrize(
     ("pod", "captured"),
     [
@@ -165,6 +176,16 @@ BY_CONFIG = proxy_config(statusPort=15120)
             sidecar(inits=(), annotations={STATUS_PORT: "15120"}),
             {15120: False, 15020: False},
             id="annotation, cni",
+        ),
+        pytest.param(
+            sidecar(inits=(rules(excluded="9000:9100"),)),
+            {8999: True, 9000: False, 9100: False, 9101: True},
+            id="a range is excluded",
+        ),
+        pytest.param(
+            sidecar(inits=(validation("15090,15021,15120"),)),
+            {15020: False, 15021: False, 15090: False},
+            id="Helm moved the status port, cni excludes the usual one too",
         ),
         pytest.param(
             sidecar(env={"ENVOY_STATUS_PORT": "16021"}),

@@ -46,6 +46,12 @@ def redirection_remedy(case: Case) -> str:
     init = _before_the_proxy(case)
     if init is None:
         return ""
+    if init.is_prepared and init.last is None:
+        return (
+            f"The kubelet has not started {init.name}: a volume (config map istio-ca-root-cert), an"
+            " image or the pod's network (istio-cni of this node) is missing; kubectl describe pod"
+            " shows which."
+        )
     if init.state is ContainerState.WAITING and init.last is None:
         return (
             f"The kubelet cannot start {init.name}: check its image, the registry and the pull"
@@ -129,7 +135,10 @@ def _describe(case: Case, init: PodContainer) -> tuple[str, ...]:
 def _waits_for_network(case: Case, init: PodContainer) -> tuple[str, ...]:
     """Redirection stands already and the proxy does not run: connections go nowhere."""
     target = case.target
-    if target.role is not Role.SIDECAR or target.settings.interception is Interception.NONE:
+    settings = target.settings
+    if target.role is not Role.SIDECAR or settings.interception is Interception.NONE:
+        return ()
+    if not settings.captures_outbound:
         return ()
     if init.sets_redirection or init.bypasses_redirection:
         return ()

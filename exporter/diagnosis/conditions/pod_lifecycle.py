@@ -68,9 +68,10 @@ def _is_classic(proxy: PodContainer | None) -> bool:
 
 
 def _work_ended(lifecycle: Lifecycle) -> float | None:
-    """When the last of the application's containers ended."""
-    times = [row.ended.finished for row in lifecycle.others if row.ended and row.ended.finished]
-    return max(times, default=None)
+    """When the last of the application's containers ended; no later than its start if unknown."""
+    ends = [row.ended for row in lifecycle.others if row.ended]
+    times = [end.finished or end.started for end in ends]
+    return max(filter(None, times), default=lifecycle.created)
 
 
 def _exits(lifecycle: Lifecycle) -> tuple[str, ...]:
