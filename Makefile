@@ -14,6 +14,7 @@ HASHES_OPTIONS ?=
 DIST ?= dist
 CLUSTER_OPTIONS ?=
 PROCESSES ?= 2
+PYTEST_OPTIONS ?=
 
 .PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets check lint format chart pictures runbooks hashes dist bench bench-scale soak recordings fleet clean system-packages test-assets behaviour
 .DEFAULT_GOAL := help
@@ -66,11 +67,11 @@ test-assets: system-packages
 	@$(PYTHON) -m tests.real.kubernetes.assets
 
 test: $(VENV)/.dev system-packages test-assets
-	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 test-slow: $(VENV)/.dev system-packages test-assets
 	@command -v npm >/dev/null || tests/system-packages npm
-	@$(BIN)/python -m pytest -m slow --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m slow --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 $(IMAGE_VENV)/.dev: $(VENV)/.dev
 	@echo "Setting up $(IMAGE_VENV) with the image's Python ..."
@@ -80,7 +81,7 @@ $(IMAGE_VENV)/.dev: $(VENV)/.dev
 	@touch $@
 
 test-image-python: $(IMAGE_VENV)/.dev system-packages test-assets
-	@$(IMAGE_VENV)/bin/python -m pytest -m "not slow" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(IMAGE_TESTS)
+	@$(IMAGE_VENV)/bin/python -m pytest -m "not slow" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS) $(IMAGE_TESTS)
 
 cluster-assets: $(VENV)/.dev
 	@tests/system-packages $(CLUSTER_PACKAGES)
@@ -90,7 +91,7 @@ cluster: cluster-assets
 	@$(BIN)/python -m tests.cluster $(CLUSTER_OPTIONS)
 
 test-cluster: cluster-assets
-	@$(BIN)/python -m pytest tests/cluster
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/cluster
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

@@ -55,17 +55,22 @@ INTERVALS = {
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the dashboards are drawn, and since when there are data (seconds since the epoch)."""
+    """Where dashboards are drawn, of how many targets, since when (seconds since the epoch)."""
 
     url: str
     prometheus: str
+    targets: int
     began: float
 
     @contextlib.asynccontextmanager
     async def drawn(
         self, browser: "Browser", name: str, mode: str, pod: str = BROKEN, *, is_open: bool = False
     ) -> "AsyncIterator[Page]":
-        """A dashboard in a page of its own, as tall as it is, in light or dark."""
+        """A dashboard in a page of its own, as tall as it is, in light or dark.
+
+        The exporter stands still in between where a test of another process has its turn.
+        """
+        await self.settled()
         page = await browser.new_page(viewport={"width": WIDTH + 16, "height": 900})
         query: dict[str, object] = {
             "dashboard": name,
@@ -86,6 +91,18 @@ class Stage:
         yield page
         await page.close()
 
+    async def settled(self) -> None:
+        """Wait until all are polled, alerts fire and the broken proxy had its cause for 30 s."""
+        wanted = (
+            f"count(time() - istio_target_last_poll_timestamp_seconds < 10) >= {self.targets}",
+            f'count_over_time(istio_target_diagnosis{{pod="{BROKEN}"}}[1m]) > 10',
+            'ALERTS{alertstate="firing"}',
+        )
+        async with asyncio.timeout(SETTLED_SECONDS):
+            for query in wanted:
+                while not await asyncio.to_thread(_finds, self.prometheus, query):  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(1)
+
 
 @contextlib.asynccontextmanager
 async def stage(folder: Path) -> AsyncIterator[Stage]:
@@ -99,9 +116,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         running = asyncio.create_task(Exporter(lambda: config, Path(), targets, listener).run())
         with serving(folder / "out", address, *_prometheus(folder, exporter, address)):
             async with drawing(page, dashboards(), address) as url:
-                began = time.time()
-                await _settled(address)
-                yield Stage(url, address, began)
+                yield Stage(url, address, len(targets), time.time())
         running.cancel()
         await asyncio.wait({running})
 
@@ -129,18 +144,6 @@ def _prometheus(folder: Path, exporter: str, address: str) -> tuple[str, ...]:
     )
 
 
-async def _settled(address: str) -> None:
-    """Wait until alerts fire and the broken proxy has had its cause for half a minute."""
-    wanted = (
-        'ALERTS{alertstate="firing"}',
-        f'count_over_time(istio_target_diagnosis{{pod="{BROKEN}"}}[1m]) > 10',
-    )
-    async with asyncio.timeout(SETTLED_SECONDS):
-        for query in wanted:
-            while not await asyncio.to_thread(_finds, address, query):  # noqa: ASYNC110 - another process
-                await asyncio.sleep(1)
-
-
 def _finds(address: str, query: str) -> bool:
     body = fetch(f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
     return bool(body and json.loads(body)["data"]["result"])
@@ -154,6 +157,7 @@ async def _write(pictures: Mapping[str, str]) -> None:
             browser = await playwright.chromium.launch(
                 executable_path=CHROMIUM, args=["--no-sandbox"]
             )
+            await ready.settled()
             await asyncio.sleep(CURVE_SECONDS)
             for name, mode in pictures.items():
                 async with ready.drawn(browser, name, mode) as page:

@@ -29,7 +29,11 @@ from tests.rules.compressed import compressed_rules
 
 __all__ = ["alertmanager", "pods", "receiver"]
 
-pytestmark = [pytest.mark.real("prometheus", "prometheus-alertmanager"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.real("prometheus", "prometheus-alertmanager"),
+    pytest.mark.slow,
+    pytest.mark.alone,
+]
 
 PATIENCE_SECONDS = 150.0
 
