@@ -7,6 +7,7 @@ import pytest
 
 from tests.rules import (
     ambient,
+    ambient_counts,
     certificates,
     control_plane,
     exporter_itself,
@@ -27,6 +28,7 @@ CASES: tuple[Case, ...] = (
     *control_plane.CASES,
     *exporter_itself.CASES,
     *ambient.CASES,
+    *ambient_counts.CASES,
     *repeated.CASES,
     *shared_causes.CASES,
     *two_clusters.CASES,
