@@ -3,11 +3,13 @@
 A machine where it cannot run skips them and reports why; with CI=true that is a failure.
 """
 
+import contextlib
 import itertools
 import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,8 +50,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def parts() -> AsyncIterator[tuple[Cluster, Admin]]:
+async def parts(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Cluster, Admin]]:
     """The cluster and its administrator."""
+    report = partial(show, request.config)
     if reason := why_not():
         if os.environ.get("CI") == "true":
             pytest.fail(f"cannot run here: {reason}", pytrace=False)
@@ -111,6 +114,8 @@ async def netns(admin: Admin, helm: Helm) -> AsyncIterator[Exporter]:
         await helm.uninstall("exporter", name)
 
 
-def report(line: str) -> None:
+def show(config: pytest.Config, line: str) -> None:
     """Progress, past pytest's capture: bringing the cluster up takes minutes."""
-    sys.__stderr__.write(f"cluster: {line}\n")
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+        print(f"cluster: {line}", file=sys.__stderr__, flush=True)

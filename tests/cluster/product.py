@@ -49,9 +49,10 @@ class Exporter:
         self.namespace, self.name = where, name
         self._path = f"/api/v1/namespaces/{where}/pods/{name}:{PORT}/proxy"
 
-    async def samples(self) -> list[Sample]:
-        """Everything on /metrics."""
-        text = await self._admin.text(f"{self._path}/metrics")
+    async def samples(self, *families: str) -> list[Sample]:
+        """Everything on /metrics, or some families of it."""
+        query = "&".join(f"name[]={name}" for name in families)
+        text = await self._admin.text(f"{self._path}/metrics?{query}")
         return [row for family in text_string_to_metric_families(text) for row in family.samples]
 
     async def targets(self, where: str) -> list[Target]:
@@ -68,8 +69,8 @@ class Exporter:
         """Cause and class of each pod that has a diagnosis."""
         rows = [
             row.labels
-            for row in await self.samples()
-            if row.name == "istio_target_diagnosis" and row.labels["namespace"] == where
+            for row in await self.samples("istio_target_diagnosis")
+            if row.labels["namespace"] == where
         ]
         return {row["pod"]: (row["cause"], row["class"]) for row in rows}
 

@@ -3,7 +3,6 @@
 An exporter with the chart's defaults polls every five seconds.
 """
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import node_config
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, Stopwatch
 from tests.cluster.images import DEBIAN
 from tests.cluster.product import Exporter, states
 from tests.cluster.workloads import await_ready, pod
@@ -68,7 +67,7 @@ async def test_a_pod_that_breaks_is_named(
     classic = {"sidecar.istio.io/nativeSidecar": "false", **broken.annotations}
     await admin.apply(pod(mesh, "web", annotations=classic, **broken.spec))
     found: dict[str, tuple[str, str]] = {}
-    began = asyncio.get_running_loop().time()
+    clock = Stopwatch(cluster.log)
 
     async def is_named() -> bool:
         nonlocal found
@@ -80,8 +79,7 @@ async def test_a_pod_that_breaks_is_named(
     except AssertionError as error:
         error.add_note(f"the last diagnosis: {found}")
         raise
-    seconds = asyncio.get_running_loop().time() - began
-    cluster.log(f"{found['web'][0]}: named {seconds:.0f} s after the pod was created")
+    clock.lap(f"{found['web'][0]} after the pod was created")
 
 
 async def test_an_application_out_of_memory_is_no_fault_of_its_proxy(
@@ -112,6 +110,7 @@ async def test_a_finalizer_that_holds_a_deleted_pod_is_named(
     await await_ready(cluster, admin, mesh, 1)
     try:
         await admin.delete(held)
+        clock = Stopwatch(cluster.log)
         seen: list[tuple[str, str]] = []
 
         async def is_named() -> bool:
@@ -119,6 +118,7 @@ async def test_a_finalizer_that_holds_a_deleted_pod_is_named(
             return ("deletion_stuck", "fault") in seen
 
         await cluster.wait_for(is_named, "deletion_stuck", NAMED_SECONDS)
+        clock.lap("deletion_stuck after the deletion")
         assert {cause for cause, kind in seen if kind == "fault"} == {"deletion_stuck"}
     finally:
         with contextlib.suppress(RefusedError):
@@ -136,15 +136,24 @@ async def test_pods_of_every_quality_of_service_are_seen_from_inside(
     limits = {f"{name}Limit": amount for name, amount in proxy.items()}
     guaranteed = pod(mesh, "guaranteed", annotations={**proxy, **limits})
     guaranteed["spec"]["containers"][0]["resources"] = {"limits": small}
-    await admin.apply(guaranteed, pod(mesh, "burstable", annotations=proxy))
-    found = await await_ready(cluster, admin, mesh, 2)
+    nothing = dict.fromkeys(proxy, "0")
+    await admin.apply(
+        guaranteed,
+        pod(mesh, "burstable", annotations=proxy),
+        pod(mesh, "best-effort", annotations=nothing),
+    )
+    found = await await_ready(cluster, admin, mesh, 3)
     classes = {row["metadata"]["name"]: row["status"]["qosClass"] for row in found}
-    assert classes == {"guaranteed": "Guaranteed", "burstable": "Burstable"}
+    assert classes == {
+        "guaranteed": "Guaranteed",
+        "burstable": "Burstable",
+        "best-effort": "BestEffort",
+    }
 
     async def are_healthy() -> bool:
-        return set(states(await netns.targets(mesh)).values()) == {"healthy"}
+        return list(states(await netns.targets(mesh)).values()) == ["healthy"] * 3
 
-    await cluster.wait_for(are_healthy, "both to be judged healthy")
+    await cluster.wait_for(are_healthy, "all to be judged healthy")
     rows = await netns.targets(mesh)
     assert {port["up"] for row in rows for port in row["ports"]} == {True}
 

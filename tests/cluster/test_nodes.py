@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, Stopwatch
 from tests.cluster.node import Node
 from tests.cluster.product import Exporter, faults, states, watched
 from tests.cluster.workloads import await_ready, deployment, pod, pods_of
@@ -48,11 +48,13 @@ async def test_a_dead_node_stays_a_fault_after_its_pods_were_evicted(
 
     await cluster.wait_for(is_healthy, "the pod to be judged healthy")
     second.machine.stop()
+    clock = Stopwatch(cluster.log)
 
     async def is_named() -> bool:
         return await direct.causes(mesh) == {"web": ("node_unreachable", "fault")}
 
     await cluster.wait_for(is_named, "node_unreachable", SILENT_SECONDS)
+    clock.lap("node_unreachable after the node's end")
 
     async def is_evicted() -> bool:
         (web,) = await pods_of(admin, mesh)

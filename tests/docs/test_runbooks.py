@@ -53,6 +53,15 @@ def test_a_cause_without_a_section_is_an_error() -> None:
         diagnosis.page_of(text)
 
 
+def test_the_times_that_were_measured_are_of_causes_and_alerts_as_they_are() -> None:
+    rows = re.findall(
+        r"\| \[(\w+)\]\(#\w+\) \| \d+ s \| \d+ s \| (\w+), (\w+) \|", DIAGNOSIS.read_text()
+    )
+    assert len(rows) > 5
+    assert {cause for cause, _, _ in rows} <= CAUSES.keys()
+    assert [wait for _, _, wait in rows] == [ALERTS[alert]["for"] for _, alert, _ in rows]
+
+
 def test_each_runbook_has_commands_to_run() -> None:
     assert len(list(fences(DIAGNOSIS))) == len(CAUSES) + 1
 
