@@ -19,6 +19,7 @@ PORTS: tuple[Port, ...] = (
     *CONTROL_PLANE,
 )
 PORTS_BY_ROLE = {role: tuple(row for row in PORTS if row.role is role) for role in Role}
+_FIRST_BY_NAME = {(row.role, row.name): row for row in reversed(PORTS)}
 
 NEWEST_VERSION = (1, 32)
 """The newest Istio line that this catalogue was read from; newer ones are judged as this one."""
@@ -87,8 +88,8 @@ def expectation(port: Port, target: Target) -> Expectation:
 
 def port_number_of(target: Target, name: PortName) -> int:
     """The number of the port of that name on this target; 0 where it is off or has none."""
-    rows = (row for row in PORTS_BY_ROLE[target.role] if row.name is name)
-    return next((row.number_in(target.settings) for row in rows), 0)
+    row = _FIRST_BY_NAME.get((target.role, name))
+    return 0 if row is None else row.number_in(target.settings)
 
 
 def ports_of(

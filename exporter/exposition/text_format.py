@@ -174,6 +174,9 @@ def _block(
     if not samples:
         return b""
     opening = name + target
+    if isinstance(samples, tuple | list) and len(samples) == 1:
+        labels, value = samples[0]
+        return f"{opening}{labels}}} {number(value)}\n".encode("utf-8", "replace")
     series = islice(dict(samples).items(), most)
     lines = [f"{opening}{labels}}} {number(value)}\n" for labels, value in series]
     return "".join(lines).encode("utf-8", "replace") if lines else b""

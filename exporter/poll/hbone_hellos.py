@@ -80,9 +80,9 @@ def due_addresses(  # noqa: PLR0913 - what a poll knows
         return
     port = port_number_of(target, PortName.HBONE)
     for seen in observations:
-        if seen.port != port or seen.outcome is not Outcome.OK:
+        if seen.probe.port != port or seen.outcome is not Outcome.OK:
             continue
-        last = memory.hbone.get(seen.address)
+        last = memory.hbone.get(seen.probe.address)
         if last is None or due_identity or not last.is_current or _is_due(last, config, now, step):
             yield seen.address
 
@@ -133,8 +133,6 @@ def _is_due(last: HboneHello, config: Config, now: float, step: float) -> bool:
     if certificate is None:
         return False
     lifetime = certificate.not_after - certificate.not_before
-    times = (
-        certificate.not_before + RENEWED_AT * lifetime,
-        certificate.not_after + _AFTER_END_SECONDS,
-    )
-    return any(last.at < at - step <= now for at in times)
+    renewed = certificate.not_before + RENEWED_AT * lifetime - step
+    ended = certificate.not_after + _AFTER_END_SECONDS - step
+    return last.at < renewed <= now or last.at < ended <= now

@@ -38,7 +38,7 @@ def with_pages(
     if role is Role.GATEWAY and memory.stats and has_no_servers(memory.stats.value):
         due |= _DETAIL
     if role not in AGENT_ROLES or _waits(memory, now):
-        return due - _PAGE
+        return due - _PAGE if due else due
     if memory.is_abnormal and now - memory.page_requested_at >= (
         memory.effective(max(config.poll.detail_interval, config.poll.interval)) - _JITTER
     ):

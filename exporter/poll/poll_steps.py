@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from exporter.access.dialer import Dialer
+from exporter.access.dialer import Dialer, PodView
 from exporter.catalogue.gateway_servers import is_server
 from exporter.config import Config
 from exporter.model import (
@@ -68,7 +68,7 @@ class PollSteps(Struct, frozen=True, eq=False):
         A workload that was healthy is spared the connects that tell faults apart.
         """
         due, is_spared = self.due, memory.memo is not None
-        return await self._run(
+        return await self.run(
             [
                 self._attempt(probe, part.dialer)
                 for part in self.plan.network
@@ -95,40 +95,22 @@ class PollSteps(Struct, frozen=True, eq=False):
     ) -> list[Observation]:
         due = self.due | {Cadence.PAGE}
         ways = {part.dialer.address: part.dialer for part in self.plan.network}
-        after = await self._run(
+        after = await self.run(
             [self._attempt(one.probe, ways[one.probe.address], due) for one in before]
         )
         again = {one.probe: one for one in after if one.outcome.proves}
         return [again.get(one.probe, one) for one in seen] if again else seen
 
-    async def follow_up(
+    def follow_ups(
         self, seen: Sequence[Observation], memory: Memory, config: Config, now: float, step: float
-    ) -> list[Observation]:
+    ) -> list[tuple[Prober, Attempt]]:
         """15006: a hello through the control port, or 15006 itself where control refuses.
 
         Of a workload in ambient a hello to 15008.
         """
-        is_identity_due = Cadence.IDENTITY in self.due
         if self.plan.target.role in HBONE_ROLES:
-            due = hbone_hellos.due_addresses(
-                self.plan.target,
-                seen,
-                memory,
-                config,
-                now,
-                due_identity=is_identity_due,
-                step=step,
-            )
-            addresses = [one for one in due if self.hellos.take(time.monotonic())]
-            asked = [
-                self._attempt(part.hello, part.dialer)
-                for part in self.plan.network
-                if part.hello and part.dialer.address in addresses
-            ]
-            for part in self.plan.network:
-                more = hbone_hellos.spared_probes(part, seen)
-                asked += [self._attempt(probe, part.dialer) for probe in more]
-            return await self._run(asked)
+            return self._of_workload(seen, memory, config, now, step)
+        is_identity_due = Cadence.IDENTITY in self.due
         outcomes = {o.address: o.outcome for o in seen if o.probe.kind is ProbeKind.CONTROL}
         is_due = is_hello_due(self.plan.target, seen, memory, config, now, is_identity_due, step)
         attempts = []
@@ -140,7 +122,27 @@ class PollSteps(Struct, frozen=True, eq=False):
                     attempts.append(self._attempt(part.direct, part.dialer))
         if config.poll.hello:
             attempts += self._server_hellos(seen, memory)
-        return await self._run(attempts)
+        return attempts
+
+    def _of_workload(
+        self, seen: Sequence[Observation], memory: Memory, config: Config, now: float, step: float
+    ) -> list[tuple[Prober, Attempt]]:
+        """Hellos to 15008 that are due and within their rate; ports that were spared."""
+        is_identity_due = Cadence.IDENTITY in self.due
+        due = hbone_hellos.due_addresses(
+            self.plan.target, seen, memory, config, now, due_identity=is_identity_due, step=step
+        )
+        addresses = [one for one in due if self.hellos.take(time.monotonic())]
+        asked = [
+            self._attempt(part.hello, part.dialer)
+            for part in self.plan.network
+            if part.hello and part.dialer.address in addresses
+        ]
+        if not all(one.outcome is Outcome.OK for one in seen):
+            for part in self.plan.network:
+                more = hbone_hellos.spared_probes(part, seen)
+                asked += [self._attempt(probe, part.dialer) for probe in more]
+        return asked
 
     def _server_hellos(
         self, seen: Sequence[Observation], memory: Memory
@@ -152,12 +154,9 @@ class PollSteps(Struct, frozen=True, eq=False):
             yield self._attempt(probe, ways[probe.address])
 
     async def probe_pod(
-        self, seen: Sequence[Observation], *, is_doubtful: bool
+        self, pod: PodView, seen: Sequence[Observation], *, is_doubtful: bool
     ) -> list[Observation]:
         """The pod's own view; pages that the network already returned are not requested again."""
-        pod = self.plan.pod
-        if pod is None:
-            return []
         probes = [probe for probe in self.plan.in_pod if probe.kind.cadence in self.due]
         on_doubt = self.plan.on_doubt if is_doubtful else None
         if on_doubt is not None and on_doubt not in probes:
@@ -169,7 +168,7 @@ class PollSteps(Struct, frozen=True, eq=False):
                 return [] if on_doubt is None else [Observation(on_doubt, Outcome.BLOCKED)]
             returned = {(o.probe.port, o.probe.kind) for o in seen if is_whole(o)}
             due = self.due | {Cadence.DETAIL} if self._lost_a_server(seen) else self.due
-            in_pod = await self._run(
+            in_pod = await self.run(
                 [
                     self._attempt(
                         probe, dialer, _FAST_ONLY if (probe.port, probe.kind) in returned else due
@@ -190,7 +189,7 @@ class PollSteps(Struct, frozen=True, eq=False):
         """The servers that this poll found and that the plan `before` did not have."""
         planned = {probe for part in before.network for probe in part.probes} | {*before.in_pod}
         if self.plan.network:
-            return await self._run(
+            return await self.run(
                 [
                     self._attempt(probe, part.dialer)
                     for part in self.plan.network
@@ -204,9 +203,9 @@ class PollSteps(Struct, frozen=True, eq=False):
         async with self.plan.pod.entered([probe.port for probe in new], [], urgent=False) as dialer:
             if dialer is None:
                 return []
-            return await self._run([self._attempt(probe, dialer) for probe in new])
+            return await self.run([self._attempt(probe, dialer) for probe in new])
 
-    async def _run(self, attempts: Sequence[tuple[Prober, Attempt]]) -> list[Observation]:
+    async def run(self, attempts: Sequence[tuple[Prober, Attempt]]) -> list[Observation]:
         """Make these attempts concurrently."""
         if not attempts:
             return []

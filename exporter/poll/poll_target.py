@@ -98,9 +98,11 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     poll = PollSteps(plan, due, config.poll.timeout, instrumentation, hellos or HelloRate())
     seen = await poll.probe_network(memory)
     seen = await poll.request_pages(seen, memory, now, pages)
-    seen += await poll.follow_up(seen, memory, config, now, step)
-    is_open = hbone_hellos.is_doubtful(plan.target, plan.on_doubt, seen, memory, due)
-    seen += await poll.probe_pod(seen, is_doubtful=is_open)
+    if follow_ups := poll.follow_ups(seen, memory, config, now, step):
+        seen += await poll.run(follow_ups)
+    if plan.pod is not None:
+        is_open = hbone_hellos.is_doubtful(plan.target, plan.on_doubt, seen, memory, due)
+        seen += await poll.probe_pod(plan.pod, seen, is_doubtful=is_open)
     if admin := newest_admin(seen):
         before, plan = plan, with_servers(without_servers, admin)
         seen += await replace(poll, plan=plan).probe_new_servers(before)
@@ -129,6 +131,8 @@ def _long(
     before: Mapping[Cadence, float], due: Container[Cadence], took: float, interval: float
 ) -> Mapping[Cadence, float]:
     """How long the last poll of each cadence took, where it took longer than the interval."""
+    if not before and took <= interval:
+        return before
     kept = {cadence: seconds for cadence, seconds in before.items() if cadence not in due}
     if took > interval:
         kept |= {cadence: took for cadence in Cadence if cadence in due}

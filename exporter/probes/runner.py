@@ -15,8 +15,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from exporter.bounds import SENTENCE, cut_text
@@ -55,10 +54,11 @@ class _Runner:
     `_wakes_at` is when it fires, in seconds of the monotonic clock.
     """
 
-    __slots__ = ("_ended", "_pending", "_timer", "_wakes_at", "loop")
+    __slots__ = ("_ended", "_pending", "_timer", "_wakes_at", "loop", "no_task")
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
+        self.no_task = _NoTask(self.loop)
         self._pending: set[_ProbeRun] = set()
         self._timer: asyncio.Handle | None = None
         self._wakes_at = -math.inf
@@ -71,7 +71,7 @@ class _Runner:
             for at in range(0, len(runs), _STARTS_IN_A_ROW):
                 if at:
                     await asyncio.sleep(0)
-                with _no_task():
+                with self.no_task:
                     for run in runs[at : at + _STARTS_IN_A_ROW]:
                         run.step()
             if self._pending:
@@ -80,9 +80,10 @@ class _Runner:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            with _no_task():
-                while self._pending:
-                    self._pending.pop().cancel()
+            if self._pending:
+                with self.no_task:
+                    while self._pending:
+                        self._pending.pop().cancel()
 
     def remove(self, run: "_ProbeRun") -> None:
         """A probe has ended."""
@@ -204,7 +205,7 @@ class _ProbeRun:
         if asyncio.current_task(self._runner.loop) is None:
             self.step()
         else:  # a Waiter that a task has set, as a port-forward's does
-            with _no_task():
+            with self._runner.no_task:
                 self.step()
 
     def _forget_awaited(self) -> None:
@@ -232,19 +233,24 @@ class _ProbeRun:
         self._runner.remove(self)
 
 
-@contextmanager
-def _no_task() -> Iterator[None]:
-    """Hide the current task from whatever searches it."""
-    task = asyncio.current_task()
-    if task is None:
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    asyncio.tasks._leave_task(loop, task)  # noqa: SLF001 - documented in asyncio's "Extending"
-    try:
-        yield
-    finally:
-        asyncio.tasks._enter_task(loop, task)  # noqa: SLF001 - as above
+class _NoTask:
+    """While entered, whatever searches the event loop's current task finds none."""
+
+    __slots__ = ("_loop", "_task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._task: asyncio.Task[Any] | None = None
+
+    def __enter__(self) -> None:
+        task = self._task = asyncio.current_task(self._loop)
+        if task is not None:
+            asyncio.tasks._leave_task(self._loop, task)  # noqa: SLF001 - documented in "Extending"
+
+    def __exit__(self, *_raised: object) -> None:
+        if self._task is not None:
+            asyncio.tasks._enter_task(self._loop, self._task)  # noqa: SLF001 - as above
+            self._task = None
 
 
 def _may_await(awaited: object) -> bool:

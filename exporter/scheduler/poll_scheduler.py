@@ -11,11 +11,12 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import Cadence, Observation, Outcome
+from exporter.model import Cadence, Outcome
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.page_due import with_pages
 from exporter.poll.plan import IsNamed, Plan, PodViewFactory, never_named, no_pod_view, plan_of
@@ -190,9 +191,10 @@ class Scheduler:
     def _take(self, row: ScheduledTarget, result: PollResult) -> None:
         row.polls += not row.is_made_up
         row.memory = result.memory
-        slow = self._config.poll.timeout / 2
-        row.is_slow = any(o.outcome.is_silent or o.seconds > slow for o in result.observations)
-        row.pod_view_error = "" if _is_ending(row) else _pod_view_error(result.observations)
+        slow, seen = self._config.poll.timeout / 2, result.observations
+        row.is_slow = any(one.seconds > slow or one.outcome.is_silent for one in seen)
+        refused = [one.detail for one in seen if one.outcome is Outcome.NO_ACCESS]
+        row.pod_view_error = _pod_view_error(row, refused) if refused else ""
         self._publish(row, result)
 
     async def _result(
@@ -273,7 +275,6 @@ def _is_ending(row: ScheduledTarget) -> bool:
     return bool(lifecycle.terminating) or lifecycle.is_down
 
 
-def _pod_view_error(observations: tuple[Observation, ...]) -> str:
+def _pod_view_error(row: ScheduledTarget, refused: Sequence[str]) -> str:
     """Why the pod's own view was refused to us, in the words of the first probe that found out."""
-    refused = (o.detail for o in observations if o.outcome is Outcome.NO_ACCESS)
-    return next((detail for detail in refused if detail), "")
+    return "" if _is_ending(row) else next(filter(None, refused), "")

@@ -36,6 +36,9 @@ class Slots(Generic[T]):
 
     def take(self, item: T, start: Callable[[T], bool], *, is_slow: bool) -> None:
         """Start a poll now or once there is a slot; `start` returns whether it still has to run."""
+        if not is_slow and self._taken < self._limit and not self._is_waiting:
+            self._taken += start(item)
+            return
         (self._waiting_slow if is_slow else self._waiting).append((item, start))
         self._fill()
 
@@ -43,7 +46,8 @@ class Slots(Generic[T]):
         """A poll has ended."""
         self._taken -= 1
         self._taken_slow -= is_slow
-        self._fill()
+        if self._is_waiting:
+            self._fill()
 
     def take_pages(self) -> bool:
         """Whether a poll that starts may read the pages of the slower cadences."""
@@ -71,6 +75,10 @@ class Slots(Generic[T]):
         while self._has_room() and self._waiting:
             item, start = self._waiting.popleft()
             self._taken += start(item)
+
+    @property
+    def _is_waiting(self) -> bool:
+        return bool(self._waiting or self._waiting_slow)
 
     def _has_room(self) -> bool:
         return self._taken < self._limit

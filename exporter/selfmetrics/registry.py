@@ -77,7 +77,9 @@ class SelfMetrics:
         self._skipped = self._counter(
             "polls_skipped", "Polls skipped because the previous one was still running."
         )
-        self._in_flight = self._gauge("probes_in_flight", "Probes in flight.")
+        self._under_way = 0
+        in_flight = self._gauge("probes_in_flight", "Probes in flight.")
+        in_flight.set_function(lambda: self._under_way)
 
     def _describe_exposition(self) -> None:
         self._exposition_bytes = self._gauge(
@@ -139,7 +141,7 @@ class SelfMetrics:
 
     def probes_under_way(self, more: int) -> None:
         """So many probes more, or less, are under way."""
-        self._in_flight.inc(more)
+        self._under_way += more
 
     def lagged(self, seconds: float) -> None:
         """The event loop ran a timer so many seconds late."""
