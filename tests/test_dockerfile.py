@@ -199,7 +199,7 @@ def test_both_stages_have_the_same_base() -> None:
 @pytest.mark.parametrize(
     ("path", "taken"),
     [
-        pytest.param("exporter/cli/__main__.py", True, id="package"),
+        pytest.param("exporter/cli/main.py", True, id="package"),
         pytest.param("requirements/run.txt", True, id="hashes"),
         pytest.param("requirements/dev.txt", False, id="development tools"),
         pytest.param("exporter/cli/__pycache__/check.pyc", False, id="compiled"),

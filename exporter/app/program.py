@@ -18,7 +18,6 @@ from pathlib import Path
 
 from exporter import __version__
 from exporter.app.api_connection import ApiConnection
-from exporter.app.portforwards import PortForwardAccess
 from exporter.app.process import (
     bind,
     collect_garbage_rarely,
@@ -26,7 +25,7 @@ from exporter.app.process import (
     many_new_objects,
     raise_file_limit,
 )
-from exporter.app.session import Reading, Session, Shared
+from exporter.app.session import PortForwardAccess, Reading, Session, Shared
 from exporter.config import Config, ConfigError, Problem, StaticConfig
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets

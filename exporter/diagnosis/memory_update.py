@@ -1,13 +1,14 @@
 """What one poll changes in the memory of a target. Pure.
 
-The rule: a counter that falls has restarted and has not grown.
+The rules: a counter that falls has restarted and has not grown; a rejected update stays rejected
+until a success follows it.
 """
 
 from typing import Any
 
 from msgspec import Struct
 
-from exporter.model import Growth, Memory
+from exporter.model import EnvoyStats, Growth, Memory, Timestamped
 from exporter.model.shared import shared
 
 
@@ -42,3 +43,59 @@ class MemoryUpdate(Struct, eq=False):
             step = value - last.value
             grown = Growth(value, step, last.streak + 1 if step > 0 else 0)
         self.mapping("growth")[name] = shared(grown)
+
+
+_STATIC_LISTENERS = 2
+"""15021 and 15090, which the bootstrap has; Envoy counts them among its active listeners."""
+
+
+def has_no_servers(stats: EnvoyStats) -> bool:
+    """Whether a gateway took its listeners, and only the static ones are active and none warms."""
+    if stats.listeners_active is None or not stats.lds_success:
+        return False
+    return stats.listeners_active <= _STATIC_LISTENERS and not stats.listeners_warming
+
+
+def remember_stats(stats: EnvoyStats, update: MemoryUpdate) -> None:
+    """Keep a complete page of Envoy's statistics, and what its counters show since the last one."""
+    update.changes["stats"] = Timestamped(stats, update.now)
+    for resource, success, rejected, failure in (
+        ("cds", stats.cds_success, stats.cds_rejected, stats.cds_failure),
+        ("lds", stats.lds_success, stats.lds_rejected, stats.lds_failure),
+    ):
+        _judge_rejects(resource, success, rejected, update)
+        update.grow(f"{resource}_success", success)
+        update.grow(f"{resource}_rejected", rejected)
+        update.grow(f"{resource}_failure", failure)
+    warming = bool(stats.listeners_warming)
+    update.changes["warming_polls"] = update.before.warming_polls + 1 if warming else 0
+
+
+def _judge_rejects(
+    resource: str, success: float | None, rejected: float | None, update: MemoryUpdate
+) -> None:
+    """Whether the last update was rejected; unknown where rejects and successes have no order."""
+    if rejected is None or success is None:
+        return
+    growth = update.before.growth
+    succeeded, refused = growth.get(f"{resource}_success"), growth.get(f"{resource}_rejected")
+    known = update.mapping("rejected")
+    if rejected == 0 or success == 0:
+        known[resource] = rejected > 0
+    elif succeeded is None or refused is None or rejected < refused.value:
+        known.pop(resource, None)
+    else:
+        _order_rejects(resource, known, rejected > refused.value, success > succeeded.value)
+
+
+def _order_rejects(
+    resource: str,
+    known: dict[str, bool],
+    refused: bool,  # noqa: FBT001 - the two facts of one poll
+    succeeded: bool,  # noqa: FBT001
+) -> None:
+    """One of the two happened since the last poll, or neither: keep what was known."""
+    if refused and succeeded:
+        known.pop(resource, None)
+    elif refused or succeeded:
+        known[resource] = refused

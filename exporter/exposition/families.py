@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from operator import not_
 
-from exporter.exposition import cluster_samples, samples
+from exporter.exposition import samples
 from exporter.exposition.samples import each, istiod_facts, one, text
 from exporter.exposition.text_format import Family
 
@@ -260,7 +260,7 @@ FAMILIES: tuple[Family, ...] = (
         profile="minimal",
         stability="experimental",
         labels=("namespace", "node", "redirection"),
-        cluster_samples=cluster_samples.ambient_pods,
+        cluster_samples=samples.ambient_pods,
     ),
     Family(
         name="istio_proxy_missing_pods",
@@ -268,7 +268,7 @@ FAMILIES: tuple[Family, ...] = (
         profile="minimal",
         stability="experimental",
         labels=("namespace", "reason"),
-        cluster_samples=cluster_samples.missing_proxies,
+        cluster_samples=samples.missing_proxies,
     ),
     Family(
         name="istio_control_plane_webhook_path_up",
@@ -276,7 +276,7 @@ FAMILIES: tuple[Family, ...] = (
         profile="minimal",
         stability="experimental",
         labels=("revision",),
-        cluster_samples=cluster_samples.webhook_path_up,
+        cluster_samples=samples.webhook_path_up,
     ),
     Family(
         name="istio_control_plane_webhook_path_outcome",
@@ -284,7 +284,7 @@ FAMILIES: tuple[Family, ...] = (
         profile="minimal",
         stability="experimental",
         labels=("revision", "outcome"),
-        cluster_samples=cluster_samples.webhook_path_outcome,
+        cluster_samples=samples.webhook_path_outcome,
     ),
 )
 

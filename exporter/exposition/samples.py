@@ -1,4 +1,4 @@
-"""The samples of a target, one function per metric family: record -> (labels, value) pairs.
+"""The samples of a target, or of the mesh, one function per family: record -> (labels, value).
 
 Labels are text that follows the target's own labels: empty, or `,name="value"` each. An unknown
 value has no sample. Members of enums (outcomes, cadences) need no escaping.
@@ -12,6 +12,7 @@ from exporter.exposition.text_format import Samples, escaped, labelled
 from exporter.model import (
     Cadence,
     CertificateValidity,
+    ClusterRecord,
     IstiodFacts,
     Outcome,
     Role,
@@ -238,3 +239,40 @@ def control_plane_info(record: TargetRecord) -> tuple[Sample, ...]:
         return ()
     version = plain_version(reported) or cut_text(reported, TENANT_TEXT)
     return ((labelled(revision=record.target.revision, version=version), 1),)
+
+
+def ambient_pods(record: ClusterRecord) -> list[Sample]:
+    """`istio_proxy_ambient_pods`: redirection is enabled or missing."""
+    return [
+        (_first(namespace=namespace, node=node, redirection=redirection), count)
+        for (namespace, node, redirection), count in record.ambient_pods.items()
+    ]
+
+
+def missing_proxies(record: ClusterRecord) -> list[Sample]:
+    """`istio_proxy_missing_pods`: what asks for the proxy is the reason."""
+    return [
+        (_first(namespace=namespace, reason=reason), count)
+        for (namespace, reason), count in record.missing_proxies.items()
+    ]
+
+
+def webhook_path_up(record: ClusterRecord) -> tuple[Sample, ...]:
+    """`istio_control_plane_webhook_path_up`: while the dry run shows the one or the other."""
+    path = record.webhook_path
+    if path is None or path.up is None:
+        return ()
+    return ((_first(revision=path.revision), path.up),)
+
+
+def webhook_path_outcome(record: ClusterRecord) -> tuple[Sample, ...]:
+    """`istio_control_plane_webhook_path_outcome`: how a dry run that was not ok ended."""
+    path = record.webhook_path
+    if path is None or path.up:
+        return ()
+    return ((_first(revision=path.revision, outcome=path.outcome.value), 1),)
+
+
+def _first(**labels: str) -> str:
+    """The mesh as a whole has no target's labels before these: the first one has no comma."""
+    return labelled(**labels).removeprefix(",")

@@ -3,7 +3,7 @@
 Everything here is a frozen value or a closed enum. Data flows through these types one way:
 a `Target` is polled, each `Probe` leaves an `Observation`, `diagnosis` turns a target's
 observations and `Memory` into a `TargetRecord`, `exposition` renders the record.
-No I/O, no clock, no imports beyond the standard library.
+No I/O, no clock, no imports beyond the standard library and msgspec.
 """
 
 from exporter.model.enums import (

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from exporter.config import Config
 from exporter.diagnosis.agent_page import has_abnormal_answer
-from exporter.diagnosis.envoy_counters import has_no_servers
+from exporter.diagnosis.memory_update import has_no_servers
 from exporter.model import AGENT_ROLES, Cadence, Memory, Observation, Outcome, ProbeKind, Role
 
 _PAGE = frozenset({Cadence.PAGE})

@@ -1,13 +1,12 @@
 """/api/v1/summary: what is wrong, how old the records are, what cannot be judged. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from exporter.diagnosis import CAUSES
-from exporter.model import CauseClass, TargetKey
-from exporter.report.control_plane_notices import ControlPlaneNotices
+from exporter.model import CauseClass, Role, TargetKey
 from exporter.report.health import Health
 from exporter.report.target_views import Filters, TargetView
 
@@ -164,3 +163,56 @@ def _groups(counts: Counter[tuple[str, bool]]) -> tuple[Group, ...]:
         )
         for name in names
     )
+
+
+_FAILING = frozenset({Health.UNHEALTHY, Health.TRANSITION})
+"""Nothing else is proof: a policy or the exporter's own trouble hides an istiod that works."""
+
+_CUT_OFF = frozenset({"istiod_unreachable", "xds_disconnected"})
+_NAMED = 3
+_EFFECT = "proxies keep their configuration, pods that start get none"
+
+
+class ControlPlaneNotices:
+    """Takes the targets, some at a time, and names the control planes that do not work.
+
+    Without an istiod every proxy keeps its configuration and looks well for hours, while no pod
+    that starts gets any: it concerns the whole mesh, whatever filters the reader has chosen.
+    """
+
+    def __init__(self) -> None:
+        self._istiods: defaultdict[str, list[TargetView]] = defaultdict(list)
+        self._cut_off = 0
+
+    def add(self, views: Iterable[TargetView]) -> None:
+        """Count these targets."""
+        for view in views:
+            if view.target.role is Role.ISTIOD:
+                self._istiods[view.target.revision].append(view)
+            elif view.cause in _CUT_OFF:
+                self._cut_off += 1
+
+    def sentences(self) -> tuple[str, ...]:
+        """One for each revision whose istiods all fail, or one where proxies miss any istiod."""
+        if self._istiods:
+            failing = {
+                revision: views
+                for revision, views in sorted(self._istiods.items())
+                if all(view.health in _FAILING for view in views)
+            }
+            return tuple(_none_is_healthy(*item) for item in failing.items())
+        if not self._cut_off:
+            return ()
+        proxies = "1 proxy has" if self._cut_off == 1 else f"{self._cut_off} proxies have"
+        return (f"No istiod is among the targets, and {proxies} no connection to one: {_EFFECT}.",)
+
+
+def _none_is_healthy(revision: str, views: list[TargetView]) -> str:
+    named = [
+        f"{view.target.key} ({view.cause})" if view.cause else str(view.target.key)
+        for view in views[:_NAMED]
+    ]
+    if len(views) > _NAMED:
+        named.append(f"{len(views) - _NAMED} more")
+    of_revision = f" of revision {revision}" if revision else ""
+    return f"No istiod{of_revision} is healthy: {', '.join(named)}. Until one is, {_EFFECT}."

@@ -133,7 +133,7 @@ def test_without_local_ports_no_target_is_at_fault() -> None:
 def test_a_full_disk_under_its_log_ends_nothing(tmp_path: Path, port: int) -> None:
     (tmp_path / "targets.yaml").write_text(targets(20, port))
     (tmp_path / "exporter.yaml").write_text(CONFIG.replace(":0", ":10597"))
-    command = [sys.executable, "-m", "exporter.cli", "serve", "--config.file", "exporter.yaml"]
+    command = [sys.executable, "-m", "exporter", "serve", "--config.file", "exporter.yaml"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with agents(port=port), Path("/dev/full").open("w") as full:
         process = Popen(command, cwd=tmp_path, env=environment, stdout=full, stderr=full)

@@ -43,7 +43,7 @@ class Served:
                     *before,
                     sys.executable,
                     "-m",
-                    "exporter.cli",
+                    "exporter",
                     "serve",
                     "--config.file",
                     self.config,
@@ -147,7 +147,7 @@ def test_it_ends_at_once_and_cleanly(served: Served, stop: signal.Signals) -> No
 def test_a_taken_port_is_said_in_one_line(served: Served) -> None:
     address = f"127.0.0.1:{served.address.rpartition(':')[2]}"
     ended = subprocess.run(
-        [sys.executable, "-m", "exporter.cli", "serve", "--web.listen-address", address],
+        [sys.executable, "-m", "exporter", "serve", "--web.listen-address", address],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],

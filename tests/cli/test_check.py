@@ -284,7 +284,7 @@ def test_watch_polls_again_until_it_is_interrupted(tmp_path: Path) -> None:
     flags = configured(tmp_path, BROKEN)
     file = tmp_path / "exporter.yaml"
     file.write_text(file.read_text().replace("{timeout:", "{interval: 1s, timeout:"))
-    command = [sys.executable, "-m", "exporter.cli", "check", "--watch", "-o", "json", *flags]
+    command = [sys.executable, "-m", "exporter", "check", "--watch", "-o", "json", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         printed = b""

@@ -102,7 +102,7 @@ def test_a_start_with_defaults_says_once_what_is_off_and_warns_of_nothing(
 ) -> None:
     config = tmp_path / "exporter.yaml"
     config.write_text("discovery: {kubernetes: {enabled: false}}\n")
-    command = [sys.executable, "-m", "exporter.cli", "serve", f"--config.file={config}"]
+    command = [sys.executable, "-m", "exporter", "serve", f"--config.file={config}"]
     command += ["--web.listen-address=127.0.0.1:0", f"--log.format={form}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as served:
         assert served.stderr

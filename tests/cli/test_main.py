@@ -113,7 +113,7 @@ def test_serve_serves_until_sigterm_and_reloads_on_sighup(tmp_path: Path) -> Non
         f"discovery: {{static: {{targets: [{target}]}}}}\npoll: {{interval: 1s, timeout: 500ms}}\n"
     )
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "exporter.cli", "serve", "--config.file", str(file)]
+    command = [sys.executable, "-m", "exporter", "serve", "--config.file", str(file)]
     command += ["--web.listen-address", address, "--log.format", "json"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -138,7 +138,7 @@ def test_serve_serves_until_sigterm_and_reloads_on_sighup(tmp_path: Path) -> Non
 def test_an_address_in_use_ends_with_3_and_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        command = [sys.executable, "-m", "exporter.cli", "serve", "--web.listen-address", address]
+        command = [sys.executable, "-m", "exporter", "serve", "--web.listen-address", address]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 3
     assert f"cannot listen on {address}: Address already in use\nIs another " in ended.stderr
@@ -152,7 +152,7 @@ def test_an_address_in_use_ends_with_3_and_a_sentence() -> None:
 def test_the_log_names_the_address_that_is_bound(given: str, logged: str, tmp_path: Path) -> None:
     file = tmp_path / "exporter.yaml"
     file.write_text("discovery: {kubernetes: {enabled: false}}\n")
-    command = [sys.executable, "-m", "exporter.cli", "serve", "--config.file", str(file)]
+    command = [sys.executable, "-m", "exporter", "serve", "--config.file", str(file)]
     command += ["--web.listen-address", given]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
@@ -164,7 +164,7 @@ def test_the_log_names_the_address_that_is_bound(given: str, logged: str, tmp_pa
 def test_a_closed_pipe_is_no_traceback() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "exporter.cli", "ports", "-o", "json"]
+    command = [sys.executable, "-m", "exporter", "ports", "-o", "json"]
     ended = subprocess.run(
         command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False
     )

@@ -18,7 +18,7 @@ def demo(*flags: str) -> "subprocess.Popen[str]":
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "exporter.cli", "demo", "--web.listen-address", address]
+    command = [sys.executable, "-m", "exporter", "demo", "--web.listen-address", address]
     return subprocess.Popen(
         [*command, *flags],
         stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.cluster.cluster import Cluster
 
-_CHECK = (sys.executable, "-m", "exporter.cli", "check")
+_CHECK = (sys.executable, "-m", "exporter", "check")
 _SECONDS = 120.0
 
 

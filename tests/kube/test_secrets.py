@@ -71,7 +71,7 @@ def failing(
 async def test_check_prints_no_secret(failing: tuple[str, str]) -> None:
     path, said = failing
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "exporter.cli", "check"),
+        *(sys.executable, "-m", "exporter", "check"),
         *("--kubeconfig", path, "--log.level", "debug"),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,

@@ -375,7 +375,7 @@ def checked(exporter: Network, document: object, folder: Path) -> tuple[str, boo
     (folder / "pod.json").write_text(json.dumps(document))
     config = folder / "exporter.yaml"
     config.write_text("discovery: {static: {targets: [{pod: pod.json}]}}\n")
-    command = [*("ip", "netns", "exec", exporter.name, sys.executable, "-m", "exporter.cli")]
+    command = [*("ip", "netns", "exec", exporter.name, sys.executable, "-m", "exporter")]
     command += ["check", "--config.file", str(config), "-o", "json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     (target,) = json.loads(done.stdout)["targets"]

@@ -3,10 +3,10 @@
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.conditions.istiod_replica import debug_refusal
-from exporter.diagnosis.envoy_counters import has_no_servers
 from exporter.diagnosis.evidence import SLOW_SECONDS
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
+from exporter.diagnosis.memory_update import has_no_servers
 from exporter.diagnosis.proxy_status import xds_failures
 from exporter.diagnosis.target_certificates import presented_certificate
 from exporter.diagnosis.verdicts import exposed_by

@@ -85,7 +85,7 @@ async def serving(
                 *inside,
                 sys.executable,
                 "-m",
-                "exporter.cli",
+                "exporter",
                 "serve",
                 "--config.file",
                 "exporter.yaml",

@@ -40,7 +40,7 @@ async def kubelet(control_plane: ControlPlane, admin: Admin, corner: str) -> Asy
         yield node
 
 
-CHECK = (sys.executable, "-m", "exporter.cli", "check")
+CHECK = (sys.executable, "-m", "exporter", "check")
 
 
 async def run(command: tuple[str, ...], **environ: str) -> tuple[int | None, str, str]:

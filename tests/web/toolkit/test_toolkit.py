@@ -376,7 +376,7 @@ http_server_config:
 @contextmanager
 def serving(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The serving process, on its own event loop; and its port."""
-    command = [sys.executable, "-m", "exporter.cli", "serve", "--web.listen-address", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "exporter", "serve", "--web.listen-address", "127.0.0.1:0"]
     (folder / "exporter.yaml").write_text("discovery: {kubernetes: {enabled: false}}\n")
     command += ["--config.file", str(folder / "exporter.yaml")]
     command += ["--web.config.file", str(folder / "web.yaml"), *flags]
@@ -422,7 +422,7 @@ async def test_the_process_serves_behind_its_door(
 
 def test_nothing_is_served_behind_a_door_that_cannot_be_built(folder: Path) -> None:
     write(folder, "basic_auth_users: {alice: secret}\n")
-    command = [sys.executable, "-m", "exporter.cli", "serve", "--web.config.file"]
+    command = [sys.executable, "-m", "exporter", "serve", "--web.config.file"]
     ended = subprocess.run(
         [*command, str(folder / "web.yaml")],
         capture_output=True,
