@@ -167,6 +167,11 @@ def _states() -> Iterable[State]:  # noqa: PLR0915 - a table
     yield State("ambient-resets-and-listens", blocked, (None, None), [*resets, SERVED])
     yield State("ambient-resets-and-serves", blocked, (None, None), [*resets, hello(address="")])
 
+    only_15008 = [*seen(REFUSED), listening(15001, 15006)]
+    yield State("ambient-lost-15008", "not_served", (False, True), only_15008, WORKS)
+    taken = [*seen(REFUSED), listening(15006, process="python3")]
+    yield State("ambient-15006-taken", "port_taken", down, taken, WORKS)
+
     yield State("ambient-unreachable", "unreachable", down, dark)
     v6_dark = seen(TIMEOUT, TIMEOUT, TIMEOUT, address=V6)
     yield State("ambient-one-family-silent", "unreachable", down, [*seen(), *v6_dark], None, DUAL)

@@ -45,13 +45,13 @@ def network_blocks(case: Case) -> Sentences:
 def _is_blocked(case: Case, row: AddressEvidence) -> bool:
     if row.hbone is None or accepts(row.hbone):
         return False
+    in_pod = _in_pod(case, row)
+    if refuses(row.hbone):
+        return bool(in_pod) or (in_pod is None and accepts(row.control))
     if row.hbone.outcome is Outcome.REJECTED or accepts(row.control):
         return True
-    in_pod = _in_pod(case, row)
     if row.is_silent:
         return bool(in_pod) or kubernetes_reports_ready(case.target.lifecycle)
-    if refuses(row.hbone):
-        return bool(in_pod)
     return row.hbone.outcome.is_silent and row.responds
 
 
