@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from exporter.diagnosis import CAUSES
 from exporter.diagnosis.cause import Cause, CauseClass
+from exporter.model import Role
 
 _CONTROL_PLANE = frozenset(
     ("istiod_replica_stuck", "istiod_not_ready", "webhook_not_serving", "webhook_unreachable")
@@ -23,11 +24,16 @@ _ADVICE = re.compile(rf"(: )(\{{\{{ index ){_LIST}")
 _NAMES = re.compile(rf"(diagnosis\.md#)(\{{\{{ index ){_LIST}")
 
 
-def with_causes(rules: str) -> str:
-    """The rules with the numbers, names and advice of the causes as they are now."""
+_ROLES = {"ambient": Role.AMBIENT}
+"""The files of rules whose alerts are about targets of one role."""
+
+
+def with_causes(name: str, rules: str) -> str:
+    """The rules of this file with the numbers, names and advice of the causes as they are now."""
     causes = tuple(_named())
     rules = _NUMBERS.sub(lambda found: "".join(_numbers(found[1], causes)), rules)
-    advice = [f"{cause.id}. {cause.advice}" for cause in causes]
+    role = _ROLES.get(name, Role.SIDECAR)
+    advice = [f"{cause.id}. {cause.advices.get(role, cause.advice)}" for cause in causes]
     rules = _ADVICE.sub(lambda found: _texts(found, advice), rules)
     return _NAMES.sub(lambda found: _texts(found, [cause.id for cause in causes]), rules)
 

@@ -56,7 +56,7 @@ def main() -> None:
     readme.write_text(with_table(readme.read_text(), (CHART / "values.yaml").read_text()))
     schema.write_text(with_config(schema.read_text()))
     for rules in sorted((CHART / "rules").glob("*.yaml")):
-        rules.write_text(with_causes(rules.read_text()))
+        rules.write_text(with_causes(rules.stem, rules.read_text()))
     dashboards.FOLDER.mkdir(exist_ok=True)
     for name, document in dashboards.documents().items():
         (dashboards.FOLDER / name).write_text(document)

@@ -110,7 +110,11 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         roles=(*AGENT_ROLES, *HBONE_ROLES),
         condition=first_configuration.identity_is_missing,
         conditions=dict.fromkeys(HBONE_ROLES, ambient_hellos.identity_is_missing),
-        remedy=ambient_hellos.authority_advice,
+        advices=dict.fromkeys(
+            HBONE_ROLES,
+            "Read the log of ztunnel on this node for signing requests that fail, then that of the "
+            "certificate authority (istiod); other pods of the node lose theirs when they end.",
+        ),
         undetected=ambient_hellos.may_lack_identity,
         sentence="The proxy gets no certificate: its signing requests fail.",
         advice=(

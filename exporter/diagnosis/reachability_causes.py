@@ -49,6 +49,12 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
         advice=(
             "Find the process (ss -ltnp in the pod) and move the application, or the port of Istio."
         ),
+        advices={
+            Role.AMBIENT: (
+                "Find the process (ss -ltnp in the pod) and move the application: ztunnel's ports "
+                "in a pod are fixed. Then restart the pod."
+            )
+        },
         ports=(
             PortName.ADMIN,
             PortName.VIRTUAL_OUTBOUND,

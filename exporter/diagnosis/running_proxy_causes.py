@@ -38,6 +38,12 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
             "Compare the clocks of the certificate authority, of the pod's node and of the "
             "exporter; once they agree, restart the pod for a new certificate."
         ),
+        advices={
+            Role.AMBIENT: (
+                "Compare the clocks of the certificate authority, of the pod's node and of the "
+                "exporter; once they agree, restart that node's ztunnel for new certificates."
+            )
+        },
         ports=(
             PortName.ADMIN,
             PortName.VIRTUAL_INBOUND,
@@ -55,6 +61,12 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         conditions={Role.AMBIENT: ambient_workload.redirection_is_missing},
         sentence=("Inbound traffic does not pass the proxy: mTLS and authorisation are bypassed."),
         advice=("Check the istio-init container or istio-cni on this node, then restart the pod."),
+        advices={
+            Role.AMBIENT: (
+                "Restart the pod, so that istio-cni writes its rules anew, and read istio-cni's "
+                "log on its node for why they were missing."
+            )
+        },
         ports=(PortName.VIRTUAL_INBOUND,),
         also="the control port",
     ),

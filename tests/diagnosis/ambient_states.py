@@ -259,8 +259,15 @@ def _states() -> Iterable[State]:  # noqa: PLR0915 - a table
     yield State("ambient-anothers", "identity_mismatch", both, seen(said=other), WORKS)
     nested = certificate(uris=(f"spiffe://cluster.local/ns/a/sa/b{IDENTITY}",))
     yield State("ambient-anothers-nested", "identity_mismatch", both, seen(said=nested), WORKS)
+    whole = replace(
+        WORKLOAD, settings=replace(WORKLOAD.settings, identity=f"spiffe://cluster.local{IDENTITY}")
+    )
+    yield State("ambient-whole-identity", "none", both, seen(), WORKS, whole)
     elsewhere = certificate(uris=(f"spiffe://prod.example.com{IDENTITY}",))
     yield State("ambient-other-trust-domain", "none", both, seen(said=elsewhere), WORKS)
+    yield State(
+        "ambient-not-this-domain", "identity_mismatch", both, seen(said=elsewhere), WORKS, whole
+    )
     ended = certificate(not_before=NOW - DAY - 60, not_after=NOW - 60)
     yield State("ambient-ended", "certificate_expired", both, seen(said=ended), WORKS)
     future = certificate(not_before=NOW + 900, not_after=NOW + DAY)

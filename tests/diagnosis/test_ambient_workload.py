@@ -151,7 +151,10 @@ def test_advice_names_ztunnel_where_a_proxy_of_the_pod_would_be_named() -> None:
         record = judged(state)
         if record.diagnosis is not None:
             words = record.diagnosis.advice
-            assert not any(name in words for name in ("the agent", "istio-proxy", "DUAL_STACK"))
+            assert not any(name in words for name in _NOT_IN_AMBIENT)
+
+
+_NOT_IN_AMBIENT = ("the agent", "istio-proxy", "istio-init", "DUAL_STACK")
 
 
 def test_without_hellos_the_rows_that_rest_on_connects_alone_remain() -> None:

@@ -1,6 +1,7 @@
 """Cases of the alerts about pods in ambient and about the ztunnels that serve them."""
 
 from exporter.diagnosis.causes import CAUSES
+from exporter.model import Role
 from tests.rules.promtool import Case, ExpectedAlert
 from tests.rules.series import diagnosis, info, of
 
@@ -15,7 +16,8 @@ def pods(names: str, node: str = "node-1") -> dict[str, str]:
 
 def told(name: str) -> str:
     """A cause with its advice."""
-    return f"{name}. {CAUSES[name].advice}"
+    found = CAUSES[name]
+    return f"{name}. {found.advices.get(Role.AMBIENT, found.advice)}"
 
 
 def cause(names: str, name: str) -> str:

@@ -11,7 +11,7 @@ from exporter.diagnosis.workload_evidence import (
     ending_of,
     families,
 )
-from exporter.model import HBONE_ROLES, Certificate, PortName
+from exporter.model import Certificate, PortName
 
 
 def is_stuck(case: Case) -> Sentences:
@@ -41,16 +41,6 @@ def identity_is_missing(case: Case) -> Sentences:
     return (*found, f"its last certificate ended {duration(case.evidence.wall - max(ended))} ago")
 
 
-def authority_advice(case: Case) -> str:
-    """Where ztunnel's signing requests are logged; empty for what has an agent."""
-    if case.target.role not in HBONE_ROLES:
-        return ""
-    return (
-        "Read the log of ztunnel on this node for signing requests that fail, then that of the "
-        "certificate authority (istiod); other pods of the node lose theirs when they end."
-    )
-
-
 def may_be_stuck(case: Case) -> bool:
     """Whether a first hello was silent: the second one decides."""
     return _failed_once(case, "timeout")
@@ -71,8 +61,8 @@ def identity_differs(case: Case) -> Sentences:
     wanted = case.target.settings.identity
     for _, certificate in _presented(case):
         shown = certificate.spiffe_id
-        workload = "/" + shown.removeprefix("spiffe://").partition("/")[2]
-        if shown and wanted and workload != wanted:
+        in_domain = "/" + shown.removeprefix("spiffe://").partition("/")[2]
+        if shown and wanted and wanted not in (shown, in_domain):
             return (f"the certificate is of {shown}", f"the pod runs as {wanted}")
     return None
 
