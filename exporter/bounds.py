@@ -161,6 +161,21 @@ PROXIES = Bound(
     "above what one replica can serve",
 )
 
+SOCKETS = Bound(
+    65_536,
+    "lines",
+    "each of a pod's socket tables, its listening sockets first",
+    _LEFT_OUT,
+    "both ends of as many connections as one place can have are 56,000; a line takes 5 us",
+)
+DESCRIPTORS = Bound(
+    65_536,
+    "descriptors",
+    "open files of a pod's processes, by which sockets are given their owners",
+    "sockets without an owner",
+    "each takes 5 us; one thread reads the tables of all pods of a node",
+)
+
 # --- pages, by path, and other answers ---------------------------------------------------------
 
 WORD_PAGE = Bound(

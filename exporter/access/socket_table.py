@@ -6,6 +6,7 @@ the same namespace. Processes come and go while this reads: what vanishes is lef
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice, repeat
 from pathlib import Path
 
 from exporter.access.local_ports import (
@@ -15,7 +16,7 @@ from exporter.access.local_ports import (
     outgoing_connections,
 )
 from exporter.access.socket_rows import ESTABLISHED, LISTEN, UNCONNECTED, Row, read_rows
-from exporter.bounds import TENANT_TEXT, cut_text
+from exporter.bounds import DESCRIPTORS, SOCKETS, TENANT_TEXT, cut_text
 from exporter.catalogue import PORTS
 from exporter.model import Component, ListeningSocket, SocketTable
 
@@ -83,8 +84,10 @@ def read_sockets(processes: Iterable[Path] | None = None) -> SocketTable:
 
 
 def _read(name: str) -> str:
+    """The first lines of a table: the kernel writes the sockets that listen before all others."""
     try:
-        return Path(f"/proc/thread-self/net/{name}").read_text(encoding="ascii")
+        with Path(f"/proc/thread-self/net/{name}").open(encoding="ascii", errors="replace") as file:
+            return "".join(islice(file, SOCKETS))
     except FileNotFoundError:  # no IPv6 on this machine
         return ""
 
@@ -97,19 +100,21 @@ def _owners(wanted: set[int], processes: Iterable[Path]) -> dict[int, str]:
     """The process name by socket inode, for the inodes of this thread's namespace."""
     home = Path("/proc/thread-self/ns/net").stat().st_ino
     owners: dict[int, str] = {}
+    left = repeat(None, DESCRIPTORS)
     for process in processes:
         try:
             if (process / "ns/net").stat().st_ino == home:
-                owners.update(_sockets_of(process, wanted))
+                owners.update(_sockets_of(process, wanted, left))
         except OSError:  # the process has ended, or is not ours to look at
             continue
     return owners
 
 
-def _sockets_of(process: Path, wanted: set[int]) -> Iterator[tuple[int, str]]:
+def _sockets_of(process: Path, wanted: set[int], left: Iterator[None]) -> Iterator[tuple[int, str]]:
+    """The inodes that a process holds, and its name; as many descriptors are read as are `left`."""
     text = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
     name = cut_text(text, TENANT_TEXT)
-    for descriptor in (process / "fd").iterdir():
+    for _, descriptor in zip(left, (process / "fd").iterdir(), strict=False):
         try:
             link = str(descriptor.readlink())
         except OSError:  # closed while we read

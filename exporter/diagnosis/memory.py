@@ -148,7 +148,7 @@ def _forget(port: int, update: MemoryUpdate, *names: str) -> None:
             update.changes[name] = None
     for name in ("proofs", "disproved"):
         if port in getattr(update.before, name):
-            del update.mapping(name)[port]
+            update.mapping(name).pop(port, None)
 
 
 def _update_agent(
@@ -195,7 +195,7 @@ def _update_ztunnel(seen: Observation, facts: ZtunnelFacts, update: MemoryUpdate
         update.mapping("disproved")[seen.port] = seen.detail
         return
     if facts.page is Outcome.OK and seen.port in update.before.disproved:
-        del update.mapping("disproved")[seen.port]
+        update.mapping("disproved").pop(seen.port, None)  # another address's page may have done it
     if facts.active is None and facts.pending is None:
         return
     update.changes["ztunnel"] = Timestamped(facts, update.now)

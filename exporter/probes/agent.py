@@ -132,7 +132,7 @@ def read_agent(page: bytes) -> AgentMetrics:
         xds_responses=sample(page, b"istio_agent_xds_proxy_responses") or 0.0,
         dns_upstream_failures=sample(page, b"istio_agent_dns_upstream_failures_total") or 0.0,
         certificate_seconds=by_label(
-            page, b"istio_agent_cert_expiry_seconds", b"resource_name", _CERTIFICATES
+            page, b"istio_agent_cert_expiry_seconds", b"resource_name", _CERTIFICATES, signed=True
         ),
         startup_seconds=sample(page, b"istio_agent_startup_duration_seconds"),
     )

@@ -25,16 +25,16 @@ _TYPED = re.compile(
 )
 
 
-def samples(page: bytes, name: bytes) -> Iterator[tuple[bytes, float]]:
+def samples(page: bytes, name: bytes, *, signed: bool = False) -> Iterator[tuple[bytes, float]]:
     """Every sample of exactly this name: its label text (without braces) and its value.
 
     Values that are no number, or so large that a sum of them is none, are left out, and so are
-    lines that are too long.
+    lines that are too long. So is what lies below zero, which no count does, but where `signed`.
     """
     for line in islice(_lines(page, name), _MOST_SAMPLES):
         labels, _, rest = line.rpartition(b"}")
         value = _number(rest)
-        if value is not None:
+        if value is not None and (signed or value >= 0):
             yield labels[1:], value
 
 
@@ -67,14 +67,20 @@ def total(page: bytes, name: bytes) -> float:
 
 
 def by_label(
-    page: bytes, name: bytes, label: bytes, known: AbstractSet[str] | None = None
+    page: bytes,
+    name: bytes,
+    label: bytes,
+    known: AbstractSet[str] | None = None,
+    *,
+    signed: bool = False,
 ) -> dict[str, float]:
     """The samples of this name by one label's value; those without the label are left out.
 
-    With `known` only these values are kept: what becomes a label of ours is a closed set.
+    With `known` only these values are kept: what becomes a label of ours is a closed set. `signed`
+    as for `samples`.
     """
     found = {}
-    for labels, value in samples(page, name):
+    for labels, value in samples(page, name, signed=signed):
         text = _label(labels, label)
         if text is not None and (known is None or text in known):
             found[text] = value

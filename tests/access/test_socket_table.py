@@ -73,6 +73,8 @@ NONSENSE = {
     "header only": TCP.splitlines()[0],
     "short line": " 0: 00000000:1F90 00000000:0000 0A",
     "no hexadecimals": " 0: zzzz:1F90 00000000:0000 0A a b c d e 12",
+    "a port beyond all": " 0: 0100007F:10000 00000000:0000 0A a b c d e 12",
+    "a port below all": " 0: 0100007F:-1 00000000:0000 0A a b c d e 12",
     "wrong width": " 0: 0000:1F90 00000000:0000 0A a b c d e 12",
 }
 

@@ -14,6 +14,7 @@ from exporter.model import (
     Observation,
     Outcome,
     TargetRecord,
+    ZtunnelFacts,
 )
 from exporter.poll.hello_due import is_hello_due
 from tests.diagnosis.matrix import (
@@ -440,3 +441,13 @@ def test_admins_list_from_before_the_configuration_says_nothing_of_a_proxy_that_
         assert "virtualOutbound" not in serving.proxy.bound
     stuck, _ = seen_by(fast(net(15021, Outcome.NOT_READY)), memory=memory, now=NOW + 90)
     assert stuck.proxy.bound["virtualOutbound"] is False
+
+
+def test_both_addresses_of_a_ztunnel_may_take_back_that_another_process_answers() -> None:
+    other = net(15020, Outcome.WRONG_IDENTITY, facts=ZtunnelFacts(page=Outcome.WRONG_IDENTITY))
+    own = ZtunnelFacts(page=OK, active=3.0)
+    both = [net(15020, OK, facts=own, address=address) for address in ("10.0.0.7", "fd00::7")]
+    memory = Memory()
+    for seen in ([other], both):
+        _, memory = seen_by(seen, memory=memory)
+    assert memory.disproved == {}

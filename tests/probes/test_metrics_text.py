@@ -45,6 +45,14 @@ def test_finds_exactly_the_named_sample(name: str, value: Any) -> None:
     assert sample(PAGE, name) == value
 
 
+def test_no_count_is_below_zero() -> None:
+    page = b'a -1\na 2\nb{type="x"} -3\n'
+    assert sample(page, b"a") == 2
+    assert total(page, b"a") == 2
+    assert by_label(page, b"b", b"type") == {}
+    assert by_label(page, b"b", b"type", signed=True) == {"x": -3}
+
+
 def test_an_absent_sample_is_the_default() -> None:
     assert sample(PAGE, b"absent", 0.0) == 0.0
 
