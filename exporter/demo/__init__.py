@@ -7,7 +7,8 @@ the demo, the tests and the recordings runner use.
 
 from exporter.demo.kernel import can_build_networks, enter_own_network, why_no_networks
 from exporter.demo.mesh import DemoPod, Mesh, MeshError, mesh
-from exporter.demo.recording import SHIPPED, RecordedState, load_states
+from exporter.demo.recorded_state import RecordedState
+from exporter.demo.recording import SHIPPED, load_states
 
 __all__ = [
     "SHIPPED",

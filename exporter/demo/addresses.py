@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 
 from exporter.catalogue import control_port, ports_of
 from exporter.demo.network import is_redirected
-from exporter.demo.recording import RecordedState, Socket
+from exporter.demo.recorded_state import RecordedState, Socket
 from exporter.demo.script import NOBODY
 from exporter.discovery.pods import decode_pod, targets_of_pod
 from exporter.model import Lifecycle, Role, Target, TargetKey

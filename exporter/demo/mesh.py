@@ -16,7 +16,8 @@ from typing import Any
 
 from exporter.demo.addresses import target_of
 from exporter.demo.kernel import can_build_networks
-from exporter.demo.recording import SHIPPED, RecordedState
+from exporter.demo.recorded_state import RecordedState
+from exporter.demo.recording import SHIPPED
 from exporter.model import Target
 
 _LIMIT = 1 << 24

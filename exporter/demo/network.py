@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.catalogue import is_captured
-from exporter.demo.recording import RecordedState, RecordedView, Socket
+from exporter.demo.recorded_state import RecordedState, RecordedView, Socket
 from exporter.demo.script import NOBODY
 from exporter.model import Role, Target
 

@@ -17,7 +17,7 @@ from typing import NoReturn
 from exporter.demo import kernel
 from exporter.demo.addresses import Addresses, flat_sockets
 from exporter.demo.network import is_redirected, rules_of
-from exporter.demo.recording import RecordedState, Socket
+from exporter.demo.recorded_state import RecordedState, Socket
 from exporter.demo.script import Script
 from exporter.demo.standin import ProcessSpec, StandIn, bind
 from exporter.model import Target

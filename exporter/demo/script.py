@@ -12,7 +12,7 @@ from enum import StrEnum
 from urllib.parse import unquote
 
 from exporter.demo import metrics_pages
-from exporter.demo.recording import (
+from exporter.demo.recorded_state import (
     End,
     Exchange,
     Hello,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from exporter.demo.dns_server import answer_query
 from exporter.demo.grpc_server import GrpcServer
-from exporter.demo.recording import End, Hello, RecordedAnswer
+from exporter.demo.recorded_state import End, Hello, RecordedAnswer
 from exporter.demo.script import RESET, SILENT, Script, Side
 from exporter.demo.tls_socket import TlsSocket
 

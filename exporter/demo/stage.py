@@ -33,7 +33,8 @@ from exporter.demo.pod import (
     nodad,
     shift_of,
 )
-from exporter.demo.recording import RecordedState, RecordedView, load_states
+from exporter.demo.recorded_state import RecordedState, RecordedView
+from exporter.demo.recording import load_states
 
 RUNS = 64
 _ISTIOD = 15012

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from exporter.demo.certificates import standin_context
 from exporter.demo.dns_server import answer_query
-from exporter.demo.recording import End, Hello, Socket
+from exporter.demo.recorded_state import End, Hello, Socket
 from exporter.demo.script import Script, Side
 from exporter.demo.served_connection import DNS_PORT, Conversation
 from exporter.demo.tls_socket import TlsSocket

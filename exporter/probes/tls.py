@@ -8,16 +8,11 @@ the handshake is done, whatever follows - Istio then closes or alerts `certifica
 import asyncio
 import ssl
 import sys
-from contextlib import suppress
-from datetime import datetime
 from functools import cache
-from hashlib import sha256
 from typing import cast
 
-from cryptography import x509
-
-from exporter.bounds import CERTIFICATE_NAMES, HANDSHAKE, KUBERNETES_NAME, SPIFFE_ID, cut_text
-from exporter.model import Certificate, Outcome, TlsFacts
+from exporter.bounds import HANDSHAKE
+from exporter.model import Outcome, TlsFacts
 from exporter.probes.attempt import (
     Attempt,
     Closed,
@@ -27,6 +22,7 @@ from exporter.probes.attempt import (
     ProtocolT,
     TooLarge,
 )
+from exporter.probes.x509_facts import read_certificate, root_of
 from exporter.tls_contexts import client_context
 
 _CHUNK = 65536
@@ -182,7 +178,7 @@ class TlsProtocol(ProbeProtocol):
 
     def _presented(self) -> TlsFacts:
         chain = _certificates(self._tls)
-        certificate = _read_certificate(chain[0]) if chain else None
+        certificate = read_certificate(chain[0]) if chain else None
         alpn = self._tls.selected_alpn_protocol() or ""
         root = root_of(chain[-1]) if chain else ""
         return TlsFacts(certificate=certificate, root=root, alpn=alpn, via=self._port)
@@ -211,76 +207,6 @@ def _certificates(tls: ssl.SSLObject) -> list[bytes]:
         return tls.get_unverified_chain()
     presented = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined] # noqa: SLF001
     return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in presented or ()]
-
-
-def root_of(der: bytes) -> str:
-    """The key of the authority that issued a certificate, in 16 hex digits; empty if unknown.
-
-    By its key identifier (RFC 5280, 4.2.1.1), which is the same on every certificate that it has
-    issued; where there is none, by a hash of its name.
-    """
-    try:
-        parsed = x509.load_der_x509_certificate(der)
-        issuer = sha256(parsed.issuer.public_bytes()).digest()
-        for kind, name in _KEY_IDENTIFIERS:
-            with suppress(x509.ExtensionNotFound):
-                value = parsed.extensions.get_extension_for_class(kind).value
-                return (getattr(value, name) or issuer).hex()[:_ROOT_DIGITS]
-        return issuer.hex()[:_ROOT_DIGITS]
-    except Exception:  # noqa: BLE001 - what cannot be read names no authority
-        return ""
-
-
-_ROOT_DIGITS = 16
-_KEY_IDENTIFIERS = (
-    (x509.AuthorityKeyIdentifier, "key_identifier"),
-    (x509.SubjectKeyIdentifier, "digest"),  # a root may lack the first: it is its own authority
-)
-
-
-def _read_certificate(der: bytes) -> Certificate:
-    try:
-        return certificate_of(der)
-    except Exception as error:
-        raise Malformed(f"the certificate cannot be read: {error}") from error
-
-
-def certificate_of(der: bytes) -> Certificate:
-    """The dates and names of a DER certificate.
-
-    Raises:
-        ValueError: it cannot be read. Other exceptions of `x509`: it breaks X.509's rules
-            (`InvalidVersion`, `DuplicateExtension`, `UnsupportedGeneralNameType`).
-    """
-    parsed = x509.load_der_x509_certificate(der)
-    uris: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    try:
-        extension = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        pass
-    else:
-        uris = _names(extension.value, x509.UniformResourceIdentifier, SPIFFE_ID)
-        names = _names(extension.value, x509.DNSName, KUBERNETES_NAME)
-    return Certificate(
-        not_before=_seconds(parsed.not_valid_before_utc),
-        not_after=_seconds(parsed.not_valid_after_utc),
-        uris=uris,
-        dns_names=names,
-    )
-
-
-def _names(
-    value: x509.SubjectAlternativeName,
-    kind: type[x509.UniformResourceIdentifier] | type[x509.DNSName],
-    most: int,
-) -> tuple[str, ...]:
-    names: list[str] = value.get_values_for_type(kind)
-    return tuple(cut_text(name, most) for name in names[:CERTIFICATE_NAMES])
-
-
-def _seconds(moment: datetime) -> float:
-    return moment.timestamp()
 
 
 @cache

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from exporter.demo import SHIPPED, load_states
-from exporter.demo.recording import End, Socket, load_state
+from exporter.demo.recorded_state import End, Socket
+from exporter.demo.recording import load_state
 
 STATES = {state.name: state for state in load_states(SHIPPED)}
 

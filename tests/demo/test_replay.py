@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from exporter.access.netns import Netns
 from exporter.demo import SHIPPED, DemoPod, Mesh, load_states, mesh
-from exporter.demo.recording import Exchange, RecordedView
+from exporter.demo.recorded_state import Exchange, RecordedView
 from exporter.tls_contexts import client_context
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]

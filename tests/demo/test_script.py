@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from exporter.demo import SHIPPED, load_states, metrics_pages
-from exporter.demo.recording import End, Exchange, RecordedAnswer
+from exporter.demo.recorded_state import End, Exchange, RecordedAnswer
 from exporter.demo.script import RESET, SILENT, Script, Side
 
 STATES = {state.name: state for state in load_states(SHIPPED)}

@@ -49,7 +49,7 @@ from exporter.probes.istiod import read_metrics, read_syncz
 from exporter.probes.page_reader import PageReader
 from exporter.probes.plain_http import judge_metrics
 from exporter.probes.stats import read_stats
-from exporter.probes.tls import certificate_of
+from exporter.probes.x509_facts import certificate_of
 from exporter.probes.ztunnel_stats import read_page
 
 LIMIT = 0.020

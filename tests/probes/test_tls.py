@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from exporter.model import Certificate, Outcome, TlsFacts
 from exporter.probes.probers import probe
-from exporter.probes.tls import TlsProtocol, certificate_of, root_of
+from exporter.probes.tls import TlsProtocol
+from exporter.probes.x509_facts import certificate_of, root_of
 from exporter.tls_contexts import server_context
 
 CERTIFICATE = Certificate(

@@ -28,7 +28,7 @@ from exporter.demo import (
     load_states,
     mesh,
 )
-from exporter.demo.recording import Expected
+from exporter.demo.recorded_state import Expected
 from exporter.model import Memory, Role, TargetRecord
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
 
