@@ -93,7 +93,7 @@ PLUGIN = "kubectl-istio_ports"
 """The name that kubectl finds: `kubectl istio-ports`."""
 
 
-class CommandModule(Protocol):
+class _CommandModule(Protocol):
     """What a command's module offers."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -101,7 +101,7 @@ class CommandModule(Protocol):
         ...
 
 
-class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Leaves room for the commands' indentation, which argparse forgets."""
 
     def __init__(self, prog: str) -> None:
@@ -125,7 +125,7 @@ class CommandParser(argparse.ArgumentParser):
         """Import the command and let it declare its arguments, once."""
         if self.module:
             module, self.module = self.module, ""
-            cast("CommandModule", import_module(module)).add_arguments(self)
+            cast("_CommandModule", import_module(module)).add_arguments(self)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog=name,
         description="A Prometheus exporter for the ports of Istio's data and control plane.",
-        formatter_class=HelpFormatter,
+        formatter_class=_HelpFormatter,
         epilog=_examples(name, [command.examples[0] for command in COMMANDS])
         + "\n\nexit codes:\n  0 nothing is unhealthy, 1 a target is unhealthy, "
         "2 usage or configuration,\n  3 nothing could be judged",

@@ -42,14 +42,14 @@ class Metadata(_Part, frozen=True):
     owner_references: tuple[Owner, ...] | None = None
 
 
-class Variable(_Part, frozen=True):
+class _Variable(_Part, frozen=True):
     """One environment variable; those that refer to something have no value here."""
 
     name: str
     value: str | None = None
 
 
-class ContainerPort(_Part, frozen=True):
+class _ContainerPort(_Part, frozen=True):
     """One declared port."""
 
     container_port: _Int32 = 0
@@ -63,7 +63,7 @@ class SecurityContext(_Part, frozen=True):
     run_as_group: int | None = None
 
 
-class ReadinessProbe(_Part, frozen=True):
+class _ReadinessProbe(_Part, frozen=True):
     """How often the kubelet probes, and after how many failures a container is not ready."""
 
     period_seconds: int | None = None
@@ -86,11 +86,11 @@ class Container(_Part, frozen=True):
     image: str = ""
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
-    env: tuple[Variable, ...] | None = None
-    ports: tuple[ContainerPort, ...] | None = None
+    env: tuple[_Variable, ...] | None = None
+    ports: tuple[_ContainerPort, ...] | None = None
     restart_policy: str | None = None
     security_context: SecurityContext | None = None
-    readiness_probe: ReadinessProbe | None = None
+    readiness_probe: _ReadinessProbe | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -180,7 +180,7 @@ class ContainerStatus(_Part, frozen=True):
         return ", ".join(filter(None, (waiting, last and f"last ended: {last}")))
 
 
-class PodIP(_Part, frozen=True):
+class _PodIP(_Part, frozen=True):
     """One address of a pod."""
 
     ip: str = ""
@@ -191,9 +191,9 @@ class Status(_Part, frozen=True):
 
     phase: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
-    pod_ips: tuple[PodIP, ...] | None = msgspec.field(default=None, name="podIPs")
+    pod_ips: tuple[_PodIP, ...] | None = msgspec.field(default=None, name="podIPs")
     host_ip: str = msgspec.field(default="", name="hostIP")
-    host_ips: tuple[PodIP, ...] | None = msgspec.field(default=None, name="hostIPs")
+    host_ips: tuple[_PodIP, ...] | None = msgspec.field(default=None, name="hostIPs")
     container_statuses: tuple[ContainerStatus, ...] | None = None
     init_container_statuses: tuple[ContainerStatus, ...] | None = None
 

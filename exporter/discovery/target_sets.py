@@ -18,7 +18,7 @@ from exporter.selfmetrics.registry import SelfMetrics
 from exporter.yielder import Yielder
 
 
-class PolledTargets(Protocol):
+class _PolledTargets(Protocol):
     """Where targets are polled."""
 
     @property
@@ -40,7 +40,7 @@ class TargetSets:
     """
 
     def __init__(
-        self, preset: Iterable[Target], polled: PolledTargets, metrics: SelfMetrics
+        self, preset: Iterable[Target], polled: _PolledTargets, metrics: SelfMetrics
     ) -> None:
         self.preset = tuple(preset)
         self.has_cluster = False

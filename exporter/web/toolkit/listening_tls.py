@@ -20,7 +20,7 @@ from exporter.web.toolkit.web_file_schema import TlsServer, WebConfigDocument
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
 
-class NewestContext(ssl.SSLContext):
+class _NewestContext(ssl.SSLContext):
     """Hands each new connection to the context that `newest` returns at that moment.
 
     Event loops hold on to the context that they were given and call `wrap_bio` for every
@@ -44,7 +44,7 @@ class NewestContext(ssl.SSLContext):
 
 def newest_context(newest: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     """A context to serve with for as long as the process lives."""
-    context = NewestContext(ssl.PROTOCOL_TLS_SERVER)  # noqa: TID251 - it verifies nobody itself
+    context = _NewestContext(ssl.PROTOCOL_TLS_SERVER)  # noqa: TID251 - it verifies nobody itself
     context.newest = newest
     return context
 
