@@ -133,7 +133,7 @@ async def test_a_certificate_that_breaks_the_rules_is_a_wrong_protocol(
     def refuse(_der: bytes) -> Certificate:
         raise error
 
-    monkeypatch.setattr("exporter.probes.tls.certificate_of", refuse)
+    monkeypatch.setattr("exporter.probes.x509_facts.certificate_of", refuse)
     observed = await probe(attempt_at(await listen(_wait, ssl=tls("h2")), kind="tls"))
     assert observed.outcome is Outcome.WRONG_PROTOCOL
     assert "certificate" in observed.detail
