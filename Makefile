@@ -29,7 +29,7 @@ help:
 	@echo "make test-cluster  run the tests in such a cluster, with Istio (as root on Debian, with Go)"
 	@echo "make check       format, lint, types, layers and tests"
 	@echo "make chart       rewrite what the chart takes from other files"
-	@echo "make pictures    draw the dashboards of the docs with Grafana's own panels (as root, with npm)"
+	@echo "make pictures    draw the docs' dashboards, with Grafana's own panels, and page (as root on Debian)"
 	@echo "make runbooks    rewrite docs/diagnosis.md from the causes, and the served runbooks from docs/"
 	@echo "make hashes      rewrite requirements/: versions and hashes of what is installed (HASHES_OPTIONS='--upgrade')"
 	@echo "make dist        build wheel, sdist, SBOM and checksums into dist/, as a release does"
@@ -124,6 +124,7 @@ chart: $(VENV)/.dev
 
 pictures: $(VENV)/.dev system-packages
 	@command -v npm >/dev/null || tests/system-packages npm
+	@tests/system-packages pngquant
 	@$(BIN)/python -m tests.dashboards.pictures
 
 runbooks: $(VENV)/.dev

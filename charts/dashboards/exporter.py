@@ -26,14 +26,14 @@ def now(name: str) -> str:
     return f"{OWN}{name}{{{WHERE}}}"
 
 
-def rate(name: str, by: str = "cluster, instance") -> str:
+def rate(name: str, by: str = "cluster, instance", where: str = WHERE) -> str:
     """How fast one of the exporter's own counters grows."""
-    return f"sum by ({by}) (rate({now(name)}[$__rate_interval]))"
+    return f"sum by ({by}) (rate({OWN}{name}{{{where}}}[$__rate_interval]))"
 
 
-def quantile(share: float, name: str, by: str) -> str:
+def quantile(share: float, name: str, by: str, where: str = WHERE) -> str:
     """A quantile of one of the exporter's own histograms, in seconds."""
-    buckets = rate(f"{name}_bucket", f"{by}, le")
+    buckets = rate(f"{name}_bucket", f"{by}, le", where)
     return f"histogram_quantile({share}, {buckets})"
 
 
@@ -203,15 +203,21 @@ PAGE = Page(
                 ),
                 trend(
                     "Probe duration by port",
-                    "The slowest hundredth.",
+                    "The slowest hundredth, of all roles. A port that stays silent takes the whole "
+                    "timeout.",
                     [
                         Query(
-                            quantile(0.99, "probe_duration_seconds", "cluster, role, port"),
-                            "{{cluster}} {{role}} {{port}}",
+                            quantile(
+                                0.99,
+                                "probe_duration_seconds",
+                                "cluster, port",
+                                f'{WHERE}, port!="0"',
+                            ),
+                            "{{cluster}} {{port}}",
                         )
                     ],
                     SECONDS,
-                ),
+                ).fill_opacity(0),
                 trend(
                     "Event loop lag",
                     "Delay of due timers in the event loop.",

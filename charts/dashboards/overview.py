@@ -1,5 +1,7 @@
 """The mesh: what is wrong, how many have it, where, and since when."""
 
+from grafana_foundation_sdk.models import dashboard as model
+
 from charts.dashboards.ambient import ROW as AMBIENT
 from charts.dashboards.page import Page, Row
 from charts.dashboards.panels import bars, stacked, stat, trend
@@ -35,6 +37,7 @@ OTHERS = best("istio_target_diagnosis", f"{TARGET}, cause, class", f'{WHERE}, cl
 UNHEALTHY = unhealthy(WHERE)
 WORST = f"({DOWN} + on ({TARGET}) group_right () 0 * {FAULTS}) or (0 * {FAULTS})"
 """Faults with how many ports are down; 0 where no port is judged."""
+NO_FAULT = model.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": "orange"})
 PLACE = "cluster, namespace, port"
 SHARE = Scale(
     unit="percentunit",
@@ -112,18 +115,17 @@ PAGE = Page(
                     "Targets by cause",
                     "Each target has one cause at most. Class fault is broken, transition ends by "
                     "itself, policy is a decision, application is outside the mesh, exporter is a "
-                    "problem of the exporter itself. Click a bar for its runbook.",
+                    "problem of the exporter itself. Red is a fault. Click a bar for its runbook.",
                     [
                         Query(
-                            "sort_desc(count by (cluster, cause, class) ("
-                            + best("istio_target_diagnosis", f"{TARGET}, cause, class", WHERE)
-                            + "))",
-                            "{{cluster}} {{cause}} ({{class}})",
+                            f"sort_desc(count by (cluster, cause) ({series}))",
+                            "{{cluster}} {{cause}}",
                         )
+                        for series in (FAULTS, OTHERS)
                     ],
-                    Scale(steps=((None, "orange"),)),
+                    Scale(steps=((None, "red"),)),
                     nothing="No target has a cause",
-                ),
+                ).override_by_query("B", [NO_FAULT]),
                 stacked(
                     trend(
                         "Faults over time",

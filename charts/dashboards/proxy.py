@@ -125,7 +125,11 @@ PAGE = Page(
                     width=24,
                     nothing="It had no cause",
                 ).height(5),
-                alerts(WHERE).height(5),
+                alerts(
+                    'cluster=~"$cluster", namespace=~"$namespace|", pod=~"$pod|"',
+                    about="Alerts about this proxy, and those about its namespace or the mesh, "
+                    "which may include it.",
+                ).height(7),
             ),
         ),
         Row(

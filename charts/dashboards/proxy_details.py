@@ -10,6 +10,8 @@ CERTIFICATE = "cluster, certificate, source"
 EXPIRY = best("istio_target_certificate_expiry_timestamp_seconds", CERTIFICATE, WHERE)
 BEGIN = best("istio_target_certificate_not_before_timestamp_seconds", CERTIFICATE, WHERE)
 LEFT = Scale(unit="s", steps=((None, "red"), (0, "orange"), (3600, "green")))
+NO_BEGIN = "Not known: no handshake has shown a certificate"
+"""The agent reports the end alone."""
 USED = Scale(unit="percentunit", steps=((None, "green"), (0.75, "orange"), (1, "red")))
 
 DETAILS = (
@@ -78,7 +80,7 @@ DETAILS = (
                 ],
                 USED,
                 width=12,
-                nothing="No certificate was seen",
+                nothing=NO_BEGIN,
             ),
             trend(
                 "Lifetime used over time",
@@ -90,7 +92,7 @@ DETAILS = (
                     )
                 ],
                 USED,
-                nothing="No certificate was seen",
+                nothing=NO_BEGIN,
             ),
             trend(
                 "Failures behind the merged metrics",

@@ -26,13 +26,18 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "cause": {"custom.width": 220},
     "class": {"custom.width": 100},
     "cluster": {"custom.width": 100},
+    "instance": {"custom.width": 150},
     "ip": {"custom.width": 120},
     "port": {"unit": "none", "custom.align": "left", "custom.width": 70},
     "role": {"custom.width": 100},
     "severity": {"custom.width": 90},
-    "version": {"custom.width": 90},
+    "Value": {"custom.width": 130},
+    "version": {"custom.width": 110},
 }
-"""Columns by their label: names that end in dots are of no use."""
+"""Columns by their label, or by what it begins with: names that end in dots are of no use."""
+
+_MATRIX_COLUMN = 70
+"""So many pixels hold a share or a word; the ports of all roles then fit side by side."""
 
 
 def table(
@@ -70,15 +75,16 @@ def table(
         # It is the whole table's, and Grafana would write it into empty cells.
         panel.override_by_field_type("string", _settings({"noValue": " "}))
     for column in columns:
-        looks = [*_settings(_LOOKS.get(column.label, {})), *_cells(column.scale, column.link)]
+        own = _LOOKS.get(column.label.partition(" ")[0], {})
+        looks = [*_settings(own), *_cells(column.scale, column.link)]
         if looks:
             panel.override_by_name(column.heading or column.label, looks)
     return or_text(panel, nothing)
 
 
-def alerts(where: str, files: Sequence[str] = ()) -> Panel:
+def alerts(where: str, files: Sequence[str] = (), about: str = "") -> Panel:
     """The firing alerts of all rules, or of those in these files, and since when."""
-    about = "The alerts of this product's rules that fire, and since when."
+    about = about or "The alerts of this product's rules that fire, and since when."
     columns = (
         Column("severity", scale=SEVERITY),
         Column("alertname", "alert", link=ALERT_TO_RUNBOOK),
@@ -106,7 +112,7 @@ def ports_matrix(title: str, about: str, expr: str, rows: Sequence[str], scale: 
     _transform(panel, "groupingToMatrix", axes)
     _sort(panel, "row\\port")
     _transform(panel, "organize", {"renameByName": {"row\\port": " and ".join(rows[-1:])}})
-    looks = [*_settings({"custom.width": 80}), *_cells(scale, None)]
+    looks = [*_settings({"custom.width": _MATRIX_COLUMN}), *_cells(scale, None)]
     return panel.override_by_field_type("number", looks)
 
 

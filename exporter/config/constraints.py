@@ -2,17 +2,31 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 from exporter.config.schema import Config, PollConfig, StaticTarget
 from exporter.config.value_types import spell_duration
 from exporter.config.yaml_document import KeyPath
-from exporter.model import Role
+from exporter.model import Role, Settings
+from exporter.parsing import parse_version
 
 Broken = tuple[KeyPath, str]
 
 _LABEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """A namespace, or a revision (RFC 1123 label)."""
+
+_KEY = r"(?:[a-z0-9.-]+/)?[A-Za-z0-9][A-Za-z0-9._-]*"
+_VALUE = r"[A-Za-z0-9._-]*"
+_REQUIREMENT = (
+    rf"\s*(?:!\s*)?{_KEY}\s*|\s*{_KEY}\s*(?:==?|!=|<|>)\s*{_VALUE}\s*"
+    rf"|\s*{_KEY}\s+(?:not)?in\s*\(\s*{_VALUE}\s*(?:,\s*{_VALUE}\s*)*\)\s*"
+)
+_LABEL_SELECTOR = re.compile(rf"(?:{_REQUIREMENT})(?:,(?:{_REQUIREMENT}))*")
+"""What the API server takes as a labelSelector (k8s.io/apimachinery, labels.Parse)."""
+
+
+_PORT_SETTINGS = {key.name for key in fields(Settings) if key.name.endswith("_port")}
 
 
 def broken_rules(config: Config) -> Iterator[Broken]:
@@ -66,6 +80,31 @@ def _dry_run(config: Config) -> Iterator[Broken]:
             yield ("istiod", "webhook_dry_run", name), f"{text!r} is no name of Kubernetes"
 
 
+def _namespaces(config: Config) -> Iterator[Broken]:
+    kubernetes = ("discovery", "kubernetes")
+    chosen = config.discovery.kubernetes
+    for path, names in (
+        ((*kubernetes, "namespaces"), chosen.namespaces),
+        ((*kubernetes, "excluded_namespaces"), chosen.excluded_namespaces),
+        (("istiod", "namespaces"), config.istiod.namespaces),
+    ):
+        for index, name in enumerate(names):
+            if not _LABEL_NAME.fullmatch(name):
+                yield (*path, index), f"{name!r} is not the name of a namespace; no wildcards"
+    if chosen.namespaces and set(chosen.namespaces) <= set(chosen.excluded_namespaces):
+        named = ".".join((*kubernetes, "namespaces"))
+        yield (*kubernetes, "excluded_namespaces"), f"leaves none of those of {named}"
+
+
+def _label_selector(config: Config) -> Iterator[Broken]:
+    text = config.discovery.kubernetes.label_selector
+    if text and not _LABEL_SELECTOR.fullmatch(text):
+        yield (
+            ("discovery", "kubernetes", "label_selector"),
+            f"{text!r} is not a label selector such as app=web or tier in (front,back)",
+        )
+
+
 def _shard(config: Config) -> Iterator[Broken]:
     shard = config.shard
     if shard.ordinal >= shard.total:
@@ -106,12 +145,29 @@ def broken_targets(targets: Iterable[StaticTarget]) -> Iterator[Broken]:
         seen.add(key)
         if target.captured and target.role not in (None, Role.SIDECAR):
             yield (index, "captured"), f"a {target.role} has no redirection, only a sidecar has"
+        for path, message in _broken_words(target):
+            yield (index, *path), message
+
+
+def _broken_words(target: StaticTarget) -> Iterator[Broken]:
+    """Texts of a target that nothing would ever match."""
+    version = target.istio_version
+    if version and parse_version(version) is None:
+        words = f"{version!r} is not a version such as 1.28.0; without one it is the newest"
+        yield ("istio_version",), words
+    named = target.settings.get("loopback_ports", ())
+    for name in named if isinstance(named, list | tuple) else ():
+        if name not in _PORT_SETTINGS:
+            words = f"{name!r} is not a key of settings such as grpc_xds_port"
+            yield ("settings", "loopback_ports"), words
 
 
 RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     _intervals,
     _token,
     _dry_run,
+    _namespaces,
+    _label_selector,
     _shard,
     _ports,
     _targets,

@@ -17,7 +17,9 @@ from exporter.parsing import parse_port
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LABEL = re.compile(r"[A-Za-z0-9./_-]+")
+_MORE_THAN_ADDRESS = re.compile(r"[\d.]+[:/]\d+|\[[\da-f:]+\](:\d+)?|[\da-f:]+/\d+", re.IGNORECASE)
 _TELEMETRY_PATH = re.compile(r"/[A-Za-z0-9/_.-]+")
+_OWN_PAGES = ("/probe", "/runbooks")
 _OWN_FOLDERS = ("/api/", "/-/", "/runbooks/", "/static/")
 _MAX_PORT = 65535
 _MAX_PORT_DIGITS = 5
@@ -76,9 +78,10 @@ def _read_address(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
     except ValueError:
         address = None
     if address is None:
-        raise ValueError(
-            f"{value!r} is not an IP address: names are not resolved, give the address"
-        )
+        advice = "names are not resolved, give the address"
+        if isinstance(value, str) and _MORE_THAN_ADDRESS.fullmatch(value):
+            advice = "leave out the port or the mask"
+        raise ValueError(f"{value!r} is not an IP address: {advice}")
     inner = (address.ipv4_mapped if address.version == 6 else None) or address  # noqa: PLR2004
     if inner.is_unspecified or inner.is_multicast:
         kind = "the unspecified address" if inner.is_unspecified else "a multicast address"
@@ -111,7 +114,7 @@ def read_telemetry_path(value: object) -> str:
     """A path for the metrics that nothing else of the exporter is served at."""
     if not isinstance(value, str) or not _TELEMETRY_PATH.fullmatch(value):
         raise ValueError(f"{value!r} is not a path such as /metrics: letters, digits, / _ . -")
-    if value == "/probe" or value.startswith(_OWN_FOLDERS):
+    if value in _OWN_PAGES or value.startswith(_OWN_FOLDERS):
         raise ValueError(f"{value!r} is a path of the exporter's own")
     return value
 

@@ -91,6 +91,7 @@ async def load_kubeconfig(paths: str, context: str | None = None) -> Credentials
     configuration = client.Configuration()
     try:
         _require_file(paths)
+        _require_context(library, paths, context)
         loader = await library.load_kube_config(paths, context, configuration, persist_config=False)
         _require_plugin_answer(loader, configuration)
         _require_valid_certificate(configuration)
@@ -119,6 +120,15 @@ def _require_file(paths: str) -> None:
     for path in there:
         if not path.read_bytes().strip() and len(there) == 1:
             raise _ReportedError("it is empty")
+
+
+def _require_context(library: Any, paths: str, context: str | None) -> None:  # noqa: ANN401
+    """Name the contexts that there are: which one was meant is then seen at once."""
+    if context is None:
+        return
+    names = [one["name"] for one in library.KubeConfigMerger(paths).config.safe_get("contexts")]
+    if names and context not in names:
+        raise _ReportedError(f"it has no context {context}, but {', '.join(names)}")
 
 
 def _require_plugin_answer(loader: Any, configuration: Any) -> None:  # noqa: ANN401
@@ -183,6 +193,8 @@ def _credentials(configuration: Any, expires: float) -> Credentials:  # noqa: AN
     token = configuration.api_key.get("BearerToken", "").strip()
     kind, _, secret = token.partition(" ")
     host, basic = _without_user(configuration.host.rstrip("/"))
+    if not host.lower().startswith(("https://", "http://")):
+        raise _ReportedError("its server does not begin with https:// or http://")
     return Credentials(
         host=host,
         authorization=f"{kind.capitalize()} {secret.strip()}" if token else basic,

@@ -23,7 +23,8 @@ async def reload(request: web.Request) -> web.Response:
     """Read the configuration again; 500 with the reasons when the old one was kept."""
     read_again = request.app[CONTEXT].reload
     if read_again is None:
-        return web.Response(status=403, text="Reloading over HTTP is switched off.\n")
+        text = "Reloading over HTTP is switched off (web.enable_reload); SIGHUP reloads too.\n"
+        return web.Response(status=403, text=text)
     wrong = await read_again()
     if wrong is None:
         return web.Response(text="Reloaded.\n")

@@ -55,14 +55,15 @@ async def show_runbook(request: web.Request) -> web.Response:
     return answer(request, page)
 
 
-async def find_runbooks(_request: web.Request) -> web.Response:
-    """The folder of the runbooks: redirected to those of the causes."""
-    raise web.HTTPFound("diagnosis.md")
+async def find_runbooks(request: web.Request) -> web.Response:
+    """The folder of the runbooks, by its name or below it: redirected to those of the causes."""
+    raise web.HTTPFound("diagnosis.md" if request.path.endswith("/") else OWN_RUNBOOKS)
 
 
 ROUTES = (
     web.get("/", show_page),
     web.get("/static/{name}", serve_file),
+    web.get("/runbooks", find_runbooks),
     web.get("/runbooks/", find_runbooks),
     web.get("/runbooks/{name}", show_runbook),
 )

@@ -310,3 +310,20 @@ def default_of(cell: str, key: Key) -> object:
     value = converter.value(key.kind, yaml.safe_load(cell.strip("`")), ("default",))
     assert converter.problems == []
     return value
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "app=web,tier!=front",
+        "app==web",
+        "!app , tier",
+        "app.kubernetes.io/name in (web, front), x notin (a)",
+        "app in ()",
+        "n>5",
+        "",
+    ],
+)
+def test_whatever_kubernetes_selects_by_is_a_label_selector(selector: str) -> None:
+    config = load(None, {"discovery.kubernetes.label_selector": selector})
+    assert config.discovery.kubernetes.label_selector == selector

@@ -1,4 +1,4 @@
-"""The dashboards drawn on the demo mesh: `make pictures` writes those of the docs.
+"""The dashboards and the status page on the demo mesh: `make pictures` writes those of the docs.
 
 An exporter with its default profile polls the demo's stand-ins, and a Prometheus with the chart's
 rules scrapes it. The rules fire at once, for nobody waits a quarter of an hour for a picture.
@@ -9,6 +9,7 @@ import contextlib
 import json
 import re
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,19 +34,22 @@ if TYPE_CHECKING:
 
 CHROMIUM = "/usr/bin/chromium"
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+STATUS_PAGE = PICTURES.parent / "status-page.png"
+STATUS_PAGE_SIZE = (1440, 1229)
 WIDTH = 1400
 HEALTHY, BROKEN = "healthy", "envoy-hung"
 CHOSEN = {
     **dict.fromkeys(("cluster", "namespace", "istiod_namespace", "role", "instance"), ".*"),
     "pod": BROKEN,
-    "__rate_interval": "15s",
+    "__rate_interval": "20s",
 }
-SETTLED_SECONDS = 120
+SETTLED_SECONDS = 180
 CURVE_SECONDS = 240
 """How long the docs' pictures look back at least."""
 INTERVALS = {
-    "poll.interval": "3s",
-    "poll.detail_interval": "3s",
+    "poll.interval": "5s",
+    "poll.detail_interval": "5s",
+    "poll.page_interval": "5s",
     "poll.identity_interval": "15s",
     "poll.timeout": "2s",
     "discovery.kubernetes.enabled": False,
@@ -55,10 +59,14 @@ INTERVALS = {
 
 @dataclass(frozen=True)
 class Stage:
-    """Where dashboards are drawn, of how many targets, since when (seconds since the epoch)."""
+    """Where dashboards are drawn, of how many targets, since when (seconds since the epoch).
+
+    `exporter`: the address of the exporter, whose page is drawn too.
+    """
 
     url: str
     prometheus: str
+    exporter: str
     targets: int
     began: float
 
@@ -94,8 +102,8 @@ class Stage:
     async def settled(self) -> None:
         """Wait until all are polled, alerts fire and the broken proxy had its cause for 30 s."""
         wanted = (
-            f"count(time() - istio_target_last_poll_timestamp_seconds < 10) >= {self.targets}",
-            f'count_over_time(istio_target_diagnosis{{pod="{BROKEN}"}}[1m]) > 10',
+            f"count(time() - istio_target_last_poll_timestamp_seconds < 20) >= {self.targets}",
+            f'count_over_time(istio_target_diagnosis{{pod="{BROKEN}"}}[1m]) > 6',
             'ALERTS{alertstate="firing"}',
         )
         async with asyncio.timeout(SETTLED_SECONDS):
@@ -116,7 +124,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         running = asyncio.create_task(Exporter(lambda: config, Path(), targets, listener).run())
         with serving(folder / "out", address, *_prometheus(folder, exporter, address)):
             async with drawing(page, dashboards(), address) as url:
-                yield Stage(url, address, len(targets), time.time())
+                yield Stage(url, address, exporter, len(targets), time.time())
         running.cancel()
         await asyncio.wait({running})
 
@@ -132,7 +140,7 @@ def _prometheus(folder: Path, exporter: str, address: str) -> tuple[str, ...]:
         "honor_labels": True,
         "static_configs": [{"targets": [exporter], "labels": {"cluster": "east"}}],
     }
-    every = {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "3s"}
+    every = {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "5s"}
     rules = [str(path) for path in folder.glob("*.yaml")]
     settings = {"global": every, "rule_files": rules, "scrape_configs": [job]}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
@@ -161,10 +169,21 @@ async def _write(pictures: Mapping[str, str]) -> None:
             await asyncio.sleep(CURVE_SECONDS)
             for name, mode in pictures.items():
                 async with ready.drawn(browser, name, mode) as page:
-                    file = PICTURES / name.replace(".json", ".png")
-                    await page.screenshot(path=file)
-                    sys.stdout.write(f"{file}\n")
+                    await _shoot(page, PICTURES / name.replace(".json", ".png"))
+            width, height = STATUS_PAGE_SIZE
+            page = await browser.new_page(viewport={"width": width, "height": height})
+            await page.goto(f"http://{ready.exporter}/")
+            await page.locator("h1", has_text="targets unhealthy").wait_for()
+            await _shoot(page, STATUS_PAGE)
             await browser.close()
+
+
+async def _shoot(page: "Page", file: Path) -> None:
+    """Write what the page shows, in a palette of 256 colours: a third of the size."""
+    await page.screenshot(path=file)
+    reduce = ("pngquant", "--force", "--strip", "--speed", "1", "--output", str(file), str(file))
+    await asyncio.to_thread(subprocess.run, reduce, check=True)
+    sys.stdout.write(f"{file}\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -154,9 +155,23 @@ async def test_a_kubeconfig_that_is_missing_is_called_so(
         await load_kubeconfig(paths)
 
 
+async def test_a_server_without_a_scheme_is_reported_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    document = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": f"me:{CANARY}@127.0.0.1:6443"}}],
+        "users": [{"name": "u", "user": {"token": CANARY}}],
+    }
+    path.write_text(json.dumps(document))
+    with pytest.raises(UnreachableError, match="begin with https:// or http://") as raised:
+        await load_kubeconfig(str(path))
+    assert CANARY not in str(raised.value)
+
+
 async def test_a_context_that_is_not_there_is_named(authority: Authority, server: Server) -> None:
     path = kubeconfig(authority, server, token=CANARY)
-    with pytest.raises(UnreachableError, match="it has no context, cluster or user nowhere"):
+    with pytest.raises(UnreachableError, match=r"it has no context nowhere, but [^ ]+$"):
         await load_kubeconfig(path, "nowhere")
 
 

@@ -94,8 +94,9 @@ async def test_every_answer_carries_security_headers(serve: Any, path: str) -> N
 
 async def test_the_folder_of_the_runbooks_leads_to_those_of_the_causes(serve: Any) -> None:
     client = await serve()
-    answer = await client.get("/runbooks/")
-    assert (answer.status, answer.url.path) == (200, "/runbooks/diagnosis.md")
+    for path in ("/runbooks", "/runbooks/"):
+        answer = await client.get(path)
+        assert (answer.status, answer.url.path) == (200, "/runbooks/diagnosis.md")
     missing = await client.get("/runbooks/faq.md")
     assert missing.status == 404
     assert "there are /runbooks/alerts.md and /runbooks/diagnosis.md" in await missing.text()
