@@ -25,6 +25,7 @@ SAMPLED_SECONDS = 2 * INTERVAL
 NAMED_SECONDS = 300.0
 LATE_SECONDS = 20.0
 """For a busy machine, and for the time between two looks here."""
+READY_SECONDS = 180.0
 GATEWAY = "edge"
 _FLUSH = ("iptables", "--wait", "-t", "nat", "-F")
 _CUT = ("iptables", "--wait", "-I", "OUTPUT", "-p", "tcp", "--dport", "15012", "-j", "REJECT")
@@ -74,7 +75,7 @@ async def found(
     await admin.apply(*(pod(mesh, name) for name in PODS), istio.servers(GATEWAY, mesh))
     await istio.install_gateway(helm, GATEWAY, mesh)
     count = len(PODS) + 1
-    rows = await await_ready(cluster, admin, mesh, count)
+    rows = await await_ready(cluster, admin, mesh, count, READY_SECONDS)
 
     async def are_healthy() -> bool:
         return list(states(await usual.targets(mesh)).values()) == ["healthy"] * count
@@ -133,5 +134,5 @@ async def _break_all(admin: Admin, mesh: str, found: dict[str, Document]) -> dic
 
 def _promised(row: Times) -> float:
     """In how many seconds the first sample has to come."""
-    base = DETAIL_INTERVAL + INTERVAL if row.cause in OF_STATISTICS else SAMPLED_SECONDS
-    return base + LATE_SECONDS
+    detail = DETAIL_INTERVAL if row.cause in OF_STATISTICS else 0.0
+    return detail + SAMPLED_SECONDS + LATE_SECONDS
