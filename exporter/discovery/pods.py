@@ -20,8 +20,8 @@ from exporter.discovery.ambient_pods import (
     redirection_of,
 )
 from exporter.discovery.container_states import lifecycle_of, lifecycle_of_workload
-from exporter.discovery.istio_cni import is_istio_cni
 from exporter.discovery.missing_proxies import is_uninjected_gateway
+from exporter.discovery.namesakes import is_istio_agentgateway, is_istio_cni
 from exporter.discovery.pod_documents import Container, Pod, decode_pod
 from exporter.discovery.proxy_settings import has_rules, settings_of
 from exporter.discovery.redirection_rules import port_list
@@ -49,6 +49,9 @@ _CRON = re.compile(r"^(.+)-[0-9]{8,10}$")
 _INJECTED = frozenset({Role.SIDECAR, Role.PROXYLESS})
 _VERSION_LABELS = ("app.kubernetes.io/version", "helm.sh/chart")
 """What Istio's charts put on istiod, gateways and node agents."""
+
+_SERVICE_MESH_LABEL = "maistra-version"
+"""The same of OpenShift Service Mesh 2, in its own numbers."""
 
 _TRUE = frozenset({"1", "t", "true"})
 _HASHES = ("pod-template-hash", "rollouts-pod-template-hash")
@@ -126,7 +129,7 @@ def _role_of(container: Container, pod: Pod) -> Role | None:
             return Role.ISTIOD
         case name if _CNI.fullmatch(name) and is_istio_cni(pod, container):
             return Role.CNI
-        case "agentgateway":
+        case "agentgateway" if is_istio_agentgateway(pod, container):
             return Role.AGENTGATEWAY
     return None
 
@@ -235,8 +238,10 @@ def _version(pod: Pod, container: Container, role: Role) -> str:
     tag = container.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     env, labels = container.environment, pod.labels
     candidates = [tag, env.get("ISTIO_META_ISTIO_VERSION", ""), env.get("ISTIO_VERSION", "")]
-    if role not in _INJECTED and labels.get("app.kubernetes.io/part-of") == "istio":
-        candidates += [labels.get(name, "") for name in _VERSION_LABELS]
+    if role not in _INJECTED:
+        is_istios = labels.get("app.kubernetes.io/part-of") == "istio"
+        names = (_SERVICE_MESH_LABEL, *(_VERSION_LABELS if is_istios else ()))
+        candidates += [labels.get(name, "") for name in names]
     own = tag if role is Role.AGENTGATEWAY and line_of(tag) else ""
     return next(filter(None, map(istio_version_of, candidates)), own)
 

@@ -85,6 +85,42 @@ def test_install_cni_is_istios_by_image_argument_or_label(pod: Document, *, is_i
     assert [target.role for target in targets(pod)] == ([Role.CNI] if is_istio else [])
 
 
+KGATEWAY = "cr.agentgateway.dev/agentgateway:1.0"
+CLASS = "gateway.networking.k8s.io/gateway-class-name"
+MANAGED = "gateway.istio.io/managed"
+PILOT = "gcr.io/istio-release/pilot:1.26.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "args", "labels", "role"),
+    [
+        ("agentgateway", "istio/agentgateway:1.31.0", (), {}, Role.AGENTGATEWAY),
+        ("agentgateway", KGATEWAY, (), {CLASS: "istio-agentgateway"}, Role.AGENTGATEWAY),
+        ("agentgateway", KGATEWAY, (), {MANAGED: "istio.io-mesh-controller"}, Role.AGENTGATEWAY),
+        ("agentgateway", KGATEWAY, (), {CLASS: "agentgateway"}, None),
+        ("agentgateway", KGATEWAY, (), {}, None),
+        ("discovery", PILOT, (), {"app": "istiod"}, Role.ISTIOD),
+        ("discovery", "quay.io/solo-io/discovery:1.15", ("discovery",), {"gloo": "x"}, None),
+        ("install-cni", "r/istio-mirror/linkerd/cni-plugin:v1", (), {}, None),
+        ("install-cni", "r/kong-mirror/istio/install-cni:1.28.1", (), {}, Role.CNI),
+        ("gateway-proxy", "quay.io/solo-io/gloo-envoy-wrapper:1.15", (), {}, None),
+        ("kgateway-proxy", "cr.kgateway.dev/envoy-wrapper:v2", (), {}, None),
+        ("linkerd-proxy", "cr.l5d.io/linkerd/proxy:edge", (), {}, None),
+    ],
+)
+def test_a_name_that_others_have_too_is_istios_by_label_argument_or_image(
+    name: str, image: str, args: tuple[str, ...], labels: dict[str, str], role: Role | None
+) -> None:
+    pod = document({"name": name, "image": image, "args": list(args)}, labels=labels)
+    assert [target.role for target in targets(pod)] == ([role] if role else [])
+
+
+def test_the_proxy_that_serves_gloo_its_certificates_is_no_captured_sidecar() -> None:
+    gloo = {"name": "gateway-proxy", "image": "quay.io/solo-io/gloo-envoy-wrapper:1.15"}
+    pod = document(gloo, proxy("sidecar"))
+    assert [(one.role, one.captured) for one in targets(pod)] == [(Role.SIDECAR, False)]
+
+
 def the_target(pod: Document) -> Target:
     (target,) = targets(pod)
     return target
@@ -269,6 +305,12 @@ def istiod(image: str, labels: dict[str, str] | None = None, *args: str) -> Docu
         pytest.param(istiod(BY_DIGEST, CHART), "1.28.1", id="digest with the chart's label"),
         pytest.param(
             istiod(BY_DIGEST, CHART | {"app.kubernetes.io/part-of": "shop"}), "", id="others' label"
+        ),
+        pytest.param(istiod(BY_DIGEST, {"maistra-version": "2.6.3"}), "1.20", id="maistra's label"),
+        pytest.param(
+            document(proxy("router", image=BY_DIGEST), labels={"maistra-version": "2.5.1"}),
+            "1.18",
+            id="maistra's label on a gateway",
         ),
         pytest.param(
             document(

@@ -52,7 +52,7 @@ def _pods() -> list[Document]:
         document(cni, labels={"k8s-app": "istio-cni-node"}, status=status),
         document(app(8080), annotations=enrolled, status=status),
         document({"name": "istio-proxy", "image": "auto"}, status=status),
-        document({"name": "agentgateway", "image": "agentgateway:v1"}, status=status),
+        document({"name": "agentgateway", "image": "istio/agentgateway:v1"}, status=status),
     ]
 
 
