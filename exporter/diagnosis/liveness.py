@@ -3,12 +3,15 @@
 Pure. The rule: a connection that came about was not dropped on the way.
 """
 
+from collections.abc import Callable
+
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import UNANSWERED, Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.memory import last_answer
 from exporter.model import (
     ENVOY_ROLES,
+    Component,
     Lifecycle,
     Memory,
     Observation,
@@ -34,7 +37,8 @@ def is_blocked_by_network(
     if port.captured:
         return False
     is_silent = seen.outcome.is_silent and seen.connected is False
-    if is_silent and seen.address in evidence.responding:
+    responds = seen.address in evidence.responding
+    if is_silent and responds and not _has_full_queue(evidence, port, seen.address):
         return True  # its kernel would at least have refused
     if evidence.target.role not in ENVOY_ROLES or port.name not in READINESS_PORTS:
         return False
@@ -43,6 +47,25 @@ def is_blocked_by_network(
     if port.name == PortName.STATUS and _relays(evidence):
         return True
     return readiness_ports_unreachable(evidence) and has_fresh_hello(evidence, memory)
+
+
+def _has_full_queue(evidence: Evidence, port: TargetPort, address: str) -> bool:
+    """Whether the kernel may have dropped the connect, since nobody accepts from the port's queue.
+
+    So it does for a process that hangs: others of its ports accept, and none answers; or for all
+    processes, where nothing answers at all.
+    """
+    probed = [(each, evidence.network.get(each.number, ())) for each in evidence.ports]
+    hung = {each.component for each, group in probed if any(map(_is_hung_at(address), group))}
+    if any(map(_is_hung_at(address), evidence.hellos)):
+        hung.add(Component.ENVOY)
+    answering = {each.component for each, group in probed if any(o.outcome.proves for o in group)}
+    return port.component in hung - answering or (bool(hung) and not answering)
+
+
+def _is_hung_at(address: str) -> Callable[[Observation], bool]:
+    """Whether a connection came about at this address, and nothing was answered on it."""
+    return lambda seen: seen.outcome.is_silent and bool(seen.connected) and seen.address == address
 
 
 def is_lost_rejection(evidence: Evidence, seen: Observation) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from exporter.model import EnvoyStats, Growth, Memory, Timestamped
+from exporter.model import EnvoyStats, Growth, Memory, Settings, Timestamped
 from exporter.model.shared import shared
 
 
@@ -46,14 +46,17 @@ class MemoryUpdate(Struct, eq=False):
 
 
 _STATIC_LISTENERS = 2
-"""15021 and 15090, which the bootstrap has; Envoy counts them among its active listeners."""
+"""15021 and 15090, which the bootstrap has; Envoy counts them among its active listeners. The ports
+for metrics over mutual TLS are further ones."""
 
 
-def has_no_servers(stats: EnvoyStats) -> bool:
+def has_no_servers(stats: EnvoyStats, settings: Settings) -> bool:
     """Whether a gateway took its listeners, and only the static ones are active and none warms."""
     if stats.listeners_active is None or not stats.lds_success:
         return False
-    return stats.listeners_active <= _STATIC_LISTENERS and not stats.listeners_warming
+    secure = (settings.secure_stats_port, settings.secure_merged_port)
+    static = _STATIC_LISTENERS + sum(map(bool, secure))
+    return stats.listeners_active <= static and not stats.listeners_warming
 
 
 def remember_stats(stats: EnvoyStats, update: MemoryUpdate) -> None:

@@ -48,7 +48,7 @@ def _base(repository: str) -> str:
 
 
 def _names_istio(repository: str) -> bool:
-    """Whether Istio is named, and no other mesh behind it: registry/istio-mirror/linkerd/cni."""
+    """Whether Istio is named, and no other mesh behind it, as in copies/istio/linkerd/cni."""
     return _last(repository, _ISTIOS) > _last(repository, _OTHERS)
 
 

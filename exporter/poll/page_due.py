@@ -10,7 +10,16 @@ from typing import Protocol
 from exporter.config import Config
 from exporter.diagnosis.agent_page import has_abnormal_answer
 from exporter.diagnosis.memory_update import has_no_servers
-from exporter.model import AGENT_ROLES, Cadence, Memory, Observation, Outcome, ProbeKind, Role
+from exporter.model import (
+    AGENT_ROLES,
+    Cadence,
+    Memory,
+    Observation,
+    Outcome,
+    ProbeKind,
+    Role,
+    Target,
+)
 
 _PAGE = frozenset({Cadence.PAGE})
 _DETAIL = frozenset({Cadence.DETAIL})
@@ -28,16 +37,17 @@ class PageSlots(Protocol):
 
 
 def with_pages(
-    due: frozenset[Cadence], role: Role, memory: Memory, config: Config, now: float
+    due: frozenset[Cadence], target: Target, memory: Memory, config: Config, now: float
 ) -> frozenset[Cadence]:
     """The due cadences: with the page where the last poll was abnormal, without it in a wait.
 
     While something stays abnormal, the page is requested at the detail cadence. Details of a
     gateway without servers are requested in every poll: its first server ends that fault.
     """
-    if role is Role.GATEWAY and memory.stats and has_no_servers(memory.stats.value):
+    stats = memory.stats.value if memory.stats and target.role is Role.GATEWAY else None
+    if stats is not None and has_no_servers(stats, target.settings):
         due |= _DETAIL
-    if role not in AGENT_ROLES or _waits(memory, now):
+    if target.role not in AGENT_ROLES or _waits(memory, now):
         return due - _PAGE if due else due
     if memory.is_abnormal and now - memory.page_requested_at >= (
         memory.effective(max(config.poll.detail_interval, config.poll.interval)) - _JITTER

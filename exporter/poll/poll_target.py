@@ -94,7 +94,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     plan = with_servers(without_servers, memory.admin.value if memory.admin else None)
     due &= plan.cadences
     if pages is None:
-        due = with_pages(due, plan.target.role, memory, config, now)
+        due = with_pages(due, plan.target, memory, config, now)
     poll = PollSteps(plan, due, config.poll.timeout, instrumentation, hellos or HelloRate())
     seen = await poll.probe_network(memory)
     seen = await poll.request_pages(seen, memory, now, pages)

@@ -251,7 +251,7 @@ class Scheduler:
         number = row.polls + row.spread
         slower = [cadence for cadence, every in self._slower if number % every == 0]
         due = frozenset(slower) if slower else _NONE
-        return with_pages(due, row.target.role, row.memory, self._config, clock.now())
+        return with_pages(due, row.target, row.memory, self._config, clock.now())
 
     def _publish(self, row: ScheduledTarget, result: PollResult) -> None:
         record = result.record

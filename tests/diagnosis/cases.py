@@ -100,6 +100,8 @@ ZTUNNEL = target_of(Role.ZTUNNEL)
 CNI = target_of(Role.CNI)
 PROXYLESS = target_of(Role.PROXYLESS)
 BARE_GATEWAY = target_of(Role.GATEWAY)
+SECURE_METRICS = Settings(secure_stats_port=15091, secure_merged_port=15092)
+SECURE_GATEWAY = target_of(Role.GATEWAY, settings=SECURE_METRICS)
 IN_AMBIENT = replace(GATEWAY, settings=replace(GATEWAY.settings, ambient=True))
 CLOSED = all_of(Outcome.CLOSED, (15020, 15021, 15090))
 DUAL = replace(SIDECAR, addresses=("10.0.0.7", "fd00::7"))
@@ -476,6 +478,18 @@ EXAMPLES = (
     Example("warming-once", "none", counted(listeners_warming=1)),
     Example("gateway-of-nobody", "gateway_without_servers", gateway(8443, REFUSED), GATEWAY),
     Example("gateway-whose-port-is-not-known", "gateway_without_servers", gateway(), BARE_GATEWAY),
+    Example(
+        "gateway-with-secure-metrics-alone",
+        "gateway_without_servers",
+        gateway(listeners_active=4),
+        SECURE_GATEWAY,
+    ),
+    Example(
+        "gateway-with-secure-metrics-and-a-server",
+        "none",
+        gateway(listeners_active=5),
+        SECURE_GATEWAY,
+    ),
     Example(
         "gateway-whose-only-listener-warms",
         "listener_warming",

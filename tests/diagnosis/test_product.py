@@ -6,6 +6,7 @@ is not ready and no cause is named, the reason stands in `WITHOUT_CAUSE`.
 """
 
 import itertools
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -159,6 +160,8 @@ def test_a_sidecar_of_which_something_fails_has_a_cause_or_a_reason_why_not() ->
     unexplained = [
         names for names in found if not any(holds(names) for holds in WITHOUT_CAUSE.values())
     ]
+    for why, count in reasons.most_common():
+        sys.stdout.write(f"{count:4} states without a cause: {why or 'not explained'}\n")
     assert unexplained == []
     assert set(reasons) == set(WITHOUT_CAUSE), "a reason that nothing needs"
 

@@ -1,12 +1,14 @@
 """Agent and Envoy that accept and do not answer lack CPU, whatever else is probed of them."""
 
 import pytest
+from msgspec import structs
 
 from exporter.model import CpuThrottling, Observation, Outcome, ProbeKind, Role, Target
 from tests.diagnosis.matrix import (
     CONTROL,
     GATEWAY,
     SIDECAR,
+    STATS,
     all_of,
     cause_of,
     dropped,
@@ -40,6 +42,9 @@ STARVED: dict[str, tuple[Target, list[Observation]]] = {
         GATEWAY,
         [*SILENT, net(15000, Outcome.REFUSED, kind=ProbeKind.EXPOSURE)],
     ),
+    "a queue is full": (SIDECAR, [*SILENT[:2], dropped(15090), net(CONTROL, Outcome.OK)]),
+    "Envoy's queues are full": (SIDECAR, [SILENT[0], *map(dropped, (15021, 15090, CONTROL))]),
+    "gateway whose queues are full": (GATEWAY, [SILENT[0], *map(dropped, (15021, 15090))]),
     "waypoint": (target_of(Role.WAYPOINT), SILENT),
     "agentgateway": (AGENTGATEWAY, METRICS),
     "silent in the pod too": (SIDECAR, [*SILENT, inside(15000, TIMEOUT), inside(15020, TIMEOUT)]),
@@ -71,6 +76,37 @@ def test_what_the_cgroup_counts_stands_in_the_evidence(throttled: int, periods: 
     assert record.diagnosis is not None
     (sentence,) = (row for row in record.diagnosis.evidence if "throttled" in row)
     assert f"in {throttled} of {periods} periods" in sentence
+
+
+FULL_QUEUES: dict[str, tuple[list[Observation], str]] = {
+    "Envoy hangs on one port": (
+        [net(15020, Outcome.OK, facts=page()), net(15021, TIMEOUT), dropped(15090), hello(TIMEOUT)],
+        "envoy_stuck",
+    ),
+    "Envoy answers, so that the network drops": (
+        [net(15020, Outcome.OK, facts=page()), dropped(15021), net(15090, Outcome.OK, facts=STATS)],
+        "network_blocked",
+    ),
+    "the agent hangs, Envoy answers elsewhere": (
+        [net(15020, TIMEOUT), dropped(15021), net(15090, Outcome.OK, facts=STATS)],
+        "network_blocked",
+    ),
+}
+
+
+@pytest.mark.parametrize(("seen", "cause"), FULL_QUEUES.values(), ids=FULL_QUEUES)
+def test_a_connect_that_a_hanging_process_has_no_room_for_is_not_the_networks(
+    seen: list[Observation], cause: str
+) -> None:
+    record, _ = seen_by([*seen, net(CONTROL, Outcome.OK)])
+    assert cause_of(record) == cause
+
+
+@pytest.mark.parametrize(("seconds", "cause"), [(0.2, "agent_stuck"), (1.4, "admin_slow")])
+def test_an_agent_that_waits_for_slow_statistics_is_not_stuck(seconds: float, cause: str) -> None:
+    stats = structs.replace(net(15090, Outcome.OK, facts=STATS), seconds=seconds)
+    record, _ = seen_by(sidecar(net(15020, TIMEOUT), net(15021, TIMEOUT), stats))
+    assert cause_of(record) == cause
 
 
 ANSWERS = {

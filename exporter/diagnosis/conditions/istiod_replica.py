@@ -9,8 +9,10 @@ _ISTIOD = (PortName.HTTP_DEBUG, PortName.GRPC_XDS, PortName.TLS_XDS, PortName.HT
 
 
 def replica_is_stuck(case: Case) -> Sentences:
-    """A port of istiod accepts and stays silent."""
-    stuck = [name for name in _ISTIOD if case.is_stuck(name)]
+    """A port of istiod accepts and stays silent; of 15017 alone only where 8080 does not answer."""
+    is_ready = case.outcome(PortName.HTTP_DEBUG) is Outcome.OK
+    names = _ISTIOD if is_ready else (*_ISTIOD, PortName.HTTPS_WEBHOOKS)
+    stuck = [name for name in names if case.is_stuck(name)]
     return case.describe(*stuck) if stuck else None
 
 

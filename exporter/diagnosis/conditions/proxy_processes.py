@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.container_evidence import duration
-from exporter.diagnosis.evidence import Evidence
+from exporter.diagnosis.evidence import SLOW_SECONDS, Evidence
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
 from exporter.diagnosis.port_owner import bind_failures, foreign_connection, foreign_listener
@@ -192,11 +192,12 @@ _SERVED = frozenset({Expectation.OPEN, Expectation.LOOPBACK})
 
 
 def envoy_is_stuck(case: Case) -> Sentences:
-    """The agent answers, or is gone; Envoy's ports accept and stay silent."""
+    """The agent answers, or is gone; Envoy's ports are silent, and one of them accepts."""
     probed = [name for name in (PortName.HEALTH, PortName.STATS) if case.outcome(name) is not None]
     answer = case.agent_answer()
     is_known = answer is not None and (answer.proves or answer is Outcome.REFUSED)
-    if not probed or not is_known or not all(map(case.is_stuck, probed)):
+    is_silent = all(case.outcome(name) is Outcome.TIMEOUT for name in probed)
+    if not is_known or not is_silent or not any(map(case.is_stuck, probed)):
         return None
     inbound = case.verdict(PortName.VIRTUAL_INBOUND)
     if inbound is not None and inbound.up:
@@ -205,8 +206,14 @@ def envoy_is_stuck(case: Case) -> Sentences:
 
 
 def agent_is_stuck(case: Case) -> Sentences:
-    """15020 accepts and stays silent while Envoy answers by itself."""
+    """15020 accepts and stays silent while Envoy answers by itself, and not slowly.
+
+    The agent's readiness waits for Envoy's statistics: where those are slow, so is 15020.
+    """
     if not case.is_stuck(PortName.STATUS) or case.outcome(PortName.STATUS) is Outcome.BLOCKED:
+        return None
+    stats = case.evidence.seen(PortName.STATS)
+    if stats is not None and stats.outcome.proves and stats.seconds >= SLOW_SECONDS:
         return None
     if case.target.role is Role.PROXYLESS:
         return case.describe(PortName.STATUS)

@@ -144,7 +144,7 @@ def istiod_is_lost(case: Case) -> Sentences:
 def gateway_has_no_servers(case: Case) -> Sentences:
     """A gateway has accepted its listeners, and nothing but the static ones is active or warms."""
     stats = case.stats()
-    if stats is None or not has_no_servers(stats):
+    if stats is None or not has_no_servers(stats, case.target.settings):
         return None
     return (
         *case.describe(PortName.STATS),
