@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from exporter.access.dialer import DatagramT, NoAccess
 from exporter.model import SocketTable, View
 from exporter.transport import backend
-from exporter.transport.protocols import StreamT
+from exporter.transport.protocols import BareConnect, ConnectEnded, StreamT
 
 
 class Direct:
@@ -32,6 +32,11 @@ class Direct:
     def connect(self, port: int, factory: Callable[[], StreamT]) -> Awaitable[StreamT]:
         """Connect; an IP literal is never resolved."""
         return backend.connect(self._family, (self._host, port), factory)
+
+    def bare_connect(self, port: int, ended: ConnectEnded) -> BareConnect | None:
+        """Begin a half-open connect without a protocol; None where the backend has none."""
+        begin = backend.bare_connect
+        return None if begin is None else begin(self._family, (self._host, port), ended)
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
         """Open a UDP socket connected to the port."""

@@ -18,9 +18,13 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from exporter.access.direct import Direct
 from exporter.bounds import SENTENCE, cut_text
 from exporter.model import Observation, Outcome
 from exporter.probes.attempt import EXPECTED, Attempt, ProbeResult, failure
+from exporter.probes.connect import probe_connect
+from exporter.probes.connect_run import ConnectRun
+from exporter.transport import backend
 from exporter.transport.protocols import ENDS_PROCESS
 from exporter.transport.waiter import Waiter
 
@@ -43,9 +47,17 @@ async def probe_all(probes: Sequence[tuple[Prober, Attempt]]) -> list[Observatio
     if not probes:
         return []
     runner, started = _Runner(), time.monotonic()
-    runs = [_ProbeRun(prober, attempt, runner, started) for prober, attempt in probes]
+    runs = [_run_of(prober, attempt, runner, started) for prober, attempt in probes]
     await runner.run(runs)
     return [run.observation() for run in runs]
+
+
+def _run_of(
+    prober: Prober, attempt: Attempt, runner: "_Runner", started: float
+) -> "_ProbeRun | ConnectRun":
+    if prober is probe_connect and backend.bare_connect and isinstance(attempt.dialer, Direct):
+        return ConnectRun(attempt.dialer, attempt, runner.remove, started)
+    return _ProbeRun(prober, attempt, runner, started)
 
 
 class _Runner:
@@ -59,12 +71,12 @@ class _Runner:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.no_task = _NoTask(self.loop)
-        self._pending: set[_ProbeRun] = set()
+        self._pending: set[_ProbeRun | ConnectRun] = set()
         self._timer: asyncio.Handle | None = None
         self._wakes_at = -math.inf
         self._ended: asyncio.Future[None] = self.loop.create_future()
 
-    async def run(self, runs: Sequence["_ProbeRun"]) -> None:
+    async def run(self, runs: Sequence["_ProbeRun | ConnectRun"]) -> None:
         """Start every probe and wait until the last one has ended."""
         self._pending.update(runs)
         try:
@@ -85,7 +97,7 @@ class _Runner:
                     while self._pending:
                         self._pending.pop().cancel()
 
-    def remove(self, run: "_ProbeRun") -> None:
+    def remove(self, run: "_ProbeRun | ConnectRun") -> None:
         """A probe has ended."""
         self._pending.discard(run)
         if not self._pending and not self._ended.done():

@@ -6,11 +6,23 @@ import os
 import socket
 import struct
 import sys
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from exporter.transport import icmp
 
 StreamT = TypeVar("StreamT", bound=asyncio.Protocol)
+
+ConnectEnded = Callable[[OSError | None], None]
+"""Called once: with None where the port accepts, else with what a connect raises."""
+
+
+class BareConnect(Protocol):
+    """A half-open connect without a protocol on top of it, which has begun."""
+
+    def abort(self) -> None:
+        """Nobody waits for it any more."""
+
 
 NO_PROTOCOL = asyncio.Protocol()
 """Receives what nobody waits for any more."""
@@ -45,8 +57,20 @@ def start_connect(
     own: socket.SocketType, remote: tuple[str, int], protocol: asyncio.Protocol
 ) -> None:
     """Begin to connect a non-blocking socket; OSError where the system does not even try."""
-    if _IS_LINUX and isinstance(protocol, HalfOpenConnect):
+    if isinstance(protocol, HalfOpenConnect):
+        start_half_open(own, remote)
+    else:
+        _start(own, remote)
+
+
+def start_half_open(own: socket.SocketType, remote: tuple[str, int]) -> None:
+    """The same, with the last packet of the handshake withheld where the system can."""
+    if _IS_LINUX:
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+    _start(own, remote)
+
+
+def _start(own: socket.SocketType, remote: tuple[str, int]) -> None:
     icmp.collect(own, 1)
     number = own.connect_ex(remote)
     if number not in _STARTED:
