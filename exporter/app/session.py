@@ -24,6 +24,7 @@ from exporter.control_plane.sync_publisher import SyncPublisher
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
+from exporter.kube.object_reader import ObjectReader
 from exporter.model import Memory, Target, TargetKey
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
@@ -136,6 +137,7 @@ class Session:
             sets=shared.sets,
             records=shared.state,
             synced=shared.synced,
+            reader=ObjectReader(metrics.refused_object),
         )
         self._self_checks = SelfChecks(
             shard=config.shard,

@@ -1,19 +1,27 @@
 """What the istiods report of the proxies, rendered each interval while all of them respond.
 
 In: the istiods' records and every proxy that is known, other shards' too. Out: a record and
-rendered blocks by proxy, which are served beside what the proxies' own polls found. The rule: it
-holds no verdict of its own; `merge_replicas` decides, and where that has none nothing is served.
+rendered blocks by proxy, which are served beside what the proxies' own polls found. The rules: it
+holds no verdict of its own; `merge_replicas` decides, and where that has none nothing is served. A
+proxy whose status cannot be made costs none of the others.
 """
 
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from exporter import clock
 from exporter.config import Config
-from exporter.control_plane.proxy_sync import merge_replicas, revisions_elsewhere, why_incomplete
+from exporter.control_plane.proxy_sync import (
+    ReplicaSync,
+    merge_replicas,
+    revisions_elsewhere,
+    why_incomplete,
+)
 from exporter.discovery.target_sets import TargetSets
+from exporter.kube.object_reader import ObjectMetadata, ObjectReader
 from exporter.model import Target, TargetKey, TargetRecord
 from exporter.state import STALE_AFTER_INTERVALS, State
 from exporter.yielder import Yielder
@@ -32,6 +40,7 @@ class SyncPublisher:
     sets: TargetSets
     records: State
     synced: State
+    reader: ObjectReader
 
     async def run(self) -> None:
         """Merge what the replicas report now and once an interval, until cancelled."""
@@ -44,20 +53,31 @@ class SyncPublisher:
         now = clock.now()
         expires = now + STALE_AFTER_INTERVALS * self.config.poll.interval
         elsewhere = revisions_elsewhere(self.polled.values())
-        merged = merge_replicas(self._istiods(), self.config, now, elsewhere)
+        merge = partial(merge_replicas, self._istiods(), self.config, now, elsewhere)
+        merged = self.reader.attempt("istiods", ObjectMetadata, merge)
+        if merged is None:
+            return
         others = self.sets.other_shards()
         published = set()
         yielder = Yielder()
         for proxy in chain(tuple(self.polled.values()), tuple(others.values())):
-            status = merged.status(proxy)
-            if status and self._is_current(proxy):
-                self.synced.put(TargetRecord(target=proxy, proxy=status), expires)
+            whose = partial(ObjectMetadata, proxy.key.pod, proxy.key.namespace)
+            put = partial(self._put, merged, proxy, expires)
+            if self.reader.attempt("proxies", whose, put):
                 published.add(proxy.key)
             await yielder.maybe_yield()
         for key in self._keys():
             if key not in published:
                 self.synced.drop(key)
             await yielder.maybe_yield()
+
+    def _put(self, merged: ReplicaSync, proxy: Target, expires: float) -> bool:
+        """Render a proxy's status; False where it has none."""
+        status = merged.status(proxy)
+        if status is None or not self._is_current(proxy):
+            return False
+        self.synced.put(TargetRecord(target=proxy, proxy=status), expires)
+        return True
 
     def _keys(self) -> Iterator[TargetKey]:
         return (record.target.key for record in self.synced.records())

@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -62,13 +64,19 @@ class Page(msgspec.Struct, frozen=True):
         return views[self.offset : self.offset + self.limit]
 
 
+Attempt = Callable[[TargetKey, Callable[[], Any]], Any]
+"""Returns what an action for a target does; None where it raises anything."""
+
+
 class TargetViews:
     """The views of all targets, in order; each is made again when its record has changed.
 
-    Reading every verdict of 20,000 records takes ten times as long as comparing the records.
+    Reading every verdict of 20,000 records takes ten times as long as comparing the records. A
+    record of which no view can be made counts as none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, attempt: Attempt = lambda _key, action: action()) -> None:
+        self._attempt = attempt
         self._keys: list[TargetKey] = []
         self._sorted: list[TargetKey] = []
         self._views: dict[TargetKey, TargetView] = {}
@@ -88,7 +96,8 @@ class TargetViews:
             record = record_of(key)
             view = self._views.get(key)
             if view is None or view.record is not record or view.target is not target:
-                view = self._views[key] = self._view(target, record, view)
+                made = self._attempt(key, partial(self._view, target, record, view))
+                view = self._views[key] = made or self._view(target, None, None)
             yield view
 
     def _follow(self, targets: Mapping[TargetKey, Target]) -> None:

@@ -68,7 +68,11 @@ async def _ended(own: socket.SocketType) -> OSError | None:
     return error
 
 
-class _Relay(asyncio.Protocol):
+_CHUNK = 32768
+"""So much is received at once, as on an epoll; asyncio itself would take 256 KiB."""
+
+
+class _Relay(asyncio.BufferedProtocol):
     """The contract's transport on top of asyncio's, and the protocol below the caller's."""
 
     def __init__(
@@ -79,6 +83,7 @@ class _Relay(asyncio.Protocol):
         self._reset = reset
         self._failure: BaseException | None = None
         self._is_attached = False
+        self._received = bytearray()
 
     def attach(self) -> None:
         """The event loop has the socket now: uvloop loses one that is aborted before."""
@@ -98,9 +103,15 @@ class _Relay(asyncio.Protocol):
             self._failure = error
             self._lose(error)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> bytearray:
+        """Where the next bytes go."""
+        self._received = self._received or bytearray(_CHUNK)
+        return self._received
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Hand what came to the caller's protocol."""
         try:
-            self._protocol.data_received(data)
+            self._protocol.data_received(bytes(self._received[:nbytes]))
         except ENDS_PROCESS:
             raise
         except BaseException as error:  # noqa: BLE001 - the protocol gets it

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from exporter import __version__, clock
 from exporter.catalogue import PORTS
-from exporter.model import TargetKey
+from exporter.model import Target, TargetKey, TargetRecord
 from exporter.report.matrix import MatrixBuilder
 from exporter.report.port_documents import PortDocument, port_document
 from exporter.report.summary import SummaryBuilder
@@ -18,7 +18,9 @@ from exporter.web.responses import json_answer
 from exporter.web.static_pages import OWN_RUNBOOKS
 from exporter.web.target_filters import (
     EVERY_PARAMETER,
+    READER,
     SCOPE,
+    attempt_of,
     iterate_targets,
     read_filters,
     read_page,
@@ -72,11 +74,10 @@ async def list_targets(request: web.Request) -> web.Response:
     matching = [
         view async for views in iterate_targets(request) for view in views if filters.matches(view)
     ]
-    extra = request.app[CONTEXT].session.config.ports
     yielder = Yielder()
     targets = []
     for view in page.of(matching):
-        targets.append(target_state(view.target, view.record, extra))
+        targets.append(_state_of(request, view.target, view.record))
         await yielder.maybe_yield()
     document = TargetList(
         total=len(matching), offset=page.offset, limit=page.limit, targets=tuple(targets)
@@ -92,8 +93,16 @@ async def show_target(request: web.Request) -> web.Response:
     target = context.session.targets.get(key)
     if target is None:
         raise web.HTTPNotFound(text=f"No target is named {key}.")
-    state = target_state(target, context.state.get(key), context.session.config.ports)
-    return await json_answer(request, state)
+    return await json_answer(request, _state_of(request, target, context.state.get(key)))
+
+
+def _state_of(request: web.Request, target: Target, record: TargetRecord | None) -> TargetState:
+    """A target's document; one whose record cannot be shown is shown without it."""
+    extra = request.app[CONTEXT].session.config.ports
+    show = partial(target_state, target, extra=extra)
+    attempt = attempt_of(request.app[READER])
+    shown: TargetState | None = attempt(target.key, partial(show, record))
+    return shown or show(None)
 
 
 async def list_ports(request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from exporter.kube.object_reader import ObjectReader
 from exporter.report.target_views import TargetViews
 from exporter.web.api import ROUTES as API
 from exporter.web.context import CONTEXT, WebContext
@@ -18,7 +19,7 @@ from exporter.web.probe import LIMITS
 from exporter.web.probe import ROUTES as PROBE
 from exporter.web.probe_limits import ProbeLimits
 from exporter.web.static_pages import ROUTES as PAGES
-from exporter.web.target_filters import VIEWS
+from exporter.web.target_filters import READER, VIEWS, attempt_of
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -68,7 +69,8 @@ def create_app(context: WebContext) -> web.Application:
     """The application that answers from this context."""
     app = web.Application(middlewares=[errors_as_json, refuse_other_origins, limit_requests()])
     app[CONTEXT] = context
-    app[VIEWS] = TargetViews()
+    app[READER] = ObjectReader(context.self_metrics.refused_object)
+    app[VIEWS] = TargetViews(attempt_of(app[READER]))
     app[LIMITS] = ProbeLimits()
     app.on_response_prepare.append(secure)
     app.add_routes([*API, *HEALTH, *PAGES, *PROBE])

@@ -1,14 +1,17 @@
 """What a request wants of the targets: its filters and page, and the targets themselves."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from itertools import islice
+from typing import Any
 
 from aiohttp import web
 
 from exporter.diagnosis import CAUSES
-from exporter.model import Role
+from exporter.kube.object_reader import ObjectMetadata, ObjectReader
+from exporter.model import Role, TargetKey
 from exporter.report.health import Health
-from exporter.report.target_views import Filters, Page, TargetView, TargetViews
+from exporter.report.target_views import Attempt, Filters, Page, TargetView, TargetViews
 from exporter.web.context import CONTEXT
 from exporter.yielder import Yielder
 
@@ -25,6 +28,17 @@ SCOPE = ("namespace", "role")
 EVERY_PARAMETER = (*SCOPE, "state", "cause", "q", "offset", "limit")
 
 VIEWS = web.AppKey("views", TargetViews)
+READER = web.AppKey("reader", ObjectReader)
+"""Counts, and logs once, what cannot be reported."""
+
+
+def attempt_of(reader: ObjectReader) -> Attempt:
+    """Reports on targets one by one, so that one of which that fails costs none of the others."""
+
+    def attempt(key: TargetKey, action: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the action
+        return reader.attempt("reports", partial(ObjectMetadata, key.pod, key.namespace), action)
+
+    return attempt
 
 
 async def iterate_targets(request: web.Request) -> AsyncIterator[list[TargetView]]:

@@ -1,6 +1,8 @@
 """Views are in order and current, whatever comes, goes or changes between two reads."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -65,6 +67,22 @@ def test_a_target_that_was_classified_again_makes_a_new_view() -> None:
     assert view.target is record.target
     (view,) = views.views({key: gateway}, {key: record}.get)
     assert view.target is gateway
+
+
+def test_a_record_of_which_no_view_can_be_made_counts_as_none() -> None:
+    odd = structs.replace(healthy_sidecar(1), polled=None)  # of an error of ours
+    failed: list[TargetKey] = []
+
+    def attempt(key: TargetKey, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except AttributeError:
+            failed.append(key)
+            return None
+
+    views = views_of(TargetViews(attempt), records_of(odd, healthy_sidecar(2)))
+    assert sorted(view.health for view in views) == [Health.HEALTHY, Health.UNJUDGED]
+    assert failed == [odd.target.key]
 
 
 def test_a_target_without_a_record_is_unjudged() -> None:

@@ -40,6 +40,18 @@ def drain(peer: socket.socket) -> None:
         pass
 
 
+class Sizes(Recorder):
+    """Notes how much comes at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.sizes.append(len(data))
+
+
 async def some_turns() -> None:
     """For what must not happen."""
     await asyncio.sleep(0.05)
@@ -493,3 +505,18 @@ def test_a_backend_that_does_not_exist_is_an_error() -> None:
     ended = subprocess.run(program, env={VARIABLE: "x"}, capture_output=True, check=False)
     assert ended.returncode == 1
     assert VARIABLE.encode() in ended.stderr
+
+
+async def test_what_a_protocol_gets_at_once_has_a_bound(
+    backend: ModuleType, listener: socket.socket
+) -> None:
+    protocol, peer = await joined(backend, listener, Sizes)
+    with peer:
+        peer.setblocking(False)  # noqa: FBT003 - as sockets have it
+        sent = 0
+        while sent < 2**20:
+            with suppress(BlockingIOError):
+                sent += peer.send(b"x" * 2**18)
+            await asyncio.sleep(0)
+        await until(lambda: len(protocol.received) == sent)
+    assert max(protocol.sizes) <= 32768

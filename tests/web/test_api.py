@@ -4,6 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp.test_utils import TestClient
+from msgspec import structs
 
 from benchmarks.records import broken_sidecar, healthy_sidecar
 from exporter.catalogue import PORTS
@@ -38,6 +39,20 @@ async def test_filters_choose_targets(serve: Any, query: dict[str, str], states:
     found = await listed(await serve(), **query)
     assert sorted(target["state"] for target in found["targets"]) == states
     assert found["total"] == len(states)
+
+
+async def test_a_record_that_cannot_be_shown_costs_no_other_target(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = structs.replace(BROKEN, last_ok=None)  # of an error of ours
+    client = await serve(HEALTHY, odd)
+    found = await listed(client)
+    assert [row["state"] for row in found["targets"]] == ["healthy", "unjudged", "unjudged"]
+    for path in ("summary", "matrix"):
+        answer = await client.get(f"/api/v1/{path}")
+        assert answer.status == 200, await answer.text()
+    assert (await client.get("/metrics")).status == 200
+    assert len([row for row in caplog.records if "resource=reports" in row.getMessage()]) == 1
 
 
 async def test_a_cause_chooses_the_targets_that_have_it(serve: Any) -> None:

@@ -102,12 +102,20 @@ class PasswordChecker:
         def done(check: asyncio.Future[bool]) -> None:
             self._works = False
             del self._under_way[proof]
-            if not result.done():
-                result.set_result(not check.cancelled() and check.result())
+            if check.cancelled() or check.exception():
+                result.set_exception(TooManyChecksError())
+                result.exception()  # whoever waits gets it, and nobody may
+            else:
+                result.set_result(check.result())
             self._work()
 
         loop = asyncio.get_running_loop()
-        loop.run_in_executor(self._thread, _matches, hashed, password).add_done_callback(done)
+        try:
+            check = loop.run_in_executor(self._thread, _matches, hashed, password)
+        except RuntimeError:  # no thread can be started now: a later one may
+            check = loop.create_future()
+            check.cancel()
+        check.add_done_callback(done)
 
     def _proof(self, user: str, hashed: str, password: bytes) -> bytes:
         parts = b"\0".join((user.encode(), hashed.encode(), password))

@@ -154,3 +154,12 @@ def test_credentials_are_read_or_are_none(
     header: str, credentials: tuple[str, bytes] | None
 ) -> None:
     assert read_credentials(header) == credentials
+
+
+async def test_without_a_thread_nobody_is_judged_wrong() -> None:
+    keeper = PasswordChecker()
+    keeper.close()  # no thread is started any more, as where the system allows no other
+    users = {"alice": bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()}
+    for _ in range(3):
+        with pytest.raises(TooManyChecksError):
+            await keeper.verify(users, GOOD, "10.0.0.1")
