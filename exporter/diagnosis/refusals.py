@@ -10,7 +10,16 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from exporter.model import Lifecycle, Observation, Outcome, ProbeKind, Target, View
+from exporter.model import (
+    Lifecycle,
+    Observation,
+    Outcome,
+    ProbeKind,
+    Redirection,
+    Role,
+    Target,
+    View,
+)
 
 
 def as_meant(target: Target, observations: Sequence[Observation]) -> Sequence[Observation]:
@@ -51,21 +60,30 @@ def refused_since(
 ) -> float | None:
     """Since when the network refuses everything while Kubernetes reports the container ready.
 
-    None where it does not. `before` is what this returned for the last poll.
+    None where it does not. `before` is what this returned for the last poll. In ambient the kubelet
+    gets past a redirection that refuses everybody else: there only what ztunnel closed counts.
     """
-    lifecycle, is_ambient = target.lifecycle, target.settings.ambient
+    lifecycle, is_ambient = target.lifecycle, _is_in_ambient(target)
     seen = [
-        one.outcome
+        one
         for one in observations
         if one.view is View.NETWORK
         and one.probe.kind is not ProbeKind.EXPOSURE
-        and not (is_ambient and _is_bare(one))
+        and not (is_ambient and _is_bare(one) and one.outcome is Outcome.OK)
     ]
-    if not seen or any(outcome is not Outcome.REFUSED for outcome in seen):
+    if not seen or any(one.outcome is not Outcome.REFUSED for one in seen):
+        return None
+    if is_ambient and not all(one.connected for one in seen):
         return None
     if not lifecycle.container_ready or not lifecycle.node_ready:
         return None
     return now if before is None else before
+
+
+def _is_in_ambient(target: Target) -> bool:
+    if target.role is Role.AMBIENT or target.settings.ambient:
+        return True
+    return target.redirection in (Redirection.ENABLED, Redirection.PENDING)
 
 
 def come_from_a_policy(lifecycle: Lifecycle, since: float | None, now: float) -> bool:

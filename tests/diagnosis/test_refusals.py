@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.model import ContainerState, Lifecycle, Memory, Outcome, PodContainer, Role
+from exporter.model import (
+    ContainerState,
+    Lifecycle,
+    Memory,
+    Outcome,
+    PodContainer,
+    Redirection,
+    Role,
+    Target,
+)
+from tests.diagnosis.ambient_states import WORKLOAD
 from tests.diagnosis.matrix import (
     CONTROL,
     NOW,
@@ -47,6 +57,35 @@ def test_refusals_come_from_a_policy_only_where_the_kubelet_would_have_noticed(
         assert set(ups(record).values()) == {None}
         assert record.diagnosis
         assert "stayed ready" in " ".join(record.diagnosis.evidence)
+
+
+IN_AMBIENT = {
+    "a workload": (WORKLOAD, "not_served"),
+    "a gateway": (
+        replace(
+            BARE_GATEWAY,
+            settings=replace(BARE_GATEWAY.settings, ambient=True),
+            redirection=Redirection.ENABLED,
+        ),
+        "not_served",
+    ),
+    "a gateway that waits": (
+        replace(BARE_GATEWAY, redirection=Redirection.PENDING),
+        "enrolment_pending",
+    ),
+}
+
+
+@pytest.mark.parametrize(("target", "cause"), IN_AMBIENT.values(), ids=IN_AMBIENT)
+def test_in_ambient_the_kubelet_gets_past_what_refuses_everybody_else(
+    target: Target, cause: str
+) -> None:
+    ports = (15008, CONTROL, 8080) if target is WORKLOAD else (8443, 15020, 15021, 15090)
+    memory, target = Memory(), replace(target, lifecycle=READY)
+    for seconds in (0, 60, 120, 300):
+        refused = all_of(Outcome.REFUSED, ports)
+        record, memory = seen_by(refused, target=target, memory=memory, now=NOW + seconds)
+        assert cause_of(record) == cause
 
 
 def test_a_poll_with_one_answer_begins_anew() -> None:
