@@ -54,5 +54,26 @@ def test_the_notes_list_what_an_install_cannot_see(values: Document, message: st
     assert message == "is root on every node" or message not in notes(ALL_SEEING)
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "Its pods pull istio-port-exporter:"),
+        ({}, "Open its status page: kubectl"),
+        ({"mode": "statefulset"}, "shows the targets of its own shard"),
+        ({"mode": "daemonset"}, "shows the targets of its own node"),
+        ({"web": {"externalURL": "https://ports.example/"}}, ": https://ports.example/ or kubectl"),
+    ],
+)
+def test_the_notes_lead_to_the_page(values: Document, message: str) -> None:
+    assert message in notes(values)
+
+
+@pytest.mark.parametrize(
+    "image", [{"registry": "registry.example"}, {"repository": "registry.example/ports"}]
+)
+def test_an_image_that_is_named_needs_no_note(image: Document) -> None:
+    assert "Its pods pull" not in notes({"image": image})
+
+
 def test_the_notes_of_an_install_that_sees_all_list_nothing() -> None:
     assert "Nothing that a switch of this chart would add" in notes(ALL_SEEING)

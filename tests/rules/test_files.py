@@ -1,13 +1,17 @@
 """What must hold for every rule."""
 
 import re
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
 
 from exporter.diagnosis.causes import CAUSES
 from exporter.exposition import FAMILIES
 from exporter.model import CauseClass
+from tests.docs.pages import ROOT, fences
 from tests.rules.promtool import ALERTS, FILES, all_rules
 
 RULES = all_rules()
@@ -42,6 +46,24 @@ def test_promtool_accepts_every_rule() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_printed_command_makes_every_runbook_an_address(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "alerts.md"
+    [command] = [fence.text for fence in fences(page) if fence.text.startswith("sed ")]
+    folder = tmp_path / "charts" / "istio-port-exporter" / "rules"
+    shutil.copytree(FILES[0].parent, folder)
+    subprocess.run(("sh", "-euc", command), cwd=tmp_path, check=True)
+    changed = [
+        rule["annotations"]["runbook_url"]
+        for path in folder.glob("*.yaml")
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert len(changed) == len(ALERTS)
+    begin = re.compile(r"https://istio-ports\.example/runbooks/(alerts|diagnosis)\.md#")
+    assert [address for address in changed if not begin.match(address)] == []
 
 
 @pytest.mark.parametrize("name", ALERTS)

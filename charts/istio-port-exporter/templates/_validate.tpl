@@ -45,6 +45,9 @@
 {{- if and (not .Values.rbac.clusterScoped) (empty .Values.namespaces) }}
 {{- fail "rbac.clusterScoped: false needs namespaces: pods of all namespaces cannot be listed without a ClusterRole" }}
 {{- end }}
+{{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
+{{- fail "service.nodePort: needs service.type NodePort or LoadBalancer" }}
+{{- end }}
 {{- $budget := .Values.podDisruptionBudget }}
 {{- if and $budget.enabled (eq (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) }}
 {{- fail "podDisruptionBudget: set either minAvailable or maxUnavailable" }}
