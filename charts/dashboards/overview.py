@@ -42,7 +42,7 @@ PLACE = "cluster, namespace, port"
 SHARE = Scale(
     unit="percentunit",
     steps=((None, "red"), (0.9, "orange"), (1, "green")),
-    words={"-1": ("unjudged", GREY)},
+    words={"-1": ("?", GREY)},
     top=1,
 )
 
@@ -142,10 +142,12 @@ PAGE = Page(
             (
                 ports_matrix(
                     "Ports up, by namespace",
-                    "The share of judged ports that are up; empty where there is no such port.",
+                    "The share of judged ports that are up; ? where none could be judged, empty "
+                    "where there is no such port.",
                     f"(avg by ({PLACE}) ({PORTS}) or -1 * group by ({PLACE}) ({UNJUDGED}))",
                     ("cluster", "namespace"),
                     SHARE,
+                    column=62,
                 ),
                 trend(
                     "Unhealthy, by namespace",

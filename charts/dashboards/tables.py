@@ -29,15 +29,14 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "instance": {"custom.width": 150},
     "ip": {"custom.width": 120},
     "port": {"unit": "none", "custom.align": "left", "custom.width": 70},
+    "python": {"custom.width": 80},
     "role": {"custom.width": 100},
     "severity": {"custom.width": 90},
-    "Value": {"custom.width": 130},
+    "since": {"custom.width": 130},
+    "Value": {"custom.width": 100},
     "version": {"custom.width": 110},
 }
-"""Columns by their label, or by what it begins with: names that end in dots are of no use."""
-
-_MATRIX_COLUMN = 70
-"""So many pixels hold a share or a word; the ports of all roles then fit side by side."""
+"""Columns by their label's first word or their heading: names that end in dots are of no use."""
 
 
 def table(
@@ -75,7 +74,7 @@ def table(
         # It is the whole table's, and Grafana would write it into empty cells.
         panel.override_by_field_type("string", _settings({"noValue": " "}))
     for column in columns:
-        own = _LOOKS.get(column.label.partition(" ")[0], {})
+        own = _LOOKS.get(column.label.partition(" ")[0], {}) | _LOOKS.get(column.heading, {})
         looks = [*_settings(own), *_cells(column.scale, column.link)]
         if looks:
             panel.override_by_name(column.heading or column.label, looks)
@@ -98,8 +97,10 @@ def alerts(where: str, files: Sequence[str] = (), about: str = "") -> Panel:
     return table("Firing alerts", about, [firing(where, files)], columns, WIDTH, nothing).height(7)
 
 
-def ports_matrix(title: str, about: str, expr: str, rows: Sequence[str], scale: Scale) -> Panel:
-    """A column for each port in order, and a row for each combination of these labels."""
+def ports_matrix(
+    title: str, about: str, expr: str, rows: Sequence[str], scale: Scale, column: int = 80
+) -> Panel:
+    """A column of so many pixels for each port, and a row for each combination of these labels."""
     joined = ", ".join(f'"{label}"' for label in rows)
     named = f'label_join({expr}, "row", " ", {joined})'
     queried = [instant(Query(named)).format(PromQueryFormat.TABLE)]
@@ -112,7 +113,7 @@ def ports_matrix(title: str, about: str, expr: str, rows: Sequence[str], scale: 
     _transform(panel, "groupingToMatrix", axes)
     _sort(panel, "row\\port")
     _transform(panel, "organize", {"renameByName": {"row\\port": " and ".join(rows[-1:])}})
-    looks = [*_settings({"custom.width": _MATRIX_COLUMN}), *_cells(scale, None)]
+    looks = [*_settings({"custom.width": column}), *_cells(scale, None)]
     return panel.override_by_field_type("number", looks)
 
 

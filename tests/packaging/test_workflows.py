@@ -51,6 +51,14 @@ def test_owner_and_repository_are_the_platform_s_own() -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda one: one.stem)
+def test_an_action_is_a_commit_with_its_version_beside_it(workflow: Path) -> None:
+    used = re.findall(r"uses: (.*)", workflow.read_text())
+    assert used
+    fixed = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+    assert [one for one in used if not fixed.fullmatch(one)] == []
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda one: one.stem)
 def test_what_a_step_runs_is_there(workflow: Path) -> None:
     for step in steps(workflow):
         script = step.get("run", "")
