@@ -22,7 +22,7 @@ from charts.dashboards.values import (
 )
 
 _LOOKS: dict[str, dict[str, Any]] = {
-    "alertname": {"custom.width": 290},
+    "alertname": {"custom.minWidth": 290},
     "cause": {"custom.width": 220},
     "class": {"custom.width": 100},
     "cluster": {"custom.width": 100},
@@ -32,7 +32,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "python": {"custom.width": 80},
     "role": {"custom.width": 100},
     "severity": {"custom.width": 90},
-    "since": {"custom.width": 130},
+    "since": {"custom.width": 145},
     "Value": {"custom.width": 100},
     "version": {"custom.width": 110},
 }
