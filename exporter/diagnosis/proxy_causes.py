@@ -50,6 +50,25 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         also="the control port",
     ),
     Cause(
+        id="connections_ended",
+        roles=(*AGENT_ROLES, Role.AGENTGATEWAY),
+        condition=proxy_processes.connections_are_ended,
+        sentence="Every port accepts connections and ends each without an answer.",
+        advice=(
+            "Look at what ends them: the proxy's limits on connections, memory and open files "
+            "(its log, overload.envoy in its statistics), or a policy that resets on the way."
+        ),
+        ports=(
+            PortName.VIRTUAL_INBOUND,
+            PortName.STATUS,
+            PortName.HEALTH,
+            PortName.STATS,
+            PortName.METRICS,
+            PortName.READINESS,
+        ),
+        also="the control port",
+    ),
+    Cause(
         id="envoy_stuck",
         roles=ENVOY_ROLES,
         condition=proxy_processes.envoy_is_stuck,

@@ -335,6 +335,17 @@ EXAMPLES = (
         "container_starved",
         sidecar(*all_of(TIMEOUT, (15020, 15021, 15090)), hello(TIMEOUT)),
     ),
+    Example(
+        "every-connection-reset",
+        "connections_ended",
+        sidecar(*all_of(Outcome.RESET, (15020, 15021, 15090)), hello(Outcome.RESET)),
+    ),
+    Example(
+        "every-connection-closed",
+        "connections_ended",
+        [net(15020, Outcome.CLOSED)],
+        PROXYLESS,
+    ),
     Example("agent-stopped", "agent_stuck", sidecar(net(15020, TIMEOUT), net(15021, TIMEOUT))),
     Example("agent-gone", "agent_gone", sidecar(net(15020, REFUSED), net(15021, NOT_READY))),
     Example("rejected-at-start", "configuration_rejected", counted(lds_success=0, lds_rejected=1)),

@@ -163,6 +163,29 @@ def container_is_starved(case: Case) -> Sentences:
     )
 
 
+def connections_are_ended(case: Case) -> Sentences:
+    """Every port that is sent a request accepts and ends the connection without an answer.
+
+    A hello to 15006 that is reset alone proves nothing: mTLS may be off. For a proxy in ambient
+    ztunnel accepts, whatever is behind it.
+    """
+    if case.target.settings.ambient:
+        return None
+    requested = list(_requested(case.evidence))
+    is_ended = requested and all(seen.outcome in _ENDED for seen in requested)
+    if not is_ended or not any(seen.connected for seen in requested):
+        return None
+    return (
+        "every port accepts, and ends each connection without an answer",
+        *case.describe(*READINESS_PORTS, PortName.METRICS, PortName.READINESS),
+        *case.describe_control_port(),
+        *case.describe_container(),
+    )
+
+
+_ENDED = frozenset({Outcome.RESET, Outcome.CLOSED})
+
+
 def _throttling(case: Case) -> tuple[str, ...]:
     """What the container's cgroup counts, where it was read; nothing where it has no limit."""
     found = case.memory.sockets.value.throttling if case.memory.sockets else None
