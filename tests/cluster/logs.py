@@ -11,8 +11,8 @@ from tests.real.kubernetes.client import Admin
 OFTEN = 5
 """The kubelet's probes and what changes in the mesh leave a line now and then, polls one each."""
 _NUMBER = re.compile(r"[0-9]+")
-_CHANGES = re.compile(r"\t(ads|delta|model)\t|http route config")
-"""What istiod logs of a change in the mesh, which it pushes to every proxy."""
+_OF_OTHERS = re.compile(r"\t(ads|delta|model|probes)\t|http route config|app URL path")
+"""Of a change in the mesh, which istiod pushes to every proxy, and of the kubelet's own probes."""
 _CONTAINERS = ("istio-proxy", "discovery")
 
 Logs = Mapping[str, str]
@@ -42,5 +42,5 @@ def _lines(after: Logs, before: Logs) -> Iterator[str]:
     assert after.keys() == before.keys()
     for pod, text in after.items():
         for line in text[len(before[pod]) :].splitlines():
-            if not _CHANGES.search(line):
+            if not _OF_OTHERS.search(line):
                 yield f"{pod}: {_NUMBER.sub('N', line)}"
