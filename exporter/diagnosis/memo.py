@@ -30,7 +30,7 @@ from exporter.model import (
     View,
     ZtunnelFacts,
 )
-from exporter.model.shared import shared, shared_mapping
+from exporter.model.shared import NO_ENTRIES, shared, shared_mapping
 
 _LONGEST_SECONDS = 120.0
 """After so long time itself is judged again: the usual detail interval."""
@@ -129,7 +129,9 @@ def memo_of(
     until = min([evidence.now + longest, *(end - evidence.step for end in ends)])
     places = dict(timed)
     kept_durations = {p: seconds for p, seconds in record.durations.items() if p not in places}
-    untimed = replace(record, durations=shared_mapping(kept_durations), polled={}, last_ok={})
+    untimed = replace(
+        record, durations=shared_mapping(kept_durations), polled=NO_ENTRIES, last_ok=NO_ENTRIES
+    )
     timed_once, up_once = shared(tuple(timed)), shared(up)
     return Memo(untimed, ports, config, expected, timed_once, up_once, until, evidence.step)
 

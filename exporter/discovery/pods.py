@@ -26,6 +26,7 @@ from exporter.discovery.pod_documents import Container, Pod, decode_pod
 from exporter.discovery.proxy_settings import has_rules, settings_of
 from exporter.discovery.redirection_rules import port_list
 from exporter.model import ENVOY_ROLES, Interception, Role, Settings, Target, TargetKey
+from exporter.model.shared import shared
 from exporter.parsing import parse_address
 
 __all__ = [
@@ -153,7 +154,7 @@ def _proxy_role(container: Container, pod: Pod) -> Role | None:
 def _workload_target(pod: Pod) -> Target:
     """A workload in ambient: no container of its pod is Istio's."""
     metadata, status = pod.metadata, pod.status
-    settings = ambient_settings(pod)
+    settings = shared(ambient_settings(pod))
     ids = (row.container_id for row in (status and status.container_statuses) or ())
     return Target(
         key=TargetKey(metadata.namespace, metadata.name),
@@ -173,7 +174,7 @@ def _workload_target(pod: Pod) -> Target:
 
 def _proxy_target(pod: Pod, role: Role, container: Container, config: Config) -> Target:
     env = container.environment
-    settings = settings_of(pod, container, role)
+    settings = shared(settings_of(pod, container, role))
     metadata = pod.metadata
     status = pod.status.of(container.name) if pod.status else None
     addresses = pod.status.addresses if pod.status else ()

@@ -19,6 +19,7 @@ from exporter.config import ConfigError, Problem, StaticConfig, StaticTarget, re
 from exporter.config.yaml_document import read_document, read_file
 from exporter.discovery.pods import Pod, targets_of_pod
 from exporter.model import Interception, Role, Settings, Target, TargetKey
+from exporter.model.shared import shared
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def _overridden(target: Target, entry: StaticTarget) -> Target:
         addresses=entry.address or target.addresses,
         unserved_addresses=() if entry.address else target.unserved_addresses,
         captured=target.captured if entry.captured is None else entry.captured,
-        settings=settings,
+        settings=shared(settings),
         labels={**target.labels, **entry.labels},
         uid=str(key),
         container_id="",

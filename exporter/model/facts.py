@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from exporter.model.enums import Outcome
+from exporter.model.shared import NO_ENTRIES
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class AgentMetrics(Struct, frozen=True, kw_only=True, gc=False):
     """
 
     has_envoy: bool = False
-    scrape_failures: Mapping[str, float] = {}
+    scrape_failures: Mapping[str, float] = NO_ENTRIES
     istiod_terminations_by_error: float = 0.0
     csr_requests: float = 0.0
     csr_failures: float = 0.0
@@ -58,7 +59,7 @@ class AgentMetrics(Struct, frozen=True, kw_only=True, gc=False):
     xds_requests: float = 0.0
     xds_responses: float = 0.0
     dns_upstream_failures: float = 0.0
-    certificate_seconds: Mapping[str, float] = {}
+    certificate_seconds: Mapping[str, float] = NO_ENTRIES
     startup_seconds: float | None = None
 
 
@@ -72,7 +73,7 @@ class AgentFacts(Struct, frozen=True, kw_only=True, gc=False):
     status: int | None = None
     page: Outcome | None = None
     metrics: AgentMetrics | None = None
-    app_health: Mapping[str, int] = {}
+    app_health: Mapping[str, int] = NO_ENTRIES
 
 
 class EnvoyStats(Struct, frozen=True, kw_only=True, gc=False):
@@ -144,7 +145,7 @@ class ZtunnelFacts(Struct, frozen=True, kw_only=True, gc=False):
     page: Outcome
     active: float | None = None
     pending: float | None = None
-    terminations: Mapping[str, float] = {}
+    terminations: Mapping[str, float] = NO_ENTRIES
 
 
 class TlsFacts(Struct, frozen=True, kw_only=True, gc=False):

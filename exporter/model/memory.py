@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from exporter.model.enums import Cadence, Outcome
 from exporter.model.facts import (
@@ -17,6 +17,7 @@ from exporter.model.facts import (
     ZtunnelFacts,
 )
 from exporter.model.observation import Observation, Probe
+from exporter.model.shared import NO_ENTRIES
 
 
 class Growth(Struct, frozen=True, gc=False):
@@ -102,26 +103,24 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     istiod: Timestamped[IstiodFacts] | None = None
     listings: tuple[Timestamped[ProxyListing], ...] = ()
     app_health: Timestamped[Mapping[str, int]] | None = None
-    hello: Mapping[str, Timestamped[Observation]] = field(default_factory=dict)
+    hello: Mapping[str, Timestamped[Observation]] = NO_ENTRIES
     hello_sent_at: float = 0.0
     hello_missed: frozenset[str] = frozenset()
-    hbone: Mapping[str, HboneHello] = field(default_factory=dict)
+    hbone: Mapping[str, HboneHello] = NO_ENTRIES
     exposure: Timestamped[Observation] | None = None
-    serving: Mapping[int, Timestamped[Certificate]] = field(default_factory=dict)
-    server_names: Mapping[tuple[int, str], Timestamped[Certificate | None]] = field(
-        default_factory=dict
-    )
-    proofs: Mapping[int, float] = field(default_factory=dict)
-    disproved: Mapping[int, str] = field(default_factory=dict)
-    growth: Mapping[str, Growth] = field(default_factory=dict)
-    rejected: Mapping[str, bool] = field(default_factory=dict)
+    serving: Mapping[int, Timestamped[Certificate]] = NO_ENTRIES
+    server_names: Mapping[tuple[int, str], Timestamped[Certificate | None]] = NO_ENTRIES
+    proofs: Mapping[int, float] = NO_ENTRIES
+    disproved: Mapping[int, str] = NO_ENTRIES
+    growth: Mapping[str, Growth] = NO_ENTRIES
+    rejected: Mapping[str, bool] = NO_ENTRIES
     warming_polls: int = 0
     unready_polls: int = 0
     pending_polls: int = 0
     initializing_since: float | None = None
-    last_ok: Mapping[int, float] = field(default_factory=dict)
-    polled: Mapping[Cadence, float] = field(default_factory=dict)
-    took: Mapping[Cadence, float] = field(default_factory=dict)
+    last_ok: Mapping[int, float] = NO_ENTRIES
+    polled: Mapping[Cadence, float] = NO_ENTRIES
+    took: Mapping[Cadence, float] = NO_ENTRIES
     fault: str = ""
     refused_since: float | None = None
     pod_view: RememberedPodView | None = None

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from exporter.model.enums import Cadence, CauseClass, Outcome, View
 from exporter.model.facts import IstiodFacts, ListeningSocket, ProxyListing, Timestamped
 from exporter.model.observation import WebhookPath
+from exporter.model.shared import NO_ENTRIES
 from exporter.model.target import Target
 
 
@@ -60,18 +61,18 @@ class ProxyStatus(Struct, frozen=True, kw_only=True, gc=False):
 
     captured: bool | None = None
     envoy_live: bool | None = None
-    listeners: Mapping[str, float] = {}
-    bound: Mapping[str, bool] = {}
-    rejected: Mapping[str, bool] = {}
-    updates: Mapping[str, float] = {}
-    rejects: Mapping[str, float] = {}
+    listeners: Mapping[str, float] = NO_ENTRIES
+    bound: Mapping[str, bool] = NO_ENTRIES
+    rejected: Mapping[str, bool] = NO_ENTRIES
+    updates: Mapping[str, float] = NO_ENTRIES
+    rejects: Mapping[str, float] = NO_ENTRIES
     xds_connected: bool | None = None
-    xds_synced: Mapping[str, bool] = {}
+    xds_synced: Mapping[str, bool] = NO_ENTRIES
     xds_known: bool | None = None
-    agent_scrape_failures: Mapping[str, float] = {}
-    rejected_reasons: Mapping[str, str] = {}
-    workloads: Mapping[str, float] = {}
-    terminations: Mapping[str, float] = {}
+    agent_scrape_failures: Mapping[str, float] = NO_ENTRIES
+    rejected_reasons: Mapping[str, str] = NO_ENTRIES
+    workloads: Mapping[str, float] = NO_ENTRIES
+    terminations: Mapping[str, float] = NO_ENTRIES
 
 
 _NO_PROXY = ProxyStatus()
@@ -99,7 +100,7 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
 
     target: Target
     verdicts: tuple[Verdict, ...] = ()
-    ready: Mapping[str, bool] = {}
+    ready: Mapping[str, bool] = NO_ENTRIES
     diagnosis: Diagnosis | None = None
     proxy: ProxyStatus = _NO_PROXY
     control_plane: IstiodFacts | None = None
@@ -111,9 +112,9 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     servers: tuple[ServerCertificate, ...] = ()
     listening: tuple[ListeningSocket, ...] = ()
     undetected: tuple[str, ...] = ()
-    durations: Mapping[int, float] = {}
-    polled: Mapping[Cadence, float] = {}
-    last_ok: Mapping[int, float] = {}
+    durations: Mapping[int, float] = NO_ENTRIES
+    polled: Mapping[Cadence, float] = NO_ENTRIES
+    last_ok: Mapping[int, float] = NO_ENTRIES
     polls: int | None = None
     faulty_polls: int = 0
 

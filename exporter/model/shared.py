@@ -5,13 +5,26 @@ a full one begins anew, so that values which only one target has do not stay.
 """
 
 from collections.abc import Hashable, Mapping
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
 H = TypeVar("H", bound=Hashable)
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
 
 _LIMIT = 4096
+
+
+class _NoEntries(dict[Any, Any]):
+    """The empty mapping that nobody adds to; a dict, because JSON is made of it."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise TypeError("this mapping is shared by all that have no entries")
+
+
+NO_ENTRIES: Mapping[Any, Any] = _NoEntries()
+"""For every field that has none: a target has some twenty, and a dict of its own takes 64 bytes."""
 
 _values: dict[Hashable, Hashable] = {}
 _mappings: dict[Hashable, Mapping[Hashable, Hashable]] = {}

@@ -74,8 +74,8 @@ class ProbeOptions:
 
     application_probes: bool = False
     trust: MeshTrust | None = None
-    bugs: set[tuple[int, type[BaseException]]] = field(
-        default_factory=set, compare=False, repr=False
+    bugs: list[tuple[int, type[BaseException]]] = field(
+        default_factory=list, compare=False, repr=False
     )
 
 

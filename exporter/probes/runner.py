@@ -279,7 +279,7 @@ def _failed(error: BaseException, attempt: Attempt) -> ProbeResult:
     """
     bug = attempt.probe.port, type(error)
     if not isinstance(error, EXPECTED) and bug not in attempt.options.bugs:
-        attempt.options.bugs.add(bug)
+        attempt.options.bugs.append(bug)
         target, port = attempt.target.key, attempt.probe.port
         log.error("probe failed target=%s port=%d", target, port, exc_info=error)
     error.__traceback__ = None  # its frames know the future that keeps it: garbage in a circle

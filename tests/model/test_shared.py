@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.model import Growth
-from exporter.model.shared import shared, shared_mapping
+from exporter.model import Growth, Memory, ProxyStatus
+from exporter.model.shared import NO_ENTRIES, shared, shared_mapping
 
 
 def test_equal_values_are_one_object() -> None:
@@ -31,3 +31,11 @@ def test_the_tables_are_bounded() -> None:
         shared_mapping({number: number})
 
     assert shared(("one", "of", "many")) == kept
+
+
+def test_what_has_no_entries_has_the_one_empty_mapping_and_nobody_adds_to_it() -> None:
+    assert Memory().proofs is Memory().growth is ProxyStatus().bound is NO_ENTRIES
+    assert NO_ENTRIES == {}
+    with pytest.raises(TypeError, match="shared"):
+        NO_ENTRIES["cds"] = 1.0  # type: ignore[index] # what the interpreter lets pass
+    assert {**NO_ENTRIES, "cds": 1.0} == {"cds": 1.0}
