@@ -157,14 +157,14 @@ def _workload_target(pod: Pod) -> Target:
     settings = shared(ambient_settings(pod))
     ids = (row.container_id for row in (status and status.container_statuses) or ())
     return Target(
-        key=TargetKey(metadata.namespace, metadata.name),
+        key=TargetKey(shared(metadata.namespace), metadata.name),
         role=Role.AMBIENT,
         addresses=status.addresses if status else (),
         captured=not settings.bypass_inbound_capture,
         settings=settings,
         uid=metadata.uid or f"{metadata.namespace}/{metadata.name}",
-        node=pod.spec.node_name or "",
-        workload=cut_text(_workload(pod), KUBERNETES_NAME),
+        node=shared(pod.spec.node_name or ""),
+        workload=shared(cut_text(_workload(pod), KUBERNETES_NAME)),
         labels=_kept(pod.labels),
         host_addresses=host_addresses(pod),
         lifecycle=lifecycle_of_workload(pod),
@@ -180,7 +180,7 @@ def _proxy_target(pod: Pod, role: Role, container: Container, config: Config) ->
     addresses = pod.status.addresses if pod.status else ()
     served = served_addresses(addresses, role, settings)
     return Target(
-        key=TargetKey(metadata.namespace, metadata.name),
+        key=TargetKey(shared(metadata.namespace), metadata.name),
         role=role,
         addresses=served,
         unserved_addresses=tuple(one for one in addresses if one not in served),
@@ -188,7 +188,7 @@ def _proxy_target(pod: Pod, role: Role, container: Container, config: Config) ->
         settings=settings,
         istio_version=_version(pod, container, role),
         uid=metadata.uid or f"{metadata.namespace}/{metadata.name}",
-        node=pod.spec.node_name or "",
+        node=shared(pod.spec.node_name or ""),
         workload=cut_text(env.get("ISTIO_META_WORKLOAD_NAME") or _workload(pod), KUBERNETES_NAME),
         revision=cut_text(_revision(pod, env), TENANT_TEXT),
         cluster_id=cut_text(

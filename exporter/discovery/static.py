@@ -98,10 +98,10 @@ def _captures(target: Target) -> bool:
 def _overridden(target: Target, entry: StaticTarget) -> Target:
     """The target with the entry's fields overriding its own. A static target is never trusted."""
     configured: dict[str, Any] = {
-        name: getattr(entry, name) for name in _PLAIN if getattr(entry, name)
+        name: shared(getattr(entry, name)) for name in _PLAIN if getattr(entry, name)
     }
     settings: Settings = replace(target.settings, **dict(entry.settings))  # type: ignore[arg-type]
-    key = TargetKey(entry.namespace or target.key.namespace, target.key.pod)
+    key = TargetKey(shared(entry.namespace or target.key.namespace), target.key.pod)
     return replace(
         target,
         key=key,
