@@ -13,6 +13,7 @@ from charts.dashboards.values import (
     Column,
     Query,
     best,
+    counted,
 )
 
 _CLUSTER = 'cluster=~"$cluster"'
@@ -79,13 +80,12 @@ ROW = Row(
             "What istio-cni has annotated as redirected on each node, what the node's ztunnel "
             "serves, and what it could not start. The first two should be equal.",
             [
-                "sum by (cluster, node) ("
-                + best(
+                counted(
                     "istio_proxy_ambient_pods",
                     "cluster, namespace, node",
+                    "cluster, node",
                     f'{_CLUSTER}, redirection="enabled"',
-                )
-                + ")",
+                ),
                 _workloads("active"),
                 _workloads("pending"),
             ],

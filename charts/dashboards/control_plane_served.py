@@ -3,7 +3,7 @@
 from charts.dashboards.page import Row
 from charts.dashboards.panels import bars, stat, timeline, trend
 from charts.dashboards.tables import table
-from charts.dashboards.values import PLAIN, RATE, UP, Column, Query, Scale, best
+from charts.dashboards.values import PLAIN, RATE, UP, Column, Query, Scale, best, counted
 
 MESH = 'cluster=~"$cluster"'
 ISTIOD = f'{MESH}, namespace=~"$istiod_namespace", role="istiod"'
@@ -108,13 +108,12 @@ SERVED = (
                 "Pods whose labels or namespace ask for a proxy and that have none.",
                 [
                     Query(
-                        "sum by (cluster, namespace, reason) ("
-                        + best(
+                        counted(
                             "istio_proxy_missing_pods",
                             "cluster, namespace, reason",
+                            "cluster, namespace, reason",
                             MESH,
-                        )
-                        + ")",
+                        ),
                         "{{cluster}} {{namespace}} {{reason}}",
                     )
                 ],
@@ -126,13 +125,12 @@ SERVED = (
                 "Pods enrolled in ambient; where redirection is missing they bypass the mesh.",
                 [
                     Query(
-                        "sum by (cluster, redirection) ("
-                        + best(
+                        counted(
                             "istio_proxy_ambient_pods",
                             "cluster, namespace, node, redirection",
+                            "cluster, redirection",
                             MESH,
-                        )
-                        + ")",
+                        ),
                         "{{cluster}} {{redirection}}",
                     )
                 ],

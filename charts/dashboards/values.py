@@ -149,6 +149,16 @@ def best(family: str, by: str, where: str) -> str:
     return f"max by ({by}) ({family}{{{where}}})"
 
 
+def counted(family: str, by: str, kept: str, where: str) -> str:
+    """Pods that are counted by these labels, summed by those that are kept.
+
+    Replicas of an exporter count the same pods, shards their own.
+    """
+    shard = 'count_values by (cluster, job, instance) ("shard", istio_port_exporter_shard_ordinal)'
+    of_shard = f"{family}{{{where}}} * on (cluster, job, instance) group_left (shard) {shard}"
+    return f"sum by ({kept}) (max by ({by}, shard) ({of_shard}))"
+
+
 TO_RUNBOOK = ("Runbook of ${__value.text}", "${runbooks}/diagnosis.md#${__value.text}")
 """From a cell that holds a cause."""
 ALERT_TO_RUNBOOK = ("Runbook of ${__value.text}", "${runbooks}/alerts.md#${__value.text}")
