@@ -138,6 +138,7 @@ class Session:
             records=shared.state,
             synced=shared.synced,
             reader=ObjectReader(metrics.refused_object),
+            set_version=shared.table.set_version,
         )
         self._self_checks = SelfChecks(
             shard=config.shard,

@@ -9,6 +9,7 @@ that only two listings of every replica prove that a proxy is missing or behind.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from exporter.catalogue import istio_version_of
 from exporter.config import Config
 from exporter.model import (
     ProxyListing,
@@ -76,11 +77,9 @@ class ReplicaSync:
         """
         if proxy.role not in SYNCED_ROLES:
             return None
-        replicas = [r for r in self.replicas if _is_same(r.cluster, proxy.cluster_id)]
+        replicas, name, cluster = self._named(proxy)
         if not replicas or not all(replica.listings for replica in replicas):
             return None
-        cluster = proxy.cluster_id or next((r.cluster for r in replicas if r.cluster), "")
-        name = f"{proxy.key.pod}.{proxy.key.namespace}"
         listed_by = [r for r in replicas if r.listings[0].row(name, cluster)]
         if listed_by:
             newest = max(listed_by, key=lambda replica: replica.listings[0].at)
@@ -89,6 +88,23 @@ class ReplicaSync:
             return None
         is_missing = self._is_missing(replicas, proxy, name, cluster)
         return ProxyStatus(xds_known=False) if is_missing else None
+
+    def version(self, proxy: Target) -> str:
+        """A proxy's Istio version, plain, by any istiod that lists it; empty where none does.
+
+        agentgateway has numbers of its own.
+        """
+        if proxy.role not in SYNCED_ROLES or proxy.role is Role.AGENTGATEWAY:
+            return ""
+        replicas, name, cluster = self._named(proxy)
+        rows = (one.listings[0].row(name, cluster) for one in replicas if one.listings)
+        return next(filter(None, (istio_version_of(row.version) for row in rows if row)), "")
+
+    def _named(self, proxy: Target) -> tuple[Sequence[_Replica], str, str]:
+        """The replicas that may list a proxy, and its name and cluster there."""
+        replicas = [r for r in self.replicas if _is_same(r.cluster, proxy.cluster_id)]
+        cluster = proxy.cluster_id or next((r.cluster for r in replicas if r.cluster), "")
+        return replicas, f"{proxy.key.pod}.{proxy.key.namespace}", cluster
 
     def _is_missing(
         self, replicas: Sequence[_Replica], proxy: Target, name: str, cluster: str

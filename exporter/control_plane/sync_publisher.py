@@ -7,7 +7,7 @@ proxy whose status cannot be made costs none of the others.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -32,7 +32,7 @@ class SyncPublisher:
     """Keeps `synced` up to date with what the istiods report.
 
     `polled`: this replica's own targets, whose records are in `records`; `sets` has those that
-    other shards poll.
+    other shards poll. `set_version` takes the version of a proxy whose pod does not tell it.
     """
 
     config: Config
@@ -41,6 +41,7 @@ class SyncPublisher:
     records: State
     synced: State
     reader: ObjectReader
+    set_version: Callable[[TargetKey, str], None]
 
     async def run(self) -> None:
         """Merge what the replicas report now and once an interval, until cancelled."""
@@ -72,7 +73,9 @@ class SyncPublisher:
             await yielder.maybe_yield()
 
     def _put(self, merged: ReplicaSync, proxy: Target, expires: float) -> bool:
-        """Render a proxy's status; False where it has none."""
+        """Render a proxy's status, and complete its version; False where it has no status."""
+        if not proxy.istio_version and (version := merged.version(proxy)):
+            self.set_version(proxy.key, version)
         status = merged.status(proxy)
         if status is None or not self._is_current(proxy):
             return False

@@ -14,7 +14,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from exporter import clock
@@ -119,6 +119,8 @@ class TargetTable:
         The counters of a new target are served as 0 until its first poll.
         """
         row = self._rows.get(target.key)
+        if not target.istio_version and row and row.target.uid == target.uid:
+            target = replace(target, istio_version=row.target.istio_version)
         if row and row.target == target:
             return
         self._targets[target.key] = target
@@ -135,6 +137,12 @@ class TargetTable:
         self._schedule(row, self._next_in_phase(row, time.monotonic()))
         self.appeared.set()
         log.info("target appeared target=%s role=%s", target.key, target.role)
+
+    def set_version(self, key: TargetKey, version: str) -> None:
+        """Complete a target whose own description has no version, for as long as it is there."""
+        target = self._targets.get(key)
+        if target is not None and not target.istio_version:
+            self.put(replace(target, istio_version=version))
 
     def drop(self, key: TargetKey) -> None:
         """Forget a target at once: it is not polled again and its series are gone."""

@@ -35,6 +35,7 @@ async def test_an_odd_proxy_costs_no_other_its_sync_status() -> None:
         records=records,
         synced=synced,
         reader=ObjectReader(refused.append),
+        set_version=table.set_version,
     )
     await publisher.publish()
     assert {record.target.key for record in synced.records()} == {CART.key, pay.key}

@@ -55,6 +55,28 @@ def replica(*passes: tuple[SyncStatus, ...], cluster: str = "", ago: float = 0.0
     return TargetRecord(target=replace(ISTIOD, cluster_id=cluster), listings=listings)
 
 
+@pytest.mark.parametrize(
+    ("role", "reported", "version"),
+    [
+        (Role.SIDECAR, "1.28.10", "1.28.10"),
+        (Role.GATEWAY, "1.28.10-asm.4", "1.28.10"),
+        (Role.ZTUNNEL, "1.28.10", "1.28.10"),
+        (Role.SIDECAR, "2.6.3", "1.20"),
+        (Role.SIDECAR, "unknown", ""),
+        (Role.SIDECAR, "", ""),
+        (Role.AGENTGATEWAY, "1.0.0", ""),
+        (Role.CNI, "1.28.10", ""),
+    ],
+)
+def test_an_istiod_that_lists_a_proxy_has_its_version(
+    role: Role, reported: str, version: str
+) -> None:
+    listed = replica((structs.replace(row(), version=reported),), cluster="Kubernetes")
+    merged = merge_replicas([None, listed], CONFIG, NOW)
+    assert merged.version(replace(CART, role=role)) == version
+    assert merged.version(replace(CART, role=role, key=TargetKey("shop", "other"))) == ""
+
+
 def said(*replicas: TargetRecord | None, proxy: Target = CART) -> ProxyStatus | None:
     return merge_replicas(replicas, CONFIG, NOW).status(proxy)
 

@@ -255,6 +255,34 @@ async def test_the_shards_together_tell_what_one_exporter_tells(
     assert together == whole
 
 
+async def test_a_proxy_has_the_version_that_istiod_lists_where_its_image_has_none(
+    cluster: Any, mesh: tuple[Istiod, Istiod], folder: Path
+) -> None:
+    pinned = pod("pinned")
+    pinned["spec"]["containers"][0]["image"] = "istio/proxyv2@sha256:00"
+    cluster.put(PODS, pinned)
+    mesh[0].lists("pinned", *NAMES)
+    for line in mesh[0].rows:
+        line["istio_version"] = "1.28.10"
+
+    async def until_page(text: str) -> None:
+        async with asyncio.timeout(15):
+            while text not in await one.page():  # noqa: ASYNC110 - over HTTP
+                await asyncio.sleep(0.05)
+
+    async with exporting(cluster, folder) as one:
+        await until_page('version="1.28.10"')
+        lines = [line for line in (await one.page()).splitlines() if "istio_target_info{" in line]
+        versions = {
+            line.split('pod="')[1].split('"')[0]: 'version="1.28.10"' in line for line in lines
+        }
+        assert [name for name, listed in versions.items() if listed] == ["pinned"]
+        pinned["metadata"]["labels"] = {"app": "other"}
+        cluster.put(PODS, pinned)
+        await asyncio.sleep(2 * INTERVAL_SECONDS)
+        assert 'version="1.28.10"' in await one.page(), "a change of the pod forgets it"
+
+
 @pytest.mark.usefixtures("mesh")
 async def test_who_looks_at_istiods_only_tells_of_every_proxy_and_polls_none(
     cluster: Any, folder: Path
