@@ -81,8 +81,11 @@ def _redirection(target: Target) -> str:
     elif settings.included_inbound_ports is not None:
         lines = [f"{rule} --dport {port} -j ISTIO_IN_REDIRECT" for port in _included(target)]
     else:
-        excluded = (15090, 15021, settings.status_port, *settings.excluded_inbound_ports)
-        lines = [f"{rule} --dport {port} -j RETURN" for port in dict.fromkeys(excluded)]
+        own = (15090, 15021, settings.status_port)
+        exempt = own if settings.exempt_ports is None else settings.exempt_ports
+        ranges = (f"{first}:{last}" for first, last in settings.excluded_inbound_ranges)
+        excluded = dict.fromkeys((*exempt, *settings.excluded_inbound_ports, *ranges))
+        lines = [f"{rule} --dport {port} -j RETURN" for port in excluded]
         lines.append(f"{rule} -j ISTIO_IN_REDIRECT")
     return "\n".join(
         (
