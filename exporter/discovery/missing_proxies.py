@@ -22,8 +22,8 @@ _YES = frozenset({"y", "yes", "true", "on"})
 """What the injector takes for consent, in lower case; any other text opts out, none leaves it to
 the namespace."""
 
-_PLACEHOLDER = "auto"
-"""The image that the injector replaces; no registry has it."""
+_PLACEHOLDERS = frozenset({"auto", "auto:latest"})
+"""The image that the injector replaces, whose registry others may have added; none has it."""
 
 _NEVER_INJECTED = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
 _ENDED = frozenset({"Succeeded", "Failed"})
@@ -99,4 +99,4 @@ def _is_proxy(container: Container) -> bool:
 
 
 def _is_placeholder(container: Container) -> bool:
-    return container.name == "istio-proxy" and container.image == _PLACEHOLDER
+    return container.name == "istio-proxy" and (container.image.rpartition("/")[2] in _PLACEHOLDERS)

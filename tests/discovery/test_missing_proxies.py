@@ -81,6 +81,14 @@ ROWS = (
     Row("injected without a proxy, by a template", labels=ASKED, annotations=INJECTED),
     Row("a proxy made by hand", labels=ASKED, containers=(APP, PROXY)),
     Row("gateway", ("gateway", "gateway", ""), labels=ASKED, containers=(AUTO,)),
+    *(
+        Row(
+            f"gateway, image {image}",
+            ("gateway",) * 2 + ("",),
+            containers=(AUTO | {"image": image},),
+        )
+        for image in ("docker.io/library/auto:latest", "registry.example:5000/auto")
+    ),
     Row("sidecar with a placeholder", ("pod", "pod", ""), labels=ASKED, containers=(APP, AUTO)),
     Row("on the host's network", labels=ASKED, spec={"hostNetwork": True}),
     Row("of the cluster itself", labels=ASKED, namespace="kube-system"),
