@@ -9,7 +9,8 @@ import pytest
 
 from exporter import clock
 from exporter.config import Config, PollConfig
-from exporter.discovery.pods import decode_pod, targets_of_pod
+from exporter.discovery.pod_documents import decode_pod
+from exporter.discovery.pods import targets_of_pod
 from exporter.exposition import selected
 from exporter.model import Cadence, Lifecycle, Role, Settings, Target, TargetKey, TargetRecord
 from exporter.scheduler.poll_scheduler import Scheduler

@@ -11,7 +11,6 @@ from exporter.catalogue.target_ports import (
     PORTS,
     PORTS_BY_ROLE,
     control_port,
-    expectation,
     is_captured,
     is_newer_than_known,
     port_number_of,
@@ -19,23 +18,3 @@ from exporter.catalogue.target_ports import (
     servers_of,
 )
 from exporter.catalogue.versions import istio_version_of, line_of, plain_version
-
-__all__ = [
-    "ALWAYS_EXCLUDED",
-    "NEWEST_VERSION",
-    "PORTS",
-    "PORTS_BY_ROLE",
-    "ExtraPort",
-    "Port",
-    "TargetPort",
-    "control_port",
-    "expectation",
-    "is_captured",
-    "is_newer_than_known",
-    "istio_version_of",
-    "line_of",
-    "plain_version",
-    "port_number_of",
-    "ports_of",
-    "servers_of",
-]

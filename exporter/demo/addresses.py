@@ -12,7 +12,8 @@ from exporter.catalogue import control_port, ports_of
 from exporter.demo.network import is_redirected
 from exporter.demo.recorded_state import RecordedState, Socket
 from exporter.demo.script import NOBODY
-from exporter.discovery.pods import decode_pod, targets_of_pod
+from exporter.discovery.pod_documents import decode_pod
+from exporter.discovery.pods import targets_of_pod
 from exporter.model import Lifecycle, Role, Target, TargetKey
 
 CONTROL_PORT = 15999

@@ -3,5 +3,3 @@
 from exporter.diagnosis.cause import Cause
 from exporter.diagnosis.causes import CAUSES, causes_on
 from exporter.diagnosis.diagnose import diagnose
-
-__all__ = ["CAUSES", "Cause", "causes_on", "diagnose"]

@@ -14,7 +14,6 @@ from exporter.bounds import KUBERNETES_NAME, POD_LABELS, SETTINGS_TEXT, TENANT_T
 from exporter.catalogue import istio_version_of, line_of
 from exporter.config import Config
 from exporter.discovery.ambient_pods import (
-    ambient_redirection,
     ambient_settings,
     host_addresses,
     redirection_of,
@@ -22,22 +21,12 @@ from exporter.discovery.ambient_pods import (
 from exporter.discovery.container_states import lifecycle_of, lifecycle_of_workload
 from exporter.discovery.missing_proxies import is_uninjected_gateway
 from exporter.discovery.namesakes import is_istio_agentgateway, is_istio_cni
-from exporter.discovery.pod_documents import Container, Pod, decode_pod
+from exporter.discovery.pod_documents import Container, Pod
 from exporter.discovery.proxy_settings import has_rules, settings_of
 from exporter.discovery.redirection_rules import port_list
 from exporter.model import ENVOY_ROLES, Interception, Role, Settings, Target, TargetKey
 from exporter.model.shared import shared
 from exporter.parsing import parse_address
-
-__all__ = [
-    "Ignored",
-    "Pod",
-    "ambient_redirection",
-    "classify",
-    "decode_pod",
-    "ignored",
-    "targets_of_pod",
-]
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 _PROXY_ROLES = {

@@ -8,18 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from exporter.config import Config, ShardConfig, ordinal_of
+from exporter.config import Config, ShardConfig
 from exporter.model import Role, Settings, Target
-
-__all__ = [
-    "is_on_shard",
-    "is_owned",
-    "is_synced_by_istiods",
-    "jump",
-    "ordinal_of",
-    "owns",
-    "without_details",
-]
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _FNV_OFFSET = 0xCBF29CE484222325

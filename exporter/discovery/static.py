@@ -17,7 +17,8 @@ import msgspec
 from exporter.bounds import TENANT_TEXT
 from exporter.config import ConfigError, Problem, StaticConfig, StaticTarget, read_targets
 from exporter.config.yaml_document import read_document, read_file
-from exporter.discovery.pods import Pod, targets_of_pod
+from exporter.discovery.pod_documents import Pod
+from exporter.discovery.pods import targets_of_pod
 from exporter.model import Interception, Role, Settings, Target, TargetKey
 from exporter.model.shared import shared
 

@@ -13,15 +13,3 @@ from exporter.exposition.text_format import (
     render_cluster,
     render_synced,
 )
-
-__all__ = [
-    "FAMILIES",
-    "PROFILES",
-    "Blocks",
-    "Family",
-    "assemble",
-    "render",
-    "render_cluster",
-    "render_synced",
-    "selected",
-]

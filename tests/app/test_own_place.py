@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from exporter.app.own_place import is_mesh_pod, own_pod
-from exporter.discovery.pods import decode_pod, targets_of_pod
+from exporter.discovery.pod_documents import decode_pod
+from exporter.discovery.pods import targets_of_pod
 from exporter.model import TargetKey
 from tests.real.network import run
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exporter.config import Config
-from exporter.discovery.pods import decode_pod, targets_of_pod
+from exporter.discovery.pod_documents import decode_pod
+from exporter.discovery.pods import targets_of_pod
 from exporter.model import Memory, Observation, Outcome, Target, TargetRecord
 from tests.diagnosis.matrix import CONTROL, NOW, all_of, dropped, net, rejected, seen_by, sidecar
 

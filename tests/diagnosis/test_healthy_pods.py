@@ -13,7 +13,8 @@ from msgspec import structs
 from exporter.access.netns import Netns
 from exporter.config import Config
 from exporter.diagnosis import diagnose
-from exporter.discovery.pods import decode_pod, targets_of_pod
+from exporter.discovery.pod_documents import decode_pod
+from exporter.discovery.pods import targets_of_pod
 from exporter.model import (
     AdminFacts,
     CauseClass,

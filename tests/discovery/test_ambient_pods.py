@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.discovery.pods import decode_pod, targets_of_pod
+from exporter.discovery.pod_documents import decode_pod
+from exporter.discovery.pods import targets_of_pod
 from exporter.model import Redirection, Role
 from tests.discovery.cluster_source import NAMESPACES, PODS, bare, namespace, until, watching
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config import Config
+from exporter.discovery.ambient_pods import ambient_redirection
 from exporter.discovery.pod_documents import Pod, decode_pod
-from exporter.discovery.pods import ambient_redirection, targets_of_pod
+from exporter.discovery.pods import targets_of_pod
 from exporter.parsing import parse_address
 from exporter.poll.plan import plan_of
 from tests.discovery.untrusted_text import texts

@@ -5,13 +5,9 @@ import json
 import pytest
 
 from exporter.config import Config, DiscoveryConfig, IstiodConfig, KubernetesConfig
-from exporter.discovery.pods import (
-    Ignored,
-    ambient_redirection,
-    decode_pod,
-    ignored,
-    targets_of_pod,
-)
+from exporter.discovery.ambient_pods import ambient_redirection
+from exporter.discovery.pod_documents import decode_pod
+from exporter.discovery.pods import Ignored, ignored, targets_of_pod
 from exporter.model import Role, TargetKey
 from tests.discovery.pod_builders import (
     Document,

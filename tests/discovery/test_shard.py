@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.discovery.shard import fnv64a, jump, ordinal_of, owns
+from exporter.config import ordinal_of
+from exporter.discovery.shard import fnv64a, jump, owns
 
 UIDS = [f"603de7be-a11f-4793-8b8d-{number:012d}" for number in range(3000)]
 

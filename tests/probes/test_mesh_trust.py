@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from exporter.config import Config, IstiodConfig
-from exporter.discovery.pods import decode_pod, targets_of_pod
+from exporter.discovery.pod_documents import decode_pod
+from exporter.discovery.pods import targets_of_pod
 from exporter.model import Cadence, IstiodFacts, Outcome, Role, Target, TargetKey, TlsFacts
 from exporter.poll.plan import plan_of
 from exporter.probes.attempt import MeshTrust, ProbeOptions
