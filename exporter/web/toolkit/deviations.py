@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterator
 
 from exporter.config.yaml_document import KeyPath
-from exporter.web.toolkit.web_file_schema import TlsServer, WebConfigDocument
+from exporter.web.toolkit.web_file import TlsServer, WebConfigDocument
 
 _DEMANDS = {
     "NoClientCert": ssl.CERT_NONE,

@@ -14,8 +14,7 @@ from exporter.config.yaml_document import Document
 from exporter.parsing import parse_address
 from exporter.tls_contexts import server_context, trust
 from exporter.web.toolkit.deviations import demanded
-from exporter.web.toolkit.web_file import read_web_file
-from exporter.web.toolkit.web_file_schema import TlsServer, WebConfigDocument
+from exporter.web.toolkit.web_file import TlsServer, WebConfigDocument, read_web_file
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 

@@ -19,7 +19,7 @@ from exporter.config import ConfigError
 from exporter.web.toolkit.deviations import deviations, given_up
 from exporter.web.toolkit.listening_tls import load_web_config, newest_context
 from exporter.web.toolkit.passwords import PasswordChecker, TooManyChecksError
-from exporter.web.toolkit.web_file_schema import TlsServer, WebConfigDocument
+from exporter.web.toolkit.web_file import TlsServer, WebConfigDocument
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from exporter.tls_contexts import client_context
 from exporter.web.toolkit.listening_tls import names_of
 from exporter.web.toolkit.web_config import WebConfigFile
-from exporter.web.toolkit.web_file_schema import CIPHERS, CIPHERS_OF_TLS13
+from exporter.web.toolkit.web_file import CIPHERS, CIPHERS_OF_TLS13
 from tests.web.certificates import Authority, pem, put
 
 HASHED = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()

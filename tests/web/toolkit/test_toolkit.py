@@ -22,7 +22,7 @@ from exporter.tls_contexts import client_context
 from exporter.web.application import SECURITY_HEADERS
 from exporter.web.toolkit import passwords
 from exporter.web.toolkit.web_config import WebConfigFile
-from exporter.web.toolkit.web_file_schema import CIPHERS
+from exporter.web.toolkit.web_file import CIPHERS
 from tests.web.certificates import Authority, pem, put
 
 ROOT = Path(__file__).parents[3]

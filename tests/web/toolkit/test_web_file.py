@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from exporter.config import ConfigError, load
 from exporter.web.toolkit.web_config import WebConfigFile
-from exporter.web.toolkit.web_file_schema import (
+from exporter.web.toolkit.web_file import (
     HttpServer,
     RateLimit,
     TlsServer,
