@@ -1,5 +1,7 @@
 import asyncio
 import re
+import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,11 @@ def test_reads_dates_and_names(issued: tuple[str, str, bytes]) -> None:
 
 
 def _signed(
-    name: str, signer: tuple[str, ec.EllipticCurvePrivateKey] | None, *, known: bool = True
+    name: str,
+    signer: tuple[str, ec.EllipticCurvePrivateKey] | None,
+    *,
+    known: bool = True,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> tuple[tuple[str, ec.EllipticCurvePrivateKey], x509.Certificate]:
     """A certificate for a new key, by the signer or by itself; with key identifiers if `known`."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -62,6 +68,8 @@ def _signed(
         own_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         make = make.add_extension(own_key, critical=False)
         make = make.add_extension(of_issuer, critical=False) if signer else make
+    for extension in extensions:
+        make = make.add_extension(extension, critical=False)
     return (name, key), make.sign(own, hashes.SHA256())
 
 
@@ -118,23 +126,40 @@ async def test_the_certificate_counts_whatever_follows(
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT, alpn="h2", via=port)
 
 
-BREACHES = {
-    "version": x509.InvalidVersion("9 is no version", 9),
-    "extension": x509.DuplicateExtension("twice", x509.ObjectIdentifier("2.5.29.17")),
-    "name": x509.UnsupportedGeneralNameType("what is this"),
-    "not der": ValueError("no"),
+_NAMES = x509.UnrecognizedExtension(
+    x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3004a3023000")
+)
+"""Alternative names of a kind that no name of a workload has: one of X.400."""
+
+_UNKNOWN = [
+    x509.UnrecognizedExtension(x509.ObjectIdentifier(f"2.5.29.{number}"), b"0")
+    for number in (98, 99)
+]
+BREACHES: dict[str, tuple[list[x509.UnrecognizedExtension], bytes, bytes]] = {
+    "version": ([], bytes.fromhex("a003020102"), bytes.fromhex("a003020108")),
+    "extension": (_UNKNOWN, bytes.fromhex("0603551d63"), bytes.fromhex("0603551d62")),
+    "name": ([_NAMES], b"", b""),
 }
+"""By what is broken: extensions, and what stands in the certificate in the place of what."""
 
 
-@pytest.mark.parametrize("error", BREACHES.values(), ids=BREACHES)
+@pytest.mark.parametrize("breach", BREACHES)
 async def test_a_certificate_that_breaks_the_rules_is_a_wrong_protocol(
-    listen: Any, attempt_at: Any, tls: Any, monkeypatch: Any, error: Exception
+    listen: Any, attempt_at: Any, tmp_path: Path, breach: str
 ) -> None:
-    def refuse(_der: bytes) -> Certificate:
-        raise error
-
-    monkeypatch.setattr("exporter.probes.x509_facts.certificate_of", refuse)
-    observed = await probe(attempt_at(await listen(_wait, ssl=tls("h2")), kind="tls"))
+    extensions, before, after = BREACHES[breach]
+    (_, key), certificate = _signed("broken", None, extensions=extensions)
+    der = certificate.public_bytes(serialization.Encoding.DER).replace(before, after)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    file = tmp_path / "server.pem"
+    file.write_bytes(pem + ssl.DER_cert_to_PEM_cert(der).encode())
+    context = server_context()
+    context.load_cert_chain(file)
+    observed = await probe(attempt_at(await listen(_wait, ssl=context), kind="tls"))
     assert observed.outcome is Outcome.WRONG_PROTOCOL
     assert "certificate" in observed.detail
 
