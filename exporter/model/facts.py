@@ -50,17 +50,14 @@ class AgentMetrics(Struct, frozen=True, kw_only=True, gc=False):
     Names: Istio pkg/monitoring, pilot/cmd/pilot-agent/status; recorded pages.
     """
 
-    has_envoy: bool = False
     scrape_failures: Mapping[str, float] = NO_ENTRIES
     istiod_terminations_by_error: float = 0.0
-    csr_requests: float = 0.0
     csr_failures: float = 0.0
     csr_retries: float = 0.0
     xds_requests: float = 0.0
     xds_responses: float = 0.0
     dns_upstream_failures: float = 0.0
     certificate_seconds: Mapping[str, float] = NO_ENTRIES
-    startup_seconds: float | None = None
 
 
 class AgentFacts(Struct, frozen=True, kw_only=True, gc=False):
@@ -124,7 +121,6 @@ class AdminFacts(Struct, frozen=True, kw_only=True, gc=False):
     stats: EnvoyStats | None = None
     listeners: tuple[BoundListener, ...] | None = None
     warming: tuple[str, ...] | None = None
-    draining: tuple[str, ...] | None = None
     rejected: Mapping[str, str] | None = None
     workload_certificate: Certificate | None = None
     server_certificates: tuple[Certificate, ...] | None = None

@@ -72,7 +72,6 @@ class _Dynamic(msgspec.Struct):
     name: str = ""
     error_state: _ErrorState | None = None
     warming_state: _State | None = None
-    draining_state: _State | None = None
 
 
 class _Dump(msgspec.Struct):
@@ -168,7 +167,6 @@ def _with_listener_states(facts: AdminFacts, body: bytes) -> AdminFacts:
     return replace(
         facts,
         warming=_names(row.name for row in document.configs if row.warming_state is not None),
-        draining=_names(row.name for row in document.configs if row.draining_state is not None),
         rejected=_rejected(document),
     )
 

@@ -122,10 +122,8 @@ def read_agent(page: bytes) -> AgentMetrics:
     """The agent's metrics on a page (any bytes); never counted is 0."""
     terminations = by_label(page, b"istio_agent_istiod_connection_terminations", b"type")
     return AgentMetrics(
-        has_envoy=b"\nenvoy_" in page,
         scrape_failures=by_label(page, b"istio_agent_scrape_failures_total", b"type", _SCRAPED),
         istiod_terminations_by_error=terminations.get("error", 0.0),
-        csr_requests=_csr(page, b"istio_agent_num_outgoing_requests"),
         csr_failures=_csr(page, b"istio_agent_num_failed_outgoing_requests"),
         csr_retries=_csr(page, b"istio_agent_num_outgoing_retries"),
         xds_requests=sample(page, b"istio_agent_xds_proxy_requests") or 0.0,
@@ -134,7 +132,6 @@ def read_agent(page: bytes) -> AgentMetrics:
         certificate_seconds=by_label(
             page, b"istio_agent_cert_expiry_seconds", b"resource_name", _CERTIFICATES, signed=True
         ),
-        startup_seconds=sample(page, b"istio_agent_startup_duration_seconds"),
     )
 
 

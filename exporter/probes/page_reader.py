@@ -25,7 +25,7 @@ class PageReader:
     that begins with it.
     """
 
-    __slots__ = ("_first", "_length", "_lines", "_names", "_rest", "_room", "_start")
+    __slots__ = ("_first", "_lines", "_names", "_rest", "_room", "_start")
 
     def __init__(self, families: Sequence[bytes] = (), *, first: int = KEPT_BYTES) -> None:
         self._names = tuple(b"\n" + name for name in families)
@@ -34,11 +34,9 @@ class PageReader:
         self._rest: bytes | None = None
         self._lines: list[bytes] = []
         self._room = KEPT_BYTES
-        self._length = 0
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the page."""
-        self._length += len(data)
         if self._rest is None:
             self._start += data
             if len(self._start) <= self._first:
@@ -48,11 +46,6 @@ class PageReader:
             self._scan(self._rest or b"", data)
         else:
             self._rest = b""
-
-    @property
-    def length(self) -> int:
-        """How many bytes the page had so far."""
-        return self._length
 
     @property
     def kept(self) -> bytes:

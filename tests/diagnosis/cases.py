@@ -363,7 +363,7 @@ EXAMPLES = (
     Example(
         "no-token",
         "identity_not_issued",
-        unconfigured(AgentMetrics(csr_requests=3, csr_failures=3)),
+        unconfigured(AgentMetrics(csr_failures=3)),
     ),
     Example(
         "authority-does-not-answer",
@@ -398,7 +398,7 @@ EXAMPLES = (
     Example(
         "istiod-down",
         "istiod_unreachable",
-        unconfigured(AgentMetrics(csr_requests=3, csr_failures=3, csr_retries=12)),
+        unconfigured(AgentMetrics(csr_failures=3, csr_retries=12)),
     ),
     Example("istiod-unresolvable", "istiod_unreachable", unconfigured(AgentMetrics())),
     Example("page-not-requested-yet", "none", unconfigured(None)),

@@ -33,7 +33,7 @@ NOW = 1_700_000_000.0
 CONTROL = 15999
 SPIFFE = "spiffe://cluster.local/ns/default/sa/app"
 CERTIFICATE = Certificate(not_before=NOW - 3600, not_after=NOW + 82_800, uris=(SPIFFE,))
-AGENT = AgentMetrics(xds_requests=8, xds_responses=4, csr_requests=1)
+AGENT = AgentMetrics(xds_requests=8, xds_responses=4)
 STATS = EnvoyStats(
     complete=True,
     live=True,

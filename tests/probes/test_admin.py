@@ -74,10 +74,9 @@ def test_lists_listeners_on_addresses_of_the_pods_own() -> None:
     )
 
 
-def test_lists_warming_draining_and_rejected_listeners() -> None:
+def test_lists_warming_and_rejected_listeners() -> None:
     facts = read(paths.LISTENER_STATES, LISTENER_STATES)
     assert facts.warming == ("0.0.0.0_8443",)
-    assert facts.draining == ("old",)
     assert facts.rejected == {"virtualInbound": "no such filter"}
 
 

@@ -51,7 +51,6 @@ def test_it_keeps_the_first_lines_and_every_named_line(
     named = [line for line in rest if line.startswith(NAMES)]
     assert reader.kept.startswith(whole)
     assert sorted(reader.kept[len(whole) :].split()) == sorted(b" ".join(named).split())
-    assert reader.length == len(page)
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20), st.integers(0, 300))
@@ -106,5 +105,4 @@ async def test_an_endless_page_costs_no_memory(
         async with asyncio.timeout(20):
             await HttpClient(attempt).get(paths.METRICS, reader=reader)
     attempt.close()
-    assert reader.length > 30_000_000
     assert len(reader.kept) <= KEPT_BYTES
