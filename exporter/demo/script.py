@@ -27,7 +27,6 @@ NOBODY = 15009
 NOBODYS_HELLO = 9999
 APPLICATION = 8080
 SILENT = RecordedAnswer(end=End.OPEN)
-GONE = RecordedAnswer()
 RESET = RecordedAnswer(end=End.RESET)
 
 _AGENT, _ADMIN, _STATS = 15020, 15000, 15090
