@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import READY_SECONDS, Cluster
 from tests.cluster.images import DEBIAN
 from tests.real.kubernetes.client import Admin, Document
 from tests.real.kubernetes.pods import namespace
@@ -114,7 +114,7 @@ def is_ready(found: Document) -> bool:
 
 
 async def await_ready(
-    cluster: Cluster, admin: Admin, where: str, count: int, seconds: float = 90.0
+    cluster: Cluster, admin: Admin, where: str, count: int, seconds: float = READY_SECONDS
 ) -> list[Document]:
     """Wait until a namespace has so many pods and all are ready; they are returned."""
     found: list[Document] = []
