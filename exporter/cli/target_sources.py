@@ -54,7 +54,7 @@ _HINTS = {
     0: "check that this cluster is up, or choose another with --context or --kubeconfig",
     401: "the credentials expired or are wrong: log in again, or choose others with --context",
     403: "choose a namespace in which you may list pods with -n, or request that right",
-    404: "the kubeconfig's server does not list pods: is it an API server of Kubernetes",
+    404: "that is no API server of Kubernetes: choose another with --context or --kubeconfig",
 }
 
 

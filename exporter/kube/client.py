@@ -235,7 +235,9 @@ class KubernetesClient:
         body = await response.content.read(_TEXT_BYTES)
         after = response.headers.get("Retry-After", "")
         seconds = parse_number(after)
-        text = _redacted(_message(body), credentials) or response.reason or "no reason given"
+        answer = f"{response.status} {response.reason or ''}".rstrip()
+        text = _redacted(_message(body), credentials)
+        text = text or f"the server {credentials.host} responded {answer}"
         return KubernetesError.of(response.status, text, seconds)
 
 
@@ -259,10 +261,12 @@ def _unreachable(credentials: Credentials, error: Exception) -> KubernetesError:
 
 
 def _message(body: bytes) -> str:
+    """The reason in a refusal; empty where it is a page for people."""
     try:
         return msgspec.json.decode(body, type=_Status).message
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return body.decode(errors="replace")
+        text = body.decode(errors="replace")
+        return "" if text.lstrip().startswith("<") else text
 
 
 def _redacted(text: str, credentials: Credentials) -> str:

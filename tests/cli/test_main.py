@@ -1,4 +1,5 @@
 import argparse
+import errno
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.cli.flags import cannot_listen
 from exporter.cli.main import main, parser
 
 COMMANDS = ("serve", "check", "ports", "explain", "demo", "config", "completion")
@@ -143,6 +145,20 @@ def test_an_address_in_use_ends_with_3_and_a_sentence() -> None:
     assert ended.returncode == 3
     assert f"cannot listen on {address}: Address already in use\nIs another " in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.EADDRINUSE, "Is another exporter"),
+        (errno.EADDRNOTAVAIL, "This machine has no such address"),
+        (errno.EACCES, "below 1024"),
+    ],
+)
+def test_an_address_that_cannot_be_bound_comes_with_advice(code: int, advice: str) -> None:
+    first, second = cannot_listen("192.0.2.9:80", OSError(code, "any")).splitlines()
+    assert first == f"cannot listen on 192.0.2.9:80: {os.strerror(code)}"
+    assert advice in second
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,18 @@ async def test_a_refusal_is_an_error_of_its_class_without_the_token(
     assert_keeps_secrets(raised.value)
 
 
+async def test_a_page_for_people_is_replaced_by_the_server_and_its_status(
+    authority: Authority, server: Server
+) -> None:
+    server.refusal = web.Response(status=404, text="<html>nothing here</html>")
+    path = kubeconfig(authority, server, token=CANARY)
+    async with KubernetesClient(lambda: load_kubeconfig(path)) as api:
+        with pytest.raises(
+            KubernetesError, match=r"^the server https://\S+ responded 404 Not Found$"
+        ):
+            await api.get("/api", {})
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"), [("7", 7.0), ("soon", None), ("-1", None), ("", None)]
 )
