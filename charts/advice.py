@@ -47,14 +47,14 @@ def _named() -> Iterator[Cause]:
 
 
 def _numbers(indent: str, causes: Sequence[Cause]) -> Iterator[str]:
-    """In groups, so that a common cause passes through few unions."""
+    """In groups, so that a row passes through few unions."""
     yield f"{indent}# causes: begin\n"
     for first in range(0, len(causes), _GROUP):
         yield f"{indent}{'or ' if first else ''}(\n"
         for number, cause in enumerate(causes[first : first + _GROUP], first):
             start = "or " if number > first else ""
-            named = f'target:istio_diagnosis:info{{cause="{cause.id}"}}'
-            yield f"{indent}  {start}{named} * {number}\n"
+            row = f'label_replace(vector({number}), "cause", "{cause.id}", "", "")'
+            yield f"{indent}  {start}{row}\n"
         yield f"{indent})\n"
     yield f"{indent}# causes: end\n"
 

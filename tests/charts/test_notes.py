@@ -75,5 +75,32 @@ def test_an_image_that_is_named_needs_no_note(image: Document) -> None:
     assert "Its pods pull" not in notes({"image": image})
 
 
+@pytest.mark.parametrize(
+    ("metrics", "left_out", "kept"),
+    [
+        ({}, ["IstioCertificateBehindAgent", "IstioProxyRootsDiffer"], ["IstioProxyAdminExposed"]),
+        ({"profile": "minimal"}, ["IstioProxyAdminExposed"], ["IstioProxyFault"]),
+        ({"profile": "full"}, [], ["IstioProxyRootsDiffer", "IstioProxyAdminExposed"]),
+        (
+            {"profile": "full", "disabled_families": ["istio_port_exposed"]},
+            ["IstioProxyAdminExposed"],
+            ["IstioProxyRootsDiffer"],
+        ),
+    ],
+)
+def test_the_notes_name_the_alerts_that_the_metrics_do_not_feed(
+    metrics: Document, left_out: list[str], kept: list[str]
+) -> None:
+    values: Document = {"rules": {"enabled": True}, "config": {"metrics": metrics}}
+    text = notes(values)
+    assert all(f"- {name}: " in text for name in left_out)
+    assert not [name for name in kept if name in text]
+    assert ("Alerts that the rules leave out" in text) == bool(left_out)
+
+
+def test_without_rules_the_notes_name_no_alert() -> None:
+    assert "Alerts that the rules leave out" not in notes({})
+
+
 def test_the_notes_of_an_install_that_sees_all_list_nothing() -> None:
     assert "Nothing that a switch of this chart would add" in notes(ALL_SEEING)

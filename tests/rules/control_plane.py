@@ -101,9 +101,9 @@ CASES = (
             istiod_ready("istiod-1"): "0x30",
             diagnosis("istiod-1", "istiod_replica_stuck", "istiod", "istio-system"): "1x30",
         },
-        {4: {}, 6: {"IstioControlPlaneNotReady": 1}, 30: {"IstioControlPlaneNotReady": 1}},
+        {2: {}, 4: {"IstioControlPlaneNotReady": 1}, 30: {"IstioControlPlaneNotReady": 1}},
         ExpectedAlert(
-            6,
+            4,
             {**ISTIOD_1, "revision": "default"},
             "istio-system/istiod-1 of revision default: not ready, or not for long. Read the log;"
             " if it accepts connections and answers none, delete the pod. Its proxies have to"
@@ -142,9 +142,9 @@ CASES = (
         "fires",
         "15010 is down without a known cause",
         {**HEALTHY, replica("istiod-1", "istio_port_up", port="15010", component="istiod"): "0x30"},
-        {4: {}, 6: {"IstioControlPlanePortDown": 1}},
+        {2: {}, 4: {"IstioControlPlanePortDown": 1}},
         ExpectedAlert(
-            6,
+            4,
             {**ISTIOD_1, "port": "15010", "component": "istiod"},
             "Port 15010 of istio-system/istiod-1 is proved not to answer while istiod"
             " reports ready. Probe it by hand with the commands of istio-port-exporter explain"
@@ -157,7 +157,7 @@ CASES = (
         "for a moment",
         {
             **HEALTHY,
-            replica("istiod-1", "istio_port_up", port="15010", component="istiod"): "0x3 1x30",
+            replica("istiod-1", "istio_port_up", port="15010", component="istiod"): "0x2 1x30",
         },
         {30: {}},
     ),
@@ -184,9 +184,9 @@ CASES = (
             istiod_ready("istiod-1", "webhook"): "0x30",
             diagnosis("istiod-1", "webhook_not_serving", "istiod", "istio-system"): "1x30",
         },
-        {4: {}, 6: {"IstioWebhookDown": 1}, 30: {"IstioWebhookDown": 1}},
+        {2: {}, 4: {"IstioWebhookDown": 1}, 30: {"IstioWebhookDown": 1}},
         ExpectedAlert(
-            6,
+            4,
             ISTIOD_1,
             "15017 of istio-system/istiod-1 does not answer: pods cannot be injected, and the API"
             " server refuses Istio's resources. Read istiod's log for its serving certificate, and"

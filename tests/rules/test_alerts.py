@@ -8,10 +8,14 @@ import pytest
 from tests.rules import (
     ambient,
     ambient_counts,
+    ambient_nodes,
     certificates,
     control_plane,
+    edge,
     exporter_itself,
+    exporters,
     outages,
+    planes,
     proxies,
     repeated,
     shared_causes,
@@ -20,6 +24,12 @@ from tests.rules import (
 )
 from tests.rules.promtool import ALERTS, Case, judge
 
+VARIANTS: tuple[Case, ...] = (
+    *edge.VARIANTS,
+    *planes.VARIANTS,
+    *exporters.VARIANTS,
+    *ambient_nodes.VARIANTS,
+)
 CASES: tuple[Case, ...] = (
     *outages.CASES,
     *proxies.CASES,
@@ -32,6 +42,11 @@ CASES: tuple[Case, ...] = (
     *repeated.CASES,
     *shared_causes.CASES,
     *two_clusters.CASES,
+    *edge.CASES,
+    *planes.CASES,
+    *exporters.CASES,
+    *ambient_nodes.CASES,
+    *VARIANTS,
 )
 CLUSTER_OF = {1: ("",), 2: ("east",)}
 """One replica runs without a cluster label and two with one, which holds both for half the time."""
@@ -41,8 +56,8 @@ LONG_MINUTES = 600
 
 
 def marks(case: Case, replicas: int) -> list[pytest.MarkDecorator]:
-    """What a change needs: each case once, but for those of a day."""
-    is_repeated = replicas != min(case.replicas)
+    """What a change needs: each case once, but for variants and those of a day."""
+    is_repeated = replicas != min(case.replicas) or case in VARIANTS
     return [pytest.mark.slow] if is_repeated or case.last > LONG_MINUTES else []
 
 
