@@ -120,13 +120,16 @@ VARIANTS = (
         gateways("gw-{1..3}", TEN, *again(48, (1, "envoy_stuck"), (3, "ok"))),
         by=35,
     ),
-    at_once(
-        "gateways that are out by turns",
+    Case(
+        "IstioProxiesFailing",
+        "trap",
+        "gateways that are out by turns: the one that began has its warning first",
         {
+            **FAR,
             **gateways("gw-1", TEN, *again(48, (4, "crash_looping"), (4, "ok"))),
             **gateways("gw-2", TEN, *again(48, (4, "ok"), (4, "crash_looping"))),
         },
-        by=35,
+        {10: {}, 35: {ALL: 1, "IstioProxyFlapping": 1}, 57: {ALL: 1, "IstioProxyFlapping": 1}},
     ),
     Case(
         "IstioProxyFault",
