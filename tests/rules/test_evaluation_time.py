@@ -169,7 +169,8 @@ def spent(address: str) -> Spent:
 
 def firing(address: str) -> list[str]:
     """The names of the alerts that fire."""
-    listed = json.loads(fetch(f"http://{address}/api/v1/alerts") or b"{}")["data"]["alerts"]
+    answer = json.loads(fetch(f"http://{address}/api/v1/alerts") or b"{}")
+    listed = answer.get("data", {}).get("alerts", [])
     return [row["labels"]["alertname"] for row in listed if row["state"] == "firing"]
 
 
