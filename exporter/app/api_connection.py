@@ -15,6 +15,7 @@ from typing import Any
 
 from exporter.config import Config, DiscoveryConfig, IstiodConfig, KubernetesConfig, PollConfig
 from exporter.control_plane.webhook_dry_run import WebhookDryRun
+from exporter.control_plane.webhook_names import WebhookNames
 from exporter.discovery.target_sets import TargetSets
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
@@ -48,6 +49,7 @@ class ApiConnection:
         self.dry_run = WebhookDryRun(
             tried=self._take_webhook_path, requested=metrics.asked_kubernetes
         )
+        self._called = WebhookNames(metrics.asked_kubernetes, metrics.refused_object)
         self._find_credentials = find_credentials
         self._sets = sets
         self._state = state
@@ -57,6 +59,7 @@ class ApiConnection:
         self._api: KubernetesClient | None = None
         self._watches = _Restartable()
         self._dry_runs = _Restartable()
+        self._name_reads = _Restartable()
 
     def configure(self, config: Config, *, has_static: bool) -> None:
         """Connect, and run, as this configuration wants it; it may have static targets."""
@@ -91,6 +94,7 @@ class ApiConnection:
                     await self._configured.wait()
                 await self._watches.stop()
                 await self._dry_runs.stop()
+                await self._name_reads.stop()
             finally:
                 self._api = None
 
@@ -107,6 +111,14 @@ class ApiConnection:
         await self._dry_runs.ensure_running(
             tasks, partial(self.dry_run.run, api), _dry_run_part(config)
         )
+
+        await self._name_reads.ensure_running(
+            tasks, partial(self._called.run, api), _names_part(config)
+        )
+
+    def webhook_names(self) -> tuple[str, ...]:
+        """By which names the API server calls the injection webhook, as far as they were read."""
+        return self._called.names
 
     @contextlib.asynccontextmanager
     async def forward(
@@ -176,4 +188,13 @@ def _dry_run_part(config: Config) -> Config:
         istiod=IstiodConfig(webhook_dry_run=config.istiod.webhook_dry_run),
         poll=PollConfig(interval=poll.interval, detail_interval=poll.detail_interval),
         shard=config.shard,
+    )
+
+
+def _names_part(config: Config) -> Config:
+    """What reading the webhooks' names depends on."""
+    poll = config.poll
+    return Config(
+        istiod=IstiodConfig(read_webhook_names=config.istiod.read_webhook_names),
+        poll=PollConfig(interval=poll.interval, detail_interval=poll.detail_interval),
     )

@@ -129,7 +129,12 @@ class Session:
             failed=partial(metrics.refused_object, "targets"),
         )
         self._scheduler = Scheduler(
-            config, shared.table, instrumentation, self._portforwards.pod, shared.sets.names
+            config,
+            shared.table,
+            instrumentation,
+            self._portforwards.pod,
+            shared.sets.names,
+            shared.api.webhook_names,
         )
         self._publisher = SyncPublisher(
             config=config,

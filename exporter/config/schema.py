@@ -158,6 +158,7 @@ class IstiodConfig:
     debug_token_file: FilePath = ""
     root_cert_file: FilePath = "/var/run/secrets/istio/root-cert.pem"
     webhook_names: tuple[str, ...] = ()
+    read_webhook_names: bool = False
     webhook_dry_run: DryRunConfig = DryRunConfig()
 
 

@@ -23,7 +23,7 @@ from exporter.model import Outcome, WebhookPath
 
 _FAILED = re.compile(r'failed calling webhook "([^"]+)": (.*)', re.DOTALL)
 _QUOTED = re.compile(r'"[^"]*"')
-_INJECTOR = "sidecar-injector.istio.io"
+INJECTOR = "sidecar-injector.istio.io"
 """How the names of Istio's injection webhooks end (manifests/charts/istiod-control)."""
 
 _INJECTED = ("istio-proxy", "istio-init", "istio-validation")
@@ -108,7 +108,7 @@ def read_refusal(error: KubernetesError, config: DryRunConfig) -> WebhookPath:
 
 
 def _read_failure(webhook: str, reason: str, config: DryRunConfig) -> WebhookPath:
-    if not webhook.endswith(_INJECTOR):
+    if not webhook.endswith(INJECTOR):
         return _unjudged(f"another webhook, {webhook}, failed first", config)
     text = _QUOTED.sub("", reason).lower()
     outcome = next((found for words, found in _REASONS if words in text), Outcome.HTTP_ERROR)

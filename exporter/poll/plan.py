@@ -87,6 +87,9 @@ def no_pod_view(_target: Target) -> None:
 IsNamed = Callable[[Target, str], bool]
 """Whether the API names this target, as it was found, at this address now."""
 
+CalledNames = Callable[[], tuple[str, ...]]
+"""By which names the API server calls the injection webhook, as far as that is known."""
+
 
 def never_named(_target: Target, address: str) -> bool:
     """Without a current discovery nobody is named."""
@@ -98,6 +101,7 @@ def plan_of(
     config: Config,
     forward: PodViewFactory = no_pod_view,
     is_named: IsNamed = never_named,
+    called: CalledNames = tuple,
 ) -> Plan:
     """What to send to this target, by its role, its settings and the configuration."""
     ports = ports_of(target, config.ports, applications=config.poll.application_ports)
@@ -125,7 +129,7 @@ def plan_of(
         cadences=_OF_CONNECTS if target.role is Role.AMBIENT and pod is None else _EVERY,
         options=ProbeOptions(
             application_probes=config.poll.application_probes,
-            trust=_trust_of(target, config, is_named),
+            trust=_trust_of(target, config, is_named, called),
         ),
     )
 
@@ -257,7 +261,9 @@ def _namespace_of(target: Target, addresses: tuple[str, ...], config: Config) ->
     return None
 
 
-def _trust_of(target: Target, config: Config, is_named: IsNamed) -> MeshTrust | None:
+def _trust_of(
+    target: Target, config: Config, is_named: IsNamed, called: CalledNames
+) -> MeshTrust | None:
     """How this target proves itself: istiod where it is expected, and the API's own for a token.
 
     The API reported whose pod and service account it is when the target was found (`trusted`).
@@ -273,6 +279,7 @@ def _trust_of(target: Target, config: Config, is_named: IsNamed) -> MeshTrust | 
         port=port,
         webhook_names=istiod.webhook_names,
         is_named=partial(is_named, target),
+        called_names=called,
     )
 
 

@@ -50,9 +50,9 @@ class MeshTrust:
 
     `root_file` holds the mesh's root certificates (PEM). `names` are DNS names of which its
     certificate must have one, on `port`, before it is given what `token_file` holds; 15017's may
-    also have one of `webhook_names`. An empty
-    `token_file`: this target gets no token, whatever it proves. `is_named(address)`: whether the
-    API names the target at this address at this moment; without that it gets none either.
+    also have one of `webhook_names`, or of `called_names()`, by which the API server calls it. An
+    empty `token_file`: this target gets no token, whatever it proves. `is_named(address)`: whether
+    the API names the target at this address at this moment; without that it gets none either.
     """
 
     root_file: str
@@ -61,6 +61,7 @@ class MeshTrust:
     port: int = 15012
     webhook_names: tuple[str, ...] = ()
     is_named: Callable[[str], bool] = field(default=nobody_names, compare=False, repr=False)
+    called_names: Callable[[], tuple[str, ...]] = field(default=tuple, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

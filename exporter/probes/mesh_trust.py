@@ -51,7 +51,7 @@ def other_name(attempt: Attempt, certificate: Certificate | None) -> str:
     trust = attempt.options.trust
     if trust is None or certificate is None:
         return ""
-    expected = (*trust.names, *trust.webhook_names)
+    expected = (*trust.names, *trust.webhook_names, *trust.called_names())
     if not expected or set(certificate.dns_names) & set(expected):
         return ""
     names = ", ".join(certificate.dns_names[:_NAMES_SHOWN]) or "no name"

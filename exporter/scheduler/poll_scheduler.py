@@ -19,7 +19,15 @@ from exporter.config import Config
 from exporter.model import Cadence, Outcome
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.page_due import with_pages
-from exporter.poll.plan import IsNamed, Plan, PodViewFactory, never_named, no_pod_view, plan_of
+from exporter.poll.plan import (
+    CalledNames,
+    IsNamed,
+    Plan,
+    PodViewFactory,
+    never_named,
+    no_pod_view,
+    plan_of,
+)
 from exporter.poll.poll_steps import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_target
 from exporter.scheduler.target_table import Due, ScheduledTarget, TargetTable
@@ -54,13 +62,15 @@ class Scheduler:
         instrumentation: ProbeInstrumentation = NO_INSTRUMENTATION,
         pod_view: PodViewFactory = no_pod_view,
         is_named: IsNamed = never_named,
+        called: CalledNames = tuple,
     ) -> None:
-        """Poll nothing yet. `pod_view` and `is_named` as `plan_of` takes them."""
+        """Poll nothing yet. `pod_view`, `is_named` and `called` as `plan_of` takes them."""
         self._config = config
         self._table = table
         self._instrumentation = instrumentation
         self._pod_view = pod_view
         self._is_named = is_named
+        self._called = called
         poll = config.poll
         spans = {
             Cadence.DETAIL: poll.detail_interval,
@@ -221,7 +231,9 @@ class Scheduler:
         """The target's plan, made when its first poll by this scheduler starts."""
         is_current = row.planned_by is self._plans and row.planned_target is row.target
         if row.plan is None or not is_current:
-            row.plan = plan_of(row.target, self._config, self._pod_view, self._is_named)
+            row.plan = plan_of(
+                row.target, self._config, self._pod_view, self._is_named, self._called
+            )
             row.planned_by, row.planned_target = self._plans, row.target
         return row.plan
 

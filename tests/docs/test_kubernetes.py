@@ -20,6 +20,7 @@ SWITCHES: dict[str, Document] = {
         "config": {"discovery": {"kubernetes": {"services": True}}}
     },
     "portForward.enabled": {"portForward": {"enabled": True}},
+    "config.istiod.read_webhook_names": {"config": {"istiod": {"read_webhook_names": True}}},
     "istiod.webhookDryRun": {"istiod": {"webhookDryRun": {"enabled": True, "namespace": "probe"}}},
 }
 """Values by the column `granted by`."""

@@ -289,6 +289,7 @@ WEBHOOK_NAMES = {
     "istiod's Service": ((ISTIOD_NAME,), ""),
     "among others": (("istio-pilot.istio-system.svc", ISTIOD_NAME), ""),
     "a configured name": (("injector.example.org",), ""),
+    "a name by which the API server calls it": (("called.example.org",), ""),
     "another name": (("istiod.elsewhere.svc",), "istiod.elsewhere.svc"),
     "no name": ((), "no name"),
 }
@@ -299,7 +300,12 @@ async def test_another_name_under_the_meshs_root_is_said_and_no_fault(
     serve: Any, attempt_at: Any, answer: Any, mesh: MeshAuthority, names: Any, said: str
 ) -> None:
     port = await serve({"/ready": answer(200)}, ssl=mesh.serving(*names))
-    expected = MeshTrust(str(mesh.root), (ISTIOD_NAME,), webhook_names=("injector.example.org",))
+    expected = MeshTrust(
+        str(mesh.root),
+        (ISTIOD_NAME,),
+        webhook_names=("injector.example.org",),
+        called_names=lambda: ("called.example.org",),
+    )
     options = ProbeOptions(trust=expected)
     observed = await probe(attempt_at(port, 15017, Role.ISTIOD, options=options, kind="webhook"))
     assert observed.outcome is Outcome.OK
