@@ -146,7 +146,7 @@ class StreamBundle:
 
     def _take(self, message: bytes) -> None:
         index, is_error = divmod(message[0], 2) if message else (len(self.streams), 0)
-        if index >= len(self.streams):
+        if index >= len(self.streams) or self.streams[index].is_over:
             return
         if not is_error:
             self.streams[index].take(message[1:])

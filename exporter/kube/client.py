@@ -6,7 +6,7 @@ Out: bytes as the API server sent them, or a `KubernetesError`, whose text never
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Self
 
 import aiohttp
@@ -138,12 +138,16 @@ class KubernetesClient:
             raise refusal(error.status) from None
         except Exception as error:  # noqa: BLE001 - one request costs nobody anything else
             raise _unreachable(credentials, error) from None
-        async with socket:
+        try:
             if socket.protocol != PROTOCOL:
                 raise KubernetesError.of(
                     0, f"no port-forward: the server does not support {PROTOCOL}"
                 )
             yield PortForwardWebSocket(socket)
+        finally:
+            with suppress(TimeoutError):  # a server that does not read takes no CLOSE frame either
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await socket.close()
 
     @asynccontextmanager
     async def _open(

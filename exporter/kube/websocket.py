@@ -5,6 +5,7 @@ from contextlib import suppress
 import aiohttp
 
 from exporter.kube.api_errors import KubernetesError
+from exporter.yielder import Yielder
 
 PROTOCOL = "v4.channel.k8s.io"
 MAX_MESSAGE = 2**20
@@ -33,6 +34,7 @@ class PortForwardWebSocket:
 
     def __init__(self, socket: "aiohttp.ClientWebSocketResponse[bool]") -> None:
         self._socket = socket
+        self._yielder = Yielder()
 
     async def send(self, message: bytes) -> None:
         """Send one message. `receive` reports whether the connection has ended, and how.
@@ -48,7 +50,9 @@ class PortForwardWebSocket:
         The kubelet then sends a CLOSE frame with 1000 and drops the connection at once, so that
         only the frame shows it: by the time our reply fails the socket's own code is 1006.
         """
+        await self._yielder.maybe_yield()  # what was received already is read without a turn
         while (message := await self._socket.receive()).type in _HEARTBEAT:
+            await self._yielder.maybe_yield()
             if message.type is aiohttp.WSMsgType.PING:
                 with suppress(aiohttp.ClientError, OSError):
                     await self._socket.pong(message.data)

@@ -75,11 +75,24 @@ def given_up(before: WebConfigDocument, now: WebConfigDocument) -> Iterator[tupl
     """What protects before and no longer now, as in a file that is being written."""
     if before.basic_auth_users and not now.basic_auth_users:
         yield ("basic_auth_users",), "the last user cannot be removed without a restart"
+    kept = now.http_server_config.headers
+    for name, value in before.http_server_config.headers.items():
+        if value and not kept.get(name):
+            yield ("http_server_config", "headers"), f"{name} cannot be removed without a restart"
     old, new = before.tls_server_config, now.tls_server_config
     if (old is None) != (new is None):
         yield ("tls_server_config",), "TLS cannot be switched on or off without a restart"
-    if old is None or new is None:
-        return
+    if old is not None and new is not None:
+        yield from _given_up_by_tls(old, new)
+
+
+def _given_up_by_tls(old: TlsServer, new: TlsServer) -> Iterator[tuple[KeyPath, str]]:
+    for key in ("min_version", "max_version"):
+        if getattr(new, key) < getattr(old, key):
+            message = f"{getattr(new, key)} protects less, which takes a restart"
+            yield ("tls_server_config", key), message
+    if old.cipher_suites and not new.cipher_suites:
+        yield ("tls_server_config", "cipher_suites"), "cannot be removed without a restart"
     if demanded(new) < demanded(old):
         message = f"{new.client_auth_type} demands less, which takes a restart"
         yield ("tls_server_config", "client_auth_type"), message

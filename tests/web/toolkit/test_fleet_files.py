@@ -209,13 +209,20 @@ tls_server_config:
   client_ca_file: ca.crt
   client_allowed_sans:
     - 127.0.0.1
+  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]
+  min_version: TLS13
+http_server_config:
+  headers:
+    X-Frame-Options: deny
+    Strict-Transport-Security: max-age=9
 """
 
 
 def turned(text: str) -> str:
     """The file with its sections in the other order."""
-    first, mark, second = text.partition("tls_server_config")
-    return mark + second + first
+    first, mark, rest = text.partition("tls_server_config")
+    second, end, third = rest.partition("http_server_config")
+    return end + third + mark + second + first
 
 
 @pytest.mark.parametrize("whole", [WHOLE, turned(WHOLE)], ids=["users first", "TLS first"])
@@ -231,11 +238,29 @@ def test_a_half_written_file_gives_nothing_up_wherever_it_ends(folder: Path, who
         assert current.context.verify_mode is ssl.CERT_REQUIRED
         assert tls.client_ca_file
         assert all("127.0.0.1".startswith(name) for name in tls.client_allowed_sans)
+        assert (tls.min_version, len(tls.cipher_suites)) == ("TLS13", 1)
+        assert len(current.file.http_server_config.headers) == 2
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
+        (
+            f"tls_server_config: {{{FILES}, min_version: TLS13}}",
+            f"tls_server_config: {{{FILES}}}",
+        ),
+        (
+            f"tls_server_config: {{{FILES}}}",
+            f"tls_server_config: {{{FILES}, max_version: TLS12}}",
+        ),
+        (
+            f"tls_server_config: {{{FILES}, cipher_suites: [TLS_AES_128_GCM_SHA256]}}",
+            f"tls_server_config: {{{FILES}}}",
+        ),
+        (
+            "http_server_config: {headers: {X-Frame-Options: deny, X-XSS-Protection: a}}",
+            "http_server_config: {headers: {X-Frame-Options: deny}}",
+        ),
         (f"basic_auth_users: {{a: {HASHED}}}", "{}"),
         (f"basic_auth_users: {{a: {HASHED}}}", "basic_auth_users: {}"),
         (f"tls_server_config: {{{FILES}}}", "{}"),
@@ -258,6 +283,10 @@ def test_a_half_written_file_gives_nothing_up_wherever_it_ends(folder: Path, who
         ),
     ],
     ids=[
+        "an older version",
+        "an older version at most",
+        "any cipher suite",
+        "a header less",
         "users without the key",
         "no users",
         "TLS ends",
