@@ -150,7 +150,7 @@ class Case(Struct, frozen=True, eq=False):
         """The agent's counters as last read."""
         return self.memory.agent.value if self.memory.agent else None
 
-    def is_green(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether agent and Envoy are ready, as far as they could be judged."""
         return all(self.ready.values())
 

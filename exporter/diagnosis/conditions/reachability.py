@@ -67,7 +67,7 @@ def _is_initialising(case: Case, grace: float) -> Sentences:
 
 
 def _serves(case: Case) -> bool:
-    return case.is_green() and all(verdict.up is not False for verdict in case.verdicts.values())
+    return case.is_ready() and all(verdict.up is not False for verdict in case.verdicts.values())
 
 
 def node_is_gone(case: Case) -> Sentences:

@@ -155,7 +155,7 @@ def gateway_has_no_servers(case: Case) -> Sentences:
 
 def listener_waits(case: Case) -> Sentences:
     """Listeners warming for two detail polls; on a gateway a server port that refuses."""
-    if not case.is_green():
+    if not case.is_ready():
         return None
     stats = case.stats()
     if stats is not None and stats.listeners_warming and case.memory.warming_polls > 1:
