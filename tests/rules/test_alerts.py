@@ -24,12 +24,6 @@ from tests.rules import (
 )
 from tests.rules.promtool import ALERTS, Case, judge
 
-VARIANTS: tuple[Case, ...] = (
-    *edge.VARIANTS,
-    *planes.VARIANTS,
-    *exporters.VARIANTS,
-    *ambient_nodes.VARIANTS,
-)
 CASES: tuple[Case, ...] = (
     *outages.CASES,
     *proxies.CASES,
@@ -46,7 +40,6 @@ CASES: tuple[Case, ...] = (
     *planes.CASES,
     *exporters.CASES,
     *ambient_nodes.CASES,
-    *VARIANTS,
 )
 CLUSTER_OF = {1: ("",), 2: ("east",)}
 """One replica runs without a cluster label and two with one, which holds both for half the time."""
@@ -56,8 +49,8 @@ LONG_MINUTES = 600
 
 
 def marks(case: Case, replicas: int) -> list[pytest.MarkDecorator]:
-    """What a change needs: each case once, but for variants and those of a day."""
-    is_repeated = replicas != min(case.replicas) or case in VARIANTS
+    """What a change needs: each case once, but for those of a day."""
+    is_repeated = replicas != min(case.replicas)
     return [pytest.mark.slow] if is_repeated or case.last > LONG_MINUTES else []
 
 
