@@ -1,7 +1,7 @@
 """What a prober is handed and what it hands back, and how every failure becomes an outcome.
 
-A `Attempt` is one attempt at one port. A prober returns an `ProbeResult` or raises; `failure` turns
-whatever was raised into an `ProbeResult`, so that all failures are mapped in one place.
+An `Attempt` is one try at one port. A prober returns a `ProbeResult` or raises; `failure` turns
+whatever was raised into a `ProbeResult`, so that all failures are mapped in one place.
 """
 
 import asyncio
