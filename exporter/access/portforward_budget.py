@@ -1,6 +1,6 @@
 """How many port-forwards may be open: a bucket of tokens for urgent and for routine polls.
 
-An poll is told yes or no at once and never waits: it asks again with its next look. Who has
+A poll is told yes or no at once and never waits: it asks again with its next look. Who has
 reason to worry is served while there is anything left, everybody else only from a full bucket,
 so that there is always something left for the first. Of a kind nobody is served twice while
 another that asked has not been served once.

@@ -129,7 +129,7 @@ VARIANTS = (
             **gateways("gw-1", TEN, *again(48, (4, "crash_looping"), (4, "ok"))),
             **gateways("gw-2", TEN, *again(48, (4, "ok"), (4, "crash_looping"))),
         },
-        {10: {}, 35: {ALL: 1, "IstioProxyFlapping": 1}, 57: {ALL: 1, "IstioProxyFlapping": 1}},
+        {10: {}, 35: {ALL: 1, "IstioProxyFlapping": 1}},
     ),
     Case(
         "IstioProxyFault",

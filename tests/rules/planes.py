@@ -264,7 +264,7 @@ VARIANTS = (
         {
             25: {"IstioCertificatesNotRenewed": 1},
             70: {"IstioCertificatesNotRenewed": 1},
-            89: {"IstioCertificatesNotRenewed": 1, "IstioProxiesFailing": 1},
+            86: {"IstioCertificatesNotRenewed": 1, "IstioProxiesFailing": 1},
         },
     ),
     case(
