@@ -237,7 +237,9 @@ def control_plane_info(record: TargetRecord) -> tuple[Sample, ...]:
     reported = istiod_facts(record).version
     if reported is None:
         return ()
-    version = plain_version(reported) or cut_text(reported, TENANT_TEXT)
+    version = (
+        plain_version(reported) or record.target.istio_version or cut_text(reported, TENANT_TEXT)
+    )
     return ((labelled(revision=record.target.revision, version=version), 1),)
 
 

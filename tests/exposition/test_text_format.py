@@ -2,6 +2,7 @@
 
 import itertools
 import subprocess
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -206,6 +207,15 @@ def test_the_plain_version_that_an_istiod_reports_joins_its_info_and_its_targets
     for name in ("istio_target_info", "istio_control_plane_info"):
         (line,) = lines(record, name)
         assert 'version="1.28.10"' in line
+
+
+def test_an_istiod_that_knows_no_version_of_its_own_has_that_of_its_image() -> None:
+    record = bare(control_plane=IstiodFacts(version="unknown-unknown-unknown"))
+    record = structs.replace(record, target=replace(record.target, istio_version="1.28.3"))
+
+    for name in ("istio_target_info", "istio_control_plane_info"):
+        (line,) = lines(record, name)
+        assert 'version="1.28.3"' in line
 
 
 def test_a_target_without_an_address_still_has_its_info() -> None:
