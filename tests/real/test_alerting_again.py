@@ -137,6 +137,7 @@ def test_a_cluster_that_vanishes_and_an_exporter_that_restarts_are_told_apart(
     (tmp_path / "east").mkdir()
     with prometheus({"west": west, "east": east}, alertmanager, tmp_path):
         with exporter(pods, east, tmp_path / "east"):
+            time.sleep(30)  # so that it was there for most of the time when its end is told
             for _ in range(4):
                 with exporter(pods, west, tmp_path):
                     time.sleep(8)
