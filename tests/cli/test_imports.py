@@ -25,8 +25,8 @@ LIGHT = {
 }
 """Commands that poll nothing, with what else none of their modules may import."""
 
-MOST_SECONDS = 0.25
-"""More than a start without anything takes, in processor time, on a machine with other work."""
+MOST_SECONDS = 0.35
+"""More than a start without anything, in processor time; measured: 0.19 to 0.26."""
 
 _REPORT = """
 import atexit, json, sys
