@@ -7,6 +7,7 @@ from tests.rules.shared_causes import replica_of
 
 BLOCKED = "IstioAmbientHboneBlocked"
 MISSING = "IstioZtunnelWorkloadsMissing"
+BYPASSED = "IstioAmbientRedirectionMissing"
 GAPS = "1x3 stale _x1 1x4 stale _x1 1x4 stale _x1 1x4 stale _x1 1x60"
 """An exporter that is not scraped for a minute or two in every six."""
 
@@ -34,16 +35,19 @@ def on_nodes(nodes: str, active: int) -> dict[str, str]:
     }
 
 
-def shard(number: int, values: str) -> dict[str, str]:
+def shard(
+    number: int, values: str, redirection: str = "enabled", replica: int | None = None
+) -> dict[str, str]:
     """A shard of two, and how many of node-1's pods it counts."""
     counts = {"shard_ordinal": number, "total_shards": 2}
+    replica = number if replica is None else replica
     return {
         **{
-            replica_of(number, f"istio_port_exporter_{name}{{}}"): f"{value}x60"
+            replica_of(replica, f"istio_port_exporter_{name}{{}}"): f"{value}x60"
             for name, value in counts.items()
         },
-        replica_of(number, "istio_port_exporter_build_info{}"): "1x60",
-        replica_of(number, ambient("enabled")): values,
+        replica_of(replica, "istio_port_exporter_build_info{}"): "1x60",
+        replica_of(replica, ambient(redirection)): values,
     }
 
 
@@ -209,5 +213,23 @@ CASES = (
         {**pods("web-{0..9}"), ambient("enabled"): "10x60", ztunnel("active"): "10x60", **ZTUNNEL}
         | {"istio_port_exporter_shard_ordinal": "0x60", "istio_port_exporter_total_shards": "1x60"},
         {60: {}},
+    ),
+    Case(
+        BYPASSED,
+        "fires",
+        "two shards of two replicas each count two and three pods",
+        {
+            series: values
+            for replica, (number, count) in enumerate(((0, 2), (0, 2), (1, 3), (1, 3)))
+            for series, values in shard(number, f"{count}x60", "missing", replica).items()
+        },
+        {4: {}, 7: {BYPASSED: 1}, 60: {BYPASSED: 1}},
+        ExpectedAlert(
+            7,
+            {"namespace": "shop", "node": "node-1"},
+            "5 pods of shop on node node-1 are enrolled in ambient but their traffic is not"
+            " redirected. Check istio-cni there, then restart the pods.",
+        ),
+        replicas=(1,),
     ),
 )
