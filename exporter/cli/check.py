@@ -9,6 +9,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import yaml
@@ -33,7 +34,7 @@ from exporter.config import Config
 from exporter.discovery.static import load_static
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.credentials import find_credentials
-from exporter.model import Cadence, Memory, Target, TargetKey, TargetRecord
+from exporter.model import HBONE_ROLES, Cadence, Memory, Target, TargetKey, TargetRecord
 from exporter.report.health import Health, health_of
 from exporter.report.not_judged import not_judged
 from exporter.report.target_documents import TargetState, target_state
@@ -264,9 +265,11 @@ async def _poll_all(checked: _Run, due: frozenset[Cadence], done: Callable[[], N
         memory = checked.memories.get(target.key, Memory())
         async with slots:
             plan = source.plan(target)
-            result = await poll_target(
-                plan, memory, due, source.config, clock.now(), in_mesh=in_mesh, step=clock.step()
-            )
+            poll_again = partial(poll_target, plan, in_mesh=in_mesh, step=clock.step())
+            result = await poll_again(memory, due, source.config, clock.now())
+            if _is_decided_by_another_hello(result.record):
+                await asyncio.sleep(_BETWEEN_HELLOS_SECONDS)
+                result = await poll_again(result.memory, _HELLOS, source.config, clock.now())
         checked.memories[target.key] = result.memory
         checked.records[target.key] = result.record
         done()
@@ -274,6 +277,15 @@ async def _poll_all(checked: _Run, due: frozenset[Cadence], done: Callable[[], N
     async with asyncio.TaskGroup() as polls:
         for target in checked.targets:
             polls.create_task(poll(target))
+
+
+def _is_decided_by_another_hello(record: TargetRecord) -> bool:
+    """Whether ztunnel failed one hello, which names no cause before it fails a second one."""
+    return record.target.role in HBONE_ROLES and not record.diagnosis and bool(record.undetected)
+
+
+_BETWEEN_HELLOS_SECONDS = 1.0
+_HELLOS = frozenset({Cadence.FAST, Cadence.IDENTITY})
 
 
 def _print(found: Report, output: str) -> None:

@@ -5,8 +5,8 @@ from exporter.diagnosis.conditions import ambient_hellos, ambient_workload
 from exporter.model import PortName, Role
 
 _ROLES = (Role.AMBIENT,)
-_PROXIES = (Role.GATEWAY, Role.WAYPOINT)
-"""Proxies that may be enrolled themselves: then every connection to them is ztunnel's first."""
+_ENROLLED = (Role.GATEWAY, Role.WAYPOINT, Role.AGENTGATEWAY, Role.ISTIOD, Role.CNI)
+"""What may be enrolled itself: then every connection to it is ztunnel's first."""
 
 AMBIENT_CAUSES: tuple[Cause, ...] = (
     Cause(
@@ -25,9 +25,9 @@ AMBIENT_CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         id="enrolment_pending",
-        roles=(*_ROLES, *_PROXIES),
+        roles=(*_ROLES, *_ENROLLED),
         condition=ambient_workload.enrolment_is_pending,
-        conditions=dict.fromkeys(_PROXIES, ambient_workload.enrolled_proxy_is_pending),
+        conditions=dict.fromkeys(_ENROLLED, ambient_workload.enrolled_part_is_pending),
         sentence="The pod is redirected to a ztunnel that does not know it: nobody reaches it.",
         advice=(
             "Look at ztunnel on the pod's node: whether it runs, and its connection to istio-cni "
@@ -53,9 +53,9 @@ AMBIENT_CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         id="not_served",
-        roles=(*_ROLES, *_PROXIES),
+        roles=(*_ROLES, *_ENROLLED),
         condition=ambient_workload.is_not_served,
-        conditions=dict.fromkeys(_PROXIES, ambient_workload.enrolled_proxy_is_not_served),
+        conditions=dict.fromkeys(_ENROLLED, ambient_workload.enrolled_part_is_not_served),
         sentence="No ztunnel serves this pod: mesh clients are refused.",
         advice=(
             "Look at ztunnel on the pod's node: whether it runs and counts this pod "

@@ -120,6 +120,16 @@ def test_a_broken_target_ends_with_1_and_advice(
     assert "cni_not_ready (fault)" in printed
 
 
+def test_a_workload_in_ambient_gets_a_second_hello_where_the_first_one_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = "127.71.1.3"
+    workload = f"{{namespace: shop, pod: web, role: ambient, address: {address}}}"
+    with answering(address, 15008, b""), answering(address, 15999, b""):
+        assert main(["check", *configured(tmp_path, workload)]) == 1
+    assert "identity_not_issued (fault)" in capsys.readouterr().out
+
+
 def test_a_selector_leaves_the_rest_out(
     healthy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

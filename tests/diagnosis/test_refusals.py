@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.catalogue import ports_of
 from exporter.model import (
     ContainerState,
     Lifecycle,
@@ -12,7 +13,6 @@ from exporter.model import (
     PodContainer,
     Redirection,
     Role,
-    Target,
 )
 from tests.diagnosis.ambient_states import WORKLOAD
 from tests.diagnosis.matrix import (
@@ -59,33 +59,26 @@ def test_refusals_come_from_a_policy_only_where_the_kubelet_would_have_noticed(
         assert "stayed ready" in " ".join(record.diagnosis.evidence)
 
 
+ENROLLED = (Role.GATEWAY, Role.WAYPOINT, Role.AGENTGATEWAY, Role.ISTIOD, Role.CNI)
 IN_AMBIENT = {
-    "a workload": (WORKLOAD, "not_served"),
-    "a gateway": (
-        replace(
-            BARE_GATEWAY,
-            settings=replace(BARE_GATEWAY.settings, ambient=True),
-            redirection=Redirection.ENABLED,
-        ),
-        "not_served",
-    ),
-    "a gateway that waits": (
-        replace(BARE_GATEWAY, redirection=Redirection.PENDING),
-        "enrolment_pending",
-    ),
+    **{(role, Redirection.ENABLED): "not_served" for role in (Role.AMBIENT, *ENROLLED)},
+    **{(role, Redirection.PENDING): "enrolment_pending" for role in (Role.AMBIENT, *ENROLLED)},
 }
 
 
-@pytest.mark.parametrize(("target", "cause"), IN_AMBIENT.values(), ids=IN_AMBIENT)
+@pytest.mark.parametrize(("role", "redirection"), IN_AMBIENT)
 def test_in_ambient_the_kubelet_gets_past_what_refuses_everybody_else(
-    target: Target, cause: str
+    role: Role, redirection: Redirection
 ) -> None:
-    ports = (15008, CONTROL, 8080) if target is WORKLOAD else (8443, 15020, 15021, 15090)
-    memory, target = Memory(), replace(target, lifecycle=READY)
+    found = WORKLOAD if role is Role.AMBIENT else target_of(role)
+    settings = replace(found.settings, ambient=redirection is Redirection.ENABLED)
+    target = replace(found, settings=settings, redirection=redirection, lifecycle=READY)
+    ports = [port.number for port in ports_of(target) if port.probe]
+    memory = Memory()
     for seconds in (0, 60, 120, 300):
         refused = all_of(Outcome.REFUSED, ports)
         record, memory = seen_by(refused, target=target, memory=memory, now=NOW + seconds)
-        assert cause_of(record) == cause
+        assert cause_of(record) == IN_AMBIENT[role, redirection]
 
 
 def test_a_poll_with_one_answer_begins_anew() -> None:

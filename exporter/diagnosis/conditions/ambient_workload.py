@@ -171,16 +171,16 @@ def is_not_served(case: Case) -> Sentences:
     return (*_all(case, rows), *_nobody_in_pod(case, rows), *_annotated(case), *unknown)
 
 
-def enrolled_proxy_is_pending(case: Case) -> Sentences:
-    """Everything of a gateway or waypoint refuses, and its annotation is `pending`."""
+def enrolled_part_is_pending(case: Case) -> Sentences:
+    """Everything of an enrolled part of Istio refuses, and its annotation is `pending`."""
     age, grace = _age(case), case.config.discovery.start_grace
     if case.target.redirection is not Redirection.PENDING or (age is not None and age < grace):
         return None
     return _refused_by_redirection(case)
 
 
-def enrolled_proxy_is_not_served(case: Case) -> Sentences:
-    """Everything of a gateway or waypoint refuses, where its redirection would accept."""
+def enrolled_part_is_not_served(case: Case) -> Sentences:
+    """Everything of an enrolled part of Istio refuses, where its redirection would accept."""
     return _refused_by_redirection(case) if case.target.settings.ambient else None
 
 
