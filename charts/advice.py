@@ -12,7 +12,13 @@ from exporter.diagnosis.cause import Cause, CauseClass
 from exporter.model import Role
 
 _CONTROL_PLANE = frozenset(
-    ("istiod_replica_stuck", "istiod_not_ready", "webhook_not_serving", "webhook_unreachable")
+    (
+        "istiod_replica_stuck",
+        "istiod_not_ready",
+        "webhook_not_serving",
+        "webhook_unreachable",
+        "istiod_port_down",
+    )
 )
 """Faults that the control plane's own alerts report."""
 

@@ -50,6 +50,17 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         ports=(PortName.HTTP_DEBUG, PortName.HTTPS_WEBHOOKS),
     ),
     Cause(
+        id="istiod_port_down",
+        roles=(Role.ISTIOD,),
+        condition=istiod_replica.port_is_down,
+        sentence="istiod is ready and serves proxies, but for one of its other ports.",
+        advice=(
+            "Compare the port with istiod's arguments and look in its log for a failed bind; a "
+            "policy may reset connections to that port alone."
+        ),
+        ports=(PortName.GRPC_XDS, PortName.HTTP_MONITORING, PortName.CONTROLZ),
+    ),
+    Cause(
         id="ztunnel_workload_pending",
         roles=(Role.ZTUNNEL,),
         condition=node_agents.workload_stays_pending,

@@ -140,8 +140,12 @@ CASES = (
     Case(
         "IstioControlPlanePortDown",
         "fires",
-        "15010 is down without a known cause",
-        {**HEALTHY, replica("istiod-1", "istio_port_up", port="15010", component="istiod"): "0x30"},
+        "15010 is down, and all that proxies need is up",
+        {
+            **HEALTHY,
+            replica("istiod-1", "istio_port_up", port="15010", component="istiod"): "0x30",
+            diagnosis("istiod-1", "istiod_port_down", "istiod", "istio-system"): "1x30",
+        },
         {2: {}, 4: {"IstioControlPlanePortDown": 1}},
         ExpectedAlert(
             4,

@@ -136,6 +136,7 @@ def test_a_fault_has_the_advice_of_its_cause() -> None:
         "istiod_not_ready",
         "webhook_not_serving",
         "webhook_unreachable",
+        "istiod_port_down",
     )
     assert advice == {
         cause.id: cause.advice

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from exporter.diagnosis.case import NO_FAULT, Case, Sentences
+from exporter.diagnosis.evidence import describe
 from exporter.model import Outcome, PortName, WebhookPath
 
 _ISTIOD = (PortName.HTTP_DEBUG, PortName.GRPC_XDS, PortName.TLS_XDS, PortName.HTTP_MONITORING)
@@ -17,11 +18,11 @@ def replica_is_stuck(case: Case) -> Sentences:
 
 
 def istiod_is_not_ready(case: Case) -> Sentences:
-    """8080 returns 503 or refuses; or 15012 refuses, or has no certificate of this mesh."""
-    ready = case.outcome(PortName.HTTP_DEBUG)
+    """8080 returns 503 or refuses; or 15012, which every proxy needs, does not serve."""
+    ready, xds = case.outcome(PortName.HTTP_DEBUG), case.verdict(PortName.TLS_XDS)
     if ready not in NO_FAULT and not (ready and ready.is_silent):
         return case.describe(PortName.HTTP_DEBUG)
-    if case.refuses(PortName.TLS_XDS) or case.outcome(PortName.TLS_XDS) is Outcome.TLS_ERROR:
+    if xds is not None and xds.up is False and not xds.outcome.is_silent:
         return (
             *case.describe(PortName.HTTP_DEBUG, PortName.TLS_XDS),
             *_detail(case, PortName.TLS_XDS),
@@ -89,6 +90,17 @@ def webhook_is_silent(case: Case) -> Sentences:
             *_detail(case, PortName.HTTPS_WEBHOOKS),
         )
     return None
+
+
+def port_is_down(case: Case) -> Sentences:
+    """A port that istiod was told to serve does not answer, and nothing else is wrong with it."""
+    verdicts = [verdict for name in _OTHERS if (verdict := case.verdict(name)) is not None]
+    down = (case.evidence.seen_port(one.port) for one in verdicts if one.up is False)
+    return tuple(describe(seen) for seen in down if seen is not None) or None
+
+
+_OTHERS = (PortName.GRPC_XDS, PortName.HTTP_MONITORING, PortName.CONTROLZ)
+"""The ports of istiod without which it is ready and serves every proxy."""
 
 
 _DEBUG_REMEDIES: Mapping[Outcome | int, str] = {
