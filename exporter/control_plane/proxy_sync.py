@@ -63,19 +63,21 @@ class _Replica:
 class ReplicaSync:
     """The listings of every istiod replica, merged; `status` is that of one proxy.
 
-    `elsewhere`: revisions of which there are only istiods that do not count.
+    `elsewhere`: revisions of which there are only istiods that do not count. `is_complete`: whether
+    these are all istiods, without which no proxy has a status.
     """
 
     replicas: tuple[_Replica, ...]
     start_grace: float
     elsewhere: frozenset[str] = frozenset()
+    is_complete: bool = True
 
     def status(self, proxy: Target) -> ProxyStatus | None:
         """A proxy's status with `xds_known` and `xds_synced` alone.
 
         None for a role that no istiod lists, and while not all replicas of the cluster respond.
         """
-        if proxy.role not in SYNCED_ROLES:
+        if proxy.role not in SYNCED_ROLES or not self.is_complete:
             return None
         replicas, name, cluster = self._named(proxy)
         if not replicas or not all(replica.listings for replica in replicas):

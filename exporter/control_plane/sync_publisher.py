@@ -1,14 +1,15 @@
 """What the istiods report of the proxies, rendered each interval while all of them respond.
 
 In: the istiods' records and every proxy that is known, other shards' too. Out: a record and
-rendered blocks by proxy, which are served beside what the proxies' own polls found. The rules: it
-holds no verdict of its own; `merge_replicas` decides, and where that has none nothing is served. A
-proxy whose status cannot be made costs none of the others.
+rendered blocks by proxy, which are served beside what the proxies' own polls found; and the version
+of a proxy whose pod does not show it, for which one istiod is enough. The rules: it holds no
+verdict of its own; `merge_replicas` decides, and where that has none nothing is served. A proxy
+whose status cannot be made costs none of the others.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
@@ -51,11 +52,8 @@ class SyncPublisher:
 
     async def publish(self) -> None:
         """Render what the replicas together report of every proxy, and drop what they do not."""
-        now = clock.now()
-        expires = now + STALE_AFTER_INTERVALS * self.config.poll.interval
-        elsewhere = revisions_elsewhere(self.polled.values())
-        merge = partial(merge_replicas, self._istiods(), self.config, now, elsewhere)
-        merged = self.reader.attempt("istiods", ObjectMetadata, merge)
+        expires = clock.now() + STALE_AFTER_INTERVALS * self.config.poll.interval
+        merged = self.reader.attempt("istiods", ObjectMetadata, self._merge)
         if merged is None:
             return
         others = self.sets.other_shards()
@@ -90,14 +88,20 @@ class SyncPublisher:
         now = self.polled.get(proxy.key) or self.sets.on_other_shard(proxy.key)
         return now is not None and now.uid == proxy.uid
 
-    def _istiods(self) -> list[TargetRecord | None]:
-        """The last record of every trusted istiod; none where one may be missing, or nobody asks.
+    def _merge(self) -> ReplicaSync:
+        """What the trusted istiods that are polled here list.
 
         Anybody may make a pod that looks like an istiod; whether it answers or not, it counts for
         nothing.
         """
+        rows = tuple(self.polled.items())
+        istiods = [self.records.get(key) for key, row in rows if row.trusted]
+        elsewhere = revisions_elsewhere(row for _, row in rows)
+        merged = merge_replicas(istiods, self.config, clock.now(), elsewhere)
+        return merged if self._are_all() else replace(merged, is_complete=False)
+
+    def _are_all(self) -> bool:
+        """Whether these are all istiods, and what they report of proxies is wanted."""
         is_wanted = any(family.from_istiod for family in self.records.families)
         is_partial = why_incomplete(self.config) or self.sets.cluster.ignores_istiods
-        if not is_wanted or is_partial or not self.sets.is_current:
-            return []
-        return [self.records.get(key) for key, row in self.polled.items() if row.trusted]
+        return is_wanted and not is_partial and self.sets.is_current

@@ -108,7 +108,7 @@ def _record_of(
         listings=memory.listings,
         certificates=certificates_of(case.evidence, memory),
         spiffe_id=presented.value.spiffe_id if presented else "",
-        version=memory.admin.value.istio_version if memory.admin else "",
+        version=_reported_version(memory),
         root="" if in_mesh else presented_root(memory),
         servers=() if in_mesh else server_certificates_of(memory),
         listening=memory.sockets.value.listening if memory.sockets else (),
@@ -119,6 +119,12 @@ def _record_of(
         polls=memory.polls,
         faulty_polls=memory.faulty_polls,
     )
+
+
+def _reported_version(memory: Memory) -> str:
+    """Istio's version by Envoy's bootstrap or its statistics; empty where neither was read."""
+    bootstrap = memory.admin.value.istio_version if memory.admin else ""
+    return bootstrap or (memory.stats.value.build if memory.stats else "")
 
 
 def _fault_before_deletion(record: TargetRecord, memory: Memory) -> str:

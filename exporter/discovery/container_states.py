@@ -20,6 +20,7 @@ from exporter.discovery.pod_documents import (
     Status,
     Terminated,
 )
+from exporter.discovery.redirection_rules import writes_rules
 from exporter.model import ContainerKind, ContainerState, Lifecycle, PodContainer, Termination
 
 REDIRECTION_CONTAINERS = frozenset({"istio-init", "istio-validation"})
@@ -140,7 +141,7 @@ def _stays_ended(pod: Pod, container: Container, ended: Termination) -> bool:
 
 
 def _sets_redirection(container: Container) -> bool:
-    return container.name in REDIRECTION_CONTAINERS or "istio-iptables" in container.words
+    return container.name in REDIRECTION_CONTAINERS or writes_rules(container)
 
 
 def _runs_as(pod: Pod, container: Container) -> tuple[int | None, int | None]:

@@ -10,6 +10,7 @@ import msgspec
 
 from exporter.bounds import ADDRESSES, CONTAINER_VALUES, CONTAINERS
 from exporter.clock import time_of
+from exporter.discovery.command_lines import expanded, words_of
 from exporter.kube.json_decoding import decode
 from exporter.parsing import parse_address, parse_port
 
@@ -94,14 +95,17 @@ class Container(_Part, frozen=True):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Command and arguments in one row."""
-        return (*(self.command or ()), *(self.args or ()))[:CONTAINER_VALUES]
+        """Command and arguments in one row, as kubelet and shell make them."""
+        return words_of(self.command or (), self.args or (), self.environment)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that have a literal value."""
-        rows = (self.env or ())[:CONTAINER_VALUES]
-        return {row.name: row.value for row in rows if row.value is not None}
+        """The variables that have a literal value, with those before them put in."""
+        found: dict[str, str] = {}
+        for row in (self.env or ())[:CONTAINER_VALUES]:
+            if row.value is not None:
+                found[row.name] = expanded(row.value, found)
+        return found
 
     @property
     def tcp_ports(self) -> tuple[int, ...]:

@@ -130,8 +130,12 @@ def _proxy_role(container: Container, pod: Pod) -> Role | None:
     """By the arguments `proxy [role]`; a missing role is a sidecar (pilot-agent initProxy)."""
     words = container.words
     if "proxy" in words:
-        following = words[words.index("proxy") + 1 :][:1]
-        named = following[0] if following and not following[0].startswith("-") else "sidecar"
+        following = words[words.index("proxy") + 1 :]
+        named = "sidecar"
+        if following and following[0].startswith(("-", "$")):  # flags may come before the role
+            named = next((word for word in following if word in _PROXY_ROLES), named)
+        elif following:
+            named = following[0]
         role = _PROXY_ROLES.get(named)
         is_proxyless = container.environment.get("DISABLE_ENVOY", "").lower() in _TRUE
         return Role.PROXYLESS if is_proxyless and role is Role.SIDECAR else role

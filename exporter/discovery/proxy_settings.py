@@ -5,11 +5,9 @@ precedence is the agent's (pilot/cmd/pilot-agent/config/config.go). What istio-i
 with outranks the annotations. Malformed parts count as absent. Pure.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -20,14 +18,13 @@ from exporter.catalogue import ALWAYS_EXCLUDED, PORTS_BY_ROLE
 from exporter.catalogue.movers import DUAL_STACK, Place, Sources, number_from
 from exporter.config.yaml_document import BAD_SCALARS, check_structure
 from exporter.discovery.ambient_pods import bypasses_capture, redirection_of
+from exporter.discovery.command_lines import flags_of
 from exporter.discovery.pod_documents import Container, Pod
-from exporter.discovery.redirection_rules import redirection_settings
+from exporter.discovery.redirection_rules import redirection_settings, writes_rules
 from exporter.model import ENVOY_ROLES, Redirection, Role, Settings
 
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_REFERENCE = re.compile(r"\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 _MAX_BITS = 64
-_MOST_REFERENCES = 4
 _MOST_VALUES = 500
 """Keys and values of a ProxyConfig in YAML, each of which takes 20 us to read; usual are 50."""
 
@@ -37,7 +34,7 @@ _DEFAULTS = Settings()
 def has_rules(pod: Pod) -> bool:
     """Whether an init container of the pod writes redirection rules."""
     inits = (pod.spec.init_containers or ())[:CONTAINERS]
-    return any("istio-iptables" in row.words for row in inits)
+    return any(map(writes_rules, inits))
 
 
 def settings_of(pod: Pod, proxy: Container, role: Role) -> Settings:
@@ -95,7 +92,7 @@ def sources_of(pod: Pod, proxy: Container) -> Sources:
         Place.PROXY_CONFIG: {**below, **above},
         Place.PROXY_METADATA: metadata,
         Place.VARIABLE: {**metadata, **proxy.environment},
-        Place.ARGUMENT: _flags(_expanded(proxy)),
+        Place.ARGUMENT: flags_of(proxy.words),
         Place.IPTABLES: _iptables_flags((pod.spec.init_containers or ())[:CONTAINERS]),
     }
 
@@ -145,43 +142,11 @@ def _iptables_flags(containers: Iterable[Container]) -> dict[str, str]:
     Each of them is a variable, too, which the flag outranks: ENVOY_PORT is --envoy-port.
     """
     for container in containers:
-        if "istio-iptables" in container.words:
+        if writes_rules(container):
             variables = container.environment.items()
             named = {f"--{name.lower().replace('_', '-')}": value for name, value in variables}
-            return named | _flags(_expanded(container))
+            return named | flags_of(container.words)
     return {}
-
-
-def _expanded(container: Container) -> tuple[str, ...]:
-    """Command and arguments with the variables that Kubernetes puts in: `$(NAME)`."""
-    variables = container.environment
-    return tuple(
-        _REFERENCE.sub(lambda found: _put_in(variables, found), word, count=_MOST_REFERENCES)
-        if len(word) <= ARGUMENT
-        else word
-        for word in container.words
-    )
-
-
-def _put_in(variables: Mapping[str, str], found: re.Match[str]) -> str:
-    value = variables.get(found[1], found[0])
-    return value if len(value) <= ARGUMENT else found[0]
-
-
-def _flags(words: tuple[str, ...]) -> dict[str, str]:
-    """Each flag with its value, as `--flag=value`, `-fvalue` or in two words; the last counts."""
-    found = {}
-    for word, following in pairwise((*words, "")):
-        flag, equals, value = word.partition("=")
-        if _JOINED.match(word):
-            found[word[:2]] = word[2:].removeprefix("=")
-        elif flag.startswith("-"):
-            found[flag] = value if equals else following
-    return found
-
-
-_JOINED = re.compile(r"-[A-Za-z].")
-"""A short flag with its value in the same word."""
 
 
 def _is_issued_elsewhere(sources: Sources) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 from exporter.bounds import SETTINGS_TEXT, TARGET_PORTS
 from exporter.catalogue import ALWAYS_EXCLUDED
 from exporter.catalogue.movers import Place, Sources, port_number
+from exporter.discovery.command_lines import base_name
+from exporter.discovery.pod_documents import Container
 from exporter.model import Interception, Role, Settings
 from exporter.parsing import parse_port
 
@@ -18,6 +20,12 @@ _UNAPPLIED = "--skip-rule-apply"
 """With this flag istio-validation checks the rules that istio-cni has written."""
 
 _EXCLUDE = ("-d", "--istio-local-exclude-ports")
+
+
+def writes_rules(container: Container) -> bool:
+    """Whether a container is istio-iptables; before 1.4 only its name and its image showed it."""
+    programs = (base_name(word).removesuffix(".sh") for word in container.words)
+    return container.name == "istio-init" or "istio-iptables" in programs
 
 
 def redirection_settings(role: Role, sources: Sources, status_port: int) -> dict[str, Any]:

@@ -77,7 +77,8 @@ class EnvoyStats(Struct, frozen=True, kw_only=True, gc=False):
     """Envoy's own statistics, from 15090 or admin; None where the page does not have it.
 
     `state`: 0 LIVE, 1 DRAINING, 2 PRE_INITIALIZING, 3 INITIALIZING (envoy server.state).
-    `complete` is True for the detail page, False for the fast one (server.* only).
+    `complete` is True for the detail page, False for the fast one (server.* only). `build`: Istio's
+    version by Envoy's own `istio_build`.
     """
 
     complete: bool = False
@@ -95,6 +96,7 @@ class EnvoyStats(Struct, frozen=True, kw_only=True, gc=False):
     lds_rejected: float | None = None
     lds_failure: float | None = None
     xds_connections: float | None = None
+    build: str = ""
 
 
 class BoundListener(Struct, frozen=True, kw_only=True, gc=False):

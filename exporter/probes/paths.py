@@ -55,7 +55,8 @@ ENVOY_STATS_REGEX = (
     "^(server.(live|state)$|cluster.xds-grpc.*upstream_cx_active$"
     "|listener_manager.(total_listeners|workers_started|listener_create_failure)"
     "|listener_manager.lds.update_(success|rejected|failure)"
-    "|cluster_manager.cds.update_(success|rejected|failure))"
+    "|cluster_manager.cds.update_(success|rejected|failure)"
+    "|istiocustom.istio_build)"
 )
 _LISTENER_STATES = (
     "/config_dump?resource=dynamic_listeners&mask=name,error_state,warming_state.version_info,"

@@ -4,6 +4,7 @@ The fast page has `server.live` and `server.state`; the detail page adds listene
 the connection to the agent. Identity: the page has families of Envoy (`envoy_`).
 """
 
+from exporter.catalogue import plain_version
 from exporter.model import Cadence, EnvoyStats, Outcome
 from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult
@@ -72,4 +73,5 @@ def _read_details(page: bytes, fast: EnvoyStats) -> EnvoyStats:
         lds_rejected=sample(page, lds + b"rejected", zero),
         lds_failure=sample(page, lds + b"failure", zero),
         xds_connections=connections.get("xds-grpc"),
+        build=next(filter(None, map(plain_version, by_label(page, b"istio_build", b"tag"))), ""),
     )

@@ -255,9 +255,11 @@ async def test_the_shards_together_tell_what_one_exporter_tells(
     assert together == whole
 
 
-async def test_a_proxy_has_the_version_that_istiod_lists_where_its_image_has_none(
-    cluster: Any, mesh: tuple[Istiod, Istiod], folder: Path
+@pytest.mark.parametrize("kubernetes", ["{}", "{label_selector: 'app!=bank'}"], ids=["all", "some"])
+async def test_a_proxy_has_the_version_that_an_istiod_lists_where_its_image_has_none(
+    cluster: Any, mesh: tuple[Istiod, Istiod], folder: Path, kubernetes: str
 ) -> None:
+    """One istiod is enough: with a selector others may be missing, and no proxy has a status."""
     pinned = pod("pinned")
     pinned["spec"]["containers"][0]["image"] = "istio/proxyv2@sha256:00"
     cluster.put(PODS, pinned)
@@ -270,7 +272,7 @@ async def test_a_proxy_has_the_version_that_istiod_lists_where_its_image_has_non
             while text not in await one.page():  # noqa: ASYNC110 - over HTTP
                 await asyncio.sleep(0.05)
 
-    async with exporting(cluster, folder) as one:
+    async with exporting(cluster, folder, kubernetes=kubernetes) as one:
         await until_page('version="1.28.10"')
         lines = [line for line in (await one.page()).splitlines() if "istio_target_info{" in line]
         versions = {

@@ -451,3 +451,11 @@ def test_both_addresses_of_a_ztunnel_may_take_back_that_another_process_answers(
     for seen in ([other], both):
         _, memory = seen_by(seen, memory=memory)
     assert memory.disproved == {}
+
+
+def test_a_record_has_the_version_that_envoy_reports_and_the_bootstraps_before_it() -> None:
+    record, memory = polled(stats(build="1.28.10"), fast())
+    assert record.version == "1.28.10"
+    bootstrap = AdminFacts(stats=STATS, istio_version="1.28.9")
+    record, _ = seen_by(sidecar(inside(15000, OK, bootstrap)), memory=memory, now=NOW + 240)
+    assert record.version == "1.28.9"

@@ -55,6 +55,15 @@ def test_reads_rejections_warming_and_failures_to_bind() -> None:
     assert (stats.listeners_warming, stats.listener_create_failures) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("tag", "version"),
+    [("1.28.10", "1.28.10"), ("1.28.3-distroless", "1.28.3"), ("unknown", ""), ("", "")],
+)
+def test_reads_istios_version_by_envoys_own_report(tag: str, version: str) -> None:
+    page = HEALTHY + f'istio_build{{component="proxy",tag="{tag}"}} 1\n'.encode()
+    assert read_stats(page, complete=True).build == version
+
+
 def test_the_fast_page_leaves_out_what_was_not_requested() -> None:
     stats = read_stats(HEALTHY, complete=False)
     assert stats == EnvoyStats(live=True, state=0)

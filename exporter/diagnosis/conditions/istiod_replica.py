@@ -93,7 +93,7 @@ def webhook_is_silent(case: Case) -> Sentences:
 
 
 def port_is_down(case: Case) -> Sentences:
-    """A port that istiod was told to serve does not answer, and nothing else is wrong with it."""
+    """A port that istiod should serve does not answer, and nothing else is wrong with it."""
     verdicts = [verdict for name in _OTHERS if (verdict := case.verdict(name)) is not None]
     down = (case.evidence.seen_port(one.port) for one in verdicts if one.up is False)
     return tuple(describe(seen) for seen in down if seen is not None) or None
