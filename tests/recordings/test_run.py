@@ -49,6 +49,18 @@ def test_a_state_whose_sockets_are_ipv6_is_replayed_on_ipv6(tmp_path: Path) -> N
     assert f"{2 * len(IN_IPV6)} of {2 * len(IN_IPV6)} verdicts are right" in done.stdout
 
 
+@pytest.mark.real
+def test_what_was_recorded_outranks_an_index_that_leaves_it_open(tmp_path: Path) -> None:
+    rows = yaml.safe_load((SHIPPED / "index.yaml").read_text())
+    (row,) = (row for row in rows if row["name"] == "healthy")
+    shutil.copytree(SHIPPED / "healthy", tmp_path / "healthy")
+    for up, status in (({15090: None, 15000: None}, 0), ({15006: None}, 1), ({15090: 0}, 1)):
+        changed = {**row, "up": {**row["up"], **up}, "pod_view": {"up": {}}}
+        (tmp_path / "index.yaml").write_text(yaml.safe_dump([changed]))
+        done = run(tmp_path)
+        assert done.returncode == status, done.stdout
+
+
 def test_the_shipped_states_are_not_of_ipv6_alone() -> None:
     assert not any(state.is_ipv6 for state in load_states(SHIPPED))
 
