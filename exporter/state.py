@@ -6,10 +6,12 @@ was rendered with the same families. A reload that changes them renders beside w
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from msgspec import Struct
 
 from exporter.exposition import Blocks, Family, render
+from exporter.kube.object_reader import ObjectMetadata, ObjectReader
 from exporter.model import ClusterRecord, TargetKey, TargetRecord
 from exporter.yielder import Yielder
 
@@ -26,19 +28,28 @@ class _Entry(Struct, frozen=True, gc=False):
 
 
 class _NextRendering:
-    """Blocks of other families: those that stay are taken over, the others rendered."""
+    """Blocks of other families: those that stay are taken over, the others rendered.
 
-    def __init__(self, families: tuple[Family, ...], before: tuple[Family, ...]) -> None:
+    A record that cannot be rendered with them has none until its next poll.
+    """
+
+    def __init__(
+        self, families: tuple[Family, ...], before: tuple[Family, ...], reader: ObjectReader
+    ) -> None:
         self.families = families
         self.blocks: dict[TargetKey, Blocks] = {}
+        self._reader = reader
         self._new = tuple(family for family in families if family not in before)
         both = (*before, *self._new)
         self._places = tuple(both.index(family) for family in families)
 
     def add(self, record: TargetRecord, blocks: Blocks, render_new: Render) -> None:
         """Render what a target's blocks of the families before lack."""
-        both = blocks + render_new(record, self._new, None)
-        self.blocks[record.target.key] = tuple([both[place] for place in self._places])
+        key = record.target.key
+        whose = partial(ObjectMetadata, key.pod, key.namespace)
+        new = self._reader.attempt("reports", whose, partial(render_new, record, self._new, None))
+        both = blocks + (new or (b"",) * len(self._new))
+        self.blocks[key] = tuple([both[place] for place in self._places])
 
 
 class State:
@@ -48,8 +59,15 @@ class State:
     `in_mesh`: the exporter runs behind a sidecar of its own: nothing that it sees can be trusted.
     """
 
-    def __init__(self, families: tuple[Family, ...], render_with: Render = render) -> None:
+    def __init__(
+        self,
+        families: tuple[Family, ...],
+        render_with: Render = render,
+        refused: Callable[[str], None] = lambda _resource: None,
+    ) -> None:
+        """Hold nothing yet. `refused` is called for each record that other families cannot show."""
         self.families = families
+        self._reader = ObjectReader(refused)
         self.cluster = ClusterRecord()
         self.in_mesh = False
         self._render = render_with
@@ -117,7 +135,7 @@ class State:
         """Render every record with other families, beside what is served until `commit`."""
         if families == self.families:
             return
-        following = self._next = _NextRendering(families, self.families)
+        following = self._next = _NextRendering(families, self.families, self._reader)
         yielder = Yielder()
         for key, entry in tuple(self._entries.items()):
             if key in self._entries and key not in following.blocks:

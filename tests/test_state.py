@@ -147,3 +147,24 @@ async def test_what_changes_while_other_families_are_rendered_is_served_as_it_is
         await state.discard()
         found = dict(zip((r.target.key for r in state.records()), state.blocks(0.0), strict=True))
         assert found == {one.target.key: render(one, following) for one in expected.values()}
+
+
+async def test_a_record_that_other_families_cannot_show_costs_none_of_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of a reload too: it lacks the new families until its next poll, and is counted."""
+
+    def samples(record: TargetRecord) -> list[tuple[str, float]]:
+        return [("", 1 / len(record.target.istio_version))]
+
+    refused: list[str] = []
+    state = State((VERSION,), refused=refused.append)
+    for one in (record("a", "1"), record("b"), record("c", "1")):
+        state.put(one, 100.0)
+    await state.prepare((VERSION, replace(VERSION, name="share", samples=samples)))
+    state.put(record("b"), 100.0)
+    state.commit()
+    shares = [share for _, share in state.blocks(0.0)]
+    assert [bool(share) for share in shares] == [True, False, True]
+    assert refused == ["reports", "reports"]
+    assert len(caplog.records) == 1

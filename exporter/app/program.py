@@ -191,7 +191,8 @@ def _shared(
 ) -> Shared:
     config = reading.config
     metrics = SelfMetrics(__version__)
-    state, synced = State(reading.families), State(reading.families, render_synced)
+    state = State(reading.families, refused=metrics.refused_object)
+    synced = State(reading.families, render_synced, metrics.refused_object)
     table = TargetTable(config.poll.interval, state, synced)
     sets = TargetSets(targets, table, metrics)
     api = ApiConnection(find_credentials, sets, state, metrics)

@@ -1,10 +1,12 @@
 """/api/v1/matrix: targets by ports, one short row each, unhealthy ones first. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import msgspec
 
+from exporter.model import TargetKey
 from exporter.report.health import WORST_FIRST, Health
 from exporter.report.target_views import Filters, Page, PortVerdicts, TargetView
 
@@ -55,6 +57,10 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[MatrixRow, ...]
 
 
+Document = Callable[[TargetKey, Callable[[], MatrixRow]], MatrixRow | None]
+"""What an action makes for a target, or stands for it in JSON; None where it raises."""
+
+
 class MatrixBuilder:
     """Takes the targets by name, some at a time, and builds the matrix of them."""
 
@@ -64,21 +70,22 @@ class MatrixBuilder:
         self._verdicts: Counter[PortVerdicts] = Counter()
 
     def add(self, views: Iterable[TargetView]) -> None:
-        """Take those of these targets that the filters match."""
+        """Take those of these targets that the filters match; where this raises, none."""
         matching = [view for view in views if self._filters.matches(view)]
         for view in matching:
             self._rows[view.health].append(view)
         self._verdicts.update([view.verdicts for view in matching])
 
-    def matrix(self, page: Page) -> Matrix:
-        """The document of one page."""
+    def matrix(self, page: Page, document: Document) -> Matrix:
+        """The document of one page; `document` makes that of a row, or None of one to leave out."""
         views = [view for rows in self._rows.values() for view in rows]
+        rows = [document(view.target.key, partial(_row, view)) for view in page.of(views)]
         return Matrix(
             total=len(views),
             offset=page.offset,
             limit=page.limit,
             ports=_columns(self._verdicts),
-            targets=tuple(map(_row, page.of(views))),
+            targets=tuple([row for row in rows if row is not None]),
         )
 
 

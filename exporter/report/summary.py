@@ -88,17 +88,22 @@ class SummaryBuilder:
         self._notices = ControlPlaneNotices()
 
     def add(self, views: Sequence[TargetView]) -> None:
-        """Count these targets."""
-        self._notices.add(views)
+        """Count these targets; where this raises, none."""
         bad = Health.UNHEALTHY
-        self._namespaces.update([(v.target.key.namespace, v.health is bad) for v in views])
-        self._roles.update([(v.target.role, v.health is bad) for v in views])
+        namespaces = [(v.target.key.namespace, v.health is bad) for v in views]
+        roles = [(v.target.role, v.health is bad) for v in views]
         chosen = [view for view in views if self._filters.is_in_scope(view.target)]
-        self._states.update([view.health for view in chosen])
-        self._causes.update([view.cause for view in chosen if view.cause])
+        causes = [CAUSES[view.cause].id for view in chosen if view.cause]
         polled = [view for view in chosen if view.last_poll is not None]
-        self._polled += [view.last_poll for view in polled if view.last_poll is not None]
-        self._overdue += sum(self._is_expired(view.target.key) for view in polled)
+        times = [float(view.last_poll) for view in polled if view.last_poll is not None]
+        overdue = sum(self._is_expired(view.target.key) for view in polled)
+        self._notices.add(views)
+        self._namespaces.update(namespaces)
+        self._roles.update(roles)
+        self._states.update([view.health for view in chosen])
+        self._causes.update(causes)
+        self._polled += times
+        self._overdue += overdue
 
     def summary(
         self, version: str, interval: float, runbooks: str, not_judged: tuple[str, ...]
@@ -185,12 +190,13 @@ class ControlPlaneNotices:
         self._cut_off = 0
 
     def add(self, views: Iterable[TargetView]) -> None:
-        """Count these targets."""
-        for view in views:
-            if view.target.role is Role.ISTIOD:
-                self._istiods[view.target.revision].append(view)
-            elif view.cause in _CUT_OFF:
-                self._cut_off += 1
+        """Count these targets; where this raises, none."""
+        views = tuple(views)
+        istiods = [(v.target.revision, v) for v in views if v.target.role is Role.ISTIOD]
+        cut_off = sum(v.cause in _CUT_OFF for v in views if v.target.role is not Role.ISTIOD)
+        for revision, view in istiods:
+            self._istiods[revision].append(view)
+        self._cut_off += cut_off
 
     def sentences(self) -> tuple[str, ...]:
         """One for each revision whose istiods all fail, or one where proxies miss any istiod."""

@@ -1,7 +1,9 @@
 """/api/v1: targets, ports and summaries as JSON, filtered and in pages."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -13,15 +15,14 @@ from exporter.report.matrix import MatrixBuilder
 from exporter.report.port_documents import PortDocument, port_document
 from exporter.report.summary import SummaryBuilder
 from exporter.report.target_documents import TargetState, target_state
+from exporter.report.target_views import TargetView
 from exporter.web.context import CONTEXT
+from exporter.web.guarded_reports import REPORTS
 from exporter.web.responses import json_answer
 from exporter.web.static_pages import OWN_RUNBOOKS
 from exporter.web.target_filters import (
     EVERY_PARAMETER,
-    READER,
     SCOPE,
-    attempt_of,
-    iterate_targets,
     read_filters,
     read_page,
     refuse_others,
@@ -51,8 +52,7 @@ async def show_summary(request: web.Request) -> web.Response:
     is_expired = partial(context.state.is_expired, now=clock.now())
     builder = SummaryBuilder(read_filters(request), is_expired, time.time())
     refuse_others(request, SCOPE)
-    async for views in iterate_targets(request):
-        builder.add(views)
+    await request.app[REPORTS].add_targets(request, builder.add)
     runbooks = config.web.runbook_url or OWN_RUNBOOKS
     summary = builder.summary(__version__, config.poll.interval, runbooks, context.session.unseen())
     return await json_answer(request, summary)
@@ -62,27 +62,31 @@ async def show_matrix(request: web.Request) -> web.Response:
     """Short rows of the matching targets by ports, unhealthy ones first, one page."""
     builder, page = MatrixBuilder(read_filters(request)), read_page(request)
     refuse_others(request, EVERY_PARAMETER)
-    async for views in iterate_targets(request):
-        builder.add(views)
-    return await json_answer(request, builder.matrix(page))
+    reports = request.app[REPORTS]
+    await reports.add_targets(request, builder.add)
+    return await json_answer(request, builder.matrix(page, reports.document))
 
 
 async def list_targets(request: web.Request) -> web.Response:
     """All that is known of the matching targets, by name, one page."""
-    filters, page = read_filters(request), read_page(request)
+    filters, page, reports = read_filters(request), read_page(request), request.app[REPORTS]
     refuse_others(request, EVERY_PARAMETER)
-    matching = [
-        view async for views in iterate_targets(request) for view in views if filters.matches(view)
-    ]
+    matching: list[TargetView] = []
+
+    def add(views: Sequence[TargetView]) -> None:
+        matching.extend([view for view in views if filters.matches(view)])
+
+    await reports.add_targets(request, add)
     yielder = Yielder()
     targets = []
     for view in page.of(matching):
-        targets.append(_state_of(request, view.target, view.record))
+        if document := _document(request, view.target, view.record):
+            targets.append(document)
         await yielder.maybe_yield()
-    document = TargetList(
+    shown = TargetList(
         total=len(matching), offset=page.offset, limit=page.limit, targets=tuple(targets)
     )
-    return await json_answer(request, document)
+    return await json_answer(request, shown)
 
 
 async def show_target(request: web.Request) -> web.Response:
@@ -93,16 +97,18 @@ async def show_target(request: web.Request) -> web.Response:
     target = context.session.targets.get(key)
     if target is None:
         raise web.HTTPNotFound(text=f"No target is named {key}.")
-    return await json_answer(request, _state_of(request, target, context.state.get(key)))
+    document = _document(request, target, context.state.get(key))
+    if document is None:
+        raise web.HTTPInternalServerError(text=f"{key} cannot be reported; the log says why.")
+    return await json_answer(request, document)
 
 
-def _state_of(request: web.Request, target: Target, record: TargetRecord | None) -> TargetState:
-    """A target's document; one whose record cannot be shown is shown without it."""
+def _document(request: web.Request, target: Target, record: TargetRecord | None) -> Any:  # noqa: ANN401 - JSON
+    """A target's document: without its record where that cannot be shown; None without both."""
     extra = request.app[CONTEXT].session.config.ports
-    show = partial(target_state, target, extra=extra)
-    attempt = attempt_of(request.app[READER])
-    shown: TargetState | None = attempt(target.key, partial(show, record))
-    return shown or show(None)
+    document = partial(request.app[REPORTS].document, target.key)
+    shown = document(partial(target_state, target, record, extra))
+    return shown or document(partial(target_state, target, None, extra))
 
 
 async def list_ports(request: web.Request) -> web.Response:

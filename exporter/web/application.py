@@ -8,10 +8,9 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from exporter.kube.object_reader import ObjectReader
-from exporter.report.target_views import TargetViews
 from exporter.web.api import ROUTES as API
 from exporter.web.context import CONTEXT, WebContext
+from exporter.web.guarded_reports import REPORTS, GuardedReports
 from exporter.web.lifecycle_routes import ROUTES as HEALTH
 from exporter.web.limits import limit_requests, refuse_other_origins
 from exporter.web.metrics import serve_metrics
@@ -19,7 +18,6 @@ from exporter.web.probe import LIMITS
 from exporter.web.probe import ROUTES as PROBE
 from exporter.web.probe_limits import ProbeLimits
 from exporter.web.static_pages import ROUTES as PAGES
-from exporter.web.target_filters import READER, VIEWS, attempt_of
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -69,8 +67,7 @@ def create_app(context: WebContext) -> web.Application:
     """The application that answers from this context."""
     app = web.Application(middlewares=[errors_as_json, refuse_other_origins, limit_requests()])
     app[CONTEXT] = context
-    app[READER] = ObjectReader(context.self_metrics.refused_object)
-    app[VIEWS] = TargetViews(attempt_of(app[READER]))
+    app[REPORTS] = GuardedReports(context.self_metrics.refused_object)
     app[LIMITS] = ProbeLimits()
     app.on_response_prepare.append(secure)
     app.add_routes([*API, *HEALTH, *PAGES, *PROBE])

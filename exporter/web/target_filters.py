@@ -1,19 +1,11 @@
-"""What a request wants of the targets: its filters and page, and the targets themselves."""
-
-from collections.abc import AsyncIterator, Callable
-from functools import partial
-from itertools import islice
-from typing import Any
+"""What a request wants of the targets: its filters and page."""
 
 from aiohttp import web
 
 from exporter.diagnosis import CAUSES
-from exporter.kube.object_reader import ObjectMetadata, ObjectReader
-from exporter.model import Role, TargetKey
+from exporter.model import Role
 from exporter.report.health import Health
-from exporter.report.target_views import Attempt, Filters, Page, TargetView, TargetViews
-from exporter.web.context import CONTEXT
-from exporter.yielder import Yielder
+from exporter.report.target_views import Filters, Page
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
@@ -21,34 +13,8 @@ MAX_LIMIT = 500
 
 MAX_OFFSET = 999_999_999
 MAX_TEXT = 200
-SLICE = 500
-"""Targets that a list takes at once: two milliseconds."""
-
 SCOPE = ("namespace", "role")
 EVERY_PARAMETER = (*SCOPE, "state", "cause", "q", "offset", "limit")
-
-VIEWS = web.AppKey("views", TargetViews)
-READER = web.AppKey("reader", ObjectReader)
-"""Counts, and logs once, what cannot be reported."""
-
-
-def attempt_of(reader: ObjectReader) -> Attempt:
-    """Reports on targets one by one, so that one of which that fails costs none of the others."""
-
-    def attempt(key: TargetKey, action: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the action
-        return reader.attempt("reports", partial(ObjectMetadata, key.pod, key.namespace), action)
-
-    return attempt
-
-
-async def iterate_targets(request: web.Request) -> AsyncIterator[list[TargetView]]:
-    """Every target by namespace and pod, in slices; the event loop runs others in between."""
-    context = request.app[CONTEXT]
-    yielder = Yielder()
-    views = request.app[VIEWS].views(context.session.targets, context.state.get)
-    while batch := list(islice(views, SLICE)):
-        yield batch
-        await yielder.maybe_yield()
 
 
 def read_filters(request: web.Request) -> Filters:

@@ -66,7 +66,7 @@ async def serve() -> AsyncIterator[Serve]:
             ours = {field.name for field in fields(Session)}
             session = {name: part for name, part in parts.items() if name in ours}
             given = {
-                "state": state_of(*records),
+                "state": state if (state := parts.get("state")) is not None else state_of(*records),
                 "synced": State(FAMILIES, render_synced),
                 "self_metrics": SelfMetrics("1.2.3"),
                 "session": Session(
