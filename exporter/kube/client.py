@@ -6,7 +6,7 @@ Out: bytes as the API server sent them, or a `KubernetesError`, whose text never
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import Self
 
 import aiohttp
@@ -19,9 +19,9 @@ from exporter.kube.credentials import Credentials, LoadCredentials
 from exporter.kube.watch_events import lines_of
 from exporter.kube.websocket import (
     ACCEPT_ANY,
-    CLOSE_SECONDS,
     MAX_MESSAGE,
     PROTOCOL,
+    DroppableWebSocket,
     PortForwardWebSocket,
     refusal,
 )
@@ -58,6 +58,7 @@ class KubernetesClient:
         """Open a session; this sends nothing yet."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
+            ws_response_class=DroppableWebSocket,
             headers={
                 "Accept": "application/json",
                 "User-Agent": f"istio-port-exporter/{__version__}",
@@ -125,29 +126,29 @@ class KubernetesClient:
                     f"{credentials.host}/api/v1/namespaces/{namespace}/pods/{pod}/portforward",
                     params=[("ports", str(port)) for port in ports],
                     protocols=(PROTOCOL,),
+                    autoclose=False,
                     autoping=False,
                     headers={**_authorization(credentials), **ACCEPT_ANY},
                     ssl=credentials.tls or True,
                     server_hostname=credentials.server_name,
                     proxy=credentials.proxy,
                     max_msg_size=MAX_MESSAGE,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
                 )
         except aiohttp.WSServerHandshakeError as error:
             self._discard(credentials, error.status)
             raise refusal(error.status) from None
         except Exception as error:  # noqa: BLE001 - one request costs nobody anything else
             raise _unreachable(credentials, error) from None
+        assert isinstance(socket, DroppableWebSocket)  # noqa: S101 - the session makes no other
+        stream = PortForwardWebSocket(socket)
         try:
             if socket.protocol != PROTOCOL:
                 raise KubernetesError.of(
                     0, f"no port-forward: the server does not support {PROTOCOL}"
                 )
-            yield PortForwardWebSocket(socket)
+            yield stream
         finally:
-            with suppress(TimeoutError):  # a server that does not read takes no CLOSE frame either
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await socket.close()
+            await stream.close()
 
     @asynccontextmanager
     async def _open(

@@ -1,5 +1,7 @@
 """A port-forward: a WebSocket to the API server with streams into one pod."""
 
+import asyncio
+import struct
 from contextlib import suppress
 
 import aiohttp
@@ -20,6 +22,12 @@ ACCEPT_ANY = {"Accept": "*/*"}
 """
 
 _HEARTBEAT = (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
+_ENDS = (
+    aiohttp.WSMsgType.CLOSE,
+    aiohttp.WSMsgType.CLOSING,
+    aiohttp.WSMsgType.CLOSED,
+    aiohttp.WSMsgType.ERROR,
+)
 
 REFUSALS = {
     401: "the API server refused the credentials: they expired or are wrong",
@@ -29,12 +37,36 @@ REFUSALS = {
 """What a status means for a port-forward, whose handshake carries no error text."""
 
 
+class DroppableWebSocket(aiohttp.ClientWebSocketResponse):
+    """A WebSocket that can be dropped: aiohttp's `close` reads all that has come in one turn."""
+
+    def drop(self) -> None:
+        """Close the connection, whatever has come."""
+        self._response.close()
+
+
 class PortForwardWebSocket:
     """An open port-forward: messages in and out, each beginning with its channel."""
 
-    def __init__(self, socket: "aiohttp.ClientWebSocketResponse[bool]") -> None:
+    def __init__(self, socket: DroppableWebSocket) -> None:
         self._socket = socket
         self._yielder = Yielder()
+
+    async def close(self) -> None:
+        """Send a CLOSE frame, and drop the connection when the other side's has come.
+
+        Others have their turn while what was on its way is read, and it is read for so long only.
+        """
+        normal = struct.pack("!H", aiohttp.WSCloseCode.OK)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._socket.send_frame(normal, aiohttp.WSMsgType.CLOSE)
+                while (await self._socket.receive()).type not in _ENDS:
+                    await self._yielder.maybe_yield()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return
+        finally:
+            self._socket.drop()
 
     async def send(self, message: bytes) -> None:
         """Send one message. `receive` reports whether the connection has ended, and how.
