@@ -289,11 +289,18 @@ LIST_PAGE = Bound(
     "250 pods have 3 MB",
 )
 LIST_VALUES = Bound(
-    500_000,
+    250_000,
     "commas",
-    "values on one page of a list",
+    "values on one page of a list of several objects",
     "requested anew with fewer objects",
-    "to take a page apart holds the interpreter: 30 ms with so many; 250 pods have 50,000",
+    "to take a page apart holds the interpreter: 15 ms with so many; 250 pods have 50,000",
+)
+OBJECT_VALUES = Bound(
+    1_000_000,
+    "commas outside of text",
+    "values of one object",
+    "the list or watch fails",
+    "what etcd stores of an object has room for 786,000 of the smallest; 10 ms",
 )
 LISTED_OBJECTS = Bound(
     1_000_000,

@@ -96,7 +96,7 @@ async def list_pages(
         most = LIST_PAGE if size > 1 else WATCH_LINE
         try:
             document = await api.get(resource.path, query, most)
-            page = await asyncio.to_thread(page_of, document)
+            page = await asyncio.to_thread(page_of, document, is_single=size == 1)
         except TooLargeError as error:
             callbacks.requested("list", "200")
             if size == 1:

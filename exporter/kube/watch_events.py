@@ -1,5 +1,6 @@
 """Decodes lists and watches: pages and lines in, events out. Pure."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from exporter.bounds import LIST_VALUES, WATCH_LINE
+from exporter.bounds import LIST_VALUES, OBJECT_VALUES, WATCH_LINE
 from exporter.kube.api_errors import KubernetesError, TooLargeError
 from exporter.kube.json_decoding import decode
 
@@ -45,6 +46,13 @@ class ListPage(msgspec.Struct, frozen=True):
     items: tuple[msgspec.Raw, ...] | None = None
 
 
+class _SinglePage(msgspec.Struct, frozen=True):
+    """A page of one object."""
+
+    items: msgspec.Raw
+    metadata: _ListMetadata = _ListMetadata()
+
+
 class _Line(msgspec.Struct, frozen=True):
     """One line of a watch."""
 
@@ -65,10 +73,12 @@ class _Status(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _LONGEST_VERSION = 64
 """It is a number of 64 bits, and part of the next request's address."""
 
 _PAGE = msgspec.json.Decoder(ListPage)
+_SINGLE = msgspec.json.Decoder(_SinglePage)
 _LINE = msgspec.json.Decoder(_Line)
 _OBJECT = msgspec.json.Decoder(_Object)
 _STATUS = msgspec.json.Decoder(_Status)
@@ -80,21 +90,39 @@ _TYPES = {
 }
 
 
-def page_of(document: bytes) -> ListPage:
-    """One page of a list. Raises KubernetesError, TooLargeError where it has too many values."""
-    if document.count(b",") > LIST_VALUES:
+def page_of(document: bytes, *, is_single: bool = False) -> ListPage:
+    """One page of a list; `is_single`: one object was requested, and it is not taken apart.
+
+    Raises KubernetesError, TooLargeError where the page has too many values.
+    """
+    if document.count(b",") <= LIST_VALUES:
+        return _decoded(_PAGE, document)
+    if not is_single:
         raise TooLargeError(0, f"a page of the list has more than {LIST_VALUES} values")
-    return _decoded(_PAGE, document)
+    _refuse_too_many_values(document)
+    page = _decoded(_SINGLE, document)
+    item = bytes(page.items).strip().removeprefix(b"[").removesuffix(b"]").strip()
+    return ListPage(page.metadata, (msgspec.Raw(item),))
 
 
 def event_of(line: bytes) -> WatchEvent | None:
     """The event in a line; None for an unknown type. Raises KubernetesError."""
+    _refuse_too_many_values(line)
     read = _decoded(_LINE, line)
     if read.type == "ERROR":
         status = _decoded(_STATUS, read.object)
         raise KubernetesError.of(status.code, status.message[:200])
     event_type = _TYPES.get(read.type)
     return WatchEvent(event_type, read.object, _version_of(read.object)) if event_type else None
+
+
+def _refuse_too_many_values(document: bytes) -> None:
+    """Raise TooLargeError for more than an object can have; a text may have any commas."""
+    commas = document.count(b",")
+    if commas > OBJECT_VALUES:
+        commas -= sum(found[0].count(b",") for found in _TEXT.finditer(document))
+    if commas > OBJECT_VALUES:
+        raise TooLargeError(0, f"an object has more than {OBJECT_VALUES} values")
 
 
 def _version_of(document: msgspec.Raw) -> str:

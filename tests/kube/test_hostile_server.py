@@ -11,12 +11,12 @@ import pytest
 import yaml
 from aiohttp import web
 
-from exporter.bounds import LIST_VALUES, LISTED_OBJECTS
+from exporter.bounds import LIST_VALUES, LISTED_OBJECTS, OBJECT_VALUES
 from exporter.kube.api_errors import KubernetesError, TooLargeError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials, load_kubeconfig
 from exporter.kube.watch import list_pages, watch_once
-from exporter.kube.watch_events import page_of
+from exporter.kube.watch_events import event_of, page_of
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 
 PODS = Resource("pods", "/api/v1/pods")
@@ -63,13 +63,13 @@ async def test_a_list_of_empty_pages_without_end_fails() -> None:
 
 
 async def test_a_list_of_more_objects_than_a_cluster_has_fails() -> None:
-    items = b",".join([b"1"] * 400_000)
+    items = b",".join([b"1"] * 240_000)
     page = b'{"metadata":{"continue":"more"},"items":[' + items + b"]}"
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(body=page)
 
-    assert 2 * 400_000 < LISTED_OBJECTS < 4 * 400_000
+    assert LISTED_OBJECTS < 5 * 240_000
     async with api_of(answer) as api:
         with pytest.raises(KubernetesError, match="the list of pods does not end"):
             await listed(api)
@@ -81,6 +81,44 @@ def test_a_page_of_very_many_values_is_refused_before_it_is_taken_apart() -> Non
     with pytest.raises(TooLargeError):
         page_of(page)
     assert time.thread_time() - began < 0.02
+
+
+POD_OF_COMMAS = b'{"metadata":{"name":"a"},"spec":[{"value":"%s"}]}' % (b"," * 1_400_000)
+POD_OF_TEXTS = b'{"metadata":{"name":"b"},"spec":{"args":[%s""]}}' % (b'"",' * 780_000)
+"""As much of these as etcd stores of an object: any tenant may make such pods."""
+
+
+@pytest.mark.parametrize("odd", [POD_OF_COMMAS, POD_OF_TEXTS], ids=["commas", "texts"])
+async def test_a_pod_of_very_many_values_costs_no_list_and_no_watch(odd: bytes) -> None:
+    pods = [b'{"metadata":{"name":"c"}}', odd, b'{"metadata":{"name":"d"}}']
+
+    async def answer(request: web.Request) -> web.Response:
+        at, size = int(request.query.get("continue", "0")), int(request.query["limit"])
+        left = str(at + size) if at + size < len(pods) else ""
+        items = b",".join(pods[at : at + size])
+        return web.Response(
+            body=b'{"metadata":{"continue":"%s"},"items":[%s]}' % (left.encode(), items)
+        )
+
+    async with api_of(answer) as api:
+        pages = [page async for page in list_pages(api, PODS, CALLBACKS, WatchOptions())]
+    assert [bytes(item) for page in pages for item in page.items or ()] == pods
+    event = event_of(b'{"type":"ADDED","object":%s}' % odd)
+    assert event is not None
+    assert bytes(event.document) == odd
+
+
+async def test_one_object_of_more_values_than_can_be_stored_fails() -> None:
+    odd = b'{"x":[%s1]}' % (b"1," * (OBJECT_VALUES + 1))
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=b'{"items":[%s]}' % odd)
+
+    async with api_of(answer) as api:
+        with pytest.raises(TooLargeError):
+            await listed(api)
+    with pytest.raises(TooLargeError):
+        event_of(b'{"type":"ADDED","object":%s}' % odd)
 
 
 @pytest.mark.parametrize(
