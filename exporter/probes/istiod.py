@@ -155,7 +155,7 @@ async def _with_syncz(facts: IstiodFacts, client: HttpClient, attempt: Attempt) 
         return replace(facts, syncz_outcome=failure(error, attempt).outcome)
     match reply.status:
         case 200:
-            rows = await _read_in_slices(reply.body)
+            rows = await read_syncz_in_slices(reply.body)
             outcome = Outcome.WRONG_PROTOCOL if rows is None else Outcome.OK
         case 401 | 403:
             rows, outcome = None, Outcome.FORBIDDEN
@@ -164,7 +164,7 @@ async def _with_syncz(facts: IstiodFacts, client: HttpClient, attempt: Attempt) 
     return replace(facts, syncz=rows, syncz_outcome=outcome, syncz_status=reply.status)
 
 
-async def _read_in_slices(body: bytes) -> ProxyListing | None:
+async def read_syncz_in_slices(body: bytes) -> ProxyListing | None:
     """As `read_syncz`, without holding the event loop."""
     rows = []
     yielder = Yielder()

@@ -4,9 +4,10 @@ What counts is the CPU time of the thread; of some runs the shortest, because ca
 of garbage are not the input's doing.
 """
 
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,9 +17,22 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from exporter.bounds import HTTP2, OBJECT, STATS_PAGE, SYNCZ_ROW
+from exporter.access.cpu_throttling import cpu_cgroup_in, throttling_in
+from exporter.access.pod_processes import member_of
+from exporter.access.socket_rows import read_rows
+from exporter.bounds import (
+    HTTP2,
+    LIST_VALUES,
+    OBJECT,
+    OBJECT_VALUES,
+    PROXIES,
+    STATS_PAGE,
+    SYNCZ_PAGE,
+    SYNCZ_ROW,
+)
 from exporter.catalogue import ports_of
 from exporter.config import Config
+from exporter.control_plane.webhook_names import names_of
 from exporter.diagnosis import diagnose
 from exporter.discovery.classified_pods import classify_pod, unfiltered
 from exporter.discovery.nodes_and_namespaces import namespace_settings_of, readiness_of
@@ -26,7 +40,7 @@ from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.services import service_of
 from exporter.exposition import FAMILIES, render
 from exporter.kube.object_reader import ObjectReader
-from exporter.kube.watch_events import EventType, WatchEvent
+from exporter.kube.watch_events import EventType, WatchEvent, event_of, page_of
 from exporter.model import (
     AdminFacts,
     IstiodFacts,
@@ -45,7 +59,7 @@ from exporter.probes.admin_pages import PAGES
 from exporter.probes.agent import judge_page
 from exporter.probes.grpc import GrpcProtocol
 from exporter.probes.http import HttpProtocol, Reply
-from exporter.probes.istiod import read_metrics, read_syncz
+from exporter.probes.istiod import read_metrics, read_syncz, read_syncz_in_slices
 from exporter.probes.page_reader import PageReader
 from exporter.probes.plain_http import judge_metrics
 from exporter.probes.stats import read_stats
@@ -150,6 +164,45 @@ def test_one_row_of_a_listing() -> None:
         assert seconds(lambda: read_syncz(row)) < LIMIT, piece  # noqa: B023
 
 
+def steps(coroutine: Coroutine[Any, Any, object]) -> Iterator[float]:
+    """What each turn of a coroutine that only yields takes."""
+    with contextlib.suppress(StopIteration):
+        while True:
+            began = time.thread_time()
+            coroutine.send(None)
+            yield time.thread_time() - began
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"{},",
+        b'{"proxy":"a.b"},',
+        b'{"a":{"a":{"a":{}}}}   ,',
+        b'{"a":"' + b"\\n" * 30_000 + b'"},',
+    ],
+)
+@pytest.mark.parametrize("end", [b"{}]", b"{}", b"{}] x"])
+def test_a_whole_listing(row: bytes, end: bytes) -> None:
+    page = filled(b"[", row, end, min(int(SYNCZ_PAGE), PROXIES * len(row)) // 16)
+    turns = [sorted(steps(read_syncz_in_slices(page))) for _ in range(2)]
+    assert min(each[-1] for each in turns) < LIMIT
+
+
+def test_files_of_the_kernel() -> None:
+    """Those that are read in one go; rows of socket tables are read one by one, in a thread."""
+    mounts = "".join(f"{n} 1 0:1 / /sys/fs/cgroup rw - cgroup2 a {',' * 200}\n" for n in range(300))
+    group = "0::/kubepods" + "/pod" * 1000 + "pod-" * 1000 + "a" * 64 + "\n"
+    stat = "nr_periods 1\n" * 5000
+    for action in (
+        lambda: cpu_cgroup_in(mounts),
+        lambda: throttling_in(stat),
+        lambda: member_of(group * 14),
+        lambda: list(read_rows("   0: 0100007F:3A98 00000000:0000 0A 0 0 0 0 0 1\n" * 1000)),
+    ):
+        assert seconds(action) < LIMIT
+
+
 # --- what a connection receives ----------------------------------------------------------------
 
 
@@ -218,6 +271,19 @@ def test_a_certificate_with_names_without_end() -> None:
     signed = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
     der = signed.public_bytes(Encoding.DER)
     assert seconds(lambda: certificate_of(der)) < LIMIT
+
+
+# --- lists and watches of the Kubernetes API, in threads that hold the interpreter --------------
+
+
+@pytest.mark.parametrize("value", [b"1,", b"{},", b'"",', b"[],"])
+def test_a_page_of_a_list_and_a_line_of_a_watch(value: bytes) -> None:
+    page = b'{"items":[' + value * (LIST_VALUES - 1) + b"1]}"
+    assert seconds(lambda: page_of(page)) < LIMIT
+    single = b'{"items":[{"a":[' + value * (OBJECT_VALUES - 1) + b"1]}]}"
+    assert seconds(lambda: page_of(single, is_single=True)) < LIMIT
+    line = b'{"type":"ADDED","object":{"a":[' + value * (OBJECT_VALUES - 2) + b"1]}}"
+    assert seconds(lambda: event_of(line)) < LIMIT
 
 
 # --- objects of the Kubernetes API -------------------------------------------------------------
@@ -316,12 +382,13 @@ def test_a_pod(document: dict[str, Any]) -> None:
         (service_of, "ports", {"port": 1}),
         (readiness_of, "conditions", {"type": "Ready"}),
         (lambda event: namespace_settings_of(event, "a"), "x", 1),
+        (names_of, "webhooks", {"name": "rev.namespace.sidecar-injector.istio.io"}),
     ],
-    ids=["service", "node", "namespace"],
+    ids=["service", "node", "namespace", "webhook configuration"],
 )
 def test_another_object(read: Callable[[WatchEvent], object], key: str, item: object) -> None:
     part = {key: large(item, {})}
-    document = {"metadata": {"name": "a"}, "spec": part, "status": part}
+    document = {"metadata": {"name": "a"}, "spec": part, "status": part, **part}
     encoded = json.dumps(document, separators=(",", ":")).encode()
     event = WatchEvent(EventType.PUT, encoded[:OBJECT])
     assert seconds(lambda: ObjectReader().read("x", event, read)) < LIMIT
