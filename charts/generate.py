@@ -44,8 +44,13 @@ _BY_WORDS: dict[str, dict[str, Any]] = {
 """Kinds that are written otherwise than they are held."""
 
 
-VERSIONED = ("README.md", "docs/kubernetes.md", "charts/istio-port-exporter/README.md")
-"""Pages with commands that build an image of this version."""
+VERSIONED = (
+    "README.md",
+    "docs/kubernetes.md",
+    "charts/istio-port-exporter/README.md",
+    "exporter/__init__.py",
+)
+"""Pages with commands that build an image of this version, and the exporter's own constant."""
 
 
 def main() -> None:
@@ -68,8 +73,8 @@ def version() -> str:
 
 
 def with_version(text: str, made: str) -> str:
-    """The text with this version as the chart's appVersion and the tag of images."""
-    text = re.sub(r"^appVersion: .*$", f'appVersion: "{made}"', text, flags=re.MULTILINE)
+    """The text with this version as appVersion, as `__version__` and as the tag of images."""
+    text = re.sub(r"^(appVersion:|__version__ =) .*$", rf'\1 "{made}"', text, flags=re.MULTILINE)
     return re.sub(r"\bistio-port-exporter:\d+\.\d+\.\d+\b", f"istio-port-exporter:{made}", text)
 
 

@@ -1,5 +1,3 @@
 """A Prometheus exporter for the ports of Istio's data plane and control plane."""
 
-from importlib.metadata import version
-
-__version__ = version("istio-port-exporter")
+__version__ = "0.1.0"

@@ -7,10 +7,8 @@ The rule: a command's module is imported when that command is chosen, so that `-
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 from exporter import __version__
 from exporter.cli.exit_codes import ExitCode
@@ -18,8 +16,7 @@ from exporter.cli.exit_codes import ExitCode
 _Namespace = TypeVar("_Namespace")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A command's name, the module that runs it, its line in the list, and ways to call it."""
 
     name: str
@@ -147,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    is_plugin = Path(sys.argv[0]).name == PLUGIN
+    is_plugin = sys.argv[0].endswith(PLUGIN)
     name = "kubectl istio-ports" if is_plugin else "istio-port-exporter"
     top = argparse.ArgumentParser(
         prog=name,

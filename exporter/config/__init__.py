@@ -2,6 +2,7 @@
 
 from exporter.config.constraints import ordinal_of
 from exporter.config.load import load, read_targets
+from exporter.config.problems import ConfigError, Problem
 from exporter.config.schema import (
     AccessConfig,
     Config,
@@ -17,4 +18,3 @@ from exporter.config.schema import (
     StaticTarget,
     WebConfig,
 )
-from exporter.config.yaml_document import ConfigError, Problem

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+from exporter.config.problems import KeyPath
 from exporter.config.schema import Config, PollConfig, StaticTarget
 from exporter.config.value_types import spell_duration
-from exporter.config.yaml_document import KeyPath
 from exporter.model import Role, Settings
 from exporter.parsing import parse_version
 
@@ -22,7 +22,7 @@ _REQUIREMENT = (
     rf"\s*(?:!\s*)?{_KEY}\s*|\s*{_KEY}\s*(?:==?|!=|<|>)\s*{_VALUE}\s*"
     rf"|\s*{_KEY}\s+(?:not)?in\s*\(\s*{_VALUE}\s*(?:,\s*{_VALUE}\s*)*\)\s*"
 )
-_LABEL_SELECTOR = re.compile(rf"(?:{_REQUIREMENT})(?:,(?:{_REQUIREMENT}))*")
+_LABEL_SELECTOR = rf"(?:{_REQUIREMENT})(?:,(?:{_REQUIREMENT}))*"
 """What the API server takes as a labelSelector (k8s.io/apimachinery, labels.Parse)."""
 
 
@@ -98,7 +98,7 @@ def _namespaces(config: Config) -> Iterator[Broken]:
 
 def _label_selector(config: Config) -> Iterator[Broken]:
     text = config.discovery.kubernetes.label_selector
-    if text and not _LABEL_SELECTOR.fullmatch(text):
+    if text and not re.fullmatch(_LABEL_SELECTOR, text):
         yield (
             ("discovery", "kubernetes", "label_selector"),
             f"{text!r} is not a label selector such as app=web or tier in (front,back)",

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from exporter.catalogue import ExtraPort
+from exporter.config.problems import Document, KeyPath, Problem
 from exporter.config.schema import SourceLocation, StaticTarget
 from exporter.config.value_types import PortNumber, PortOrOff, PortRange, Selector, UrlPath
-from exporter.config.yaml_document import Document, KeyPath, Problem
 from exporter.model import Settings
 
 REQUIRED = object()

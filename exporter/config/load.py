@@ -1,6 +1,6 @@
 """Configuration: a YAML file and command line overrides in, one frozen `Config` out.
 
-`document` reads YAML with lines, `convert` checks shape and types against `schema` and
+`yaml_document` reads YAML with lines, `convert` checks shape and types against `schema` and
 `value_types`, `constraints` the cross-references. The rule: every problem is reported at once,
 each with file, line and key, and nothing half-checked comes out.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from exporter.config.constraints import broken_rules, broken_targets, ordinal_of
 from exporter.config.convert import Converter
+from exporter.config.problems import ConfigError, Document, Problem
 from exporter.config.schema import Config, StaticTarget
-from exporter.config.yaml_document import ConfigError, Document, Problem, read_document, read_file
 
 COMMAND_LINE = "command line"
 
@@ -22,11 +22,7 @@ def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Co
 
     Paths to files in it are relative to its folder. Raises ConfigError with all problems.
     """
-    document = (
-        Document(COMMAND_LINE, None, {})
-        if path is None
-        else read_document(read_file(path), str(path))
-    )
+    document = Document(COMMAND_LINE, None, {}) if path is None else _read(path)
     folder = Path() if path is None else path.parent
     overrides = overrides or {}
     converter = Converter(document, folder, {tuple(key.split(".")) for key in overrides})
@@ -45,7 +41,7 @@ def read_targets(path: Path) -> tuple[StaticTarget, ...]:
 
     An empty file is an error, for a file is empty while it is being written.
     """
-    document = read_document(read_file(path), str(path))
+    document = _read(path)
     converter = Converter(document, path.parent)
     targets = converter.value(tuple[StaticTarget, ...], document.value, ())
     if converter.problems:
@@ -54,6 +50,13 @@ def read_targets(path: Path) -> tuple[StaticTarget, ...]:
     if broken:
         raise ConfigError(*broken)
     return targets  # type: ignore[no-any-return]
+
+
+def _read(path: Path) -> Document:
+    """What a file holds. PyYAML is imported here: commands that read no file do without it."""
+    from exporter.config.yaml_document import read_document, read_file
+
+    return read_document(read_file(path), str(path))
 
 
 def _overridden(value: object, converter: Converter, overrides: Mapping[str, object]) -> object:

@@ -7,16 +7,13 @@ a file becomes a `Problem` that names file, line and key.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from exporter.bounds import TENANT_TEXT
-
-KeyPath = tuple[str | int, ...]
+from exporter.config.problems import ConfigError, Document, KeyPath, Problem, spell
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
@@ -25,64 +22,11 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _QUOTED = re.compile(r" [\"'](?!<)[^\"']{2,}[\"']")
 """What an error of YAML quotes from the file: the name of an alias, a tag."""
 
-_SECRET = re.compile(r"-----BEGIN.*|eyJ[\w-]{8,}[\w.-]*|\$2[aby]\$\S{10,}", re.DOTALL)
-"""A PEM file, a JSON web token, a bcrypt hash: none is printed, whatever option it was given to."""
-
 _MAX_DEPTH = 100
 _MAX_REPEATED = 200_000
 
 BAD_SCALARS = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
 """What PyYAML raises for scalars that do not fit their tag: `!!int ""`, `!!bool x`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong in a file. Line 0: the file as a whole; key may be empty."""
-
-    file: str
-    line: int
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        message = _SECRET.sub("[secret]", self.message)
-        return ": ".join(part for part in (place, self.key, message) if part)
-
-
-class ConfigError(Exception):
-    """The user's configuration cannot be used; `problems` has the reasons, in the file's order."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A YAML document: its value in plain Python and the line on which each key stands."""
-
-    file: str
-    value: object
-    lines: Mapping[KeyPath, int]
-
-    def problem(self, path: KeyPath, message: str) -> Problem:
-        """A problem at this key, or at the nearest key above it that the file has."""
-        known = path
-        while known and known not in self.lines:
-            known = known[:-1]
-        return Problem(self.file, self.lines.get(known, 0), spell(path), message)
-
-
-def spell(path: KeyPath) -> str:
-    """A key path as people write it: discovery.static.targets[0].address."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in path)
-    return text.removeprefix(".")
-
-
-def _shown(key: str) -> str:
-    """A key that may be printed: of another file given by mistake, a secret may stand there."""
-    return key if len(key) <= TENANT_TEXT and key.isprintable() else "[a long key]"
 
 
 def read_file(path: Path) -> str:

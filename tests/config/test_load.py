@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from exporter.catalogue import ExtraPort
 from exporter.config import Config, ConfigError, Problem, load, ordinal_of, read_targets
 from exporter.config.convert import REQUIRED, Converter, Key, describe, leaves
-from exporter.config.yaml_document import Document, read_document
+from exporter.config.problems import Document
+from exporter.config.yaml_document import read_document
 from exporter.model import Expectation, Interception, Role
 from exporter.web.api import ROUTES as API
 from exporter.web.lifecycle_routes import ROUTES as HEALTH

@@ -7,7 +7,7 @@ about keys that act otherwise than in exporter-toolkit, and what a changed file 
 import ssl
 from collections.abc import Iterator
 
-from exporter.config.yaml_document import KeyPath
+from exporter.config.problems import KeyPath
 from exporter.web.toolkit.web_file import TlsServer, WebConfigDocument
 
 _DEMANDS = {

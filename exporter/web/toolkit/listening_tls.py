@@ -10,7 +10,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from exporter.config import ConfigError
-from exporter.config.yaml_document import Document
+from exporter.config.problems import Document
 from exporter.parsing import parse_address
 from exporter.tls_contexts import server_context, trust
 from exporter.web.toolkit.deviations import demanded

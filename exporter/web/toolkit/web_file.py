@@ -15,8 +15,9 @@ from msgspec import Meta
 
 from exporter.config import ConfigError
 from exporter.config.convert import Converter
+from exporter.config.problems import Document, KeyPath
 from exporter.config.value_types import FilePath
-from exporter.config.yaml_document import Document, KeyPath, read_document, read_file
+from exporter.config.yaml_document import read_document, read_file
 
 CIPHERS = {
     f"TLS_ECDHE_{signed}_WITH_{go}": f"ECDHE-{signed}-{openssl}"

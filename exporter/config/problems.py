@@ -1,0 +1,62 @@
+"""What is wrong with a file, by file, line and key; no word of it shows a secret."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporter.bounds import TENANT_TEXT
+
+KeyPath = tuple[str | int, ...]
+
+_SECRET = re.compile(r"-----BEGIN.*|eyJ[\w-]{8,}[\w.-]*|\$2[aby]\$\S{10,}", re.DOTALL)
+"""A PEM file, a JSON web token, a bcrypt hash: none is printed, whatever option it was given to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a file. Line 0: the file as a whole; key may be empty."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        message = _SECRET.sub("[secret]", self.message)
+        return ": ".join(part for part in (place, self.key, message) if part)
+
+
+class ConfigError(Exception):
+    """The user's configuration cannot be used; `problems` has the reasons, in the file's order."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML document: its value in plain Python and the line on which each key stands."""
+
+    file: str
+    value: object
+    lines: Mapping[KeyPath, int]
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """A problem at this key, or at the nearest key above it that the file has."""
+        known = path
+        while known and known not in self.lines:
+            known = known[:-1]
+        return Problem(self.file, self.lines.get(known, 0), spell(path), message)
+
+
+def spell(path: KeyPath) -> str:
+    """A key path as people write it: discovery.static.targets[0].address."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in path)
+    return text.removeprefix(".")
+
+
+def _shown(key: str) -> str:
+    """A key that may be printed: of another file given by mistake, a secret may stand there."""
+    return key if len(key) <= TENANT_TEXT and key.isprintable() else "[a long key]"
