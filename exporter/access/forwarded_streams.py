@@ -39,7 +39,7 @@ class MessageStream(Protocol):
 class Stream(asyncio.Transport):
     """One port's stream: the transport below a prober's protocol.
 
-    `fault` is what the error channel text_bytes, or why the socket broke; `is_over` that nothing
+    `fault` is what the error channel reported, or why the socket broke; `is_over` that nothing
     follows.
     """
 

@@ -27,7 +27,7 @@ _HOST_NETWORK = "conmon"
 class PodNamespace:
     """A network namespace: its file, and the processes in it; None where they are not known.
 
-    `own`: one in the container that was asked for.
+    `own`: one in the container that was requested.
     """
 
     path: str
@@ -36,7 +36,7 @@ class PodNamespace:
 
 
 LocateNamespace = Callable[[], PodNamespace]
-"""Finds a namespace at the moment of a look; raises NoAccess where there is none."""
+"""Finds a namespace at the moment of a poll; raises NoAccess where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from exporter.transport.protocols import StreamT
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 600.0
-"""How long a namespace that refused port-forwards is not asked again."""
+"""How long a namespace that refused port-forwards gets no request."""
 
 _OPEN_SECONDS = 10.0
 
@@ -35,7 +35,7 @@ Open = Callable[[TargetKey, Sequence[int]], AbstractAsyncContextManager[MessageS
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Why a namespace is not asked, and until when on the monotonic clock."""
+    """Why a namespace gets no request, and until when on the monotonic clock."""
 
     reason: str
     until: float
@@ -73,7 +73,7 @@ class PortForwards:
         return next((refusal.reason for refusal in self._refused.values()), "")
 
     def refusal(self, namespace: str) -> str:
-        """Why this namespace is not to be asked now; empty where it is."""
+        """Why this namespace gets no request now; empty where it does."""
         known = self._refused.get(namespace)
         return known.reason if known and self._clock() < known.until else ""
 
@@ -195,7 +195,7 @@ class PortForward:
 
     async def sockets(self) -> SocketTable:
         """Never: a port-forward does not show the pod's socket table."""
-        raise NoAccess("The socket table is seen only forward the pod's network namespace.")
+        raise NoAccess("The socket table is seen only inside the pod's network namespace.")
 
     async def open(self, ports: Sequence[int]) -> None:
         """Open a WebSocket; its ports can be connected to from then on, if only to see a fault."""

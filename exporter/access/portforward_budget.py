@@ -1,9 +1,9 @@
 """How many port-forwards may be open: a bucket of tokens for urgent and for routine polls.
 
-A poll is told yes or no at once and never waits: it asks again with its next look. Who has
-reason to worry is served while there is anything left, everybody else only from a full bucket,
-so that there is always something left for the first. Of a kind nobody is served twice while
-another that asked has not been served once.
+A poll is served or denied at once and never waits: the target's next poll requests again. An urgent
+one is served while there is anything left, a routine one only from a full bucket, so that
+something is always left for the first. Of a kind none is served twice while another that
+requested has not been served once.
 """
 
 import time
@@ -42,7 +42,7 @@ class _FairQueue:
 class Budget:
     """`per_second` port-forwards on average, `concurrency` open at once and at a stroke.
 
-    A look is never cut in two: it may overdraw the bucket, and pays that back before the next.
+    A poll is never cut in two: it may overdraw the bucket, and pays that back before the next.
     """
 
     def __init__(

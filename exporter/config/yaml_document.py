@@ -15,7 +15,7 @@ import yaml
 
 from exporter.config.problems import ConfigError, Document, KeyPath, Problem, spell
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 """A plain scalar that looks like a time: it stays text, as in JSON."""
 
@@ -48,7 +48,7 @@ def check_structure(text: str, *, aliases: bool = True, most: float = math.inf) 
     keys and values, and YAMLError.
     """
     depth, has_aliases = 0, False
-    for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+    for number, event in enumerate(yaml.parse(text, Loader=LOADER)):
         if number > most:
             raise ValueError("has too many values")
         has_aliases = has_aliases or isinstance(event, yaml.AliasEvent)
@@ -97,7 +97,7 @@ class _NodeReader:
     """
 
     def __init__(self, text: str, file: str) -> None:
-        self.loader = _LOADER(text)
+        self.loader = LOADER(text)
         self.file = file
         self.lines: dict[KeyPath, int] = {}
         self.problems: list[Problem] = []

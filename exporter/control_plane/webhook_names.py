@@ -81,8 +81,11 @@ class WebhookNames:
 
     async def _read(self, api: KubernetesClient, reader: ObjectReader) -> None:
         found: list[str] = []
+        callbacks = WatchCallbacks(
+            requested=lambda verb, code: self.requested(verb, CONFIGURATIONS.name, code)
+        )
         try:
-            async for page in list_pages(api, CONFIGURATIONS, self._callbacks(), WatchOptions()):
+            async for page in list_pages(api, CONFIGURATIONS, callbacks, WatchOptions()):
                 for document in page.items or ():
                     event = WatchEvent(EventType.PUT, document)
                     found += reader.read(CONFIGURATIONS.name, event, names_of) or ()
@@ -94,14 +97,6 @@ class WebhookNames:
             return
         self.names = tuple(islice(dict.fromkeys(found), CERTIFICATE_NAMES))
         self._report("")
-
-    def _callbacks(self) -> WatchCallbacks:
-        return WatchCallbacks(
-            requested=lambda verb, code: self.requested(verb, CONFIGURATIONS.name, code),
-            opened=lambda: None,
-            failed=lambda _error: None,
-            relisted=lambda: None,
-        )
 
     def _report(self, failure: str) -> None:
         if failure and failure != self._failure:

@@ -82,8 +82,8 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     case = Case(evidence, known, verdicts, proxy_of(evidence, known, verdicts), ready)
     diagnosis = first_cause(case)
     known = mark_answers(known, verdicts.values(), now)
-    if diagnosis and diagnosis.cause_class is CauseClass.FAULT:
-        known = replace(known, faulty_polls=known.faulty_polls + 1)
+    is_fault = diagnosis is not None and diagnosis.cause_class is CauseClass.FAULT
+    known = replace(known, faulty_polls=known.faulty_polls + is_fault)
     record = _record_of(case, known, diagnosis, judged.durations)
     known = replace(
         known,
@@ -111,7 +111,7 @@ def _record_of(
         version=_reported_version(memory),
         root="" if in_mesh else presented_root(memory),
         servers=() if in_mesh else server_certificates_of(memory),
-        listening=memory.sockets.value.listening if memory.sockets else (),
+        listening=memory.listening,
         durations=durations,
         polled=memory.polled,
         last_ok=memory.last_ok,

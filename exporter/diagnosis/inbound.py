@@ -21,7 +21,7 @@ from exporter.model import (
 )
 
 _CLOSES = frozenset({Outcome.OK, Outcome.CLOSED, Outcome.RESET})
-"""How a direct look at 15006 ends where Envoy accepts it and closes."""
+"""How a direct connection to 15006 ends where Envoy accepts it and closes."""
 
 
 class _Reading(Struct, frozen=True):

@@ -4,11 +4,12 @@ An unknown or empty process name proves nothing; a known one that is not the own
 """
 
 import re
+from collections.abc import Mapping
 
 from exporter.catalogue import TargetPort
 from exporter.model import Component, Memory, Outcome, PortName
 
-OWNERS = {
+OWNERS: Mapping[str, str] = {
     Component.ENVOY: "envoy",
     Component.GATEWAY: "envoy",
     Component.PILOT_AGENT: "pilot-agent",
@@ -21,7 +22,7 @@ OWNERS = {
 
 def foreign_listener(memory: Memory, port: TargetPort) -> str:
     """Which other process listens on the port, as a sentence; empty where none is known to."""
-    owner, names = _owner_name(port), _listeners(memory, port)
+    owner, names = OWNERS.get(port.component, ""), _listeners(memory, port)
     if not owner or not names or any(name.startswith(owner) for name in names):
         return ""
     return f"{', '.join(sorted(names))} listens on {port.number}, not {owner}"
@@ -36,8 +37,7 @@ def unproved_agent(memory: Memory, port: TargetPort) -> str:
     page = memory.page
     if port.name != PortName.STATUS or page is None or page.proves or page is Outcome.TOO_LARGE:
         return ""
-    owner = _owner_name(port)
-    if port.number in memory.proofs or owner in _listeners(memory, port):
+    if port.number in memory.proofs or OWNERS.get(port.component) in _listeners(memory, port):
         return ""
     ended = str(page).replace("_", " ")
     return f"the page of {port.number} that would prove the agent could not be read: {ended}"
@@ -66,14 +66,9 @@ def holder_of_inbound(memory: Memory, port: TargetPort, *, accepts: bool) -> str
     return f"Envoy could not create {port.name}, and another process accepts on {port.number}"
 
 
-def _owner_name(port: TargetPort) -> str:
-    """The process name of the port's owner; empty where it is not known."""
-    return OWNERS.get(Component(port.component), "") if port.component in _COMPONENTS else ""
-
-
 def _listeners(memory: Memory, port: TargetPort) -> set[str]:
     """The names of the processes that listen on the port, as far as the socket table has them."""
-    table = memory.sockets.value.listening if memory.sockets else ()
+    table = memory.listening
     return {socket.process for socket in table if socket.port == port.number and socket.process}
 
 
@@ -92,6 +87,3 @@ def foreign_connection(memory: Memory, port: TargetPort) -> str:
         if connection.port == port.number and not ours:
             return f"an outgoing connection of {connection.process or 'a process'} holds it"
     return ""
-
-
-_COMPONENTS = frozenset(component.value for component in Component)

@@ -181,9 +181,7 @@ def _is_outdated(evidence: Evidence, memory: Memory) -> bool:
 
 def _is_open(memory: Memory, number: int) -> bool:
     """Whether the socket table, where there is one, has the port: a listed listener may wait."""
-    if memory.sockets is None:
-        return True
-    return any(socket.port == number for socket in memory.sockets.value.listening)
+    return memory.sockets is None or any(socket.port == number for socket in memory.listening)
 
 
 _XDS_FAILURES = ("lds_failure", "cds_failure", "terminations", "xds_terminations")
@@ -217,8 +215,7 @@ def _has_requested_nothing(memory: Memory) -> bool:
 
 
 def _has_agent(memory: Memory) -> bool:
-    table = memory.sockets.value.listening if memory.sockets else ()
-    return any(socket.process == "pilot-agent" for socket in table)
+    return any(socket.process == "pilot-agent" for socket in memory.listening)
 
 
 def xds_failures(memory: Memory) -> tuple[str, ...]:

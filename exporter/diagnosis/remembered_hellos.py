@@ -70,7 +70,6 @@ _OF_ENVOY = (PortName.HEALTH, PortName.STATS)
 
 
 _IN_POD = ""
-_NO_CONNECTION = {Outcome.REFUSED, Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.NO_ACCESS}
 
 
 def remember_hbone(evidence: Evidence, update: MemoryUpdate) -> None:

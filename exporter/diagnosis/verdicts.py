@@ -220,11 +220,10 @@ def exposed_by(evidence: Evidence, memory: Memory) -> str:
         interval = evidence.config.poll.identity_interval
         if is_fresh(exposure, interval, evidence.now, PROOF_INTERVALS):
             return "admin answers bytes from the network that are not HTTP with its 400"
-    if memory.sockets is not None:
-        number = evidence.target.settings.admin_port
-        for socket in memory.sockets.value.listening:
-            if socket.port == number and socket.process == "envoy" and not socket.is_loopback:
-                return f"admin listens on {socket.address}:{number}"
+    number = evidence.target.settings.admin_port
+    for socket in memory.listening:
+        if socket.port == number and socket.process == "envoy" and not socket.is_loopback:
+            return f"admin listens on {socket.address}:{number}"
     return ""
 
 

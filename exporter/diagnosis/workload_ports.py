@@ -175,8 +175,7 @@ def _read_outbound(evidence: Evidence, memory: Memory, port: TargetPort) -> _Rea
 
 
 def _owners(memory: Memory, port: TargetPort) -> bool:
-    table = memory.sockets.value.listening if memory.sockets else ()
-    return any(row.port == port.number for row in table)
+    return any(row.port == port.number for row in memory.listening)
 
 
 def _nobody_listens(evidence: Evidence, memory: Memory, port: TargetPort) -> bool:

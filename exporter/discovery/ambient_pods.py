@@ -16,7 +16,6 @@ _DATAPLANE_MODE = "istio.io/dataplane-mode"
 _REDIRECTION = "ambient.istio.io/redirection"
 _BYPASS = "ambient.istio.io/bypass-inbound-capture"
 _DNS_CAPTURE = "ambient.istio.io/dns-capture"
-_ENDED = frozenset({"Succeeded", "Failed"})
 _WRITTEN = (Redirection.ENABLED, Redirection.PENDING)
 
 
@@ -26,9 +25,7 @@ def redirection_of(pod: Pod, *, in_ambient_namespace: bool = False) -> Redirecti
     What it has annotated is enrolled, whatever enablementSelectors it did that by. A pod with a
     sidecar, or in its node's network, never is.
     """
-    if "sidecar.istio.io/status" in pod.annotations or pod.spec.host_network:
-        return None
-    if pod.status is not None and pod.status.phase in _ENDED:
+    if pod.is_injected or pod.spec.host_network or pod.has_ended:
         return None
     written = pod.annotations.get(_REDIRECTION)
     if written in _WRITTEN:

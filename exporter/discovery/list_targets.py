@@ -32,13 +32,6 @@ from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from exporter.model import Target
 
-_NO_CALLBACKS = WatchCallbacks(
-    requested=lambda _verb, _code: None,
-    opened=lambda: None,
-    failed=lambda _error: None,
-    relisted=lambda: None,
-)
-
 T = TypeVar("T")
 
 
@@ -104,6 +97,6 @@ async def _read(
 async def _objects(api: KubernetesClient, resource: Resource) -> list[WatchEvent]:
     return [
         WatchEvent(EventType.PUT, document)
-        async for page in list_pages(api, resource, _NO_CALLBACKS, WatchOptions())
+        async for page in list_pages(api, resource, WatchCallbacks(), WatchOptions())
         for document in page.items or ()
     ]

@@ -60,7 +60,7 @@ class MergedTargets:
             if pod.is_owned:
                 self.ignored.add(key)
             return None
-        # There is nothing to probe; of a deleted pod it is still told that its deletion is held.
+        # There is nothing to probe; that the deletion of a pod is held is still reported.
         if not (pod.target.addresses or pod.target.lifecycle.terminating):
             return None
         ports = dict.fromkeys(port for annotation in annotations for port in annotation.ports)

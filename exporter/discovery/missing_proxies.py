@@ -16,7 +16,6 @@ _REVISION = "istio.io/rev"
 _NAMESPACE_LABEL = "istio-injection"
 _MEMBER_LABEL = "maistra.io/member-of"
 _TEMPLATES = "inject.istio.io/templates"
-_STATUS = "sidecar.istio.io/status"
 _STATIC_POD = "kubernetes.io/config.mirror"
 _YES = frozenset({"y", "yes", "true", "on"})
 """What the injector takes for consent, in lower case; any other text opts out, none leaves it to
@@ -26,7 +25,6 @@ _PLACEHOLDERS = frozenset({"auto", "auto:latest"})
 """The image that the injector replaces, whose registry others may have added; none has it."""
 
 _NEVER_INJECTED = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
-_ENDED = frozenset({"Succeeded", "Failed"})
 
 
 class NamespaceInjection(StrEnum):
@@ -66,7 +64,7 @@ def missing_proxy(pod: Pod, namespace: NamespaceInjection) -> str:
 
 def is_uninjected_gateway(pod: Pod) -> bool:
     """Whether the pod is a gateway whose proxy is still the placeholder of its manifest."""
-    if _STATUS in pod.annotations or not any(map(_is_placeholder, pod.containers)):
+    if pod.is_injected or not any(map(_is_placeholder, pod.containers)):
         return False
     templates = pod.annotations.get(_TEMPLATES, "").split(",")
     return len(pod.containers) == 1 or "gateway" in (name.strip() for name in templates)
@@ -74,16 +72,12 @@ def is_uninjected_gateway(pod: Pod) -> bool:
 
 def _cannot_miss(pod: Pod) -> bool:
     """Whether the injector would not touch the pod, has done so, or the pod is over."""
-    metadata, status = pod.metadata, pod.status
-    if (
-        metadata.namespace in _NEVER_INJECTED
-        or pod.spec.host_network
-        or _STATIC_POD in pod.annotations
-    ):
+    never = pod.metadata.namespace in _NEVER_INJECTED or pod.spec.host_network
+    if never or _STATIC_POD in pod.annotations:
         return True
-    if metadata.deletion_timestamp or (status and status.phase in _ENDED):
+    if pod.metadata.deletion_timestamp or pod.has_ended:
         return True
-    if _STATUS in pod.annotations or any(map(_is_proxy, pod.containers)):
+    if pod.is_injected or any(map(_is_proxy, pod.containers)):
         return True
     return _choice(pod) not in ("", *_YES)
 

@@ -232,6 +232,16 @@ class Pod(_Part, frozen=True):
         return self.metadata.annotations or {}
 
     @property
+    def is_injected(self) -> bool:
+        """Whether the injector has been at it, whatever it put in."""
+        return "sidecar.istio.io/status" in self.annotations
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its containers have ended and are not started again."""
+        return self.status is not None and self.status.phase in ("Succeeded", "Failed")
+
+    @property
     def containers(self) -> tuple[Container, ...]:
         """The containers that run as long as the pod; native sidecars come first."""
         inits = self.spec.init_containers or ()

@@ -30,7 +30,6 @@ from exporter.parsing import parse_address
 
 __all__ = ["Ignored", "classify", "decode_pod", "ignored", "targets_of_pod"]
 
-_ENDED = frozenset({"Succeeded", "Failed"})
 _PROXY_ROLES = {
     "sidecar": Role.SIDECAR,
     "router": Role.GATEWAY,
@@ -79,9 +78,8 @@ def targets_of_pod(
     found = classify(pod)
     redirection = redirection_of(pod, in_ambient_namespace=in_ambient_namespace)
     is_nobodys = found is None and redirection is None
-    has_ended = pod.status is not None and pod.status.phase in _ENDED
     is_held = found is not None and pod.metadata.deletion_timestamp is not None
-    if is_nobodys or (has_ended and not is_held):
+    if is_nobodys or (pod.has_ended and not is_held):
         return ()
     role = found[0] if found else Role.AMBIENT
     if found:
@@ -95,7 +93,7 @@ def targets_of_pod(
         return ()
     ports = tuple(dict.fromkeys(port for row in ignores for port in row.ports))
     target = _proxy_target(pod, *found, config) if found else _workload_target(pod)
-    if has_ended:  # its address may be another pod's by now
+    if pod.has_ended:  # its address may be another pod's by now
         target = replace(target, addresses=(), unserved_addresses=())
     return (replace(target, ignored_ports=ports, redirection=redirection),)
 
@@ -143,7 +141,7 @@ def _proxy_role(container: Container, pod: Pod) -> Role | None:
         return Role.GATEWAY
     if pod.labels.get("app") == "ztunnel" or "/ztunnel:" in container.image:
         return Role.ZTUNNEL
-    return Role.SIDECAR if "sidecar.istio.io/status" in pod.annotations else None
+    return Role.SIDECAR if pod.is_injected else None
 
 
 def _workload_target(pod: Pod) -> Target:
@@ -211,7 +209,7 @@ def _is_captured(pod: Pod, role: Role, settings: Settings) -> bool:
     """
     return (
         role is Role.SIDECAR
-        and ("sidecar.istio.io/status" in pod.annotations or has_rules(pod))
+        and (pod.is_injected or has_rules(pod))
         and not pod.spec.host_network
         and settings.interception is not Interception.NONE
         and settings.included_inbound_ports != ()

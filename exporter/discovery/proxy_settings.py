@@ -16,14 +16,13 @@ import yaml
 from exporter.bounds import ARGUMENT, CONTAINERS, SETTINGS_TEXT, TARGET_PORTS
 from exporter.catalogue import ALWAYS_EXCLUDED, PORTS_BY_ROLE
 from exporter.catalogue.movers import DUAL_STACK, Place, Sources, number_from
-from exporter.config.yaml_document import BAD_SCALARS, check_structure
+from exporter.config.yaml_document import BAD_SCALARS, LOADER, check_structure
 from exporter.discovery.ambient_pods import bypasses_capture, redirection_of
 from exporter.discovery.command_lines import flags_of
 from exporter.discovery.pod_documents import Container, Pod
 from exporter.discovery.redirection_rules import redirection_settings, writes_rules
 from exporter.model import ENVOY_ROLES, Redirection, Role, Settings
 
-_YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_BITS = 64
 _MOST_VALUES = 500
 """Keys and values of a ProxyConfig in YAML, each of which takes 20 us to read; usual are 50."""
@@ -110,7 +109,7 @@ def _parsed(text: str) -> Mapping[str, Any]:
     except (msgspec.DecodeError, RecursionError):
         try:
             check_structure(text, aliases=False, most=_MOST_VALUES)
-            value = yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - it is the safe loader
+            value = yaml.load(text, Loader=LOADER)  # noqa: S506 - it is the safe loader
         except (yaml.YAMLError, RecursionError, *BAD_SCALARS):
             value = None
     return value if isinstance(value, dict) else {}

@@ -226,7 +226,7 @@ class KubernetesClient:
     def _end_loading(self, loading: "asyncio.Task[Credentials]") -> None:
         self._loading = None
         if not loading.cancelled():
-            loading.exception()  # somebody was told, or nobody waits
+            loading.exception()  # whoever waits has received it
 
     def _discard(self, credentials: Credentials, status: int) -> None:
         """Load the credentials again before the next request if these were refused."""

@@ -39,7 +39,7 @@ class WatchCallbacks:
     and current; `failed` when a list or watch fails; `relisted` when the list is read again.
     """
 
-    requested: Callable[[str, str], None]
-    opened: Callable[[], None]
-    failed: Callable[[KubernetesError], None]
-    relisted: Callable[[], None]
+    requested: Callable[[str, str], None] = lambda _verb, _code: None
+    opened: Callable[[], None] = lambda: None
+    failed: Callable[[KubernetesError], None] = lambda _error: None
+    relisted: Callable[[], None] = lambda: None

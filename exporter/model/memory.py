@@ -11,6 +11,7 @@ from exporter.model.facts import (
     Certificate,
     EnvoyStats,
     IstiodFacts,
+    ListeningSocket,
     ProxyListing,
     SocketTable,
     Timestamped,
@@ -126,6 +127,11 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     pod_view: RememberedPodView | None = None
     view_interval: float = 0.0
     memo: object = None
+
+    @property
+    def listening(self) -> tuple[ListeningSocket, ...]:
+        """The sockets that listen in the pod, by the last table; empty where none was read."""
+        return self.sockets.value.listening if self.sockets else ()
 
     def effective(self, interval: float) -> float:
         """The interval at which this target can be polled: none is shorter than its polls take.

@@ -181,7 +181,7 @@ _EFFECT = "proxies keep their configuration, pods that start get none"
 class ControlPlaneNotices:
     """Takes the targets, some at a time, and names the control planes that do not work.
 
-    Without an istiod every proxy keeps its configuration and looks well for hours, while no pod
+    Without an istiod every proxy keeps its configuration and seems well for hours, while no pod
     that starts gets any: it concerns the whole mesh, whatever filters the reader has chosen.
     """
 

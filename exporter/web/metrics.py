@@ -69,31 +69,16 @@ async def stream(
     try:
         await response.prepare(request)
         if request.method != "HEAD":
-            squeeze = _Gzip() if zipped else None
+            gzip = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW) if zipped else None
             yielder = Yielder()
             for piece in pieces:
                 size += len(piece)
-                if chunk := await squeeze.add(piece) if squeeze else piece:
+                if chunk := await asyncio.to_thread(gzip.compress, piece) if gzip else piece:
                     await response.write(chunk)
                 await yielder.maybe_yield()
-            if squeeze:
-                await response.write(await squeeze.end())
+            if gzip:
+                await response.write(await asyncio.to_thread(gzip.flush))
         await response.write_eof()
     except ConnectionResetError:
         log.debug("client left path=%s", request.path)
     return response, size
-
-
-class _Gzip:
-    """A gzip stream whose work is done in a thread."""
-
-    def __init__(self) -> None:
-        self._compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
-
-    async def add(self, piece: bytes) -> bytes:
-        """Take a piece; returns what is ready to be sent, often nothing."""
-        return await asyncio.to_thread(self._compressor.compress, piece)
-
-    async def end(self) -> bytes:
-        """The rest of the stream."""
-        return await asyncio.to_thread(self._compressor.flush)

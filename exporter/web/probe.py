@@ -1,6 +1,6 @@
 """/probe: one poll of one target while the scraper waits (the multi-target pattern).
 
-Targets are named by pod or by address; an address that is no target is result at only where the
+Targets are named by pod or by address; an address that is no target is polled only where the
 configuration allows it, so that this cannot be used to scan a network.
 """
 

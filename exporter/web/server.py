@@ -1,4 +1,4 @@
-"""Serves an application on a socket, and bears only so much of each client and of all together.
+"""Serves an application on a socket, with limits for each client and for all together.
 
 Request lines and headers have a size, requests have no bodies to speak of, a client that sends
 its request slowly or does not read its answer is let go, and so is one connection too many.

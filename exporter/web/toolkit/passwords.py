@@ -173,7 +173,7 @@ def read_credentials(header: str) -> tuple[str, bytes] | None:
 
 
 def _matches(hashed: str, password: bytes) -> bool:
-    # bcrypt has never looked beyond 72 bytes; the library refuses them where others cut.
+    # bcrypt has never used more than 72 bytes; the library refuses them where others cut.
     return bcrypt.checkpw(password[:_BCRYPT_BYTES], hashed.encode())
 
 

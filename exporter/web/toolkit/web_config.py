@@ -1,7 +1,7 @@
-"""The front door: TLS, users and headers by an exporter-toolkit web configuration file.
+"""TLS, users and headers by an exporter-toolkit web configuration file.
 
 In: the file's path. Out: a TLS context to listen with, and a guard before every path of an
-application, health included. The rule: the file and its certificates are looked at for every
+application, health included. The rule: the file and its certificates are checked for every
 connection and request, and read again when one has changed; a bad one changes nothing, and so does
 one that protects less.
 """
