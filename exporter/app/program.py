@@ -70,7 +70,7 @@ class Exporter:
         self._tasks = asyncio.TaskGroup()
         self._runs = asyncio.Event()
         self._web_config: WebConfigFile | None = None
-        reading = self._read(self._open_door)
+        reading = self._read(self._open_web_config)
         self._shared = _shared(reading, base, targets, find_credentials)
         self.session = Session(reading, self._shared)
         self._context = WebContext(
@@ -108,7 +108,7 @@ class Exporter:
         await self._runs.wait()
         async with self._reloading:
             try:
-                reading = await asyncio.to_thread(self._read, self._check_door)
+                reading = await asyncio.to_thread(self._read, self._check_web_config)
             except ConfigError as error:
                 self._shared.metrics.reloaded(successful=False, now=time.time())
                 for problem in error.problems:
@@ -118,12 +118,12 @@ class Exporter:
             await self._replace_session(reading)
         return None
 
-    def _open_door(self, config: Config) -> None:
+    def _open_web_config(self, config: Config) -> None:
         """TLS and users of the web configuration file; raises ConfigError."""
         file = config.web.config_file
         self._web_config = WebConfigFile(Path(file)) if file else None
 
-    def _check_door(self, config: Config) -> None:
+    def _check_web_config(self, config: Config) -> None:
         """Whether the web configuration file can go on; raises ConfigError as at the start."""
         served = str(self._web_config.path) if self._web_config else ""
         if config.web.config_file != served:
@@ -132,14 +132,14 @@ class Exporter:
         if self._web_config:
             self._web_config.check()
 
-    def _read(self, take_door: Callable[[Config], None]) -> Reading:
+    def _read(self, take_web_config: Callable[[Config], None]) -> Reading:
         """The configuration, after everything that it names was read once. Raises ConfigError."""
         with many_new_objects():
             config = self._load()
             families = selected(config.metrics.profile, config.metrics.disabled_families)
             static = StaticSource(config.discovery.static, self._base)
             static.read()
-            take_door(config)
+            take_web_config(config)
         chosen = config.discovery.static
         kept = replace(config.discovery, static=StaticConfig(files=chosen.files))
         return Reading(

@@ -16,7 +16,7 @@ from exporter import clock
 from exporter.access.portforward import ForwardedPod, Open, PortForwards
 from exporter.access.portforward_budget import Budget
 from exporter.app.api_connection import ApiConnection
-from exporter.app.capabilities import MissingCapability, missing_capabilities
+from exporter.app.capabilities import MissingCapability, Situation, missing_capabilities
 from exporter.app.self_checks import SelfChecks
 from exporter.config import AccessConfig, Config, ConfigError
 from exporter.control_plane.proxy_sync import why_untrusted
@@ -219,8 +219,8 @@ class Session:
     def _missing_capabilities(self) -> tuple[MissingCapability, ...]:
         """What this instance cannot see by its configuration, or in fact."""
         shared = self._shared
-        found = missing_capabilities(
-            self.config,
+        now = Situation(
+            config=self.config,
             pod_view=any(target.netns for target in self.targets.values()),
             trouble=shared.table.pod_view_error,
             refused=self._portforwards.error,
@@ -228,7 +228,7 @@ class Session:
             bypassed=traffic_past_the_mesh(self.targets.values()),
             untrusted=why_untrusted(self.targets.values(), self.config),
         )
-        return tuple(found)
+        return missing_capabilities(now)
 
     async def _take_static(self, targets: Iterable[Target]) -> None:
         metrics = self._shared.metrics
