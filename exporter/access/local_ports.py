@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from exporter.access.socket_rows import ESTABLISHED, LISTEN, TIME_WAIT, Row
-from exporter.catalogue import PORTS
+from exporter.catalogue import PORT_NUMBERS
 from exporter.model import LocalPortUse, OutgoingConnection
 from exporter.model.facts import is_loopback
 
@@ -20,9 +20,8 @@ DEFAULT_RANGE = range(32768, 61000)
 MOST_ROWS = 4
 """The most rows of each kind that are kept of one pod."""
 
-_WELL_KNOWN = 1024
+_WELLPORT_NUMBERS = 1024
 _UNSPECIFIED = frozenset({"0.0.0.0", "::"})
-_KNOWN = frozenset(row.number for row in PORTS)
 
 
 def local_port_range() -> range:
@@ -80,9 +79,9 @@ def _outgoing(
 ) -> Iterator[OutgoingConnection]:
     for row in rows:
         port, process = row.local[1], owners.get(row.inode, "")
-        if row.state in _CLOSED or port in listening or port not in _KNOWN:
+        if row.state in _CLOSED or port in listening or port not in PORT_NUMBERS:
             continue
-        if process or (row.state == ESTABLISHED and row.remote[1] < _WELL_KNOWN):
+        if process or (row.state == ESTABLISHED and row.remote[1] < _WELLPORT_NUMBERS):
             yield OutgoingConnection(port=port, process=process)
 
 

@@ -17,14 +17,13 @@ from exporter.access.local_ports import (
 )
 from exporter.access.socket_rows import ESTABLISHED, LISTEN, UNCONNECTED, Row, read_rows
 from exporter.bounds import DESCRIPTORS, SOCKETS, TENANT_TEXT, cut_text
-from exporter.catalogue import PORTS
+from exporter.catalogue import PORT_NUMBERS
 from exporter.model import Component, ListeningSocket, SocketTable
 
 MOST_ROWS = 32
 """The most listening sockets that are reported of one pod; catalogue ports come first."""
 
 _ISTIOD_PORTS = frozenset((15010, 15012))
-_KNOWN = frozenset(row.number for row in PORTS)
 
 
 def table_of(
@@ -51,7 +50,7 @@ def table_of(
         ):
             connections.add(row.remote)
     for row in udp:
-        if row.state == UNCONNECTED and row.local[1] in _KNOWN:
+        if row.state == UNCONNECTED and row.local[1] in PORT_NUMBERS:
             listening.add(_listener(row, owners.get(row.inode, ""), "udp"))
     ordered = sorted(listening, key=_rank)
     return SocketTable(
@@ -68,7 +67,7 @@ def _listener(row: Row, owner: str, protocol: str) -> ListeningSocket:
 
 
 def _rank(row: ListeningSocket) -> tuple[bool, int, str, str, str]:
-    return row.port not in _KNOWN, row.port, row.address, row.process, row.protocol
+    return row.port not in PORT_NUMBERS, row.port, row.address, row.process, row.protocol
 
 
 def read_sockets(processes: Iterable[Path] | None = None) -> SocketTable:

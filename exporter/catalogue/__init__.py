@@ -8,6 +8,7 @@ from exporter.catalogue.port import ExtraPort, Port, TargetPort
 from exporter.catalogue.target_ports import (
     ALWAYS_EXCLUDED,
     NEWEST_VERSION,
+    PORT_NUMBERS,
     PORTS,
     PORTS_BY_ROLE,
     control_port,

@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter.parsing import parse_number, parse_port
 
-_TRUE = frozenset({"1", "t", "true"})
+TRUE = frozenset({"1", "t", "true"})
 """What Go's strconv.ParseBool takes for true, in lower case."""
 
 
@@ -97,7 +97,7 @@ def number_from(movers: Iterable[Mover], sources: Sources, usual: int) -> int:
 
 def is_true(text: str) -> bool:
     """Whether the text of a variable is true."""
-    return text.strip().lower() in _TRUE
+    return text.strip().lower() in TRUE
 
 
 def port_number(value: object) -> int | None:

@@ -18,6 +18,9 @@ PORTS: tuple[Port, ...] = (
     *sorted((*ENVOY_PORTS, *NON_ENVOY_PORTS, *AMBIENT_PORTS), key=lambda row: row.number),
     *CONTROL_PLANE,
 )
+PORT_NUMBERS = frozenset(row.number for row in PORTS)
+"""The usual numbers of all of them."""
+
 PORTS_BY_ROLE = {role: tuple(row for row in PORTS if row.role is role) for role in Role}
 _FIRST_BY_NAME = {(row.role, row.name): row for row in reversed(PORTS)}
 
@@ -66,7 +69,7 @@ def control_port(target: Target, preferred: int, configured: Iterable[int] = ())
     if target.settings.included_inbound_ports is not None:
         return None
     used = {
-        *(row.number for row in PORTS),
+        *PORT_NUMBERS,
         *(row.number_in(target.settings) for row in PORTS_BY_ROLE[target.role]),
         *target.settings.app_ports,
         *target.settings.application_ports,

@@ -6,6 +6,7 @@ a file becomes a `Problem` that names file, line and key.
 """
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,18 @@ _MAX_REPEATED = 200_000
 
 BAD_SCALARS = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
 """What PyYAML raises for scalars that do not fit their tag: `!!int ""`, `!!bool x`."""
+
+
+FileStamp = tuple[int, int, int] | None
+
+
+def stamp_of(path: Path) -> FileStamp:
+    """What changes when a file does, also where a link was turned elsewhere; None without one."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a hot path: half the cost of Path.stat
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def read_file(path: Path) -> str:

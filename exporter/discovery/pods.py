@@ -12,6 +12,7 @@ from itertools import islice
 
 from exporter.bounds import KUBERNETES_NAME, POD_LABELS, SETTINGS_TEXT, TENANT_TEXT, cut_text
 from exporter.catalogue import istio_version_of, line_of
+from exporter.catalogue.movers import TRUE
 from exporter.config import Config
 from exporter.discovery.ambient_pods import (
     ambient_settings,
@@ -44,7 +45,6 @@ _VERSION_LABELS = ("app.kubernetes.io/version", "helm.sh/chart")
 _SERVICE_MESH_LABEL = "maistra-version"
 """The same of OpenShift Service Mesh 2, in its own numbers."""
 
-_TRUE = frozenset({"1", "t", "true"})
 _HASHES = ("pod-template-hash", "rollouts-pod-template-hash")
 """Labels with the end of a ReplicaSet's name: a Deployment's, an Argo Rollout's."""
 
@@ -135,7 +135,7 @@ def _proxy_role(container: Container, pod: Pod) -> Role | None:
         elif following:
             named = following[0]
         role = _PROXY_ROLES.get(named)
-        is_proxyless = container.environment.get("DISABLE_ENVOY", "").lower() in _TRUE
+        is_proxyless = container.environment.get("DISABLE_ENVOY", "").lower() in TRUE
         return Role.PROXYLESS if is_proxyless and role is Role.SIDECAR else role
     if is_uninjected_gateway(pod):
         return Role.GATEWAY

@@ -16,7 +16,7 @@ import msgspec
 
 from exporter.bounds import TENANT_TEXT
 from exporter.config import ConfigError, Problem, StaticConfig, StaticTarget, read_targets
-from exporter.config.yaml_document import read_document, read_file
+from exporter.config.yaml_document import FileStamp, read_document, read_file, stamp_of
 from exporter.discovery.pod_documents import Pod
 from exporter.discovery.pods import targets_of_pod
 from exporter.model import Interception, Role, Settings, Target, TargetKey
@@ -29,8 +29,6 @@ _PLAIN = ("istio_version", "netns", "node", "workload", "revision", "cluster_id"
 
 Entry = tuple[StaticTarget, Path]
 """An entry with the folder that its paths are relative to."""
-
-Stamp = tuple[int, int, int] | None
 
 OnChange = Callable[[Iterable[Target]], Awaitable[None]]
 """Takes the targets; it can go through them once."""
@@ -162,7 +160,7 @@ class StaticSource:
         self._period = period
         self._paths: set[Path] = {base / file for file in static.files}
         self._last_error = ""
-        self._stamps: dict[Path, Stamp] | None = None
+        self._stamps: dict[Path, FileStamp] | None = None
         self._unreported: deque[Target] | None = None
 
     def read(self) -> None:
@@ -171,7 +169,7 @@ class StaticSource:
         try:
             self._unreported = deque(self._load())
         finally:
-            self._stamps = {path: stamps.get(path, _stamp(path)) for path in self._paths}
+            self._stamps = {path: stamps.get(path, stamp_of(path)) for path in self._paths}
 
     async def run(
         self,
@@ -188,8 +186,8 @@ class StaticSource:
             await self._report(on_change)
             await asyncio.sleep(self._period)
 
-    def _stamps_now(self) -> dict[Path, Stamp]:
-        return {path: _stamp(path) for path in self._paths}
+    def _stamps_now(self) -> dict[Path, FileStamp]:
+        return {path: stamp_of(path) for path in self._paths}
 
     async def _report(self, on_change: OnChange) -> None:
         targets, self._unreported = self._unreported, None
@@ -219,12 +217,3 @@ def _drained(targets: deque[Target]) -> Iterator[Target]:
     """Each target, which is freed once it was taken: all at once would hold the event loop."""
     while targets:
         yield targets.popleft()
-
-
-def _stamp(path: Path) -> Stamp:
-    """Modification time, size and inode, which a swapped link changes; None without a file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

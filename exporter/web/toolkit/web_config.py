@@ -7,7 +7,6 @@ one that protects less.
 """
 
 import logging
-import os
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from aiohttp import web
 
 from exporter.config import ConfigError
+from exporter.config.yaml_document import FileStamp, stamp_of
 from exporter.web.toolkit.deviations import deviations, given_up
 from exporter.web.toolkit.listening_tls import load_web_config, newest_context
 from exporter.web.toolkit.passwords import PasswordChecker, TooManyChecksError
@@ -24,8 +24,6 @@ from exporter.web.toolkit.web_file import TlsServer, WebConfigDocument
 log = logging.getLogger(__name__)
 
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="istio-port-exporter", charset="UTF-8"'}
-
-Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class WebConfigFile:
     def __init__(self, path: Path) -> None:
         """Read the file and its certificates; raises ConfigError."""
         self.path = path
-        self._stamps: dict[Path, Stamp] = {}
+        self._stamps: dict[Path, FileStamp] = {}
         self._open = self._read(None)
         self._note()
         self._passwords = PasswordChecker()
@@ -98,7 +96,7 @@ class WebConfigFile:
 
     def _current(self) -> _Open:
         """What the files hold now, or held when they were last good."""
-        if any(_stamp(path) != stamp for path, stamp in self._stamps.items()):
+        if any(stamp_of(path) != stamp for path, stamp in self._stamps.items()):
             try:
                 self._open = self._read(self._open)
                 log.info("web configuration read again file=%s", self.path)
@@ -114,10 +112,10 @@ class WebConfigFile:
 
     def _read(self, before: _Open | None) -> _Open:
         """Stamps are taken before reading: what changes meanwhile is read again."""
-        self._stamps = {path: _stamp(path) for path in (self.path, *self._stamps)}
+        self._stamps = {path: stamp_of(path) for path in (self.path, *self._stamps)}
         found = _load(self.path, before)
         paths = (self.path, *_files_of(found.file.tls_server_config))
-        self._stamps = {path: self._stamps.get(path, _stamp(path)) for path in paths}
+        self._stamps = {path: self._stamps.get(path, stamp_of(path)) for path in paths}
         return found
 
 
@@ -133,12 +131,3 @@ def _files_of(tls: TlsServer | None) -> tuple[Path, ...]:
     if tls is None:
         return ()
     return tuple(Path(name) for name in (tls.cert_file, tls.key_file, tls.client_ca_file) if name)
-
-
-def _stamp(path: Path) -> Stamp:
-    """What changes when a file does, also where it is a link that was turned elsewhere."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a hot path: half the cost of Path.stat
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
