@@ -1,4 +1,4 @@
-"""The front door over real sockets: TLS, rotation, client certificates, users, headers."""
+"""A web configuration over real sockets: TLS, rotation, client certificates, users, headers."""
 
 import asyncio
 import os
