@@ -59,12 +59,12 @@ class Budget:
         self._refilled_at = clock()
         self._urgent = _FairQueue()
         self._routine = _FairQueue()
-        self._asked: WeakSet[object] = WeakSet()
+        self._known: WeakSet[object] = WeakSet()
 
     def take(self, poll: object, count: int, *, urgent: bool) -> bool:
         """Whether this poll may open so many now; what it got it gives back when closed."""
         self._refill()
-        self._asked.add(poll)
+        self._known.add(poll)
         line, other = (self._urgent, self._routine) if urgent else (self._routine, self._urgent)
         other.leave(poll)
         is_enough = self._tokens > 0 if urgent else self._tokens >= self._most
@@ -86,8 +86,8 @@ class Budget:
         self._open -= count
 
     def seconds_to_serve_all(self, count: int) -> float:
-        """How long it takes to serve everybody who asks once, if each needs so many."""
-        return len(self._asked) * count / self._rate
+        """How long it takes to serve every poll once, if each needs so many."""
+        return len(self._known) * count / self._rate
 
     def _refill(self) -> None:
         now = self._clock()

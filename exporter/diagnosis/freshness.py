@@ -114,6 +114,6 @@ def current_listings(evidence: Evidence, before: Memory) -> tuple[Timestamped[Pr
         if isinstance(seen.facts, IstiodFacts) and seen.facts.syncz is not None:
             return (Timestamped(seen.facts.syncz, evidence.now), *before.listings[:1])
     monitoring = evidence.seen(PortName.HTTP_MONITORING)
-    was_asked = before.polled.get(Cadence.DETAIL) == evidence.now
+    was_requested = before.polled.get(Cadence.DETAIL) == evidence.now
     is_silent = monitoring is None or monitoring.outcome is not Outcome.OK
-    return () if was_asked or is_silent else before.listings
+    return () if was_requested or is_silent else before.listings

@@ -9,6 +9,16 @@ from exporter.diagnosis.conditions import (
 )
 from exporter.model import AGENT_ROLES, ENVOY_ROLES, HBONE_ROLES, PROXY_ROLES, PortName, Role
 
+_OPEN = (
+    PortName.VIRTUAL_INBOUND,
+    PortName.STATUS,
+    PortName.HEALTH,
+    PortName.STATS,
+    PortName.METRICS,
+    PortName.READINESS,
+)
+"""What any proxy serves to the network."""
+
 PROXY_CAUSES: tuple[Cause, ...] = (
     Cause(
         id="proxy_not_running",
@@ -20,15 +30,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
             "Look at the container: kubectl describe pod, its last state, restarts and "
             "previous log."
         ),
-        ports=(
-            PortName.ADMIN,
-            PortName.VIRTUAL_INBOUND,
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-            PortName.METRICS,
-            PortName.READINESS,
-        ),
+        ports=(PortName.ADMIN, *_OPEN),
     ),
     Cause(
         id="container_starved",
@@ -39,14 +41,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
             "Look at the container's CPU limit and throttling, and at the CPU of its node; raise "
             "the limit."
         ),
-        ports=(
-            PortName.VIRTUAL_INBOUND,
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-            PortName.METRICS,
-            PortName.READINESS,
-        ),
+        ports=_OPEN,
         also="the control port",
     ),
     Cause(
@@ -58,14 +53,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
             "Look at what ends them: the proxy's limits on connections, memory and open files "
             "(its log, overload.envoy in its statistics), or a policy that resets on the way."
         ),
-        ports=(
-            PortName.VIRTUAL_INBOUND,
-            PortName.STATUS,
-            PortName.HEALTH,
-            PortName.STATS,
-            PortName.METRICS,
-            PortName.READINESS,
-        ),
+        ports=_OPEN,
         also="the control port",
     ),
     Cause(

@@ -21,7 +21,7 @@ _RESERVED = 4
 """One of so many places is kept for clients that have no request under way."""
 
 
-_Asked = tuple[str, str]
+_Slot = tuple[str, str]
 """A client, and which of the paths with a limit of its own: /probe, the metrics, or neither."""
 
 
@@ -33,16 +33,16 @@ def limit_requests(max_seconds: float = MAX_REQUEST_SECONDS) -> Middleware:
     either, where it has the metrics, or anything else, under way already. A request that takes
     longer than `max_seconds` is cut off: its client does not read.
     """
-    in_flight: Counter[_Asked] = Counter()
+    in_flight: Counter[_Slot] = Counter()
 
     @web.middleware
     async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
         _refuse_body(request)
         if request.path in _ALWAYS_ANSWERED:
             return await handler(request)
-        asked = _asked(request)
-        _refuse_too_many(request, in_flight, asked)
-        in_flight[asked] += 1
+        slot = _slot_of(request)
+        _refuse_too_many(request, in_flight, slot)
+        in_flight[slot] += 1
         try:
             async with asyncio.timeout(max_seconds):
                 return await handler(request)
@@ -51,25 +51,25 @@ def limit_requests(max_seconds: float = MAX_REQUEST_SECONDS) -> Middleware:
                 request.transport.abort()
             raise
         finally:
-            in_flight[asked] -= 1
-            if not in_flight[asked]:
-                del in_flight[asked]
+            in_flight[slot] -= 1
+            if not in_flight[slot]:
+                del in_flight[slot]
 
     return limit
 
 
-def _asked(request: web.Request) -> _Asked:
+def _slot_of(request: web.Request) -> _Slot:
     own = (_PROBE, request.app[CONTEXT].session.config.web.telemetry_path)
     return request.remote or "", request.path if request.path in own else ""
 
 
-def _refuse_too_many(request: web.Request, in_flight: Counter[_Asked], asked: _Asked) -> None:
+def _refuse_too_many(request: web.Request, in_flight: Counter[_Slot], slot: _Slot) -> None:
     config = request.app[CONTEXT].session.config.web
     probes = sum(count for (_, path), count in in_flight.items() if path == _PROBE)
-    is_first = not in_flight[asked]
-    if _is_full(in_flight.total(), config.max_requests, is_first=is_first and asked[1] != _PROBE):
+    is_first = not in_flight[slot]
+    if _is_full(in_flight.total(), config.max_requests, is_first=is_first and slot[1] != _PROBE):
         limit = f"web.max_requests, {config.max_requests}"
-    elif asked[1] == _PROBE and _is_full(probes, config.max_probes, is_first=is_first):
+    elif slot[1] == _PROBE and _is_full(probes, config.max_probes, is_first=is_first):
         limit = f"web.max_probes, {config.max_probes}"
     else:
         return
