@@ -22,6 +22,7 @@ POLL = PollConfig(interval=0.2, detail_interval=0.4, identity_interval=3600.0, t
 FAMILIES = selected("full", ())
 DAY = 86400.0
 KEY = TargetKey("shop", "cart")
+STALE_SECONDS = 3 * POLL.interval
 CERTIFICATE = b'istio_agent_cert_expiry_seconds{resource_name="default"} 600\n'
 
 SetWallClock = Callable[[float], None]
@@ -135,3 +136,16 @@ def test_the_clock_runs_with_the_wall_clock_until_that_is_set(set_wall_clock: Se
     assert clock.step() == 0.0, "slewed, not set"
     set_wall_clock(-DAY)
     assert clock.step() == -DAY
+
+
+@pytest.mark.parametrize("seconds", [-DAY, DAY])
+def test_the_counters_of_a_new_target_are_served_for_three_intervals_whatever_the_wall_clock(
+    set_wall_clock: SetWallClock, seconds: float
+) -> None:
+    state = State(FAMILIES)
+    set_wall_clock(seconds)
+    TargetTable(POLL.interval, state, State(FAMILIES)).put(
+        Target(key=KEY, role=Role.SIDECAR, addresses=("127.0.0.1",))
+    )
+    assert state.blocks(clock.now())
+    assert not state.blocks(clock.now() + STALE_SECONDS)

@@ -130,7 +130,7 @@ class TargetTable:
         if row:
             row.due = _NEVER
         else:
-            expires = time.time() + STALE_AFTER_INTERVALS * self.interval
+            expires = clock.now() + STALE_AFTER_INTERVALS * self.interval
             self.state.put(TargetRecord(target=target, polls=0), expires)
         spread = zlib.crc32(target.uid.encode() or str(target.key).encode())
         row = self._rows[target.key] = ScheduledTarget(target, spread)

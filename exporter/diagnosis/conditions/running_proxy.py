@@ -10,7 +10,7 @@ from exporter.diagnosis.memory_update import has_no_servers
 from exporter.diagnosis.proxy_status import xds_failures
 from exporter.diagnosis.target_certificates import presented_certificate
 from exporter.diagnosis.verdicts import exposed_by
-from exporter.model import Certificate, Memory, Outcome, PortName, Role
+from exporter.model import Certificate, Outcome, PortName, Role
 
 _SERVER_ERROR = 500
 
@@ -256,10 +256,7 @@ def access_is_forbidden(case: Case) -> Sentences:
         for verdict in case.verdicts.values()
         if verdict.outcome is Outcome.FORBIDDEN
     ]
-    if _page_forbidden(case.memory) and not case.target.settings.metrics_localhost_only:
+    is_hidden = case.memory.page is Outcome.FORBIDDEN
+    if is_hidden and not case.target.settings.metrics_localhost_only:
         forbidden.append(f"{case.number(PortName.STATUS)} forbids its metrics")
     return (*forbidden, *debug_refusal(case)) or None
-
-
-def _page_forbidden(memory: Memory) -> bool:
-    return memory.page is Outcome.FORBIDDEN
