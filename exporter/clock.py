@@ -21,9 +21,14 @@ def now() -> float:
     return _BEGAN + time.monotonic()
 
 
+def wall() -> float:
+    """Seconds since the epoch by the wall clock, for moments that people compare with theirs."""
+    return time.time()
+
+
 def step() -> float:
     """By how many whole seconds the wall clock has been set since the process began."""
-    seconds = time.time() - now()
+    seconds = wall() - now()
     return float(round(seconds)) if abs(seconds) >= _SMALLEST_STEP_SECONDS else 0.0
 
 

@@ -10,13 +10,12 @@ import contextlib
 import logging
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from exporter import __version__
+from exporter import __version__, clock
 from exporter.app.api_connection import ApiConnection
 from exporter.app.process import (
     bind,
@@ -81,7 +80,7 @@ class Exporter:
             reload=self.reload if reading.config.web.enable_reload else None,
         )
         self._shared.api.configure(reading.config, has_static=reading.has_static)
-        self._shared.metrics.reloaded(successful=True, now=time.time())
+        self._shared.metrics.reloaded(successful=True, now=clock.wall())
 
     @property
     def state(self) -> State:
@@ -110,7 +109,7 @@ class Exporter:
             try:
                 reading = await asyncio.to_thread(self._read, self._check_web_config)
             except ConfigError as error:
-                self._shared.metrics.reloaded(successful=False, now=time.time())
+                self._shared.metrics.reloaded(successful=False, now=clock.wall())
                 for problem in error.problems:
                     text = str(problem)
                     log.error("configuration not reloaded, the old one stays problem=%r", text)  # noqa: TRY400 - the problem is the user's
@@ -166,7 +165,7 @@ class Exporter:
         self.session = self._context.session = session
         shared.api.configure(config, has_static=reading.has_static)
         self._tasks.create_task(session.run())
-        shared.metrics.reloaded(successful=True, now=time.time())
+        shared.metrics.reloaded(successful=True, now=clock.wall())
         log.info("configuration reloaded")
         for state in (shared.state, shared.synced):
             await state.discard()

@@ -12,13 +12,13 @@ import re
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from exporter import clock
 from exporter.app.process import bind, raise_file_limit
 from exporter.app.program import Exporter
 from exporter.cli.exit_codes import ExitCode
@@ -139,7 +139,7 @@ async def _show(screen: Console, exporter: Exporter, built: Mesh, urls: str, *, 
     with screen.status("Polling ...") if screen.is_terminal else contextlib.nullcontext():
         await _polled(exporter, growing, since=0.0)
         await built.advance()
-        await _polled(exporter, growing, since=time.time())
+        await _polled(exporter, growing, since=clock.wall())
         await _polled(exporter, {pod.target.key for pod in built.pods}, since=0.0)
     if once:
         screen.print(_report(exporter))

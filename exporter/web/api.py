@@ -1,6 +1,5 @@
 """/api/v1: targets, ports and summaries as JSON, filtered and in pages."""
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -50,7 +49,7 @@ async def show_summary(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     config = context.session.config
     is_expired = partial(context.state.is_expired, now=clock.now())
-    builder = SummaryBuilder(read_filters(request), is_expired, time.time())
+    builder = SummaryBuilder(read_filters(request), is_expired, clock.wall())
     refuse_others(request, SCOPE)
     await request.app[REPORTS].add_targets(request, builder.add)
     runbooks = config.web.runbook_url or OWN_RUNBOOKS
