@@ -5,9 +5,7 @@ from pathlib import Path
 
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import add_config_flags, add_web_flags, base_of, config_of
-from exporter.discovery.static import load_static
-from exporter.web.toolkit.deviations import deviations
-from exporter.web.toolkit.listening_tls import load_web_config
+from exporter.config import StaticConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +27,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Ends with 0 when `serve` would start with it; raises ConfigError when not."""
     config = config_of(chosen)
-    targets = load_static(config.discovery.static, base_of(chosen))
+    targets = _count_targets(config.discovery.static, base_of(chosen))
     if config.web.config_file:
-        file, document, _context = load_web_config(Path(config.web.config_file))
-        for note in deviations(file, document.value):
-            print(f"{config.web.config_file}: {note}")
+        _note_deviations(config.web.config_file)
     source = chosen.config_file or "the defaults"
-    print(f"{source}: valid; static targets: {len(targets)}")
+    print(f"{source}: valid; static targets: {targets}")
     return ExitCode.HEALTHY
+
+
+def _count_targets(static: StaticConfig, base: Path) -> int:
+    if not (static.files or static.targets):
+        return 0
+    from exporter.discovery.static import load_static
+
+    return len(load_static(static, base))
+
+
+def _note_deviations(file: str) -> None:
+    from exporter.web.toolkit.deviations import deviations
+    from exporter.web.toolkit.listening_tls import load_web_config
+
+    served, document, _context = load_web_config(Path(file))
+    for note in deviations(served, document.value):
+        print(f"{file}: {note}")

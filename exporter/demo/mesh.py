@@ -1,6 +1,6 @@
 """A mesh of stand-ins for as long as it is used: `async with mesh(states, folder) as built`.
 
-In: recorded states. Out: a `DemoPod` for each, with a target that `look` can be given. The rule:
+In: recorded states. Out: a `DemoPod` for each, with a target that can be polled. The rule:
 the processes belong to the stage process, and end when the block ends, whatever ends it.
 """
 

@@ -30,8 +30,8 @@ LIGHT = {
     "ports -o json": CATALOGUE,
     "ports -o markdown": CATALOGUE,
     "ports": ("asyncio", "yaml"),
-    "config check": ("rich",),
-    "config check --web.config.file {folder}/web.yaml": ("rich",),
+    "config check": CATALOGUE,
+    "config check --web.config.file {folder}/web.yaml": ("asyncio", "rich"),
     "serve --help": CATALOGUE,
 }
 """Commands that poll nothing, with what else none of their modules may import."""
