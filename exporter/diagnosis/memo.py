@@ -2,11 +2,12 @@
 
 A record follows from observations, memory and time. Where a healthy target's observations add
 nothing to its memory, the same ones give the same record but for its times. The rule: only polls
-of the fast cadence reuse a record, and none after a certificate's end or two minutes, nor after a
-step of the wall clock, so that what time alone changes is judged then.
+of the fast cadence reuse a record, and those of the detail cadence whose pages are the same as the
+last ones; and none after a certificate's end or two minutes, nor after a step of the wall clock, so
+that what time alone changes is judged then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from exporter.model import (
     AgentFacts,
     Cadence,
     EnvoyStats,
+    Facts,
     Memory,
     Observation,
     ProbeKind,
@@ -68,7 +70,10 @@ def reused_record(
         memory: what the last poll left, with this poll's `polled`.
     """
     memo, now = memory.memo, evidence.now
-    if not isinstance(memo, Memo) or now >= memo.until or _is_slower_due(memory.polled, now):
+    if not isinstance(memo, Memo) or now >= memo.until:
+        return None
+    slower = [due for due, at in memory.polled.items() if at == now and due is not Cadence.FAST]
+    if slower not in _REUSING:
         return None
     if (
         evidence.step != memo.step
@@ -76,7 +81,10 @@ def reused_record(
         or evidence.target is not memo.record.target
     ):
         return None
-    if not _is_same(observations, memo.observations) or evidence.ports != memo.ports:
+    if not _is_same(observations, memo.observations, slower) or evidence.ports != memo.ports:
+        return None
+    known = _with_details(evidence, observations, memory) if slower else memory
+    if known is None:
         return None
     durations = dict(memo.record.durations)
     for port, place in memo.timed:
@@ -91,7 +99,26 @@ def reused_record(
         polls=polls,
         faulty_polls=memory.faulty_polls,
     )
-    return record, replace(memory, polls=polls, last_ok=last_ok)
+    return record, replace(known, polls=polls, last_ok=last_ok)
+
+
+_REUSING: tuple[list[Cadence], ...] = [], [Cadence.DETAIL]
+"""What may be due beside the fast cadence in a poll that reuses a record."""
+
+
+def _with_details(
+    evidence: Evidence, observations: Sequence[Observation], memory: Memory
+) -> Memory | None:
+    """The memory after a poll of the detail cadence; None where more than times has changed."""
+    again = Evidence(evidence.target, evidence.ports, evidence.config, evidence.now)
+    update = remember(read_evidence(again, observations), memory)
+    last = memory.stats
+    if (update.stats and update.stats.value) != (last and last.value):
+        return None
+    if update.proofs.keys() != memory.proofs.keys():
+        return None
+    untimed = replace(update, polls=memory.polls, stats=last, proofs=memory.proofs)
+    return update if untimed == memory else None
 
 
 def memo_of(
@@ -137,23 +164,27 @@ def memo_of(
 
 
 def _at_fast(seen: Observation) -> Observation:
-    """What a poll of the fast cadence would have seen there, in no time.
+    """What a poll of the fast cadence would have seen there, in no time."""
+    return replace(seen, seconds=0.0, facts=_facts_at_fast(seen.facts))
+
+
+def _facts_at_fast(facts: Facts) -> Facts:
+    """What the fast cadence would have read of it.
 
     Whatever a slower cadence reads, verdicts and causes take from memory and not from facts.
     """
-    facts = seen.facts
     match facts:
         case AgentFacts(status=status):
-            facts = _agent_facts(status)
+            return _agent_facts(status)
         case EnvoyStats(live=live, state=state):
-            facts = shared(EnvoyStats(live=live, state=state))
+            return shared(EnvoyStats(live=live, state=state))
         case AdminFacts(state=state):
-            facts = AdminFacts(state=state)
+            return AdminFacts(state=state)
         case ReadinessFacts():
-            facts = shared(facts)
+            return shared(facts)
         case ZtunnelFacts():
-            facts = None
-    return replace(seen, seconds=0.0, facts=facts)
+            return None
+    return facts
 
 
 @lru_cache(maxsize=64)
@@ -161,12 +192,10 @@ def _agent_facts(status: int | None) -> AgentFacts:
     return AgentFacts(status=status)
 
 
-def _is_slower_due(polled: Mapping[Cadence, float], now: float) -> bool:
-    return any(at == now for cadence, at in polled.items() if cadence is not Cadence.FAST)
-
-
-def _is_same(seen: Sequence[Observation], last: Sequence[Observation]) -> bool:
-    """Whether two polls saw the same, each answer in good time."""
+def _is_same(
+    seen: Sequence[Observation], last: Sequence[Observation], slower: Sequence[Cadence]
+) -> bool:
+    """Whether two polls saw the same, each answer in good time, but for what `slower` ones read."""
     if len(seen) != len(last):
         return False
     for one, other in zip(seen, last, strict=True):
@@ -176,7 +205,7 @@ def _is_same(seen: Sequence[Observation], last: Sequence[Observation]) -> bool:
             or one.connected is not other.connected
             or one.seconds >= SLOW_SECONDS
             or one.detail != other.detail
-            or one.facts != other.facts
+            or (_facts_at_fast(one.facts) if slower else one.facts) != other.facts
         ):
             return False
     return True

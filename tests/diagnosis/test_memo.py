@@ -19,7 +19,7 @@ from exporter.model import (
     Target,
     TargetRecord,
 )
-from tests.diagnosis.matrix import CERTIFICATE, NOW, SIDECAR, net, page, sidecar, target_of
+from tests.diagnosis.matrix import CERTIFICATE, NOW, SIDECAR, STATS, net, page, sidecar, target_of
 from tests.diagnosis.test_total import OBSERVATIONS, TARGETS
 
 CONFIG = Config()
@@ -73,6 +73,78 @@ def test_a_reused_record_is_the_judged_one(
         anew, whole = judged(target, ports, seen, replace(whole, memo=None), now, due)
         assert reused == anew
         assert replace(short, memo=None) == replace(whole, memo=None)
+
+
+def with_stats(stats: EnvoyStats) -> list[Observation]:
+    """What a poll of the detail cadence sees of a sidecar with these statistics."""
+    read = page(metrics=None)
+    return sidecar(
+        net(15020, Outcome.OK, facts=read),
+        net(15090, Outcome.OK, facts=stats),
+        without=(15000, 15006),
+    )
+
+
+PAGES = [
+    STATS,
+    *(
+        replace(STATS, **{name: value})
+        for name in ("cds", "lds")
+        for name, value in (
+            (f"{name}_success", 9.0),
+            (f"{name}_rejected", 1.0),
+            (f"{name}_failure", 2.0),
+        )
+    ),
+    replace(STATS, listeners_warming=1.0),
+    replace(STATS, xds_connections=0.0),
+    replace(STATS, workers_started=False),
+    replace(STATS, state=1),
+    replace(STATS, live=None, complete=False),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    polls=st.lists(
+        st.tuples(
+            st.sampled_from(DUE),
+            st.sampled_from([STATS, STATS, STATS, *PAGES]),
+            st.sampled_from([1, 15, 60, 61, 130, 400]),
+        ),
+        min_size=4,
+        max_size=12,
+    )
+)
+def test_whatever_the_detail_cadence_reads_the_record_is_the_judged_one(
+    polls: list[tuple[frozenset[Cadence], EnvoyStats, int]],
+) -> None:
+    ports = ports_of(SIDECAR)
+    short = whole = Memory()
+    now = NOW
+    for due, stats, seconds in [(ALL, STATS, 1), (DETAIL, STATS, 60), *polls]:
+        now += seconds
+        seen = with_stats(stats) if due is DETAIL else USUAL[due]
+        reused, short = judged(SIDECAR, ports, seen, short, now, due)
+        anew, whole = judged(SIDECAR, ports, seen, replace(whole, memo=None), now, due)
+        assert reused == anew
+        assert replace(short, memo=None) == replace(whole, memo=None)
+
+
+def test_details_that_have_not_changed_are_kept_with_their_time_and_changed_ones_are_judged() -> (
+    None
+):
+    ports = ports_of(SIDECAR)
+    _, memory = judged(SIDECAR, ports, sidecar(), Memory(), NOW, ALL)
+    _, memory = judged(SIDECAR, ports, with_stats(STATS), memory, NOW + 60, DETAIL)
+    _, same = judged(SIDECAR, ports, with_stats(STATS), memory, NOW + 120, DETAIL)
+    assert memory.memo is not None
+    assert same.memo is memory.memo
+    assert same.stats is not None
+    assert same.stats.at == same.proofs[15090] == NOW + 120
+    for changed in PAGES[1:]:
+        _, after = judged(SIDECAR, ports, with_stats(changed), memory, NOW + 120, DETAIL)
+        assert after.memo is not memory.memo
 
 
 def test_a_healthy_targets_record_is_reused_with_the_times_of_the_poll() -> None:
