@@ -111,6 +111,8 @@ def server_hellos(
     if plan.target.role is not Role.GATEWAY:
         return []
     servers = {port.number for port in plan.ports if is_server(port)}
+    if not servers:
+        return []
     answering = {
         (one.address, one.port)
         for one in seen

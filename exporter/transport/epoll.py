@@ -150,11 +150,11 @@ _RESERVED_DESCRIPTORS = 64
 
 
 def _disconnect(own: socket.SocketType) -> bool:
-    """Reset a socket's connection and forget it; False where the system refuses."""
-    if _connect(own.fileno(), _UNSPECIFIED, len(_UNSPECIFIED)) != 0:
-        return False
-    own.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # the reset is kept there as an error
-    return True
+    """Reset a socket's connection and forget it; False where the system refuses.
+
+    The reset is kept in SO_ERROR; the next connect begins without it (Linux's tcp_connect_init).
+    """
+    return bool(_connect(own.fileno(), _UNSPECIFIED, len(_UNSPECIFIED)) == 0)
 
 
 _by_loop: dict[asyncio.AbstractEventLoop, EpollSockets] = {}

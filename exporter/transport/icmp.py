@@ -51,7 +51,8 @@ def collect(own: socket.SocketType, value: int) -> None:
     They are kept until it is connected: ICMP may not break a connection.
     """
     if _IS_LINUX:
-        own.setsockopt(*_OPTIONS[own.family], value)  # type: ignore[index] # as the socket's int
+        level, option = _OPTIONS[own.family]  # type: ignore[index] # as the socket's int
+        own.setsockopt(level, option, value)
 
 
 def connect_error(own: socket.SocketType) -> OSError | None:
