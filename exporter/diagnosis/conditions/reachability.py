@@ -25,19 +25,21 @@ def exporter_is_suspect(case: Case) -> Sentences:
 def is_starting(case: Case) -> Sentences:
     """Younger than the start grace and not ready, by Kubernetes or by Envoy's own state.
 
-    A container that was never started, because others are still being prepared, is as old as its
-    pod; one that waits to be started again is not starting.
+    A container that was never started, because others are still being prepared, or of which nothing
+    is reported is as old as its pod; one that waits to be started again is not starting.
     """
     lifecycle, grace = case.target.lifecycle, case.config.discovery.start_grace
     if (prepared := _is_prepared(case)) is not None:
         return prepared
-    since = lifecycle.created if lifecycle.is_down and not lifecycle.restarts else lifecycle.started
+    is_unreported = lifecycle.container_ready is None and not lifecycle.is_down
+    is_as_its_pod = is_unreported or (lifecycle.is_down and not lifecycle.restarts)
+    since = lifecycle.started or (lifecycle.created if is_as_its_pod else None)
     if since is not None:
         if case.now - since >= grace or lifecycle.container_ready:
             return None
         if lifecycle.container_ready is None and _serves(case):
             return None
-        what = "pod was made" if lifecycle.is_down else "container started"
+        what = "container started" if lifecycle.started else "pod was made"
         return (f"the {what} {case.now - since:.0f} s ago", *case.describe_container())
     if lifecycle.is_down:
         return None
