@@ -40,13 +40,25 @@ class Direct:
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
         """Open a UDP socket connected to the port."""
-        loop = asyncio.get_running_loop()
-        remote = (self.address, port)
-        return (await loop.create_datagram_endpoint(factory, remote_addr=remote))[1]
+        own = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        return await connect_datagram(own, (self._host, port), factory)
 
     async def sockets(self) -> SocketTable:
         """Never: the network does not show a pod's socket table."""
         raise NoAccess("The socket table is seen only inside the pod's network namespace.")
+
+
+async def connect_datagram(
+    own: socket.socket, remote: tuple[str, int], factory: Callable[[], DatagramT]
+) -> DatagramT:
+    """Connect a fresh non-blocking UDP socket, which is taken over; returns its protocol."""
+    loop = asyncio.get_running_loop()
+    try:
+        own.connect(remote)
+        return (await loop.create_datagram_endpoint(factory, sock=own))[1]
+    except BaseException:
+        own.close()
+        raise
 
 
 _DISCARD = 9

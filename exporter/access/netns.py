@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from exporter.access.cpu_throttling import read_throttling
 from exporter.access.dialer import DatagramT, NoAccess
+from exporter.access.direct import connect_datagram
 from exporter.access.pod_processes import LocateNamespace, PodNamespace
 from exporter.access.socket_table import read_sockets
 from exporter.model import SocketTable, View
@@ -86,14 +87,8 @@ class Netns:
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
         """Open a UDP socket in the namespace, connected to the port."""
-        loop = asyncio.get_running_loop()
         made = await self._socket(self.address, socket.SOCK_DGRAM)
-        try:
-            made.connect((self.address, port))
-            return (await loop.create_datagram_endpoint(factory, sock=made))[1]
-        except BaseException:
-            made.close()
-            raise
+        return await connect_datagram(made, (self.address, port), factory)
 
     async def sockets(self) -> SocketTable:
         """Read who listens in the namespace; its own thread, because it scans /proc."""

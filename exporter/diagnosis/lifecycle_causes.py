@@ -18,6 +18,7 @@ LIFECYCLE_CAUSES: tuple[Cause, ...] = (
         cause_class=CauseClass.EXPORTER,
         roles=ALL_ROLES,
         condition=reachability.exporter_is_suspect,
+        fallback=reachability.exporter_sees_in_part,
         sentence="The exporter itself is suspect, so this target is not judged.",
         advice=(
             'Run the exporter outside the mesh (sidecar.istio.io/inject: "false") and '

@@ -22,10 +22,10 @@ class EpollBareConnect:
         self._ended = ended
         try:
             start_half_open(own, remote)
+            sockets.register(own, self._handle)
         except BaseException:
             own.close()
             raise
-        sockets.register(own, self._handle)
 
     def abort(self) -> None:
         """Nobody waits for it any more."""

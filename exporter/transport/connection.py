@@ -69,10 +69,10 @@ class Connection(Waiter[StreamT]):
         try:
             self._protocol: asyncio.Protocol = factory()
             start_connect(own, remote, self._protocol)
+            sockets.register(own, self._handle)
         except BaseException:
             own.close()
             raise
-        sockets.register(own, self._handle)
 
     def cancel(self, msg: object = None) -> bool:
         """Nobody waits for it any more."""

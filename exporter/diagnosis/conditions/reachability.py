@@ -22,6 +22,15 @@ def exporter_is_suspect(case: Case) -> Sentences:
     return None
 
 
+def exporter_sees_in_part(case: Case) -> Sentences:
+    """Some connection could not be opened for want of something of the exporter's own."""
+    seen = [one for group in case.evidence.network.values() for one in group]
+    failed = [one for one in seen if one.outcome is Outcome.NO_ACCESS]
+    if not failed or case.evidence.pod:
+        return None
+    return (f"the exporter cannot connect to every port: {failed[0].detail or 'no access'}",)
+
+
 def is_starting(case: Case) -> Sentences:
     """Younger than the start grace and not ready, by Kubernetes or by Envoy's own state.
 
