@@ -183,7 +183,7 @@ WORD_PAGE = Bound(
     "bytes",
     "`/healthz/ready`, `/ready`, `/readyz`, `/version`, `server.live`",
     "`too_large`",
-    "a word, a status or two samples; recorded: under 1 kB with headers",
+    "a word, a status or five samples; recorded: under 1 kB with headers",
 )
 HEADERS = Bound(
     64 * _KIB,

@@ -107,6 +107,14 @@ class Evidence(Struct, eq=False):
         facts = observation.facts if observation else None
         return facts if isinstance(facts, EnvoyStats) else None
 
+    def stats_are_slow(self) -> bool:
+        """Whether Envoy's main thread took long for 15090, or was silent while 15021 answered."""
+        stats, health = self.seen(PortName.STATS), self.seen(PortName.HEALTH)
+        if stats is None or stats.outcome.proves:
+            return stats is not None and stats.seconds >= SLOW_SECONDS
+        is_silent = stats.outcome is Outcome.TIMEOUT and stats.connected is not False
+        return is_silent and health is not None and health.outcome.proves
+
     def control_accepts(self) -> bool:
         """Whether the control port accepts on some address: redirection, or Envoy, is there."""
         return any(connect.outcome is Outcome.OK for connect in self.connects)

@@ -81,7 +81,9 @@ def reused_record(
         or evidence.target is not memo.record.target
     ):
         return None
-    if not _is_same(observations, memo.observations, slower) or evidence.ports != memo.ports:
+    if evidence.ports != memo.ports:
+        return None
+    if not _is_same(observations, memo.observations, evidence.target.role, slower):
         return None
     known = _with_details(evidence, observations, memory) if slower else memory
     if known is None:
@@ -138,7 +140,7 @@ def memo_of(
     kept = [seen for seen in observations if seen.probe.kind is not ProbeKind.SOCKETS]
     if any(seen.seconds >= SLOW_SECONDS for seen in kept):
         return None
-    expected = tuple(map(_at_fast, kept))
+    expected = tuple(_at_fast(seen, evidence.target.role) for seen in kept)
     target, ports, config = evidence.target, evidence.ports, evidence.config
     again = Evidence(target, ports, config, evidence.now + config.poll.interval)
     update = remember(read_evidence(again, expected), memory)
@@ -163,12 +165,12 @@ def memo_of(
     return Memo(untimed, ports, config, expected, timed_once, up_once, until, evidence.step)
 
 
-def _at_fast(seen: Observation) -> Observation:
+def _at_fast(seen: Observation, role: Role) -> Observation:
     """What a poll of the fast cadence would have seen there, in no time."""
-    return replace(seen, seconds=0.0, facts=_facts_at_fast(seen.facts))
+    return replace(seen, seconds=0.0, facts=_facts_at_fast(seen.facts, role))
 
 
-def _facts_at_fast(facts: Facts) -> Facts:
+def _facts_at_fast(facts: Facts, role: Role) -> Facts:
     """What the fast cadence would have read of it.
 
     Whatever a slower cadence reads, verdicts and causes take from memory and not from facts.
@@ -176,8 +178,8 @@ def _facts_at_fast(facts: Facts) -> Facts:
     match facts:
         case AgentFacts(status=status):
             return _agent_facts(status)
-        case EnvoyStats(live=live, state=state):
-            return shared(EnvoyStats(live=live, state=state))
+        case EnvoyStats():
+            return shared(_fast_stats(facts, role))
         case AdminFacts(state=state):
             return AdminFacts(state=state)
         case ReadinessFacts():
@@ -187,13 +189,28 @@ def _facts_at_fast(facts: Facts) -> Facts:
     return facts
 
 
+def _fast_stats(facts: EnvoyStats, role: Role) -> EnvoyStats:
+    fast = EnvoyStats(live=facts.live, state=facts.state)
+    if role is not Role.GATEWAY:
+        return fast
+    return replace(
+        fast,
+        listeners_active=facts.listeners_active,
+        listeners_warming=facts.listeners_warming,
+        lds_success=facts.lds_success,
+    )
+
+
 @lru_cache(maxsize=64)
 def _agent_facts(status: int | None) -> AgentFacts:
     return AgentFacts(status=status)
 
 
 def _is_same(
-    seen: Sequence[Observation], last: Sequence[Observation], slower: Sequence[Cadence]
+    seen: Sequence[Observation],
+    last: Sequence[Observation],
+    role: Role,
+    slower: Sequence[Cadence],
 ) -> bool:
     """Whether two polls saw the same, each answer in good time, but for what `slower` ones read."""
     if len(seen) != len(last):
@@ -205,7 +222,7 @@ def _is_same(
             or one.connected is not other.connected
             or one.seconds >= SLOW_SECONDS
             or one.detail != other.detail
-            or (_facts_at_fast(one.facts) if slower else one.facts) != other.facts
+            or (_facts_at_fast(one.facts, role) if slower else one.facts) != other.facts
         ):
             return False
     return True

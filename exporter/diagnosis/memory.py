@@ -13,7 +13,11 @@ from exporter.bounds import TARGET_PORTS
 from exporter.diagnosis.agent_page import COUNTERS, next_wait
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_expired
-from exporter.diagnosis.memory_update import MemoryUpdate, remember_stats
+from exporter.diagnosis.memory_update import (
+    MemoryUpdate,
+    remember_servers,
+    remember_stats,
+)
 from exporter.diagnosis.remembered_hellos import remember_hbone, remember_hellos
 from exporter.model import (
     HBONE_ROLES,
@@ -104,6 +108,8 @@ def _update(seen: Observation, evidence: Evidence, update: MemoryUpdate) -> None
         case EnvoyStats(complete=True):
             update.mapping("proofs")[seen.port] = update.now
             remember_stats(seen.facts, update)
+        case EnvoyStats(listeners_active=float()):
+            remember_servers(seen.facts, update)
         case AdminFacts():
             _update_admin(seen.facts, update)
         case IstiodFacts():
@@ -258,12 +264,15 @@ def _update_state(evidence: Evidence, update: MemoryUpdate) -> None:
 
 
 def _update_readiness(evidence: Evidence, update: MemoryUpdate) -> None:
-    """In how many polls in a row the agent returned 503 while Envoy served."""
+    """In how many polls in a row the agent returned 503 while Envoy served, or Envoy was slow."""
     status = evidence.seen(PortName.STATUS)
     is_unready = status is not None and status.outcome is Outcome.NOT_READY
     polls = update.before.unready_polls + 1 if is_unready and envoy_serves(evidence) else 0
     if polls != update.before.unready_polls:
         update.changes["unready_polls"] = polls
+    slow_polls = update.before.slow_polls + 1 if evidence.stats_are_slow() else 0
+    if slow_polls != update.before.slow_polls:
+        update.changes["slow_polls"] = slow_polls
 
 
 def envoy_serves(evidence: Evidence) -> bool:

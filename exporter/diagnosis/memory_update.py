@@ -7,6 +7,7 @@ until a success follows it.
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.model import EnvoyStats, Growth, Memory, Settings, Timestamped
 from exporter.model.shared import shared
@@ -72,6 +73,21 @@ def remember_stats(stats: EnvoyStats, update: MemoryUpdate) -> None:
         update.grow(f"{resource}_failure", failure)
     warming = bool(stats.listeners_warming)
     update.changes["warming_polls"] = update.before.warming_polls + 1 if warming else 0
+
+
+def remember_servers(stats: EnvoyStats, update: MemoryUpdate) -> None:
+    """Take the counts on a gateway's fast page into its last complete page, which keeps its age."""
+    last = update.before.stats
+    if last is None:
+        return
+    value = replace(
+        last.value,
+        listeners_active=stats.listeners_active,
+        listeners_warming=stats.listeners_warming,
+        lds_success=stats.lds_success,
+    )
+    if value != last.value:
+        update.changes["stats"] = Timestamped(value, last.at)
 
 
 def _judge_rejects(

@@ -132,6 +132,7 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         id="admin_slow",
         roles=ENVOY_ROLES,
         condition=running_proxy.admin_is_slow,
+        undetected=running_proxy.is_first_poll,
         sentence="Envoy's main thread is slow: statistics take longer than a second.",
         advice="Look at CPU throttling and the number of statistics; readiness fails next.",
         ports=(PortName.HEALTH, PortName.STATS),

@@ -30,6 +30,7 @@ _PROXY_USER = 1337
 """The user, and the group, whose connections redirection leaves alone."""
 
 _LONGEST_GRACE = 10**9
+_ENDING_POLICIES = ("Never", "OnFailure")
 _COMPLETED = Termination("Completed")
 _NO_STATUS = Status()
 _NO_CONTAINER = Container()
@@ -55,6 +56,7 @@ def lifecycle_of(pod: Pod, proxy: Container) -> Lifecycle:
         proxy=proxy.name,
         containers=tuple(_containers(pod)) if _has_statuses(pod) else (),
         unready_after=proxy.readiness_probe.unready_after if proxy.readiness_probe else None,
+        may_end=spec.restart_policy in _ENDING_POLICIES,
         missing_proxy="gateway" if is_uninjected_gateway(pod) else "",
     )
 

@@ -77,8 +77,9 @@ class EnvoyStats(Struct, frozen=True, kw_only=True, gc=False):
     """Envoy's own statistics, from 15090 or admin; None where the page does not have it.
 
     `state`: 0 LIVE, 1 DRAINING, 2 PRE_INITIALIZING, 3 INITIALIZING (envoy server.state).
-    `complete` is True for the detail page, False for the fast one (server.* only). `build`: Istio's
-    version by Envoy's own `istio_build`.
+    `complete` is True for the detail page, False for the fast one (server.*, and of a gateway the
+    listeners that are active or warm, and accepted updates). `build`: Istio's version by Envoy's
+    own `istio_build`.
     """
 
     complete: bool = False

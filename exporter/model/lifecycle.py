@@ -175,6 +175,7 @@ class Lifecycle:
     `containers` are in the order in which the kubelet starts them, `proxy` is one of their names.
     `unready_after`: for how many seconds the container's readiness probe may fail until it is
     not ready; None without one.
+    `may_end`: its restartPolicy lets it complete, as a Job's does.
     `missing_proxy`: what asks for the proxy that was never injected; empty where none is missing.
     """
 
@@ -191,6 +192,7 @@ class Lifecycle:
     proxy: str = ""
     containers: tuple[PodContainer, ...] = ()
     missing_proxy: str = ""
+    may_end: bool = False
     unready_after: float | None = None
 
     @property

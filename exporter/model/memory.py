@@ -82,6 +82,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     was longer than the poll interval.
     `fault` is the cause of the last fault before Kubernetes began to delete the pod.
     `unready_polls`: in how many polls in a row the agent was not ready while Envoy served.
+    `slow_polls`: in how many polls in a row Envoy's statistics took long, or did not come.
     `pending_polls`: in how many detail polls in a row ztunnel had pending workloads.
     `refused_since`: since when the network refuses everything of a container that is ready.
     `pod_view`: what the last port-forward showed; `view_interval`: how many seconds apart the
@@ -117,6 +118,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     rejected: Mapping[str, bool] = NO_ENTRIES
     warming_polls: int = 0
     unready_polls: int = 0
+    slow_polls: int = 0
     pending_polls: int = 0
     initializing_since: float | None = None
     last_ok: Mapping[int, float] = NO_ENTRIES

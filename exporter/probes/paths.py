@@ -51,6 +51,7 @@ def _stats(regex: str) -> str:
 
 
 _LIVE = "^server.(live|state)$"
+_SERVERS = "|^listener_manager.(total_listeners_(active|warming)|lds.update_success)$"
 ENVOY_STATS_REGEX = (
     "^(server.(live|state)$|cluster.xds-grpc.*upstream_cx_active$"
     "|listener_manager.(total_listeners|workers_started|listener_create_failure)"
@@ -72,6 +73,7 @@ ROOT = _path("/", STATUS_PAGE, kept=False)
 CONTROLZ_HOME = _path("/homej/", STATUS_PAGE, kept=False)
 SYNCZ = _path("/debug/syncz", SYNCZ_PAGE)
 ENVOY_LIVE = _path(_stats(_LIVE), WORD_PAGE, _ACCEPT)
+ENVOY_SERVERS = _path(_stats(_LIVE + _SERVERS), WORD_PAGE, _ACCEPT)
 ENVOY_STATS = _path(_stats(ENVOY_STATS_REGEX), STATS_PAGE, _ACCEPT)
 AGENT_PAGE = _path(
     *(_stats("^none$"), METRICS_PAGE, _ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds: 8"),
@@ -93,6 +95,7 @@ FIXED = (
     CONTROLZ_HOME,
     SYNCZ,
     ENVOY_LIVE,
+    ENVOY_SERVERS,
     ENVOY_STATS,
     AGENT_PAGE,
     LISTENERS,

@@ -1,25 +1,28 @@
 """15090: Envoy's statistics, relayed from its admin port, so an answer proves both.
 
-The fast page has `server.live` and `server.state`; the detail page adds listeners, updates and
-the connection to the agent. Identity: the page has families of Envoy (`envoy_`).
+The fast page has `server.live` and `server.state`, a gateway's also its counts of listeners; the
+detail page adds updates and the connection to the agent. Identity: the page has families of
+Envoy (`envoy_`).
 """
 
+from msgspec.structs import replace
+
 from exporter.catalogue import plain_version
-from exporter.model import Cadence, EnvoyStats, Outcome
+from exporter.model import Cadence, EnvoyStats, Outcome, Role
 from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult
 from exporter.probes.http import HttpClient, Reply, result_of_error_status
 from exporter.probes.metrics_text import by_label, sample
 
 _STATES = (0, 1, 2, 3)
-_UPDATES = b"envoy_listener_manager_lds_update_", b"envoy_cluster_manager_cds_update_"
+_LDS, _CDS = b"envoy_listener_manager_lds_update_", b"envoy_cluster_manager_cds_update_"
 
 
 async def probe_stats(attempt: Attempt) -> ProbeResult:
     """Request the page of the statistics port that is due."""
     complete = Cadence.DETAIL in attempt.due
-    client = HttpClient(attempt)
-    reply = await client.get(paths.ENVOY_STATS if complete else paths.ENVOY_LIVE)
+    fast = paths.ENVOY_SERVERS if attempt.target.role is Role.GATEWAY else paths.ENVOY_LIVE
+    reply = await HttpClient(attempt).get(paths.ENVOY_STATS if complete else fast)
     return result_of_error_status(reply, attempt, of_envoy=True) or judge_stats(
         reply, complete=complete
     )
@@ -39,39 +42,42 @@ def read_stats(page: bytes, *, complete: bool) -> EnvoyStats:
     """The facts of a page in Prometheus text (any bytes).
 
     `usedonly` leaves out what was never counted, so on a complete page of a running Envoy an
-    absent counter is 0.
+    absent counter is 0; so on a gateway's fast page.
     """
     live, state = sample(page, b"envoy_server_live"), sample(page, b"envoy_server_state")
     fast = EnvoyStats(
         live=None if live is None else live > 0,
         state=int(state) if state in _STATES else None,
     )
-    return _read_details(page, fast) if complete else fast
+    has_listeners = b"envoy_listener_manager_" in page
+    zero = 0.0 if has_listeners else None
+    if has_listeners or complete:
+        fast = replace(
+            fast,
+            listeners_active=sample(page, b"envoy_listener_manager_total_listeners_active", zero),
+            listeners_warming=sample(page, b"envoy_listener_manager_total_listeners_warming", zero),
+            lds_success=sample(page, _LDS + b"success", zero),
+        )
+    return _with_details(page, fast, zero) if complete else fast
 
 
-def _read_details(page: bytes, fast: EnvoyStats) -> EnvoyStats:
-    lds, cds = _UPDATES
-    zero = 0.0 if b"envoy_listener_manager_" in page else None
+def _with_details(page: bytes, fast: EnvoyStats, zero: float | None) -> EnvoyStats:
     started = sample(page, b"envoy_listener_manager_workers_started")
     connections = by_label(page, b"envoy_cluster_upstream_cx_active", b"cluster_name")
-    return EnvoyStats(
+    return replace(
+        fast,
         complete=True,
-        live=fast.live,
-        state=fast.state,
         workers_started=None if started is None else started > 0,
-        listeners_active=sample(page, b"envoy_listener_manager_total_listeners_active", zero),
-        listeners_warming=sample(page, b"envoy_listener_manager_total_listeners_warming", zero),
         listeners_draining=sample(page, b"envoy_listener_manager_total_listeners_draining", zero),
         listener_create_failures=sample(
             page, b"envoy_listener_manager_listener_create_failure", 0.0
         )
         or 0.0,
-        cds_success=sample(page, cds + b"success", zero),
-        cds_rejected=sample(page, cds + b"rejected", zero),
-        cds_failure=sample(page, cds + b"failure", zero),
-        lds_success=sample(page, lds + b"success", zero),
-        lds_rejected=sample(page, lds + b"rejected", zero),
-        lds_failure=sample(page, lds + b"failure", zero),
+        cds_success=sample(page, _CDS + b"success", zero),
+        cds_rejected=sample(page, _CDS + b"rejected", zero),
+        cds_failure=sample(page, _CDS + b"failure", zero),
+        lds_rejected=sample(page, _LDS + b"rejected", zero),
+        lds_failure=sample(page, _LDS + b"failure", zero),
         xds_connections=connections.get("xds-grpc"),
         build=next(filter(None, map(plain_version, by_label(page, b"istio_build", b"tag"))), ""),
     )

@@ -94,6 +94,8 @@ LOST = {"node_ready": False}
 DARK = [dropped(port) for port in (CONTROL, 15020, 15021, 15090)]
 REJECTED = [rejected(port) for port in (CONTROL, 15000, 15020, 15021, 15090)]
 GONE = all_of(REFUSED, (CONTROL, 15006, 15020, 15021, 15090))
+SLOW_STATS = sidecar(structs.replace(net(15090, OK, facts=STATS), seconds=1.4))
+NO_STATS = sidecar(net(15090, TIMEOUT))
 ISTIOD = target_of(Role.ISTIOD)
 ISTIOD_PORTS = (8080, 15010, 15012, 15014, 15017)
 ZTUNNEL = target_of(Role.ZTUNNEL)
@@ -543,12 +545,12 @@ EXAMPLES = (
         ],
         GATEWAY,
     ),
-    Example(
-        "stats-slow",
-        "admin_slow",
-        sidecar(structs.replace(net(15090, OK, facts=STATS), seconds=1.4)),
-    ),
-    Example("stats-hang", "admin_slow", sidecar(net(15090, TIMEOUT))),
+    Example("stats-slow", "admin_slow", SLOW_STATS, earlier=[SLOW_STATS]),
+    Example("stats-slow-once", "none", SLOW_STATS, earlier=[sidecar()]),
+    Example("stats-slow-now-and-then", "none", SLOW_STATS, earlier=[SLOW_STATS, sidecar()]),
+    Example("stats-slow-and-the-agent-hangs", "admin_slow", [*SLOW_STATS, net(15020, TIMEOUT)]),
+    Example("stats-hang", "admin_slow", NO_STATS, earlier=[SLOW_STATS]),
+    Example("stats-hang-once", "none", NO_STATS, earlier=[sidecar()]),
     Example("unready-twice-while-envoy-serves", "agent_stats_slow", UNREADY, earlier=[UNREADY]),
     Example("unready-once", "none", UNREADY, earlier=[sidecar()]),
     Example("unready-before-envoy-served", "none", UNREADY, earlier=[unconfigured(AGENT)]),

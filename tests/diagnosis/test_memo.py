@@ -1,5 +1,6 @@
 """A poll that reuses a record has the one that judging it would have given."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -19,7 +20,18 @@ from exporter.model import (
     Target,
     TargetRecord,
 )
-from tests.diagnosis.matrix import CERTIFICATE, NOW, SIDECAR, STATS, net, page, sidecar, target_of
+from tests.diagnosis.matrix import (
+    CERTIFICATE,
+    CONTROL,
+    GATEWAY,
+    NOW,
+    SIDECAR,
+    STATS,
+    net,
+    page,
+    sidecar,
+    target_of,
+)
 from tests.diagnosis.test_total import OBSERVATIONS, TARGETS
 
 CONFIG = Config()
@@ -157,6 +169,21 @@ def test_a_healthy_targets_record_is_reused_with_the_times_of_the_poll() -> None
     assert after.polls == memory.polls + 1
     assert reused.polled[Cadence.FAST] == reused.last_ok[15021] == NOW + 3
     assert reused.durations[15021] == 0.25
+
+
+@pytest.mark.parametrize(("active", "is_reused"), [(8.0, True), (7.0, False)])
+def test_a_gateways_record_is_reused_while_its_listeners_are_the_same(
+    active: float, *, is_reused: bool
+) -> None:
+    ports, counts = ports_of(GATEWAY), {"listeners_active": active, "listeners_warming": 0.0}
+    fast = EnvoyStats(live=True, state=0, lds_success=1.0, **counts)
+    usual = [net(8443, Outcome.OK), *sidecar(without=(CONTROL, 15000, 15006))]
+    now = [usual[0], *HEALTHY[1:-1], net(15090, Outcome.OK, facts=fast)]
+    _, memory = judged(GATEWAY, ports, usual, Memory(), NOW, ALL)
+    _, memory = judged(GATEWAY, ports, usual, memory, NOW + 1, DETAIL)
+    _, after = judged(GATEWAY, ports, now, memory, NOW + 3, FAST)
+    assert memory.memo is not None
+    assert (after.memo is memory.memo) is is_reused
 
 
 def test_polls_are_counted_and_those_that_find_a_fault() -> None:

@@ -84,6 +84,7 @@ def test_one_poll_of_old_rejects_leaves_the_cause_undetected() -> None:
         "configuration_rejected",
         "xds_disconnected",
         "listener_warming",
+        "admin_slow",
         "agent_stats_slow",
         "dns_proxy_failing",
         "application_metrics_broken",
@@ -424,7 +425,8 @@ def test_a_lost_hello_decides_at_once_when_the_certificate_has_ended() -> None:
 @pytest.mark.parametrize(("seconds", "cause"), [(0.99, "none"), (1.0, "admin_slow")])
 def test_statistics_are_slow_from_a_second_on(seconds: float, cause: str) -> None:
     slow = structs.replace(net(15090, OK, facts=STATS), seconds=seconds)
-    assert cause_of(seen_by(sidecar(slow))[0]) == cause
+    _, memory = seen_by(sidecar(slow))
+    assert cause_of(seen_by(sidecar(slow), memory=memory, now=NOW + 30)[0]) == cause
 
 
 def test_admins_list_from_before_the_configuration_says_nothing_of_a_proxy_that_serves() -> None:

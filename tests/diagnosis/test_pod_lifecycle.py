@@ -96,6 +96,39 @@ def test_an_oom_kill_stands_in_the_evidence_of_the_fault_that_follows_it() -> No
         assert any("OOMKilled" in row for row in record.diagnosis.evidence) is is_named
 
 
+AGENTS_THAT_END = {
+    "the native sidecar of a Job": (job(running(), running(), is_native=True), DRAINING),
+    "a Job's, without drain": (job(running(), running(), is_native=True), REFUSED),
+    "of a Job that is retried": (job(running(), running(), policy="OnFailure"), REFUSED),
+    "of a pod that is evicted": (sidecar_in(running()), DRAINING),
+}
+
+
+@pytest.mark.parametrize(("document", "seen"), AGENTS_THAT_END.values(), ids=AGENTS_THAT_END)
+def test_an_agent_that_has_just_ended_is_a_pod_that_ends_until_kubernetes_would_have_reported_it(
+    document: Document, seen: list[Observation]
+) -> None:
+    _, memory = polled(document, HEALTHY, polls=1)
+    first, memory = polled(document, seen, polls=1, later=30, memory=memory)
+    second, _ = polled(document, seen, polls=1, later=60, memory=memory)
+    fault = "agent_gone" if seen is DRAINING else "proxy_not_running"
+    assert (cause_of(first), cause_of(second)) == ("draining", fault)
+
+
+def test_a_proxy_that_is_gone_is_a_fault_at_once_where_its_pod_cannot_complete() -> None:
+    document = sidecar_in(running())
+    _, memory = polled(document, HEALTHY, polls=1)
+    record, _ = polled(document, REFUSED, polls=1, later=30, memory=memory)
+    assert cause_of(record) == "proxy_not_running"
+
+
+def test_an_agent_that_never_answered_since_its_start_does_not_end() -> None:
+    _, memory = polled(sidecar_in(running()), HEALTHY, polls=1)
+    restarted = sidecar_in(running(age=-10, restarts=1))
+    record, _ = polled(restarted, DRAINING, polls=1, later=30, memory=memory)
+    assert cause_of(record) == "agent_gone"
+
+
 # --- deletion, nodes and what came before ---------------------------------------------------------
 
 STUCK_ENVOY = [

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Cadence, EnvoyStats, Outcome
+from exporter.model import ENVOY_ROLES, Cadence, EnvoyStats, Outcome, Role
 from exporter.probes import paths
 from exporter.probes.probers import probe
 from exporter.probes.stats import read_stats
@@ -65,8 +65,23 @@ def test_reads_istios_version_by_envoys_own_report(tag: str, version: str) -> No
 
 
 def test_the_fast_page_leaves_out_what_was_not_requested() -> None:
-    stats = read_stats(HEALTHY, complete=False)
-    assert stats == EnvoyStats(live=True, state=0)
+    page = b"envoy_server_live{} 1\nenvoy_server_state{} 0\n"
+    assert read_stats(page, complete=False) == EnvoyStats(live=True, state=0)
+
+
+def test_a_gateways_fast_page_has_its_listeners() -> None:
+    servers = EnvoyStats(
+        live=True, state=0, listeners_active=18, listeners_warming=0, lds_success=1
+    )
+    assert read_stats(HEALTHY, complete=False) == servers
+
+
+@pytest.mark.parametrize("role", [role for role in ENVOY_ROLES if role is not Role.GATEWAY])
+async def test_only_a_gateways_fast_page_has_them(
+    serve: Any, attempt_at: Any, answer: Any, role: Role
+) -> None:
+    port = await serve({paths.ENVOY_LIVE.text: answer(200, HEALTHY)})
+    assert (await probe(attempt_at(port, 15090, kind="stats", role=role))).outcome is Outcome.OK
 
 
 @pytest.mark.parametrize("value", [b"NaN", b"x", b"", b"-", b"1e999"])

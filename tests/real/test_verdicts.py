@@ -180,6 +180,7 @@ CASES = (
         shape=Shape(relay=("--delay", "1.2")),
         cause="admin_slow",
         timeout=3,
+        looks=2,
     ),
     Case(
         name="stats-huge-although-filtered",

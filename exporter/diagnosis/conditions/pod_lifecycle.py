@@ -6,14 +6,26 @@ All of it is in the pod's document, so that a restart of the exporter changes no
 from collections.abc import Iterator
 
 from exporter.diagnosis.case import Case, Sentences
+from exporter.diagnosis.conditions.proxy_processes import agent_is_gone
 from exporter.diagnosis.container_evidence import duration, last_run, since
-from exporter.model import ContainerKind, ContainerState, Lifecycle, PodContainer
+from exporter.model import (
+    ContainerKind,
+    ContainerState,
+    Lifecycle,
+    Outcome,
+    PodContainer,
+    PortName,
+)
 
 _STUCK_AFTER_SECONDS = 60.0
 """The kubelet takes a few seconds after the grace period; a minute is more than it needs."""
 
 _HELD_AFTER_SECONDS = 60.0
 """An application may stop its sidecar itself, a moment after its work is done."""
+
+
+_REPORTED_AFTER_SECONDS = 10.0
+"""Within so long a busy kubelet reports that containers have ended, and the watch brings it."""
 
 
 def deletion_is_stuck(case: Case) -> Sentences:
@@ -50,10 +62,29 @@ def pod_is_ending(case: Case) -> Sentences:
     if lifecycle.terminating:
         return ("Kubernetes is deleting the pod", *_exits(lifecycle))
     if not lifecycle.work_is_done:
-        return None
+        return _agent_has_just_ended(case)
     done = _work_ended(lifecycle)
     is_over = done is not None and case.now - done > _ending_seconds(lifecycle)
     return None if is_over else ("the pod's work is done", *_exits(lifecycle))
+
+
+def _agent_has_just_ended(case: Case) -> Sentences:
+    """The agent refuses since the last poll, and Kubernetes still reports that its container runs.
+
+    The agent is the first process of its container and stops first, while Envoy drains: of a Job
+    whose work is done, by an eviction, with its node. The report on that comes a moment later.
+    """
+    lifecycle = case.target.lifecycle
+    if lifecycle.started is None or case.outcome(PortName.STATUS) is not Outcome.REFUSED:
+        return None
+    answered = case.memory.last_ok.get(case.number(PortName.STATUS), 0.0)
+    interval = case.memory.effective(case.config.poll.interval)
+    if answered <= lifecycle.started or case.now - answered > interval + _REPORTED_AFTER_SECONDS:
+        return None
+    if not lifecycle.may_end and agent_is_gone(case) is None:
+        return None
+    sentence = "the agent has ended since the last poll, which Kubernetes has yet to report"
+    return (sentence, *case.describe(PortName.STATUS, PortName.HEALTH))
 
 
 def _ending_seconds(lifecycle: Lifecycle) -> float:

@@ -3,7 +3,6 @@
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.conditions.istiod_replica import debug_refusal
-from exporter.diagnosis.evidence import SLOW_SECONDS
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
 from exporter.diagnosis.memory_update import has_no_servers
@@ -14,7 +13,7 @@ from exporter.model import Certificate, Outcome, PortName, Role
 
 _SERVER_ERROR = 500
 
-_UNREADY_POLLS = 2
+_TWICE = 2
 """Agent and Envoy are probed one after the other, so a single poll may fall between two states."""
 
 
@@ -173,16 +172,18 @@ def listener_waits(case: Case) -> Sentences:
 
 
 def admin_is_slow(case: Case) -> Sentences:
-    """15090, which Envoy's main thread answers, takes a second or more, or does not come."""
-    stats = case.verdict(PortName.STATS)
-    if stats is None:
+    """15090, which Envoy's main thread answers, is slow twice in a row, or once and 15020 hangs.
+
+    A busy machine makes a single answer late.
+    """
+    stats, seen = case.verdict(PortName.STATS), case.evidence.seen(PortName.STATS)
+    if stats is None or seen is None or not case.evidence.stats_are_slow():
         return None
-    seen = case.evidence.seen(PortName.STATS)
-    if stats.up and seen is not None and seen.seconds >= SLOW_SECONDS:
+    if case.memory.slow_polls < _TWICE and not case.is_stuck(PortName.STATUS):
+        return None
+    if stats.up:
         return (f"{stats.port} took {seen.seconds:.1f} s",)
-    if case.is_stuck(PortName.STATS) and case.answers(PortName.HEALTH):
-        return case.describe(PortName.STATS, PortName.HEALTH)
-    return None
+    return case.describe(PortName.STATS, PortName.HEALTH)
 
 
 def agent_stats_are_slow(case: Case) -> Sentences:
@@ -191,7 +192,7 @@ def agent_stats_are_slow(case: Case) -> Sentences:
     After the first configuration the agent's readiness rests on its own call for Envoy's
     statistics alone, to which it gives a second.
     """
-    if case.memory.unready_polls < _UNREADY_POLLS or not _is_configured(case):
+    if case.memory.unready_polls < _TWICE or not _is_configured(case):
         return None
     sentences = (
         *case.describe(*READINESS_PORTS),
