@@ -1,10 +1,10 @@
 """Cases of gateways and workloads of which all or half fail, in the ways in which they do."""
 
 from tests.rules.lives import again, life
-from tests.rules.promtool import Case, Series
+from tests.rules.promtool import Case, ExpectedAlert, Series
 
 HOUR = 60
-ALL = "IstioProxiesFailing"
+ALL, EDGE = "IstioProxiesFailing", "IstioGatewaysFailing"
 FAR = life("far-{1..60}", (HOUR, "ok"), namespace="far", workload="far")
 """A healthy part of the mesh, so that what fails is no quarter of it."""
 
@@ -14,24 +14,49 @@ def gateways(pods: str, *spans: tuple[int, str], workload: str = "gw") -> Series
     return life(pods, *spans, role="gateway", namespace="istio-ingress", workload=workload)
 
 
-def at_once(name: str, series: Series, by: int = 14) -> Case:
+def at_once(name: str, series: Series, by: int = 11, alert: str = EDGE) -> Case:
     """A critical alert, of an outage that begins in minute 10."""
-    return Case(
-        "IstioProxiesFailing",
-        "trap",
-        name,
-        {**FAR, **series},
-        {10: {}, by: {ALL: 1}, 59: {ALL: 1}},
-    )
+    return Case(alert, "trap", name, {**FAR, **series}, {10: {}, by: {alert: 1}, 59: {alert: 1}})
+
+
+def all_of(name: str, series: Series) -> Case:
+    """The same of a workload behind the edge."""
+    return at_once(name, series, 14, ALL)
 
 
 def quiet(name: str, series: Series) -> Case:
     """What is ordinary."""
-    return Case("IstioProxiesFailing", "trap", name, {**FAR, **series}, {30: {}, 59: {}})
+    return Case(EDGE, "trap", name, {**FAR, **series}, {30: {}, 59: {}})
 
 
 TEN = (10, "ok")
 CASES = (
+    Case(
+        EDGE,
+        "fires",
+        "the only gateway",
+        {**FAR, **gateways("gw-1", TEN, (50, "proxy_not_running"))},
+        {10: {}, 11: {EDGE: 1}, 59: {EDGE: 1}},
+        ExpectedAlert(
+            12,
+            {"scope": "gateway", "name": "istio-ingress/gw", "namespace": "istio-ingress"},
+            "1 gateways of istio-ingress/gw have a fault: what comes in through them fails. Check"
+            " what they share before you check any single pod: the last change of the deployment"
+            " and of its Gateways, their nodes, istiod; the exporter's page lists them with their"
+            " causes.",
+        ),
+    ),
+    Case(
+        EDGE,
+        "quiet",
+        "one gateway of five",
+        {
+            **FAR,
+            **gateways("gw-1", TEN, (5, "envoy_stuck"), (45, "ok")),
+            **gateways("gw-{2..5}", (60, "ok")),
+        },
+        {30: {}, 59: {}},
+    ),
     at_once(
         "three gateways of five",
         {**gateways("gw-{1..3}", TEN, (50, "envoy_stuck")), **gateways("gw-{4..5}", (60, "ok"))},
@@ -64,7 +89,6 @@ CASES = (
 )
 
 VARIANTS = (
-    at_once("the only gateway", gateways("gw-1", TEN, (50, "proxy_not_running"))),
     at_once(
         "one of two deployments of gateways",
         {
@@ -86,7 +110,7 @@ VARIANTS = (
             workload="gw",
         ),
     ),
-    at_once(
+    all_of(
         "both waypoints of a namespace",
         life("wp-{1..2}", TEN, (50, "envoy_stuck"), role="waypoint", workload="wp"),
     ),
@@ -98,7 +122,7 @@ VARIANTS = (
             *again(50, (2, "envoy_stuck"), (2, "configuration_rejected"), (1, "crash_looping")),
         ),
     ),
-    at_once(
+    all_of(
         "the pods of a workload, in two namespaces of one name",
         {
             **life("web-{1..2}", TEN, (50, "crash_looping"), workload="web"),
@@ -108,7 +132,6 @@ VARIANTS = (
     at_once(
         "gateways in a crash loop",
         gateways("gw-{1..3}", TEN, *again(48, (5, "crash_looping"), (1, "starting"))),
-        by=14,
     ),
     at_once(
         "gateways that flap every three minutes",
@@ -121,7 +144,7 @@ VARIANTS = (
         by=35,
     ),
     Case(
-        "IstioProxiesFailing",
+        EDGE,
         "trap",
         "gateways that are out by turns: the one that began has its warning first",
         {
@@ -129,7 +152,7 @@ VARIANTS = (
             **gateways("gw-1", TEN, *again(48, (4, "crash_looping"), (4, "ok"))),
             **gateways("gw-2", TEN, *again(48, (4, "ok"), (4, "crash_looping"))),
         },
-        {10: {}, 35: {ALL: 1, "IstioProxyFlapping": 1}},
+        {10: {}, 35: {EDGE: 1, "IstioProxyFlapping": 1}},
     ),
     Case(
         "IstioProxyFault",
@@ -208,8 +231,8 @@ VARIANTS = (
         life("web-{1..9}", TEN, (50, "application_unhealthy"), workload="web"),
     ),
     quiet(
-        "all gateways stumble for two minutes",
-        gateways("gw-{1..3}", TEN, (2, "envoy_stuck"), (48, "ok")),
+        "all gateways stumble for a poll",
+        gateways("gw-{1..3}", TEN, (1, "envoy_stuck"), (49, "ok")),
     ),
     quiet(
         "a canary's pods start slowly",

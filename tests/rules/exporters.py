@@ -83,7 +83,7 @@ def killed_with(every: int) -> Case:
     )
 
 
-PF = {"IstioProxiesFailing": 1}
+PF, EDGE = {"IstioProxiesFailing": 1}, {"IstioGatewaysFailing": 1}
 DOWN = {"IstioPortExporterDown": 1}
 CASES = (
     case(
@@ -142,7 +142,8 @@ VARIANTS = (
             **exporter(LONG, [m for m in range(LONG) if m % 3]),
             **mesh([m for m in range(LONG) if m % 3], broken="gw", role="gateway"),
         },
-        {10: {}, 18: {**PF, **DOWN}, 89: {**PF, **DOWN}},
+        {10: {}, 18: {**EDGE, **DOWN}, 89: {**EDGE, **DOWN}},
+        "IstioGatewaysFailing",
     ),
     case(
         "a healthy mesh, and every second scrape fails",
@@ -256,7 +257,8 @@ VARIANTS = (
             **replica_of("10.0.0.0:10520", mesh(range(30, LONG), broken="gw", role="gateway")),
             **replica_of(OTHER, mesh(range(33), [33], broken="gw", role="gateway")),
         },
-        {10: {}, 14: PF, 40: PF, 89: PF},
+        {10: {}, 14: EDGE, 40: EDGE, 89: EDGE},
+        "IstioGatewaysFailing",
     ),
     case(
         "a rollout of the exporter in a healthy mesh",

@@ -34,7 +34,7 @@ SILENT = {
 
 CASES = (
     Case(
-        "IstioProxiesFailing",
+        "IstioGatewaysFailing",
         "trap",
         "all of three gateways",
         {
@@ -42,10 +42,10 @@ CASES = (
             info("gw-{1..3}", "gateway", "istio-ingress", workload="gw"): "1x60",
             diagnosis("gw-{1..3}", "envoy_stuck", "gateway", "istio-ingress"): "_x5 1x55",
         },
-        {7: {}, 10: {"IstioProxiesFailing": 1}, 60: {"IstioProxiesFailing": 1}},
+        {5: {}, 7: {"IstioGatewaysFailing": 1}, 60: {"IstioGatewaysFailing": 1}},
     ),
     Case(
-        "IstioProxiesFailing",
+        "IstioGatewaysFailing",
         "trap",
         "two gateways of four; one of three is its own warning",
         {
@@ -55,7 +55,7 @@ CASES = (
             info("east-{1..3}", "gateway", "istio-ingress", workload="east"): "1x60",
             diagnosis("east-1", "envoy_stuck", "gateway", "istio-ingress"): "1x60",
         },
-        {5: {"IstioProxiesFailing": 1}, 60: {"IstioProxiesFailing": 1, "IstioProxyFault": 1}},
+        {5: {"IstioGatewaysFailing": 1}, 60: {"IstioGatewaysFailing": 1, "IstioProxyFault": 1}},
     ),
     Case(
         "IstioProxiesFailing",

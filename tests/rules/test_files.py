@@ -16,7 +16,7 @@ from tests.rules.promtool import ALERTS, FILES, all_rules
 
 RULES = all_rules()
 EXPRESSIONS = "\n".join(rule["expr"] for rule in RULES)
-SHARED = ("IstioProxiesFailing", "IstioRevisionWithoutControlPlane")
+SHARED = ("IstioProxiesFailing", "IstioGatewaysFailing", "IstioRevisionWithoutControlPlane")
 SINGLE = (
     "IstioProxyNeverConfigured",
     "IstioProxyConfigurationRejected",
@@ -25,8 +25,15 @@ SINGLE = (
     "IstioProxyListenerNotBound",
     "IstioProxyFault",
 )
-URGENT = ("IstioAmbientNodeCut", "IstioAmbientPodCut", "IstioAmbientBypassed")
-"""Who bypasses the mesh is to be known within three minutes, and a node's alert comes before."""
+URGENT = (
+    "IstioAmbientNodeCut",
+    "IstioAmbientPodCut",
+    "IstioAmbientBypassed",
+    "IstioGatewaysFailing",
+)
+"""To be known within three minutes: who bypasses the mesh, and that nothing comes in.
+
+A node's alert comes before those of its pods."""
 
 DOCUMENTED = re.compile(r"docs/(diagnosis|alerts)\.md#")
 
