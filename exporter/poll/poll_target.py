@@ -44,6 +44,13 @@ class PollResult(Struct, frozen=True):
     observations: tuple[Observation, ...]
 
 
+class Begun(Struct, frozen=True):
+    """A poll so far: what it has seen, and when it started by the monotonic clock."""
+
+    seen: list[Observation]
+    started: float
+
+
 async def poll_once(  # noqa: PLR0913 - as `poll_target`
     target: Target,
     memory: Memory,
@@ -73,6 +80,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     webhook: WebhookPath | None = None,
     instrumentation: ProbeInstrumentation = NO_INSTRUMENTATION,
     hellos: HelloRate | None = None,
+    begun: Begun | None = None,
 ) -> PollResult:
     """Poll a target by its plan.
 
@@ -88,15 +96,16 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         webhook: what the API server's last dry run of the injection webhook showed.
         instrumentation: what is called as probes start and end.
         hellos: how many hellos may go to 15008 of all workloads together; None for this one's own.
+        begun: what was done of it already.
     """
-    began = time.monotonic()
+    started = begun.started if begun else time.monotonic()
     without_servers = plan
     plan = with_servers(without_servers, memory.admin.value if memory.admin else None)
     due &= plan.cadences
     if pages is None:
         due = with_pages(due, plan.target, memory, config, now)
     poll = PollSteps(plan, due, config.poll.timeout, instrumentation, hellos or HelloRate())
-    seen = await poll.probe_network(memory)
+    seen = begun.seen if begun else await poll.probe_network(memory)
     seen = await poll.request_pages(seen, memory, now, pages)
     if follow_ups := poll.follow_ups(seen, memory, config, now, step):
         seen += await poll.run(follow_ups)
@@ -106,7 +115,26 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     if admin := newest_admin(seen):
         before, plan = plan, with_servers(without_servers, admin)
         seen += await replace(poll, plan=plan).probe_new_servers(before)
-    took = time.monotonic() - began
+    begun = Begun(seen, started)
+    return conclude(
+        plan, memory, due, config, now, begun, in_mesh=in_mesh, step=step, webhook=webhook
+    )
+
+
+def conclude(  # noqa: PLR0913 - as `poll_target`
+    plan: Plan,
+    memory: Memory,
+    due: frozenset[Cadence],
+    config: Config,
+    now: float,
+    begun: Begun,
+    *,
+    in_mesh: bool = False,
+    step: float = 0.0,
+    webhook: WebhookPath | None = None,
+) -> PollResult:
+    """The result of a poll that has seen all that it wanted to."""
+    seen, took = begun.seen, time.monotonic() - begun.started
     memory = replace(
         memory,
         polled={**memory.polled, **dict.fromkeys(due, now)},

@@ -1,15 +1,18 @@
-"""A bare connect over the network under way, for the runner: what `probe_connect` does, for less.
+"""Bare connects over the network under way: what `probe_connect` does, for less.
 
-A poll of a workload in ambient is two of these, and coroutines and protocols an eighth of it.
+A poll of a workload in ambient is two of these; coroutines and protocols were an eighth of it, and
+its task, its timer and the coroutines of a poll as much as all system calls.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from exporter.access.direct import Direct
 from exporter.bounds import SENTENCE, cut_text
 from exporter.model import Observation, Outcome
 from exporter.probes.attempt import Attempt, ProbeResult, failure
+from exporter.probes.pending_runs import PendingRuns
 from exporter.transport.protocols import BareConnect
 
 _ACCEPTS = ProbeResult(Outcome.OK)
@@ -47,14 +50,12 @@ class ConnectRun:
 
     def time_out(self) -> None:
         """It has not ended by its deadline."""
-        self.cancel()
+        self._abort()
         self._end(failure(TimeoutError(), self.attempt))
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
-        if self._connect is not None:
-            self._connect.abort()
-            self._connect = None
+        self._abort()
 
     def observation(self) -> Observation:
         """How it ended."""
@@ -63,6 +64,11 @@ class ConnectRun:
         return Observation(
             attempt.probe, result.outcome, self._seconds, detail, None, attempt.connected
         )
+
+    def _abort(self) -> None:
+        if self._connect is not None:
+            self._connect.abort()
+            self._connect = None
 
     def _connected(self, error: OSError | None) -> None:
         self._connect = None  # which knows this: garbage in a circle
@@ -76,3 +82,61 @@ class ConnectRun:
         self._result = result
         self._seconds = time.monotonic() - self._started
         self._ended(self)
+
+
+class Connects(PendingRuns):
+    """Half-open connects of many polls: no task, and one timer for all that are under way."""
+
+    __slots__ = ("_nobody_left",)
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop())
+        self._nobody_left = asyncio.Event()
+
+    def begin(
+        self,
+        attempts: Sequence[tuple[Direct, Attempt]],
+        ended: Callable[[list[Observation]], None],
+    ) -> None:
+        """Start those of one poll; `ended` is called with what they saw, in their order."""
+        poll, started = _Poll(self, len(attempts), ended), time.monotonic()
+        runs = [ConnectRun(dialer, one, poll.ended, started) for dialer, one in attempts]
+        poll.runs = runs
+        self.add(runs)
+        for run in runs:
+            run.step()
+        if self._pending and self._timer is None:
+            self.set_timer()
+
+    def all_ended(self) -> None:
+        """Nothing is left that could time out."""
+        super().all_ended()
+        self._nobody_left.set()
+
+    async def wait(self) -> None:
+        """Until none is under way."""
+        while self._pending:
+            self._nobody_left.clear()
+            await self._nobody_left.wait()
+
+
+class _Poll:
+    """The connects of one poll."""
+
+    __slots__ = ("_all", "_ended", "_left", "runs")
+
+    def __init__(
+        self, connects: Connects, count: int, ended: Callable[[list[Observation]], None]
+    ) -> None:
+        self._all = connects
+        self._left = count
+        self._ended = ended
+        self.runs: list[ConnectRun] = []
+
+    def ended(self, run: ConnectRun) -> None:
+        """One has ended; with the last one the poll has."""
+        self._all.remove(run)
+        self._left -= 1
+        if not self._left:
+            runs, self.runs = self.runs, []  # they know this: garbage in a circle
+            self._ended([one.observation() for one in runs])

@@ -24,6 +24,7 @@ from exporter.model import Observation, Outcome
 from exporter.probes.attempt import EXPECTED, Attempt, ProbeResult, failure
 from exporter.probes.connect import probe_connect
 from exporter.probes.connect_run import ConnectRun
+from exporter.probes.pending_runs import PendingRuns
 from exporter.transport import backend
 from exporter.transport.protocols import ENDS_PROCESS
 from exporter.transport.waiter import Waiter
@@ -60,25 +61,19 @@ def _run_of(
     return _ProbeRun(prober, attempt, runner, started)
 
 
-class _Runner:
-    """The probes of one poll that are under way, and the one timer for their deadlines.
+class _Runner(PendingRuns):
+    """The probes of one poll that are under way."""
 
-    `_wakes_at` is when it fires, in seconds of the monotonic clock.
-    """
-
-    __slots__ = ("_ended", "_pending", "_timer", "_wakes_at", "loop", "no_task")
+    __slots__ = ("_ended", "no_task")
 
     def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
+        super().__init__(asyncio.get_running_loop())
         self.no_task = _NoTask(self.loop)
-        self._pending: set[_ProbeRun | ConnectRun] = set()
-        self._timer: asyncio.Handle | None = None
-        self._wakes_at = -math.inf
         self._ended: asyncio.Future[None] = self.loop.create_future()
 
     async def run(self, runs: Sequence["_ProbeRun | ConnectRun"]) -> None:
         """Start every probe and wait until the last one has ended."""
-        self._pending.update(runs)
+        self.add(runs)
         try:
             for at in range(0, len(runs), _STARTS_IN_A_ROW):
                 if at:
@@ -87,50 +82,18 @@ class _Runner:
                     for run in runs[at : at + _STARTS_IN_A_ROW]:
                         run.step()
             if self._pending:
-                self._set_timer()
+                self.set_timer()
                 await self._ended
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self.stop_timer()
             if self._pending:
                 with self.no_task:
-                    while self._pending:
-                        self._pending.pop().cancel()
+                    self.cancel()
 
-    def remove(self, run: "_ProbeRun | ConnectRun") -> None:
-        """A probe has ended."""
-        self._pending.discard(run)
-        if not self._pending and not self._ended.done():
+    def all_ended(self) -> None:
+        """Go on where `run` waits."""
+        if not self._ended.done():
             self._ended.set_result(None)
-
-    def wake_by(self, deadline: float) -> None:
-        """A deadline was set that may come before the one that the timer waits for."""
-        if deadline < self._wakes_at:
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        """Wake at the next deadline."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._wakes_at = min([run.attempt.until for run in self._pending])
-        seconds = self._wakes_at - time.monotonic()
-        if seconds < math.inf:
-            self._timer = self.loop.call_later(max(0.0, seconds), self._let_loop_run, 2)
-
-    def _let_loop_run(self, steps: int) -> None:
-        """Let the event loop receive what has arrived first: our own stall is no timeout."""
-        self._wakes_at = -math.inf
-        step = self._time_out if steps == 1 else self._let_loop_run
-        self._timer = self.loop.call_soon(step, steps - 1)
-
-    def _time_out(self, _steps: int) -> None:
-        now = time.monotonic()
-        for run in tuple(self._pending):
-            if run in self._pending and run.attempt.until <= now:
-                run.time_out()
-        if self._pending:
-            self._set_timer()
 
 
 class _ProbeRun:

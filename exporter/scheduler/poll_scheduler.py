@@ -9,16 +9,14 @@ for in turn: neither black holes nor slow pages delay the others.
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Sequence
 from functools import partial
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import Cadence, Outcome
+from exporter.model import Outcome
 from exporter.poll.hbone_hellos import HelloRate
-from exporter.poll.page_due import with_pages
 from exporter.poll.plan import (
     CalledNames,
     IsNamed,
@@ -29,7 +27,10 @@ from exporter.poll.plan import (
     plan_of,
 )
 from exporter.poll.poll_steps import NO_INSTRUMENTATION, ProbeInstrumentation
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_target
+from exporter.poll.poll_target import FAST_ONLY, PollResult, poll_target
+from exporter.poll.steady_poll import steady_connects
+from exporter.scheduler.due_cadences import DueCadences
+from exporter.scheduler.steady_polls import RunningPoll, SteadyPolls
 from exporter.scheduler.target_table import Due, ScheduledTarget, TargetTable
 from exporter.state import STALE_AFTER_INTERVALS
 
@@ -44,9 +45,6 @@ Measured: a fifth less CPU a probe than with a fifth of it.
 
 _TICKS_PER_INTERVAL = 50
 """At least so many: short intervals have short ticks."""
-
-_NONE: frozenset[Cadence] = frozenset()
-_SLOWER = EVERY_CADENCE - FAST_ONLY
 
 _POLLS_IN_A_ROW = 8
 """So many polls start before the responses of their probes are read: some sixty connects."""
@@ -71,13 +69,8 @@ class Scheduler:
         self._pod_view = pod_view
         self._is_named = is_named
         self._called = called
-        poll = config.poll
-        spans = {
-            Cadence.DETAIL: poll.detail_interval,
-            Cadence.PAGE: poll.page_interval,
-            Cadence.IDENTITY: poll.identity_interval,
-        }
-        self._slower = [(slow, math.ceil(span / poll.interval)) for slow, span in spans.items()]
+        self._cadences = DueCadences(config, table)
+        self._steady = SteadyPolls(config, table.state, instrumentation)
         self._last_tick = time.monotonic()
         self._is_stopped = self._is_cancelled = False
         self._plans = object()
@@ -103,8 +96,10 @@ class Scheduler:
                         await asyncio.sleep(0)
                     else:
                         await self._sleep()
+                await self._steady.wait()
             except asyncio.CancelledError:
                 self._is_cancelled = True
+                self._steady.cancel()
                 raise
 
     def stop(self) -> None:
@@ -162,14 +157,37 @@ class Scheduler:
         row, due = item
         is_wanted = not row.is_gone and not self._is_cancelled
         if is_wanted:
-            polls.create_task(self._poll(row, due))
+            self._begin(polls, row, due)
         return is_wanted
 
-    async def _poll(self, row: ScheduledTarget, due: float) -> None:
-        """Poll and publish. However that ends, the slot is given back."""
-        was_slow, cadences = row.is_slow, self._cadences(row)
+    def _begin(self, polls: asyncio.TaskGroup, row: ScheduledTarget, due: float) -> None:
+        row.started = time.monotonic()
+        self._instrumentation.started(max(0.0, row.started - due))
+        poll = RunningPoll(row, self._cadences.of(row), row.is_slow, clock.now(), row.started)
+        plan = self._known_plan(row)
+        if plan is None or not self._steady.begin(
+            poll, plan, partial(self._end_steady, polls, plan)
+        ):
+            polls.create_task(self._poll(poll))
+
+    def _end_steady(self, polls: asyncio.TaskGroup, plan: Plan, poll: RunningPoll) -> None:
+        """Publish a poll that needed no task, or go on with it in one."""
         try:
-            result = await self._result(row, due, cadences)
+            result = self._steady.result(poll, plan)
+            if result is None:
+                polls.create_task(self._poll(poll))
+                return
+            if not poll.row.is_gone:
+                self._take(poll.row, result)
+        except Exception as error:  # noqa: BLE001 - one target must not cost the others
+            self._report_failed(poll.row, error)
+        self._give_back(poll)
+
+    async def _poll(self, poll: RunningPoll) -> None:
+        """Poll and publish. However that ends, the slot is given back."""
+        row = poll.row
+        try:
+            result = await self._result(poll)
             if not row.is_gone:
                 self._take(row, result)
         except asyncio.CancelledError:
@@ -179,10 +197,13 @@ class Scheduler:
         except Exception as error:  # noqa: BLE001 - one target must not cost the others
             self._report_failed(row, error)
         finally:
-            row.is_running = row.is_made_up = False
-            if cadences != FAST_ONLY and not was_slow:
-                self._table.slots.give_back_pages()
-            self._table.slots.give_back(is_slow=was_slow)
+            self._give_back(poll)
+
+    def _give_back(self, poll: RunningPoll) -> None:
+        poll.row.is_running = poll.row.is_made_up = False
+        if poll.cadences != FAST_ONLY and not poll.was_slow:
+            self._table.slots.give_back_pages()
+        self._table.slots.give_back(is_slow=poll.was_slow)
 
     def _report_failed(self, row: ScheduledTarget, error: Exception) -> None:
         """What this target sends or is costs its own poll and no other's; logged once a target."""
@@ -207,63 +228,38 @@ class Scheduler:
         row.pod_view_error = _pod_view_error(row, refused) if refused else ""
         self._publish(row, result)
 
-    async def _result(
-        self, row: ScheduledTarget, due: float, cadences: frozenset[Cadence]
-    ) -> PollResult:
-        row.started = time.monotonic()
-        self._instrumentation.started(max(0.0, row.started - due))
+    async def _result(self, poll: RunningPoll) -> PollResult:
         state = self._table.state
         return await poll_target(
-            self._plan(row),
-            row.memory,
-            cadences,
+            self._plan(poll.row),
+            poll.row.memory,
+            poll.cadences,
             self._config,
-            clock.now(),
+            poll.at,
             in_mesh=state.in_mesh,
             step=clock.step(),
             pages=self._table.slots,
             webhook=state.cluster.webhook_path,
             instrumentation=self._instrumentation,
             hellos=self._hellos,
+            begun=poll.begun,
         )
 
-    def _plan(self, row: ScheduledTarget) -> Plan:
-        """The target's plan, made when its first poll by this scheduler starts."""
+    def _known_plan(self, row: ScheduledTarget) -> Plan | None:
+        """The target's plan, if this scheduler has made one for what the target is now."""
         is_current = row.planned_by is self._plans and row.planned_target is row.target
-        if row.plan is None or not is_current:
-            row.plan = plan_of(
+        return row.plan if is_current else None
+
+    def _plan(self, row: ScheduledTarget) -> Plan:
+        """The same, made when the target's first poll by this scheduler starts."""
+        plan = self._known_plan(row)
+        if plan is None:
+            plan = row.plan = plan_of(
                 row.target, self._config, self._pod_view, self._is_named, self._called
             )
+            row.connects = steady_connects(plan)
             row.planned_by, row.planned_target = self._plans, row.target
-        return row.plan
-
-    def _cadences(self, row: ScheduledTarget) -> frozenset[Cadence]:
-        """What a poll that starts reads: what is due, but for slower cadences without a slot.
-
-        A slow target has a slot of the slow ones already, in which it reads all.
-        """
-        if slower := self._slower_due(row):
-            row.owed |= slower
-        if not row.owed:
-            return FAST_ONLY
-        owed, slots = self._table.owed, self._table.slots
-        if row.is_slow or ((row.is_made_up or not owed) and slots.take_pages()):
-            cadences, row.owed = FAST_ONLY | row.owed, _NONE
-            return cadences
-        if not row.is_queued:
-            row.is_queued = True
-            owed.append(row)
-        return FAST_ONLY
-
-    def _slower_due(self, row: ScheduledTarget) -> frozenset[Cadence]:
-        if row.is_made_up:
-            return _NONE
-        if row.polls == 0:
-            return _SLOWER
-        number = row.polls + row.spread
-        slower = [cadence for cadence, every in self._slower if number % every == 0]
-        due = frozenset(slower) if slower else _NONE
-        return with_pages(due, row.target, row.memory, self._config, clock.now())
+        return plan
 
     def _publish(self, row: ScheduledTarget, result: PollResult) -> None:
         record = result.record

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from exporter import clock
 from exporter.model import Cadence, Memory, Target, TargetKey, TargetRecord
 from exporter.poll.plan import Plan
+from exporter.poll.steady_poll import SteadyConnects
 from exporter.scheduler.slots import Slots
 from exporter.state import STALE_AFTER_INTERVALS, State
 from exporter.yielder import Yielder
@@ -37,8 +38,8 @@ class ScheduledTarget:
     the monotonic clock; never, once it was dropped. `started`: when its last one did. `polls`
     counts those that ended. `owed`: the slower cadences that were due and found no slot; the
     target is queued for one then. `is_made_up`: the poll that runs is between two that are due, for
-    what is owed. `plan` was made for `planned_target` by the scheduler whose token is
-    `planned_by`.
+    what is owed. `plan` and its `steady_connects` were made for `planned_target` by the scheduler
+    whose token is `planned_by`.
     """
 
     target: Target
@@ -48,6 +49,7 @@ class ScheduledTarget:
     polls: int = 0
     memory: Memory = field(default_factory=Memory)
     plan: Plan | None = None
+    connects: SteadyConnects = ()
     planned_by: object = None
     planned_target: Target | None = None
     is_running: bool = False

@@ -1,13 +1,14 @@
 """Whether a port accepts, on the epoll's sockets: a `Connection` without a protocol.
 
 A half-open connect has nothing to send or to read, so that most of what a connection is made of
-only costs: a poll of a workload in ambient is two of these, and takes an eighth less.
+only costs: a poll of a workload in ambient is two of these, and takes an eighth less. Their sockets
+are used for nothing else, so that what makes them half-open is set once.
 """
 
 import socket
 
 from exporter.transport import epoll, icmp
-from exporter.transport.protocols import ConnectEnded, start_half_open
+from exporter.transport.protocols import ConnectEnded, keep_half_open, start_prepared
 
 
 class EpollBareConnect:
@@ -17,11 +18,11 @@ class EpollBareConnect:
 
     def __init__(self, family: int, remote: tuple[str, int], ended: ConnectEnded) -> None:
         sockets = self._sockets = epoll.current_sockets()
-        own = sockets.acquire(family)
+        own = sockets.acquire(family, _prepare)
         self._socket: socket.SocketType | None = own
         self._ended = ended
         try:
-            start_half_open(own, remote)
+            start_prepared(own, remote)
             sockets.register(own, self._handle)
         except BaseException:
             own.close()
@@ -32,19 +33,27 @@ class EpollBareConnect:
         self._release(keep=False)
 
     def _handle(self, events: int) -> None:
-        """The connect has ended; one that was reset at once had been accepted."""
+        """The connect has ended; one that was reset at once had been accepted.
+
+        A socket with an ICMP message is not used again: the next connect would read it.
+        """
         own = self._socket
         if own is None:  # released by somebody who was called before
             return
-        error = icmp.connect_error(own) if events & epoll.BROKEN else None
+        is_broken = events & epoll.BROKEN
+        error = icmp.connect_error(own) if is_broken else None
         if error is not None and icmp.is_after_connect(error):
             error = None
-        if error is None:
-            icmp.collect(own, 0)
-        self._release(keep=error is None)
+        self._release(keep=not is_broken)
         self._ended(error)
 
     def _release(self, *, keep: bool) -> None:
         if self._socket is not None:
-            self._sockets.release(self._socket, keep=keep)
+            self._sockets.release(self._socket, _prepare, keep=keep)
             self._socket = None
+
+
+def _prepare(own: socket.SocketType) -> None:
+    """What lasts for as long as the socket does."""
+    keep_half_open(own)
+    icmp.collect(own, 1)

@@ -24,6 +24,12 @@ from exporter.transport.protocols import LINGER_ZERO
 EventHandler = Callable[[int], None]
 """Receives a socket's events, as epoll has them."""
 
+Prepare = Callable[[socket.SocketType], None]
+"""Sets what lasts for as long as a socket does."""
+
+_Kind = tuple[int, Prepare | None]
+"""A family, and how its sockets were prepared."""
+
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 ENDING = BROKEN | select.EPOLLRDHUP
 _WATCHED = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
@@ -49,16 +55,25 @@ class EpollSockets:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._handlers: dict[int, EventHandler] = {}
-        self._spare: defaultdict[int, list[socket.SocketType]] = defaultdict(list)
+        self._spare: defaultdict[_Kind, list[socket.SocketType]] = defaultdict(list)
         self._waiting: deque[tuple[EventHandler, int]] = deque()
         self._is_resuming = False
         self._epoll = select.epoll()
         loop.add_reader(self._epoll.fileno(), self._dispatch)
 
-    def acquire(self, family: int) -> socket.SocketType:
-        """A non-blocking TCP socket that nobody uses, attached."""
-        spare = self._spare[family]
-        return spare.pop() if spare else self.attach(_socket_of(family))
+    def acquire(self, family: int, prepare: Prepare | None = None) -> socket.SocketType:
+        """A non-blocking TCP socket that nobody uses, attached; a new one is prepared first."""
+        spare = self._spare[family, prepare]
+        if spare:
+            return spare.pop()
+        own = _socket_of(family)
+        try:
+            if prepare is not None:
+                prepare(own)
+            return self.attach(own)
+        except BaseException:
+            own.close()
+            raise
 
     def attach(self, own: socket.SocketType) -> socket.SocketType:
         """Watch a socket that was made elsewhere; returns it."""
@@ -70,10 +85,12 @@ class EpollSockets:
         """Give the socket's events to this handler, until it is released."""
         self._handlers[own.fileno()] = handler
 
-    def release(self, own: socket.SocketType, *, keep: bool) -> None:
-        """Reset a connection, and keep its socket to use it again or close it."""
+    def release(
+        self, own: socket.SocketType, prepare: Prepare | None = None, *, keep: bool
+    ) -> None:
+        """Reset a connection, and keep its socket to use it so again or close it."""
         self._handlers.pop(own.fileno(), None)
-        spare = self._spare[own.family]
+        spare = self._spare[own.family, prepare]
         if keep and len(spare) < _MAX_SPARE and _disconnect(own):
             spare.append(own)
         else:

@@ -57,21 +57,20 @@ def start_connect(
     own: socket.SocketType, remote: tuple[str, int], protocol: asyncio.Protocol
 ) -> None:
     """Begin to connect a non-blocking socket; OSError where the system does not even try."""
-    if isinstance(protocol, HalfOpenConnect):
-        start_half_open(own, remote)
-    else:
-        _start(own, remote)
-
-
-def start_half_open(own: socket.SocketType, remote: tuple[str, int]) -> None:
-    """The same, with the last packet of the handshake withheld where the system can."""
-    if _IS_LINUX:
+    if isinstance(protocol, HalfOpenConnect) and _IS_LINUX:
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-    _start(own, remote)
-
-
-def _start(own: socket.SocketType, remote: tuple[str, int]) -> None:
     icmp.collect(own, 1)
+    start_prepared(own, remote)
+
+
+def keep_half_open(own: socket.SocketType) -> None:
+    """Withhold that packet in every connect of a socket: unlike TCP_QUICKACK, this stays set."""
+    if _IS_LINUX:
+        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
+
+
+def start_prepared(own: socket.SocketType, remote: tuple[str, int]) -> None:
+    """Begin to connect a socket as it is; OSError where the system does not even try."""
     number = own.connect_ex(remote)
     if number not in _STARTED:
         raise OSError(number, os.strerror(number))

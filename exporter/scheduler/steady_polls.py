@@ -1,0 +1,90 @@
+"""Polls of workloads in ambient that were healthy, without a task: connects, and what they mean.
+
+Whatever else shows, the poll goes on in a task as any other, from what was seen.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from msgspec import Struct
+
+from exporter import clock
+from exporter.config import Config
+from exporter.model import Cadence, Observation
+from exporter.poll.plan import Plan
+from exporter.poll.poll_steps import ProbeInstrumentation
+from exporter.poll.poll_target import FAST_ONLY, Begun, PollResult, conclude
+from exporter.poll.steady_poll import is_all
+from exporter.probes.attempt import Attempt
+from exporter.probes.connect_run import Connects
+from exporter.scheduler.target_table import ScheduledTarget
+from exporter.state import State
+
+
+class RunningPoll(Struct, eq=False):
+    """One poll that runs. `at`: seconds since the epoch; `started`: by the monotonic clock."""
+
+    row: ScheduledTarget
+    cadences: frozenset[Cadence]
+    was_slow: bool
+    at: float
+    started: float
+    begun: Begun | None = None
+
+
+class SteadyPolls:
+    """Those of one configuration that run."""
+
+    def __init__(self, config: Config, state: State, instrumentation: ProbeInstrumentation) -> None:
+        self._config = config
+        self._state = state
+        self._instrumentation = instrumentation
+        self._connects: Connects | None = None
+
+    def begin(self, poll: RunningPoll, plan: Plan, seen: Callable[[RunningPoll], None]) -> bool:
+        """Start a poll where it is one of these; whether it is. `seen` is called with it begun."""
+        row = poll.row
+        is_steady = row.memory.memo is not None and poll.cadences == FAST_ONLY
+        if not row.connects or not is_steady or self._state.in_mesh:
+            return False
+        timeout = self._config.poll.timeout
+        attempts = [
+            (dialer, Attempt(dialer, probe, FAST_ONLY, timeout, plan.target, plan.options))
+            for dialer, probe in row.connects
+        ]
+        self._instrumentation.under_way(len(attempts))
+        if self._connects is None:
+            self._connects = Connects()
+        self._connects.begin(attempts, partial(self._seen, poll, plan, seen))
+        return True
+
+    def _seen(
+        self,
+        poll: RunningPoll,
+        plan: Plan,
+        ended: Callable[[RunningPoll], None],
+        seen: list[Observation],
+    ) -> None:
+        self._instrumentation.under_way(-len(seen))
+        self._instrumentation.ended(seen, plan.target.role)
+        poll.begun = Begun(seen, poll.started)
+        ended(poll)
+
+    def result(self, poll: RunningPoll, plan: Plan) -> PollResult | None:
+        """The result of one that has begun; None where something follows upon what it saw."""
+        begun, memory, step = poll.begun, poll.row.memory, clock.step()
+        if begun is None or self._state.in_mesh:
+            return None
+        if not is_all(plan, begun.seen, memory, self._config, poll.at, step):
+            return None
+        return conclude(plan, memory, FAST_ONLY, self._config, poll.at, begun, step=step)
+
+    async def wait(self) -> None:
+        """Until none runs."""
+        if self._connects is not None:
+            await self._connects.wait()
+
+    def cancel(self) -> None:
+        """Nobody waits for those that run."""
+        if self._connects is not None:
+            self._connects.cancel()
