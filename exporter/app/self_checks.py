@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from exporter.app.capabilities import CAPABILITIES, OFF_BY_DEFAULT, MissingCapability
-from exporter.app.own_place import is_in_mesh, is_mesh_pod, own_pod
+from exporter.app.in_mesh import is_in_mesh, is_mesh_pod, own_pod
 from exporter.catalogue import is_newer_than_known
 from exporter.config import ShardConfig
 from exporter.discovery.target_sets import TargetSets

@@ -252,7 +252,7 @@ async def _update_targets(checked: _Run) -> None:
 
 
 async def _poll_all(checked: _Run, due: frozenset[Cadence], done: Callable[[], None]) -> None:
-    from exporter.app.own_place import is_in_mesh
+    from exporter.app.in_mesh import is_in_mesh
     from exporter.app.process import raise_file_limit
     from exporter.poll.poll_target import poll_target
 

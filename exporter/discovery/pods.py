@@ -20,8 +20,8 @@ from exporter.discovery.ambient_pods import (
     redirection_of,
 )
 from exporter.discovery.container_states import lifecycle_of, lifecycle_of_workload
+from exporter.discovery.istio_containers import is_istio_agentgateway, is_istio_cni
 from exporter.discovery.missing_proxies import is_uninjected_gateway
-from exporter.discovery.namesakes import is_istio_agentgateway, is_istio_cni
 from exporter.discovery.pod_documents import Container, Pod, decode_pod
 from exporter.discovery.proxy_settings import has_rules, settings_of
 from exporter.discovery.redirection_rules import port_list

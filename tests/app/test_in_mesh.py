@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.app.own_place import is_mesh_pod, own_pod
+from exporter.app.in_mesh import is_mesh_pod, own_pod
 from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import targets_of_pod
 from exporter.model import TargetKey
@@ -17,7 +17,7 @@ OWN = "10.77.3.4"
 REDIRECTED = "-A OUTPUT -p tcp {to} -j REDIRECT --to-ports 15001"
 ASK = """
 import asyncio, sys
-from exporter.app.own_place import is_in_mesh
+from exporter.app.in_mesh import is_in_mesh
 async def main():
     for place in sys.argv[1:]:
         address, _, port = place.rpartition(":")
