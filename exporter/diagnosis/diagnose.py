@@ -18,7 +18,7 @@ from exporter.diagnosis.evidence import Evidence, read_evidence
 from exporter.diagnosis.memo import memo_of, reused_record
 from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.proxy_status import proxy_of, readiness_of
-from exporter.diagnosis.refusals import as_meant, as_rejected, come_from_a_policy, refused_since
+from exporter.diagnosis.refusals import read_refusals
 from exporter.diagnosis.remembered_pod_view import with_pod_view
 from exporter.diagnosis.target_certificates import (
     certificates_of,
@@ -68,11 +68,8 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     evidence = Evidence(target, ports, config, now, in_mesh, step)
     if not in_mesh and (reused := reused_record(evidence, observations, memory)):
         return reused
-    observations = as_meant(target, observations)
-    since = refused_since(target, observations, memory.refused_since, now)
+    observations, since = read_refusals(target, observations, memory.refused_since, now)
     memory = replace(memory, memo=None, refused_since=since)
-    if come_from_a_policy(target.lifecycle, since, now):
-        observations = as_rejected(observations)
     evidence.webhook = webhook if target.role is Role.ISTIOD else None
     read_evidence(evidence, observations)
     known = memory if in_mesh else remember(evidence, with_pod_view(evidence, memory))

@@ -22,7 +22,21 @@ from exporter.model import (
 )
 
 
-def as_meant(target: Target, observations: Sequence[Observation]) -> Sequence[Observation]:
+def read_refusals(
+    target: Target, observations: Sequence[Observation], before: float | None, now: float
+) -> tuple[Sequence[Observation], float | None]:
+    """The observations with each refusal as what it is, and since when everything is refused.
+
+    `before` is the latter as the last poll left it; None where not everything is refused, or
+    Kubernetes does not report the container ready.
+    """
+    meant = _as_meant(target, observations)
+    since = _refused_since(target, meant, before, now)
+    is_policy = _come_from_a_policy(target.lifecycle, since, now)
+    return (_as_rejected(meant) if is_policy else meant), since
+
+
+def _as_meant(target: Target, observations: Sequence[Observation]) -> Sequence[Observation]:
     """What ztunnel has closed, as refused, or as rejected where the proxy is seen to serve.
 
     15008 of a waypoint is its Envoy's own. Where nothing shows whether the proxy lives, a policy
@@ -55,7 +69,7 @@ def _is_bare(seen: Observation) -> bool:
     return seen.probe.kind in (ProbeKind.TCP, ProbeKind.CONTROL)
 
 
-def refused_since(
+def _refused_since(
     target: Target, observations: Sequence[Observation], before: float | None, now: float
 ) -> float | None:
     """Since when the network refuses everything while Kubernetes reports the container ready.
@@ -86,7 +100,7 @@ def _is_in_ambient(target: Target) -> bool:
     return target.redirection in (Redirection.ENABLED, Redirection.PENDING)
 
 
-def come_from_a_policy(lifecycle: Lifecycle, since: float | None, now: float) -> bool:
+def _come_from_a_policy(lifecycle: Lifecycle, since: float | None, now: float) -> bool:
     """Whether a process that is gone would have failed its readiness probe since then."""
     unready_after, started = lifecycle.unready_after, lifecycle.started
     if since is None or unready_after is None or started is None or started >= since:
@@ -94,7 +108,7 @@ def come_from_a_policy(lifecycle: Lifecycle, since: float | None, now: float) ->
     return now - since > unready_after
 
 
-def as_rejected(observations: Sequence[Observation]) -> list[Observation]:
+def _as_rejected(observations: Sequence[Observation]) -> list[Observation]:
     """The same observations with the network's refusals as what they are."""
     return [
         replace(seen, outcome=Outcome.REJECTED, detail=_DETAIL)
