@@ -4,6 +4,7 @@ Memory in, memory without what nobody has reported again for too long out. Neith
 certificate outlives the page or the handshake that showed it.
 """
 
+import math
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any, TypeVar
@@ -43,6 +44,13 @@ def is_fresh(
 _DETAILS = ("stats", "admin", "ztunnel", "sockets", "istiod", "app_health")
 """What of the memory the detail cadence reads."""
 
+_BY_IDENTITY = {
+    "hello": PROOF_INTERVALS,
+    "serving": KEPT_INTERVALS,
+    "server_names": PROOF_INTERVALS,
+}
+"""What of the memory the identity cadence reads, each by port or address, and for how long."""
+
 _GROWN = {
     "agent": COUNTERS,
     "stats": ("cds_failure", "lds_failure"),
@@ -56,10 +64,7 @@ def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
 
     That an update was rejected stays, and the counters that order it.
     """
-    poll = config.poll
-    detail = memory.effective(max(poll.detail_interval, poll.interval))
-    identity = memory.effective(max(poll.identity_interval, poll.interval))
-    page = memory.effective(max(poll.page_interval, poll.interval, memory.page_wait))
+    detail, identity, page = _spans(memory, config)
     changes: dict[str, Any] = {
         name: None
         for name, span in (("agent", page), *[(name, detail) for name in _DETAILS])
@@ -77,17 +82,42 @@ def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
     exposure = memory.exposure
     if exposure is not None and not is_fresh(exposure, identity, now, PROOF_INTERVALS):
         changes["exposure"] = None
-    for name, intervals in (
-        ("hello", PROOF_INTERVALS),
-        ("serving", KEPT_INTERVALS),
-        ("server_names", PROOF_INTERVALS),
-    ):
+    for name, intervals in _BY_IDENTITY.items():
         known: Mapping[Any, Timestamped[Any]] = getattr(memory, name)
         if not all(is_fresh(seen, identity, now, intervals) for seen in known.values()):
             changes[name] = {
                 key: seen for key, seen in known.items() if is_fresh(seen, identity, now, intervals)
             }
     return replace(memory, **changes) if changes else memory
+
+
+def next_expiry(memory: Memory, config: Config, now: float) -> float:
+    """When `drop_expired` would next change this memory, by itself; infinite for never."""
+    detail, identity, page = _spans(memory, config)
+    reads = [(getattr(memory, name), KEPT_INTERVALS * detail) for name in ("agent", *_DETAILS)]
+    reads += [
+        (memory.agent, KEPT_INTERVALS * page),
+        (memory.exposure, PROOF_INTERVALS * identity),
+        *(
+            (seen, intervals * identity)
+            for name, intervals in _BY_IDENTITY.items()
+            for seen in getattr(memory, name).values()
+        ),
+    ]
+    ends = [seen.at + seconds for seen, seconds in reads if seen is not None]
+    if memory.page is not None:
+        ends.append(memory.page_requested_at + KEPT_INTERVALS * page)
+    return min((end for end in ends if end >= now), default=math.inf)
+
+
+def _spans(memory: Memory, config: Config) -> tuple[float, float, float]:
+    """How many seconds apart the target is read at the cadences detail, identity and page."""
+    poll = config.poll
+    return (
+        memory.effective(max(poll.detail_interval, poll.interval)),
+        memory.effective(max(poll.identity_interval, poll.interval)),
+        memory.effective(max(poll.page_interval, poll.interval, memory.page_wait)),
+    )
 
 
 def _current_growth(memory: Memory, detail: float, now: float) -> Mapping[str, Growth]:

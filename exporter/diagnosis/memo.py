@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from exporter.catalogue import TargetPort
 from exporter.config import Config
 from exporter.diagnosis.evidence import SLOW_SECONDS, Evidence, read_evidence
+from exporter.diagnosis.freshness import next_expiry
 from exporter.diagnosis.memory import remember
 from exporter.model import (
     AdminFacts,
@@ -155,7 +156,11 @@ def memo_of(
     up = tuple([verdict.port for verdict in record.verdicts if verdict.up])
     ends = [one.not_after for one in record.certificates if one.not_after > evidence.wall]
     longest = _WORKLOAD_SECONDS if target.role is Role.AMBIENT else _LONGEST_SECONDS
-    until = min([evidence.now + longest, *(end - evidence.step for end in ends)])
+    until = min(
+        evidence.now + longest,
+        next_expiry(memory, config, evidence.now),
+        *(end - evidence.step for end in ends),
+    )
     places = dict(timed)
     kept_durations = {p: seconds for p, seconds in record.durations.items() if p not in places}
     untimed = replace(

@@ -1,7 +1,7 @@
 """A poll that reuses a record has the one that judging it would have given."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -128,6 +128,7 @@ PAGES = [
         max_size=12,
     )
 )
+@example(polls=[(FAST, STATS, 60), *[(FAST, STATS, 400)] * 4, (FAST, STATS, 60)])
 def test_whatever_the_detail_cadence_reads_the_record_is_the_judged_one(
     polls: list[tuple[frozenset[Cadence], EnvoyStats, int]],
 ) -> None:
