@@ -128,7 +128,7 @@ PAGES = [
         max_size=12,
     )
 )
-@example(polls=[(FAST, STATS, 60), *[(FAST, STATS, 400)] * 4, (FAST, STATS, 60)])
+@example(polls=[(FAST, STATS, 60), *[(FAST, STATS, 400)] * 4, (FAST, STATS, 100)])
 def test_whatever_the_detail_cadence_reads_the_record_is_the_judged_one(
     polls: list[tuple[frozenset[Cadence], EnvoyStats, int]],
 ) -> None:
