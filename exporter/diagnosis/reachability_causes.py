@@ -63,6 +63,7 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
             PortName.HEALTH,
             PortName.STATS,
             PortName.HBONE,
+            PortName.CONNECT_TERMINATE,
         ),
         also="a gateway's server ports",
     ),

@@ -615,6 +615,19 @@ EXAMPLES = (
     Example("istiod-healthy", "none", istiod(), ISTIOD),
     Example("istiod-stopped", "istiod_replica_stuck", all_of(TIMEOUT, ISTIOD_PORTS), ISTIOD),
     Example("istiod-dark", "unreachable", [dropped(port) for port in ISTIOD_PORTS], ISTIOD),
+    *(
+        Example(
+            f"waypoint-15008-{outcome}",
+            cause,
+            [*sidecar(without=(CONTROL, 15000, 15006)), net(15008, outcome, kind=ProbeKind.TLS)],
+            target_of(Role.WAYPOINT),
+        )
+        for outcome, cause in (
+            (REFUSED, "listener_warming"),
+            (Outcome.WRONG_PROTOCOL, "port_taken"),
+            (OK, "none"),
+        )
+    ),
     Example("istiod-503", "istiod_not_ready", istiod(net(8080, NOT_READY)), ISTIOD),
     Example("istiod-refuses", "istiod_not_ready", all_of(REFUSED, ISTIOD_PORTS), ISTIOD),
     Example("istiod-of-another-mesh", "istiod_not_ready", istiod(net(15012, TLS)), ISTIOD),

@@ -55,6 +55,7 @@ ENDS = [
         HEALTHY,
     ),
     State("both have ended", ENDING, job(DONE, ended()), REFUSED),
+    State("the sidecar ended later", ENDING, job(LONG_DONE, ended()), REFUSED),
     State("retried on failure", "none", job(FAILED, running(), policy="OnFailure"), HEALTHY),
     State("done, on failure only", HELD, job(LONG_DONE, running(), policy="OnFailure"), HEALTHY),
     State("restarted always", "none", job(LONG_DONE, running(), policy="Always"), HEALTHY),

@@ -20,12 +20,14 @@ from exporter.model import (
     Observation,
     Outcome,
     ReadinessFacts,
+    Role,
     Target,
     TargetRecord,
 )
 from tests.diagnosis.cases import ISTIOD
 from tests.diagnosis.matrix import (
     CONTROL,
+    GATEWAY,
     NOW,
     SIDECAR,
     STATS,
@@ -36,6 +38,7 @@ from tests.diagnosis.matrix import (
     page,
     rejected,
     seen_by,
+    target_of,
 )
 
 Answer = Callable[[int], Observation]
@@ -102,6 +105,19 @@ def sidecars() -> Iterator[tuple[tuple[str, ...], Target, list[Observation]]]:
         )
 
 
+def gateways() -> Iterator[tuple[tuple[str, ...], Target, list[Observation]]]:
+    """Gateways with a server, and waypoints with their 15008, in two states."""
+    for target, port in ((GATEWAY, 8443), (target_of(Role.WAYPOINT), 15008)):
+        names = itertools.product(AGENT, READY, STATISTICS, READY, ("unknown", "not ready"))
+        for status, health, stats, traffic, state in names:
+            seen = [AGENT[status](15020), READY[health](15021), STATISTICS[stats](15090)]
+            yield (
+                (status, health, stats, "no capture", state, f"traffic {traffic}"),
+                replace(target, lifecycle=STATES[state]),
+                [*seen, READY[traffic](port)],
+            )
+
+
 def istiods() -> Iterator[tuple[tuple[str, ...], Target, list[Observation]]]:
     """Each of five ports on its own; and in every state with 15010 and 15014 as 15012."""
     ports = (8080, 15017, 15012, 15010, 15014)
@@ -113,7 +129,7 @@ def istiods() -> Iterator[tuple[tuple[str, ...], Target, list[Observation]]]:
         yield (*names, state), replace(ISTIOD, lifecycle=STATES[state]), seen
 
 
-ANSWERS = frozenset({"serves", "not ready", "certificate", "reset"})
+ANSWERS = frozenset({"serves", "not ready", "certificate", "reset", "no capture"})
 
 Names = tuple[str, ...]
 
@@ -126,6 +142,9 @@ WITHOUT_CAUSE: dict[str, Callable[[Names], bool]] = {
     ),
     "agent and its relay on 15021 contradict each other: a poll between two states": (
         lambda names: names[0] != names[1] and {*names[:2]} & {"serves", "not ready"} != set()
+    ),
+    "a port of traffic is silent while Envoy answers elsewhere: the port's own verdict": (
+        lambda names: names[-1] == "traffic accepts"
     ),
     "Envoy reports that it initialises while its workers answer: a poll between two states": (
         lambda names: names[2] == "not ready" and names[1] in ANSWERS
@@ -152,8 +171,8 @@ def without_cause(
     return found
 
 
-def test_a_sidecar_of_which_something_fails_has_a_cause_or_a_reason_why_not() -> None:
-    found = without_cause(sidecars())
+def test_a_proxy_of_which_something_fails_has_a_cause_or_a_reason_why_not() -> None:
+    found = without_cause(itertools.chain(sidecars(), gateways()))
     reasons = Counter(
         next((why for why, holds in WITHOUT_CAUSE.items() if holds(names)), "") for names in found
     )

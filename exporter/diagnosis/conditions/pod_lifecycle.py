@@ -57,13 +57,15 @@ def _holders(lifecycle: Lifecycle) -> Iterator[str]:
 
 
 def pod_is_ending(case: Case) -> Sentences:
-    """Kubernetes deletes the pod, or the work of its containers is done and the proxy is next."""
+    """Kubernetes deletes the pod, or its work is done and the proxy is next or has ended, too."""
     lifecycle = case.target.lifecycle
     if lifecycle.terminating:
         return ("Kubernetes is deleting the pod", *_exits(lifecycle))
     if not lifecycle.work_is_done:
         return _agent_has_just_ended(case)
-    done = _work_ended(lifecycle)
+    done, proxy = _work_ended(lifecycle), lifecycle.proxy_container
+    if proxy is not None and proxy.is_done:
+        done = proxy.ended.finished if proxy.ended else None
     is_over = done is not None and case.now - done > _ending_seconds(lifecycle)
     return None if is_over else ("the pod's work is done", *_exits(lifecycle))
 

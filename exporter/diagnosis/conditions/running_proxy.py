@@ -9,7 +9,7 @@ from exporter.diagnosis.memory_update import has_no_servers
 from exporter.diagnosis.proxy_status import xds_failures
 from exporter.diagnosis.target_certificates import presented_certificate
 from exporter.diagnosis.verdicts import exposed_by
-from exporter.model import Certificate, Outcome, PortName, Role
+from exporter.model import Certificate, Outcome, PortName
 
 _SERVER_ERROR = 500
 
@@ -153,22 +153,20 @@ def gateway_has_no_servers(case: Case) -> Sentences:
 
 
 def listener_waits(case: Case) -> Sentences:
-    """Listeners warming for two detail polls; on a gateway a server port that refuses."""
+    """Listeners warming for two detail polls; a gateway's server port or 15008 that refuses."""
     if not case.is_ready():
         return None
     stats = case.stats()
     if stats is not None and stats.listeners_warming and case.memory.warming_polls > 1:
         return (f"{stats.listeners_warming:.0f} listeners keep warming",)
-    if case.target.role is Role.GATEWAY:
-        waiting = tuple(
-            f"server port {port.number} ({port.name}) refuses"
-            for port in case.evidence.ports
-            if is_server(port)
-            and port.number in case.verdicts
-            and case.verdicts[port.number].outcome is Outcome.REFUSED
-        )
-        return waiting or None
-    return None
+    waiting = (
+        f"{'server port ' if is_server(port) else ''}{port.number} ({port.name}) refuses"
+        for port in case.evidence.ports
+        if (is_server(port) or port.name == PortName.CONNECT_TERMINATE)
+        and port.number in case.verdicts
+        and case.verdicts[port.number].outcome is Outcome.REFUSED
+    )
+    return tuple(waiting) or None
 
 
 def admin_is_slow(case: Case) -> Sentences:
