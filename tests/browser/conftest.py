@@ -38,7 +38,6 @@ PACE = {
     "discovery.kubernetes.enabled": False,
     "log.level": "error",
 }
-EXPECTED_WHEN_SILENT = "ERR_CONNECTION_REFUSED"
 
 module_loop = {"scope": "module", "loop_scope": "module"}
 

@@ -52,8 +52,6 @@ STATS = EnvoyStats(
 
 _UNCONNECTED = {Outcome.REFUSED, Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.NO_ACCESS}
 
-Change = Observation | None
-
 _OUTSIDE = {row.number: ProbeKind(row.probe) for row in reversed(PORTS) if row.probe}
 _OUTSIDE |= {CONTROL: ProbeKind.CONTROL, 15006: ProbeKind.BLACKHOLE}
 _INSIDE = {row.number: ProbeKind(row.pod_probe) for row in reversed(PORTS) if row.pod_probe}
