@@ -223,21 +223,22 @@ class ClusterSource:
     async def _watch_pods(self, api: KubernetesClient, scope: str) -> None:
         resource = pods_request(scope, self._config.discovery.kubernetes)
         callbacks = self._status.callbacks(resource, scope)
-        seen: set[TargetKey] = set()
+        listed: set[TargetKey] | None = None
         yielder = Yielder()
         async with aclosing(watch_resource(api, resource, callbacks, self._options)) as events:
             async for event in events:
                 if event.type is EventType.LIST_START:
-                    seen = set()
+                    listed = set()
                 elif event.type is EventType.LIST_END:
-                    await self._finish_list(scope, seen)
-                elif key := self._take(event):
-                    seen.add(key)
+                    await self._finish_list(scope, listed or set())
+                    listed = None  # a watch may last for months
+                elif (key := self._take(event)) and listed is not None:
+                    listed.add(key)
                 await yielder.maybe_yield()
 
-    async def _finish_list(self, scope: str, seen: set[TargetKey]) -> None:
+    async def _finish_list(self, scope: str, listed: set[TargetKey]) -> None:
         in_scope = (key for key in self._pods if not scope or key.namespace == scope)
-        await self._remove([key for key in in_scope if key not in seen])
+        await self._remove([key for key in in_scope if key not in listed])
         self._is_complete[scope] = True
         self._callbacks.changed()
 

@@ -92,22 +92,24 @@ class ObjectCache(Generic[T]):
         self, events: AsyncIterator[WatchEvent], read: Callable[[WatchEvent], tuple[str, T] | None]
     ) -> None:
         """Apply the events, which end only by cancellation."""
-        seen: set[str] = set()
+        listed: set[str] | None = None
         yielder = Yielder()
         async for event in events:
             await yielder.maybe_yield()
             if event.type is EventType.LIST_START:
-                seen = set()
+                listed = set()
             elif event.type is EventType.LIST_END:
-                await self._finish(seen)
+                await self._finish(listed or set())
+                listed = None  # a watch may last for months
             elif found := read(event):
                 name, value = found
-                seen.add(name)
+                if listed is not None:
+                    listed.add(name)
                 self._set(name, None if event.type is EventType.DROP else value)
 
-    async def _finish(self, seen: set[str]) -> None:
+    async def _finish(self, listed: set[str]) -> None:
         yielder = Yielder()
-        for name in [name for name in self.values if name not in seen]:
+        for name in [name for name in self.values if name not in listed]:
             self._set(name, None)
             await yielder.maybe_yield()
         was_complete, self.is_complete = self.is_complete, True
