@@ -23,9 +23,11 @@ _PORT = 10520
 _SELF = "istio_port_exporter"
 _POLLS, _SKIPPED, _PROBES = f"{_SELF}_polls", f"{_SELF}_polls_skipped", f"{_SELF}_probes"
 _LATENESS, _LAG = f"{_SELF}_poll_lateness_seconds", f"{_SELF}_event_loop_lag_seconds"
-_FAMILIES = (_POLLS, _SKIPPED, _PROBES, _LATENESS, _LAG)
+_TASKS = f"{_SELF}_tasks"
+_FAMILIES = (_POLLS, _SKIPPED, _PROBES, _LATENESS, _LAG, _TASKS)
 _BUCKET = re.compile(r'^(\w+)_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 _COUNTER = re.compile(r"^(\w+)_total (\S+)$", re.MULTILINE)
+_TASK_COUNT = re.compile(rf"^{_TASKS} (\S+)$", re.MULTILINE)
 _START_SECONDS = 120.0
 
 
@@ -40,6 +42,7 @@ class Reading:
     probes: float
     lateness: dict[float, float] = field(default_factory=dict)
     lag: dict[float, float] = field(default_factory=dict)
+    tasks: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,9 @@ class Subject:
             counted = (counters[_POLLS], counters[_SKIPPED], counters[_PROBES])
         except KeyError as error:
             raise Failed(f"/metrics lacks {error}_total") from error
-        return Reading(at, cpu_seconds(self.pid), *counted, buckets[_LATENESS], buckets[_LAG])
+        tasks = float(next(iter(_TASK_COUNT.findall(page)), 0))
+        late, lag = buckets[_LATENESS], buckets[_LAG]
+        return Reading(at, cpu_seconds(self.pid), *counted, late, lag, tasks)
 
     def get(self, path: str, *, gzip: bool = False) -> Answer:
         """A GET on a fresh connection; Failed unless it is answered 200."""

@@ -3,6 +3,7 @@
 Methods are named by what happened; their callers hold no metric.
 """
 
+import asyncio
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,14 @@ from exporter.selfmetrics.collectors import (
     Histogram,
     SelfMetricsCollector,
 )
+
+
+def _count_tasks() -> int:
+    """How many tasks the event loop has that asks; 0 where none does."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0
 
 
 class SelfMetrics:
@@ -80,6 +89,7 @@ class SelfMetrics:
         self._under_way = 0
         in_flight = self._gauge("probes_in_flight", "Probes in flight.")
         in_flight.set_function(lambda: self._under_way)
+        self._gauge("tasks", "Tasks of the event loop.").set_function(_count_tasks)
 
     def _describe_exposition(self) -> None:
         self._exposition_bytes = self._gauge(
