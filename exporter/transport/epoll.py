@@ -18,6 +18,7 @@ import struct
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
+from threading import get_ident
 
 from exporter.transport.protocols import LINGER_ZERO
 
@@ -175,6 +176,8 @@ def _disconnect(own: socket.SocketType) -> bool:
 
 
 _by_loop: dict[asyncio.AbstractEventLoop, EpollSockets] = {}
+_by_thread: dict[int, EpollSockets] = {}
+"""The last ones of each thread: up to Python 3.11 it is a system call to ask for its event loop."""
 
 
 @atexit.register
@@ -185,10 +188,14 @@ def _close_all() -> None:
 
 def current_sockets() -> EpollSockets:
     """The sockets of the running event loop."""
+    last = _by_thread.get(get_ident())
+    if last is not None and last.loop.is_running():
+        return last
     loop = asyncio.get_running_loop()
     sockets = _by_loop.get(loop)
     if sockets is None:
         for ended in [other for other in _by_loop if other.is_closed()]:
             _by_loop.pop(ended).close()
         sockets = _by_loop[loop] = EpollSockets(loop)
+    _by_thread[get_ident()] = sockets
     return sockets
