@@ -30,6 +30,7 @@ from exporter.poll.poll_steps import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.poll_target import FAST_ONLY, PollResult, poll_target
 from exporter.poll.steady_poll import steady_connects
 from exporter.scheduler.due_cadences import DueCadences
+from exporter.scheduler.slots import MOST_IN_A_ROW, next_row
 from exporter.scheduler.steady_polls import RunningPoll, SteadyPolls
 from exporter.scheduler.target_table import Due, ScheduledTarget, TargetTable
 from exporter.state import STALE_AFTER_INTERVALS
@@ -45,9 +46,6 @@ Measured: a fifth less CPU a probe than with a fifth of it.
 
 _TICKS_PER_INTERVAL = 50
 """At least so many: short intervals have short ticks."""
-
-_POLLS_IN_A_ROW = 16
-"""So many polls start before the responses of their probes are read: about a hundred connects."""
 
 
 class Scheduler:
@@ -71,6 +69,7 @@ class Scheduler:
         self._called = called
         self._cadences = DueCadences(config, table)
         self._steady = SteadyPolls(config, table.state, instrumentation)
+        self._in_a_row = MOST_IN_A_ROW
         self._last_tick = time.monotonic()
         self._is_stopped = self._is_cancelled = False
         self._plans = object()
@@ -92,8 +91,10 @@ class Scheduler:
             try:
                 while not self._is_stopped:
                     self._make_up(polls)
+                    began = time.thread_time()
                     if self._start_due(polls):
                         await asyncio.sleep(0)
+                        self._in_a_row = next_row(self._in_a_row, time.thread_time() - began)
                     else:
                         await self._sleep()
                 await self._steady.wait()
@@ -115,7 +116,7 @@ class Scheduler:
     def _start_due(self, polls: asyncio.TaskGroup) -> bool:
         """Start some of what is due; whether there may be more."""
         self._last_tick = time.monotonic()
-        for row, due in self._table.take_due(_POLLS_IN_A_ROW):
+        for row, due in self._table.take_due(self._in_a_row):
             if not row.is_running:
                 self._take_slot(row, due, polls)
             elif not row.is_made_up:

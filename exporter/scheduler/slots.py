@@ -1,4 +1,4 @@
-"""How many polls run at once.
+"""How many polls run at once, and how many start in a row.
 
 A target that is slow or silent holds its slot until its deadlines pass. Such targets share half of
 the slots. Pages of the slower cadences, which a healthy proxy too may take seconds for, are read in
@@ -11,6 +11,18 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+MOST_IN_A_ROW, _FEWEST_IN_A_ROW = 16, 2
+"""So many polls start before the responses of their probes are read: about a hundred connects."""
+
+_ROW_SECONDS = 0.004
+"""Fewer start, where these took longer: seconds of the event loop's CPU time."""
+
+
+def next_row(polls: int, seconds: float) -> int:
+    """How many polls start in a row, after so many took so long: at most twice as many."""
+    fitting = polls * _ROW_SECONDS / max(seconds, _ROW_SECONDS / 2)
+    return max(_FEWEST_IN_A_ROW, min(MOST_IN_A_ROW, int(fitting)))
 
 
 class Slots(Generic[T]):

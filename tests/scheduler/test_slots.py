@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from exporter.scheduler.slots import Slots
+from exporter.scheduler.slots import MOST_IN_A_ROW, Slots, next_row
 
 
 def begun_by(slots: Slots[str]) -> tuple[list[str], Callable[..., None]]:
@@ -102,3 +102,16 @@ def test_pages_have_a_quarter_of_the_places_and_nobody_waits_for_one() -> None:
     slots.give_back_pages()
     assert slots.take_pages()
     assert Slots[str](1).take_pages(), "there is always one"
+
+
+def test_rows_of_polls_are_shorter_while_they_take_long() -> None:
+    def after(seconds_a_poll: float, row: int = MOST_IN_A_ROW) -> int:
+        for _ in range(10):
+            row = next_row(row, row * seconds_a_poll)
+        return row
+
+    assert after(0.0001) == after(0.0) == MOST_IN_A_ROW
+    assert after(0.0005) == 8
+    assert after(1.0) == 2
+    assert after(0.0001, row=2) == MOST_IN_A_ROW
+    assert all(after(ms / 1000) * ms <= 4 for ms in (0.3, 0.7, 1, 1.9))
