@@ -28,6 +28,7 @@ from exporter.cli.target_sources import (
     add_cluster_flags,
     cluster,
     names_cluster,
+    selector,
     selects,
 )
 from exporter.config import Config
@@ -58,7 +59,6 @@ targets in a file and name that with --config.file:
         - {namespace: default, pod: web, role: sidecar, address: 10.0.0.7}
 
 Of such a file, NAMESPACE/POD selects targets; -n, -A and -l select pods of a cluster."""
-
 
 _ENDS = "Press Ctrl-C to stop. Without --watch, check prints evidence and advice for each cause."
 
@@ -97,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "selector",
         metavar="SELECTOR",
         nargs="?",
+        type=selector,
         default="",
         help="a pod, namespace/pod or deployment/name, or the namespace of static targets; "
         "with * and ? as wildcards",

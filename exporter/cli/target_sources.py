@@ -5,6 +5,7 @@ inside, by port-forward with the user's own rights. `check` in a pod polls over 
 """
 
 import argparse
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from exporter.access.portforward import PortForwards
-from exporter.config import Config
+from exporter.config import LABEL_NAME, LABEL_SELECTOR, Config
 from exporter.discovery.list_targets import list_targets
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
@@ -131,12 +132,19 @@ def add_cluster_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--context", metavar="NAME", help="context of the kubeconfig; default: the current one"
     )
-    parser.add_argument("-n", "--namespace", default="", help="default: that of the context")
+    parser.add_argument(
+        "-n", "--namespace", type=_namespace, default="", help="default: that of the context"
+    )
     parser.add_argument(
         "-A", "--all-namespaces", action="store_true", help="pods of every namespace"
     )
     parser.add_argument(
-        "-l", "--selector", dest="labels", default="", help="pods with these labels"
+        "-l",
+        "--selector",
+        dest="labels",
+        type=_labels,
+        default="",
+        help="pods with these labels",
     )
     parser.add_argument(
         "--access",
@@ -144,6 +152,28 @@ def add_cluster_flags(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="how to reach pods; auto: by port-forward, but directly from inside the cluster",
     )
+
+
+def selector(text: str) -> str:
+    """The SELECTOR argument; raises ArgumentTypeError where no target can match it."""
+    first, slash, second = text.partition("/")
+    if slash and (not first or not second or "/" in second):
+        sentence = f"{text!r} is neither a pod, nor namespace/pod, nor deployment/name"
+        raise argparse.ArgumentTypeError(sentence)
+    return text
+
+
+def _namespace(text: str) -> str:
+    if text and not LABEL_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a namespace; no wildcards")
+    return text
+
+
+def _labels(text: str) -> str:
+    if text and not re.fullmatch(LABEL_SELECTOR, text):
+        sentence = f"{text!r} is not a label selector such as app=web or tier in (front,back)"
+        raise argparse.ArgumentTypeError(sentence)
+    return text
 
 
 def names_cluster(chosen: argparse.Namespace) -> bool:

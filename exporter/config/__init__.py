@@ -1,6 +1,6 @@
 """Configuration: a YAML file and command line overrides in, one frozen `Config` out."""
 
-from exporter.config.constraints import ordinal_of
+from exporter.config.constraints import LABEL_NAME, LABEL_SELECTOR, ordinal_of
 from exporter.config.load import load, read_targets
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.schema import (

@@ -13,7 +13,7 @@ from exporter.parsing import parse_version
 
 Broken = tuple[KeyPath, str]
 
-_LABEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LABEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """A namespace, or a revision (RFC 1123 label)."""
 
 _KEY = r"(?:[a-z0-9.-]+/)?[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -22,7 +22,7 @@ _REQUIREMENT = (
     rf"\s*(?:!\s*)?{_KEY}\s*|\s*{_KEY}\s*(?:==?|!=|<|>)\s*{_VALUE}\s*"
     rf"|\s*{_KEY}\s+(?:not)?in\s*\(\s*{_VALUE}\s*(?:,\s*{_VALUE}\s*)*\)\s*"
 )
-_LABEL_SELECTOR = rf"(?:{_REQUIREMENT})(?:,(?:{_REQUIREMENT}))*"
+LABEL_SELECTOR = rf"(?:{_REQUIREMENT})(?:,(?:{_REQUIREMENT}))*"
 """What the API server takes as a labelSelector (k8s.io/apimachinery, labels.Parse)."""
 
 
@@ -76,7 +76,7 @@ def _dry_run(config: Config) -> Iterator[Broken]:
         yield ("istiod", "webhook_dry_run", "enabled"), "needs discovery.kubernetes.enabled"
     for name in ("namespace", "revision"):
         text = getattr(chosen, name)
-        if not _LABEL_NAME.fullmatch(text) and (text or name == "namespace"):
+        if not LABEL_NAME.fullmatch(text) and (text or name == "namespace"):
             yield ("istiod", "webhook_dry_run", name), f"{text!r} is no name of Kubernetes"
 
 
@@ -89,7 +89,7 @@ def _namespaces(config: Config) -> Iterator[Broken]:
         (("istiod", "namespaces"), config.istiod.namespaces),
     ):
         for index, name in enumerate(names):
-            if not _LABEL_NAME.fullmatch(name):
+            if not LABEL_NAME.fullmatch(name):
                 yield (*path, index), f"{name!r} is not the name of a namespace; no wildcards"
     if chosen.namespaces and set(chosen.namespaces) <= set(chosen.excluded_namespaces):
         named = ".".join((*kubernetes, "namespaces"))
@@ -98,7 +98,7 @@ def _namespaces(config: Config) -> Iterator[Broken]:
 
 def _label_selector(config: Config) -> Iterator[Broken]:
     text = config.discovery.kubernetes.label_selector
-    if text and not re.fullmatch(_LABEL_SELECTOR, text):
+    if text and not re.fullmatch(LABEL_SELECTOR, text):
         yield (
             ("discovery", "kubernetes", "label_selector"),
             f"{text!r} is not a label selector such as app=web or tier in (front,back)",

@@ -272,6 +272,27 @@ def test_fail_on_adds_to_what_fails(
     assert exit_of(records, fail_on) == code
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["a/b/c"], "'a/b/c' is neither a pod, nor namespace/pod, nor deployment/name"),
+        (["shop/"], "'shop/' is neither a pod"),
+        (["/web-1"], "'/web-1' is neither a pod"),
+        (["deployment/shop/web"], "'deployment/shop/web' is neither a pod"),
+        (["-n", "shop/web"], "'shop/web' is not the name of a namespace; no wildcards"),
+        (["-n", "sh*"], "'sh*' is not the name of a namespace; no wildcards"),
+        (["-l", "app==,"], "'app==,' is not a label selector such as app=web"),
+    ],
+)
+def test_what_can_match_nothing_is_refused_before_any_cluster_is_asked(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", *arguments, "--kubeconfig", str(tmp_path / "missing")])
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
 def test_fail_on_is_a_list_of_names_and_refuses_others(
     healthy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -149,10 +149,10 @@ VARIANTS = (
         "gateways that are out by turns",
         {
             **FAR,
-            **gateways("gw-1", TEN, *again(48, (4, "crash_looping"), (4, "ok"))),
-            **gateways("gw-2", TEN, *again(48, (4, "ok"), (4, "crash_looping"))),
+            **gateways("gw-1", TEN, *again(56, (4, "crash_looping"), (4, "ok"))),
+            **gateways("gw-2", TEN, *again(56, (4, "ok"), (4, "crash_looping"))),
         },
-        {10: {}, 35: {EDGE: 1}},
+        {10: {}, 35: {EDGE: 1}, 59: {EDGE: 1}},
     ),
     Case(
         "IstioProxyFault",

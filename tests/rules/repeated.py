@@ -63,6 +63,29 @@ CASES = (
         },
         {HOURS: {}},
     ),
+    flaps("eight minutes of twenty: in the third outage", 8, 12, 58),
+    Case(
+        "IstioProxyFlapping",
+        "quiet",
+        "two outages of eight minutes within 40",
+        {
+            info("web-1"): f"1x{HOURS}",
+            diagnosis("web-1", "envoy_stuck"): "_x9 1x7 stale _x22 1x7 stale",
+            **counters("web-1", [10 <= m < 18 or 42 <= m < 50 for m in range(HOURS + 1)]),
+        },
+        {60: {}, 80: {}, HOURS: {}},
+    ),
+    Case(
+        "IstioProxyFlapping",
+        "trap",
+        "an outage of minutes every 50 minutes: in the third hour",
+        {
+            info("web-1"): "1x300",
+            **coming_and_going("web-1", "proxy_not_running", down=6, up=44, minutes=300),
+        },
+        {150: {}, 200: {"IstioProxyFlapping": 1}, 300: {"IstioProxyFlapping": 1}},
+        unbroken=(200, 300),
+    ),
     Case(
         "IstioProxyFlapping",
         "trap",

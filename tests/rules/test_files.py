@@ -97,7 +97,7 @@ def test_a_recording_rule_is_named_level_metric_operation(name: str) -> None:
     levels = (
         "cause|cluster|instance|job|mesh|namespace|node|replica|revision|target|version|workload"
     )
-    operations = "avg1h|avg20m|count|increase5m|info|max|min|number|ratio"
+    operations = "count|increase5m|info|max|min|number|ratio"
     assert re.fullmatch(rf"({levels}):istio_[a-z_]+:({operations})", name)
 
 
