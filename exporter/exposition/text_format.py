@@ -104,6 +104,13 @@ def render(
     from there where the parts that its samples are made of are the very same. A target that was
     not polled yet has the `timed` families alone: its counters begin at 0.
     """
+    if last is not None and all(map(is_, _LASTING_PARTS(record), _LASTING_PARTS(last[0]))):
+        return tuple(
+            [
+                _renewed(family, record, block) if family.timed else block
+                for family, block in zip(families, last[1], strict=True)
+            ]
+        )
     target = _labels_of(record)
     if record.polls == 0:
         return tuple(
@@ -112,14 +119,18 @@ def render(
                 for family in families
             ]
         )
-    if last is not None and all(map(is_, _LASTING_PARTS(record), _LASTING_PARTS(last[0]))):
-        return tuple(
-            [
-                _block(family.name, target, family.samples(record)) if family.timed else block
-                for family, block in zip(families, last[1], strict=True)
-            ]
-        )
     return tuple([_block(family.name, target, family.samples(record)) for family in families])
+
+
+def _renewed(family: Family, record: TargetRecord, block: bytes) -> bytes:
+    """The block with new values; of a family with one sample all but the value stays."""
+    samples = family.samples(record)
+    if isinstance(samples, tuple | list) and len(samples) == 1 and block.count(b"\n") == 1:
+        labels, value = samples[0]
+        before = block[: block.rindex(b" ")]
+        if before.endswith(f"{labels}}}".encode()):
+            return b"%b %b\n" % (before, number(value).encode())
+    return _block(family.name, _labels_of(record), samples)
 
 
 _LASTING_PARTS = attrgetter(
