@@ -3,6 +3,7 @@
 from exporter.diagnosis.cause import Cause
 from exporter.diagnosis.conditions import (
     ambient_hellos,
+    ambient_workload,
     first_configuration,
     node_agents,
     proxy_processes,
@@ -36,6 +37,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         id="container_starved",
         roles=(*ENVOY_ROLES, Role.AGENTGATEWAY),
         condition=proxy_processes.container_is_starved,
+        remedy=ambient_workload.starved_advice,
         sentence="Every port accepts connections and none answers: the container gets no CPU.",
         advice=(
             "Look at the container's CPU limit and throttling, and at the CPU of its node; raise "

@@ -67,8 +67,13 @@ class AddressEvidence(Struct, eq=False):
 
     @property
     def lets_strangers_in(self) -> bool:
-        """Whether neither 15008 nor redirection is there, and the application accepts."""
-        return refuses(self.hbone) and refuses(self.control) and self.application_accepts
+        """Whether neither 15008 nor redirection is there, and the application accepts.
+
+        Redirection without 15008 would refuse for the application, too: a control port that the
+        network keeps from us says nothing else.
+        """
+        is_redirected = self.control is None or accepts(self.control)
+        return refuses(self.hbone) and not is_redirected and self.application_accepts
 
 
 _RESPONSES = frozenset({Outcome.OK, Outcome.REFUSED, Outcome.REJECTED})
@@ -132,13 +137,14 @@ def is_anothers(last: HboneHello) -> bool:
 def is_served_in_pod(evidence: Evidence, memory: Memory, row: AddressEvidence) -> bool | None:
     """Whether ztunnel listens in the pod for this address; None: not known.
 
-    By the socket table, or by a hello there, which does not show in which family.
+    By the socket table, or by a hello there, which does not show in which family. A ztunnel that is
+    shared by the node's pods is no process of this one: the table then names no owner.
     """
     port = port_number_of(evidence.target, PortName.HBONE)
     table = evidence.sockets.facts if evidence.sockets else None
     if isinstance(table, SocketTable):
         return any(
-            socket.port == port and _is_ztunnels(socket.process) and _takes(socket, row)
+            socket.port == port and _may_be_ztunnels(socket.process) and _takes(socket, row)
             for socket in table.listening
         )
     in_pod = memory.hbone.get("")
@@ -163,8 +169,8 @@ def _takes(socket: ListeningSocket, row: AddressEvidence) -> bool:
     return socket.address in ("*", "::") or (":" in socket.address) == (":" in row.address)
 
 
-def _is_ztunnels(process: str) -> bool:
-    return process.startswith(OWNERS[Component.ZTUNNEL])
+def _may_be_ztunnels(process: str) -> bool:
+    return not process or process.startswith(OWNERS[Component.ZTUNNEL])
 
 
 def is_bypassed_in_ambient(evidence: Evidence, memory: Memory) -> bool:

@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import socket
 import subprocess
 import sys
 import threading
@@ -123,6 +124,19 @@ async def test_reads_the_namespaces_own_socket_table(namespace: tuple[str, int])
     assert {row.process for row in table.listening} == {name}
     assert all(row.is_loopback for row in table.listening)
     assert table.agent_connections == ()
+
+
+@pytest.mark.real
+async def test_a_socket_of_a_process_that_lives_elsewhere_has_no_owner(
+    namespace: tuple[str, int],
+) -> None:
+    """As a ztunnel that all pods of a node share has one in each of them."""
+    dialer = Netns(namespace[0], "127.0.0.1")
+    with await dialer._socket("127.0.0.1", socket.SOCK_STREAM) as ours:
+        ours.bind(("127.0.0.1", 15008))
+        ours.listen()
+        table = await dialer.sockets()
+    assert [row.process for row in table.listening if row.port == 15008] == [""]
 
 
 MISSING = {

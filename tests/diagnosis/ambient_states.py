@@ -167,6 +167,13 @@ def _states() -> Iterable[State]:  # noqa: PLR0915 - a table
     yield State("ambient-resets-and-listens", blocked, (None, None), [*resets, SERVED])
     yield State("ambient-resets-and-serves", blocked, (None, None), [*resets, hello(address="")])
 
+    shared = listening(15001, 15006, 15008, process="")
+    yield State("ambient-shared-and-silent", blocked, (None, None), [*dark, shared])
+    yield State("ambient-resets-and-shared", blocked, (None, None), [*resets, shared])
+    yield State(
+        "ambient-refuses-and-shared", blocked, (None, True), [*seen(REFUSED), shared], WORKS
+    )
+
     only_15008 = [*seen(REFUSED), listening(15001, 15006)]
     yield State("ambient-lost-15008", "not_served", (False, True), only_15008, WORKS)
     taken = [*seen(REFUSED), listening(15006, process="python3")]
@@ -212,6 +219,10 @@ def _states() -> Iterable[State]:  # noqa: PLR0915 - a table
         new = enrolled(redirection, NEW)
         yield State(f"ambient-{redirection}-new", "starting", down, refused, None, new)
     yield State("ambient-outside", "outside_mesh", down, resets, captured=False)
+    for control in (TIMEOUT, REJECTED):
+        admitted = seen(REFUSED, control, OK)
+        name = f"ambient-outside-control-{control}"
+        yield State(name, "outside_mesh", (False, None), admitted, MISSES)
     yield State("ambient-outside-static", "outside_mesh", down, resets, MISSES, enrolled(None))
     yield State(
         "ambient-outside-looked",

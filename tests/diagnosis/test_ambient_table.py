@@ -98,7 +98,7 @@ ROWS: dict[str, Callable[[Address, Target], bool]] = {
     "enrolment_pending": lambda seen, target: (
         seen.hbone is REFUSED and target.redirection is Redirection.PENDING
     ),
-    "outside_mesh": lambda seen, _: seen.connects == (REFUSED, REFUSED, OK),
+    "outside_mesh": lambda seen, _: (seen.hbone, seen.application) == (REFUSED, OK),
     "not_served": lambda seen, _: seen.hbone is REFUSED,
     "ztunnel_stuck": says("silent"),
     "workload_unknown": says("closed late"),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from exporter.catalogue import ports_of
 from exporter.model import (
@@ -123,3 +124,19 @@ def test_a_policy_that_ztunnel_enforces_is_told_from_a_gateway_that_is_gone() ->
     assert set(ups(record).values()) == {None}
     assert record.diagnosis
     assert "PERMISSIVE" in record.diagnosis.advice
+
+
+@pytest.mark.parametrize(("is_enrolled", "advised"), [(True, "ztunnel"), (False, "CPU limit")])
+def test_a_proxy_that_is_silent_on_every_port_is_advised_with_the_ztunnel_before_it(
+    *, is_enrolled: bool, advised: str
+) -> None:
+    settings = replace(BARE_GATEWAY.settings, ambient=is_enrolled)
+    target = replace(BARE_GATEWAY, settings=settings, lifecycle=READY)
+    silent = [structs.replace(net(port, Outcome.TIMEOUT), connected=True) for port in GENUINE]
+    record, _ = seen_by(silent, target=target)
+    assert cause_of(record) == "container_starved"
+    assert record.diagnosis
+    assert advised in record.diagnosis.advice.partition(".")[0]
+
+
+GENUINE = (15020, 15021, 15090)

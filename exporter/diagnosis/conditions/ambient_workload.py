@@ -193,6 +193,16 @@ def _refused_by_redirection(case: Case) -> Sentences:
     return (*dict.fromkeys(map(describe, seen)), _annotation(case))
 
 
+def starved_advice(case: Case) -> str:
+    """The advice where an enrolled proxy accepts everywhere and is silent; empty for any other."""
+    return _ZTUNNEL_FIRST if case.target.settings.ambient else ""
+
+
+_ZTUNNEL_FIRST = (
+    "Look at ztunnel on the pod's node first, which accepts for every enrolled pod: where others "
+    "of the node are silent too, restart it. Else look at the container's CPU limit and throttling."
+)
+
 _NO_PORT_DECLARED = "no port is declared that would show whether strangers get in"
 
 
