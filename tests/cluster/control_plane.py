@@ -67,6 +67,11 @@ class ControlPlane:
         return Admin(self.url, self._admin_context(), self.signer)
 
     @property
+    def credentials(self) -> tuple[Path, Path, Path]:
+        """The files of an administrator: the authority, the certificate and its key."""
+        return (self.authority.root, *self._certificates["admin"])
+
+    @property
     def audit_log(self) -> Path:
         """Who asked for what, one document a line."""
         return self.machine.folder / "audit.log"

@@ -55,17 +55,17 @@ class Exporter:
     def __init__(self, admin: Admin, where: str, name: str) -> None:
         self._admin = admin
         self.namespace, self.name = where, name
-        self._path = f"/api/v1/namespaces/{where}/pods/{name}:{PORT}/proxy"
+        self.path = f"/api/v1/namespaces/{where}/pods/{name}:{PORT}/proxy"
 
     async def samples(self, *families: str) -> list[Sample]:
         """Everything on /metrics, or some families of it."""
         query = "&".join(f"name[]={name}" for name in families)
-        text = await self._admin.text(f"{self._path}/metrics?{query}")
+        text = await self._admin.text(f"{self.path}/metrics?{query}")
         return [row for family in text_string_to_metric_families(text) for row in family.samples]
 
     async def targets(self, where: str) -> list[Target]:
         """What it reports of a namespace's pods."""
-        path = f"{self._path}/api/v1/targets"
+        path = f"{self.path}/api/v1/targets"
         return list((await self._admin.get(path, namespace=where, limit="500"))["targets"])
 
     async def polled(self, where: str, pod: str) -> float:

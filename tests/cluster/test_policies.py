@@ -4,17 +4,15 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.helm import Helm
 from tests.cluster.product import PORT, Exporter, exporter, install, states
 from tests.cluster.requests import fetch, is_rejected
-from tests.cluster.workloads import await_phase, await_ready, deployment, new_namespace, pods_of
-from tests.real.kubernetes.client import Admin, Document
-
-
-def _isolated(where: str) -> Document:
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"namespace": where, "name": "isolated"},
-        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
-    }
+from tests.cluster.workloads import (
+    await_phase,
+    await_ready,
+    deployment,
+    isolated,
+    new_namespace,
+    pods_of,
+)
+from tests.real.kubernetes.client import Admin
 
 
 async def test_a_policy_that_rejects_is_named_and_no_fault(
@@ -28,7 +26,7 @@ async def test_a_policy_that_rejects_is_named_and_no_fault(
         return states(await direct.targets(mesh)) == {name: "healthy"}
 
     await cluster.wait_for(is_healthy, "the pod to be judged healthy")
-    policy = _isolated(mesh)
+    policy = isolated(mesh)
     await admin.apply(policy)
 
     async def has_cause() -> bool:
@@ -43,7 +41,7 @@ async def test_a_policy_that_rejects_is_named_and_no_fault(
 async def test_the_charts_policies_admit_the_exporter_to_pods_and_only_whom_it_names_to_it(
     cluster: Cluster, admin: Admin, helm: Helm, mesh: str, corner: str
 ) -> None:
-    await admin.apply(deployment(mesh, "web"), _isolated(mesh))
+    await admin.apply(deployment(mesh, "web"), isolated(mesh))
     (web,) = await await_ready(cluster, admin, mesh, 1)
     names = {mesh: web["metadata"]["name"]}
     policy = {"enabled": True, "admit": {"namespaces": [mesh]}}

@@ -1,14 +1,20 @@
-"""How long after a break an exporter samples it and names its cause, and the table of that."""
+"""How long after a break Prometheus has a sample, the cause and the alert; the table of that.
+
+`python -m tests.cluster.times` writes the table of the last run into docs/diagnosis.md.
+"""
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from tests.cluster.product import CHART, Exporter
+from tests.cluster.images import ROOT
+from tests.cluster.machine import logs
+from tests.cluster.product import CHART
+from tests.cluster.prometheus import Prometheus, Series
 
 FAMILIES = (
     "istio_port_up",
@@ -21,56 +27,103 @@ FAMILIES = (
 )
 """Those that say how a target is."""
 
-Reports = Mapping[str, frozenset[tuple[Any, ...]]]
-"""What is reported of each pod: names, labels and values."""
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A way to break something: in words, the cause that it has and the alert; empty for none.
+
+    `detail`: it shows in what is read at the detail cadence only.
+    """
+
+    broken: str
+    cause: str
+    alert: str = "IstioProxyFault"
+    detail: bool = False
 
 
 @dataclass
 class Times:
-    """A pod that broke: how, its cause, the alert that is about it; when, and seconds since."""
+    """A break, whose series it changes (label matchers), when, and how many seconds later."""
 
-    broken: str
-    cause: str
-    alert: str
+    what: Break
+    series: str
     at: float
     sampled: float | None = None
     named: float | None = None
+    fired: float | None = None
 
-    def note(self, before: frozenset[tuple[Any, ...]], now: frozenset[tuple[Any, ...]]) -> None:
-        """Take the time where this is the first report of the break, or of its cause."""
-        seconds = now_seconds() - self.at
-        if self.sampled is None and now != before:
-            self.sampled = seconds
-        if self.named is None and any(("cause", self.cause) in row for row in now):
-            self.named = seconds
+    async def read(self, prometheus: Prometheus) -> None:
+        """Take the times from what Prometheus has stored."""
+        scrapes = await prometheus.samples("istio_port_exporter_build_info")
+        names = "|".join(FAMILIES)
+        rows = await prometheus.samples(f'{{__name__=~"{names}",{self.series}}}')
+        self.sampled = self._since(_first_change(_times(scrapes), rows, self.at))
+        cause = f'istio_target_diagnosis{{{self.series},cause="{self.what.cause}"}}'
+        self.named = await self._first(prometheus, cause)
+        if self.what.alert:
+            cluster = ",".join(part for part in self.series.split(",") if "cluster" in part)
+            alert = f'ALERTS{{alertname="{self.what.alert}",alertstate="firing",{cluster}}}'
+            self.fired = await self._first(prometheus, alert)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of them are known."""
+        times = [self.sampled, self.named, *([self.fired] if self.what.alert else [])]
+        return None not in times
+
+    async def _first(self, prometheus: Prometheus, selector: str) -> float | None:
+        return self._since(_first_after(_times(await prometheus.samples(selector)), self.at))
+
+    def _since(self, moment: float | None) -> float | None:
+        return None if moment is None else moment - self.at
 
 
-def now_seconds() -> float:
-    """The loop's clock."""
-    return asyncio.get_running_loop().time()
+def _times(rows: list[Series]) -> list[float]:
+    return sorted({at for _, samples in rows for at, _ in samples})
 
 
-async def reports_of(reporter: Exporter, *namespaces: str) -> Reports:
-    """What an exporter reports of the pods of some namespaces."""
-    found: dict[str, set[tuple[Any, ...]]] = {}
-    for row in await reporter.samples(*FAMILIES):
-        if row.labels.get("namespace") in namespaces:
-            value = (row.name, *sorted(row.labels.items()), row.value)
-            found.setdefault(row.labels["pod"], set()).add(value)
-    return {pod: frozenset(rows) for pod, rows in found.items()}
+def _first_after(times: list[float], at: float) -> float | None:
+    return next((one for one in times if one > at), None)
+
+
+def _first_change(scrapes: list[float], rows: list[Series], at: float) -> float | None:
+    """The first scrape after a moment that differs from the last one before it."""
+    reports: dict[float, set[tuple[object, ...]]] = {one: set() for one in scrapes}
+    for labels, samples in rows:
+        for moment, value in samples:
+            reports.setdefault(moment, set()).add((*sorted(labels.items()), value))
+    before = max((one for one in reports if one <= at), default=None)
+    healthy = reports[before] if before is not None else set()
+    later = sorted(one for one in reports if one > at)
+    return next((one for one in later if reports[one] != healthy), None)
 
 
 def table(rows: list[Times]) -> Iterator[str]:
     """The rows in Markdown, as in docs/diagnosis.md."""
     waits = alert_waits()
-    yield "| What breaks | Cause | First sample | Cause named | Alert and its `for` |"
-    yield "|---|---|---|---|---|"
+    yield "| What breaks | Cause | Sample | Cause named | Alert fires | Alert and its `for` |"
+    yield "|---|---|---|---|---|---|"
     for row in rows:
-        seconds = (
-            f"{value:.0f} s" if value is not None else "never" for value in (row.sampled, row.named)
-        )
-        alert = f"{row.alert}, {waits[row.alert]}" if row.alert else "none"
-        yield f"| {row.broken} | [{row.cause}](#{row.cause}) | {' | '.join(seconds)} | {alert} |"
+        what = row.what
+        times = [row.sampled, row.named, *([row.fired] if what.alert else [])]
+        seconds = [f"{value:.0f} s" if value is not None else "never" for value in times]
+        alert = f"{what.alert}, {waits[what.alert]}" if what.alert else "none"
+        shown = " | ".join(seconds if what.alert else [*seconds, "-"])
+        yield f"| {what.broken} | [{what.cause}](#{what.cause}) | {shown} | {alert} |"
+
+
+def last_table() -> Path:
+    """Where the table of the last run is."""
+    return logs() / "times.md"
+
+
+def write(page: Path, lines: str) -> None:
+    """Put the table of the last run in the place of the one behind "How long it takes"."""
+    before, found, rest = page.read_text().partition("**How long it takes.**")
+    assert found, f"{page} has no such paragraph"
+    page.write_text(
+        before + found + re.sub(r"(^\|.*\n)+", lambda _: lines, rest, count=1, flags=re.MULTILINE)
+    )
 
 
 def alert_waits() -> Mapping[str, str]:
@@ -82,3 +135,18 @@ def alert_waits() -> Mapping[str, str]:
         for rule in group["rules"]
         if "alert" in rule
     }
+
+
+async def await_times(rows: list[Times], prometheus: Prometheus, seconds: float) -> None:
+    """Read the times again and again until all are known, or the time is over."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        for row in rows:
+            await row.read(prometheus)
+        if all(row.is_complete for row in rows) or asyncio.get_running_loop().time() > deadline:
+            return
+        await asyncio.sleep(5)
+
+
+if __name__ == "__main__":
+    write(ROOT / "docs" / "diagnosis.md", last_table().read_text())

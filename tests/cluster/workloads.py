@@ -101,6 +101,17 @@ def service(where: str, name: str) -> Document:
     }
 
 
+def isolated(where: str, labels: Mapping[str, str] | None = None) -> Document:
+    """A policy that lets nobody in to the pods with these labels, or to all of a namespace."""
+    selector = {"matchLabels": dict(labels)} if labels else {}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"namespace": where, "name": "isolated"},
+        "spec": {"podSelector": selector, "policyTypes": ["Ingress"]},
+    }
+
+
 async def pods_of(admin: Admin, where: str, **query: str) -> list[Document]:
     """The pods of a namespace."""
     items: list[Document] = (await admin.get(f"/api/v1/namespaces/{where}/pods", **query))["items"]

@@ -30,8 +30,9 @@ URGENT = (
     "IstioAmbientPodCut",
     "IstioAmbientBypassed",
     "IstioGatewaysFailing",
+    "IstioRevisionWithoutControlPlane",
 )
-"""To be known within three minutes: who bypasses the mesh, and that nothing comes in.
+"""To be known within three minutes: who bypasses the mesh, that nothing comes in or no istiod is.
 
 A node's alert comes before those of its pods."""
 
