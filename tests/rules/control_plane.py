@@ -25,7 +25,11 @@ CASES = (
             istiod_ready("istiod-{1..2}"): "1x5 0x85",
             diagnosis("istiod-{1..2}", "istiod_not_ready", "istiod", "istio-system"): "_x6 1x84",
         },
-        {8: {}, 10: {"IstioRevisionWithoutControlPlane": 1}},
+        {
+            5: {},
+            8: {"IstioRevisionWithoutControlPlane": 1},
+            10: {"IstioRevisionWithoutControlPlane": 1},
+        },
         ExpectedAlert(
             10,
             {"revision": "default"},
