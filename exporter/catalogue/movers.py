@@ -144,9 +144,9 @@ def variable(name: str, parse: Callable[[object], int | None] = port_number) -> 
     return Mover(Place.VARIABLE, (name,), name, parse)
 
 
-def proxy_metadata(name: str, parse: Callable[[object], int | None] = port_number) -> Mover:
-    """A key of ProxyConfig's proxyMetadata."""
-    return Mover(Place.PROXY_METADATA, (name,), f"proxyMetadata {name}", parse)
+def proxy_metadata(name: str) -> Mover:
+    """A key of ProxyConfig's proxyMetadata that has an address to listen on."""
+    return Mover(Place.PROXY_METADATA, (name,), f"proxyMetadata {name}", port_of_address)
 
 
 def argument(flag: str, parse: Callable[[object], int | None] = port_of_address) -> Mover:

@@ -3,7 +3,7 @@
 Read from ztunnel src/config.rs and Istio's templates.
 """
 
-from exporter.catalogue.movers import Switch, port_of_address, proxy_config, proxy_metadata
+from exporter.catalogue.movers import Switch, proxy_config, proxy_metadata
 from exporter.catalogue.port import Line, Port
 from exporter.model import Component, Expectation, PortName, ProbeKind, Role, Settings
 
@@ -131,7 +131,7 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         category="traffic",
         purpose="ztunnel's DNS proxy; in shared mode it lives in the workloads' namespaces.",
         setting="dns_port",
-        moved_by=(proxy_metadata("DNS_PROXY_ADDR", port_of_address),),
+        moved_by=(proxy_metadata("DNS_PROXY_ADDR"),),
         expected=_optional,
         pod_probe=ProbeKind.DNS,
         by_hand="kubectl -n {namespace} exec {pod} -- ss -lntu",

@@ -16,9 +16,9 @@ _INDENT = 2
 Row = Sequence[str | Text]
 
 
-def indented(text: Text, by: int = _INDENT) -> Padding:
-    """The text by so many columns to the right, the lines that it is broken into too."""
-    return Padding(text, (0, 0, 0, by), expand=False)
+def indented(text: Text) -> Padding:
+    """The text a little to the right, the lines that it is broken into too."""
+    return Padding(text, (0, 0, 0, _INDENT), expand=False)
 
 
 class FittingTable:

@@ -7,6 +7,7 @@ from exporter.diagnosis.conditions import (
     first_configuration,
     node_agents,
     proxy_processes,
+    rejected_updates,
 )
 from exporter.model import AGENT_ROLES, ENVOY_ROLES, HBONE_ROLES, PROXY_ROLES, PortName, Role
 
@@ -88,9 +89,9 @@ PROXY_CAUSES: tuple[Cause, ...] = (
     Cause(
         id="configuration_rejected",
         roles=ENVOY_ROLES,
-        condition=proxy_processes.update_was_rejected,
-        undetected=proxy_processes.rejection_is_undecided,
-        remedy=proxy_processes.grant_for_listener,
+        condition=rejected_updates.update_was_rejected,
+        undetected=rejected_updates.rejection_is_undecided,
+        remedy=rejected_updates.grant_for_listener,
         sentence="Envoy has rejected the last configuration that istiod sent.",
         advice=(
             "Read the reason (istioctl proxy-status, config_dump error_state, the proxy's "

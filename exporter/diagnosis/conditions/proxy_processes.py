@@ -3,11 +3,11 @@
 Pure. 15020 is the agent, 15021 and 15090 are Envoy.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
+from exporter.diagnosis.conditions.rejected_updates import LISTENERS
 from exporter.diagnosis.container_evidence import duration
 from exporter.diagnosis.evidence import SLOW_SECONDS, Evidence
 from exporter.diagnosis.inbound import is_bypassed
@@ -33,7 +33,6 @@ _OWN = (
     PortName.VIRTUAL_OUTBOUND,
     PortName.CONNECT_TERMINATE,
 )
-_LISTENERS = (PortName.VIRTUAL_OUTBOUND, PortName.VIRTUAL_INBOUND)
 _FOREIGN = frozenset({Outcome.WRONG_IDENTITY, Outcome.WRONG_PROTOCOL})
 
 
@@ -63,30 +62,12 @@ def _taken_by_report(case: Case) -> Sentences:
     In interception NONE Envoy binds the addresses of services, which may be the application's.
     """
     named = case.evidence.named
-    owners = [foreign_listener(case.memory, named[name]) for name in _LISTENERS if name in named]
+    owners = [foreign_listener(case.memory, named[name]) for name in LISTENERS if name in named]
     taken = tuple(filter(None, owners))
     if taken or case.target.settings.interception is Interception.NONE:
         return taken or None
     failed = bind_failures(case.memory)
     return tuple(f"{listener}: {reason}" for listener, reason in failed.items()) or None
-
-
-def _failed_listeners(case: Case) -> tuple[str, ...]:
-    """The listeners of a sidecar that Envoy could not create; which one only admin reports."""
-    stats, admin = case.stats(), case.admin()
-    wanted = [case.evidence.named[name] for name in _LISTENERS if name in case.evidence.named]
-    if case.target.role is not Role.SIDECAR or stats is None or not stats.listener_create_failures:
-        return ()
-    if admin is None or admin.listeners is None:
-        missing = " or ".join(str(port.number) for port in wanted)
-        is_current = case.memory.rejected.get("lds")
-    else:
-        listed = {listener.name for listener in admin.listeners}
-        missing = " and ".join(str(port.number) for port in wanted if port.name not in listed)
-        is_current = True
-    if not missing or not is_current:
-        return ()
-    return (f"Envoy could not create the listener on {missing}",)
 
 
 def proxy_is_down(case: Case) -> Sentences:
@@ -257,45 +238,3 @@ def agent_is_gone(case: Case) -> Sentences:
     ):
         return None
     return case.describe(*READINESS_PORTS)
-
-
-def rejection_is_undecided(case: Case) -> bool:
-    """Whether updates were rejected before the first poll, and perhaps accepted since."""
-    stats = case.stats()
-    counts = {"cds": stats.cds_rejected, "lds": stats.lds_rejected} if stats else {}
-    return any(count and name not in case.memory.rejected for name, count in counts.items())
-
-
-def update_was_rejected(case: Case) -> Sentences:
-    """A rejected update that no success has followed, or one that admin lists as rejected.
-
-    A listener that could not be created for another reason than a taken port is one.
-    """
-    rejected = [name for name, value in case.memory.rejected.items() if value]
-    failed = _failed_listeners(case)
-    if not rejected and not failed:
-        return None
-    updates = [f"the last {name.upper()} update was rejected" for name in sorted(rejected)]
-    reasons = [f"{listener}: {reason}" for listener, reason in _reasons(case).items()]
-    if failed and not reasons:
-        reasons = ["Envoy's log has the reason, and admin where the pod view reads it"]
-    return (*updates, *failed, *reasons)
-
-
-def grant_for_listener(case: Case) -> str:
-    """The advice where Envoy lacks the privilege for a listener; empty where it does not."""
-    if not any(_DENIED.search(reason) for reason in _reasons(case).values()):
-        return ""
-    return (
-        "Give the proxy the capability that the listener needs: NET_ADMIN for interception mode "
-        "TPROXY, NET_BIND_SERVICE for ports below 1024."
-    )
-
-
-def _reasons(case: Case) -> Mapping[str, str]:
-    """Envoy's reason by rejected listener, as admin last reported it."""
-    admin = case.admin()
-    return (admin.rejected or {}) if admin else {}
-
-
-_DENIED = re.compile(r"operation not permitted|permission denied", re.IGNORECASE)
