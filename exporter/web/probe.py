@@ -76,8 +76,8 @@ async def _record_of(request: web.Request, target: Target) -> TargetRecord:
 
 
 def _age(record: TargetRecord) -> float:
-    """Seconds since the last poll began; endless if there was none."""
-    return clock.now() - max(record.polled.values(), default=-math.inf)
+    """Seconds since the last poll began, whose time is the wall clock's; endless for none."""
+    return clock.now() + clock.step() - max(record.polled.values(), default=-math.inf)
 
 
 def scrape_timeout(header: str) -> float | None:

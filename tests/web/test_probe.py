@@ -15,8 +15,8 @@ KNOWN = healthy_sidecar(0).target
 OPEN = Config(web=WebConfig(probe_unknown_targets=True))
 
 
-class PollFreshness:
-    """Remembers what it was asked to look at, and sees nothing."""
+class RecordedPolls:
+    """Remembers which targets it polled, and sees nothing."""
 
     def __init__(self) -> None:
         self.targets = []
@@ -69,13 +69,13 @@ async def test_openmetrics_is_offered_here_too(serve: Any) -> None:
     ],
     ids=["by-pod", "by-address", "overridden"],
 )
-async def test_a_known_target_is_looked_at_with_what_is_known(
+async def test_a_known_target_is_polled_with_what_is_known(
     serve: Any, query: dict[str, str], expected: tuple[object, ...]
 ) -> None:
-    looks = PollFreshness()
-    client = await serve(probe=looks)
+    polls = RecordedPolls()
+    client = await serve(probe=polls)
     assert (await client.get("/probe", params=query)).status == 200
-    (target,) = looks.targets
+    (target,) = polls.targets
     assert target.key == KNOWN.key
     assert target.settings == KNOWN.settings
     assert (target.role, target.istio_version, target.captured) == expected
@@ -98,11 +98,11 @@ async def test_a_known_target_is_looked_at_with_what_is_known(
 async def test_bad_parameters_are_refused_with_a_sentence(
     serve: Any, query: dict[str, str], status: int, sentence: str
 ) -> None:
-    looks = PollFreshness()
-    answer = await (await serve(probe=looks)).get("/probe", params=query)
+    polls = RecordedPolls()
+    answer = await (await serve(probe=polls)).get("/probe", params=query)
     assert answer.status == status
     assert sentence in await answer.text()
-    assert looks.targets == []
+    assert polls.targets == []
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ async def test_bad_parameters_are_refused_with_a_sentence(
         ({"target": "[2001:db8::1]", "captured": "0"}, Role.SIDECAR, False),
     ],
 )
-async def test_unknown_addresses_are_looked_at_where_that_is_allowed(
+async def test_unknown_addresses_are_polled_where_that_is_allowed(
     serve: Any, query: dict[str, str], role: Role, captured: Any
 ) -> None:
-    looks = PollFreshness()
-    client = await serve(probe=looks, config=OPEN)
+    polls = RecordedPolls()
+    client = await serve(probe=polls, config=OPEN)
     assert (await client.get("/probe", params=query)).status == 200
-    (target,) = looks.targets
+    (target,) = polls.targets
     assert target.addresses == (query["target"].strip("[]"),)
     assert (target.role, target.captured) == (role, captured)
     assert not target.trusted

@@ -1,6 +1,7 @@
 """/probe is no amplifier: one poll for all that ask, results of the last second, rates."""
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -54,11 +55,15 @@ async def test_a_result_is_not_served_once_it_is_older(serve: Any) -> None:
     assert len(polls.polled) == 2
 
 
+@pytest.mark.parametrize("step", [0.0, 86400.0, -86400.0])
 @pytest.mark.parametrize(("age", "polled"), [(0.0, 0), (5.0, 1)])
-async def test_what_the_poller_saw_a_moment_ago_is_the_answer(
-    serve: Any, age: float, polled: int
+async def test_what_the_poller_saw_a_moment_ago_is_the_answer_whatever_the_wall_clock(
+    serve: Any, age: float, polled: int, step: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = structs.replace(healthy_sidecar(0), polled={Cadence.FAST: clock.now() - age})
+    genuine = time.time
+    monkeypatch.setattr(time, "time", lambda: genuine() + step)
+    seen = structs.replace(healthy_sidecar(0), polled={Cadence.FAST: clock.now() - age})
+    record = seen.with_times_moved(clock.step())
     polls = Polls()
     client = await serve(record, probe=polls)
     answer = await client.get("/probe", params={"target": str(TARGET.key)})
