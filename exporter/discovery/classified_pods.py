@@ -13,6 +13,7 @@ from exporter.discovery.nodes_and_namespaces import AMBIENT, NamespaceSettings
 from exporter.discovery.pod_documents import Pod
 from exporter.discovery.pods import ignored, targets_of_pod
 from exporter.discovery.shard import is_owned, is_synced_by_istiods, owns, without_details
+from exporter.kube.object_reader import ObjectMetadata
 from exporter.model import Role, Target, TargetKey
 
 _AMBIENT_LABELS = dict([AMBIENT])
@@ -38,6 +39,21 @@ class ClassifiedPod:
     ambient: tuple[str, str]
     missing_proxy: MissingProxy
     needs_ambient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPod:
+    """What was read of a pod; `classified` None: it is gone, or does not concern this replica."""
+
+    key: TargetKey
+    classified: ClassifiedPod | None
+    is_readable: bool = True
+
+
+def unreadable_pod(metadata: ObjectMetadata) -> ReadPod | None:
+    """The pod of that name, of which nothing else can be read; None without a name."""
+    key = TargetKey(metadata.namespace or "default", metadata.name)
+    return ReadPod(key, None, is_readable=False) if metadata.name else None
 
 
 def classify_pod(pod: Pod, config: Config, unfiltered_config: Config) -> ClassifiedPod | None:

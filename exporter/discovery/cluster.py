@@ -14,10 +14,11 @@ from typing import TypeVar
 
 from exporter.config import Config
 from exporter.discovery.classified_pods import (
-    ClassifiedPod,
     ClassifiedPods,
+    ReadPod,
     classify_pod,
     unfiltered,
+    unreadable_pod,
 )
 from exporter.discovery.list_requests import (
     NAMESPACES,
@@ -38,7 +39,7 @@ from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.services import Service, service_of
 from exporter.discovery.watch_status import WatchStatus
 from exporter.kube.client import KubernetesClient
-from exporter.kube.object_reader import ObjectMetadata, ObjectReader, metadata_of
+from exporter.kube.object_reader import ObjectMetadata, ObjectReader
 from exporter.kube.watch import watch_resource
 from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import Resource, WatchOptions
@@ -244,18 +245,19 @@ class ClusterSource:
 
     def _take(self, event: WatchEvent) -> TargetKey | None:
         """Keep or remove a pod and update its target; None for one that cannot be read."""
-        read = self._reader.read("pods", event, self._read_pod)
-        key, classified = read or (_key_of(event), None)
-        if key and self._pods.set(key, classified):
-            self._update(key)
+        read = self._reader.read("pods", event, self._read_pod, unreadable_pod)
+        if read is None:
+            return None
+        if self._pods.set(read.key, read.classified):
+            self._update(read.key)
             self._callbacks.changed()
-        return key if read else None
+        return read.key if read.is_readable else None
 
-    def _read_pod(self, event: WatchEvent) -> tuple[TargetKey, ClassifiedPod | None]:
+    def _read_pod(self, event: WatchEvent) -> ReadPod:
         pod = decode_pod(event.document)
         key = TargetKey(pod.metadata.namespace, pod.metadata.name)
         is_gone = event.type is EventType.DROP
-        return key, None if is_gone else classify_pod(pod, self._config, self._unfiltered)
+        return ReadPod(key, None if is_gone else classify_pod(pod, self._config, self._unfiltered))
 
     async def _remove(self, keys: Iterable[TargetKey]) -> None:
         yielder = Yielder()
@@ -287,9 +289,3 @@ class ClusterSource:
 
     def _settings_of(self, namespace: str) -> NamespaceSettings:
         return self._namespaces.values.get(namespace, _NO_SETTINGS)
-
-
-def _key_of(event: WatchEvent) -> TargetKey | None:
-    """The pod that an event is about, though the rest of it cannot be read; None without a name."""
-    metadata = metadata_of(event)
-    return TargetKey(metadata.namespace or "default", metadata.name) if metadata.name else None

@@ -47,9 +47,20 @@ class ObjectReader:
         self._refused = refused
         self._logged: set[tuple[str, ObjectMetadata]] = set()
 
-    def read(self, resource: str, event: WatchEvent, read: Callable[[WatchEvent], T]) -> T | None:
-        """What `read` returns; None where it raises anything."""
-        return self.attempt(resource, lambda: metadata_of(event), lambda: _read(event, read))
+    def read(
+        self,
+        resource: str,
+        event: WatchEvent,
+        read: Callable[[WatchEvent], T],
+        otherwise: Callable[[ObjectMetadata], T | None] = lambda _metadata: None,
+    ) -> T | None:
+        """What `read` returns; where it raises anything, what `otherwise` makes of its name."""
+        try:
+            return _read(event, read)
+        except Exception as error:  # noqa: BLE001 - one object must not cost the others
+            metadata = metadata_of(event)  # takes its time where the object is large
+            self._refuse(resource, metadata, error)
+            return otherwise(metadata)
 
     def attempt(
         self, resource: str, whose: Callable[[], ObjectMetadata], action: Callable[[], T]
@@ -58,11 +69,12 @@ class ObjectReader:
         try:
             return action()
         except Exception as error:  # noqa: BLE001 - one object must not cost the others
-            self._refused(resource)
-            self._log_once(resource, whose(), error)
+            self._refuse(resource, whose(), error)
             return None
 
-    def _log_once(self, resource: str, metadata: ObjectMetadata, error: Exception) -> None:
+    def _refuse(self, resource: str, metadata: ObjectMetadata, error: Exception) -> None:
+        """Count what is left out, and log it once."""
+        self._refused(resource)
         if (resource, metadata) in self._logged:
             return
         if len(self._logged) >= _MOST_LOGGED:

@@ -396,6 +396,19 @@ def test_another_object(read: Callable[[WatchEvent], object], key: str, item: ob
     assert seconds(lambda: ObjectReader().read("x", event, read)) < LIMIT
 
 
+def test_an_object_that_is_too_large_is_refused_by_its_name() -> None:
+    """The most that JSON makes of what etcd stores."""
+    document = b'{"metadata":{"name":"a"},"spec":{"b":"%s"}}' % (b"\\u0001" * 1_500_000)
+    event = WatchEvent(EventType.PUT, document)
+    names: list[str] = []
+
+    def read() -> None:
+        ObjectReader().read("x", event, decode_pod, lambda metadata: names.append(metadata.name))
+
+    assert seconds(read) < LIMIT
+    assert {*names} == {"a"}
+
+
 # --- a poll ------------------------------------------------------------------------------------
 
 
