@@ -99,13 +99,24 @@ class ProbeProtocol(asyncio.Protocol):
 ProtocolT = TypeVar("ProtocolT", bound=ProbeProtocol)
 
 
+_SYN_AGAIN_SECONDS = 0.9
+"""A connect that takes so long has lost a packet: the kernel sends the SYN again after 1 s."""
+
+_RESEND_SECONDS = 3.0
+"""What is lost on such a connection is sent again after so long (RFC 6298, 5.7).
+
+A percent of lost packets would else be a hung process in every thousandth poll.
+"""
+
+
 class Attempt(Struct, eq=False):
     """One attempt of one probe: by which connection, of what, how long.
 
     The first six fields are the question. The rest is filled in on the way: `connected` whether
     TCP connected (None: not tried), `line` what is open, `facts` what is known even if the prober
     fails, `settled` when the outcome stood; `asked` when the first HTTP request was sent; `until`
-    when the prober's time is up. All in seconds of the monotonic clock.
+    when the prober's time is up. All in seconds of the monotonic clock. `resent`: for how many
+    seconds the kernel may have waited before it sent something again.
     """
 
     dialer: Dialer
@@ -119,6 +130,7 @@ class Attempt(Struct, eq=False):
     settled: float = 0.0
     asked: float = 0.0
     until: float = math.inf
+    resent: float = 0.0
     line: ProbeProtocol | None = None
 
     async def connect(self, factory: Callable[[], ProtocolT], port: int = 0) -> ProtocolT:
@@ -127,10 +139,19 @@ class Attempt(Struct, eq=False):
             self.close()
         if self.connected is None:  # a reconnect that fails takes nothing back
             self.connected = False
+        begun = time.monotonic()
         line = await self.dialer.connect(port or self.probe.port, factory)
         self.connected = True if self.dialer.reports_accept else None
         self.line = line
+        now = time.monotonic()
+        if self.connected and now - begun >= _SYN_AGAIN_SECONDS:
+            self.resent = _RESEND_SECONDS
+            self.until = max(self.until, now + self.timeout + _RESEND_SECONDS)
         return line
+
+    def without_resend(self, seconds: float) -> float:
+        """A duration without the time for which the kernel waited to send again what was lost."""
+        return seconds - self.resent if seconds >= self.resent else seconds
 
     def close(self) -> None:
         """Drop the open connection, if any, with a reset."""

@@ -167,7 +167,7 @@ class _ProbeRun:
         return Observation(
             attempt.probe,
             result.outcome,
-            self._ended - (attempt.asked or self._started),
+            attempt.without_resend(self._ended - (attempt.asked or self._started)),
             result.detail and cut_text(result.detail, SENTENCE),
             attempt.facts if result.facts is None else result.facts,
             None if result.outcome is Outcome.NO_ACCESS else attempt.connected,

@@ -210,3 +210,32 @@ async def test_what_comes_after_a_poll_was_cancelled_wakes_no_probe(
     for _ in range(3):
         await asyncio.sleep(0)
     assert caplog.text == ""
+
+
+async def test_what_the_network_lost_is_waited_for_and_is_nobodys_slowness(
+    attempt_at: Any, answer: Any
+) -> None:
+    """A full queue drops the first SYN, as a bad network does; the answer comes 3.2 s later.
+
+    So long the kernel takes to send again what was lost after that: the test cannot be shorter.
+    """
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.socket() as first:
+        server.settimeout(0)
+        port = server.getsockname()[1]
+        first.connect(("127.0.0.1", port))
+
+        async def serve_late() -> None:
+            await asyncio.sleep(0.3)
+            queued, _ = await loop.sock_accept(server)
+            connection, _ = await loop.sock_accept(server)
+            with queued, connection:
+                await asyncio.sleep(3.2)
+                await loop.sock_sendall(connection, answer(200))
+                await asyncio.sleep(0.2)
+
+        serving = asyncio.create_task(serve_late())
+        (seen,) = await probe_all([(PROBERS["readiness"], attempt_at(port, timeout=2.0))])
+        await serving
+    assert seen.outcome is Outcome.OK
+    assert seen.seconds < 1
