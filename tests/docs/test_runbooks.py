@@ -55,11 +55,13 @@ def test_a_cause_without_a_section_is_an_error() -> None:
 
 def test_the_times_that_were_measured_are_of_causes_and_alerts_as_they_are() -> None:
     rows = re.findall(
-        r"\| \[(\w+)\]\(#\w+\) \| \d+ s \| \d+ s \| (\w+), (\w+) \|", DIAGNOSIS.read_text()
+        r"\| \[(\w+)\]\(#\w+\) \| \d+ s \| \d+ s \| (?:\d+ s|-) \| (.+) \|",
+        DIAGNOSIS.read_text(),
     )
-    assert len(rows) > 5
-    assert {cause for cause, _, _ in rows} <= CAUSES.keys()
-    assert [wait for _, _, wait in rows] == [ALERTS[alert]["for"] for _, alert, _ in rows]
+    assert len(rows) > 10
+    assert {cause for cause, _ in rows} <= CAUSES.keys()
+    waits = {f"{name}, {rule['for']}" for name, rule in ALERTS.items()}
+    assert {alert for _, alert in rows} <= waits | {"none"}
 
 
 def test_each_runbook_has_commands_to_run() -> None:
