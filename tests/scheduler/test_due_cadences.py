@@ -1,0 +1,49 @@
+"""Which cadences polls read, and who takes the slots of pages for them."""
+
+from collections import Counter
+
+import pytest
+
+from exporter.config import Config, PollConfig
+from exporter.exposition import selected
+from exporter.model import Cadence, Role
+from exporter.poll.plan import plan_of
+from exporter.scheduler.due_cadences import DueCadences
+from exporter.scheduler.target_table import ScheduledTarget, TargetTable
+from exporter.state import State
+from tests.diagnosis.ambient_states import WORKLOAD
+from tests.diagnosis.matrix import target_of
+
+CONFIG = Config(poll=PollConfig(interval=30, detail_interval=120, identity_interval=3600))
+POLLS = 240
+READ = {
+    "a workload in ambient without a pod view": (
+        WORKLOAD,
+        {Cadence.FAST: 240, Cadence.IDENTITY: 2},
+    ),
+    "a sidecar": (
+        target_of(Role.SIDECAR, captured=True),
+        {Cadence.FAST: 240, Cadence.DETAIL: 60, Cadence.IDENTITY: 2},
+    ),
+}
+
+
+@pytest.mark.parametrize(("target", "read"), READ.values(), ids=READ)
+def test_polls_take_a_slot_for_pages_only_where_there_is_something_to_read(
+    target: object, read: dict[Cadence, int]
+) -> None:
+    families = selected("standard", ())
+    table = TargetTable(CONFIG.poll.interval, State(families), State(families))
+    table.slots.resize(8)
+    row = ScheduledTarget(target, spread=0, plan=plan_of(target, CONFIG))
+    due, free, found = DueCadences(CONFIG, table), table.slots.free_pages, []
+    for number in range(1, POLLS + 1):
+        row.polls = number
+        cadences = due.of(row)
+        found += cadences
+        assert (table.slots.free_pages < free) is (cadences != {Cadence.FAST})
+        table.slots.free_pages = free
+    counted = Counter(found)
+    counted.pop(Cadence.PAGE, None)
+    assert counted == read
+    assert table.owed == type(table.owed)()
