@@ -4,10 +4,13 @@ import asyncio
 import gc
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_COLLECT_EVERY_SECONDS = 0.05
+_COLLECT_EVERY_SECONDS, _COLLECT_SOON_SECONDS = 0.2, 0.05
+_QUICK_SECONDS = 0.001
+"""A collection that took longer, of CPU time, is followed by one soon: many objects are made."""
 
 
 def bind(address: str) -> socket.socket:
@@ -43,10 +46,14 @@ async def collect_young_garbage() -> None:
     each new one, so that it would go through the records of all targets at once, and hold the event
     loop: 60 ms with 20,000 targets.
     """
+    pause = _COLLECT_SOON_SECONDS
     while True:
-        await asyncio.sleep(_COLLECT_EVERY_SECONDS)
+        await asyncio.sleep(pause)
+        began = time.thread_time()
         if gc.isenabled():
             gc.collect(1)
+        is_quick = time.thread_time() - began < _QUICK_SECONDS
+        pause = _COLLECT_EVERY_SECONDS if is_quick else _COLLECT_SOON_SECONDS
 
 
 @contextmanager
