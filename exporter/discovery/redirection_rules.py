@@ -31,6 +31,9 @@ def writes_rules(container: Container) -> bool:
 def redirection_settings(role: Role, sources: Sources, status_port: int) -> dict[str, Any]:
     """The fields of `Settings` about redirection, of a proxy with this status port."""
     exclusions = _stated(sources, "excludeInboundPorts", *_EXCLUDE) or ""
+    if _UNAPPLIED in sources[Place.IPTABLES]:  # istio-cni reads the annotation alone
+        annotated = sources[Place.ANNOTATION].get(_TRAFFIC + "excludeInboundPorts", "")
+        exclusions = f"{exclusions},{annotated}"
     return {
         "interception": _interception(role, sources),
         "included_inbound_ports": _included(sources),

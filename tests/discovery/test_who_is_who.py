@@ -224,6 +224,13 @@ def test_the_control_port_is_none_that_a_range_leaves_alone() -> None:
             id="Helm moved the status port, cni excludes the usual one too",
         ),
         pytest.param(
+            sidecar(
+                inits=(validation("15090,15021,15020"),), annotations={EXCLUDED: "9000, 9100:9110"}
+            ),
+            {9000: False, 9105: False, 9001: True, 15020: False},
+            id="the annotation, which istio-cni reads, names more than istio-validation's flags",
+        ),
+        pytest.param(
             sidecar(env={"ENVOY_STATUS_PORT": "16021"}),
             {16021: True, 15021: False, 15090: False},
             id="15021 moved by its variable",
