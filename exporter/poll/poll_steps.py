@@ -77,6 +77,28 @@ class PollSteps(Struct, frozen=True, eq=False):
             ]
         )
 
+    async def probe_further(
+        self,
+        seen: list[Observation],
+        memory: Memory,
+        config: Config,
+        now: float,
+        step: float,
+        pages: PageSlots | None,
+    ) -> list[Observation]:
+        """What the network's answers call for, then the pod's own view; returns all that was seen.
+
+        Args as `poll_target` has them.
+        """
+        plan = self.plan
+        seen = await self.request_pages(seen, memory, now, pages)
+        if follow_ups := self.follow_ups(seen, memory, config, now, step):
+            seen += await self.run(follow_ups)
+        if plan.pod is not None:
+            is_open = hbone_hellos.is_doubtful(plan.target, plan.on_doubt, seen, memory, self.due)
+            seen += await self.probe_pod(plan.pod, seen, is_doubtful=is_open)
+        return seen
+
     async def request_pages(
         self, seen: list[Observation], memory: Memory, now: float, pages: PageSlots | None
     ) -> list[Observation]:

@@ -26,7 +26,6 @@ from exporter.model import (
     WebhookPath,
 )
 from exporter.model.shared import shared_mapping
-from exporter.poll import hbone_hellos
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.page_due import PageSlots, with_pages
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
@@ -106,12 +105,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         due = with_pages(due, plan.target, memory, config, now)
     poll = PollSteps(plan, due, config.poll.timeout, instrumentation, hellos or HelloRate())
     seen = begun.seen if begun else await poll.probe_network(memory)
-    seen = await poll.request_pages(seen, memory, now, pages)
-    if follow_ups := poll.follow_ups(seen, memory, config, now, step):
-        seen += await poll.run(follow_ups)
-    if plan.pod is not None:
-        is_open = hbone_hellos.is_doubtful(plan.target, plan.on_doubt, seen, memory, due)
-        seen += await poll.probe_pod(plan.pod, seen, is_doubtful=is_open)
+    seen = await poll.probe_further(seen, memory, config, now, step, pages)
     if admin := newest_admin(seen):
         before, plan = plan, with_servers(without_servers, admin)
         seen += await replace(poll, plan=plan).probe_new_servers(before)
