@@ -8,13 +8,15 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from exporter.app.capabilities import CAPABILITIES, OFF_BY_DEFAULT, MissingCapability
 from exporter.app.in_mesh import is_in_mesh, is_mesh_pod, own_pod
 from exporter.catalogue import is_newer_than_known
 from exporter.config import ShardConfig
 from exporter.discovery.target_sets import TargetSets
+from exporter.kube.object_reader import ObjectMetadata, ObjectReader
 from exporter.model import Target
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
@@ -25,6 +27,23 @@ log = logging.getLogger(__name__)
 _LAG_EVERY_SECONDS = 0.5
 _REVIEW_EVERY_SECONDS = 15.0
 _COUNT_EVERY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the targets come to: how many by role, each version and whether it is too new."""
+
+    roles: Counter[str] = field(default_factory=Counter)
+    versions: dict[str, bool] = field(default_factory=dict)
+    ignored_ports: int = 0
+
+    def add(self, target: Target) -> None:
+        """Count a target; where this raises, it is not counted."""
+        role, ignored, version = target.role.value, len(target.ignored_ports), target.istio_version
+        if version not in self.versions:
+            self.versions[version] = is_newer_than_known(version)
+        self.roles[role] += 1
+        self.ignored_ports += ignored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +59,7 @@ class SelfChecks:
     table: TargetTable
     sets: TargetSets
     metrics: SelfMetrics
+    reader: ObjectReader
     logged: dict[str, str]
 
     async def run(self) -> None:
@@ -91,18 +111,16 @@ class SelfChecks:
             await asyncio.sleep(_COUNT_EVERY_SECONDS)
 
     async def _count_now(self) -> None:
-        roles: Counter[str] = Counter()
-        versions: set[str] = set()
-        ignored_ports = 0
-        yielder = Yielder()
+        tally, yielder = _Tally(), Yielder()
         for target in tuple(self.table.targets.values()):
-            roles[target.role.value] += 1
-            versions.add(target.istio_version)
-            ignored_ports += len(target.ignored_ports)
+            whose = partial(ObjectMetadata, target.key.pod, target.key.namespace)
+            self.reader.attempt("reports", whose, partial(tally.add, target))
             await yielder.maybe_yield()
-        outdated = any(map(is_newer_than_known, versions))
+        outdated = any(tally.versions.values())
         cluster, state = self.sets.cluster, self.table.state
-        self.metrics.counted_targets(roles, cluster.ignored, ignored_ports, outdated=outdated)
+        self.metrics.counted_targets(
+            tally.roles, cluster.ignored, tally.ignored_ports, outdated=outdated
+        )
         state.cluster = replace(
             state.cluster,
             ambient_pods=cluster.ambient_pods(),

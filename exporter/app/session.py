@@ -7,7 +7,7 @@ themselves.
 
 import asyncio
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from exporter.control_plane.sync_publisher import SyncPublisher
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
-from exporter.kube.object_reader import ObjectReader
+from exporter.kube.object_reader import ObjectMetadata, ObjectReader
 from exporter.model import Memory, Target, TargetKey
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
@@ -121,6 +121,7 @@ class Session:
             shared.portforwards = PortForwardAccess(config.access, shared.api.forward)
         self._portforwards = shared.portforwards
         metrics = shared.metrics
+        self._reader = ObjectReader(metrics.refused_object)
         instrumentation = ProbeInstrumentation(
             under_way=metrics.probes_under_way,
             ended=metrics.probed,
@@ -142,7 +143,7 @@ class Session:
             sets=shared.sets,
             records=shared.state,
             synced=shared.synced,
-            reader=ObjectReader(metrics.refused_object),
+            reader=self._reader,
             set_version=shared.table.set_version,
         )
         self._self_checks = SelfChecks(
@@ -151,6 +152,7 @@ class Session:
             table=shared.table,
             sets=shared.sets,
             metrics=metrics,
+            reader=self._reader,
             logged=shared.logged_capabilities,
         )
 
@@ -225,10 +227,15 @@ class Session:
             trouble=shared.table.pod_view_error,
             refused=self._portforwards.error,
             webhook=shared.api.dry_run.last,
-            bypassed=traffic_past_the_mesh(self.targets.values()),
-            untrusted=why_untrusted(self.targets.values(), self.config),
+            bypassed=self._said_of_all(traffic_past_the_mesh),
+            untrusted=self._said_of_all(partial(why_untrusted, config=self.config)),
         )
         return missing_capabilities(now)
+
+    def _said_of_all(self, sentence: Callable[[Iterable[Target]], str]) -> str:
+        """One sentence on the targets; none where a target makes it raise."""
+        say = partial(sentence, self.targets.values())
+        return self._reader.attempt("reports", ObjectMetadata, say) or ""
 
     async def _take_static(self, targets: Iterable[Target]) -> None:
         metrics = self._shared.metrics

@@ -122,7 +122,8 @@ async def test_one_object_of_more_values_than_can_be_stored_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"type":"BOOKMARK","object":{}}\n', b'{"type":"X","object":1}\n']
+    "line",
+    [b'{"type":"BOOKMARK","object":{}}\n', b'{"type":"X","object":1}\n', b"\n", b" \n"],
 )
 async def test_lines_that_are_no_events_leave_others_their_turn(line: bytes) -> None:
     flood = line * (2**20 // len(line))
