@@ -227,12 +227,12 @@ class Session:
             trouble=shared.table.pod_view_error,
             refused=self._portforwards.error,
             webhook=shared.api.dry_run.last,
-            bypassed=self._said_of_all(traffic_past_the_mesh),
-            untrusted=self._said_of_all(partial(why_untrusted, config=self.config)),
+            bypassed=self._describe_all(traffic_past_the_mesh),
+            untrusted=self._describe_all(partial(why_untrusted, config=self.config)),
         )
         return missing_capabilities(now)
 
-    def _said_of_all(self, sentence: Callable[[Iterable[Target]], str]) -> str:
+    def _describe_all(self, sentence: Callable[[Iterable[Target]], str]) -> str:
         """One sentence on the targets; none where a target makes it raise."""
         say = partial(sentence, self.targets.values())
         return self._reader.attempt("reports", ObjectMetadata, say) or ""
