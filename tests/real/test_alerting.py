@@ -170,21 +170,22 @@ def prometheus(exporter: str, alertmanager: str, folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def exporter(
-    pods: dict[str, DemoPod], address: str, folder: Path, *, workloads: bool = False
+    pods: dict[str, DemoPod], address: str, folder: Path, *, gateways: int = 0
 ) -> Iterator[None]:
     """The exporter's `serve` on these pods, from its first complete pass on.
 
-    `workloads`: each pod is the only one of a workload of its name.
+    `gateways`: the gateway is so many pods of a deployment, of which each answers at its address.
     """
     targets = [
         {
             "namespace": pod.target.key.namespace,
-            "pod": pod.name,
+            "pod": f"{pod.name}-{number}" if number else pod.name,
             "role": str(pod.target.role),
             "address": pod.target.addresses[0],
-            **({"workload": pod.name} if workloads else {}),
+            **({"workload": pod.name} if gateways else {}),
         }
         for pod in pods.values()
+        for number in (range(1, gateways + 1) if gateways and "gateway" in pod.name else (0,))
     ]
     config = {
         "discovery": {"kubernetes": {"enabled": False}, "static": {"targets": targets}},

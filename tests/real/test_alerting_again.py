@@ -5,18 +5,20 @@ lasts two seconds for a minute.
 """
 
 import contextlib
+import itertools
 import json
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
 from exporter.demo import DemoPod
-from tests.real.programs import free_address, serving, wait_for
+from tests.real.programs import fetch, free_address, serving, wait_for
 from tests.real.test_alerting import (
     Receiver,
     alertmanager,
@@ -103,7 +105,57 @@ def received(webhook: Receiver, **labels: str) -> bool:
     )
 
 
-def test_a_crash_loop_is_a_warning_and_all_gateways_are_critical(
+@contextlib.contextmanager
+def every_second_scrape_fails(exporter: str, address: str) -> Iterator[None]:
+    """At this address is the exporter's page, for every other request."""
+    turns = itertools.cycle((True, False))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = fetch(f"http://{exporter}/metrics") if next(turns) else None
+            self.send_response(200 if page else 503)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(page or b"")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing of each request."""
+
+    host, port = address.split(":")
+    with ThreadingHTTPServer((host, int(port)), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_proxy_breaks_while_every_second_scrape_fails_one_alert_each(
+    pods: dict[str, DemoPod],
+    receiver: tuple[Receiver, str],
+    alertmanager: str,
+    tmp_path: Path,
+) -> None:
+    webhook, address, halved = receiver[0], free_address(), free_address()
+    with (
+        exporter(pods, address, tmp_path),
+        every_second_scrape_fails(address, halved),
+        prometheus({"east": halved}, alertmanager, tmp_path),
+    ):
+        send(pods["healthy"], "envoy", signal.SIGSTOP)
+        fault = {"alertname": "IstioProxyFault", "pod": "healthy", "severity": "warning"}
+        missed = {"alertname": "IstioPortExporterDown", "severity": "warning"}
+        wait_for(lambda: received(webhook, **fault), "the proxy", PATIENCE_SECONDS)
+        wait_for(lambda: received(webhook, **missed), "the exporter", PATIENCE_SECONDS)
+        time.sleep(20)  # ten minutes: neither ends, and nothing begins
+        send(pods["healthy"], "envoy", signal.SIGCONT)
+    told = sorted((row["status"], row["labels"]["alertname"]) for row in webhook.received)
+    assert told == [("firing", "IstioPortExporterDown"), ("firing", "IstioProxyFault")]
+
+
+def test_a_crash_loop_is_a_warning_and_three_gateways_are_one_critical_alert(
     pods: dict[str, DemoPod],
     receiver: tuple[Receiver, str],
     alertmanager: str,
@@ -111,18 +163,18 @@ def test_a_crash_loop_is_a_warning_and_all_gateways_are_critical(
 ) -> None:
     webhook, address = receiver[0], free_address()
     with (
-        exporter(pods, address, tmp_path, workloads=True),
+        exporter(pods, address, tmp_path, gateways=3),
         prometheus({"east": address}, alertmanager, tmp_path),
         crash_looping(pods["healthy"]),
     ):
         send(pods["gateway-healthy"], "envoy", signal.SIGSTOP)
         flapping = {"alertname": "IstioProxyFlapping", "pod": "healthy", "severity": "warning"}
-        edge = {"alertname": "IstioProxiesFailing", "scope": "gateway", "severity": "critical"}
+        edge = {"alertname": "IstioGatewaysFailing", "scope": "gateway", "severity": "critical"}
         wait_for(lambda: received(webhook, **edge), "the gateways", PATIENCE_SECONDS)
         wait_for(lambda: received(webhook, **flapping), "the crash loop", PATIENCE_SECONDS)
         send(pods["gateway-healthy"], "envoy", signal.SIGCONT)
-    names = {row["labels"]["alertname"] for row in webhook.received}
-    assert names == {"IstioProxyFlapping", "IstioProxiesFailing"}
+    firing = [row["labels"]["alertname"] for row in webhook.received if row["status"] == "firing"]
+    assert sorted(firing) == ["IstioGatewaysFailing", "IstioProxyFlapping"]
     assert {row["labels"]["cluster"] for row in webhook.received} == {"east"}
 
 

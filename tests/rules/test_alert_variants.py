@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules import ambient_nodes, edge, exporters, planes
+from tests.rules import ambient_nodes, churn, edge, exporters, planes
 from tests.rules.promtool import Case, judge
 
 pytestmark = pytest.mark.slow
@@ -17,6 +17,7 @@ VARIANTS: tuple[Case, ...] = (
     *planes.VARIANTS,
     *exporters.VARIANTS,
     *ambient_nodes.VARIANTS,
+    *churn.VARIANTS,
 )
 
 
