@@ -21,6 +21,7 @@ async def keep(nodes: int, *, with_istio: bool) -> None:
         loop.add_signal_handler(number, task.cancel)
     async with running(say, nodes) as (cluster, admin):
         if with_istio:
+            say("Installing Istio ...")
             await istio.install(admin, Helm(cluster))
         say(f"export KUBECONFIG={cluster.kubeconfig}")
         say(f"Logs are in {logs()}. Ctrl-C removes everything.")

@@ -17,7 +17,8 @@ from tests.cluster.workloads import (
 from tests.real.kubernetes.client import Admin
 
 MANY = 10
-"""More that start at once leave Envoy no CPU for seconds on two cores, which is diagnosed."""
+"""A node bears 30 (they take 3 GB), but on two cores such a rollout leaves Envoy no CPU for seconds
+and lets deletions take longer than a minute, which is diagnosed."""
 MANY_SECONDS = 240.0
 BRIEF = ("python3", "-c", "import time; time.sleep(5)")
 
