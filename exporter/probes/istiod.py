@@ -155,7 +155,7 @@ async def _with_syncz(facts: IstiodFacts, client: HttpClient, attempt: Attempt) 
         return replace(facts, syncz_outcome=failure(error, attempt).outcome)
     match reply.status:
         case 200:
-            rows = await read_syncz_in_slices(reply.body)
+            rows = await read_syncz(reply.body)
             outcome = Outcome.WRONG_PROTOCOL if rows is None else Outcome.OK
         case 401 | 403:
             rows, outcome = None, Outcome.FORBIDDEN
@@ -164,8 +164,8 @@ async def _with_syncz(facts: IstiodFacts, client: HttpClient, attempt: Attempt) 
     return replace(facts, syncz=rows, syncz_outcome=outcome, syncz_status=reply.status)
 
 
-async def read_syncz_in_slices(body: bytes) -> ProxyListing | None:
-    """As `read_syncz`, without holding the event loop."""
+async def read_syncz(body: bytes) -> ProxyListing | None:
+    """The rows of a syncz answer (any bytes), others in between; None where it is none."""
     rows = []
     yielder = Yielder()
     try:
@@ -175,14 +175,6 @@ async def read_syncz_in_slices(body: bytes) -> ProxyListing | None:
     except _NO_SYNCZ:
         return None
     return tuple(rows)
-
-
-def read_syncz(body: bytes) -> ProxyListing | None:
-    """The rows of a syncz answer (any bytes); None where it is none."""
-    try:
-        return tuple(_rows(body))
-    except _NO_SYNCZ:
-        return None
 
 
 _NO_SYNCZ = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

@@ -65,24 +65,24 @@ def test_reads_the_named_families_only() -> None:
     assert read_metrics(METRICS, IstiodFacts(version="1.30.0")) == FACTS
 
 
-def test_reads_syncz() -> None:
-    assert read_syncz(json.dumps(SYNCZ).encode()) == (ROW,)
+async def test_reads_syncz() -> None:
+    assert await read_syncz(json.dumps(SYNCZ).encode()) == (ROW,)
 
 
-def test_reads_syncz_of_before_1_24() -> None:
+async def test_reads_syncz_of_before_1_24() -> None:
     old = [{"proxy": "a.b", "cluster_sent": "x", "cluster_acked": "y", "route_sent": ""}]
-    (row,) = read_syncz(json.dumps(old).encode()) or ()
+    (row,) = await read_syncz(json.dumps(old).encode()) or ()
     assert row.resources == {"cds": XdsResource(sent=True, acked=True, synced=False, behind="y")}
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b" [ ] "])
-def test_an_istiod_without_proxies_lists_none(body: bytes) -> None:
-    assert read_syncz(body) == ()
+async def test_an_istiod_without_proxies_lists_none(body: bytes) -> None:
+    assert await read_syncz(body) == ()
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b"[1]", b"\xff", b"[" * 100_000])
-def test_what_is_no_syncz_is_none(body: bytes) -> None:
-    assert read_syncz(body) is None
+async def test_what_is_no_syncz_is_none(body: bytes) -> None:
+    assert await read_syncz(body) is None
 
 
 async def test_the_version_is_the_proof(serve: Any, attempt_at: Any, answer: Any) -> None:
@@ -229,8 +229,8 @@ async def test_a_forbidden_version_is_forbidden(serve: Any, attempt_at: Any, ans
 @given(st.binary(max_size=300))
 def test_no_bytes_crash_the_readers(body: bytes) -> None:
     read_metrics(body, IstiodFacts())
-    read_syncz(body)
-    read_syncz(b'[{"resources":' + body)
+    asyncio.run(read_syncz(body))
+    asyncio.run(read_syncz(b'[{"resources":' + body))
 
 
 @pytest.mark.parametrize(
@@ -246,13 +246,13 @@ def test_no_bytes_crash_the_readers(body: bytes) -> None:
     ],
     ids=["more", "less", "no list", "too many", "a long row", "too many and long", "long and less"],
 )
-def test_a_listing_that_is_none_or_too_large_counts_for_nothing(page: bytes) -> None:
-    assert read_syncz(page) is None
+async def test_a_listing_that_is_none_or_too_large_counts_for_nothing(page: bytes) -> None:
+    assert await read_syncz(page) is None
 
 
-def test_a_listing_may_be_indented_and_have_braces_in_its_texts() -> None:
+async def test_a_listing_may_be_indented_and_have_braces_in_its_texts() -> None:
     rows = [{"proxy": f'a{{{number}}}\\"', "resources": None} for number in range(3)]
-    found = read_syncz(json.dumps(rows, indent=2).encode())
+    found = await read_syncz(json.dumps(rows, indent=2).encode())
     assert found is not None
     assert [row.proxy for row in found] == [row["proxy"] for row in rows]
-    assert read_syncz(b" null ") == ()
+    assert await read_syncz(b" null ") == ()
