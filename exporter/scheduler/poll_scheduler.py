@@ -30,10 +30,11 @@ from exporter.poll.poll_steps import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.poll_target import FAST_ONLY, PollResult, poll_target
 from exporter.poll.steady_poll import steady_connects
 from exporter.scheduler.due_cadences import DueCadences
-from exporter.scheduler.slots import MOST_IN_A_ROW, next_row
+from exporter.scheduler.slots import FEWEST_IN_A_ROW, next_row
 from exporter.scheduler.steady_polls import RunningPoll, SteadyPolls
 from exporter.scheduler.target_table import Due, ScheduledTarget, TargetTable
 from exporter.state import STALE_AFTER_INTERVALS
+from exporter.yielder import TurnLimit
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +70,12 @@ class Scheduler:
         self._called = called
         self._cadences = DueCadences(config, table)
         self._steady = SteadyPolls(config, table.state, instrumentation)
-        self._in_a_row = MOST_IN_A_ROW
+        self._in_a_row = FEWEST_IN_A_ROW
         self._last_tick = time.monotonic()
         self._is_stopped = self._is_cancelled = False
         self._plans = object()
         self._hellos = HelloRate()
+        self._turn = TurnLimit()
 
     @property
     def is_live(self) -> bool:
@@ -124,9 +126,9 @@ class Scheduler:
         return self._table.next_due() <= time.monotonic()
 
     def _make_up(self, polls: asyncio.TaskGroup) -> None:
-        """Poll targets whose slower cadences found no slot, while there are some."""
+        """Poll some targets whose slower cadences found no slot, while there are slots."""
         owed, slots = self._table.owed, self._table.slots
-        for _ in range(min(len(owed), slots.free_pages)):
+        for _ in range(min(len(owed), slots.free_pages, self._in_a_row)):
             row = owed.popleft()
             if row.is_running:
                 owed.append(row)
@@ -244,6 +246,7 @@ class Scheduler:
             instrumentation=self._instrumentation,
             hellos=self._hellos,
             begun=poll.begun,
+            turn=self._turn,
         )
 
     def _known_plan(self, row: ScheduledTarget) -> Plan | None:

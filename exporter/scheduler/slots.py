@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-MOST_IN_A_ROW, _FEWEST_IN_A_ROW = 16, 2
+MOST_IN_A_ROW, FEWEST_IN_A_ROW = 16, 2
 """So many polls start before the responses of their probes are read: about a hundred connects."""
 
 _ROW_SECONDS = 0.008
@@ -22,7 +22,7 @@ _ROW_SECONDS = 0.008
 def next_row(polls: int, seconds: float) -> int:
     """How many polls start in a row, after so many took so long: at most twice as many."""
     fitting = polls * _ROW_SECONDS / max(seconds, _ROW_SECONDS / 2)
-    return max(_FEWEST_IN_A_ROW, min(MOST_IN_A_ROW, int(fitting)))
+    return max(FEWEST_IN_A_ROW, min(MOST_IN_A_ROW, int(fitting)))
 
 
 class Slots(Generic[T]):
