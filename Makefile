@@ -16,7 +16,7 @@ CLUSTER_OPTIONS ?=
 PROCESSES ?= 2
 PYTEST_OPTIONS ?=
 
-.PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets check lint format chart pictures runbooks hashes dist bench bench-scale soak recordings fleet clean system-packages test-assets behaviour
+.PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets cluster-times check lint format chart pictures runbooks hashes dist bench bench-scale soak recordings fleet clean system-packages test-assets behaviour
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make test-assets find or compile the control plane that the tests use"
 	@echo "make cluster     run a real Kubernetes cluster on this machine until Ctrl-C (CLUSTER_OPTIONS='--nodes 2 --istio')"
 	@echo "make test-cluster  run the tests in such a cluster, with Istio (as root on Debian, with Go)"
+	@echo "make cluster-times  measure in such a cluster how long a dozen breaks take to their alert (about 20 minutes)"
 	@echo "make check       format, lint, types, layers and tests"
 	@echo "make chart       rewrite what the chart takes from other files"
 	@echo "make pictures    draw the docs' dashboards, with Grafana's own panels, and page (as root on Debian)"
@@ -91,7 +92,10 @@ cluster: cluster-assets
 	@$(BIN)/python -m tests.cluster $(CLUSTER_OPTIONS)
 
 test-cluster: cluster-assets
-	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/cluster
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/cluster --ignore=tests/cluster/test_times.py
+
+cluster-times: cluster-assets
+	@$(BIN)/python -m pytest tests/cluster/test_times.py
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

@@ -33,7 +33,7 @@ class Helm:
         self, release: str, chart: Path, namespace: str, values: Values, *, wait: bool = True
     ) -> str:
         """Install or upgrade a release, and wait until what it made is ready. Returns its notes."""
-        path = self._folder / f"{release}.yaml"
+        path = self._folder / f"{namespace}-{release}.yaml"
         path.write_text(yaml.safe_dump(dict(values)))
         waits = ("--wait", "--timeout", TIMEOUT) if wait else ()
         command = ("upgrade", "--install", release, str(chart), "--values", str(path))
