@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from exporter.access.dialer import DatagramT, NoAccess
 from exporter.access.forwarded_streams import MessageStream, Stream, StreamBundle
-from exporter.access.portforward_budget import Budget
+from exporter.access.portforward_budget import Budget, Pause
 from exporter.kube.api_errors import ForbiddenError, KubernetesError
 from exporter.model import SocketTable, TargetKey, View
 from exporter.transport.protocols import StreamT
@@ -67,6 +67,10 @@ class PortForwards:
         """The way into a pod for one poll that somebody waits for."""
         return ForwardedPod(self, key, self._probe_budget, needs_attention=True)
 
+    def seconds(self) -> float:
+        """The time by the clock of all refusals and pauses."""
+        return self._clock()
+
     @property
     def trouble(self) -> str:
         """Why port-forwards are refused somewhere; empty where they are not."""
@@ -110,6 +114,7 @@ class ForwardedPod:
         self._budget = budget
         self._key = key
         self._sockets = 0
+        self._pause = Pause()
 
     def seconds_between_views(self) -> float:
         """The interval that the budget allows; 0 before the first poll."""
@@ -128,9 +133,12 @@ class ForwardedPod:
         """
         groups = [list(together), *([port] for port in apart)]
         groups = [ports for ports in groups if ports]
-        refusal = self._forwarding.refusal(self._key.namespace)
+        began = self._forwarding.seconds()
+        refusal = self._forwarding.refusal(self._key.namespace) or self._pause.reason(began)
         budget, self._sockets = self._budget, len(groups)
         if refusal:
+            if budget:
+                budget.leave(self)
             yield PortForward(self._forwarding, self._key, None, refusal=refusal)
             return
         is_urgent = urgent or self.needs_attention
@@ -149,6 +157,7 @@ class ForwardedPod:
         finally:
             if budget:
                 budget.give_back(forward.sockets_open)
+                self._pause.note(began, self._forwarding.seconds(), forward.why_unopened)
 
 
 class PortForward:
@@ -175,8 +184,15 @@ class PortForward:
         self._budget = budget
         self._key = key
         self._refusal = refusal
+        self._was_opened = False
+        self._failure = ""
         self._running: list[asyncio.Task[None]] = []
         self._free: defaultdict[int, list[Stream]] = defaultdict(list)
+
+    @property
+    def why_unopened(self) -> str:
+        """Why no WebSocket was opened; empty where one was."""
+        return "" if self._was_opened else self._failure
 
     async def connect(self, port: int, factory: Callable[[], StreamT]) -> StreamT:
         """Take a stream to the port: one that is open, else on a WebSocket of its own."""
@@ -222,6 +238,7 @@ class PortForward:
                 async with self._forwarding.open_websocket(self._key, ports) as socket:
                     opening.reschedule(None)
                     self._forwarding.allowed(namespace)
+                    self._was_opened = True
                     is_open.set()
                     await _pump(bundle, socket)
             bundle.end(None)
@@ -230,9 +247,11 @@ class PortForward:
             self._forwarding.refused(namespace, reason)
             bundle.end(NoAccess(reason))
         except KubernetesError as error:
-            bundle.end(NoAccess(_sentence(error)))
+            self._failure = _sentence(error)
+            bundle.end(NoAccess(self._failure))
         except TimeoutError:
-            bundle.end(NoAccess(f"No port-forward was opened within {_OPEN_SECONDS:g} s."))
+            self._failure = f"No port-forward was opened within {_OPEN_SECONDS:g} s."
+            bundle.end(NoAccess(self._failure))
         finally:
             is_open.set()
 

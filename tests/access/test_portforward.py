@@ -1,7 +1,9 @@
 """What a look makes of a port-forward, whatever comes over the wire."""
 
 import asyncio
+import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -306,3 +308,67 @@ def test_a_polled_pod_keeps_its_place_in_line(server: Server) -> None:
 )
 def test_the_error_channels_words_are_understood(text: str, kind: type[Exception]) -> None:
     assert type(fault_of(text)) is kind
+
+
+class Kubelets:
+    """Opens WebSockets, but for pods named `lost`: their kubelet's answer never comes, or late."""
+
+    def __init__(self, seconds: float) -> None:
+        self.asked: Counter[str] = Counter()
+        self._seconds = seconds
+
+    @asynccontextmanager
+    async def open(self, key: TargetKey, ports: Sequence[int]) -> AsyncIterator[Connection]:
+        self.asked[key.pod] += 1
+        if key.pod.startswith("lost"):
+            await asyncio.sleep(self._seconds)
+            raise KubernetesError.of(502, "no port-forward: the kubelet does not answer")
+        yield Connection(ports)
+
+
+async def test_pods_whose_kubelet_answers_late_keep_no_other_from_being_seen() -> None:
+    """What takes seconds and minutes elsewhere takes a hundredth of it here."""
+    kubelets = Kubelets(seconds=0.1)
+    forwarding = PortForwards(kubelets.open, Budget(100, 4))
+    lost = [forwarding.pod(TargetKey("shop", f"lost-{number}")) for number in range(12)]
+    well = [forwarding.pod(TargetKey("shop", f"well-{number}")) for number in range(2)]
+    seen: Counter[ForwardedPod] = Counter()
+
+    async def poll(pod: ForwardedPod, *, urgent: bool) -> None:
+        while True:
+            async with pod.entered((15000,), (15001, 15006), urgent=urgent) as dialer:
+                with contextlib.suppress(NoAccess):
+                    if dialer:
+                        await dialer.connect(15000, Heard)
+                        seen[pod] += 1
+            await asyncio.sleep(0.05)
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+            for pod in (*lost, *well):
+                group.create_task(poll(pod, urgent=pod in lost))
+    assert seen.keys() == set(well)
+    assert min(seen.values()) >= 4
+    assert max(kubelets.asked[f"lost-{number}"] for number in range(12)) <= 4 * 3
+
+
+async def test_a_pod_that_was_not_opened_for_long_is_asked_again_later_and_later(
+    server: Server,
+) -> None:
+    now, held = 0.0, 10.0
+    forwarding = PortForwards(server.open, Budget(100, 4, lambda: now), lambda: now)
+    pod, asked = forwarding.pod(KEY), []
+    server.refusal = KubernetesError.of(504, "no port-forward: timed out")
+    for moment in range(0, 2000, 10):
+        now, before = float(moment), server.asked
+        async with inside(pod, (15000,)) as dialer:
+            now += held if server.asked > before else 0.0
+            with pytest.raises(NoAccess, match=r"^No port-forward: timed out\.$"):
+                await dialer.connect(15000, Heard)
+        if server.asked > before:
+            asked.append(moment)
+    assert asked == [0, 30, 80, 170, 340, 670, 1280, 1890]
+    server.refusal = None
+    now = 3000.0
+    async with inside(pod, (15000,)) as dialer:
+        await dialer.connect(15000, Heard)

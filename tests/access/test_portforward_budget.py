@@ -1,3 +1,11 @@
+"""Port-forwards are shared: by rate, by places, and among those who request them."""
+
+import heapq
+from dataclasses import dataclass
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from exporter.access.portforward_budget import Budget
 
 
@@ -113,3 +121,70 @@ def test_how_long_all_who_ask_are_waited_for_is_known_before_anybody_is_served_t
     assert 15.0 <= most <= 2 * (15.0 + interval)
     del askers[1:], asker, last
     assert budget.seconds_to_serve_all(3) == 3.0
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Pods that stay broken and pods that are well, polled at one interval in a fixed order.
+
+    `broken_seconds`: how long a poll of a broken one keeps its port-forwards open.
+    """
+
+    broken: int
+    healthy: int
+    interval: float
+    broken_seconds: float
+
+
+HEALTHY_SECONDS = 0.2
+COUNT = 3
+"""Port-forwards that one poll takes."""
+
+
+def longest_gaps(mesh: Mesh, budget: Budget, clock: Clock, seconds: float) -> list[float]:
+    """How long each healthy pod went without being served, at most, in so many seconds."""
+    polls = [(Asker(), mesh.broken_seconds) for _ in range(mesh.broken)]
+    polls += [(Asker(), HEALTHY_SECONDS) for _ in range(mesh.healthy)]
+    phase = mesh.interval / len(polls)
+    due = [(number * phase, number) for number in range(len(polls))]
+    ends: list[float] = []
+    served = dict.fromkeys(range(mesh.broken, len(polls)), 0.0)
+    longest = dict.fromkeys(served, 0.0)
+    while due[0][0] < seconds:
+        clock.now, number = heapq.heappop(due)
+        while ends and ends[0] <= clock.now:
+            heapq.heappop(ends)
+            budget.give_back(COUNT)
+        asker, held = polls[number]
+        is_broken = number < mesh.broken
+        took = 0.0
+        if budget.take(asker, COUNT, urgent=is_broken):
+            heapq.heappush(ends, clock.now + held)
+            took = held
+            if not is_broken:
+                longest[number] = max(longest[number], clock.now - served[number])
+                served[number] = clock.now
+        polls_skipped = int(took / mesh.interval) + 1
+        heapq.heappush(due, (clock.now + polls_skipped * mesh.interval, number))
+    return [max(longest[number], seconds - served[number]) for number in served]
+
+
+@given(
+    st.builds(
+        Mesh,
+        broken=st.integers(0, 30),
+        healthy=st.integers(1, 10),
+        interval=st.sampled_from([1.0, 5.0, 30.0]),
+        broken_seconds=st.sampled_from([0.2, 2.0, 10.0]),
+    )
+)
+@example(Mesh(broken=12, healthy=2, interval=5.0, broken_seconds=0.2))
+@example(Mesh(broken=12, healthy=2, interval=5.0, broken_seconds=10.0))
+def test_pods_that_stay_broken_keep_nobody_from_being_served(mesh: Mesh) -> None:
+    clock = Clock()
+    budget = Budget(1, 4, clock)
+    # Each healthy one may come after a broken one, which pays and holds as much, and polls again
+    # an interval later than it could.
+    turn = 2 * COUNT + mesh.broken_seconds + HEALTHY_SECONDS + 2 * mesh.interval
+    most = 2 * mesh.healthy * turn
+    assert max(longest_gaps(mesh, budget, clock, 3 * most)) <= most
