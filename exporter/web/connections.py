@@ -15,12 +15,25 @@ from typing import cast
 
 from aiohttp import web
 
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\n"
-    b"Content-Type: text/plain; charset=utf-8\r\n"
-    b"Content-Length: 27\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-    b"Too many connections open.\n"
-)
+from exporter.web.security_headers import SECURITY_HEADERS
+
+_FULL_SENTENCE = "Too many connections open.\n"
+_FULL_HEADERS = {
+    **SECURITY_HEADERS,
+    "Cache-Control": "no-store",
+    "Connection": "close",
+    "Content-Length": str(len(_FULL_SENTENCE)),
+    "Content-Type": "text/plain; charset=utf-8",
+    "Retry-After": "1",
+}
+_FULL = "\r\n".join(
+    (
+        "HTTP/1.1 503 Service Unavailable",
+        *(f"{name}: {value}" for name, value in _FULL_HEADERS.items()),
+        "",
+        _FULL_SENTENCE,
+    )
+).encode()
 
 _END_OF_HEADERS = b"\r\n\r\n"
 _READ_WITHIN_SECONDS = 0.25

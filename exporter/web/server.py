@@ -12,12 +12,14 @@ import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from exporter.web.connections import ConnectionTable, client_of, refuse
+from exporter.web.request_handler import FrontDoorHandler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,23 +85,13 @@ async def serving(
     limits: ServerLimits = DEFAULT,
 ) -> AsyncIterator[None]:
     """Serve until the block ends; then answers in flight are finished and the socket closed."""
-    runner = web.AppRunner(
-        app,
-        logger=_log,
-        access_log=None,
-        shutdown_timeout=limits.shutdown_seconds,
-        max_line_size=limits.line_bytes,
-        max_field_size=limits.header_bytes,
-        max_headers=limits.headers,
-        keepalive_timeout=limits.idle_seconds,
-        lingering_time=limits.body_seconds,
-    )
+    runner = web.AppRunner(app, shutdown_timeout=limits.shutdown_seconds)
     table = _count_requests(app, limits)
     await runner.setup()
     server = runner.server
     if server is None:
         raise RuntimeError("a runner that was set up has a server")
-    table.make_handler = server
+    table.make_handler = partial(_handler, app, server, limits)
     listener.setsockopt(
         socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.unread_seconds * 1000)
     )
@@ -113,6 +105,22 @@ async def serving(
         listener.close()
         table.close()
         await runner.cleanup()
+
+
+def _handler(app: web.Application, server: web.Server, limits: ServerLimits) -> web.RequestHandler:
+    handler = FrontDoorHandler(
+        server,
+        loop=asyncio.get_running_loop(),
+        logger=_log,
+        access_log=None,  # type: ignore[arg-type] # as AppRunner documents it
+        max_line_size=limits.line_bytes,
+        max_field_size=limits.header_bytes,
+        max_headers=limits.headers,
+        keepalive_timeout=limits.idle_seconds,
+        lingering_time=limits.body_seconds,
+    )
+    handler.app = app
+    return handler
 
 
 async def _accept(

@@ -12,6 +12,8 @@ import pytest
 from aiohttp import web
 
 from exporter.tls_contexts import client_context, server_context
+from exporter.web.application import secure
+from exporter.web.security_headers import SECURITY_HEADERS
 from exporter.web.server import DEFAULT, ServerLimits, serving
 from tests.web.certificates import Authority, pem
 
@@ -93,7 +95,7 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
         deaf = socket.create_connection(("127.0.0.1", port))
         deaf.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
         again = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        assert b"503" in await told(port, again)
+        assert_is_ours(await told(port, again), 503)
         async with asyncio.timeout(30):
             while b"fine" not in await told(port, again):  # noqa: ASYNC110 - the kernel lets go
                 await asyncio.sleep(0.1)
@@ -263,6 +265,54 @@ async def test_what_is_no_http_writes_no_traceback(
         writer.transport.abort()
         await asyncio.sleep(0.05)
     assert [record.getMessage() for record in caplog.records] == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(one for one in NO_HTTP if b"abc" not in one),
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Many: x\r\n" * 65 + b"\r\n",
+        b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: <b>\r\n\r\n",
+        b"GET /broken HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
+        b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"BREW /<b> HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ],
+)
+async def test_every_refusal_has_the_headers_of_any_answer_and_quotes_nothing(sent: bytes) -> None:
+    async def broken(_request: web.Request) -> web.Response:
+        raise LookupError("<b>")
+
+    async def late(_request: web.Request) -> web.Response:
+        raise TimeoutError
+
+    app = web.Application()
+    app.on_response_prepare.append(secure)
+    app.add_routes([web.get("/", small), web.get("/broken", broken), web.get("/late", late)])
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with serving(app, listener, limits=replace(DEFAULT, idle_seconds=0.5)):
+        said = (await told(listener.getsockname()[1], sent)).removeprefix(CONTINUE)
+    assert_is_ours(said, *range(400, 506))
+
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def assert_is_ours(said: bytes, *statuses: int) -> None:
+    """One of these statuses, our headers, a line of plain text, and nothing of the request."""
+    head, _, body = said.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert int(status.split()[1]) in statuses
+    assert SECURITY_HEADERS.items() <= headers.items()
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert int(headers["Content-Length"]) == len(body)
+    assert len(body.splitlines()) == 1
+    assert not any(part in said for part in (b"aiohttp", b"Python", b"<b>", b"xxx", b"\xff"))
 
 
 async def test_a_fault_of_ours_is_logged_once_with_its_traceback(
