@@ -72,6 +72,9 @@ class MergedTargets:
 
     def _set_owned(self, key: TargetKey, target: Target | None) -> None:
         before = self.owned.get(key)
+        if before and target and before.uid == target.uid:
+            kept = target.lifecycle.with_kept_reasons(before.lifecycle)
+            target = replace(target, lifecycle=kept) if kept is not target.lifecycle else target
         if target == before:
             return
         is_another = before is not None and target is not None and before.uid != target.uid

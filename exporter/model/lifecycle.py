@@ -1,6 +1,6 @@
 """The lifecycle of a pod and its containers, by the pod's document."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from msgspec import Struct
@@ -92,6 +92,14 @@ class PodContainer(Struct, frozen=True, kw_only=True):
     def is_prepared(self) -> bool:
         """Whether the kubelet prepares its first run, as far as is known."""
         return self.state in _BEFORE_A_RUN and self.reason in PREPARING
+
+    def is_still_unmade(self, before: "PodContainer") -> bool:
+        """Whether it could not be made and a restarted kubelet has forgotten why, for now.
+
+        The kubelet keeps the reason in memory only, until the container has started.
+        """
+        could_not = before.state is ContainerState.WAITING and before.reason in CANNOT_BE_CREATED
+        return could_not and self.is_prepared and self.restarts == before.restarts
 
     @property
     def has_completed(self) -> bool:
@@ -194,6 +202,19 @@ class Lifecycle:
     missing_proxy: str = ""
     may_end: bool = False
     unready_after: float | None = None
+
+    def with_kept_reasons(self, before: "Lifecycle") -> "Lifecycle":
+        """The same with why containers cannot be made, where the kubelet has forgotten that."""
+        unmade = {
+            old.name: old
+            for old, new in zip(before.containers, self.containers, strict=False)
+            if old.name == new.name and new.is_still_unmade(old)
+        }
+        if not unmade:
+            return self
+        containers = tuple(unmade.get(one.name, one) for one in self.containers)
+        trouble = before.trouble if self.proxy in unmade else self.trouble
+        return replace(self, containers=containers, trouble=trouble)
 
     @property
     def is_down(self) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from exporter.model.lifecycle import CANNOT_BE_CREATED, PREPARING
 from tests.discovery.cluster_source import (
     IGNORE,
     NAMESPACES,
@@ -49,6 +50,52 @@ async def test_an_update_that_changes_no_target_is_not_reported(cluster: Any) ->
         cluster.put(PODS, pod("web"))
         await until(lambda: "web" in seen.names)
         assert seen.log == ["put cart", "put web"]
+
+
+def waiting(name: str, reason: str, uid: str = "1", **status: Any) -> dict[str, Any]:
+    """A pod whose proxy waits for this reason."""
+    document = pod(name)
+    state = {"name": "istio-proxy", "state": {"waiting": {"reason": reason}}, **status}
+    document["metadata"]["uid"] = uid
+    document["status"] |= {"phase": "Pending", "containerStatuses": [state]}
+    return document
+
+
+@pytest.mark.parametrize("reason", sorted(CANNOT_BE_CREATED))
+@pytest.mark.parametrize("forgotten", sorted(PREPARING))
+async def test_why_a_container_cannot_be_made_outlives_a_restart_of_its_kubelet(
+    cluster: Any, reason: str, forgotten: str
+) -> None:
+    """The kubelet has that in memory only; for some seconds it reports what a new pod has."""
+    cluster.put(PODS, waiting("cart", reason))
+    async with watching(cluster) as seen:
+        await seen.until_synced()
+        cluster.put(PODS, waiting("cart", forgotten))
+        cluster.put(PODS, pod("web"))
+        await until(lambda: "web" in seen.names)
+        assert seen.log == ["put cart", "put web"]
+        assert seen.target("cart").lifecycle.trouble.startswith(reason)
+
+
+CHANGED = {
+    "another reason": waiting("cart", "CrashLoopBackOff"),
+    "a further run": waiting("cart", "ContainerCreating", restartCount=1),
+    "it runs": waiting("cart", "", state={"running": {}}),
+    "another pod of the name": waiting("cart", "ContainerCreating", uid="2"),
+}
+
+
+@pytest.mark.parametrize("after", CHANGED.values(), ids=CHANGED)
+async def test_why_a_container_could_not_be_made_is_over_with_whatever_comes_of_it(
+    cluster: Any, after: dict[str, Any]
+) -> None:
+    cluster.put(PODS, waiting("cart", "ImagePullBackOff"))
+    async with watching(cluster) as seen:
+        await until(lambda: seen.names == ["cart"])
+        cluster.put(PODS, after)
+        await until(lambda: "ImagePullBackOff" not in seen.target("cart").lifecycle.trouble)
+        (proxy,) = seen.target("cart").lifecycle.containers
+        assert proxy.reason != "ImagePullBackOff"
 
 
 async def test_a_node_that_becomes_unready_changes_its_pods(cluster: Any) -> None:
