@@ -99,7 +99,7 @@ def markdown(rows: Iterable[CoverageRow]) -> str:
 
 def table(rows: Iterable[CoverageRow]) -> FittingTable:
     """The rows for a terminal."""
-    return FittingTable(_HEADINGS, [[_texts(row) for row in rows]])
+    return FittingTable(_HEADINGS, [[_texts(row) for row in rows]], title=("Port", "Name", "Roles"))
 
 
 def _texts(row: CoverageRow) -> tuple[str, ...]:

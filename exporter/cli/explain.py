@@ -1,15 +1,20 @@
-"""`explain PORT`: what one port is, who owns it, how to examine it, which causes show on it."""
+"""`explain`: what a port is, who owns it and which causes show on it; what a cause means."""
 
 import argparse
 import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import msgspec
 
 from exporter.catalogue import PORTS, Port
 from exporter.catalogue.other_ports import OTHER_PORTS, OtherPort
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.ports import as_json, versions
+from exporter.diagnosis import CAUSES, Cause
 from exporter.model import Role
 from exporter.report.port_documents import port_document
 
@@ -22,7 +27,11 @@ _PLAIN = "\x1b[0m"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("port", metavar="PORT", help="a number or a name, such as virtualInbound")
+    parser.add_argument(
+        "wanted",
+        metavar="PORT|CAUSE",
+        help="a port's number or name, such as virtualInbound, or a cause, such as envoy_stuck",
+    )
     parser.add_argument(
         "-o", dest="output", choices=("text", "json"), default="text", help="format of the output"
     )
@@ -30,22 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
-    """Print every row of the port, one per role; ends with 2 when there is none."""
-    rows, others = find(chosen.port), find_other(chosen.port)
-    if not rows and others:
-        return _explain_others(others, chosen.output)
-    if not rows:
-        print(f"{chosen.port} is not one of Istio's ports, which are:", file=sys.stderr)
-        print(_all_ports(), file=sys.stderr)
+    """Print every row of the port, one per role, or the cause; ends with 2 when there is none."""
+    rows, others = find(chosen.wanted), find_other(chosen.wanted)
+    cause = find_cause(chosen.wanted)
+    if not rows and not others and not cause:
+        print(_unknown(chosen.wanted), file=sys.stderr)
         return ExitCode.USAGE
     if chosen.output == "json":
-        print(as_json([port_document(row) for row in rows]))
+        documents = [port_document(row) for row in rows] or others
+        print(_cause_as_json(cause) if cause else as_json(documents))
         return ExitCode.HEALTHY
-    is_styled = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     for roles, row in _merged(rows):
-        heading = f"{row.number} {row.name} ({roles})"
-        print(f"{_BOLD}{heading}{_PLAIN}" if is_styled else heading)
-        print("\n".join(map(_fitted, _explanation(row))))
+        _print_part(f"{row.number} {row.name} ({roles})", _explanation(row))
+    for other in () if rows else others:
+        _print_part(f"{other.port} {other.name}", [("  ", other.purpose)])
+    if cause:
+        _print_part(f"{cause.id} ({cause.cause_class})", _cause_explanation(cause))
     return ExitCode.HEALTHY
 
 
@@ -59,19 +68,58 @@ def find_other(wanted: str) -> list[OtherPort]:
     return [row for row in OTHER_PORTS if wanted.lower() in (str(row.port), row.name)]
 
 
-def _explain_others(rows: list[OtherPort], output: str) -> ExitCode:
-    if output == "json":
-        print(as_json(rows))
-        return ExitCode.HEALTHY
-    for row in rows:
-        print(f"{row.port} {row.name}")
-        print(_fitted(("  ", row.purpose)))
-    return ExitCode.HEALTHY
+def find_cause(wanted: str) -> Cause | None:
+    """The cause of this name, in any case of letters, with blanks or hyphens for underscores."""
+    return CAUSES.get("_".join(wanted.lower().replace("-", " ").replace("_", " ").split()))
 
 
-def _all_ports() -> str:
-    ports = sorted({(row.number, row.name) for row in PORTS})
-    return "\n".join(f"  {number:<6}{name}" for number, name in ports)
+def _unknown(wanted: str) -> str:
+    """What to type instead: what is spelled alike, else all of it."""
+    names = [*dict.fromkeys(row.name for row in PORTS), *CAUSES]
+    likely = get_close_matches(wanted, names)
+    begin = f"{wanted!r} is neither a port of Istio nor a cause"
+    if likely:
+        return f"{begin}. Did you mean {' or '.join(likely)}?"
+    lists = (
+        ("  ports   ", ", ".join(map(str, sorted({row.number for row in PORTS})))),
+        ("  causes  ", ", ".join(sorted(CAUSES))),
+        ("  alerts  ", "described in docs/alerts.md"),
+    )
+    return "\n".join((f"{begin}; there are:", *map(_fitted, lists)))
+
+
+def _print_part(heading: str, lines: Iterable[tuple[str, str]]) -> None:
+    is_styled = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print(f"{_BOLD}{heading}{_PLAIN}" if is_styled else heading)
+    print("\n".join(map(_fitted, lines)))
+
+
+def _cause_explanation(cause: Cause) -> list[tuple[str, str]]:
+    advices: dict[str, str] = {}
+    for role, advice in cause.advices.items():
+        advices[advice] = f"{advices[advice]}, {role}" if advice in advices else role
+    facts = {
+        "what to do": cause.advice,
+        **{f"on {roles}": advice for advice, roles in advices.items()},
+        "shows on": cause.shown_on,
+        "roles": ", ".join(cause.roles),
+        "runbook": f"docs/diagnosis.md#{cause.id}, which the exporter serves below /runbooks",
+    }
+    width = max(map(len, facts)) + 2
+    return [("  ", cause.sentence), *((f"  {name:<{width}}", text) for name, text in facts.items())]
+
+
+def _cause_as_json(cause: Cause) -> str:
+    document = {
+        "cause": cause.id,
+        "class": cause.cause_class,
+        "roles": cause.roles,
+        "sentence": cause.sentence,
+        "advice": cause.advice,
+        "advice_by_role": cause.advices,
+        "shows_on": cause.shown_on,
+    }
+    return msgspec.json.format(msgspec.json.encode({"causes": [document]})).decode()
 
 
 def _merged(rows: list[Port]) -> list[tuple[str, Port]]:

@@ -22,14 +22,23 @@ def indented(text: Text) -> Padding:
 
 
 class FittingTable:
-    """Rows below headings, in sections."""
+    """Rows below headings, in sections.
+
+    `title`: the headings of the cells that a paragraph begins with, which it does not name.
+    """
 
     def __init__(
-        self, headings: Sequence[str], sections: Iterable[Sequence[Row]], caption: str = ""
+        self,
+        headings: Sequence[str],
+        sections: Iterable[Sequence[Row]],
+        caption: str = "",
+        *,
+        title: Sequence[str],
     ) -> None:
         self._headings = headings
         self._sections = [[[_text(cell) for cell in row] for row in rows] for rows in sections]
         self._caption = caption
+        self._title = title
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, or the paragraphs (called by rich)."""
@@ -60,16 +69,15 @@ class FittingTable:
         return table
 
     def _paragraphs(self, width: int) -> RenderResult:
-        for rows in self._sections:
-            for first, *others in rows:
-                if first:
-                    yield Text(first.plain, "bold", overflow="fold")
-                named = zip(self._headings[1:], others, strict=True)
-                parts = [
-                    Text(f"{heading.lower()} ", "dim") + cell for heading, cell in named if cell
-                ]
-                for line in _packed(parts, width - _INDENT):
-                    yield indented(line)
+        for row in (row for rows in self._sections for row in rows):
+            named = dict(zip(self._headings, row, strict=True))
+            first, *others = (named.pop(heading) for heading in self._title)
+            begin = [Text(first.plain, "bold", overflow="fold"), *others] if first else others
+            yield from _packed(filter(None, begin), width)
+            parts = [
+                Text(f"{name.lower()}: ", "dim") + cell for name, cell in named.items() if cell
+            ]
+            yield from map(indented, _packed(parts, width - _INDENT))
         if self._caption:
             yield Text(self._caption, "dim italic")
 

@@ -56,8 +56,8 @@ COMMANDS = (
     Command(
         "explain",
         "exporter.cli.explain",
-        "explain one of Istio's ports",
-        ("explain 15021", "explain virtualInbound -o json"),
+        "explain a port of Istio or a cause",
+        ("explain 15021", "explain envoy_stuck", "explain virtualInbound -o json"),
     ),
     Command(
         "demo",

@@ -130,14 +130,14 @@ def _cells(row: Port) -> tuple[str, ...]:
 
 
 def _print_table(rows: Iterable[Port]) -> None:
-    """Print a row for each port; roles that differ in nothing share it."""
+    """Print a row for each port, by number; roles that differ in nothing share it."""
     from exporter.cli.fitting_table import FittingTable
     from exporter.cli.tables import console
 
     headings = ("Port", "Name", "Roles", "Owner", "Bind", "Protocol", "Versions", "Purpose")
     roles: dict[tuple[str, ...], list[str]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.number):
         facts = (row.component, row.bind, row.protocol, versions(row), row.purpose)
         roles.setdefault((str(row.number), row.name, *facts), []).append(row.role)
     cells = [(*key[:2], ", ".join(found), *key[2:]) for key, found in roles.items()]
-    console().print(FittingTable(headings, [cells]))
+    console().print(FittingTable(headings, [cells], title=("Port", "Name", "Roles")))

@@ -1,6 +1,6 @@
 """Targets as rich tables: the API's documents in, renderables out.
 
-The verdict and the result of a plain connect are always side by side.
+The result of a plain connect is beside the verdict: where it misleads, or of each port.
 """
 
 import os
@@ -17,7 +17,7 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("?", "dim")
 _STYLES = {Health.HEALTHY: "green", Health.UNHEALTHY: "red", Health.UNJUDGED: "dim"}
 _BESIDE = "yellow"
 """The style of what is neither healthy nor unhealthy nor unjudged."""
-LEGEND = "✓ up  ✗ down  ? not judged  · not tried  ! a plain connect misleads"
+_LEGEND = "✓ up  ✗ down  ? not judged"
 
 PIPED_WIDTH = 160
 """Columns of an output that is no terminal."""
@@ -31,19 +31,19 @@ def console() -> Console:
 
 
 def overview(targets: Iterable[TargetState]) -> FittingTable:
-    """One row per target: verdicts, results of a plain connect, and the cause."""
+    """One row per target: verdicts, where a plain connect misleads, and the cause."""
     rows = [
         (
             _plain(f"{target.namespace}/{target.pod}"),
             target.role,
             _marks((port.port, _MARKS[port.up]) for port in target.ports),
-            _marks((port.port, _naive_mark(port)) for port in target.ports),
+            _marks((port.port, _MARKS[port.naive]) for port in target.ports if _misleads(port)),
             _verdict(target),
         )
         for target in targets
     ]
-    headings = ("Target", "Role", "Ports", "Plain connect", "Cause")
-    return FittingTable(headings, [rows], LEGEND)
+    headings = ("Target", "Role", "Ports", "Plain connect misleads", "Cause")
+    return FittingTable(headings, [rows], _LEGEND, title=("Target", "Role", "Cause"))
 
 
 def every_port(targets: Iterable[TargetState]) -> FittingTable:
@@ -51,7 +51,9 @@ def every_port(targets: Iterable[TargetState]) -> FittingTable:
     headings = ("Target", "Role", "Port", "Name", "Owner", "Up", "Outcome", "View")
     sections = [[tuple(map(_plain, row)) for row in _port_rows(target)] for target in targets]
     more = ("Plain connect", "Seconds", "Detail", "Cause")
-    return FittingTable((*headings, *more), sections, LEGEND)
+    legend = f"{_LEGEND}  · not tried  ! a plain connect misleads"
+    title = ("Target", "Role", "Cause")
+    return FittingTable((*headings, *more), sections, legend, title=title)
 
 
 def advice(targets: Iterable[TargetState]) -> Iterator[RenderableType]:
@@ -157,8 +159,12 @@ def _naive_mark(port: PortState) -> tuple[str, str]:
     if port.naive is None:
         return "·", "dim"
     mark, style = _MARKS[port.naive]
-    is_wrong = port.up is not None and port.up is not port.naive
-    return (f"{mark}!", "bold yellow") if is_wrong else (mark, style)
+    return (f"{mark}!", "bold yellow") if _misleads(port) else (mark, style)
+
+
+def _misleads(port: PortState) -> bool:
+    """Whether a plain connect contradicts the verdict."""
+    return None not in (port.up, port.naive) and port.up is not port.naive
 
 
 def _marks(marked: Iterable[tuple[int, tuple[str, str]]]) -> Text:

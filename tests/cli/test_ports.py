@@ -142,8 +142,3 @@ def test_explain_describes_ports_on_which_no_process_of_istio_listens(
 
 def test_ports_that_are_not_istios_are_in_no_catalogue() -> None:
     assert not {row.port for row in OTHER_PORTS} & {row.number for row in PORTS}
-
-
-def test_explain_lists_the_ports_for_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "80"]) == 2
-    assert "80 is not one of Istio's ports, which are:" in capsys.readouterr().err

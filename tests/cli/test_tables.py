@@ -13,13 +13,13 @@ from exporter.report.target_documents import TargetState, target_state
 HEALTHY = target_state(healthy_sidecar(0).target, healthy_sidecar(0))
 BROKEN = target_state(broken_sidecar(1).target, broken_sidecar(1))
 WAITING = target_state(healthy_sidecar(2).target, None)
-HEADINGS = {"target", "detail"}
-"""A paragraph begins with the target, and leaves out what is empty."""
+HEADINGS = {"target", "role", "cause", "detail", "plain", "connect", "misleads"}
+"""A paragraph begins with the first three, and leaves out what is empty."""
 
 
 def words(text: str) -> set[str]:
-    """What is between spaces and borders, in any case of letters."""
-    return {word.lower() for word in re.split(r"[\s│┃]+", text) if re.match(r"\w", word)}
+    """What is between spaces, colons and borders, in any case of letters."""
+    return {word.lower() for word in re.split(r"[\s│┃:]+", text) if re.match(r"\w", word)}
 
 
 def printed(shown: RenderableType, width: int = 240) -> str:
@@ -36,22 +36,25 @@ def with_port(*, up: bool | None, naive: bool | None) -> TargetState:
 
 
 @pytest.mark.parametrize(
-    ("up", "naive", "verdict", "beside"),
+    ("up", "naive", "verdict", "misleads", "beside"),
     [
-        (True, True, "15021✓", "15021✓"),
-        (False, True, "15021✗", "15021✓!"),
-        (False, False, "15021✗", "15021✗"),
-        (True, False, "15021✓", "15021✗!"),
-        (None, True, "15021?", "15021✓"),
-        (False, None, "15021✗", "15021·"),
+        (True, True, "15021✓", "", "✓"),
+        (False, True, "15021✗", "15021✓", "✓!"),
+        (False, False, "15021✗", "", "✗"),
+        (True, False, "15021✓", "15021✗", "✗!"),
+        (None, True, "15021?", "", "✓"),
+        (False, None, "15021✗", "", "·"),
     ],
 )
-def test_the_verdict_is_beside_the_result_of_a_plain_connect(
-    *, up: bool | None, naive: bool | None, verdict: str, beside: str
+def test_the_verdict_is_beside_a_plain_connect_that_misleads(
+    *, up: bool | None, naive: bool | None, verdict: str, misleads: str, beside: str
 ) -> None:
-    text = printed(overview([with_port(up=up, naive=naive)]))
+    target = with_port(up=up, naive=naive)
+    text = printed(overview([target]))
     row = next(line for line in text.splitlines() if "15021" in line)
-    assert [cell.strip() for cell in row.split("│")[3:5]] == [verdict, beside]
+    assert [cell.strip() for cell in row.split("│")[3:5]] == [verdict, misleads]
+    row = next(line for line in printed(every_port([target])).splitlines() if "15021" in line)
+    assert row.split("│")[9].strip() == beside
 
 
 def test_every_port_has_the_outcome_of_its_probe() -> None:
@@ -74,8 +77,7 @@ def test_no_width_breaks_a_word(
 def test_a_narrow_terminal_has_a_paragraph_for_each_target() -> None:
     shown = printed(overview([BROKEN]), 60)
     assert "│" not in shown
-    assert shown.startswith(f"{BROKEN.namespace}/{BROKEN.pod}")
-    assert "cause port_taken" in " ".join(shown.split())
+    assert shown.startswith(f"{BROKEN.namespace}/{BROKEN.pod}  sidecar  port_taken\n  ports: ")
 
 
 def test_advice_is_given_once_for_a_cause_with_each_targets_evidence() -> None:
@@ -138,6 +140,6 @@ def test_a_broken_line_of_advice_keeps_its_indentation() -> None:
 
 
 def test_a_paragraph_breaks_between_its_parts() -> None:
-    lines = printed(overview([BROKEN]), 60).splitlines()
-    assert any(re.match(r"  (.*  )?cause port_taken$", line) for line in lines)
-    assert not any(line.rstrip().endswith(("plain", "cause", "role")) for line in lines)
+    lines = printed(every_port([BROKEN]), 60).splitlines()
+    assert any(re.match(r"  (.*  )?plain connect: .!?  ", line) for line in lines)
+    assert not any(line.rstrip().endswith(("plain", ":")) for line in lines)

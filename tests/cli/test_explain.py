@@ -1,0 +1,55 @@
+import json
+
+import pytest
+
+from exporter.catalogue import PORTS
+from exporter.cli.main import main
+from exporter.diagnosis import CAUSES, Cause
+
+
+@pytest.mark.parametrize("cause", CAUSES.values(), ids=lambda cause: cause.id)
+def test_a_cause_is_explained_with_each_of_its_advices(
+    cause: Cause, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", cause.id]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{cause.id} ({cause.cause_class})\n  {cause.sentence}\n")
+    assert all(advice in printed for advice in (cause.advice, *cause.advices.values()))
+    assert f"docs/diagnosis.md#{cause.id}" in printed
+    assert main(["explain", cause.id, "-o", "json"]) == 0
+    (document,) = json.loads(capsys.readouterr().out)["causes"]
+    assert (document["cause"], document["advice"]) == (cause.id, cause.advice)
+
+
+@pytest.mark.parametrize("written", ["Envoy_Stuck", "envoy stuck", "envoy-stuck"])
+def test_a_cause_is_found_however_it_is_written(
+    written: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", written]) == 0
+    assert capsys.readouterr().out.startswith("envoy_stuck (fault)")
+
+
+def test_no_cause_has_the_name_of_a_port() -> None:
+    assert not {row.name for row in PORTS} & CAUSES.keys()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("envoystuck", "envoy_stuck"), ("virtualInbond", "virtualInbound")]
+)
+def test_a_misspelt_name_is_answered_with_the_one_that_is_meant(
+    written: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", written]) == 2
+    printed = capsys.readouterr().err
+    assert f"{written!r} is neither a port of Istio nor a cause. Did you mean {meant}" in printed
+
+
+@pytest.mark.parametrize("unknown", ["80", "99999", "xyzzy", ""])
+def test_what_is_unknown_is_answered_with_all_that_is_known(
+    unknown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", unknown]) == 2
+    printed = capsys.readouterr().err
+    assert f"{unknown!r} is neither a port of Istio nor a cause" in printed
+    assert all(str(row.number) in printed for row in PORTS)
+    assert all(cause in printed for cause in CAUSES)
