@@ -7,6 +7,7 @@ The rule: a command's module is imported when that command is chosen, so that `-
 import argparse
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple, Protocol, TypeVar, cast
 
@@ -114,9 +115,22 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override] # one signature for both of the overloads
         self, args: Sequence[str] | None = None, namespace: _Namespace | None = None
     ) -> tuple[_Namespace | argparse.Namespace, list[str]]:
-        """Parse, once the arguments are declared (called by argparse)."""
+        """Parse, once the arguments are declared (called by argparse).
+
+        What is unknown is an error of this command, whose usage is printed, not of the whole line.
+        """
         self.declare()
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._unrecognized(unknown))
+        return found, unknown
+
+    def _unrecognized(self, unknown: Sequence[str]) -> str:
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        name = unknown[0].partition("=")[0]
+        likely = get_close_matches(name, flags, 1) if name.startswith("-") else []
+        hint = f"; did you mean {likely[0]}?" if likely else ""
+        return f"unrecognized arguments: {' '.join(unknown)}{hint}"
 
     def declare(self) -> None:
         """Import the command and let it declare its arguments, once."""

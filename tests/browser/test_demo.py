@@ -98,7 +98,7 @@ async def test_it_survives_a_restart_of_the_exporter(demo: Any, watch: Any) -> N
     assert await page.get_by_text("envoy-killed").first.is_visible()
     await demo.start()
     await alarm.get_by_text("does not respond").wait_for(state="detached")
-    await page.get_by_role("row").filter(has_text="proxy not running").wait_for()
+    await page.get_by_role("row").filter(has_text="proxy_not_running").wait_for()
     assert await search.evaluate("element => element === document.activeElement")
     watched.complaints = [said for said in watched.complaints if "ERR_CONNECTION" not in said]
     watched.demand_quiet()

@@ -193,3 +193,24 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     )
     os.close(writing)
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "hint"),
+    [
+        (["check", "--namspace", "shop"], "check", "--namespace"),
+        (["explain", "15021", "15006"], "explain", None),
+        (["config", "check", "more"], "config check", None),
+        (["serve", "--web.listen-adress=:1"], "serve", "--web.listen-address"),
+    ],
+)
+def test_an_unknown_argument_is_an_error_of_its_command(
+    arguments: list[str], usage: str, hint: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"usage: istio-port-exporter {usage} ")
+    if hint:
+        assert f"did you mean {hint}?" in printed

@@ -2,7 +2,7 @@
 
 import { h, hidden, mark } from "./dom.js";
 import { linkTo } from "./route.js";
-import { ago, inWords, kindOf, number, plain, isConnectDifferent, upBut } from "./words.js";
+import { ago, breakable, inWords, kindOf, number, plain, isConnectDifferent, upBut } from "./words.js";
 
 // More columns than this do not fit; one cell then holds the rarest ports.
 const COLUMNS = 16;
@@ -53,7 +53,7 @@ function row({ namespace, pod, role, state, cause, class: kind, last_poll: lastP
       h("a", { href: linkTo({ target: name }), "data-go": true }, pod),
       h("span", null, namespace, " · ", role)),
     h("td", { class: "why" }, cause
-      ? h("span", { class: `class ${kind}` }, plain(cause))
+      ? h("span", { class: `class ${kind}` }, breakable(cause).map((part) => [part, h("wbr")]))
       : h("span", { class: "no-cause" }, lastPoll === null ? "waiting" : state === "healthy" ? "healthy" : plain(state === "unjudged" ? "not judged" : state))),
     columns.map((port) => cell(byPort.get(port))),
     hasOthers && h("td", { class: "port" }, others.map((port) => verdict(port, String(port.port)))),

@@ -77,7 +77,7 @@ function filters(at, summary) {
     choice("Namespace", "namespace", at, groups(summary.namespaces)),
     choice("Role", "role", at, groups(summary.roles)),
     choice("State", "state", at, Object.entries(STATES).map(([state, { label }]) => [state, label])),
-    choice("Cause", "cause", at, summary.causes.map(({ cause: id, targets }) => [id, `${plain(id)} (${number(targets)})`])),
+    choice("Cause", "cause", at, summary.causes.map(({ cause: id, targets }) => [id, `${id} (${number(targets)})`])),
     isFiltered && h("a", { href: "?", "data-go": true, class: "clear" }, "Clear filters"));
 }
 
@@ -86,7 +86,7 @@ function groups(all) {
 }
 
 function choice(label, name, at, options) {
-  const all = options.some(([value]) => value === at[name]) || !at[name] ? options : [...options, [at[name], plain(at[name])]];
+  const all = options.some(([value]) => value === at[name]) || !at[name] ? options : [...options, [at[name], at[name]]];
   const select = h("select", { name, onchange: ({ currentTarget }) => go(linkTo({ [name]: currentTarget.value })) },
     h("option", { value: "" }, "all"), all.map(([value, text]) => h("option", { value }, text)));
   select.value = at[name];

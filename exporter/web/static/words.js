@@ -45,6 +45,9 @@ export function took(seconds) {
   return `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
 }
 
+// An identifier as it is in metrics and runbooks, in parts between which a narrow cell may break it.
+export const breakable = (id) => id.split(/(?<=_)/);
+
 export const plain = (word) => word.replaceAll("_", " ");
 
 // A port that is up but not ready, in as few letters as a cell takes.
