@@ -118,7 +118,7 @@ function oldData({ newest, interval }) {
     h("strong", null, `These data are old: the last poll was at ${clock(newest)}. `),
     isPaused
       ? "This page is paused."
-      : `The exporter should poll every target each ${span(interval)}, and has stopped.`);
+      : `The exporter should poll each target every ${span(interval)}: it is late, or has stopped.`);
 }
 
 function freshness() {
