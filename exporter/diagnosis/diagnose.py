@@ -69,7 +69,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     if not in_mesh and (reused := reused_record(evidence, observations, memory)):
         return reused
     observations, since = read_refusals(target, observations, memory.refused_since, now)
-    memory = replace(memory, memo=None, refused_since=since)
+    memory = replace(memory, memo=None, record=None, refused_since=since)
     evidence.webhook = webhook if target.role is Role.ISTIOD else None
     read_evidence(evidence, observations)
     known = memory if in_mesh else remember(evidence, with_pod_view(evidence, memory))
@@ -87,7 +87,8 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
         fault=_fault_before_deletion(record, known),
         is_abnormal=not in_mesh and (diagnosis is not None or is_wanted_sooner(evidence, known)),
     )
-    return record, replace(known, memo=memo_of(evidence, observations, record, known))
+    memo = memo_of(evidence, observations, record, known)
+    return record, replace(known, memo=memo, record=record if memo else None)
 
 
 def _record_of(

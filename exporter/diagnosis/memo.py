@@ -26,6 +26,8 @@ from exporter.model import (
     Facts,
     Memory,
     Observation,
+    Outcome,
+    Probe,
     ProbeKind,
     ReadinessFacts,
     Role,
@@ -33,7 +35,7 @@ from exporter.model import (
     View,
     ZtunnelFacts,
 )
-from exporter.model.shared import NO_ENTRIES, shared, shared_mapping
+from exporter.model.shared import shared
 
 _LONGEST_SECONDS = 120.0
 """After so long time itself is judged again: the usual detail interval."""
@@ -42,18 +44,27 @@ _WORKLOAD_SECONDS = 600.0
 """The same of a workload in ambient: without a hello, whose poll is judged, nothing ages sooner."""
 
 
+class Shown(Struct, frozen=True, gc=False):
+    """What a probe showed, but for whose it was and how long it took."""
+
+    outcome: Outcome
+    connected: bool | None
+    detail: str
+    facts: Facts
+
+
 class Memo(Struct, frozen=True, gc=False):
-    """A record without its times, and the observations that give it again.
+    """What gives the last record again but for its times: `shown` by `probes`, in their order.
 
     `ports`, `config` and `step` are those that it was judged by. `timed` maps ports to the
     observation whose duration is theirs, by its place. `up` are the ports that answered. `until`:
     what time alone changes is judged then, seconds since the epoch.
     """
 
-    record: TargetRecord
+    probes: tuple[Probe, ...]
+    shown: tuple[Shown, ...]
     ports: Sequence[TargetPort]
     config: Config
-    observations: tuple[Observation, ...]
     timed: tuple[tuple[int, int], ...]
     up: tuple[int, ...]
     until: float
@@ -70,8 +81,8 @@ def reused_record(
         observations: what this poll saw.
         memory: what the last poll left, with this poll's `polled`.
     """
-    memo, now = memory.memo, evidence.now
-    if not isinstance(memo, Memo) or now >= memo.until:
+    memo, last, now = memory.memo, memory.record, evidence.now
+    if not isinstance(memo, Memo) or last is None or now >= memo.until:
         return None
     slower = [due for due, at in memory.polled.items() if at == now and due is not Cadence.FAST]
     if slower not in _REUSING:
@@ -79,30 +90,30 @@ def reused_record(
     if (
         evidence.step != memo.step
         or evidence.config is not memo.config
-        or evidence.target is not memo.record.target
+        or evidence.target is not last.target
     ):
         return None
     if evidence.ports != memo.ports:
         return None
-    if not _is_same(observations, memo.observations, evidence.target.role, slower):
+    if not _is_same(observations, memo, evidence.target.role, slower):
         return None
     known = _with_details(evidence, observations, memory) if slower else memory
     if known is None:
         return None
-    durations = dict(memo.record.durations)
+    durations = dict(last.durations)
     for port, place in memo.timed:
         durations[port] = observations[place].seconds
     last_ok = {**memory.last_ok, **dict.fromkeys(memo.up, now)}
     polls = memory.polls + 1
     record = replace(
-        memo.record,
+        last,
         durations=durations,
         polled=memory.polled,
         last_ok=last_ok,
         polls=polls,
         faulty_polls=memory.faulty_polls,
     )
-    return record, replace(known, polls=polls, last_ok=last_ok)
+    return record, replace(known, polls=polls, last_ok=last_ok, record=record)
 
 
 _REUSING: tuple[list[Cadence], ...] = [], [Cadence.DETAIL]
@@ -161,13 +172,10 @@ def memo_of(
         next_expiry(memory, config, evidence.now),
         *(end - evidence.step for end in ends),
     )
-    places = dict(timed)
-    kept_durations = {p: seconds for p, seconds in record.durations.items() if p not in places}
-    untimed = replace(
-        record, durations=shared_mapping(kept_durations), polled=NO_ENTRIES, last_ok=NO_ENTRIES
-    )
+    probes = tuple([seen.probe for seen in expected])
+    shown = shared(tuple([Shown(s.outcome, s.connected, s.detail, s.facts) for s in expected]))
     timed_once, up_once = shared(tuple(timed)), shared(up)
-    return Memo(untimed, ports, config, expected, timed_once, up_once, until, evidence.step)
+    return Memo(probes, shown, ports, config, timed_once, up_once, until, evidence.step)
 
 
 def _at_fast(seen: Observation, role: Role) -> Observation:
@@ -213,17 +221,17 @@ def _agent_facts(status: int | None) -> AgentFacts:
 
 def _is_same(
     seen: Sequence[Observation],
-    last: Sequence[Observation],
+    memo: Memo,
     role: Role,
     slower: Sequence[Cadence],
 ) -> bool:
     """Whether two polls saw the same, each answer in good time, but for what `slower` ones read."""
-    if len(seen) != len(last):
+    if len(seen) != len(memo.probes):
         return False
-    for one, other in zip(seen, last, strict=True):
+    for one, probe, other in zip(seen, memo.probes, memo.shown, strict=True):
         if (
             one.outcome is not other.outcome
-            or one.probe != other.probe
+            or (one.probe is not probe and one.probe != probe)
             or one.connected is not other.connected
             or one.seconds >= SLOW_SECONDS
             or one.detail != other.detail

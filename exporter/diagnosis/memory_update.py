@@ -62,7 +62,7 @@ def has_no_servers(stats: EnvoyStats, settings: Settings) -> bool:
 
 def remember_stats(stats: EnvoyStats, update: MemoryUpdate) -> None:
     """Keep a complete page of Envoy's statistics, and what its counters show since the last one."""
-    update.changes["stats"] = Timestamped(stats, update.now)
+    update.changes["stats"] = Timestamped(shared(stats), update.now)
     for resource, success, rejected, failure in (
         ("cds", stats.cds_success, stats.cds_rejected, stats.cds_failure),
         ("lds", stats.lds_success, stats.lds_rejected, stats.lds_failure),

@@ -22,7 +22,7 @@ from exporter.model import (
     Role,
     Verdict,
 )
-from exporter.model.shared import shared_mapping
+from exporter.model.shared import NO_ENTRIES, shared_mapping
 
 _ENDPOINTS = {
     role: tuple((row.endpoint, row.name) for row in rows if row.endpoint)
@@ -73,10 +73,10 @@ def proxy_of(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]
         updates=shared_mapping(_counts(cds=stats.cds_success, lds=stats.lds_success)),
         rejects=shared_mapping(_counts(cds=stats.cds_rejected, lds=stats.lds_rejected)),
         xds_connected=xds_connected(memory),
-        agent_scrape_failures=memory.agent.value.scrape_failures if memory.agent else {},
-        rejected_reasons=(admin.rejected or {}) if admin else {},
+        agent_scrape_failures=memory.agent.value.scrape_failures if memory.agent else NO_ENTRIES,
+        rejected_reasons=(admin.rejected if admin else None) or NO_ENTRIES,
         workloads=shared_mapping(_workloads(memory)),
-        terminations=memory.ztunnel.value.terminations if memory.ztunnel else {},
+        terminations=memory.ztunnel.value.terminations if memory.ztunnel else NO_ENTRIES,
     )
 
 

@@ -20,7 +20,7 @@ from exporter.config.yaml_document import FileStamp, read_document, read_file, s
 from exporter.discovery.pod_documents import Pod
 from exporter.discovery.pods import targets_of_pod
 from exporter.model import Interception, Role, Settings, Target, TargetKey
-from exporter.model.shared import shared
+from exporter.model.shared import shared, shared_mapping
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _overridden(target: Target, entry: StaticTarget) -> Target:
         unserved_addresses=() if entry.address else target.unserved_addresses,
         captured=target.captured if entry.captured is None else entry.captured,
         settings=shared(settings),
-        labels={**target.labels, **entry.labels},
+        labels=shared_mapping({**target.labels, **entry.labels}),
         uid=str(key),
         container_id="",
         trusted=False,

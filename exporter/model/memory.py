@@ -18,6 +18,7 @@ from exporter.model.facts import (
     ZtunnelFacts,
 )
 from exporter.model.observation import Observation, Probe
+from exporter.model.record import TargetRecord
 from exporter.model.shared import NO_ENTRIES
 
 
@@ -88,7 +89,8 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `pod_view`: what the last port-forward showed; `view_interval`: how many seconds apart the
     budget allows them.
     `server_names`: what a gateway's server presented by port and name; None where nothing.
-    `memo` is `diagnose`'s own: the record that it reuses as long as a poll shows nothing else.
+    `record` is the last one where `diagnose` may use it again, as long as a poll shows nothing else
+    than `memo`, which is its own.
     """
 
     polls: int = 0
@@ -128,6 +130,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     refused_since: float | None = None
     pod_view: RememberedPodView | None = None
     view_interval: float = 0.0
+    record: TargetRecord | None = None
     memo: object = None
 
     @property

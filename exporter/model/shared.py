@@ -22,6 +22,9 @@ class _NoEntries(dict[Any, Any]):
     def __setitem__(self, key: object, value: object) -> NoReturn:
         raise TypeError("this mapping is shared by all that have no entries")
 
+    def __hash__(self) -> int:  # type: ignore[override]
+        return 0
+
 
 NO_ENTRIES: Mapping[Any, Any] = _NoEntries()
 """For every field that has none: a target has some twenty, and a dict of its own takes 64 bytes."""
@@ -39,6 +42,8 @@ def shared(value: H) -> H:
 
 def shared_mapping(mapping: Mapping[K, V]) -> Mapping[K, V]:
     """The mapping, or one with the same keys, values and types in the same order."""
+    if not mapping:
+        return NO_ENTRIES
     if len(_mappings) >= _LIMIT:
         _mappings.clear()
     key = (tuple(mapping.items()), tuple(map(type, mapping.values())))

@@ -1,12 +1,13 @@
 """What is watched: a target, and what its pod configures of its ports."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from msgspec import Struct
 
 from exporter.model.enums import Interception, Redirection, Role
 from exporter.model.lifecycle import Lifecycle
+from exporter.model.shared import NO_ENTRIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class Target:
     revision: str = ""
     cluster_id: str = ""
     native_sidecar: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = NO_ENTRIES
     ignored_ports: tuple[int, ...] = ()
     trusted: bool = False
     redirection: Redirection | None = None

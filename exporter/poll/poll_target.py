@@ -134,9 +134,12 @@ def conclude(  # noqa: PLR0913 - as `poll_target`
 ) -> PollResult:
     """The result of a poll that has seen all that it wanted to."""
     seen, took = begun.seen, time.monotonic() - begun.started
+    polled = {**memory.polled}
+    for cadence in due:
+        polled[cadence] = now  # merging two mappings makes one with room for both
     memory = replace(
         memory,
-        polled={**memory.polled, **dict.fromkeys(due, now)},
+        polled=polled,
         took=_long(memory.took, due, took, config.poll.interval),
         view_interval=plan.pod.seconds_between_views() if plan.pod else 0.0,
     )

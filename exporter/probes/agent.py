@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from exporter.model import AgentFacts, AgentMetrics, Cadence, Outcome
+from exporter.model.shared import NO_ENTRIES, shared_mapping
 from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult, failure
 from exporter.probes.http import HttpClient, Reply, is_relayed
@@ -122,7 +123,9 @@ def read_agent(page: bytes) -> AgentMetrics:
     """The agent's metrics on a page (any bytes); never counted is 0."""
     terminations = by_label(page, b"istio_agent_istiod_connection_terminations", b"type")
     return AgentMetrics(
-        scrape_failures=by_label(page, b"istio_agent_scrape_failures_total", b"type", _SCRAPED),
+        scrape_failures=shared_mapping(
+            by_label(page, b"istio_agent_scrape_failures_total", b"type", _SCRAPED)
+        ),
         istiod_terminations_by_error=terminations.get("error", 0.0),
         csr_failures=_csr(page, b"istio_agent_num_failed_outgoing_requests"),
         csr_retries=_csr(page, b"istio_agent_num_outgoing_retries"),
@@ -131,7 +134,8 @@ def read_agent(page: bytes) -> AgentMetrics:
         dns_upstream_failures=sample(page, b"istio_agent_dns_upstream_failures_total") or 0.0,
         certificate_seconds=by_label(
             page, b"istio_agent_cert_expiry_seconds", b"resource_name", _CERTIFICATES, signed=True
-        ),
+        )
+        or NO_ENTRIES,
     )
 
 

@@ -7,6 +7,7 @@ from cryptography import x509
 
 from exporter.bounds import CERTIFICATE_NAMES, KUBERNETES_NAME, SPIFFE_ID, cut_text
 from exporter.model import Certificate
+from exporter.model.shared import shared
 from exporter.probes.attempt import Malformed
 
 
@@ -22,8 +23,8 @@ def root_of(der: bytes) -> str:
         for kind, name in _KEY_IDENTIFIERS:
             with suppress(x509.ExtensionNotFound):
                 value = parsed.extensions.get_extension_for_class(kind).value
-                return (getattr(value, name) or issuer).hex()[:_ROOT_DIGITS]
-        return issuer.hex()[:_ROOT_DIGITS]
+                return shared((getattr(value, name) or issuer).hex()[:_ROOT_DIGITS])
+        return shared(issuer.hex()[:_ROOT_DIGITS])
     except Exception:  # noqa: BLE001 - what cannot be read names no authority
         return ""
 
@@ -74,4 +75,4 @@ def _names(
     most: int,
 ) -> tuple[str, ...]:
     names: list[str] = value.get_values_for_type(kind)
-    return tuple(cut_text(name, most) for name in names[:CERTIFICATE_NAMES])
+    return shared(tuple(cut_text(name, most) for name in names[:CERTIFICATE_NAMES]))

@@ -63,6 +63,11 @@ def judged(
     return diagnose(target, ports, seen, memory, config, now)
 
 
+def untold(memory: Memory) -> Memory:
+    """Without what is kept of the last record."""
+    return replace(memory, memo=None, record=None)
+
+
 def slowed(seen: list[Observation], seconds: float) -> list[Observation]:
     return [replace(one, seconds=seconds) for one in seen]
 
@@ -84,7 +89,7 @@ def test_a_reused_record_is_the_judged_one(
         reused, short = judged(target, ports, seen, short, now, due)
         anew, whole = judged(target, ports, seen, replace(whole, memo=None), now, due)
         assert reused == anew
-        assert replace(short, memo=None) == replace(whole, memo=None)
+        assert untold(short) == untold(whole)
 
 
 def with_stats(stats: EnvoyStats) -> list[Observation]:
@@ -141,7 +146,7 @@ def test_whatever_the_detail_cadence_reads_the_record_is_the_judged_one(
         reused, short = judged(SIDECAR, ports, seen, short, now, due)
         anew, whole = judged(SIDECAR, ports, seen, replace(whole, memo=None), now, due)
         assert reused == anew
-        assert replace(short, memo=None) == replace(whole, memo=None)
+        assert untold(short) == untold(whole)
 
 
 def test_details_that_have_not_changed_are_kept_with_their_time_and_changed_ones_are_judged() -> (
