@@ -5,12 +5,14 @@ cgroup, v1 or v2: no mount of the host's is needed. What else is mounted there i
 opening it might never end, so that the kernel's list of mounts is asked first.
 """
 
+import os
 from pathlib import Path
 
 from exporter.model import CpuThrottling
 from exporter.parsing import parse_number
 
 _CGROUP = "/sys/fs/cgroup"
+_COUNTS = "/cpu.stat"
 _MOST_CHARACTERS = 65_536
 """Of a list of mounts: a container has some thirty. A longer one is not read to its end."""
 
@@ -27,14 +29,23 @@ def read_throttling(process: Path) -> CpuThrottling | None:
         with (process / "mountinfo").open(encoding="utf-8", errors="replace") as file:
             mounts = file.read(_MOST_CHARACTERS)
         point = cpu_cgroup_in(mounts) if len(mounts) < _MOST_CHARACTERS else ""
-        text = Path(f"{process}/root{point}/cpu.stat").read_text(encoding="ascii") if point else ""
+        text = _read_at_once(f"{process}/root{point}{_COUNTS}") if point else ""
     except (OSError, UnicodeDecodeError):  # it has ended, or is not ours to look into
         return None
     return throttling_in(text)
 
 
+def _read_at_once(path: str) -> str:
+    """The start of a file, should the pod have put another in its place by now: a pipe, too."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _MOST_CHARACTERS).decode("ascii")
+    finally:
+        os.close(descriptor)
+
+
 def cpu_cgroup_in(mountinfo: str) -> str:
-    """Where the container's cgroup is mounted; empty where it is not, or lies under something else.
+    """Where the container's cgroup is mounted; empty where it is not, or something covers its counts.
 
     Later mounts cover earlier ones. The format: proc_pid_mountinfo(5).
     """
@@ -48,7 +59,7 @@ def cpu_cgroup_in(mountinfo: str) -> str:
         is_v1 = kind == "cgroup" and "cpu" in options and point.startswith(f"{_CGROUP}/")
         if is_v1 or (kind == "cgroup2" and point == _CGROUP):
             found = point
-        elif f"{found}/".startswith(f"{point.rstrip('/')}/"):
+        elif f"{found}{_COUNTS}/".startswith(f"{point.rstrip('/')}/"):
             found = ""
     return found
 

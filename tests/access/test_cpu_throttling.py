@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,12 @@ MOUNTS = {
     "a volume over v2": (ROOT + V2 + OVER.format("/sys/fs/cgroup"), ""),
     "a volume over v1": (ROOT + V1 + OVER.format(CPU), ""),
     "a volume over what is above": (ROOT + V1 + OVER.format("/sys"), ""),
+    "a volume's file over v2": (ROOT + V2 + OVER.format("/sys/fs/cgroup/cpu.stat"), ""),
+    "a volume's file over v1": (ROOT + V1 + OVER.format(f"{CPU}/cpu.stat"), ""),
+    "a volume over other counts": (
+        ROOT + V2 + OVER.format("/sys/fs/cgroup/cpu.stat.local"),
+        "/sys/fs/cgroup",
+    ),
     "a new root": (ROOT + V2 + OVER.format("/"), ""),
     "a volume beside it": (ROOT + V2 + OVER.format("/sys/fs/cgroup2"), "/sys/fs/cgroup"),
     "a cgroup elsewhere": (ROOT + V2.replace("/sys/fs/cgroup", "/mnt"), ""),
@@ -90,6 +96,30 @@ def test_it_is_read_where_the_runtime_mounted_it(
     (tmp_path / "mountinfo").write_text(mounts)
     found = read_throttling(tmp_path)
     assert (found.throttled if found else None) == (812 if text in COUNTS.values() else None)
+
+
+def _a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _a_terabyte(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 2**40)
+
+
+def _a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("place", [_a_pipe, _a_terabyte, _a_device, Path.mkdir])
+def test_what_a_pod_puts_there_meanwhile_neither_blocks_nor_fills_memory(
+    tmp_path: Path, place: Callable[[Path], None]
+) -> None:
+    stat = tmp_path / "root/sys/fs/cgroup/cpu.stat"
+    stat.parent.mkdir(parents=True)
+    place(stat)
+    (tmp_path / "mountinfo").write_text(ROOT + V2)
+    assert read_throttling(tmp_path) is None
 
 
 BUSY = "end = __import__('time').monotonic() + 30\nwhile __import__('time').monotonic() < end: pass"
