@@ -265,6 +265,23 @@ HANDSHAKE = Bound(
     "a chain of four certificates has 5 kB",
 )
 
+# --- files -------------------------------------------------------------------------------------
+
+FILE = Bound(
+    64 * 1024 * _KIB,
+    "bytes",
+    "a file of configuration, targets or a pod, and a kubeconfig",
+    "refused with a sentence",
+    "100,000 targets have some 20 MB; a device has no end",
+)
+SECRET_FILE = Bound(
+    1024 * _KIB,
+    "bytes",
+    "a file with a token, a key or certificates",
+    "as one that cannot be read",
+    "a bundle of all public roots has 250 kB",
+)
+
 # --- the Kubernetes API ------------------------------------------------------------------------
 
 JSON_DEPTH = Bound(

@@ -45,7 +45,7 @@ def _read_at_once(path: str) -> str:
 
 
 def cpu_cgroup_in(mountinfo: str) -> str:
-    """Where the container's cgroup is mounted; empty where it is not, or something covers its counts.
+    """Where the container's cgroup is mounted; empty where it is not, or something lies over it.
 
     Later mounts cover earlier ones. The format: proc_pid_mountinfo(5).
     """

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
-from pathlib import Path
 
+from exporter.bounded_file import read_bounded
+from exporter.bounds import SECRET_FILE
 from exporter.config.problems import KeyPath
 from exporter.config.schema import Config, PollConfig, StaticTarget
 from exporter.config.value_types import spell_duration
@@ -61,7 +62,7 @@ def _token(config: Config) -> Iterator[Broken]:
     file = config.istiod.debug_token_file
     try:
         if file:
-            Path(file).read_bytes()
+            read_bounded(file, SECRET_FILE)
     except OSError as error:
         reason = error.strerror or str(error)
         yield ("istiod", "debug_token_file"), f"{file} cannot be read: {reason}"

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from exporter.bounded_file import read_bounded
+from exporter.bounds import FILE
 from exporter.config.problems import ConfigError, Document, KeyPath, Problem, spell
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -45,7 +47,7 @@ def stamp_of(path: Path) -> FileStamp:
 def read_file(path: Path) -> str:
     """The text of a file; raises ConfigError when it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bounded(path, FILE).decode()
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(Problem(str(path), 0, "", f"cannot be read: {reason}")) from error

@@ -22,6 +22,8 @@ from urllib.parse import unquote, urlsplit
 
 from cryptography import x509
 
+from exporter.bounded_file import read_bounded
+from exporter.bounds import FILE, SECRET_FILE
 from exporter.kube.api_errors import KubernetesError
 from exporter.tls_contexts import client_context, trust
 
@@ -118,7 +120,7 @@ def _require_file(paths: str) -> None:
     if not there:
         raise _ReportedError("it does not exist" if len(named) == 1 else "none of them exists")
     for path in there:
-        if not path.read_bytes().strip() and len(there) == 1:
+        if not read_bounded(path, FILE).strip() and len(there) == 1:
             raise _ReportedError("it is empty")
 
 
@@ -148,7 +150,7 @@ class _ReportedError(ValueError):
 def _require_valid_certificate(configuration: Any) -> None:  # noqa: ANN401
     """Report an expired client certificate: the API server only treats it as anonymous."""
     if configuration.cert_file:
-        parsed = x509.load_pem_x509_certificate(Path(configuration.cert_file).read_bytes())
+        parsed = x509.load_pem_x509_certificate(read_bounded(configuration.cert_file, SECRET_FILE))
         expiry = parsed.not_valid_after_utc
         if expiry <= datetime.now(UTC):
             raise _ReportedError(

@@ -10,9 +10,10 @@ once.
 import re
 import ssl
 from functools import lru_cache
-from pathlib import Path as File
 
 from exporter.access.dialer import NoAccess
+from exporter.bounded_file import read_bounded
+from exporter.bounds import SECRET_FILE
 from exporter.model import Certificate
 from exporter.probes.attempt import Attempt
 from exporter.probes.tls import TlsProtocol, handshake, unnamed_context
@@ -103,7 +104,7 @@ def _require_name(certificate: Certificate | None, names: tuple[str, ...]) -> No
 def _read_token(file: str) -> str:
     """The token; an error never quotes what is in the file."""
     try:
-        token = File(file).read_text(encoding="ascii").strip()
+        token = read_bounded(file, SECRET_FILE).decode("ascii").strip()
     except (OSError, ValueError):
         raise NoAccess(f"the debug token cannot be read: {file}") from None
     if not _TOKEN.fullmatch(token):
@@ -114,7 +115,7 @@ def _read_token(file: str) -> str:
 def _mesh_context(file: str, alpn: tuple[str, ...]) -> ssl.SSLContext | None:
     """A context that takes the mesh's certificates only; None while its root is not there."""
     try:
-        return _trusting(File(file).read_text(encoding="ascii"), alpn)
+        return _trusting(read_bounded(file, SECRET_FILE).decode("ascii"), alpn)
     except (OSError, ValueError):
         return None
 

@@ -7,7 +7,6 @@ configuration allows it, so that this cannot be used to scan a network.
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import ip_address
 
 from aiohttp import web
 from msgspec import structs
@@ -16,6 +15,7 @@ from exporter import clock
 from exporter.catalogue import line_of
 from exporter.exposition import assemble, render
 from exporter.model import Role, Target, TargetKey, TargetRecord
+from exporter.parsing import parse_address
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.metrics import END_OF_OPENMETRICS, stream
 from exporter.web.negotiation import choose_format
@@ -133,11 +133,11 @@ def _find(targets: Mapping[TargetKey, Target], name: str, role: Role | None) -> 
 
 
 def _address(name: str) -> str:
-    try:
-        return str(ip_address(name.strip("[]")))
-    except ValueError:
+    address = parse_address(name.strip("[]"))
+    if address is None:
         sentence = "target must be an IP address, or namespace/pod of a watched target.\n"
-        raise web.HTTPBadRequest(text=sentence) from None
+        raise web.HTTPBadRequest(text=sentence)
+    return str(address)
 
 
 def _unknown(context: WebContext, name: str, role: Role | None) -> Target:

@@ -54,3 +54,11 @@ def test_traffic_that_bypasses_the_mesh_is_reported_once() -> None:
     ]
     (sentence,) = not_judged(records)
     assert sentence.startswith("IPv6 of 2 proxies: traffic of that family bypasses the mesh")
+
+
+@pytest.mark.parametrize("nobodys", ["0.0.0.0", "::", "::0", "224.0.0.1", "ff02::1"])
+def test_an_address_that_no_host_has_is_never_connected_to(nobodys: str) -> None:
+    status = {"podIP": nobodys, "podIPs": [{"ip": nobodys}, {"ip": V4}]}
+    assert [one.addresses for one in targets(document(proxy("router"), status=status))] == [(V4,)]
+    status = {"podIP": nobodys}
+    assert [one.addresses for one in targets(document(proxy("router"), status=status))] == [()]

@@ -86,6 +86,8 @@ async def test_a_known_target_is_polled_with_what_is_known(
     [
         ({}, 400, "target must be an IP address, or namespace/pod of a watched target."),
         ({"target": "example.org"}, 400, "target must be an IP address"),
+        ({"target": "fe80::1%a\n'<b>"}, 400, "target must be an IP address"),
+        ({"target": "fe80::1%" + "a" * 4000}, 400, "target must be an IP address"),
         ({"target": "192.0.2.1"}, 403, "192.0.2.1 is no target"),
         ({"target": "none/such"}, 404, "No target is named none/such."),
         ({"target": str(KNOWN.key), "role": "boss"}, 400, "role must be one of sidecar, "),
@@ -93,7 +95,18 @@ async def test_a_known_target_is_polled_with_what_is_known(
         ({"target": str(KNOWN.key), "istio_version": "x"}, 400, "istio_version must be"),
         ({"target": str(KNOWN.key), "port": "1"}, 400, "port is not a parameter; "),
     ],
-    ids=["none", "name", "unknown", "no-pod", "role", "captured", "version", "parameter"],
+    ids=[
+        "none",
+        "name",
+        "odd scope",
+        "long scope",
+        "unknown",
+        "no-pod",
+        "role",
+        "captured",
+        "version",
+        "parameter",
+    ],
 )
 async def test_bad_parameters_are_refused_with_a_sentence(
     serve: Any, query: dict[str, str], status: int, sentence: str

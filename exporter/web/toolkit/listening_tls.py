@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
+from exporter.bounded_file import read_bounded
+from exporter.bounds import SECRET_FILE
 from exporter.config import ConfigError
 from exporter.config.problems import Document
 from exporter.parsing import parse_address
@@ -141,7 +143,7 @@ def _path(file: str, text: str) -> Iterator[str]:
 
 def _demand_readable(path: Path, key: str, document: Document) -> None:
     try:
-        path.read_bytes()
+        read_bounded(path, SECRET_FILE)
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise ConfigError(document.problem(("tls_server_config", key), message)) from error

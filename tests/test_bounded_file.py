@@ -1,0 +1,64 @@
+"""What has no end, or too late a one, is refused as a file that cannot be read, by every reader."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.bounded_file import read_bounded
+from exporter.bounds import FILE
+from exporter.cli.main import main
+from exporter.kube.api_errors import KubernetesError
+from exporter.kube.credentials import load_kubeconfig
+
+
+def test_a_file_is_read_whole_or_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    assert read_bounded(file, 5) == b"12345"
+    with pytest.raises(OSError, match="File too large"):
+        read_bounded(file, 4)
+    with pytest.raises(OSError, match="File too large"):
+        read_bounded("/dev/zero", 4)
+
+
+def _sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, FILE + 1)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+OPTIONS = {
+    "--config.file": "",
+    "--web.config.file": "",
+    "targets": "discovery: {{static: {{files: [{}]}}}}",
+    "a pod": "discovery: {{static: {{targets: [{{pod: {}}}]}}}}",
+    "a token": "istiod: {{debug_token_file: {}}}",
+}
+
+
+@pytest.mark.parametrize("endless", [_sparse, _device])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_configured_file_without_end_is_named(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    endless: Callable[[Path], None],
+) -> None:
+    path, named = tmp_path / "endless.yaml", option
+    endless(path)
+    if text := OPTIONS[option].format(path):
+        (tmp_path / "exporter.yaml").write_text(text)
+        path, named = tmp_path / "exporter.yaml", "--config.file"
+    assert main(["config", "check", named, str(path)]) != 0
+    assert "File too large" in capsys.readouterr().err
+
+
+def test_a_kubeconfig_without_end_is_refused() -> None:
+    with pytest.raises(KubernetesError, match="File too large"):
+        asyncio.run(load_kubeconfig("/dev/zero"))
