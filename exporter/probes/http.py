@@ -82,12 +82,12 @@ class HttpProtocol(ProbeProtocol):
         The answer is set when the parser has returned: who waits may send again at once, and
         what stands behind an answer belongs to no request.
         """
+        if self._waiter is None:
+            self._fail(Malformed("bytes without a request"))
+            return
         self._left -= len(data)
         if self._left < 0:
             self._fail(TooLarge(self._limit))
-            return
-        if self._waiter is None:
-            self._fail(Malformed("bytes without a request"))
             return
         fault: Malformed | None = None
         try:
