@@ -166,6 +166,7 @@ async def _list(path: str, count: int) -> dict[str, Any]:
             synced=lambda _name, _is_so: None,
             relisted=lambda _name: None,
             requested=lambda _verb, _name, _code: None,
+            refused=lambda _name: None,
         )
     )
     began, used = time.perf_counter(), time.process_time()

@@ -109,7 +109,8 @@ def measure(folder: Path, probe: str) -> Figures:
             http = probe == "http"
             wrk, floor = (_wrk_turn(folder), _floor_turn(folder)) if http else (0.0, 0.0)
             rows.append((ours, theirs, wrk, floor))
-    return Figures(*zip(*rows, strict=True), late)
+    ours_by_turn, theirs_by_turn, wrk_by_turn, floor_by_turn = zip(*rows, strict=True)
+    return Figures(ours_by_turn, theirs_by_turn, wrk_by_turn, floor_by_turn, late)
 
 
 # --- The exporter ------------------------------------------------------------------------

@@ -190,7 +190,7 @@ def tls(folder: Path, *, quantum_safe: bool = False) -> Json:
 
     `quantum_safe`: as with COMPLIANCE_POLICY=pqc (Istio security/pkg/util, SetComplianceParams).
     """
-    parameters = {"tls_minimum_protocol_version": "TLSv1_2"}
+    parameters: Json = {"tls_minimum_protocol_version": "TLSv1_2"}
     if quantum_safe:
         parameters = {
             "tls_minimum_protocol_version": "TLSv1_3",
