@@ -33,8 +33,7 @@ def _row(bound: Bound) -> str:
 
 def _number(bound: Bound) -> str:
     """With its unit; bytes in the unit in which they are few."""
-    if bound.unit in ("bytes", "characters") and bound % 1024 == 0:
+    if bound.unit == "bytes" and bound % 1024 == 0:
         kibibytes, mebibytes = bound // 1024, bound // 1024**2
-        short = f"{mebibytes} MiB" if mebibytes else f"{kibibytes} KiB"
-        return short if bound.unit == "bytes" else f"{bound:,} {bound.unit}"
-    return f"{bound:,} {bound.unit}"
+        return f"{mebibytes} MiB" if mebibytes else f"{kibibytes} KiB"
+    return f"{bound:,} {bound.unit}".rstrip()

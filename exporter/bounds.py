@@ -5,24 +5,28 @@ to use as such, with what it bounds and why it is that large; what honest meshes
 below it. `cut_text` shortens a text so that different ones stay different.
 """
 
+from functools import partial
 from hashlib import sha256
 from typing import Self
 
 
 class Bound(int):
-    """A number of `unit` at most; `excess` is what happens to what is beyond it."""
+    """What is taken at most, of what, and why; `excess` is what happens to what is beyond it."""
 
-    unit: str
     what: str
     excess: str
     reason: str
+    unit: str
 
-    def __new__(cls, most: int, unit: str, what: str, excess: str, reason: str) -> Self:
+    def __new__(cls, most: int, what: str, excess: str, reason: str, unit: str = "") -> Self:
         """A bound, which is its number."""
         bound = super().__new__(cls, most)
-        bound.unit, bound.what, bound.excess, bound.reason = unit, what, excess, reason
+        bound.what, bound.excess, bound.reason, bound.unit = what, excess, reason, unit
         return bound
 
+
+_bytes = partial(Bound, unit="bytes")
+_characters = partial(Bound, unit="characters")
 
 _CUT = "cut, with `~` and a hash"
 _LEFT_OUT = "left out"
@@ -31,51 +35,44 @@ _KIB = 1024
 
 # --- text ------------------------------------------------------------------------------------
 
-KUBERNETES_NAME = Bound(
+KUBERNETES_NAME = _bytes(
     253,
-    "bytes",
     "names of pods, nodes and workloads",
     _CUT,
     "Kubernetes allows that many, so that no name of its own is ever cut",
 )
-TENANT_TEXT = Bound(
+TENANT_TEXT = _bytes(
     63,
-    "bytes",
     "text of annotations, variables, admin pages and socket tables",
     _CUT,
     "as long as the value of a label in Kubernetes, which such text usually is",
 )
-SPIFFE_ID = Bound(
+SPIFFE_ID = _bytes(
     255,
-    "bytes",
     "the SPIFFE identity of a certificate",
     _CUT,
     "a trust domain, a namespace and a service account with names of usual length",
 )
-LABEL_VALUE = Bound(
+LABEL_VALUE = _bytes(
     255,
-    "bytes",
     "any label's value in `/metrics`",
     _CUT,
     "Prometheus refuses a whole scrape for one label that is longer than its limit",
 )
-SENTENCE = Bound(
+SENTENCE = _bytes(
     600,
-    "bytes",
     "a sentence of evidence, a probe's detail, Envoy's reason for a reject",
     _CUT,
     "a reason of Envoy's that quotes a configuration is about 200",
 )
-SETTINGS_TEXT = Bound(
+SETTINGS_TEXT = _characters(
     16 * _KIB,
-    "characters",
     "ProxyConfig, a list of ports or of probes in a pod",
     _LEFT_OUT,
     "the longest ProxyConfig seen has 2 kB; YAML takes 20 us a value to read",
 )
-ARGUMENT = Bound(
+ARGUMENT = _characters(
     512,
-    "characters",
     "an argument in which variables are put in",
     "taken as it is",
     "a flag with an address; each variable in it may be as long as the pod's document",
@@ -85,77 +82,58 @@ ARGUMENT = Bound(
 
 TARGET_PORTS = Bound(
     256,
-    "ports",
     "ports of a target beside the catalogue's, by the lowest number",
     _LEFT_OUT,
     "all are probed at once in every poll; a gateway with 100 servers is a very large one",
 )
 LISTENERS = Bound(
     512,
-    "names",
     "listeners of each state that an admin page lists",
     _LEFT_OUT,
     "twice the ports of a gateway; a sidecar binds some five of its own",
 )
 SERIES = Bound(
     640,
-    "series",
     "a target's samples of one family",
     _LEFT_OUT,
     "one for each port of the largest gateway that is polled, with room for its sockets",
 )
 SENTENCES = Bound(
     32,
-    "sentences",
     "the evidence of a diagnosis; reasons and names that Envoy gives on an admin page",
     _LEFT_OUT,
     "a page for people; causes have up to ten",
 )
 CONTAINERS = Bound(
     64,
-    "containers",
     "containers of a pod whose state is kept, and the application's probes",
     _LEFT_OUT,
     "each costs 10 us whenever the pod changes; a pod with ten is a large one",
 )
 CONTAINER_VALUES = Bound(
     1024,
-    "values",
     "arguments, variables or declared ports of a container",
     _LEFT_OUT,
     "each is read some times whenever the pod changes; a proxy has 60 in all",
 )
 POD_LABELS = Bound(
     256,
-    "labels",
     "labels kept of a pod",
     _LEFT_OUT,
     "they are kept in memory for selectors; Istio and Helm add about ten",
 )
-ADDRESSES = Bound(
-    4,
-    "addresses",
-    "addresses of a pod",
-    _LEFT_OUT,
-    "Kubernetes gives one for each IP family",
-)
+ADDRESSES = Bound(4, "addresses of a pod", _LEFT_OUT, "Kubernetes gives one for each IP family")
 CERTIFICATE_NAMES = Bound(
-    16,
-    "names",
-    "alternative names of a certificate",
-    _LEFT_OUT,
-    "a workload's has one, istiod's about five",
+    16, "alternative names of a certificate", _LEFT_OUT, "a workload's has one, istiod's about five"
 )
 SERVER_NAMES = Bound(
     32,
-    "pairs of port and name",
     "server certificates of a gateway, each by a TLS hello once an hour",
     _LEFT_OUT,
     "gateways with more servers share certificates by wildcards as a rule",
 )
 PROXIES = Bound(
     50_000,
-    "proxies",
     "the proxies that one istiod lists",
     "the listing counts for nothing",
     "above what one replica can serve",
@@ -163,14 +141,12 @@ PROXIES = Bound(
 
 SOCKETS = Bound(
     65_536,
-    "lines",
     "each of a pod's socket tables, its listening sockets first",
     _LEFT_OUT,
     "both ends of as many connections as one place can have are 56,000; a line takes 5 us",
 )
 DESCRIPTORS = Bound(
     65_536,
-    "descriptors",
     "open files of a pod's processes, by which sockets are given their owners",
     "sockets without an owner",
     "each takes 5 us; one thread reads the tables of all pods of a node",
@@ -178,105 +154,88 @@ DESCRIPTORS = Bound(
 
 # --- pages, by path, and other answers ---------------------------------------------------------
 
-WORD_PAGE = Bound(
+WORD_PAGE = _bytes(
     64 * _KIB,
-    "bytes",
     "`/healthz/ready`, `/ready`, `/readyz`, `/version`, `server.live`",
     "`too_large`",
     "a word, a status or five samples; recorded: under 1 kB with headers",
 )
-HEADERS = Bound(
+HEADERS = _bytes(
     64 * _KIB,
-    "bytes",
     "the headers of an HTTP answer",
     "`too_large`",
     "counted with the page; Envoy takes 60 KiB itself",
 )
-STATS_PAGE = Bound(
+STATS_PAGE = _bytes(
     160 * _KIB,
-    "bytes",
     "`/stats/prometheus` of Envoy, filtered, and what is kept of any page of metrics",
     "`too_large`",
     "recorded: 8 kB; its labels take 10 ms to read where they are as short as can be",
 )
-LISTENERS_PAGE = Bound(
+LISTENERS_PAGE = _bytes(
     2048 * _KIB,
-    "bytes",
     "admin's `/listeners` and `/config_dump`, masked",
     _NO_PAGE,
     "some 230 bytes a listener, of which a sidecar has one for each TCP service of the mesh: 9,000",
 )
 LISTENERS_PAGE_OBJECTS = Bound(
     32_768,
-    "objects",
     "JSON objects on one of these pages",
     "the page adds nothing",
     "three a listener; empty ones would be made for milliseconds",
 )
-ADMIN_PAGE = Bound(
+ADMIN_PAGE = _bytes(
     256 * _KIB,
-    "bytes",
     "admin's `/init_dump`, `/certs` and `/server_info`",
     _NO_PAGE,
     "recorded: 13 kB of certificates, 127 kB of bootstrap",
 )
-STATUS_PAGE = Bound(
+STATUS_PAGE = _bytes(
     8192 * _KIB,
-    "bytes",
     "pages of which only the status counts",
     "`too_large`",
     "a port of your own may serve anything; 64 kB of it are kept",
 )
-METRICS_PAGE = Bound(
+METRICS_PAGE = _bytes(
     32 * 1024 * _KIB,
-    "bytes",
     "`/metrics`, and the agent's merged page",
     "`too_large`",
     "read on without being kept: the first 64 kB are, and the lines of named families. ztunnel's "
     "pages grow with the connections of its node; the deadline ends them first",
 )
-SYNCZ_PAGE = Bound(
+SYNCZ_PAGE = _bytes(
     64 * 1024 * _KIB,
-    "bytes",
     "istiod's `/debug/syncz`",
     _NO_PAGE,
     "2 kB for each of 30,000 proxies; requested of an istiod that may get the token alone, or in "
     "its pod",
 )
-SYNCZ_ROW = Bound(
+SYNCZ_ROW = _bytes(
     64 * _KIB,
-    "bytes",
     "one proxy's row in it",
     "the listing counts for nothing",
     "2 kB with five resources; an error's text may be in it",
 )
-HTTP2 = Bound(
+HTTP2 = _bytes(
     4 * _KIB,
-    "bytes",
     "an answer to the gRPC health check",
     "`too_large`",
     "some 200 bytes in five frames. The smallest frame has 9 and costs 14 us: these are 6 ms",
 )
-HANDSHAKE = Bound(
-    64 * _KIB,
-    "bytes",
-    "a TLS handshake",
-    "`too_large`",
-    "a chain of four certificates has 5 kB",
+HANDSHAKE = _bytes(
+    64 * _KIB, "a TLS handshake", "`too_large`", "a chain of four certificates has 5 kB"
 )
 
 # --- files -------------------------------------------------------------------------------------
 
-FILE = Bound(
+FILE = _bytes(
     64 * 1024 * _KIB,
-    "bytes",
     "a file of configuration, targets or a pod, and a kubeconfig",
     "refused with a sentence",
     "100,000 targets have some 20 MB; a device has no end",
 )
-SECRET_FILE = Bound(
+SECRET_FILE = _bytes(
     1024 * _KIB,
-    "bytes",
     "a file with a token, a key or certificates",
     "as one that cannot be read",
     "a bundle of all public roots has 250 kB",
@@ -286,49 +245,41 @@ SECRET_FILE = Bound(
 
 JSON_DEPTH = Bound(
     64,
-    "levels",
     "nesting of an object",
     "cut",
     "managedFields may be 10,000 deep; no field that is read is deeper than ten",
 )
-OBJECT = Bound(
+OBJECT = _bytes(
     1024 * _KIB,
-    "bytes",
     "one object of the Kubernetes API",
     "left out, counted and logged",
     "a pod has 10 kB, a very large one 100; the server stores 1.5 MB. It takes 10 ms to read",
 )
-LIST_PAGE = Bound(
-    8192 * _KIB,
-    "bytes",
-    "one page of a list",
-    "requested anew with fewer objects",
-    "250 pods have 3 MB",
+LIST_PAGE = _bytes(
+    8192 * _KIB, "one page of a list", "requested anew with fewer objects", "250 pods have 3 MB"
 )
 LIST_VALUES = Bound(
     250_000,
-    "commas",
     "values on one page of a list of several objects",
     "requested anew with fewer objects",
     "to take a page apart holds the interpreter: 15 ms with so many; 250 pods have 50,000",
+    unit="commas",
 )
 OBJECT_VALUES = Bound(
     1_000_000,
-    "commas outside of text",
     "values of one object",
     "the list or watch fails",
     "what etcd stores of an object has room for 786,000 of the smallest; 10 ms",
+    unit="commas outside of text",
 )
 LISTED_OBJECTS = Bound(
     1_000_000,
-    "objects",
     "objects of one list",
     "the list fails",
     "several times what a cluster may have; a server that lies would list without end",
 )
-WATCH_LINE = Bound(
+WATCH_LINE = _bytes(
     16 * 1024 * _KIB,
-    "bytes",
     "one line of a watch, or one object alone",
     "the watch fails",
     "JSON of an object that etcd takes is a few times 1.5 MB",
