@@ -11,7 +11,7 @@ from functools import partial
 from msgspec import Struct
 
 from exporter.exposition import Blocks, Family, render
-from exporter.kube.object_reader import ObjectMetadata, ObjectReader
+from exporter.kube.object_reader import ObjectReader
 from exporter.model import ClusterRecord, TargetKey, TargetRecord
 from exporter.yielder import Yielder
 
@@ -46,8 +46,8 @@ class _NextRendering:
     def add(self, record: TargetRecord, blocks: Blocks, render_new: Render) -> None:
         """Render what a target's blocks of the families before lack."""
         key = record.target.key
-        whose = partial(ObjectMetadata, key.pod, key.namespace)
-        new = self._reader.attempt("reports", whose, partial(render_new, record, self._new, None))
+        render_anew = partial(render_new, record, self._new, None)
+        new = self._reader.attempt("reports", key.pod, key.namespace, render_anew)
         both = blocks + (new or (b"",) * len(self._new))
         self.blocks[key] = tuple([both[place] for place in self._places])
 

@@ -16,7 +16,7 @@ from exporter.app.in_mesh import is_in_mesh, is_mesh_pod, own_pod
 from exporter.catalogue import is_newer_than_known
 from exporter.config import ShardConfig
 from exporter.discovery.target_sets import TargetSets
-from exporter.kube.object_reader import ObjectMetadata, ObjectReader
+from exporter.kube.object_reader import ObjectReader
 from exporter.model import Target
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
@@ -113,8 +113,8 @@ class SelfChecks:
     async def _count_now(self) -> None:
         tally, yielder = _Tally(), Yielder()
         for target in tuple(self.table.targets.values()):
-            whose = partial(ObjectMetadata, target.key.pod, target.key.namespace)
-            self.reader.attempt("reports", whose, partial(tally.add, target))
+            key, count = target.key, partial(tally.add, target)
+            self.reader.attempt("reports", key.pod, key.namespace, count)
             await yielder.maybe_yield()
         outdated = any(tally.versions.values())
         cluster, state = self.sets.cluster, self.table.state

@@ -24,7 +24,7 @@ from exporter.control_plane.sync_publisher import SyncPublisher
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
-from exporter.kube.object_reader import ObjectMetadata, ObjectReader
+from exporter.kube.object_reader import ObjectReader
 from exporter.model import Memory, Target, TargetKey
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
@@ -235,7 +235,7 @@ class Session:
     def _describe_all(self, sentence: Callable[[Iterable[Target]], str]) -> str:
         """One sentence on the targets; none where a target makes it raise."""
         say = partial(sentence, self.targets.values())
-        return self._reader.attempt("reports", ObjectMetadata, say) or ""
+        return self._reader.attempt("reports", "", "", say) or ""
 
     async def _take_static(self, targets: Iterable[Target]) -> None:
         metrics = self._shared.metrics

@@ -22,7 +22,7 @@ from exporter.control_plane.proxy_sync import (
     why_incomplete,
 )
 from exporter.discovery.target_sets import TargetSets
-from exporter.kube.object_reader import ObjectMetadata, ObjectReader
+from exporter.kube.object_reader import ObjectReader
 from exporter.model import Target, TargetKey, TargetRecord
 from exporter.state import STALE_AFTER_INTERVALS, State
 from exporter.yielder import Yielder
@@ -53,17 +53,16 @@ class SyncPublisher:
     async def publish(self) -> None:
         """Render what the replicas together report of every proxy, and drop what they do not."""
         expires = clock.now() + STALE_AFTER_INTERVALS * self.config.poll.interval
-        merged = self.reader.attempt("istiods", ObjectMetadata, self._merge)
+        merged = self.reader.attempt("istiods", "", "", self._merge)
         if merged is None:
             return
         others = self.sets.other_shards()
         published = set()
         yielder = Yielder()
         for proxy in chain(tuple(self.polled.values()), tuple(others.values())):
-            whose = partial(ObjectMetadata, proxy.key.pod, proxy.key.namespace)
-            put = partial(self._put, merged, proxy, expires)
-            if self.reader.attempt("proxies", whose, put):
-                published.add(proxy.key)
+            key, put = proxy.key, partial(self._put, merged, proxy, expires)
+            if self.reader.attempt("proxies", key.pod, key.namespace, put):
+                published.add(key)
             await yielder.maybe_yield()
         for key in self._keys():
             if key not in published:

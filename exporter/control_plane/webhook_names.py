@@ -18,10 +18,9 @@ from exporter.config import Config
 from exporter.control_plane.webhook_dry_run import INJECTOR
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
-from exporter.kube.json_decoding import decode
+from exporter.kube.json_decoding import Json, decode
 from exporter.kube.object_reader import ObjectReader
 from exporter.kube.watch import list_pages
-from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 
 log = logging.getLogger(__name__)
@@ -87,8 +86,7 @@ class WebhookNames:
         try:
             async for page in list_pages(api, CONFIGURATIONS, callbacks, WatchOptions()):
                 for document in page.items or ():
-                    event = WatchEvent(EventType.PUT, document)
-                    found += reader.read(CONFIGURATIONS.name, event, names_of) or ()
+                    found += reader.read(CONFIGURATIONS.name, document, names_of) or ()
         except KubernetesError as error:
             self._report(str(error))
             return
@@ -104,9 +102,9 @@ class WebhookNames:
         self._failure = failure
 
 
-def names_of(event: WatchEvent) -> tuple[str, ...]:
+def names_of(document: Json) -> tuple[str, ...]:
     """The names in a webhook configuration; raises for what is none."""
-    webhooks = decode(_DECODER, event.document).webhooks or ()
+    webhooks = decode(_DECODER, document).webhooks or ()
     injectors = (row.client_config for row in webhooks if row.name.endswith(INJECTOR))
     return tuple(islice(_names(injectors), CERTIFICATE_NAMES))
 

@@ -39,7 +39,8 @@ from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.services import Service, service_of
 from exporter.discovery.watch_status import WatchStatus
 from exporter.kube.client import KubernetesClient
-from exporter.kube.object_reader import ObjectMetadata, ObjectReader
+from exporter.kube.json_decoding import Json
+from exporter.kube.object_reader import ObjectReader
 from exporter.kube.watch import watch_resource
 from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import Resource, WatchOptions
@@ -184,7 +185,7 @@ class ClusterSource:
         api: KubernetesClient,
         resource: Resource,
         cache: ObjectCache[T],
-        read: Callable[[WatchEvent], tuple[str, T]],
+        read: Callable[[Json], tuple[str, T]],
     ) -> None:
         callbacks = self._status.callbacks(resource, attempted=cache.attempted.set)
         async with aclosing(watch_resource(api, resource, callbacks, self._options)) as events:
@@ -245,7 +246,8 @@ class ClusterSource:
 
     def _take(self, event: WatchEvent) -> TargetKey | None:
         """Keep or remove a pod and update its target; None for one that cannot be read."""
-        read = self._reader.read("pods", event, self._read_pod, unreadable_pod)
+        read_pod = partial(self._read_pod, is_gone=event.type is EventType.DROP)
+        read = self._reader.read("pods", event.document, read_pod, unreadable_pod)
         if read is None:
             return None
         if self._pods.set(read.key, read.classified):
@@ -253,10 +255,9 @@ class ClusterSource:
             self._callbacks.changed()
         return read.key if read.is_readable else None
 
-    def _read_pod(self, event: WatchEvent) -> ReadPod:
-        pod = decode_pod(event.document)
+    def _read_pod(self, document: Json, *, is_gone: bool) -> ReadPod:
+        pod = decode_pod(document)
         key = TargetKey(pod.metadata.namespace, pod.metadata.name)
-        is_gone = event.type is EventType.DROP
         return ReadPod(key, None if is_gone else classify_pod(pod, self._config, self._unfiltered))
 
     async def _remove(self, keys: Iterable[TargetKey]) -> None:
@@ -271,8 +272,7 @@ class ClusterSource:
 
     def _update(self, key: TargetKey) -> None:
         """Merge a pod anew; one that cannot be merged is no target."""
-        whose = partial(ObjectMetadata, key.pod, key.namespace)
-        if not self._reader.attempt("pods", whose, partial(self._merge, key)):
+        if not self._reader.attempt("pods", key.pod, key.namespace, partial(self._merge, key)):
             self._merged.remove(key)
 
     def _merge(self, key: TargetKey) -> bool:

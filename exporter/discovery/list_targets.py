@@ -6,8 +6,11 @@ missing, and `unseen` reports it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import TypeVar
+
+import msgspec
 
 from exporter.config import Config
 from exporter.discovery.list_requests import (
@@ -26,9 +29,9 @@ from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import targets_of_pod
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
+from exporter.kube.json_decoding import Json
 from exporter.kube.object_reader import ObjectReader
 from exporter.kube.watch import list_pages
-from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from exporter.model import Target
 
@@ -48,18 +51,18 @@ async def list_targets(api: KubernetesClient, config: Config) -> TargetListing:
     chosen = config.discovery.kubernetes
     annotation = config.discovery.ignore_annotation
     unseen: list[str] = []
-    events = [
-        event
+    pods = [
+        pod
         for scope in scopes_of(chosen)
-        for event in await _objects(api, pods_request(scope, chosen))
+        for pod in await _objects(api, pods_request(scope, chosen))
     ]
     nodes = await _read(api, nodes_request(chosen), readiness_of, unseen)
     namespaces = await _read(
-        api, NAMESPACES, lambda event: namespace_settings_of(event, annotation), unseen
+        api, NAMESPACES, partial(namespace_settings_of, annotation=annotation), unseen
     )
 
-    def targets_in(event: WatchEvent) -> tuple[Target, ...]:
-        pod = decode_pod(event.document)
+    def targets_in(document: Json) -> tuple[Target, ...]:
+        pod = decode_pod(document)
         if not is_chosen(pod.metadata.namespace, chosen):
             return ()
         settings = (namespaces or {}).get(pod.metadata.namespace, NamespaceSettings())
@@ -69,7 +72,7 @@ async def list_targets(api: KubernetesClient, config: Config) -> TargetListing:
         return tuple(_with_node(target, nodes) for target in found)
 
     reader = ObjectReader()
-    targets = (reader.read("pods", event, targets_in) or () for event in events)
+    targets = (reader.read("pods", document, targets_in) or () for document in pods)
     return TargetListing(tuple(chain.from_iterable(targets)), tuple(unseen))
 
 
@@ -81,22 +84,22 @@ def _with_node(target: Target, nodes: Mapping[str, bool] | None) -> Target:
 async def _read(
     api: KubernetesClient,
     resource: Resource,
-    read: Callable[[WatchEvent], tuple[str, T]],
+    read: Callable[[Json], tuple[str, T]],
     unseen: list[str],
 ) -> dict[str, T] | None:
     """One value an object, by name; None where they may not be listed."""
     try:
-        events = await _objects(api, resource)
+        documents = await _objects(api, resource)
     except KubernetesError as error:
         unseen.append(f"what {resource.name} say: {error}")
         return None
     reader = ObjectReader()
-    return dict(row for event in events if (row := reader.read(resource.name, event, read)))
+    return dict(row for one in documents if (row := reader.read(resource.name, one, read)))
 
 
-async def _objects(api: KubernetesClient, resource: Resource) -> list[WatchEvent]:
+async def _objects(api: KubernetesClient, resource: Resource) -> list[msgspec.Raw]:
     return [
-        WatchEvent(EventType.PUT, document)
+        document
         async for page in list_pages(api, resource, WatchCallbacks(), WatchOptions())
         for document in page.items or ()
     ]

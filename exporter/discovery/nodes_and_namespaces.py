@@ -12,18 +12,13 @@ import msgspec
 
 from exporter.bounds import SETTINGS_TEXT
 from exporter.discovery.missing_proxies import NamespaceInjection, namespace_injection
-from exporter.kube.json_decoding import decode
+from exporter.discovery.pod_documents import Metadata
+from exporter.kube.json_decoding import Json, decode
 from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.yielder import Yielder
 
 T = TypeVar("T")
 AMBIENT = ("istio.io/dataplane-mode", "ambient")
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    name: str
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
 
 
 class _Condition(msgspec.Struct, frozen=True):
@@ -36,12 +31,12 @@ class _NodeStatus(msgspec.Struct, frozen=True):
 
 
 class _Node(msgspec.Struct, frozen=True):
-    metadata: _Metadata
+    metadata: Metadata
     status: _NodeStatus = _NodeStatus()
 
 
 class _Namespace(msgspec.Struct, frozen=True):
-    metadata: _Metadata
+    metadata: Metadata
 
 
 _NODE = msgspec.json.Decoder(_Node)
@@ -57,16 +52,16 @@ class NamespaceSettings:
     injection: NamespaceInjection = NamespaceInjection.UNSET
 
 
-def readiness_of(event: WatchEvent) -> tuple[str, bool]:
+def readiness_of(document: Json) -> tuple[str, bool]:
     """A node's name and whether it is ready; raises for what is no node."""
-    node = decode(_NODE, event.document)
+    node = decode(_NODE, document)
     rows = node.status.conditions or ()
     return node.metadata.name, any(r.type == "Ready" and r.status == "True" for r in rows)
 
 
-def namespace_settings_of(event: WatchEvent, annotation: str) -> tuple[str, NamespaceSettings]:
+def namespace_settings_of(document: Json, annotation: str) -> tuple[str, NamespaceSettings]:
     """A namespace's name and settings; `annotation` is the ignore annotation's name."""
-    metadata = decode(_NAMESPACE, event.document).metadata
+    metadata = decode(_NAMESPACE, document).metadata
     label, value = AMBIENT
     labels = metadata.labels or {}
     return metadata.name, NamespaceSettings(
@@ -89,7 +84,9 @@ class ObjectCache(Generic[T]):
         self._changed = changed
 
     async def update_from(
-        self, events: AsyncIterator[WatchEvent], read: Callable[[WatchEvent], tuple[str, T] | None]
+        self,
+        events: AsyncIterator[WatchEvent],
+        read: Callable[[Json], tuple[str, T] | None],
     ) -> None:
         """Apply the events, which end only by cancellation."""
         listed: set[str] | None = None
@@ -101,7 +98,7 @@ class ObjectCache(Generic[T]):
             elif event.type is EventType.LIST_END:
                 await self._finish(listed or set())
                 listed = None  # a watch may last for months
-            elif found := read(event):
+            elif found := read(event.document):
                 name, value = found
                 if listed is not None:
                     listed.add(name)

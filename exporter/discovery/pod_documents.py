@@ -11,7 +11,7 @@ import msgspec
 from exporter.bounds import ADDRESSES, CONTAINER_VALUES, CONTAINERS
 from exporter.clock import time_of
 from exporter.discovery.command_lines import expanded, words_of
-from exporter.kube.json_decoding import decode
+from exporter.kube.json_decoding import Json, decode
 from exporter.parsing import parse_address, parse_port
 
 _Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
@@ -30,7 +30,7 @@ class Owner(_Part, frozen=True):
 
 
 class Metadata(_Part, frozen=True):
-    """A pod's metadata."""
+    """The metadata of a pod, or of another object."""
 
     name: str
     namespace: str = "default"
@@ -258,6 +258,6 @@ class Pod(_Part, frozen=True):
 _DECODER = msgspec.json.Decoder(Pod)
 
 
-def decode_pod(document: bytes | msgspec.Raw) -> Pod:
+def decode_pod(document: Json) -> Pod:
     """A pod from its JSON; raises msgspec.DecodeError for anything else."""
     return decode(_DECODER, document)

@@ -13,17 +13,12 @@ from typing import Any
 import msgspec
 
 from exporter.bounds import TARGET_PORTS
-from exporter.kube.json_decoding import decode
-from exporter.kube.watch_events import WatchEvent
+from exporter.discovery.pod_documents import Metadata
+from exporter.kube.json_decoding import Json, decode
 from exporter.model import Role, Target
 from exporter.parsing import parse_port
 
 _MANAGED = "gateway.networking.k8s.io/gateway-name"
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    name: str
-    namespace: str = ""
 
 
 class _Port(msgspec.Struct, frozen=True, rename="camel"):
@@ -38,7 +33,7 @@ class _Spec(msgspec.Struct, frozen=True):
 
 
 class _Service(msgspec.Struct, frozen=True):
-    metadata: _Metadata
+    metadata: Metadata
     spec: _Spec = _Spec()
 
 
@@ -62,9 +57,9 @@ class Service:
         )
 
 
-def service_of(event: WatchEvent) -> tuple[str, Service]:
+def service_of(document: Json) -> tuple[str, Service]:
     """A Service by namespace and name; raises for what is no Service."""
-    found = decode(_SERVICE, event.document)
+    found = decode(_SERVICE, document)
     rows = [row for row in (found.spec.ports or ())[:TARGET_PORTS] if row.protocol == "TCP"]
     numbers = [row.target_port or row.port for row in rows]
     ports = tuple(dict.fromkeys(n for n in numbers if isinstance(n, int) and parse_port(n)))

@@ -14,11 +14,14 @@ from exporter.bounds import JSON_DEPTH
 
 T = TypeVar("T")
 
+Json = bytes | msgspec.Raw
+"""The text of a document, or of a part of one."""
+
 _BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}])', re.DOTALL)
 """Everything up to the next bracket outside of text."""
 
 
-def decode(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) -> T:
+def decode(decoder: "msgspec.json.Decoder[T]", document: Json) -> T:
     """The value of a document. Raises msgspec.DecodeError and UnicodeDecodeError."""
     try:
         return decoder.decode(document)

@@ -11,8 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from exporter.bounds import KUBERNETES_NAME, OBJECT
-from exporter.kube.json_decoding import decode
-from exporter.kube.watch_events import WatchEvent
+from exporter.kube.json_decoding import Json, decode
 
 log = logging.getLogger(__name__)
 
@@ -50,26 +49,26 @@ class ObjectReader:
     def read(
         self,
         resource: str,
-        event: WatchEvent,
-        read: Callable[[WatchEvent], T],
+        document: Json,
+        read: Callable[[Json], T],
         otherwise: Callable[[ObjectMetadata], T | None] = lambda _metadata: None,
     ) -> T | None:
         """What `read` returns; where it raises anything, what `otherwise` makes of its name."""
         try:
-            return _read(event, read)
+            return read(_bounded(document))
         except Exception as error:  # noqa: BLE001 - one object must not cost the others
-            metadata = metadata_of(event)  # takes its time where the object is large
+            metadata = metadata_of(document)  # takes its time where the object is large
             self._refuse(resource, metadata, error)
             return otherwise(metadata)
 
     def attempt(
-        self, resource: str, whose: Callable[[], ObjectMetadata], action: Callable[[], T]
+        self, resource: str, name: str, namespace: str, action: Callable[[], T]
     ) -> T | None:
         """What `action` returns; None where it raises anything: that object is left out."""
         try:
             return action()
         except Exception as error:  # noqa: BLE001 - one object must not cost the others
-            self._refuse(resource, whose(), error)
+            self._refuse(resource, ObjectMetadata(name, namespace), error)
             return None
 
     def _refuse(self, resource: str, metadata: ObjectMetadata, error: Exception) -> None:
@@ -89,17 +88,17 @@ class ObjectReader:
         )
 
 
-def _read(event: WatchEvent, read: Callable[[WatchEvent], T]) -> T:
-    size = memoryview(event.document).nbytes
+def _bounded(document: Json) -> Json:
+    size = memoryview(document).nbytes
     if size > OBJECT:
         raise ValueError(f"it has {size} bytes, and an object may have {OBJECT}")
-    return read(event)
+    return document
 
 
-def metadata_of(event: WatchEvent) -> ObjectMetadata:
+def metadata_of(document: Json) -> ObjectMetadata:
     """Name, namespace and uid, even where the rest cannot be read; empty where they cannot."""
     try:
-        read = decode(_OBJECT, event.document).metadata
+        read = decode(_OBJECT, document).metadata
     except Exception:  # noqa: BLE001 - then it has no name
         return ObjectMetadata()
     most = KUBERNETES_NAME

@@ -10,7 +10,7 @@ import msgspec
 
 from exporter.bounds import LIST_VALUES, OBJECT_VALUES, WATCH_LINE
 from exporter.kube.api_errors import KubernetesError, TooLargeError
-from exporter.kube.json_decoding import decode
+from exporter.kube.json_decoding import Json, decode
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class WatchEvent:
     """One change. `document` is the object's JSON, empty for a list's start and end."""
 
     type: EventType
-    document: bytes | msgspec.Raw = b""
+    document: Json = b""
     version: str = ""
 
 
@@ -134,7 +134,7 @@ def _version_of(document: msgspec.Raw) -> str:
     return version if len(version) <= _LONGEST_VERSION else ""
 
 
-def _decoded(decoder: "msgspec.json.Decoder[T]", document: bytes | msgspec.Raw) -> T:
+def _decoded(decoder: "msgspec.json.Decoder[T]", document: Json) -> T:
     try:
         return decode(decoder, document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from exporter.kube.object_reader import ObjectMetadata, ObjectReader
+from exporter.kube.object_reader import ObjectReader
 from exporter.model import TargetKey
 from exporter.report.target_views import TargetView, TargetViews
 from exporter.web.context import CONTEXT
@@ -30,8 +30,7 @@ class GuardedReports:
 
     def attempt(self, key: TargetKey, action: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the action
         """What `action` returns; None where it raises anything."""
-        whose = partial(ObjectMetadata, key.pod, key.namespace)
-        return self._reader.attempt("reports", whose, action)
+        return self._reader.attempt("reports", key.pod, key.namespace, action)
 
     def document(self, key: TargetKey, make: Callable[[], object]) -> Any:  # noqa: ANN401 - stands for what is made
         """What `make` returns as JSON, for a document that contains it; None where it raises."""

@@ -15,7 +15,6 @@ from exporter.control_plane.webhook_names import CONFIGURATIONS, WebhookNames, n
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials
 from exporter.kube.object_reader import ObjectReader
-from exporter.kube.watch_events import EventType, WatchEvent
 
 CONFIG = Config(
     istiod=IstiodConfig(read_webhook_names=True),
@@ -38,7 +37,7 @@ def url(text: str) -> dict[str, Any]:
 
 
 def read(document: Any) -> tuple[str, ...]:
-    return names_of(WatchEvent(EventType.PUT, json.dumps(document).encode()))
+    return names_of(json.dumps(document).encode())
 
 
 def test_a_service_has_its_name_in_the_cluster_and_an_address_its_host() -> None:
@@ -70,8 +69,7 @@ def test_an_address_that_is_none_has_no_name(text: str) -> None:
     )
 )
 def test_any_object_is_read_or_left_out(document: Any) -> None:
-    event = WatchEvent(EventType.PUT, json.dumps(document).encode())
-    names = ObjectReader().read("x", event, names_of)
+    names = ObjectReader().read("x", json.dumps(document).encode(), names_of)
     assert names is None or all(isinstance(name, str) for name in names)
 
 

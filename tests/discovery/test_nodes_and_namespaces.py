@@ -12,23 +12,24 @@ from exporter.discovery.nodes_and_namespaces import (
     namespace_settings_of,
     readiness_of,
 )
+from exporter.kube.json_decoding import Json
 from exporter.kube.watch_events import EventType, WatchEvent
 
 IGNORE = "istio-port-exporter/ignore"
 START, END = WatchEvent(EventType.LIST_START), WatchEvent(EventType.LIST_END)
 
 
-def event(document: object, change: EventType = EventType.PUT) -> WatchEvent:
-    return WatchEvent(change, json.dumps(document).encode())
+def encoded(document: object) -> bytes:
+    return json.dumps(document).encode()
 
 
 def named(name: str, change: EventType = EventType.PUT) -> WatchEvent:
-    return event(name, change)
+    return WatchEvent(change, encoded(name))
 
 
-def read(change: WatchEvent) -> tuple[str, int] | None:
+def read(document: Json) -> tuple[str, int] | None:
     """An object's name, with its length as the value; none of an object whose name is odd."""
-    name: str = json.loads(change.document)
+    name: str = json.loads(document)
     return None if name == "odd" else (name, len(name))
 
 
@@ -51,7 +52,7 @@ async def updated(cache: ObjectCache[int], *events: WatchEvent) -> None:
     ids=["ready", "unknown", "another", "none"],
 )
 def test_a_node_is_ready_by_its_condition(conditions: object, ready: bool) -> None:
-    node = event({"metadata": {"name": "n1"}, "status": {"conditions": conditions}})
+    node = encoded({"metadata": {"name": "n1"}, "status": {"conditions": conditions}})
     assert readiness_of(node) == ("n1", ready)
 
 
@@ -62,14 +63,14 @@ def test_a_namespace_sets_the_ignore_annotation_and_ambient_for_its_pods() -> No
         "labels": {"istio.io/dataplane-mode": "ambient"},
     }
     settings = NamespaceSettings("15090", ambient=True)
-    assert namespace_settings_of(event({"metadata": metadata}), IGNORE) == ("shop", settings)
-    plain = event({"metadata": {"name": "shop"}})
+    assert namespace_settings_of(encoded({"metadata": metadata}), IGNORE) == ("shop", settings)
+    plain = encoded({"metadata": {"name": "shop"}})
     assert namespace_settings_of(plain, IGNORE) == ("shop", NamespaceSettings())
 
 
 def test_an_object_without_a_name_is_malformed() -> None:
     with pytest.raises(msgspec.ValidationError):
-        readiness_of(event({"metadata": {}}))
+        readiness_of(encoded({"metadata": {}}))
 
 
 async def test_a_change_is_reported_once_by_its_name() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from exporter.catalogue import ports_of
 from exporter.discovery.services import service_of, with_services
-from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.model import Expectation, Role, Settings, Target, TargetKey
 
 MANAGED = {"gateway.networking.k8s.io/gateway-name": "web"}
@@ -24,20 +23,20 @@ PORTS = (
 
 def service(
     selector: dict[str, str] | None, namespace: str = "shop", rows: Sequence[object] = PORTS
-) -> WatchEvent:
+) -> bytes:
     document = {
         "metadata": {"name": "web", "namespace": namespace},
         "spec": {"selector": selector, "ports": rows},
     }
-    return WatchEvent(EventType.PUT, json.dumps(document).encode())
+    return json.dumps(document).encode()
 
 
 def gateway(labels: dict[str, str], role: Role = Role.GATEWAY) -> Target:
     return Target(key=TargetKey("shop", "web-1"), role=role, addresses=("10.0.0.7",), labels=labels)
 
 
-def served(target: Target, event: WatchEvent) -> Settings:
-    return with_services(target, [service_of(event)[1]]).settings
+def served(target: Target, document: bytes) -> Settings:
+    return with_services(target, [service_of(document)[1]]).settings
 
 
 def test_a_gateway_api_gateway_has_to_serve_the_ports_of_its_service() -> None:
@@ -56,7 +55,7 @@ def test_any_other_gateway_may_serve_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "event"),
+    ("target", "document"),
     [
         pytest.param(gateway(CLASSIC), service(MANAGED), id="other labels"),
         pytest.param(gateway(MANAGED), service(MANAGED, "bank"), id="another namespace"),
@@ -65,13 +64,13 @@ def test_any_other_gateway_may_serve_it() -> None:
         pytest.param(gateway(MANAGED, Role.SIDECAR), service(MANAGED), id="no gateway"),
     ],
 )
-def test_a_service_that_leads_elsewhere_changes_nothing(target: Target, event: WatchEvent) -> None:
-    assert served(target, event) == Settings()
+def test_a_service_that_leads_elsewhere_changes_nothing(target: Target, document: bytes) -> None:
+    assert served(target, document) == Settings()
 
 
 def test_what_is_no_service_raises() -> None:
     with pytest.raises(msgspec.ValidationError):
-        service_of(WatchEvent(EventType.PUT, b'{"metadata": {"name": 7}}'))
+        service_of(b'{"metadata": {"name": 7}}')
 
 
 def test_only_valid_ports_of_a_service_count() -> None:

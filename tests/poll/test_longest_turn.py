@@ -38,8 +38,9 @@ from exporter.discovery.nodes_and_namespaces import namespace_settings_of, readi
 from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.services import service_of
 from exporter.exposition import FAMILIES, render
+from exporter.kube.json_decoding import Json
 from exporter.kube.object_reader import ObjectReader
-from exporter.kube.watch_events import EventType, WatchEvent, event_of, page_of
+from exporter.kube.watch_events import event_of, page_of
 from exporter.model import (
     AdminFacts,
     IstiodFacts,
@@ -383,29 +384,27 @@ def test_a_pod(document: dict[str, Any]) -> None:
     [
         (service_of, "ports", {"port": 1}),
         (readiness_of, "conditions", {"type": "Ready"}),
-        (lambda event: namespace_settings_of(event, "a"), "x", 1),
+        (lambda document: namespace_settings_of(document, "a"), "x", 1),
         (names_of, "webhooks", {"name": "rev.namespace.sidecar-injector.istio.io"}),
     ],
     ids=["service", "node", "namespace", "webhook configuration"],
 )
-def test_another_object(read: Callable[[WatchEvent], object], key: str, item: object) -> None:
+def test_another_object(read: Callable[[Json], object], key: str, item: object) -> None:
     part = {key: large(item, {})}
     document = {"metadata": {"name": "a"}, "spec": part, "status": part, **part}
     encoded = json.dumps(document, separators=(",", ":")).encode()
-    event = WatchEvent(EventType.PUT, encoded[:OBJECT])
-    assert seconds(lambda: ObjectReader().read("x", event, read)) < LIMIT
-    event = WatchEvent(EventType.PUT, json.dumps(document).encode())
-    assert seconds(lambda: ObjectReader().read("x", event, read)) < LIMIT
+    assert seconds(lambda: ObjectReader().read("x", encoded[:OBJECT], read)) < LIMIT
+    text = json.dumps(document).encode()
+    assert seconds(lambda: ObjectReader().read("x", text, read)) < LIMIT
 
 
 def test_an_object_that_is_too_large_is_refused_by_its_name() -> None:
     """The most that JSON makes of what etcd stores."""
     document = b'{"metadata":{"name":"a"},"spec":{"b":"%s"}}' % (b"\\u0001" * 1_500_000)
-    event = WatchEvent(EventType.PUT, document)
     names: list[str] = []
 
     def read() -> None:
-        ObjectReader().read("x", event, decode_pod, lambda metadata: names.append(metadata.name))
+        ObjectReader().read("x", document, decode_pod, lambda metadata: names.append(metadata.name))
 
     assert seconds(read) < LIMIT
     assert {*names} == {"a"}
