@@ -17,7 +17,7 @@ from tests.cluster.helm import Helm
 from tests.cluster.images import DEBIAN
 from tests.cluster.processes import AGENT, ENVOY, run_inside, stop
 from tests.cluster.product import Exporter, exporter, install, states
-from tests.cluster.prometheus import Prometheus, scraping
+from tests.cluster.prometheus import Prometheus, scraping_pod
 from tests.cluster.times import Break, Times
 from tests.cluster.workloads import await_ready, isolated, new_namespace, pod
 from tests.real.kubernetes.client import Admin, Document, RefusedError
@@ -103,7 +103,7 @@ async def broken_pods(cluster: Cluster, admin: Admin, helm: Helm) -> AsyncIterat
     async with injected, new_namespace(admin, "usual") as usual:
         await install(helm, usual)
         reporter = await exporter(admin, usual)
-        with scraping(cluster.folder / "scraped", cluster.plane, reporter, alone) as prometheus:
+        with scraping_pod(cluster.folder / "scraped", cluster.plane, reporter, alone) as prometheus:
             found = await _make(cluster, admin, helm, reporter)
             await asyncio.sleep(_SCRAPED_SECONDS)
             yield Broken(prometheus, await _break(admin, found))

@@ -2,16 +2,12 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote
-
-import yaml
 
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.product import CHART, Exporter
-from tests.real.programs import fetch, free_address, serving
+from tests.real.prometheus import query, scraping
 
 SECONDS = 30
 """Between two scrapes, and between two evaluations of the rules."""
@@ -28,17 +24,14 @@ class Prometheus:
 
     async def samples(self, selector: str, minutes: int = 60) -> list[Series]:
         """All samples of some series in the last minutes, as they were stored."""
-        url = f"http://{self._address}/api/v1/query?query={quote(f'{selector}[{minutes}m]')}"
-        answer = await asyncio.to_thread(fetch, url)
-        assert answer, f"no answer to {selector}"
-        rows = json.loads(answer)["data"]["result"]
+        rows = await asyncio.to_thread(query, self._address, f"{selector}[{minutes}m]")
         return [
             (row["metric"], [(float(at), value) for at, value in row["values"]]) for row in rows
         ]
 
 
 @contextlib.contextmanager
-def scraping(
+def scraping_pod(
     folder: Path, plane: ControlPlane, reporter: Exporter, alone: Mapping[str, str]
 ) -> Iterator[Prometheus]:
     """A Prometheus that scrapes an exporter's pod.
@@ -46,11 +39,9 @@ def scraping(
     `alone`: pods (regular expressions of namespace/pod) that are a mesh of their own to the rules,
     by the name of its cluster: what fails in one mesh at the same time is one outage.
     """
-    folder.mkdir()
     root, certificate, key = map(str, plane.credentials)
     job = {
         "job_name": "istio-port-exporter",
-        "honor_labels": True,
         "scheme": "https",
         "metrics_path": f"{reporter.path}/metrics",
         "tls_config": {"ca_file": root, "cert_file": certificate, "key_file": key},
@@ -66,19 +57,6 @@ def scraping(
             for name, pods in alone.items()
         ],
     }
-    every = f"{SECONDS}s"
-    config = {
-        "global": {"scrape_interval": every, "evaluation_interval": every},
-        "rule_files": [str(CHART / "rules" / "*.yaml")],
-        "scrape_configs": [job],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    address = free_address()
-    command = (
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address={address}",
-    )
-    with serving(folder / "prometheus.log", address, *command):
+    rules = [str(CHART / "rules" / "*.yaml")]
+    with scraping(folder, job, every=f"{SECONDS}s", rule_files=rules) as address:
         yield Prometheus(address)

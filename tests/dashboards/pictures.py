@@ -19,15 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from exporter.app.program import Exporter
 from exporter.config import load
 from exporter.demo import SHIPPED, load_states, mesh
 from tests.charts.render import CHART
 from tests.dashboards.documents import dashboards
 from tests.dashboards.drawing_page import bundle, drawing
-from tests.real.programs import fetch, free_address, serving
+from tests.real.prometheus import query, scraping, target
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -107,8 +105,8 @@ class Stage:
             'ALERTS{alertstate="firing"}',
         )
         async with asyncio.timeout(SETTLED_SECONDS):
-            for query in wanted:
-                while not await asyncio.to_thread(_finds, self.prometheus, query):  # noqa: ASYNC110 - another process
+            for one in wanted:
+                while not await asyncio.to_thread(query, self.prometheus, one):  # noqa: ASYNC110 - another process
                     await asyncio.sleep(1)
 
 
@@ -117,44 +115,27 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     """The demo mesh, its exporter, a Prometheus and the page; `folder`: for what they write."""
     page = await asyncio.to_thread(bundle)
     listener = socket.create_server(("127.0.0.1", 0))
-    exporter, address = f"127.0.0.1:{listener.getsockname()[1]}", free_address()
+    exporter = f"127.0.0.1:{listener.getsockname()[1]}"
     config = load(None, INTERVALS)
     async with mesh(load_states(SHIPPED), earlier=False) as built:
         targets = [pod.target for pod in built.pods]
         running = asyncio.create_task(Exporter(lambda: config, Path(), targets, listener).run())
-        with serving(folder / "out", address, *_prometheus(folder, exporter, address)):
+        _write_rules(folder)
+        job = target(exporter, cluster="east")
+        with scraping(folder, job, every="5s", rule_files=["*.yaml"]) as address:
             async with drawing(page, dashboards(), address) as url:
                 yield Stage(url, address, exporter, len(targets), time.time())
         running.cancel()
         await asyncio.wait({running})
 
 
-def _prometheus(folder: Path, exporter: str, address: str) -> tuple[str, ...]:
+def _write_rules(folder: Path) -> None:
+    """The chart's rules, whose alerts fire at once."""
     for path in (CHART / "rules").glob("*.yaml"):
         at_once = re.sub(
             r"^( +(?:for|keep_firing_for)): .*", r"\1: 0s", path.read_text(), flags=re.MULTILINE
         )
         (folder / path.name).write_text(at_once)
-    job = {
-        "job_name": "istio-ports",
-        "honor_labels": True,
-        "static_configs": [{"targets": [exporter], "labels": {"cluster": "east"}}],
-    }
-    every = {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "5s"}
-    rules = [str(path) for path in folder.glob("*.yaml")]
-    settings = {"global": every, "rule_files": rules, "scrape_configs": [job]}
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
-    return (
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address={address}",
-    )
-
-
-def _finds(address: str, query: str) -> bool:
-    body = fetch(f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
-    return bool(body and json.loads(body)["data"]["result"])
 
 
 async def _write(pictures: Mapping[str, str]) -> None:

@@ -24,7 +24,8 @@ from exporter.demo import SHIPPED, Mesh, load_states, mesh
 from exporter.model import Role
 from tests.charts.render import RENAMED, Document
 from tests.dashboards.documents import dashboards, queries, renamed
-from tests.real.programs import fetch, scraping
+from tests.real.programs import fetch
+from tests.real.prometheus import scraping, target
 
 pytestmark = pytest.mark.real("prometheus")
 
@@ -132,7 +133,12 @@ async def scraped(
         made = {
             kind: Scraped(
                 boards(),
-                stack.enter_context(scraping(exporter, tmp_path_factory.mktemp(kind), labels)),
+                stack.enter_context(
+                    scraping(
+                        tmp_path_factory.mktemp(kind),
+                        {**target(exporter, **labels), "honor_labels": not labels},
+                    )
+                ),
                 exporter,
             )
             for kind, (boards, labels) in KINDS.items()

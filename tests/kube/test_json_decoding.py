@@ -26,7 +26,7 @@ def test_a_deep_pod_is_decoded_and_so_is_its_page(levels: int) -> None:
     assert (page.metadata.resource_version, found) == ("7", ["a", "b", "c"])
     event = event_of(b'{"type":"ADDED","object":%s}' % deep_pod("b", levels))
     assert event is not None
-    assert metadata_of(event).name == "b"
+    assert metadata_of(event.document).name == "b"
 
 
 values = st.recursive(

@@ -4,9 +4,12 @@ import contextlib
 import signal
 import socket
 import subprocess
+import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
@@ -42,28 +45,30 @@ def serving(output: Path, address: str, *command: object) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def scraping(exporter: str, folder: Path, labels: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A Prometheus that scrapes this address every second; its own address.
+def exporting(folder: Path, config: object, address: str) -> Iterator[None]:
+    """The exporter's `serve` with this configuration, from its first complete pass on."""
+    file = folder / "exporter.yaml"
+    file.write_text(yaml.safe_dump(config))
+    program = Path(sys.executable).parent / "istio-port-exporter"
+    flags = ("--config.file", file, "--web.listen-address", address)
+    with serving(folder / "exporter.out", address, program, "serve", *flags):
+        wait_for(lambda: fetch(f"http://{address}/-/ready") is not None, "the first pass", 40)
+        yield
 
-    It honours the samples' labels, unless there are labels of the target: these then win.
-    """
-    job = {
-        "job_name": "istio-ports",
-        "honor_labels": not labels,
-        "scrape_interval": "1s",
-        "scrape_timeout": "1s",
-        "static_configs": [{"targets": [exporter], "labels": dict(labels or {})}],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
-    address = free_address()
-    command = (
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address={address}",
-    )
-    with serving(folder / "out", address, *command):
-        yield address
+
+@contextlib.contextmanager
+def handling(address: str, handler: type[BaseHTTPRequestHandler]) -> Iterator[None]:
+    """Hand requests to a handler, which logs none of them, until the block ends."""
+    quiet = type("Quiet", (handler,), {"log_message": lambda *_: None})
+    host, port = address.split(":")
+    with ThreadingHTTPServer((host, int(port)), quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def wait_for(happened: Callable[[], bool], what: str, seconds: float = 15) -> None:

@@ -10,11 +10,8 @@ import contextlib
 import json
 import os
 import signal
-import sys
-import threading
-import urllib.parse
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,14 @@ import yaml
 
 from exporter.demo import SHIPPED, DemoPod, load_states, mesh
 from tests.charts.render import of_kind, render
-from tests.real.programs import fetch, free_address, serving, wait_for
+from tests.real.programs import (
+    exporting,
+    free_address,
+    handling,
+    serving,
+    wait_for,
+)
+from tests.real.prometheus import firing, query, scraping, target
 from tests.rules.promtool import ALERTS
 
 pytestmark = [pytest.mark.real("prometheus", "prometheus-alertmanager"), pytest.mark.slow]
@@ -60,18 +64,8 @@ class Receiver:
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
-                """Say nothing of each request."""
-
-        host, port = address.split(":")
-        with ThreadingHTTPServer((host, int(port)), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            try:
-                yield
-            finally:
-                server.shutdown()
-                thread.join()
+        with handling(address, Handler):
+            yield
 
 
 @pytest.fixture
@@ -140,32 +134,13 @@ def minutes(duration: str) -> int:
     return int(duration[:-1]) * {"m": 1, "h": 60}[duration[-1]]
 
 
-@contextlib.contextmanager
-def prometheus(exporter: str, alertmanager: str, folder: Path) -> Iterator[str]:
-    """Debian's Prometheus with the rules, looking every second; its address."""
-    config = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+def sections(alertmanager: str, rules: object, folder: Path) -> dict[str, Any]:
+    """What Prometheus is configured with to send the alerts of these rules."""
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
+    return {
         "rule_files": ["rules.yaml"],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
-        "scrape_configs": [
-            {
-                "job_name": "istio-ports",
-                "honor_labels": True,
-                "static_configs": [{"targets": [exporter]}],
-            }
-        ],
+        "alerting": {"alertmanagers": [target(alertmanager)]},
     }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    (folder / "rules.yaml").write_text(yaml.safe_dump(rules()))
-    address = free_address()
-    command = (
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address={address}",
-    )
-    with serving(folder / "prometheus.out", address, *command):
-        yield address
 
 
 @contextlib.contextmanager
@@ -195,17 +170,8 @@ def exporter(
             "page_interval": "1s",
             "timeout": "500ms",
         },
-        "web": {"listen_address": address},
     }
-    (folder / "exporter.yaml").write_text(yaml.safe_dump(config))
-    program = Path(sys.executable).parent / "istio-port-exporter"
-    command = (program, "serve", "--config.file", folder / "exporter.yaml")
-    with serving(folder / "exporter.out", address, *command):
-        wait_for(
-            lambda: fetch(f"http://{address}/-/ready") is not None,
-            "the first pass",
-            TIMEOUT_SECONDS,
-        )
+    with exporting(folder, config, address):
         yield
 
 
@@ -217,19 +183,6 @@ def send(pod: DemoPod, process: str, what: signal.Signals) -> None:
     os.kill(int(found), what)
 
 
-def firing(prometheus: str) -> list[Alert]:
-    """The alerts that fire, as Prometheus lists them."""
-    listed = json.loads(fetch(f"http://{prometheus}/api/v1/alerts") or b"{}")["data"]["alerts"]
-    return [row for row in listed if row["state"] == "firing"]
-
-
-def has(prometheus: str, query: str) -> bool:
-    """Whether a query gives any sample."""
-    asked = urllib.parse.urlencode({"query": query})
-    answer = json.loads(fetch(f"http://{prometheus}/api/v1/query?{asked}") or b"{}")
-    return bool(answer["data"]["result"])
-
-
 def test_a_broken_proxy_is_one_message_and_its_end_another(
     pods: dict[str, DemoPod], receiver: tuple[Receiver, str], alertmanager: str, tmp_path: Path
 ) -> None:
@@ -238,7 +191,9 @@ def test_a_broken_proxy_is_one_message_and_its_end_another(
     with contextlib.ExitStack() as watching:
         running = watching.enter_context(contextlib.ExitStack())
         running.enter_context(exporter(pods, address, tmp_path))
-        server = watching.enter_context(prometheus(address, alertmanager, tmp_path))
+        server = watching.enter_context(
+            scraping(tmp_path, target(address), **sections(alertmanager, rules(), tmp_path))
+        )
 
         send(pods["healthy"], "envoy", signal.SIGSTOP)
         wait_for(lambda: bool(webhook.received), "the first message", TIMEOUT_SECONDS)
@@ -250,10 +205,12 @@ def test_a_broken_proxy_is_one_message_and_its_end_another(
         [before] = firing(server)
 
         running.close()
-        wait_for(lambda: has(server, "up == 0"), "Prometheus to miss the exporter")
-        assert not has(server, "istio_target_diagnosis")
+        wait_for(lambda: bool(query(server, "up == 0")), "Prometheus to miss the exporter")
+        assert not query(server, "istio_target_diagnosis")
         running.enter_context(exporter(pods, address, tmp_path))
-        wait_for(lambda: has(server, "istio_target_diagnosis"), "the fault to be seen again")
+        wait_for(
+            lambda: bool(query(server, "istio_target_diagnosis")), "the fault to be seen again"
+        )
         [after] = firing(server)
         assert (after["labels"], after["activeAt"]) == (before["labels"], before["activeAt"])
         assert webhook.brief() == [received]

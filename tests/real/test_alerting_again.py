@@ -11,20 +11,21 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-import yaml
 
 from exporter.demo import DemoPod
-from tests.real.programs import fetch, free_address, serving, wait_for
+from tests.real.programs import fetch, free_address, handling, wait_for
+from tests.real.prometheus import scraping
 from tests.real.test_alerting import (
     Receiver,
     alertmanager,
     exporter,
     pods,
     receiver,
+    sections,
     send,
 )
 from tests.rules.compressed import compressed_rules
@@ -45,29 +46,9 @@ def prometheus(exporters: Mapping[str, str], alertmanager: str, folder: Path) ->
     """Debian's Prometheus on one exporter a cluster, by the cluster's name, in files of targets."""
     for cluster, address in exporters.items():
         _write_target(folder, cluster, address)
-    config = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "2s"},
-        "rule_files": ["rules.yaml"],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
-        "scrape_configs": [
-            {
-                "job_name": "istio-ports",
-                "honor_labels": True,
-                "file_sd_configs": [{"files": ["target-*.json"], "refresh_interval": "1s"}],
-            }
-        ],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    (folder / "rules.yaml").write_text(yaml.safe_dump(compressed_rules(2)))
-    address = free_address()
-    command = (
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address={address}",
-        "--query.lookback-delta=10s",
-    )
-    with serving(folder / "prometheus.out", address, *command):
+    job = {"file_sd_configs": [{"files": ["target-*.json"], "refresh_interval": "1s"}]}
+    alerting = sections(alertmanager, compressed_rules(2), folder)
+    with scraping(folder, job, "--query.lookback-delta=10s", evaluated="2s", **alerting):
         yield
 
 
@@ -118,18 +99,8 @@ def every_second_scrape_fails(exporter: str, address: str) -> Iterator[None]:
             self.end_headers()
             self.wfile.write(page or b"")
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing of each request."""
-
-    host, port = address.split(":")
-    with ThreadingHTTPServer((host, int(port)), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
+    with handling(address, Handler):
+        yield
 
 
 def test_a_proxy_breaks_while_every_second_scrape_fails_one_alert_each(

@@ -4,19 +4,17 @@ The same pods through Debian's blackbox exporter show what status codes and conn
 """
 
 import contextlib
-import json
 import subprocess
-import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.real.pod import Pod, Shape, running
-from tests.real.programs import fetch, free_address, scraping, serving, wait_for
+from tests.real.programs import exporting, fetch, free_address, serving, wait_for
+from tests.real.prometheus import query, scraping, target
 
 pytestmark = pytest.mark.real("prometheus", "promtool", "prometheus-blackbox-exporter")
 
@@ -79,21 +77,16 @@ def exporter(mesh: Mapping[str, Pod], tmp_path_factory: pytest.TempPathFactory) 
             "identity_interval": "4s",
             "timeout": "500ms",
         },
-        "web": {"listen_address": address},
     }
     (folder / "targets.yaml").write_text(yaml.safe_dump(targets))
-    (folder / "exporter.yaml").write_text(yaml.safe_dump(config))
-    program = Path(sys.executable).parent / "istio-port-exporter"
-    command = (program, "serve", "--config.file", folder / "exporter.yaml")
-    with serving(folder / "out", address, *command):
-        wait_for(lambda: fetch(f"http://{address}/-/ready") is not None, "the first pass")
+    with exporting(folder, config, address):
         yield address
 
 
 @pytest.fixture(scope="module")
 def prometheus(exporter: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Debian's Prometheus, scraping the exporter every second; its address."""
-    with scraping(exporter, tmp_path_factory.mktemp("prometheus")) as address:
+    with scraping(tmp_path_factory.mktemp("prometheus"), target(exporter)) as address:
         yield address
 
 
@@ -116,25 +109,24 @@ def blackbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def query(address: str, expression: str) -> list[dict[str, str]]:
+def labels(address: str, expression: str) -> list[dict[str, str]]:
     """The labels of every series that Prometheus finds."""
-    url = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-    return [row["metric"] for row in json.loads(fetch(url) or b"{}")["data"]["result"]]
+    return [row["metric"] for row in query(address, expression)]
 
 
 def test_prometheus_names_exactly_the_broken_pods(prometheus: str) -> None:
     def faults() -> dict[str, str]:
-        rows = query(prometheus, 'istio_target_diagnosis{class="fault"} == 1')
+        rows = labels(prometheus, 'istio_target_diagnosis{class="fault"} == 1')
         return {row["pod"]: row["cause"] for row in rows}
 
     def down() -> set[tuple[str, str]]:
-        return {(row["pod"], row["port"]) for row in query(prometheus, "istio_port_up == 0")}
+        return {(row["pod"], row["port"]) for row in labels(prometheus, "istio_port_up == 0")}
 
     with contextlib.suppress(AssertionError):
         wait_for(lambda: (faults(), down()) == (FAULTS, DOWN), "what is true")
     assert faults() == FAULTS
     assert down() == DOWN
-    assert {row["pod"] for row in query(prometheus, "istio_port_up")} == set(SHAPES)
+    assert {row["pod"] for row in labels(prometheus, "istio_port_up")} == set(SHAPES)
 
 
 @pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text; version=1.0.0"])
@@ -155,8 +147,8 @@ def test_blackbox_exporter_calls_each_of_them_successful(
 ) -> None:
     rows, succeeded = [], []
     for name, module, port, path, truth in LIES:
-        target = f"{mesh[name].address}:{port}{path}"
-        requested = urllib.parse.urlencode({"target": target, "module": module})
+        probed = f"{mesh[name].address}:{port}{path}"
+        requested = urllib.parse.urlencode({"target": probed, "module": module})
         page = fetch(f"http://{blackbox}/probe?{requested}") or b""
         succeeded.append(b"\nprobe_success 1" in page)
         shown = FAULTS.get(name, f"no verdict on {port}: captured")

@@ -1,11 +1,9 @@
 """A mesh of which much is broken costs the rules hardly more than a healthy one."""
 
-import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,9 @@ from benchmarks.records import NOW, healthy_sidecar
 from exporter.diagnosis.causes import CAUSES
 from exporter.exposition import assemble, render, selected
 from exporter.model import TargetRecord
-from tests.real.programs import fetch, free_address, serving, wait_for
+from tests.real.programs import free_address, handling, wait_for
+from tests.real.prometheus import firing, rule_groups, scraping
+from tests.real.prometheus import target as job_of
 from tests.rules.compressed import compressed_rules
 
 pytestmark = [pytest.mark.real("prometheus"), pytest.mark.slow, pytest.mark.alone]
@@ -97,46 +97,21 @@ def exporter(mesh: Mesh) -> Iterator[str]:
             with suppress(BrokenPipeError):  # a scrape that took too long
                 self.wfile.write(page)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing of each scrape."""
-
-    host, port = address.split(":")
-    with ThreadingHTTPServer((host, int(port)), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with handling(address, Handler):
         yield address
-        server.shutdown()
-        thread.join()
 
 
 @contextmanager
 def prometheus(folder: Path, target: str, rules: dict[str, Any]) -> Iterator[str]:
     """Debian's Prometheus with these rules; its address."""
     folder.mkdir()
-    every = f"{_MINUTE}s"
-    config = {
-        "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
-        "rule_files": ["rules.yaml"],
-        "scrape_configs": [
-            {
-                "job_name": "istio-ports",
-                "honor_labels": True,
-                "static_configs": [{"targets": [target]}],
-            }
-        ],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
-    address = free_address()
-    command = (
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address={address}",
-        f"--query.lookback-delta={5 * _MINUTE}s",
-    )
-    with serving(folder / "prometheus.out", address, *command):
-        yield address
+    lookback = f"--query.lookback-delta={5 * _MINUTE}s"
+    every = f"{_MINUTE}s"
+    with scraping(
+        folder, job_of(target), lookback, every=every, rule_files=["rules.yaml"]
+    ) as found:
+        yield found
 
 
 Times = dict[tuple[str, int], float]
@@ -145,18 +120,15 @@ Times = dict[tuple[str, int], float]
 
 def least(address: str, times: Times) -> None:
     """Take what each rule took last. Other programs only ever lengthen that."""
-    answer = json.loads(fetch(f"http://{address}/api/v1/rules") or b"{}")
-    for group in answer.get("data", {}).get("groups", []):
+    for group in rule_groups(address):
         for place, rule in enumerate(group["rules"]):
             key = group["name"], place
             times[key] = min(times.get(key, inf), rule["evaluationTime"])
 
 
-def firing(address: str) -> list[str]:
+def alerts(address: str) -> list[str]:
     """The names of the alerts that fire."""
-    answer = json.loads(fetch(f"http://{address}/api/v1/alerts") or b"{}")
-    listed = answer.get("data", {}).get("alerts", [])
-    return [row["labels"]["alertname"] for row in listed if row["state"] == "firing"]
+    return [row["labels"]["alertname"] for row in firing(address)]
 
 
 def test_400_broken_proxies_of_1000_cost_the_rules_hardly_more_than_none(
@@ -171,7 +143,7 @@ def test_400_broken_proxies_of_1000_cost_the_rules_hardly_more_than_none(
 
         healthy = started("healthy", is_broken=False)
         broken = started("broken", is_broken=True)
-        wait_for(lambda: "IstioProxiesFailing" in firing(broken), "the alert of the mesh", 120)
+        wait_for(lambda: "IstioProxiesFailing" in alerts(broken), "the alert of the mesh", 120)
         time.sleep(5 * _MINUTE)
 
         times: dict[str, Times] = {healthy: {}, broken: {}}
@@ -186,6 +158,6 @@ def test_400_broken_proxies_of_1000_cost_the_rules_hardly_more_than_none(
                 break
 
         say(f"all rules, 1,000 sidecars: {ratio:.2f} times as long with 400 broken as with none")
-        assert firing(healthy) == []
-        assert firing(broken) == ["IstioProxiesFailing"]
+        assert alerts(healthy) == []
+        assert alerts(broken) == ["IstioProxiesFailing"]
     assert ratio < ALLOWED, cost
