@@ -54,7 +54,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def parse_time(text: str | None) -> float | None:
-    """Seconds since the epoch of a timestamp as Kubernetes writes it; without a zone it is UTC."""
+    """Seconds since the epoch of a timestamp of Kubernetes or Envoy; without a zone it is UTC."""
     if not text or len(text) > _TIME_LENGTH:
         return None
     try:

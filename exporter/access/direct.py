@@ -64,10 +64,10 @@ async def connect_datagram(
 _DISCARD = 9
 
 
-def is_own_address(address: str) -> bool:
-    """Whether this process's network has the address: the kernel would send from it to itself.
+def source_address(address: str) -> str:
+    """The address from which the kernel would send to this one; empty without a route to it.
 
-    A pod with a network of its own does not have its node's, though it runs there.
+    Nothing is sent to find out.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
@@ -75,5 +75,13 @@ def is_own_address(address: str) -> bool:
             asking.connect((address, _DISCARD))
             own: str = asking.getsockname()[0]
     except OSError:
-        return False
-    return own == address
+        return ""
+    return own
+
+
+def is_own_address(address: str) -> bool:
+    """Whether this process's network has the address: the kernel would send from it to itself.
+
+    A pod with a network of its own does not have its node's, though it runs there.
+    """
+    return source_address(address) == address

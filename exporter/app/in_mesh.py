@@ -9,12 +9,11 @@ too.
 import asyncio
 import os
 import secrets
-import socket
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from exporter.access.direct import Direct
+from exporter.access.direct import Direct, source_address
 from exporter.model import (
     Cadence,
     Outcome,
@@ -74,7 +73,7 @@ async def is_in_mesh() -> bool:
         return False
     if any(await _accepted((address, _UNUSED_PORT) for address in _NOBODYS)):
         return True
-    for own in _own_addresses():
+    for own in filter(None, map(source_address, _NOBODYS)):
         beside = await _accepted((address, _UNUSED_PORT) for address in _beside(own))
         if beside and all(beside):
             return True
@@ -91,20 +90,6 @@ def _connect(address: str, port: int) -> Attempt:
     question = Probe(port, ProbeKind.CONTROL, View.NETWORK, address)
     due, way = frozenset({Cadence.FAST}), Direct(address)
     return Attempt(way, question, due, _WITHIN_SECONDS, _OURSELVES, ProbeOptions())
-
-
-def _own_addresses() -> list[str]:
-    """From which addresses this process sends, by family. Nothing is sent to find out."""
-    found = []
-    for address in _NOBODYS:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as own:
-                own.connect((address, _UNUSED_PORT))
-                found.append(own.getsockname()[0])
-        except OSError:  # no address or no route of this family
-            continue
-    return found
 
 
 def _beside(own: str) -> list[str]:

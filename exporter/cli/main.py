@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 from exporter import __version__
 from exporter.cli.exit_codes import ExitCode
@@ -18,7 +18,10 @@ _Namespace = TypeVar("_Namespace")
 
 
 class Command(NamedTuple):
-    """A command's name, the module that runs it, its line in the list, and ways to call it."""
+    """A command's name, its module, its line in the list, and ways to call it.
+
+    The module's `add_arguments(parser)` sets `run`, a function from the arguments to an ExitCode.
+    """
 
     name: str
     module: str
@@ -91,14 +94,6 @@ PLUGIN = "kubectl-istio_ports"
 """The name that kubectl finds: `kubectl istio-ports`."""
 
 
-class _CommandModule(Protocol):
-    """What a command's module offers."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the arguments; set `run`, a function from them to an ExitCode."""
-        ...
-
-
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Leaves room for the commands' indentation, which argparse forgets."""
 
@@ -136,7 +131,7 @@ class CommandParser(argparse.ArgumentParser):
         """Import the command and let it declare its arguments, once."""
         if self.module:
             module, self.module = self.module, ""
-            cast("_CommandModule", import_module(module)).add_arguments(self)
+            import_module(module).add_arguments(self)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,8 @@ import ssl
 class KubernetesError(Exception):
     """The API server refused, or did not respond. The text is one short line without secrets.
 
-    `status`: HTTP's, 0 without a response. `retry_after`: seconds, where the response has it.
+    `status`: HTTP's, 0 without a response of the Kubernetes API. `retry_after`: seconds, where
+    the response has it.
     """
 
     def __init__(self, status: int, text: str, retry_after: float | None = None) -> None:
@@ -18,26 +19,12 @@ class KubernetesError(Exception):
     @classmethod
     def of(cls, status: int, text: str, retry_after: float | None = None) -> "KubernetesError":
         """The error of this status' class."""
-        kinds: dict[int, type[KubernetesError]] = {
-            0: UnreachableError,
-            401: UnauthorizedError,
-            403: ForbiddenError,
-            410: GoneError,
-            429: TooManyRequestsError,
-        }
+        kinds: dict[int, type[KubernetesError]] = {403: ForbiddenError, 410: GoneError}
         return kinds.get(status, KubernetesError)(status, text, retry_after)
 
 
-class UnreachableError(KubernetesError):
-    """There was no response, or none of the Kubernetes API."""
-
-
-class TooLargeError(UnreachableError):
+class TooLargeError(KubernetesError):
     """The response is longer than is read."""
-
-
-class UnauthorizedError(KubernetesError):
-    """The credentials expired or are wrong."""
 
 
 class ForbiddenError(KubernetesError):
@@ -50,10 +37,6 @@ class GoneError(KubernetesError):
 
 class SilentWatchError(GoneError):
     """Nothing came for so long that the list is read again, to be sure: no failure."""
-
-
-class TooManyRequestsError(KubernetesError):
-    """The API server is overloaded; `retry_after` is for how long."""
 
 
 def reason_of(error: Exception) -> str:

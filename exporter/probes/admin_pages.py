@@ -7,7 +7,6 @@ page that cannot be read leaves the facts as they were. Masks and filters keep t
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from itertools import islice
 from types import MappingProxyType
 from typing import TypeVar
@@ -29,7 +28,7 @@ from exporter.bounds import (
 )
 from exporter.model import AdminFacts, BoundListener, Certificate
 from exporter.model.facts import is_loopback
-from exporter.parsing import parse_port
+from exporter.parsing import parse_port, parse_time
 from exporter.probes import paths
 from exporter.probes.stats import read_stats
 
@@ -238,9 +237,8 @@ def _server_certificates(document: _Certs) -> Iterator[Certificate]:
 
 
 def _certificate(cert: _Cert) -> Certificate | None:
-    try:
-        begin, end = _moment(cert.valid_from), _moment(cert.expiration_time)
-    except (ValueError, OverflowError):
+    begin, end = parse_time(cert.valid_from), parse_time(cert.expiration_time)
+    if begin is None or end is None:
         return None
     names = cert.subject_alt_names[:CERTIFICATE_NAMES]
     return Certificate(
@@ -249,11 +247,6 @@ def _certificate(cert: _Cert) -> Certificate | None:
         uris=tuple(cut_text(name.uri, SPIFFE_ID) for name in names if name.uri),
         dns_names=tuple(cut_text(name.dns, KUBERNETES_NAME) for name in names if name.dns),
     )
-
-
-def _moment(text: str) -> float:
-    parsed = datetime.fromisoformat(text)
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
 PAGES: Mapping[paths.Path, Callable[[AdminFacts, bytes], AdminFacts]] = MappingProxyType(

@@ -12,6 +12,7 @@ import dns.rdatatype
 from exporter.access.dialer import NoAccess
 from exporter.model import Outcome, Role
 from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, failure
+from exporter.transport.waiter import Waiter
 
 _NAME = "kubernetes.default.svc.cluster.local."
 _HEADER = 12
@@ -31,25 +32,19 @@ class _Datagrams(asyncio.DatagramProtocol):
     """The first datagram that comes back."""
 
     def __init__(self) -> None:
-        self.first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.first: Waiter[bytes] = Waiter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.DatagramTransport = transport  # type: ignore[assignment]
 
     def datagram_received(self, data: bytes, _addr: tuple[str | object, int]) -> None:
-        if not self.first.done():
-            self.first.set_result(data)
+        self.first.set_result(data)
 
     def error_received(self, exc: Exception) -> None:
-        self._fail(exc)
+        self.first.set_exception(exc)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(exc or Closed())
-
-    def _fail(self, error: Exception) -> None:
-        if not self.first.done():
-            self.first.set_exception(error)
-            self.first.exception()
+        self.first.set_exception(exc or Closed())
 
 
 class DnsProtocol(ProbeProtocol):
@@ -59,12 +54,10 @@ class DnsProtocol(ProbeProtocol):
 
     def __init__(self) -> None:
         self._seen = bytearray()
-        self.first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.first: Waiter[bytes] = Waiter()
 
     def data_received(self, data: bytes) -> None:
         """Collect until the length prefix is satisfied."""
-        if self.first.done():
-            return
         self._seen += data
         if len(self._seen) >= 2:  # noqa: PLR2004
             (length,) = struct.unpack_from("!H", self._seen)
@@ -73,9 +66,7 @@ class DnsProtocol(ProbeProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No answer has come, and none will."""
-        if not self.first.done():
-            self.first.set_exception(exc or Closed())
-            self.first.exception()
+        self.first.set_exception(exc or Closed())
 
 
 async def probe_dns(attempt: Attempt) -> ProbeResult:

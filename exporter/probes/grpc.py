@@ -17,6 +17,7 @@ from exporter.model import Outcome
 from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, TooLarge
 from exporter.probes.mesh_trust import proven_handshake
 from exporter.probes.paths import GRPC_HEALTH_CHECK
+from exporter.transport.waiter import Waiter
 
 _EMPTY_MESSAGE = b"\0\0\0\0\0"
 _FRAME_HEAD = 9
@@ -38,7 +39,7 @@ class GrpcProtocol(ProbeProtocol):
         self._host = host
         self._left: int = HTTP2
         self._start = b""
-        self.status: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.status: Waiter[str] = Waiter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the preface and the request."""
@@ -63,24 +64,24 @@ class GrpcProtocol(ProbeProtocol):
             return
         self._left -= len(data)
         if self._left < 0:
-            self._fail(TooLarge())
+            self.status.set_exception(TooLarge())
             return
         self._start = (self._start + data)[:_FRAME_HEAD]
         if self._start[3:4] not in (b"", _SETTINGS):
-            self._fail(Malformed("the answer is not HTTP/2"))
+            self.status.set_exception(Malformed("the answer is not HTTP/2"))
             return
         try:
             for event in self._h2.receive_data(data):
                 self._take(event)
         except (h2.exceptions.H2Error, ValueError, KeyError, IndexError):
-            self._fail(Malformed("the answer is not HTTP/2"))
+            self.status.set_exception(Malformed("the answer is not HTTP/2"))
             return
         if not self.status.done():
             self.transport.write(self._h2.data_to_send())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No status has come, and none will."""
-        self._fail(exc or Closed())
+        self.status.set_exception(exc or Closed())
 
     def _take(self, event: h2.events.Event) -> None:
         match event:
@@ -89,22 +90,15 @@ class GrpcProtocol(ProbeProtocol):
                 status = headers.get(b"grpc-status")
                 http = headers.get(b":status", b"200")
                 if status is not None:
-                    self._end(status.decode(errors="replace"))
+                    self.status.set_result(status.decode(errors="replace"))
                 elif http != b"200":
-                    self._fail(Malformed(f"HTTP {http.decode(errors='replace')}, not gRPC"))
+                    self.status.set_exception(
+                        Malformed(f"HTTP {http.decode(errors='replace')}, not gRPC")
+                    )
             case h2.events.StreamEnded():
-                self._fail(Malformed("an answer without a gRPC status"))
+                self.status.set_exception(Malformed("an answer without a gRPC status"))
             case h2.events.StreamReset() | h2.events.ConnectionTerminated():
-                self._fail(Closed("the HTTP/2 stream was ended without an answer"))
-
-    def _end(self, status: str) -> None:
-        if not self.status.done():
-            self.status.set_result(status)
-
-    def _fail(self, error: Exception) -> None:
-        if not self.status.done():
-            self.status.set_exception(error)
-            self.status.exception()
+                self.status.set_exception(Closed("the HTTP/2 stream was ended without an answer"))
 
 
 async def probe_grpc(attempt: Attempt) -> ProbeResult:

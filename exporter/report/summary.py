@@ -85,7 +85,7 @@ class SummaryBuilder:
         self._roles: Counter[tuple[str, bool]] = Counter()
         self._polled: list[float] = []
         self._overdue = 0
-        self._notices = ControlPlaneNotices()
+        self._notices = _ControlPlaneNotices()
 
     def add(self, views: Sequence[TargetView]) -> None:
         """Count these targets; where this raises, none."""
@@ -178,7 +178,7 @@ _NAMED = 3
 _EFFECT = "proxies keep their configuration, pods that start get none"
 
 
-class ControlPlaneNotices:
+class _ControlPlaneNotices:
     """Takes the targets, some at a time, and names the control planes that do not work.
 
     Without an istiod every proxy keeps its configuration and seems well for hours, while no pod

@@ -96,16 +96,12 @@ class SelfMetricsCollector(Collector):
         yield lag
 
 
-class Chosen(Collector):
+class ChosenFamilies(Collector):
     """Some families of a registry, by name; a counter answers with and without `_total`."""
 
     def __init__(self, registry: CollectorRegistry, names: frozenset[str]) -> None:
         self._registry = registry
         self._names = names
-
-    def describe(self) -> Iterator[Metric]:
-        """Nothing: collecting is not wanted before the page is."""
-        return iter(())
 
     def collect(self) -> Iterator[Metric]:
         """The chosen families."""

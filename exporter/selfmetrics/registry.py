@@ -23,7 +23,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from exporter.model import Observation, Role
 from exporter.selfmetrics.collectors import (
     PREFIX,
-    Chosen,
+    ChosenFamilies,
     Histogram,
     SelfMetricsCollector,
 )
@@ -227,10 +227,7 @@ class SelfMetrics:
 
         `names` keeps only these families (what `?name[]=` asks for).
         """
-        registry = self._registry
-        if names is not None:
-            registry = CollectorRegistry()
-            registry.register(Chosen(self._registry, names))
+        registry = self._registry if names is None else ChosenFamilies(self._registry, names)
         if openmetrics:
             page: bytes = generate_openmetrics(registry)  # type: ignore[no-untyped-call]
             return page.removesuffix(b"# EOF\n")

@@ -12,7 +12,7 @@ from exporter.web.context import CONTEXT
 MAX_BODY_BYTES = 1024
 """Nothing here reads a body; some clients send a few bytes with a POST all the same."""
 
-MAX_REQUEST_SECONDS = 120.0
+_MAX_SECONDS = 120.0
 """Longer than any look at a target takes, and than a scrape waits."""
 
 _ALWAYS_ANSWERED = frozenset({"/-/healthy", "/-/ready"})
@@ -25,13 +25,13 @@ _Slot = tuple[str, str]
 """A client, and which of the paths with a limit of its own: /probe, the metrics, or neither."""
 
 
-def limit_requests(max_seconds: float = MAX_REQUEST_SECONDS) -> Middleware:
+def limit_requests() -> Middleware:
     """A middleware that counts requests in flight, `/probe` also on its own.
 
     What is over `web.max_requests` or `web.max_probes` gets a 503 at once rather than a place in
     a queue; the orchestrator's questions are always answered. No client takes the last quarter of
     either, where it has the metrics, or anything else, under way already. A request that takes
-    longer than `max_seconds` is cut off: its client does not read.
+    too long is cut off: its client does not read.
     """
     in_flight: Counter[_Slot] = Counter()
 
@@ -44,7 +44,7 @@ def limit_requests(max_seconds: float = MAX_REQUEST_SECONDS) -> Middleware:
         _refuse_too_many(request, in_flight, slot)
         in_flight[slot] += 1
         try:
-            async with asyncio.timeout(max_seconds):
+            async with asyncio.timeout(_MAX_SECONDS):
                 return await handler(request)
         except TimeoutError:
             if request.transport:

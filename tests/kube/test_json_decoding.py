@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.discovery.pod_documents import decode_pod
-from exporter.kube.api_errors import UnreachableError
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.json_decoding import shallow
 from exporter.kube.object_reader import metadata_of
 from exporter.kube.watch_events import event_of, page_of
@@ -54,5 +54,5 @@ def test_a_document_that_never_closes_what_it_opens_is_no_document(opening: byte
         lambda: event_of(b'{"type":"ADDED","object":' + endless),
         lambda: event_of(b'{"type":"ERROR","object":' + endless),
     ):
-        with pytest.raises(UnreachableError):
+        with pytest.raises(KubernetesError):
             read()

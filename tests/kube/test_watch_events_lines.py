@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kube.api_errors import UnreachableError
+from exporter.kube.api_errors import KubernetesError
 from exporter.kube.watch_events import lines_of
 
 lines = st.lists(st.binary(min_size=1).filter(lambda line: b"\n" not in line and line.strip()))
@@ -34,5 +34,5 @@ async def test_blank_lines_and_an_unfinished_one_are_left_out() -> None:
 
 
 async def test_a_line_that_never_ends_is_an_error() -> None:
-    with pytest.raises(UnreachableError, match="longer than"):
+    with pytest.raises(KubernetesError, match="longer than"):
         await read([b"x" * 2**20] * 17)
