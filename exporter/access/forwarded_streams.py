@@ -10,30 +10,15 @@ closed when all of them have ended.
 import asyncio
 import errno
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from exporter.access.dialer import NoAccess
+from exporter.kube.websocket import PortForwardWebSocket
 from exporter.transport.protocols import StreamT
 
 _MOST_EARLY = 65536
 _MOST_ERROR = 4096
 _ECHO = 2
 _TEXT_LENGTH = 200
-
-
-class MessageStream(Protocol):
-    """An open WebSocket of a port-forward. Only `receive` reports how it ended."""
-
-    async def send(self, message: bytes) -> None:
-        """Send one message, if that can still be done."""
-        ...
-
-    async def receive(self) -> bytes | None:
-        """The next message; None when the other side closed it in good order.
-
-        Raises KubernetesError where it broke off.
-        """
-        ...
 
 
 class Stream(asyncio.Transport):
@@ -129,12 +114,12 @@ class StreamBundle:
         if all(stream.is_over for stream in self.streams):
             self._outbox.put_nowait(None)
 
-    async def send(self, socket: MessageStream) -> None:
+    async def send(self, socket: PortForwardWebSocket) -> None:
         """Send what is written until nobody wants more."""
         while (message := await self._outbox.get()) is not None:
             await socket.send(message)
 
-    async def receive(self, socket: MessageStream) -> None:
+    async def receive(self, socket: PortForwardWebSocket) -> None:
         """Hand out what comes until the other side closes. Raises KubernetesError."""
         while (message := await socket.receive()) is not None:
             self._take(message)

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from exporter.access.dialer import DatagramT, NoAccess
-from exporter.access.forwarded_streams import MessageStream, Stream, StreamBundle
+from exporter.access.forwarded_streams import Stream, StreamBundle
 from exporter.access.portforward_budget import Budget, Pause
 from exporter.kube.api_errors import ForbiddenError, KubernetesError
+from exporter.kube.websocket import PortForwardWebSocket
 from exporter.model import SocketTable, TargetKey, View
 from exporter.transport.protocols import StreamT
 
@@ -29,7 +30,7 @@ RETRY_SECONDS = 600.0
 
 _OPEN_SECONDS = 10.0
 
-Open = Callable[[TargetKey, Sequence[int]], AbstractAsyncContextManager[MessageStream]]
+Open = Callable[[TargetKey, Sequence[int]], AbstractAsyncContextManager[PortForwardWebSocket]]
 """Opens a WebSocket to the ports of a pod; raises KubernetesError."""
 
 
@@ -261,7 +262,7 @@ def _sentence(error: KubernetesError) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-async def _pump(bundle: StreamBundle, socket: MessageStream) -> None:
+async def _pump(bundle: StreamBundle, socket: PortForwardWebSocket) -> None:
     """Both directions until one ends; raises what the first to end raised."""
     ways = [asyncio.create_task(way(socket)) for way in (bundle.send, bundle.receive)]
     try:

@@ -24,7 +24,7 @@ from exporter.app.process import (
     many_new_objects,
     raise_file_limit,
 )
-from exporter.app.session import PortForwardAccess, Reading, Session, Shared
+from exporter.app.session import ProgramParts, Reading, Session, portforwards_of
 from exporter.config import Config, ConfigError, Problem, StaticConfig
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
@@ -70,22 +70,22 @@ class Exporter:
         self._runs = asyncio.Event()
         self._web_config: WebConfigFile | None = None
         reading = self._read(self._open_web_config)
-        self._shared = _shared(reading, base, targets, find_credentials)
-        self.session = Session(reading, self._shared)
+        self._parts = _parts_of(reading, base, targets, find_credentials)
+        self.session = Session(reading, self._parts)
         self._context = WebContext(
             state=self.state,
-            synced=self._shared.synced,
-            self_metrics=self._shared.metrics,
+            synced=self._parts.synced,
+            self_metrics=self._parts.metrics,
             session=self.session,
             reload=self.reload if reading.config.web.enable_reload else None,
         )
-        self._shared.api.configure(reading.config, has_static=reading.has_static)
-        self._shared.metrics.reloaded(successful=True, now=clock.wall())
+        self._parts.api.configure(reading.config, has_static=reading.has_static)
+        self._parts.metrics.reloaded(successful=True, now=clock.wall())
 
     @property
     def state(self) -> State:
         """The last record of every target."""
-        return self._shared.state
+        return self._parts.state
 
     async def run(self, started: Callable[[str], None] | None = None) -> None:
         """Serve until cancelled. `started` gets the address once it is bound."""
@@ -94,7 +94,7 @@ class Exporter:
             log.info("listening address=%s version=%s", address, __version__)
             if started:
                 started(address)
-            tasks.create_task(self._shared.api.run())
+            tasks.create_task(self._parts.api.run())
             tasks.create_task(collect_young_garbage())
             tasks.create_task(self.session.run())
             self._runs.set()
@@ -109,7 +109,7 @@ class Exporter:
             try:
                 reading = await asyncio.to_thread(self._read, self._check_web_config)
             except ConfigError as error:
-                self._shared.metrics.reloaded(successful=False, now=clock.wall())
+                self._parts.metrics.reloaded(successful=False, now=clock.wall())
                 for problem in error.problems:
                     text = str(problem)
                     log.error("configuration not reloaded, the old one stays problem=%r", text)  # noqa: TRY400 - the problem is the user's
@@ -154,20 +154,20 @@ class Exporter:
         No poll starts between them. Until then the old families are served, from then on the new
         ones.
         """
-        shared, config = self._shared, reading.config
-        for state in (shared.state, shared.synced):
+        parts, config = self._parts, reading.config
+        for state in (parts.state, parts.synced):
             await state.prepare(reading.families)
         self.session.stop()
-        await shared.table.set_interval(config.poll.interval)
-        session = Session(reading, shared)
-        for state in (shared.state, shared.synced):
+        await parts.table.set_interval(config.poll.interval)
+        session = Session(reading, parts)
+        for state in (parts.state, parts.synced):
             state.commit()
         self.session = self._context.session = session
-        shared.api.configure(config, has_static=reading.has_static)
+        parts.api.configure(config, has_static=reading.has_static)
         self._tasks.create_task(session.run())
-        shared.metrics.reloaded(successful=True, now=clock.wall())
+        parts.metrics.reloaded(successful=True, now=clock.wall())
         log.info("configuration reloaded")
-        for state in (shared.state, shared.synced):
+        for state in (parts.state, parts.synced):
             await state.discard()
 
     @contextlib.asynccontextmanager
@@ -182,12 +182,12 @@ class Exporter:
             yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _shared(
+def _parts_of(
     reading: Reading,
     base: Path,
     targets: Sequence[Target],
     find_credentials: Callable[[], LoadCredentials | None],
-) -> Shared:
+) -> ProgramParts:
     config = reading.config
     metrics = SelfMetrics(__version__)
     state = State(reading.families, refused=metrics.refused_object)
@@ -195,7 +195,7 @@ def _shared(
     table = TargetTable(config.poll.interval, state, synced)
     sets = TargetSets(targets, table, metrics)
     api = ApiConnection(find_credentials, sets, state, metrics)
-    return Shared(
+    return ProgramParts(
         base=base,
         state=state,
         synced=synced,
@@ -203,7 +203,8 @@ def _shared(
         sets=sets,
         api=api,
         metrics=metrics,
-        portforwards=PortForwardAccess(config.access, api.forward),
+        access=config.access,
+        portforwards=portforwards_of(config.access, api.forward),
     )
 
 

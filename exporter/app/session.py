@@ -1,7 +1,7 @@
 """The parts that one configuration makes, from its start until the next one takes over.
 
-In: a `Config` and what outlives it (`Shared`). Out: polls, published records, self-metrics. A
-reload stops this session and starts the next with the same `Shared`; polls that run end by
+In: a `Config` and what outlives it (`ProgramParts`). Out: polls, published records, self-metrics. A
+reload stops this session and starts the next with the same `ProgramParts`; polls that run end by
 themselves.
 """
 
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from exporter import clock
-from exporter.access.portforward import ForwardedPod, Open, PortForwards
+from exporter.access.portforward import Open, PortForwards
 from exporter.access.portforward_budget import Budget
 from exporter.app.api_connection import ApiConnection
 from exporter.app.capabilities import MissingCapability, Situation, missing_capabilities
@@ -26,6 +26,7 @@ from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.kube.object_reader import ObjectReader
 from exporter.model import Memory, Target, TargetKey
+from exporter.poll.plan import no_pod_view
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
 from exporter.report.not_judged import traffic_past_the_mesh
@@ -56,44 +57,24 @@ _SHARE_OF_PROBES = 4
 """For `/probe`: a port-forward more for so many that polls may open."""
 
 
-class PortForwardAccess:
-    """Port-forwards under one configuration of `access`: their budget and what was refused.
-
-    It is handed from session to session while that stays the same.
-    """
-
-    def __init__(self, config: AccessConfig, open_websocket: Open) -> None:
-        self.config = config
-        allowed = config.portforward
-        self._portforwards = (
-            PortForwards(
-                open_websocket,
-                Budget(allowed.per_second, allowed.concurrency),
-                probe_budget=Budget(allowed.per_second / _SHARE_OF_PROBES, 1),
-            )
-            if config.loopback == "portforward"
-            else None
-        )
-
-    @property
-    def error(self) -> str:
-        """Why port-forwards are refused; empty where they are not."""
-        return self._portforwards.trouble if self._portforwards else ""
-
-    def pod(self, target: Target) -> ForwardedPod | None:
-        """The view of a target that is polled."""
-        return self._portforwards.pod(target.key) if self._portforwards else None
-
-    def probed_pod(self, target: Target) -> ForwardedPod | None:
-        """The view of a target that `/probe` polls: a small budget beside that of the polls."""
-        return self._portforwards.probed_pod(target.key) if self._portforwards else None
+def portforwards_of(access: AccessConfig, open_websocket: Open) -> PortForwards | None:
+    """Port-forwards within the budgets of this configuration; None where it wants none."""
+    allowed = access.portforward
+    if access.loopback != "portforward":
+        return None
+    return PortForwards(
+        open_websocket,
+        Budget(allowed.per_second, allowed.concurrency),
+        probe_budget=Budget(allowed.per_second / _SHARE_OF_PROBES, 1),
+    )
 
 
 @dataclass(slots=True, kw_only=True)
-class Shared:
+class ProgramParts:
     """What outlives a session. `base`: the folder that file names are relative to.
 
-    `portforwards`: those of the present session. `was_ready`: some session was.
+    `portforwards`: those of all sessions with this `access`; None where that wants none.
+    `was_ready`: some session was.
     """
 
     base: Path
@@ -103,7 +84,8 @@ class Shared:
     sets: TargetSets
     api: ApiConnection
     metrics: SelfMetrics
-    portforwards: PortForwardAccess
+    access: AccessConfig
+    portforwards: PortForwards | None
     logged_capabilities: dict[str, str] = field(default_factory=dict)
     was_ready: bool = False
 
@@ -111,16 +93,17 @@ class Shared:
 class Session:
     """The parts of one configuration in one task group."""
 
-    def __init__(self, reading: Reading, shared: Shared) -> None:
+    def __init__(self, reading: Reading, program: ProgramParts) -> None:
         """Start nothing yet."""
         self.config = config = reading.config
         self._static = reading.static
-        self._shared = shared
+        self._program = program
         self._stopped = asyncio.Event()
-        if shared.portforwards.config != config.access:
-            shared.portforwards = PortForwardAccess(config.access, shared.api.forward)
-        self._portforwards = shared.portforwards
-        metrics = shared.metrics
+        if program.access != config.access:
+            program.access = config.access
+            program.portforwards = portforwards_of(config.access, program.api.forward)
+        self._portforwards = forwards = program.portforwards
+        metrics = program.metrics
         self._reader = ObjectReader(metrics.refused_object)
         instrumentation = ProbeInstrumentation(
             under_way=metrics.probes_under_way,
@@ -131,35 +114,35 @@ class Session:
         )
         self._scheduler = Scheduler(
             config,
-            shared.table,
+            program.table,
             instrumentation,
-            self._portforwards.pod,
-            shared.sets.names,
-            shared.api.webhook_names,
+            (lambda target: forwards.pod(target.key)) if forwards else no_pod_view,
+            program.sets.names,
+            program.api.webhook_names,
         )
         self._publisher = SyncPublisher(
             config=config,
-            polled=shared.table.targets,
-            sets=shared.sets,
-            records=shared.state,
-            synced=shared.synced,
+            polled=program.table.targets,
+            sets=program.sets,
+            records=program.state,
+            synced=program.synced,
             reader=self._reader,
-            set_version=shared.table.set_version,
+            set_version=program.table.set_version,
         )
         self._self_checks = SelfChecks(
             shard=config.shard,
             missing_capabilities=self._missing_capabilities,
-            table=shared.table,
-            sets=shared.sets,
+            table=program.table,
+            sets=program.sets,
             metrics=metrics,
             reader=self._reader,
-            logged=shared.logged_capabilities,
+            logged=program.logged_capabilities,
         )
 
     @property
     def targets(self) -> Mapping[TargetKey, Target]:
         """Every target, polled yet or not."""
-        return self._shared.table.targets
+        return self._program.table.targets
 
     @property
     def is_healthy(self) -> bool:
@@ -169,10 +152,10 @@ class Session:
     @property
     def is_ready(self) -> bool:
         """Whether discovery was synced once and every target was polled then."""
-        shared = self._shared
-        if not shared.was_ready:
-            shared.was_ready = shared.sets.is_synced and shared.table.is_warm
-        return shared.was_ready
+        program = self._program
+        if not program.was_ready:
+            program.was_ready = program.sets.is_synced and program.table.is_warm
+        return program.was_ready
 
     def unseen(self) -> tuple[str, ...]:
         """One sentence for each thing that this instance cannot see."""
@@ -183,7 +166,7 @@ class Session:
 
         `seconds`: for all steps of the poll; a probe that takes longer has timed out.
         """
-        poll = self.config.poll
+        poll, forwards = self.config.poll, self._portforwards
         poll = replace(poll, timeout=min(poll.timeout, seconds / _MOST_STEPS))
         return await poll_once(
             replace(target, trusted=False),
@@ -191,9 +174,9 @@ class Session:
             EVERY_CADENCE,
             replace(self.config, poll=poll),
             clock.now(),
-            in_mesh=self._shared.state.in_mesh,
+            in_mesh=self._program.state.in_mesh,
             step=clock.step(),
-            forward=self._portforwards.probed_pod,
+            forward=(lambda one: forwards.probed_pod(one.key)) if forwards else no_pod_view,
         )
 
     async def prepare(self) -> None:
@@ -220,13 +203,13 @@ class Session:
 
     def _missing_capabilities(self) -> tuple[MissingCapability, ...]:
         """What this instance cannot see by its configuration, or in fact."""
-        shared = self._shared
+        program = self._program
         now = Situation(
             config=self.config,
             pod_view=any(target.netns for target in self.targets.values()),
-            trouble=shared.table.pod_view_error,
-            refused=self._portforwards.error,
-            webhook=shared.api.dry_run.last,
+            trouble=program.table.pod_view_error,
+            refused=self._portforwards.trouble if self._portforwards else "",
+            webhook=program.api.dry_run.last,
             bypassed=self._describe_all(traffic_past_the_mesh),
             untrusted=self._describe_all(partial(why_untrusted, config=self.config)),
         )
@@ -238,13 +221,13 @@ class Session:
         return self._reader.attempt("reports", "", "", say) or ""
 
     async def _take_static(self, targets: Iterable[Target]) -> None:
-        metrics = self._shared.metrics
+        metrics = self._program.metrics
         metrics.forgot_files()
         for file in self.config.discovery.static.files:
-            metrics.read_file(str(self._shared.base / file), readable=True)
-        await self._shared.sets.take_static(targets, self.config)
+            metrics.read_file(str(self._program.base / file), readable=True)
+        await self._program.sets.take_static(targets, self.config)
 
     def _report_static_error(self, error: ConfigError) -> None:
         """A file of targets broke: its old targets stay, and the metric shows it."""
         for problem in error.problems:
-            self._shared.metrics.read_file(problem.file, readable=False)
+            self._program.metrics.read_file(problem.file, readable=False)

@@ -83,11 +83,11 @@ def _missing_proxy(pod: Pod, found: Target | None) -> MissingProxy:
     if found is not None and not found.lifecycle.missing_proxy:
         return _NONE_MISSING
     asked = tuple(missing_proxy(pod, namespace) for namespace in NamespaceInjection)
-    return _shared(asked) if any(asked) else _NONE_MISSING
+    return _by_namespace(asked) if any(asked) else _NONE_MISSING
 
 
 @cache
-def _shared(asked: tuple[str, ...]) -> MissingProxy:
+def _by_namespace(asked: tuple[str, ...]) -> MissingProxy:
     """One mapping for all pods of which the same is true: there are very many."""
     return dict(zip(NamespaceInjection, asked, strict=True))
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.access.forwarded_streams import MessageStream
 from exporter.access.portforward import PortForwards
 from exporter.config import Config
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import load_kubeconfig
+from exporter.kube.websocket import PortForwardWebSocket
 from exporter.model import Memory, Outcome, Role, Target, TargetKey, TargetRecord
 from exporter.poll.plan import PodViewFactory, no_pod_view, plan_of, pod_only
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_target
@@ -65,7 +65,7 @@ class Account:
 
             def open_websocket(
                 key: TargetKey, ports: Sequence[int]
-            ) -> AbstractAsyncContextManager[MessageStream]:
+            ) -> AbstractAsyncContextManager[PortForwardWebSocket]:
                 self.requested.append(ports)
                 return api.forward(key.namespace, key.pod, ports)
 
