@@ -10,6 +10,7 @@ from functools import partial
 
 from msgspec import Struct
 
+from exporter.diagnosis.repeats import Repeats
 from exporter.exposition import Blocks, Family, render
 from exporter.kube.object_reader import ObjectReader
 from exporter.model import ClusterRecord, TargetKey, TargetRecord
@@ -18,13 +19,34 @@ from exporter.yielder import Yielder
 Last = tuple[TargetRecord, Blocks]
 Render = Callable[[TargetRecord, Sequence[Family], Last | None], Blocks]
 
+_RENEWED_AT_ONCE = 32
+
 STALE_AFTER_INTERVALS = 3
 """A target's samples vanish when they were not renewed for so many effective intervals."""
 
 
-class _Entry(Struct, frozen=True, gc=False):
+class _Entry(Struct, gc=False):
+    """A target's record; `repeats` may have a newer one, and the blocks may be older ones'."""
+
     record: TargetRecord
     expires: float
+    repeats: Repeats | None = None
+    is_rendered: bool = True
+
+    def newest(self) -> TargetRecord:
+        """The record of the last poll."""
+        if self.repeats is not None:
+            self.repeats.add_up()
+            record = self.repeats.record
+            if record is not None and record is not self.record:
+                self.record, self.expires = record, self.repeats.expires
+                self.is_rendered = False
+        return self.record
+
+    def is_expired(self, now: float) -> bool:
+        """Whether the last poll is too long ago."""
+        self.newest()
+        return self.expires <= now
 
 
 class _NextRendering:
@@ -93,6 +115,34 @@ class State:
         if self._next:
             self._next.add(record, blocks, self._render)
 
+    def repeat(self, key: TargetKey, repeats: Repeats) -> None:
+        """The polls of this target from now on that are counted here find the same again.
+
+        Its record is made when somebody reads it, and what differs is rendered for a scrape.
+        """
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.newest()
+            entry.repeats = repeats
+
+    def renew(self) -> Iterator[None]:
+        """Render what polls have found again, some targets at a time; `blocks` does the rest."""
+        for at, (key, entry) in enumerate(tuple(self._entries.items())):
+            if self._entries.get(key) is entry:
+                self._renew(key, entry)
+            if at % _RENEWED_AT_ONCE == 0:
+                yield
+
+    def _renew(self, key: TargetKey, entry: _Entry) -> Blocks:
+        record, blocks = entry.newest(), self._blocks[key]
+        if entry.is_rendered:
+            return blocks
+        blocks = self._blocks[key] = self._render(record, self.families, (record, blocks))
+        entry.is_rendered = True
+        if self._next:
+            self._next.add(record, blocks, self._render)
+        return blocks
+
     def drop(self, key: TargetKey) -> None:
         """Forget a target that is gone; its series go with it. Unknown targets are fine."""
         self._entries.pop(key, None)
@@ -103,22 +153,22 @@ class State:
     def get(self, key: TargetKey) -> TargetRecord | None:
         """The last record of a target, however old; None if it was not polled yet."""
         entry = self._entries.get(key)
-        return None if entry is None or entry.record.polls == 0 else entry.record
+        return None if entry is None or entry.record.polls == 0 else entry.newest()
 
     def is_expired(self, key: TargetKey, now: float) -> bool:
         """Whether a target's samples are not served because nobody renewed them in time."""
         entry = self._entries.get(key)
-        return entry is not None and entry.expires <= now
+        return entry is not None and entry.is_expired(now)
 
     def keep(self, key: TargetKey, now: float, expires: float) -> None:
         """Serve a target's samples until then, unless they have expired already."""
         entry = self._entries.get(key)
-        if entry is not None and entry.expires > now:
-            self._entries[key] = _Entry(entry.record, expires)
+        if entry is not None and not self.is_expired(key, now):
+            entry.expires, entry.repeats = expires, None
 
     def records(self) -> Iterator[TargetRecord]:
         """The last record of every polled target, however old; safe to hold while polls go on."""
-        records = [entry.record for entry in self._entries.values()]
+        records = [entry.newest() for entry in self._entries.values()]
         return iter([record for record in records if record.polls != 0])
 
     def blocks(self, now: float) -> list[Blocks]:
@@ -128,8 +178,8 @@ class State:
         stale is served; `istio_port_exporter_poll_lateness_seconds` and `_polls_skipped_total`
         show why.
         """
-        blocks = self._blocks
-        return [blocks[key] for key, entry in self._entries.items() if entry.expires > now]
+        rows = [(self._renew(key, entry), entry) for key, entry in self._entries.items()]
+        return [blocks for blocks, entry in rows if entry.expires > now]
 
     async def prepare(self, families: tuple[Family, ...]) -> None:
         """Render every record with other families, beside what is served until `commit`."""
@@ -139,7 +189,7 @@ class State:
         yielder = Yielder()
         for key, entry in tuple(self._entries.items()):
             if key in self._entries and key not in following.blocks:
-                following.add(entry.record, self._blocks[key], self._render)
+                following.add(entry.newest(), self._blocks[key], self._render)
             await yielder.maybe_yield()
 
     def commit(self) -> None:

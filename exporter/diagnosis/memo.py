@@ -100,20 +100,46 @@ def reused_record(
     known = _with_details(evidence, observations, memory) if slower else memory
     if known is None:
         return None
+    return _again(memo, memory, known, [one.seconds for one in observations], now)
+
+
+def _again(
+    memo: Memo, before: Memory, known: Memory, seconds: Sequence[float], now: float
+) -> tuple[TargetRecord, Memory]:
+    """The record of a poll that saw the same, which is one more; `known` with what it adds."""
+    last: TargetRecord = before.record  # type: ignore[assignment] # there is one beside a memo
     durations = dict(last.durations)
     for port, place in memo.timed:
-        durations[port] = observations[place].seconds
-    last_ok = {**memory.last_ok, **dict.fromkeys(memo.up, now)}
-    polls = memory.polls + 1
+        durations[port] = seconds[place]
+    last_ok = {**before.last_ok, **dict.fromkeys(memo.up, now)}
+    polls = before.polls + 1
     record = replace(
         last,
         durations=durations,
-        polled=memory.polled,
+        polled=before.polled,
         last_ok=last_ok,
         polls=polls,
-        faulty_polls=memory.faulty_polls,
+        faulty_polls=before.faulty_polls,
     )
     return record, replace(known, polls=polls, last_ok=last_ok, record=record)
+
+
+def record_of_repeats(
+    memory: Memory, polls: int, seconds: Sequence[float], now: float
+) -> tuple[TargetRecord, Memory]:
+    """What so many polls of the fast cadence leave that all saw what the memo rests on.
+
+    Args:
+        memory: what the poll before them left, with its memo.
+        polls: how many; at least one.
+        seconds: how long each probe of the last one took.
+        now: when that one began.
+    """
+    memo: Memo = memory.memo  # type: ignore[assignment] # repeats are counted where there is one
+    polled = {**memory.polled, Cadence.FAST: now}
+    before = replace(memory, polled=polled, polls=memory.polls + polls - 1)
+    record, known = _again(memo, before, before, seconds, now)
+    return record.with_times_moved(memo.step), known
 
 
 _REUSING: tuple[list[Cadence], ...] = [], [Cadence.DETAIL]

@@ -5,6 +5,7 @@ at first sight, after 15008 did not accept, after a failure at longer and longer
 when a certificate should have been renewed or has ended.
 """
 
+import math
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 from exporter.catalogue import port_number_of
@@ -83,7 +84,12 @@ def due_addresses(  # noqa: PLR0913 - what a poll knows
         if seen.probe.port != port or seen.outcome is not Outcome.OK:
             continue
         last = memory.hbone.get(seen.probe.address)
-        if last is None or due_identity or not last.is_current or _is_due(last, config, now, step):
+        if (
+            last is None
+            or due_identity
+            or not last.is_current
+            or now >= _due_at(last, config, step)
+        ):
             yield seen.address
 
 
@@ -122,17 +128,30 @@ def is_doubtful(
     return not was_asked and any(row.lets_strangers_in for row in rows)
 
 
-def _is_due(last: HboneHello, config: Config, now: float, step: float) -> bool:
-    age, poll = now - last.at + _JITTER_SECONDS, config.poll
+def next_due(addresses: Iterable[str], memory: Memory, config: Config, step: float) -> float:
+    """From when on a poll that sees 15008 accept sends a hello, at the fast cadence.
+
+    Seconds since the epoch; 0 where it is due, infinite for never. `step`: as in
+    `due_addresses`.
+    """
+    if not config.poll.hello:
+        return math.inf
+    last = [memory.hbone.get(address) for address in addresses]
+    return min(
+        [_due_at(one, config, step) if one and one.is_current else 0.0 for one in last],
+        default=math.inf,
+    )
+
+
+def _due_at(last: HboneHello, config: Config, step: float) -> float:
+    """When the hello after this one is due."""
+    poll = config.poll
     if last.seen.outcome is not Outcome.OK:
         doubled: float = poll.interval * 2.0 ** min(last.alike - 1, 32)
-        return age >= min(doubled, max(poll.detail_interval, poll.interval))
-    if age >= poll.identity_interval:
-        return True
-    certificate = last.certificate
-    if certificate is None:
-        return False
-    lifetime = certificate.not_after - certificate.not_before
-    renewed = certificate.not_before + RENEWED_AT * lifetime - step
-    ended = certificate.not_after + _AFTER_END_SECONDS - step
-    return last.at < renewed <= now or last.at < ended <= now
+        return last.at - _JITTER_SECONDS + min(doubled, max(poll.detail_interval, poll.interval))
+    due = [last.at - _JITTER_SECONDS + poll.identity_interval]
+    if last.certificate is not None:
+        begin, end = last.certificate.not_before, last.certificate.not_after
+        renewed = begin + RENEWED_AT * (end - begin) - step
+        due += [at for at in (renewed, end + _AFTER_END_SECONDS - step) if last.at < at]
+    return min(due)

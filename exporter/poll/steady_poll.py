@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from exporter.access.direct import Direct
 from exporter.config import Config
+from exporter.diagnosis.repeats import Repeats, repeats_of
 from exporter.model import Memory, Observation, Outcome, Probe, Role
 from exporter.poll import hbone_hellos
 from exporter.poll.plan import Plan
@@ -47,3 +48,13 @@ def is_all(
         plan.target, seen, memory, config, now, due_identity=False, step=step
     )
     return not any(due)
+
+
+def repeats_after(
+    plan: Plan, connects: SteadyConnects, memory: Memory, config: Config, step: float
+) -> Repeats | None:
+    """Where the polls after the one that left this memory are counted that see the same."""
+    addresses = [dialer.address for dialer, _ in connects]
+    hello_due = hbone_hellos.next_due(addresses, memory, config, step)
+    probes = [probe for _, probe in connects]
+    return repeats_of(plan.target, plan.ports, probes, memory, config, hello_due)

@@ -176,12 +176,14 @@ class Scheduler:
     def _end_steady(self, polls: asyncio.TaskGroup, plan: Plan, poll: RunningPoll) -> None:
         """Publish a poll that needed no task, or go on with it in one."""
         try:
-            result = self._steady.result(poll, plan)
-            if result is None:
-                polls.create_task(self._poll(poll))
-                return
-            if not poll.row.is_gone:
-                self._take(poll.row, result)
+            if not self._steady.repeats(poll, plan, self._table.interval):
+                poll.row.remember_repeats()
+                result = self._steady.result(poll, plan)
+                if result is None:
+                    polls.create_task(self._poll(poll))
+                    return
+                if not poll.row.is_gone:
+                    self._take(poll.row, result)
         except Exception as error:  # noqa: BLE001 - one target must not cost the others
             self._report_failed(poll.row, error)
         self._give_back(poll)
@@ -189,6 +191,7 @@ class Scheduler:
     async def _poll(self, poll: RunningPoll) -> None:
         """Poll and publish. However that ends, the slot is given back."""
         row = poll.row
+        row.remember_repeats()
         try:
             result = await self._result(poll)
             if not row.is_gone:
@@ -224,7 +227,7 @@ class Scheduler:
 
     def _take(self, row: ScheduledTarget, result: PollResult) -> None:
         row.polls += not row.is_made_up
-        row.memory = result.memory
+        row.remember(result.memory)
         slow, seen = self._config.poll.timeout / 2, result.observations
         row.is_slow = any(one.seconds > slow or one.outcome.is_silent for one in seen)
         refused = [one.detail for one in seen if one.outcome is Outcome.NO_ACCESS]

@@ -10,15 +10,15 @@ from msgspec import Struct
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import Cadence, Observation
+from exporter.model import Cadence, Observation, Outcome
 from exporter.poll.plan import Plan
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import FAST_ONLY, Begun, PollResult, conclude
-from exporter.poll.steady_poll import is_all
+from exporter.poll.steady_poll import is_all, repeats_after
 from exporter.probes.attempt import Attempt
 from exporter.probes.connect_run import Connects
 from exporter.scheduler.target_table import ScheduledTarget
-from exporter.state import State
+from exporter.state import STALE_AFTER_INTERVALS, State
 
 
 class RunningPoll(Struct, eq=False):
@@ -69,6 +69,33 @@ class SteadyPolls:
         self._instrumentation.ended(seen, plan.target.role)
         poll.begun = Begun(seen, poll.started)
         ended(poll)
+
+    def repeats(self, poll: RunningPoll, plan: Plan, interval: float) -> bool:
+        """Whether it saw what the judged poll before it saw; then it is counted as that.
+
+        `interval`: seconds between polls.
+        """
+        row, begun = poll.row, poll.begun
+        if begun is None or row.is_gone or row.is_slow or self._state.in_mesh:
+            return False
+        known = row.repeats
+        if known is None:
+            known = repeats_after(plan, row.connects, row.memory, self._config, clock.step())
+            if known is None:
+                return False
+            row.count_repeats(known)
+            self._state.repeat(row.target.key, known)
+        if poll.at >= known.until or clock.step() != known.step:
+            return False
+        for one in begun.seen:
+            if one.outcome is not Outcome.OK or one.seconds >= known.slow:
+                return False
+        known.polls += 1
+        known.at = poll.at
+        known.seconds = tuple([one.seconds for one in begun.seen])
+        known.expires = clock.now() + STALE_AFTER_INTERVALS * interval
+        row.polls += not row.is_made_up
+        return True
 
     def result(self, poll: RunningPoll, plan: Plan) -> PollResult | None:
         """The result of one that has begun; None where something follows upon what it saw."""

@@ -14,10 +14,11 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from exporter import clock
+from exporter.diagnosis.repeats import Repeats
 from exporter.model import Cadence, Memory, Target, TargetKey, TargetRecord
 from exporter.poll.plan import Plan
 from exporter.poll.steady_poll import SteadyConnects
@@ -28,6 +29,7 @@ from exporter.yielder import Yielder
 log = logging.getLogger(__name__)
 
 _NEVER = math.inf
+_NO_MEMORY = Memory()
 
 
 @dataclass(slots=True, eq=False)
@@ -36,10 +38,11 @@ class ScheduledTarget:
 
     `spread` makes its phase, and shifts its slower cadences. `due`: when its next poll starts, on
     the monotonic clock; never, once it was dropped. `started`: when its last one did. `polls`
-    counts those that ended. `owed`: the slower cadences that were due and found no slot; the
-    target is queued for one then. `is_made_up`: the poll that runs is between two that are due, for
-    what is owed. `plan` and its `steady_connects` were made for `planned_target` by the scheduler
-    whose token is `planned_by`.
+    counts those that ended. `owed`: the slower cadences that were due and found no slot; the target
+    is queued for one then. `is_made_up`: the poll that runs is between two that are due, for what
+    is owed. `repeats` counts polls that found the same again, in place of `last_memory`. `plan` and
+    its `steady_connects` were made for `planned_target` by the scheduler whose token is
+    `planned_by`.
     """
 
     target: Target
@@ -47,7 +50,8 @@ class ScheduledTarget:
     due: float = _NEVER
     started: float = -math.inf
     polls: int = 0
-    memory: Memory = field(default_factory=Memory)
+    last_memory: Memory = _NO_MEMORY
+    repeats: Repeats | None = None
     plan: Plan | None = None
     connects: SteadyConnects = ()
     planned_by: object = None
@@ -68,6 +72,25 @@ class ScheduledTarget:
         return self.due == _NEVER
 
     @property
+    def memory(self) -> Memory:
+        """What the last poll left; polls that are only counted are not in it yet."""
+        return self.last_memory if self.repeats is None else self.repeats.memory
+
+    def remember(self, memory: Memory) -> None:
+        """Take what a poll left."""
+        self.last_memory, self.repeats = memory, None
+
+    def count_repeats(self, repeats: Repeats) -> None:
+        """Count polls from now on that find the same; the memory is kept once, with them."""
+        self.last_memory, self.repeats = _NO_MEMORY, repeats
+
+    def remember_repeats(self) -> None:
+        """Let `memory` be what the last poll left: something else than a repeat follows."""
+        if self.repeats is not None:
+            self.repeats.add_up()
+            self.remember(self.repeats.memory)
+
+    @property
     def phase(self) -> float:
         """The part of an interval, from 0 to 1, at which its polls are due."""
         return self.spread / 2**32
@@ -75,6 +98,10 @@ class ScheduledTarget:
 
 Due = tuple[ScheduledTarget, float]
 """A target, and when its poll was due."""
+
+
+_Queued = tuple[float, int, ScheduledTarget]
+"""When a poll is due, a number that no other has, and whose it is."""
 
 
 class TargetTable:
@@ -94,7 +121,8 @@ class TargetTable:
         self.interval = interval
         self._rows: dict[TargetKey, ScheduledTarget] = {}
         self._targets: dict[TargetKey, Target] = {}
-        self._queue: list[tuple[float, int, ScheduledTarget]] = []
+        self._queue: list[_Queued] = []
+        self._in_order: deque[_Queued] = deque()
         self._order = itertools.count()
         self._is_warm = False
 
@@ -157,25 +185,32 @@ class TargetTable:
 
     def next_due(self) -> float:
         """When there may be something due, on the monotonic clock; infinite for never."""
-        return self._queue[0][0] if self._queue else _NEVER
+        queued, in_order = self._queue, self._in_order
+        first = in_order[0][0] if in_order else _NEVER
+        return min(queued[0][0], first) if queued else first
 
     def take_due(self, limit: int) -> list[Due]:
         """Some of the targets whose polls are due, and schedule their next ones.
 
         It goes through `limit` rows of the queue at most: some may be of targets that are gone.
         """
-        found, queue, now = [], self._queue, time.monotonic()
+        found, now = [], time.monotonic()
         for _ in range(limit):
-            if not queue or queue[0][0] > now:
+            if self.next_due() > now:
                 break
-            due, _number, row = queue[0]
+            due, _number, row = self._take_first()
             if due != row.due:
-                heapq.heappop(queue)
                 continue
-            row.due = self._following(row, now)
-            heapq.heapreplace(queue, (row.due, next(self._order), row))
+            self._schedule(row, self._following(row, now))
             found.append((row, due))
         return found
+
+    def _take_first(self) -> _Queued:
+        """What is due first; there is something."""
+        queue, in_order = self._queue, self._in_order
+        if not queue or (in_order and in_order[0] < queue[0]):
+            return in_order.popleft()
+        return heapq.heappop(queue)
 
     def put_back(self, row: ScheduledTarget, due: float) -> None:
         """A poll that was due has not been started: it is due still."""
@@ -191,6 +226,7 @@ class TargetTable:
         if interval == self.interval:
             return
         self.interval, self._queue = interval, []
+        self._in_order.clear()
         yielder = Yielder()
         for row in tuple(self._rows.values()):
             if not row.is_gone:
@@ -201,8 +237,13 @@ class TargetTable:
             await yielder.maybe_yield()
 
     def _schedule(self, row: ScheduledTarget, due: float) -> None:
+        """Polls follow each other in the order of the interval before: only few need a heap."""
         row.due = due
-        heapq.heappush(self._queue, (due, next(self._order), row))
+        queued, in_order = (due, next(self._order), row), self._in_order
+        if not in_order or in_order[-1] < queued:
+            in_order.append(queued)
+        else:
+            heapq.heappush(self._queue, queued)
 
     def _rephased(self, row: ScheduledTarget, now: float) -> float:
         if row.due <= now:

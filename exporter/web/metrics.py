@@ -45,6 +45,8 @@ async def serve_metrics(request: web.Request) -> web.StreamResponse:
 def _pieces(
     context: WebContext, names: frozenset[str] | None, *, openmetrics: bool
 ) -> Iterator[bytes]:
+    for _ in context.state.renew():
+        yield b""
     now, families = clock.now(), context.state.families
     cluster = render_cluster(context.state.cluster, families)
     blocks = [*context.state.blocks(now), *context.synced.blocks(now), cluster]
@@ -73,6 +75,9 @@ async def stream(
             yielder = Yielder()
             for piece in pieces:
                 size += len(piece)
+                if not piece:
+                    await yielder.maybe_yield()
+                    continue
                 if chunk := await asyncio.to_thread(gzip.compress, piece) if gzip else piece:
                     await response.write(chunk)
                 await yielder.maybe_yield()

@@ -8,7 +8,7 @@ from msgspec import structs
 from exporter.config import Config
 from exporter.diagnosis.diagnose import diagnose
 from exporter.model import Cadence, Memory, Observation, Outcome
-from exporter.poll.hbone_hellos import HelloRate, due_addresses, is_doubtful
+from exporter.poll.hbone_hellos import HelloRate, due_addresses, is_doubtful, next_due
 from exporter.poll.plan import plan_of
 from tests.diagnosis.ambient_states import (
     CERTIFICATE,
@@ -39,7 +39,9 @@ def times_of_hellos(said: Observation, seconds: float, begin: float = NOW) -> li
     for number in range(int(seconds / INTERVAL) + 1):
         now = begin + number * INTERVAL
         poll = seen()[:3]
-        if list(due_addresses(WORKLOAD, poll, memory, CONFIG, now, due_identity=False)):
+        is_due = any(due_addresses(WORKLOAD, poll, memory, CONFIG, now, due_identity=False))
+        assert is_due == (now >= next_due([V4], memory, CONFIG, 0.0))
+        if is_due:
             sent.append(now - begin)
             poll.append(said)
         _, memory = diagnose(WORKLOAD, ports, poll, memory, CONFIG, now)

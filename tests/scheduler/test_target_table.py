@@ -1,0 +1,53 @@
+"""The table hands out targets in the order in which they are due, whatever came before."""
+
+import random
+import time
+
+from exporter.exposition import selected
+from exporter.model import Role, Target, TargetKey
+from exporter.scheduler.target_table import TargetTable
+from exporter.state import State
+
+FAMILIES = selected("minimal")
+
+
+def target(number: int) -> Target:
+    key = TargetKey("shop", f"web-{number}")
+    return Target(key=key, role=Role.SIDECAR, addresses=("127.0.0.1",), uid=f"uid-{number}")
+
+
+def test_who_is_due_first_comes_first_while_targets_come_and_go() -> None:
+    dice = random.Random(3)
+    interval = 0.02
+    table = TargetTable(interval, State(FAMILIES), State(FAMILIES))
+    known: set[int] = set()
+    taken = 0
+    until = time.monotonic() + 20 * interval
+    while time.monotonic() < until or taken < 500:
+        number = dice.randrange(60)
+        if number in known and dice.random() < 0.2:
+            table.drop(target(number).key)
+            known.discard(number)
+        else:
+            table.put(target(number))
+            known.add(number)
+        first = table.next_due()
+        found = table.take_due(dice.choice((1, 2, 16)))
+        dues = [due for _, due in found]
+        assert dues == sorted(dues)
+        assert all(first <= due <= time.monotonic() for due in dues)
+        for row, due in found:
+            assert not row.is_gone
+            assert due < row.due <= time.monotonic() + 1.5 * interval
+            if dice.random() < 0.1:
+                table.put_back(row, due)
+                assert row.due == due
+        taken += len(found)
+    waiting = {row.target.key for row, _ in drained(table, interval)}
+    assert waiting == {target(number).key for number in known}
+
+
+def drained(table: TargetTable, interval: float) -> list[tuple[object, float]]:
+    """Each target once: two intervals later all of them have been due."""
+    time.sleep(2 * interval)
+    return table.take_due(1000)
