@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import json
+import time
 from pathlib import Path
 
 import pytest
+import yaml
 from aiohttp import web
 
 from exporter.kube.api_errors import KubernetesError
@@ -196,6 +198,12 @@ def test_credentials_are_found_where_there_are_some(
     assert find_credentials({}) is not None
 
 
+def _add_users(path: str, count: int) -> None:
+    document = yaml.safe_load(Path(path).read_text())
+    document["users"] += [{"name": f"u{n}", "user": {"token": f"t{n}"}} for n in range(count)]
+    Path(path).write_text(yaml.safe_dump(document))
+
+
 def _edit(path: str, before: str, after: str) -> None:
     text = Path(path).read_text()
     Path(path).write_text(text.replace(before, after))
@@ -233,3 +241,15 @@ async def test_an_address_that_is_none_is_an_error_of_one_line(
             await api.get("/api", {})
     assert "\n" not in str(raised.value)
     assert_keeps_secrets(raised.value)
+
+
+async def test_a_kubeconfig_of_many_clusters_does_not_hold_the_event_loop(
+    authority: Authority, server: Server
+) -> None:
+    path = kubeconfig(authority, server, token=CANARY)
+    _add_users(path, 500)
+    await load_kubeconfig(path)  # the library is imported
+    began = time.thread_time()
+    found = await load_kubeconfig(path)
+    assert time.thread_time() - began < 0.02
+    assert CANARY in found.authorization
