@@ -111,7 +111,7 @@ def _again(
     durations = dict(last.durations)
     for port, place in memo.timed:
         durations[port] = seconds[place]
-    last_ok = {**before.last_ok, **dict.fromkeys(memo.up, now)}
+    last_ok = before.last_ok.after(memo.up, now)
     polls = before.polls + 1
     record = replace(
         last,
@@ -155,9 +155,7 @@ def _with_details(
     last = memory.stats
     if (update.stats and update.stats.value) != (last and last.value):
         return None
-    if update.proofs.keys() != memory.proofs.keys():
-        return None
-    untimed = replace(update, polls=memory.polls, stats=last, proofs=memory.proofs)
+    untimed = replace(update, polls=memory.polls, stats=last)
     return update if untimed == memory else None
 
 

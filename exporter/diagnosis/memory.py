@@ -5,7 +5,7 @@ when that port refuses and no other port of it reports the same, and when it was
 again for three of its intervals.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from msgspec import structs
 
@@ -27,6 +27,7 @@ from exporter.model import (
     Certificate,
     EnvoyStats,
     IstiodFacts,
+    LastOk,
     Memory,
     Observation,
     Outcome,
@@ -39,7 +40,7 @@ from exporter.model import (
     Verdict,
     ZtunnelFacts,
 )
-from exporter.model.shared import shared_mapping
+from exporter.model.shared import shared, shared_mapping
 
 
 def remember(evidence: Evidence, before: Memory) -> Memory:
@@ -92,12 +93,10 @@ def _remember_servers(evidence: Evidence, update: MemoryUpdate) -> None:
 
 def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Memory:
     """The memory with the time at which each port was last up."""
-    answered = {verdict.port: now for verdict in verdicts if verdict.up}
-    if not answered:
-        return memory
-    last_ok = {**memory.last_ok, **answered}
-    if len(last_ok) > 4 * TARGET_PORTS:  # a page may list other servers each time
-        last_ok = answered
+    up = shared(tuple([verdict.port for verdict in verdicts if verdict.up]))
+    last_ok = memory.last_ok.after(up, now)
+    if len(last_ok.before) > 4 * TARGET_PORTS:  # a page may list other servers each time
+        last_ok = LastOk(up, now)
     return structs.replace(memory, last_ok=last_ok)
 
 
@@ -106,7 +105,7 @@ def _update(seen: Observation, evidence: Evidence, update: MemoryUpdate) -> None
         case AgentFacts():
             _update_agent(seen, seen.facts, evidence, update)
         case EnvoyStats(complete=True):
-            update.mapping("proofs")[seen.port] = update.now
+            update.prove(seen.port)
             remember_stats(seen.facts, update)
         case EnvoyStats(listeners_active=float()):
             remember_servers(seen.facts, update)
@@ -152,9 +151,10 @@ def _forget(port: int, update: MemoryUpdate, *names: str) -> None:
     for name in names:
         if getattr(update.before, name) is not None:
             update.changes[name] = None
-    for name in ("proofs", "disproved"):
-        if port in getattr(update.before, name):
-            update.mapping(name).pop(port, None)
+    if port in update.before.proofs:
+        update.changes["proofs"] = shared(update.before.proofs - {port})
+    if port in update.before.disproved:
+        update.mapping("disproved").pop(port, None)
 
 
 def _update_agent(
@@ -175,7 +175,7 @@ def _update_agent(
         facts.page, update.before.page_wait, max(poll.page_interval, poll.interval)
     )
     if facts.page.proves:
-        update.mapping("proofs")[seen.port] = update.now
+        update.prove(seen.port)
         if seen.port in update.before.disproved:
             update.mapping("disproved").pop(seen.port, None)
     if facts.metrics is not None:
@@ -289,6 +289,6 @@ def is_initializing(stats: EnvoyStats) -> bool:
     return stats.state in (2, 3) or stats.workers_started is False
 
 
-def last_answer(last_ok: Mapping[int, float], ports: Iterable[int]) -> float:
+def last_answer(last_ok: LastOk, ports: Iterable[int]) -> float:
     """When one of the ports was last up; 0 for never."""
-    return max((last_ok.get(port, 0.0) for port in ports), default=0.0)
+    return max((last_ok.get(port) or 0.0 for port in ports), default=0.0)

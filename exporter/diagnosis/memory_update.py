@@ -27,6 +27,12 @@ class MemoryUpdate(Struct, eq=False):
         changed: dict[Any, Any] = self.changes[name]
         return changed
 
+    def prove(self, port: int) -> None:
+        """Note that a port's owner has shown what it is."""
+        known: frozenset[int] = self.changes.get("proofs", self.before.proofs)
+        if port not in known:
+            self.changes["proofs"] = shared(known | {port})
+
     def grow(self, name: str, value: float | None, *, is_close: bool = True) -> None:
         """Note a counter's value; a counter never seen before, or fallen, has not grown.
 

@@ -59,6 +59,7 @@ from exporter.model.record import (
     CertificateValidity,
     ClusterRecord,
     Diagnosis,
+    LastOk,
     ProxyStatus,
     ServerCertificate,
     TargetRecord,

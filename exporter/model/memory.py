@@ -18,7 +18,7 @@ from exporter.model.facts import (
     ZtunnelFacts,
 )
 from exporter.model.observation import Observation, Probe
-from exporter.model.record import TargetRecord
+from exporter.model.record import NEVER_OK, LastOk, TargetRecord
 from exporter.model.shared import NO_ENTRIES
 
 
@@ -70,7 +70,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     """What a target's last polls left that the next one needs. Pure data, replaced each poll.
 
     `polls` are those that were judged, `faulty_polls` those of them that found a fault.
-    `proofs` maps ports to when their identity was last proved; `growth` maps counter names
+    `proofs` are ports whose identity was proved; `growth` maps counter names
     to their growth; `rejected` maps cds and lds to "the last update was rejected".
     `hello` is the last decided TLS hello per address, `hello_sent_at` the last attempt.
     `hello_missed`: addresses whose last hello timed out although the one before is believed.
@@ -114,7 +114,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     exposure: Timestamped[Observation] | None = None
     serving: Mapping[int, Timestamped[Certificate]] = NO_ENTRIES
     server_names: Mapping[tuple[int, str], Timestamped[Certificate | None]] = NO_ENTRIES
-    proofs: Mapping[int, float] = NO_ENTRIES
+    proofs: frozenset[int] = frozenset()
     disproved: Mapping[int, str] = NO_ENTRIES
     growth: Mapping[str, Growth] = NO_ENTRIES
     rejected: Mapping[str, bool] = NO_ENTRIES
@@ -123,7 +123,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     slow_polls: int = 0
     pending_polls: int = 0
     initializing_since: float | None = None
-    last_ok: Mapping[int, float] = NO_ENTRIES
+    last_ok: LastOk = NEVER_OK
     polled: Mapping[Cadence, float] = NO_ENTRIES
     took: Mapping[Cadence, float] = NO_ENTRIES
     fault: str = ""

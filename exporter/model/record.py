@@ -86,6 +86,39 @@ class ServerCertificate(Struct, frozen=True, gc=False):
     not_after: float
 
 
+class LastOk(Struct, frozen=True, gc=False):
+    """When ports were last up, in seconds since the epoch: those that are `up` all `at` once.
+
+    `before`: the others that were ever up.
+    """
+
+    up: tuple[int, ...] = ()
+    at: float = 0.0
+    before: Mapping[int, float] = NO_ENTRIES
+
+    def get(self, port: int) -> float | None:
+        """When the port was last up; None for never."""
+        return self.at if port in self.up else self.before.get(port)
+
+    def after(self, up: tuple[int, ...], now: float) -> "LastOk":
+        """The same after a poll that found these ports up."""
+        if not up:
+            return self
+        if up == self.up and not self.before:
+            return LastOk(up, now)
+        known = {**self.before, **dict.fromkeys(self.up, self.at)}
+        before = {port: at for port, at in known.items() if port not in up}
+        return LastOk(up, now, before or NO_ENTRIES)
+
+    def moved(self, seconds: float) -> "LastOk":
+        """The same moments by a clock that is ahead."""
+        before = {port: at + seconds for port, at in self.before.items()}
+        return LastOk(self.up, self.at + seconds, before or NO_ENTRIES)
+
+
+NEVER_OK = LastOk()
+
+
 class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     """The result of one poll of one target: what `exposition` renders and the API serves.
 
@@ -114,7 +147,7 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     undetected: tuple[str, ...] = ()
     durations: Mapping[int, float] = NO_ENTRIES
     polled: Mapping[Cadence, float] = NO_ENTRIES
-    last_ok: Mapping[int, float] = NO_ENTRIES
+    last_ok: LastOk = NEVER_OK
     polls: int | None = None
     faulty_polls: int = 0
 
@@ -123,8 +156,7 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
         if not seconds:
             return self
         polled = {cadence: at + seconds for cadence, at in self.polled.items()}
-        last_ok = {port: at + seconds for port, at in self.last_ok.items()}
-        return replace(self, polled=polled, last_ok=last_ok)
+        return replace(self, polled=polled, last_ok=self.last_ok.moved(seconds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def _is_rested(memory: Memory, interval: float, now: float) -> bool:
 
 def _last_answer_of_envoy(target: Target, memory: Memory) -> float:
     ports = (target.settings.health_port, target.settings.stats_port)
-    return max(memory.last_ok.get(port, 0.0) for port in ports)
+    return max(memory.last_ok.get(port) or 0.0 for port in ports)
 
 
 def _envoy_ports_fail(observations: Sequence[Observation]) -> bool:

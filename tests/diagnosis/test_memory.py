@@ -259,7 +259,7 @@ def test_fast_polls_keep_what_detail_polls_learnt() -> None:
     assert record.proxy.listeners == {"active": 8, "warming": 0}
     assert record.proxy.xds_connected is True
     assert record.spiffe_id == SPIFFE
-    assert (memory.polls, memory.last_ok[15020]) == (2, NOW + 30)
+    assert (memory.polls, memory.last_ok.get(15020)) == (2, NOW + 30)
 
 
 def test_facts_of_long_ago_are_not_shown() -> None:

@@ -34,7 +34,7 @@ def test_the_tables_are_bounded() -> None:
 
 
 def test_what_has_no_entries_has_the_one_empty_mapping_and_nobody_adds_to_it() -> None:
-    assert Memory().proofs is Memory().growth is ProxyStatus().bound is NO_ENTRIES
+    assert Memory().rejected is Memory().growth is ProxyStatus().bound is NO_ENTRIES
     assert NO_ENTRIES == {}
     with pytest.raises(TypeError, match="shared"):
         NO_ENTRIES["cds"] = 1.0  # type: ignore[index] # what the interpreter lets pass

@@ -79,7 +79,7 @@ def _agent_has_just_ended(case: Case) -> Sentences:
     lifecycle = case.target.lifecycle
     if lifecycle.started is None or case.outcome(PortName.STATUS) is not Outcome.REFUSED:
         return None
-    answered = case.memory.last_ok.get(case.number(PortName.STATUS), 0.0)
+    answered = case.memory.last_ok.get(case.number(PortName.STATUS)) or 0.0
     interval = case.memory.effective(case.config.poll.interval)
     if answered <= lifecycle.started or case.now - answered > interval + _REPORTED_AFTER_SECONDS:
         return None
