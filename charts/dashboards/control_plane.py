@@ -157,7 +157,7 @@ PAGE = Page(
                         Column("namespace"),
                         Column("pod"),
                         Column("revision"),
-                        Column("version"),
+                        Column("version", "reported version"),
                     ),
                 ),
             ),

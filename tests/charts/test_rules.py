@@ -223,15 +223,26 @@ def test_in_the_shadow_no_alert_pages_and_each_keeps_its_intended_severity() -> 
     }
 
 
+def recorded(record: str, **values: Any) -> str:
+    """The expression of this recording rule."""
+    rules = [rule for group in groups(**values) for rule in group["rules"]]
+    found: str = next(rule["expr"] for rule in rules if rule.get("record") == record)
+    return found
+
+
 def test_the_size_of_an_outage_of_the_mesh_is_a_value() -> None:
-    limit = next(
-        rule["expr"]
-        for group in groups(mesh={"proxies": 50, "share": 0.1})
-        for rule in group["rules"]
-        if rule.get("record") == "mesh:istio_proxy_failing_limit:count"
-    )
+    limit = recorded("mesh:istio_proxy_failing_limit:count", mesh={"proxies": 50, "share": 0.1})
 
     assert re.findall(r"[\d.]+", limit) == ["0.1", "5", "50"]
+
+
+def test_the_availability_below_which_a_workload_is_degraded_is_a_value() -> None:
+    degraded = "workload:istio_proxy_degraded:info"
+
+    assert recorded(degraded, workload={"availability": 0.95}) == recorded(degraded).replace(
+        "0.99", "0.95"
+    )
+    assert "(1 - 0.99)" in recorded(degraded)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -25,14 +25,6 @@ def merged(*lives: Series) -> Series:
     return {selector: values for series in lives for selector, values in series.items()}
 
 
-def by_turns(first: str, second: str, cause: str, minutes: int, **labels: str) -> Series:
-    """Two targets, of which one is out for so many minutes while the other is well."""
-    return merged(
-        life(first, TEN, *again(80, (minutes, cause), (minutes, "ok")), **labels),
-        life(second, TEN, *again(80, (minutes, "ok"), (minutes, cause)), **labels),
-    )
-
-
 def nodes(*spans: Span, count: int = 5) -> Series:
     """Nine proxies on each of some nodes, as a replica polls them."""
     polled = of("istio_target_last_poll_timestamp_seconds", "w{0..4}-{1..9}", cadence="fast")
@@ -80,23 +72,6 @@ def rollout(minutes: int) -> Series:
 
 
 VARIANTS = (
-    trap(
-        "both istiods are out by turns",
-        {
-            10: {},
-            15: {"IstioControlPlaneNotReady": 1},
-            60: {"IstioRevisionWithoutControlPlane": 1},
-            LONG - 1: {"IstioRevisionWithoutControlPlane": 1},
-        },
-        by_turns(
-            "istiod-1",
-            "istiod-2",
-            "istiod_not_ready",
-            4,
-            role="istiod",
-            namespace="istio-system",
-        ),
-    ),
     trap(
         "one of two pods in a crash loop: a warning",
         {10: {}, 30: {"IstioProxyFlapping": 1}, 85: {"IstioProxyFlapping": 1}},

@@ -3,7 +3,6 @@
 from tests.rules.promtool import Case, ExpectedAlert
 from tests.rules.series import diagnosis, info, istiod, istiod_ready, of
 
-ISTIOD_1 = {"namespace": "istio-system", "pod": "istiod-1"}
 PUSH_ERRORS = of("istio_control_plane_push_errors_total", "istiod-1", "istiod", "istio-system")
 PROXIES = {info("web-{0..9}"): "1x90"}
 HEALTHY = {istiod("istiod-{1..2}"): "1x90", istiod_ready("istiod-{1..2}"): "1x90"}
@@ -108,10 +107,10 @@ CASES = (
         {2: {}, 4: {"IstioControlPlaneNotReady": 1}, 30: {"IstioControlPlaneNotReady": 1}},
         ExpectedAlert(
             4,
-            {**ISTIOD_1, "revision": "default"},
-            "istio-system/istiod-1 of revision default: not ready, or not for long. Read the log;"
-            " if it accepts connections and answers none, delete the pod. Its proxies have to"
-            " reconnect.",
+            {"namespace": "istio-system", "revision": "default"},
+            "1 of the istiods in istio-system of revision default: not ready, or not for long,"
+            " perhaps by turns; the exporter's page names them. Read the log; if one accepts"
+            " connections and answers none, delete the pod. Its proxies have to reconnect.",
         ),
     ),
     Case(
@@ -153,10 +152,10 @@ CASES = (
         {2: {}, 4: {"IstioControlPlanePortDown": 1}},
         ExpectedAlert(
             4,
-            {**ISTIOD_1, "port": "15010", "component": "istiod"},
-            "Port 15010 of istio-system/istiod-1 is proved not to answer while istiod"
-            " reports ready. Probe it by hand with the commands of istio-port-exporter explain"
-            " 15010, and read istiod's log.",
+            {"namespace": "istio-system", "port": "15010", "component": "istiod"},
+            "Port 15010 of 1 istiods in istio-system is proved not to answer while istiod reports"
+            " ready; the exporter's page names them. Probe it by hand with the commands of"
+            " istio-port-exporter explain 15010, and read istiod's log.",
         ),
     ),
     Case(
@@ -195,10 +194,10 @@ CASES = (
         {2: {}, 4: {"IstioWebhookDown": 1}, 30: {"IstioWebhookDown": 1}},
         ExpectedAlert(
             4,
-            ISTIOD_1,
-            "15017 of istio-system/istiod-1 does not answer: pods cannot be injected, and the API"
-            " server refuses Istio's resources. Read istiod's log for its serving certificate, and"
-            " let the API server reach 15017.",
+            {"namespace": "istio-system"},
+            "15017 of 1 istiods in istio-system does not answer; the exporter's page names them."
+            " Pods cannot be injected, and the API server refuses Istio's resources. Read istiod's"
+            " log for its serving certificate, and let the API server reach 15017.",
         ),
     ),
     Case(
@@ -321,8 +320,8 @@ CASES = (
         {22: {}, 35: {"IstioControlPlanePushErrors": 1}},
         ExpectedAlert(
             35,
-            ISTIOD_1,
-            "Pushes of istio-system/istiod-1 fail: some proxies do not get what changed. Read"
+            {"namespace": "istio-system"},
+            "Pushes of 1 istiods in istio-system fail: some proxies do not get what changed. Read"
             " istiod's log for push errors, and look at its CPU and push queue.",
         ),
     ),

@@ -125,13 +125,13 @@ VARIANTS = (
         {10: {}, 40: {ALONE: 1}, 89: {ALONE: 1}},
     ),
     case(
-        ALONE,
+        NOT_READY,
         "both istiods flap by turns",
         {
             **istiods("istiod-1", TEN, *again(80, (2, "istiod_not_ready"), (2, "ok"))),
             **istiods("istiod-2", TEN, *again(80, (2, "ok"), (2, "istiod_not_ready"))),
         },
-        {10: {}, 30: {ALONE: 1}, 89: {ALONE: 1}},
+        {10: {}, 15: {NOT_READY: 1}, 89: {NOT_READY: 1}},
     ),
     case(
         ALONE,

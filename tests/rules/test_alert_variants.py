@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules import ambient_nodes, churn, edge, exporters, planes
+from tests.rules import ambient_nodes, churn, edge, exporters, planes, turns
 from tests.rules.promtool import Case, judge
 
 pytestmark = pytest.mark.slow
@@ -18,6 +18,7 @@ VARIANTS: tuple[Case, ...] = (
     *exporters.VARIANTS,
     *ambient_nodes.VARIANTS,
     *churn.VARIANTS,
+    *turns.VARIANTS,
 )
 
 

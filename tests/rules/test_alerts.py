@@ -20,6 +20,7 @@ from tests.rules import (
     repeated,
     shared_causes,
     symptoms,
+    turns,
     two_clusters,
 )
 from tests.rules.promtool import ALERTS, Case, judge
@@ -40,6 +41,7 @@ CASES: tuple[Case, ...] = (
     *planes.CASES,
     *exporters.CASES,
     *ambient_nodes.CASES,
+    *turns.CASES,
 )
 CLUSTER_OF = {1: ("",), 2: ("east",)}
 """One replica runs without a cluster label and two with one, which holds both for half the time."""

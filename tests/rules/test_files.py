@@ -96,7 +96,8 @@ def test_names_are_unique() -> None:
 @pytest.mark.parametrize("name", [rule["record"] for rule in RULES if "record" in rule])
 def test_a_recording_rule_is_named_level_metric_operation(name: str) -> None:
     levels = (
-        "cause|cluster|instance|job|mesh|namespace|node|replica|revision|target|version|workload"
+        "cause|cluster|instance|job|mesh|namespace|node|replica|revision|scope|target|version"
+        "|workload"
     )
     operations = "count|increase5m|info|max|min|number|ratio"
     assert re.fullmatch(rf"({levels}):istio_[a-z_]+:({operations})", name)

@@ -53,6 +53,9 @@
 {{- $limit := printf "clamp_max(clamp_min(%v * count by (" $rules.mesh.share }}
 {{- $_ := set $rule "expr" ($rule.expr | replace "clamp_max(clamp_min(0.25 * count by (" $limit | replace ", 5), 100)" (printf ", 5), %v)" $rules.mesh.proxies)) }}
 {{- end }}
+{{- if eq (default "" $rule.record) "workload:istio_proxy_degraded:info" }}
+{{- $_ := set $rule "expr" ($rule.expr | replace "(1 - 0.99) *" (printf "(1 - %v) *" $rules.workload.availability)) }}
+{{- end }}
 {{- if $rule.alert }}
 {{- $page := trimPrefix "docs/" $rule.annotations.runbook_url }}
 {{- $_ := set $rule.annotations "runbook_url" (printf "%s/%s" (include "istio-port-exporter.runbooks" .root) $page) }}
