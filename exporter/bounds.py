@@ -138,7 +138,6 @@ PROXIES = Bound(
     "the listing counts for nothing",
     "above what one replica can serve",
 )
-
 SOCKETS = Bound(
     65_536,
     "each of a pod's socket tables, its listening sockets first",
@@ -200,15 +199,13 @@ METRICS_PAGE = _bytes(
     32 * 1024 * _KIB,
     "`/metrics`, and the agent's merged page",
     "`too_large`",
-    "read on without being kept: the first 64 kB are, and the lines of named families. ztunnel's "
-    "pages grow with the connections of its node; the deadline ends them first",
+    "64 kB and lines of named families are kept; ztunnel's grows with its node's connections",
 )
 SYNCZ_PAGE = _bytes(
     64 * 1024 * _KIB,
     "istiod's `/debug/syncz`",
     _NO_PAGE,
-    "2 kB for each of 30,000 proxies; requested of an istiod that may get the token alone, or in "
-    "its pod",
+    "2 kB for each of 30,000 proxies; requested with the token, or from inside the pod, alone",
 )
 SYNCZ_ROW = _bytes(
     64 * _KIB,
