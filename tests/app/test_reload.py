@@ -17,6 +17,7 @@ from exporter.config import Config, DiscoveryConfig, KubernetesConfig, WebConfig
 from exporter.model import Role, Target, TargetKey
 from tests.app.conftest import CONFIG, DEFAULTS, Running, agents, exporting
 from tests.discovery.test_cluster import pod
+from tests.until import until
 
 PODS = "/api/v1/pods"
 LISTS = (PODS, "/api/v1/namespaces", "/api/v1/nodes")
@@ -35,12 +36,6 @@ def refusing(count: int) -> list[Target]:
         )
         for number in range(1, count + 1)
     ]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
-            await asyncio.sleep(0.02)
 
 
 def has_targets(one: Running, count: int) -> bool:

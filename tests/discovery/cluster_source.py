@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Self
 
 from exporter.config import Config, DiscoveryConfig, KubernetesConfig
 from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
 from exporter.kube.client import KubernetesClient
-from exporter.kube.credentials import Credentials
+from exporter.kube.credentials import Credentials, LoadCredentials
 from exporter.kube.watch_options import WatchOptions
 from exporter.model import Target, TargetKey
+from tests.until import until
 
 PODS, NODES, NAMESPACES = "/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces"
 
@@ -28,15 +30,18 @@ OPTIONS = WatchOptions(page_size=50, idle_timeout=5.0, initial_backoff=0.01, max
 
 
 class Watched:
-    """What a source reported."""
+    """What a source reported: targets by key as they are now, and each put and drop.
 
-    def __init__(self) -> None:
+    `requested` counts (verb, resource, code).
+    """
+
+    def __init__(self, options: WatchOptions = OPTIONS) -> None:
         self.targets: dict[TargetKey, Target] = {}
         self.log: list[str] = []
         self.synced: dict[str, bool] = {}
         self.relisted: list[str] = []
         self.refused: list[str] = []
-        self.requested: set[tuple[str, str, str]] = set()
+        self.requested: Counter[tuple[str, str, str]] = Counter()
         self.source = ClusterSource(
             ClusterCallbacks(
                 put=self._put,
@@ -44,10 +49,10 @@ class Watched:
                 changed=lambda: None,
                 synced=self.synced.__setitem__,
                 relisted=self.relisted.append,
-                requested=lambda *what: self.requested.add(what),
+                requested=lambda *what: self.requested.update([what]),
                 refused=self.refused.append,
             ),
-            OPTIONS,
+            options,
         )
 
     def _put(self, target: Target) -> None:
@@ -66,9 +71,8 @@ class Watched:
         return self.targets[TargetKey(namespace, pod)]
 
     @contextlib.asynccontextmanager
-    async def running(self, cluster: Any, config: Config) -> AsyncIterator["Watched"]:
-        async def load() -> Credentials:
-            return Credentials(cluster.address)
+    async def running(self, load: LoadCredentials, config: Config) -> AsyncIterator[Self]:
+        """Watch with these credentials until the block ends; what it raised is raised."""
 
         async def run() -> None:
             async with KubernetesClient(load) as api:
@@ -82,20 +86,26 @@ class Watched:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def until_synced(self) -> None:
-        names = ("pods", "nodes", "namespaces")
-        await until(lambda: all(self.synced.get(name) for name in names))
+    @property
+    def dropped(self) -> list[str]:
+        return [line.removeprefix("drop ") for line in self.log if line.startswith("drop ")]
+
+    async def until_synced(self, names: Iterable[str] = ("pods", "nodes", "namespaces")) -> None:
+        await until(lambda: all(self.synced.get(name) for name in names), "synced")
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the code under test has no event for it
-            await asyncio.sleep(0.005)
+def to(cluster: Any) -> LoadCredentials:
+    """Credentials for a stand-in."""
+
+    async def load() -> Credentials:
+        return Credentials(cluster.address)
+
+    return load
 
 
 @contextlib.asynccontextmanager
 async def watching(cluster: Any, config: Config | None = None) -> AsyncIterator[Watched]:
-    async with Watched().running(cluster, config or Config()) as seen:
+    async with Watched().running(to(cluster), config or Config()) as seen:
         yield seen
 
 

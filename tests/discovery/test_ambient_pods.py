@@ -8,7 +8,8 @@ import pytest
 from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import targets_of_pod
 from exporter.model import Redirection, Role
-from tests.discovery.cluster_source import NAMESPACES, PODS, bare, namespace, until, watching
+from tests.discovery.cluster_source import NAMESPACES, PODS, bare, namespace, watching
+from tests.until import until
 
 AMBIENT = {"istio.io/dataplane-mode": "ambient"}
 WRITTEN = "ambient.istio.io/redirection"

@@ -15,9 +15,9 @@ from tests.discovery.cluster_source import (
     istiod,
     namespace,
     pod,
-    until,
     watching,
 )
+from tests.until import until
 
 LISTING = IstiodConfig(debug_token_file="/tokens/debug")
 

@@ -14,9 +14,10 @@ from tests.discovery.cluster_source import (
     gateway,
     pod,
     service,
-    until,
+    to,
     watching,
 )
+from tests.until import until
 
 
 async def test_pods_become_targets_and_are_dropped_with_their_pods(cluster: Any) -> None:
@@ -80,9 +81,9 @@ async def test_another_configuration_keeps_the_targets_that_it_still_chooses(clu
     cluster.put(PODS, pod("cart"))
     cluster.put(PODS, pod("vault", "bank"))
     cluster.put("/api/v1/namespaces/shop/pods", pod("cart"))
-    async with seen.running(cluster, Config()):
+    async with seen.running(to(cluster), Config()):
         await until(lambda: seen.names == ["cart", "vault"])
-    async with seen.running(cluster, config_of(namespaces=("shop",))):
+    async with seen.running(to(cluster), config_of(namespaces=("shop",))):
         await until(lambda: seen.names == ["cart"])
         await seen.until_synced()
         assert seen.log == ["put cart", "put vault", "drop vault"]
@@ -150,8 +151,8 @@ async def test_a_gateway_loses_the_ports_of_services_that_are_listed_no_more(clu
     seen = Watched()
     cluster.put(PODS, gateway("web-1"))
     cluster.put(SERVICES, service(8443))
-    async with seen.running(cluster, config_of(services=True)):
+    async with seen.running(to(cluster), config_of(services=True)):
         await until(lambda: "web-1" in seen.names)
         await until(lambda: seen.target("web-1").settings.server_ports == (8443,))
-    async with seen.running(cluster, Config()):
+    async with seen.running(to(cluster), Config()):
         await until(lambda: seen.target("web-1").settings.server_ports == ())

@@ -5,14 +5,8 @@ from typing import Any
 from exporter.config import KubernetesConfig
 from exporter.discovery.list_requests import is_chosen, pods_request, scopes_of
 from exporter.kube.watch_options import Resource
-from tests.discovery.cluster_source import (
-    NODES,
-    PODS,
-    config_of,
-    pod,
-    until,
-    watching,
-)
+from tests.discovery.cluster_source import NODES, PODS, config_of, pod, watching
+from tests.until import until
 
 
 async def test_only_the_chosen_namespaces_labels_and_node_are_requested(cluster: Any) -> None:

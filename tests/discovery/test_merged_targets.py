@@ -15,9 +15,9 @@ from tests.discovery.cluster_source import (
     namespace,
     node,
     pod,
-    until,
     watching,
 )
+from tests.until import until
 
 
 async def test_a_pod_without_an_address_is_no_target_yet(cluster: Any) -> None:

@@ -14,7 +14,8 @@ from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials
 from exporter.model import Role, Target, TargetKey
 from exporter.selfmetrics.registry import SelfMetrics
-from tests.discovery.cluster_source import PODS, pod, until
+from tests.discovery.cluster_source import PODS, pod
+from tests.until import until
 
 READS_SYNCZ = IstiodConfig(debug_token_file="/tokens/debug")
 NAMES = [f"vm-{number}" for number in range(30)]

@@ -7,13 +7,8 @@ import pytest
 from exporter.discovery.watch_status import WatchStatus
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.watch_options import Resource
-from tests.discovery.cluster_source import (
-    PODS,
-    Watched,
-    pod,
-    until,
-    watching,
-)
+from tests.discovery.cluster_source import PODS, Watched, pod, watching
+from tests.until import until
 
 
 async def test_pods_are_not_watched_after_a_failed_watch(cluster: Any) -> None:

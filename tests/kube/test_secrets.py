@@ -14,9 +14,9 @@ from aiohttp import encode_basic_auth
 
 from tests.kube.server import CANARY, Server, kubeconfig, plugin
 from tests.real.kubernetes.authority import Authority
-from tests.real.kubernetes.follower import until
 from tests.real.kubernetes.kubeconfig import certificate_user
 from tests.real.kubernetes.program import ROOT, Program, serving
+from tests.until import until
 
 PATHS = ("/metrics", "/", "/api/v1/targets", "/api/v1/summary", "/api/v1/matrix", "/api/v1/ports")
 PASSWORD = f"password-{CANARY}"

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from exporter.kube.credentials import Credentials
 from exporter.kube.watch import watch_resource
 from exporter.kube.watch_events import EventType
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
+from tests.until import until
 
 PODS = Resource("pods", "/api/v1/pods", {"labelSelector": "app=web"})
 PACE = WatchOptions(
@@ -49,12 +50,6 @@ class Followed:
 
     async def until_watching(self, count: int = 1) -> None:
         await until(lambda: self.opened >= count)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the code under test has no event for it
-            await asyncio.sleep(0.005)
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
+from tests.until import until
 
 POLL = PollConfig(interval=0.2, detail_interval=0.4, identity_interval=3600.0, timeout=0.1)
 FAMILIES = selected("standard", ())
@@ -102,12 +103,6 @@ def agent_on(port: int, pod: str = "agent") -> Target:
         settings=Settings(status_port=port),
         uid=pod,
     )
-
-
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
-            await asyncio.sleep(0.01)
 
 
 async def test_a_target_is_polled_again_and_again_and_published() -> None:
@@ -204,7 +199,7 @@ async def test_black_holes_do_not_delay_the_others() -> None:
             table.put(agent_on(hole, f"hole-{n}"))
         for n in range(20):
             table.put(agent_on(port, f"agent-{n}"))
-        await until(lambda: len(state) == 40, 15)
+        await until(lambda: len(state) == 40, seconds=15)
         start = len(counted.ended)
         await asyncio.sleep(1.0)
         answered = sum(o.port == port for o in counted.ended[start:])

@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from tests.real.kubernetes.follower import until
+from tests.until import until
 
 ROOT = Path(__file__).parents[3]
 

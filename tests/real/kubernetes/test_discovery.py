@@ -14,9 +14,10 @@ from tests.real.kubernetes import pods
 from tests.real.kubernetes.client import Admin, Document
 from tests.real.kubernetes.control_plane import ControlPlane
 from tests.real.kubernetes.fault_proxy import FaultProxy
-from tests.real.kubernetes.follower import Follower, following, until
+from tests.real.kubernetes.follower import Follower, following
 from tests.real.kubernetes.install import granted, install, token_of
 from tests.real.kubernetes.kubeconfig import rotate, write_kubeconfig, write_service_account
+from tests.until import until
 
 pytestmark = pytest.mark.kubernetes
 
@@ -180,7 +181,7 @@ async def test_a_token_that_ended_is_401_until_its_file_is_rotated(
     }
     load = partial(load_service_account, tmp_path, environ)
     # A watch outlives its token, so these watches are short.
-    async with Follower(SHORT).following(load, config(corner)) as seen:
+    async with Follower(SHORT).running(load, config(corner)) as seen:
         await seen.until_synced()
         # The API server trusts what it has checked for ten seconds more.
         await until(lambda: seen.watches("401") > 0, "refused")

@@ -10,9 +10,10 @@ from tests.real.kubernetes import pods
 from tests.real.kubernetes.client import Admin, Document
 from tests.real.kubernetes.control_plane import ControlPlane
 from tests.real.kubernetes.fault_proxy import FaultProxy
-from tests.real.kubernetes.follower import PACE, Follower, following, until
+from tests.real.kubernetes.follower import PACE, Follower, following
 from tests.real.kubernetes.install import install, token_of
 from tests.real.kubernetes.kubeconfig import write_kubeconfig
+from tests.until import until
 
 pytestmark = pytest.mark.kubernetes
 
