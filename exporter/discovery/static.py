@@ -100,7 +100,9 @@ def _overridden(target: Target, entry: StaticTarget) -> Target:
         name: shared(getattr(entry, name)) for name in _PLAIN if getattr(entry, name)
     }
     settings: Settings = replace(target.settings, **dict(entry.settings))  # type: ignore[arg-type]
-    key = TargetKey(shared(entry.namespace or target.key.namespace), target.key.pod)
+    # A copy: beside the name in the document is what else was parsed, whose memory it would keep.
+    pod = target.key.pod.encode().decode()
+    key = TargetKey(shared(entry.namespace or target.key.namespace), pod)
     return replace(
         target,
         key=key,
