@@ -68,9 +68,9 @@ class Case(Struct, frozen=True, eq=False):
         return port_number_of(self.target, name)
 
     def outcome(self, name: PortName) -> Outcome | None:
-        """The outcome of the port of that name; None where it was not probed."""
+        """The outcome of the port of that name; None where it was not probed or got lost."""
         verdict = self.verdict(name)
-        if verdict is None or verdict.outcome is Outcome.NO_ACCESS:
+        if verdict is None or verdict.outcome in (Outcome.NO_ACCESS, Outcome.LOST):
             return None
         return verdict.outcome
 
@@ -82,7 +82,9 @@ class Case(Struct, frozen=True, eq=False):
     def agent_answer(self) -> Outcome | None:
         """The outcome on the status port, also of an answer that is not proved the agent's."""
         outcome, seen = self.outcome(PortName.STATUS), self.evidence.seen(PortName.STATUS)
-        return seen.outcome if outcome is None and seen is not None else outcome
+        if outcome is not None or seen is None or seen.outcome is Outcome.LOST:
+            return outcome
+        return seen.outcome
 
     def is_stuck(self, name: PortName) -> bool:
         """Whether that port accepts and stays silent."""

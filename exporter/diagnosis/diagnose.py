@@ -15,6 +15,7 @@ from exporter.diagnosis.agent_page import is_wanted_sooner
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.causes import first_cause, undetected_causes
 from exporter.diagnosis.evidence import Evidence, read_evidence
+from exporter.diagnosis.lost_answers import read_lost
 from exporter.diagnosis.memo import memo_of, reused_record
 from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.proxy_status import proxy_of, readiness_of
@@ -68,6 +69,7 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     evidence = Evidence(target, ports, config, now, in_mesh, step)
     if not in_mesh and (reused := reused_record(evidence, observations, memory)):
         return reused
+    observations = read_lost(ports, observations, memory)
     observations, since = read_refusals(target, observations, memory.refused_since, now)
     memory = replace(memory, memo=None, record=None, refused_since=since)
     evidence.webhook = webhook if target.role is Role.ISTIOD else None

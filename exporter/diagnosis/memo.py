@@ -121,7 +121,8 @@ def _again(
         polls=polls,
         faulty_polls=before.faulty_polls,
     )
-    return record, replace(known, polls=polls, last_ok=last_ok, record=record)
+    remembered = replace(known, polls=polls, last_ok=last_ok, judged_at=now, record=record)
+    return record, remembered
 
 
 def record_of_repeats(
@@ -155,7 +156,7 @@ def _with_details(
     last = memory.stats
     if (update.stats and update.stats.value) != (last and last.value):
         return None
-    untimed = replace(update, polls=memory.polls, stats=last)
+    untimed = replace(update, polls=memory.polls, judged_at=memory.judged_at, stats=last)
     return update if untimed == memory else None
 
 
@@ -174,13 +175,13 @@ def memo_of(
     if evidence.target.role is Role.ISTIOD or memory.polled.get(Cadence.IDENTITY) == evidence.now:
         return None
     kept = [seen for seen in observations if seen.probe.kind is not ProbeKind.SOCKETS]
-    if any(seen.seconds >= SLOW_SECONDS for seen in kept):
+    if any(seen.seconds >= SLOW_SECONDS or seen.outcome is Outcome.LOST for seen in kept):
         return None
     expected = tuple(_at_fast(seen, evidence.target.role) for seen in kept)
     target, ports, config = evidence.target, evidence.ports, evidence.config
     again = Evidence(target, ports, config, evidence.now + config.poll.interval)
     update = remember(read_evidence(again, expected), memory)
-    if replace(update, polls=memory.polls) != memory:
+    if replace(update, polls=memory.polls, judged_at=memory.judged_at) != memory:
         return None
     deciding = _deciding(expected)
     timed = [

@@ -29,7 +29,7 @@ def remember_hellos(evidence: Evidence, update: MemoryUpdate) -> None:
             update.changes["hello_missed"] = update.before.hello_missed - {connect.address}
     for hello in evidence.hellos:
         update.changes["hello_sent_at"] = update.now
-        if hello.outcome in _NO_CONNECTION:
+        if hello.outcome in _NO_CONNECTION or hello.connected is False:
             continue
         missed = update.changes.get("hello_missed", update.before.hello_missed)
         if _is_first_miss(evidence, update.before, hello):

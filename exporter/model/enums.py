@@ -166,7 +166,7 @@ class ProbeKind(StrEnum):
 
 
 _PROVING = ("ok", "not_ready", "forbidden")
-_UNJUDGED = ("captured", "no_access", "blocked", "rejected")
+_UNJUDGED = ("captured", "no_access", "blocked", "rejected", "lost")
 _SILENT = ("timeout", "unreachable")
 
 
@@ -194,6 +194,7 @@ class Outcome(StrEnum):
     NO_ACCESS = "no_access"
     CAPTURED = "captured"
     BLOCKED = "blocked"
+    LOST = "lost"
 
     def __init__(self, value: str) -> None:
         self.proves = value in _PROVING

@@ -10,16 +10,7 @@ import pytest
 from exporter.access.netns import Netns
 from exporter.config import Config
 from exporter.diagnosis import diagnose
-from exporter.model import (
-    CauseClass,
-    Diagnosis,
-    Memory,
-    Observation,
-    Outcome,
-    Role,
-    Target,
-    TargetRecord,
-)
+from exporter.model import Memory, Observation, Outcome, Target, TargetRecord
 from exporter.poll.plan import Plan, plan_of
 from tests.diagnosis.matrix import cause_of
 from tests.diagnosis.pod_states import Document
@@ -58,14 +49,11 @@ def test_a_pod_whose_ports_all_work_has_no_cause_but_what_its_document_reports(
     assert all(all(record.ready.values()) for record in records)
 
 
-ONE_PORT = {(Role.PROXYLESS, "unreachable"), (Role.ISTIOD, "webhook_unreachable")}
-"""Where one port is all that shows it, so that the alerts' own patience has to hold."""
-
 HEALTHY = [pytest.param(*one.values[:2], id=one.id) for one in PODS if one.values[2] == "none"]
 
 
-def around(plan: Plan, now: float, lost: int) -> list[Diagnosis | None]:
-    """The diagnoses of four polls, in the third of which this probe's connect is dropped."""
+def around(plan: Plan, now: float, lost: int) -> list[TargetRecord]:
+    """The records of four polls, in the third of which this probe's connect is dropped."""
     memory, found = Memory(), []
     for poll in range(4):
         at = now + 30 * poll
@@ -75,17 +63,16 @@ def around(plan: Plan, now: float, lost: int) -> list[Diagnosis | None]:
         record, memory = diagnose(
             plan.target, plan.ports, seen, memory, Config(), at, in_mesh=False, webhook=None
         )
-        found.append(record.diagnosis)
+        found.append(record)
     return found
 
 
 @pytest.mark.parametrize(("document", "now"), HEALTHY)
-def test_one_connect_that_gets_lost_is_no_fault_and_is_over_with_the_next_poll(
+def test_one_connect_that_gets_lost_has_no_cause_and_leaves_no_port_down(
     document: Document, now: float
 ) -> None:
     plan = plan_of(target_in(document), Config())
     for lost, seen in enumerate(answers(plan, now)):
-        *before, meanwhile, after = around(plan, now, lost)
-        assert (*before, after) == (None, None, None), seen.probe
-        if meanwhile is not None and meanwhile.cause_class is CauseClass.FAULT:
-            assert (plan.target.role, meanwhile.cause) in ONE_PORT, seen.probe
+        for record in around(plan, now, lost):
+            assert record.diagnosis is None, seen.probe
+            assert [one for one in record.verdicts if one.up is False] == [], seen.probe

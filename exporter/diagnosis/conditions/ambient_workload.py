@@ -43,7 +43,7 @@ def network_blocks(case: Case) -> Sentences:
 
 
 def _is_blocked(case: Case, row: AddressEvidence) -> bool:
-    if row.hbone is None or accepts(row.hbone):
+    if row.hbone is None or row.hbone.outcome in (Outcome.OK, Outcome.LOST):
         return False
     in_pod = _in_pod(case, row)
     if refuses(row.hbone):

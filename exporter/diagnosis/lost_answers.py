@@ -1,0 +1,56 @@
+"""What one lost packet may be. Pure.
+
+A port that answered in the poll before and is silent now may have lost a packet: it is unjudged in
+this poll, and its silence in the next one counts. More silence at once is no chance, and counts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from exporter.catalogue import TargetPort
+from exporter.model import Memory, Observation, Outcome, PortName, ProbeKind, View
+
+_DETAIL = "no answer this once: it answered in the poll before, so a packet may have been lost"
+
+_TOO_MANY = 3
+"""So many connects to one address do not all get lost in one poll."""
+
+
+def read_lost(
+    ports: Iterable[TargetPort], observations: Sequence[Observation], memory: Memory
+) -> Sequence[Observation]:
+    """The observations, with each silence that a lost packet explains as `LOST`.
+
+    An answer gets lost less often than a connect, of which a packet is all: only where nothing else
+    is silent. `memory` is what the last poll left; without a poll before, every silence counts.
+    """
+    silent = [seen for seen in observations if _is_silent(seen)]
+    if not silent or not memory.judged_at:
+        return observations
+    inbound = next((one.number for one in ports if one.name == PortName.VIRTUAL_INBOUND), 0)
+    counts = Counter(seen.address for seen in silent)
+    lost = {
+        seen.probe
+        for seen in silent
+        if (len(silent) == 1 or (seen.connected is False and counts[seen.address] < _TOO_MANY))
+        and memory.last_ok.get(_judged_by(seen, inbound), 0.0) >= memory.judged_at
+    }
+    return [
+        replace(seen, outcome=Outcome.LOST, detail=_DETAIL, facts=None)
+        if seen.probe in lost
+        else seen
+        for seen in observations
+    ]
+
+
+def _is_silent(seen: Observation) -> bool:
+    """Whether nothing came back over the network; hellos are remembered in their own way."""
+    is_hello = seen.probe.kind in (ProbeKind.HELLO, ProbeKind.HBONE_HELLO, ProbeKind.SERVER_HELLO)
+    return seen.view is View.NETWORK and seen.outcome is Outcome.TIMEOUT and not is_hello
+
+
+def _judged_by(seen: Observation, inbound: int) -> int:
+    """The port whose verdict rests on the probe: the control port shows 15006."""
+    return inbound if seen.probe.kind is ProbeKind.CONTROL else seen.port
