@@ -112,7 +112,9 @@ class Evidence(Struct, eq=False):
         stats, health = self.seen(PortName.STATS), self.seen(PortName.HEALTH)
         if stats is None or stats.outcome.proves:
             return stats is not None and stats.seconds >= SLOW_SECONDS
-        is_silent = stats.outcome in (Outcome.TIMEOUT, Outcome.LOST) and stats.connected is not False
+        is_silent = (
+            stats.outcome in (Outcome.TIMEOUT, Outcome.LOST) and stats.connected is not False
+        )
         return is_silent and health is not None and health.outcome.proves
 
     def control_accepts(self) -> bool:

@@ -22,12 +22,15 @@ from exporter.discovery.ambient_pods import (
 from exporter.discovery.container_states import lifecycle_of, lifecycle_of_workload
 from exporter.discovery.istio_containers import is_istio_agentgateway, is_istio_cni
 from exporter.discovery.missing_proxies import is_uninjected_gateway
-from exporter.discovery.pod_documents import Container, Pod
+from exporter.discovery.pod_documents import Container, Pod, decode_pod
 from exporter.discovery.proxy_settings import has_rules, settings_of
 from exporter.discovery.redirection_rules import port_list
 from exporter.model import ENVOY_ROLES, Interception, Role, Settings, Target, TargetKey
 from exporter.model.shared import shared
 from exporter.parsing import parse_address
+
+__all__ = ["Ignored", "classify", "decode_pod", "ignored", "targets_of_pod"]
+"""What others need to classify a pod, `decode_pod` with it: scripts import both from here."""
 
 _PROXY_ROLES = {
     "sidecar": Role.SIDECAR,

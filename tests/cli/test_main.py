@@ -37,8 +37,9 @@ def _texts(of: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, s
                 yield from _texts(one, f"{name} {below}")
 
 
-def test_the_package_runs_where_the_console_script_is_not_on_the_path() -> None:
-    command = [sys.executable, "-m", "exporter", "--version"]
+@pytest.mark.parametrize("module", ["exporter", "exporter.cli"])
+def test_the_package_runs_where_the_console_script_is_not_on_the_path(module: str) -> None:
+    command = [sys.executable, "-m", module, "--version"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout.startswith("istio-port-exporter ")
 

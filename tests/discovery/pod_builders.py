@@ -4,8 +4,7 @@ import json
 from typing import Any
 
 from exporter.config import Config
-from exporter.discovery.pod_documents import decode_pod
-from exporter.discovery.pods import targets_of_pod
+from exporter.discovery.pods import decode_pod, targets_of_pod
 from exporter.model import Settings, Target
 
 STATUS_ANNOTATION = {

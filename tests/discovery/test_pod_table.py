@@ -5,8 +5,7 @@ import json
 import pytest
 
 from exporter.discovery.ambient_pods import ambient_redirection
-from exporter.discovery.pod_documents import decode_pod
-from exporter.discovery.pods import targets_of_pod
+from exporter.discovery.pods import decode_pod, targets_of_pod
 from tests.discovery.pod_documents import Row, described, read_table
 
 TABLE = read_table()
