@@ -32,8 +32,7 @@ def redirection_settings(role: Role, sources: Sources, status_port: int) -> dict
     """The fields of `Settings` about redirection, of a proxy with this status port."""
     exclusions = _stated(sources, "excludeInboundPorts", *_EXCLUDE) or ""
     if _UNAPPLIED in sources[Place.IPTABLES]:  # istio-cni reads the annotation alone
-        annotated = sources[Place.ANNOTATION].get(_TRAFFIC + "excludeInboundPorts", "")
-        exclusions = f"{exclusions},{annotated}"
+        exclusions = f"{exclusions},{_annotated(sources)}"
     return {
         "interception": _interception(role, sources),
         "included_inbound_ports": _included(sources),
@@ -99,6 +98,12 @@ def _stated(sources: Sources, annotation: str, *flags: str) -> str | None:
     return sources[Place.ANNOTATION].get(_TRAFFIC + annotation) if text is None else text
 
 
+def _annotated(sources: Sources) -> str:
+    """The inbound ports that the pod's annotation excludes."""
+    text = sources[Place.ANNOTATION].get(_TRAFFIC + "excludeInboundPorts", "")
+    return str(text)
+
+
 def _exempt(sources: Sources, status_port: int) -> tuple[int, ...] | None:
     """The ports that the rules leave alone, where one of the proxy's own is not among them.
 
@@ -111,13 +116,13 @@ def _exempt(sources: Sources, status_port: int) -> tuple[int, ...] | None:
     if text is None:
         usual.add(_STATUS_PORT_BY_DEFAULT)
         moved = port_number(sources[Place.ANNOTATION].get(_STATUS_PORT))
-        text = sources[Place.ANNOTATION].get(_TRAFFIC + "excludeInboundPorts", "")
         own = (*ALWAYS_EXCLUDED, _STATUS_PORT_BY_DEFAULT, *filter(None, (moved,)))
-        listed = (*own, *port_list(text))
+        listed = (*own, *port_list(_annotated(sources)))
     else:
         listed = port_list(text)
         if _UNAPPLIED in sources[Place.IPTABLES]:
-            listed += (*ALWAYS_EXCLUDED, _STATUS_PORT_BY_DEFAULT)
+            usual_ones = (*ALWAYS_EXCLUDED, _STATUS_PORT_BY_DEFAULT)
+            listed += (*usual_ones, *port_list(_annotated(sources)))
     is_usual = usual - {0} <= set(listed) and usual == {*ALWAYS_EXCLUDED, status_port}
     return None if is_usual else listed
 

@@ -231,6 +231,15 @@ def test_the_control_port_is_none_that_a_range_leaves_alone() -> None:
             id="the annotation, which istio-cni reads, names more than istio-validation's flags",
         ),
         pytest.param(
+            sidecar(
+                env=BY_CONFIG,
+                inits=(validation("15090,15021,15020"),),
+                annotations={EXCLUDED: "15120"},
+            ),
+            {15120: False, 15020: False},
+            id="moved by ProxyConfig, excluded by the annotation that istio-cni reads",
+        ),
+        pytest.param(
             sidecar(env={"ENVOY_STATUS_PORT": "16021"}),
             {16021: True, 15021: False, 15090: False},
             id="15021 moved by its variable",
