@@ -27,7 +27,7 @@ def read_lost(
     is silent. `memory` is what the last poll left; without a poll before, every silence counts.
     """
     silent = [seen for seen in observations if _is_silent(seen)]
-    if not silent or not memory.judged_at:
+    if not silent or not memory.last_ok.up:
         return observations
     inbound = next((one.number for one in ports if one.name == PortName.VIRTUAL_INBOUND), 0)
     counts = Counter(seen.address for seen in silent)
@@ -35,7 +35,7 @@ def read_lost(
         seen.probe
         for seen in silent
         if (len(silent) == 1 or (seen.connected is False and counts[seen.address] < _TOO_MANY))
-        and memory.last_ok.get(_judged_by(seen, inbound), 0.0) >= memory.judged_at
+        and _judged_by(seen, inbound) in memory.last_ok.up
     }
     return [
         replace(seen, outcome=Outcome.LOST, detail=_DETAIL, facts=None)

@@ -121,8 +121,7 @@ def _again(
         polls=polls,
         faulty_polls=before.faulty_polls,
     )
-    remembered = replace(known, polls=polls, last_ok=last_ok, judged_at=now, record=record)
-    return record, remembered
+    return record, replace(known, polls=polls, last_ok=last_ok, record=record)
 
 
 def record_of_repeats(
@@ -156,7 +155,7 @@ def _with_details(
     last = memory.stats
     if (update.stats and update.stats.value) != (last and last.value):
         return None
-    untimed = replace(update, polls=memory.polls, judged_at=memory.judged_at, stats=last)
+    untimed = replace(update, polls=memory.polls, stats=last)
     return update if untimed == memory else None
 
 
@@ -181,7 +180,7 @@ def memo_of(
     target, ports, config = evidence.target, evidence.ports, evidence.config
     again = Evidence(target, ports, config, evidence.now + config.poll.interval)
     update = remember(read_evidence(again, expected), memory)
-    if replace(update, polls=memory.polls, judged_at=memory.judged_at) != memory:
+    if replace(update, polls=memory.polls) != memory:
         return None
     deciding = _deciding(expected)
     timed = [

@@ -47,7 +47,7 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
     """The memory after this poll; `last_ok` is left to `mark_answers`."""
     before = drop_expired(before, evidence.config, evidence.now)
     update = MemoryUpdate(before, evidence.now)
-    update.changes |= {"polls": before.polls + 1, "judged_at": evidence.now}
+    update.changes["polls"] = before.polls + 1
     _forget_what_refused(evidence, update)
     _update_facts(evidence, update)
     if evidence.target.role is Role.ISTIOD:

@@ -69,8 +69,7 @@ class RememberedPodView(Struct, frozen=True, gc=False):
 class Memory(Struct, frozen=True, kw_only=True, gc=False):
     """What a target's last polls left that the next one needs. Pure data, replaced each poll.
 
-    `polls` are those that were judged, `faulty_polls` those of them that found a fault, `judged_at`
-    is when the last one was; 0 before the first.
+    `polls` are those that were judged, `faulty_polls` those of them that found a fault.
     `proofs` are ports whose identity was proved; `growth` maps counter names
     to their growth; `rejected` maps cds and lds to "the last update was rejected".
     `hello` is the last decided TLS hello per address, `hello_sent_at` the last attempt.
@@ -96,7 +95,6 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
 
     polls: int = 0
     faulty_polls: int = 0
-    judged_at: float = 0.0
     agent: Timestamped[AgentMetrics] | None = None
     page: Outcome | None = None
     page_requested_at: float = 0.0

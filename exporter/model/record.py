@@ -89,7 +89,7 @@ class ServerCertificate(Struct, frozen=True, gc=False):
 class LastOk(Struct, frozen=True, gc=False):
     """When ports were last up, in seconds since the epoch: those that are `up` all `at` once.
 
-    `before`: the others that were ever up.
+    That is in the last poll; `before`: the others that were ever up.
     """
 
     up: tuple[int, ...] = ()
@@ -102,7 +102,7 @@ class LastOk(Struct, frozen=True, gc=False):
 
     def after(self, up: tuple[int, ...], now: float) -> "LastOk":
         """The same after a poll that found these ports up."""
-        if not up:
+        if not up and not self.up:
             return self
         if up == self.up and not self.before:
             return LastOk(up, now)
