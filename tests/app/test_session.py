@@ -53,7 +53,9 @@ class Served:
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environ},
             )
-        until(lambda: "listening address=" in self.log.read_text(), "listens")
+
+    def wait_until_it_listens(self) -> None:
+        until(lambda: "listening address=" in self.log.read_text(), "listens", 30)
         self.address = self.log.read_text().split("listening address=")[1].split()[0]
 
     def get(self, path: str) -> tuple[int, str]:
@@ -90,6 +92,7 @@ def serving(
 ) -> Iterator[Served]:
     served = Served(folder, config, targets, before, **environ)
     try:
+        served.wait_until_it_listens()
         yield served
     finally:
         served.process.kill()

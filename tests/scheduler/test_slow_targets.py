@@ -113,6 +113,9 @@ async def test_two_thousand_black_holes_of_four_thousand_are_polled_in_every_int
         assert polled[port] >= 1950
         assert late(counted.lateness, 1.0) < 0.01
         assert counted.skips == 0
+        assert {o.outcome for o in counted.ended if o.port == hole} == {Outcome.TIMEOUT}
+        found = Counter(record.diagnosis and record.diagnosis.cause for record in state.records())
+        assert found == {None: 2000, "agent_stuck": 2000}
 
 
 async def test_pages_that_all_become_due_at_once_have_slots_of_their_own_too() -> None:
