@@ -28,6 +28,7 @@ from exporter.cli.target_sources import (
     add_cluster_flags,
     cluster,
     names_cluster,
+    none_of,
     selector,
     selects,
 )
@@ -160,6 +161,9 @@ async def _check(chosen: argparse.Namespace, config: Config, found: Sequence[Tar
     """
     if found and not names_cluster(chosen):
         targets = [target for target in found if selects(chosen.selector, target.key)]
+        if not targets:
+            print(none_of(found, chosen.selector), file=sys.stderr)
+            return ExitCode.UNJUDGED
         return await _check_source(chosen, StaticSelection(config, targets, AT_ONCE))
     load = find_credentials(kubeconfig=chosen.kubeconfig, context=chosen.context)
     if load is None:
@@ -197,8 +201,6 @@ def _healths(text: str) -> tuple[Health, ...]:
 
 
 def _no_match(chosen: argparse.Namespace, source: CheckSource) -> str:
-    if isinstance(source, StaticSelection):
-        return f"No target matches {chosen.selector!r}."
     names = source.config.discovery.kubernetes.namespaces
     where = f"namespace {', '.join(names)}: -n names another, -A all" if names else "any namespace"
     what = f" that matches {chosen.selector!r}" if chosen.selector else ""

@@ -1,6 +1,7 @@
 """A table that breaks no word: where its columns do not fit, each row becomes a paragraph."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, compress
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -22,7 +23,7 @@ def indented(text: Text) -> Padding:
 
 
 class FittingTable:
-    """Rows below headings, in sections.
+    """Rows below headings, in sections; a column in which no cell has anything is left out.
 
     `title`: the headings of the cells that a paragraph begins with, which it does not name.
     """
@@ -35,8 +36,12 @@ class FittingTable:
         *,
         title: Sequence[str],
     ) -> None:
-        self._headings = headings
-        self._sections = [[[_text(cell) for cell in row] for row in rows] for rows in sections]
+        found = [[[_text(cell) for cell in row] for row in rows] for rows in sections]
+        used = [any(column) for column in zip(*chain(*found), strict=True)] or [True] * len(
+            headings
+        )
+        self._headings = list(compress(headings, used))
+        self._sections = [[list(compress(row, used)) for row in rows] for rows in found]
         self._caption = caption
         self._title = title
 
@@ -71,7 +76,7 @@ class FittingTable:
     def _paragraphs(self, width: int) -> RenderResult:
         for row in (row for rows in self._sections for row in rows):
             named = dict(zip(self._headings, row, strict=True))
-            first, *others = (named.pop(heading) for heading in self._title)
+            first, *others = (named.pop(heading, Text()) for heading in self._title)
             begin = [Text(first.plain, "bold", overflow="fold"), *others] if first else others
             yield from _packed(filter(None, begin), width)
             parts = [

@@ -45,6 +45,9 @@ _KINDS = frozenset(
 """What may precede a workload's name; which of them does not matter."""
 
 _CLUSTER_FLAGS = ("kubeconfig", "context", "namespace", "all_namespaces", "labels")
+_NAMED = 10
+"""Targets that are named where none matches."""
+
 _GLOB = frozenset("*?[")
 _NOT_BY_FORWARD = (
     "redirection, the path to the ports over the network, and exposed ports: these polls came "
@@ -243,3 +246,10 @@ def selects(selector: str, key: TargetKey) -> bool:
     if "/" in selector:
         return fnmatchcase(str(key), selector)
     return not selector or fnmatchcase(key.namespace, selector) or fnmatchcase(key.pod, selector)
+
+
+def none_of(found: Sequence[Target], wanted: str) -> str:
+    """What to print where the selector matches none of the configuration's targets."""
+    names = ", ".join(str(target.key) for target in found[:_NAMED])
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"No target matches {wanted!r}; the configuration has {names}{more}."
