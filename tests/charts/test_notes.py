@@ -104,3 +104,20 @@ def test_without_rules_the_notes_name_no_alert() -> None:
 
 def test_the_notes_of_an_install_that_sees_all_list_nothing() -> None:
     assert "Nothing that a switch of this chart would add" in notes(ALL_SEEING)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param(
+            {"serviceMonitor": {"enabled": True}}, "Prometheus does not scrape", id="scrape"
+        ),
+        pytest.param({"rules": {"enabled": True}}, "No alert is installed", id="rules"),
+        pytest.param(
+            {"dashboards": {"enabled": True}}, "No dashboard is installed", id="dashboards"
+        ),
+    ],
+)
+def test_the_notes_name_what_is_not_installed(values: Document, message: str) -> None:
+    assert message in notes({})
+    assert message not in notes(values)
