@@ -5,8 +5,9 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from itertools import chain
 
 import msgspec
 
@@ -25,11 +26,25 @@ _BOLD = "\x1b[1m"
 _PLAIN = "\x1b[0m"
 
 
+class _Known:
+    """The words that completion offers; what is none of them is answered by the command."""
+
+    def __contains__(self, word: object) -> bool:
+        """Whether the parser takes it: always."""
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        """Every number, name and cause, once."""
+        ports = ((str(row.number), str(row.name)) for row in PORTS)
+        return iter(dict.fromkeys((*chain(*ports), *CAUSES)))
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument(
         "wanted",
         metavar="PORT|CAUSE",
+        choices=_Known(),
         help="a port's number or name, such as virtualInbound, or a cause, such as envoy_stuck",
     )
     parser.add_argument(

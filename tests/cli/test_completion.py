@@ -29,6 +29,8 @@ BIN = Path(sys.executable).parent
         ("check ", []),
         ("ports --role ", [str(role) for role in Role]),
         ("completion ", ["bash", "zsh", "fish"]),
+        ("explain envoy", ["envoy_stuck"]),
+        ("explain 1509", ["15090", "15091", "15092"]),
         ("completion --com", []),
         ("config ", ["check"]),
         ("bogus --", ["--help", "--version"]),
