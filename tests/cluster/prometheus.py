@@ -37,26 +37,31 @@ def scraping_pod(
     """A Prometheus that scrapes an exporter's pod.
 
     `alone`: pods (regular expressions of namespace/pod) that are a mesh of their own to the rules,
-    by the name of its cluster: what fails in one mesh at the same time is one outage.
+    by the name of its cluster: what fails in one mesh at the same time is one outage. Each mesh has
+    the exporter's own metrics, too, by which the rules know of a scrape that was missed.
     """
     root, certificate, key = map(str, plane.credentials)
+    address = plane.url.removeprefix("https://")
     job = {
         "job_name": "istio-port-exporter",
         "scheme": "https",
         "metrics_path": f"{reporter.path}/metrics",
         "tls_config": {"ca_file": root, "cert_file": certificate, "key_file": key},
-        "static_configs": [{"targets": [plane.url.removeprefix("https://")]}],
-        "metric_relabel_configs": [
-            {
-                "source_labels": ["namespace", "pod"],
-                "separator": "/",
-                "regex": pods,
-                "target_label": "cluster",
-                "replacement": name,
-            }
-            for name, pods in alone.items()
+        "static_configs": [
+            {"targets": [address], "labels": labels}
+            for labels in ({}, *({"cluster": name} for name in alone))
         ],
+        "metric_relabel_configs": list(_apart(alone)),
     }
     rules = [str(CHART / "rules" / "*.yaml")]
     with scraping(folder, job, every=f"{SECONDS}s", rule_files=rules) as address:
         yield Prometheus(address)
+
+
+def _apart(alone: Mapping[str, str]) -> Iterator[Labels]:
+    """Relabelling that leaves each mesh its own pods, and all others the rest of them."""
+    rows = {"source_labels": ["cluster", "namespace", "pod"], "separator": "/"}
+    every = "|".join(alone.values())
+    own = "|".join(f"{name}/({pods}|/)" for name, pods in alone.items())
+    yield {**rows, "action": "drop", "regex": f"/({every})"}
+    yield {**rows, "action": "keep", "regex": f"/.*|{own}"}

@@ -54,16 +54,20 @@ class Times:
 
     async def read(self, prometheus: Prometheus) -> None:
         """Take the times from what Prometheus has stored."""
-        scrapes = await prometheus.samples("istio_port_exporter_build_info")
+        scrapes = await prometheus.samples(f"istio_port_exporter_build_info{{{self._cluster}}}")
         names = "|".join(FAMILIES)
         rows = await prometheus.samples(f'{{__name__=~"{names}",{self.series}}}')
         self.sampled = self._since(_first_change(_times(scrapes), rows, self.at))
         cause = f'istio_target_diagnosis{{{self.series},cause="{self.what.cause}"}}'
         self.named = await self._first(prometheus, cause)
         if self.what.alert:
-            cluster = ",".join(part for part in self.series.split(",") if "cluster" in part)
-            alert = f'ALERTS{{alertname="{self.what.alert}",alertstate="firing",{cluster}}}'
-            self.fired = await self._first(prometheus, alert)
+            alert = f'alertname="{self.what.alert}",alertstate="firing",{self._cluster}'
+            self.fired = await self._first(prometheus, f"ALERTS{{{alert}}}")
+
+    @property
+    def _cluster(self) -> str:
+        """The matcher of the mesh that it breaks."""
+        return self.series if self.series.startswith("cluster=") else 'cluster=""'
 
     @property
     def is_complete(self) -> bool:
