@@ -20,7 +20,7 @@ from tests.cluster.assets import missing
 from tests.cluster.breaks import Breaking
 from tests.cluster.cluster import Cluster, Stopwatch, running
 from tests.cluster.helm import Helm
-from tests.cluster.product import Exporter, exporter, install
+from tests.cluster.product import RESTRICTED, Exporter, exporter, install
 from tests.cluster.workloads import new_namespace
 from tests.real.kubernetes.client import Admin
 
@@ -103,7 +103,7 @@ async def mesh(admin: Admin) -> AsyncIterator[str]:
 async def direct(admin: Admin, helm: Helm) -> AsyncIterator[Exporter]:
     """The chart with its defaults, but that it polls often, within the memory that docs allow."""
     limits = {"limits": {"memory": MEMORY_LIMIT}}
-    async with new_namespace(admin, "direct") as name:
+    async with new_namespace(admin, "direct", **RESTRICTED) as name:
         await install(helm, name, config={"poll": {"interval": "5s"}}, resources=limits)
         yield await exporter(admin, name)
         await helm.uninstall("exporter", name)
@@ -111,9 +111,10 @@ async def direct(admin: Admin, helm: Helm) -> AsyncIterator[Exporter]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def netns(admin: Admin, helm: Helm) -> AsyncIterator[Exporter]:
-    """The chart as a DaemonSet."""
+    """The chart as a DaemonSet that polls often."""
     async with new_namespace(admin, "netns") as name:
-        await install(helm, name, mode="daemonset", fullnameOverride="netns")
+        often = {"poll": {"interval": "5s"}}
+        await install(helm, name, mode="daemonset", fullnameOverride="netns", config=often)
         yield await exporter(admin, name)
         await helm.uninstall("exporter", name)
 

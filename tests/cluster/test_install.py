@@ -1,59 +1,69 @@
 """The chart with its defaults, by Helm, from the image of the Dockerfile."""
 
-from collections.abc import AsyncIterator
+from typing import Any
 
-import pytest_asyncio
+import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.helm import Helm
-from tests.cluster.product import RESTRICTED, Exporter, exporter, install
+from tests.cluster.leftovers import objects
+from tests.cluster.product import RESTRICTED, Exporter, install
 from tests.cluster.workloads import is_ready, new_namespace, pods_of
 from tests.real.kubernetes.client import Admin
 
-LISTED = (
-    "/apis/apps/v1/namespaces/{}/deployments",
-    "/api/v1/namespaces/{}/services",
-    "/api/v1/namespaces/{}/serviceaccounts",
-    "/api/v1/namespaces/{}/configmaps",
-    "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
-    "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-)
-
-EVERYWHERE = ("default", "kube-root-ca.crt", "istio-ca-root-cert", "istio-ca-crl")
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def restricted(admin: Admin) -> AsyncIterator[str]:
-    """A namespace that enforces the restricted Pod Security profile."""
-    async with new_namespace(admin, "restricted", **RESTRICTED) as name:
-        yield name
-
-
-async def _objects(admin: Admin, where: str) -> set[str]:
-    """The objects of the kinds that the chart makes, but for what every namespace gets."""
-    rows = [(path, (await admin.get(path.format(where)))["items"]) for path in LISTED]
-    names = {(path, row["metadata"]["name"]) for path, items in rows for row in items}
-    return {f"{path} {name}" for path, name in names if name not in EVERYWHERE}
+EVERYTHING: dict[str, Any] = {
+    "dashboards": {"enabled": True},
+    "istiod": {
+        "debugToken": {"enabled": True},
+        "webhookDryRun": {"enabled": True, "namespace": "default"},
+    },
+    "networkPolicy": {"enabled": True, "admit": {"namespaces": ["default"]}},
+    "podDisruptionBudget": {"enabled": True},
+    "portForward": {"enabled": True},
+    "replicas": 2,
+}
+RELEASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "defaults": (RESTRICTED, {}),
+    "everything": (RESTRICTED, EVERYTHING),
+    "statefulset": (RESTRICTED, {"mode": "statefulset"}),
+    "daemonset": ({}, {"mode": "daemonset"}),
+}
+"""Each mode, and all switches: the labels of the release's namespace, and the chart's values."""
 
 
-async def test_the_defaults_get_ready_under_the_restricted_profile_and_leave_nothing(
-    cluster: Cluster, admin: Admin, helm: Helm, restricted: str
+@pytest.mark.parametrize("release", RELEASES)
+async def test_a_release_gets_ready_is_upgraded_rolled_back_and_leaves_nothing(
+    cluster: Cluster, admin: Admin, helm: Helm, release: str
 ) -> None:
-    before = await _objects(admin, restricted)
-    await install(helm, restricted)
-    assert all(map(is_ready, await pods_of(admin, restricted)))
-    names = {row.name for row in await (await exporter(admin, restricted)).samples()}
-    assert "istio_port_exporter_build_info" in names
-    await install(helm, restricted, config={"poll": {"interval": "10s"}})
-    await helm.run("rollback", "exporter", "1", "--namespace", restricted, "--wait")
-    await helm.uninstall("exporter", restricted)
+    labels, values = RELEASES[release]
+    async with new_namespace(admin, release, **labels) as where:
+        before = await objects(admin, where)
+        await install(helm, where, **values)
+        assert all(map(is_ready, await pods_of(admin, where)))
+        await helm.run("test", "exporter", "--namespace", where)
+        await install(helm, where, **values, config={"poll": {"interval": "10s"}})
+        await helm.run("rollback", "exporter", "1", "--namespace", where, "--wait")
+        await helm.uninstall("exporter", where)
+        left: set[str] = set()
 
-    async def are_gone() -> bool:
-        return not await pods_of(admin, restricted)
+        async def is_gone() -> bool:
+            nonlocal left
+            left = await objects(admin, where) - before
+            return not left
 
-    await cluster.wait_for(are_gone, "the exporter's pods to go")
-    assert await _objects(admin, restricted) == before
+        try:
+            await cluster.wait_for(is_gone, "the release to be gone", 60)
+        except AssertionError as error:
+            error.add_note(f"left: {left}")
+            raise
+
+
+async def test_the_defaults_serve_metrics_under_the_restricted_profile(
+    admin: Admin, direct: Exporter
+) -> None:
+    labels = (await admin.get(f"/api/v1/namespaces/{direct.namespace}"))["metadata"]["labels"]
+    assert labels.items() >= RESTRICTED.items()
+    assert "istio_port_exporter_build_info" in {row.name for row in await direct.samples()}
 
 
 async def test_the_image_runs_read_only_without_root_and_within_its_memory(

@@ -5,32 +5,42 @@ DaemonSet inside the pods' network namespaces; and so does `check` from this mac
 route to any pod, by port-forward through the real kubelet.
 """
 
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from tests.cluster import istio
 from tests.cluster.cluster import Cluster
 from tests.cluster.command import check
 from tests.cluster.helm import Helm
+from tests.cluster.processes import AGENT, process_of
 from tests.cluster.product import Exporter, Target, faulty, states
 from tests.cluster.workloads import (
     await_ready,
     deployment,
     job,
     new_namespace,
+    pods_of,
     service,
     stateful_set,
 )
 from tests.real.kubernetes.client import Admin
 
 PODS = 5
+KINDS = ("classic", "native")
+"""Whose pod is deleted, and whose container restarts."""
+DAY = 24 * 3600
+SAME_SECONDS = 60
 CLASSIC = {"sidecar.istio.io/nativeSidecar": "false"}
 NATIVE = {"sidecar.istio.io/nativeSidecar": "true"}
-POLLS = 3
+POLLS = 20
 JUDGED_SECONDS = 100.0
-"""Three polls of an exporter with the default interval, the first in a start."""
+"""A start and some polls, on a machine that others use."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -85,14 +95,67 @@ async def test_the_control_plane_is_healthy(cluster: Cluster, direct: Exporter) 
     await healthy(cluster, direct, istio.NAMESPACE, 1)
 
 
-async def test_check_by_port_forward_agrees_with_the_netns(
-    cluster: Cluster, shop: str, netns: Exporter
+async def test_certificates_are_those_that_istiod_has_issued(
+    cluster: Cluster, shop: str, direct: Exporter
 ) -> None:
-    for _ in range(POLLS):
-        code, forwarded, errors = await check(cluster, "-n", shop)
-        assert (code, errors) == (0, "")
-        inside = await healthy(cluster, netns, shop, PODS)
-        assert verdicts(forwarded["targets"]) == verdicts(inside)
+    """The wire shows the same certificate as the agent reports, and whose it is."""
+    rows = await healthy(cluster, direct, shop, PODS)
+    sidecars = [row for row in rows if row["role"] == "sidecar"]
+    assert {row["spiffe_id"] for row in sidecars} == {
+        f"spiffe://cluster.local/ns/{shop}/sa/default"
+    }
+    for row in sidecars:
+        found = [one for one in row["certificates"] if one["certificate"] == "workload"]
+        ends = {one["source"]: one["not_after"] - time.time() for one in found}
+        assert ends.keys() >= {"agent", "wire"}
+        assert 0 < ends["wire"] <= DAY
+        assert abs(ends["wire"] - ends["agent"]) < SAME_SECONDS
+
+
+@pytest.mark.timeout(900)
+async def test_check_by_port_forward_agrees_with_the_netns_whatever_happens_to_others(
+    cluster: Cluster, admin: Admin, shop: str, netns: Exporter
+) -> None:
+    """Twenty polls in a row: a pod is deleted, a container and then the kubelet restart."""
+    rows = await healthy(cluster, netns, shop, PODS)
+    steady = {row["pod"] for row in rows}
+    by_name = {row["metadata"]["name"]: row for row in await pods_of(admin, shop)}
+    deleted, restarted = (next(name for name in steady if kind in name) for kind in KINDS)
+    for number in range(POLLS):
+        if number == 5:
+            await admin.delete(by_name[deleted])
+            steady.discard(deleted)
+        if number == 10:
+            os.kill(process_of(by_name[restarted], AGENT), signal.SIGKILL)
+            steady.discard(restarted)
+        if number == 15:
+            cluster.nodes[0].machine.end("kubelet")
+            cluster.nodes[0].start_kubelet()
+        _, forwarded, _ = await check(cluster, "-n", shop)
+        inside = verdicts(await netns.targets(shop))
+        seen = {pod: row for pod, row in verdicts(forwarded["targets"]).items() if pod in steady}
+        assert faults_of(forwarded["targets"], steady) == []
+        # Without a kubelet nobody can forward: then nothing is judged, and nothing else.
+        assert number >= 15 or seen == {pod: inside[pod] for pod in steady}
+        assert contradictions(seen, inside) == []
+    await await_agreement(cluster, shop, netns)
+
+
+async def await_agreement(cluster: Cluster, shop: str, netns: Exporter) -> None:
+    """Wait until `check` finds all healthy, as the other one does."""
+    both: list[dict[str, Any]] = []
+
+    async def agree() -> bool:
+        nonlocal both
+        code, forwarded, _ = await check(cluster, "-n", shop)
+        both = [verdicts(forwarded["targets"]), verdicts(await netns.targets(shop))]
+        return code == 0 and both[0] == both[1]
+
+    try:
+        await cluster.wait_for(agree, "check to agree with the netns")
+    except AssertionError as error:
+        error.add_note(str(both))
+        raise
 
 
 def verdicts(rows: list[Any]) -> dict[str, Any]:
@@ -103,22 +166,17 @@ def verdicts(rows: list[Any]) -> dict[str, Any]:
     }
 
 
-async def test_check_accuses_nobody_while_the_kubelet_restarts(
-    cluster: Cluster, shop: str, netns: Exporter
-) -> None:
-    before = verdicts(await healthy(cluster, netns, shop, PODS))
-    first = cluster.nodes[0]
-    first.machine.end("kubelet")
-    first.start_kubelet()
-    after: dict[str, Any] = {}
+def contradictions(seen: dict[str, Any], inside: dict[str, Any]) -> list[tuple[str, int]]:
+    """Ports that one calls up and the other down."""
+    return [
+        (pod, port)
+        for pod, (_, ports) in seen.items()
+        for port, up in ports.items()
+        if {up, inside[pod][1][port]} == {True, False}
+    ]
 
-    async def is_judged() -> bool:
-        nonlocal after
-        code, forwarded, _ = await check(cluster, "-n", shop)
-        # Without a kubelet nothing can be judged, which is another exit code.
-        assert code in (0, 3), faulty(forwarded["targets"])
-        after = verdicts(forwarded["targets"])
-        return code == 0
 
-    await cluster.wait_for(is_judged, "check to judge the pods again")
-    assert after == before
+def faults_of(rows: list[Any], steady: set[str]) -> list[Any]:
+    """What is diagnosed of pods to which nothing happened, and called their fault."""
+    found = [row for row in rows if row["pod"] in steady and row["diagnosis"]]
+    return [row for row in faulty(found) if row[1]["class"] == "fault"]

@@ -139,6 +139,11 @@ async def await_ready(
     return found
 
 
+async def scale(admin: Admin, document: Document, replicas: int) -> None:
+    """Let a workload have so many pods."""
+    await admin.patch(document, {"spec": {"replicas": replicas}})
+
+
 async def await_pods(cluster: Cluster, admin: Admin, where: str, count: int) -> None:
     """Wait until a namespace has so many pods, ready or not."""
 
