@@ -113,7 +113,7 @@ async def direct(admin: Admin, helm: Helm) -> AsyncIterator[Exporter]:
 async def netns(admin: Admin, helm: Helm) -> AsyncIterator[Exporter]:
     """The chart as a DaemonSet that polls often."""
     async with new_namespace(admin, "netns") as name:
-        often = {"poll": {"interval": "5s"}}
+        often = {"poll": {"interval": "10s"}}
         await install(helm, name, mode="daemonset", fullnameOverride="netns", config=often)
         yield await exporter(admin, name)
         await helm.uninstall("exporter", name)

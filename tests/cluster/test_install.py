@@ -18,14 +18,14 @@ EVERYTHING: dict[str, Any] = {
         "webhookDryRun": {"enabled": True, "namespace": "default"},
     },
     "networkPolicy": {"enabled": True, "admit": {"namespaces": ["default"]}},
-    "podDisruptionBudget": {"enabled": True},
+    "podDisruptionBudget": {"enabled": True, "maxUnavailable": 1},
     "portForward": {"enabled": True},
     "replicas": 2,
 }
 RELEASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "defaults": (RESTRICTED, {}),
     "everything": (RESTRICTED, EVERYTHING),
-    "statefulset": (RESTRICTED, {"mode": "statefulset"}),
+    "statefulset": (RESTRICTED, {"mode": "statefulset", "replicas": 2}),
     "daemonset": ({}, {"mode": "daemonset"}),
 }
 """Each mode, and all switches: the labels of the release's namespace, and the chart's values."""

@@ -4,10 +4,14 @@ An exporter with the chart's defaults polls every five seconds; every diagnosis 
 time of a test is collected.
 """
 
+from collections.abc import AsyncIterator
+
 import pytest
+import pytest_asyncio
 
 from tests.cluster.cluster import Cluster, Stopwatch
 from tests.cluster.product import Exporter, faults, watched
+from tests.cluster.prometheus import Prometheus, scraping
 from tests.cluster.workloads import (
     await_pods,
     await_ready,
@@ -26,7 +30,15 @@ so they start and end ten at a time, and are replaced three at a time."""
 STEP, SURGE = 10, 3
 MANY_SECONDS = 300.0
 SMALL = {"proxy.istio.io/config": "concurrency: 1"}
+ALERTED = 'ALERTS{alertstate="firing"}'
 BRIEF = ("python3", "-c", "import time; time.sleep(5)")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def prometheus(cluster: Cluster, direct: Exporter) -> AsyncIterator[Prometheus]:
+    """The chart's rules, from the first test of this file on."""
+    with scraping(cluster.folder / "ordinary", cluster.plane, direct, {}) as found:
+        yield found
 
 
 async def test_scaling_up_and_down_is_no_fault(
@@ -122,3 +134,9 @@ async def test_an_eviction_is_no_fault(
         await cluster.wait_for(is_replaced, "another pod in its place")
         await await_ready(cluster, admin, mesh, 2)
     assert faults(seen) == set()
+
+
+async def test_nothing_of_all_that_raised_an_alert(prometheus: Prometheus) -> None:
+    """Last of this file; what waits longer than these tests take is no alert of theirs."""
+    assert await prometheus.samples("istio_target_info")
+    assert [labels for labels, _ in await prometheus.samples(ALERTED)] == []
