@@ -37,7 +37,7 @@ async def test_a_release_gets_ready_is_upgraded_rolled_back_and_leaves_nothing(
 ) -> None:
     labels, values = RELEASES[release]
     async with new_namespace(admin, release, **labels) as where:
-        before = await objects(admin, where)
+        before = await objects(admin)
         await install(helm, where, **values)
         assert all(map(is_ready, await pods_of(admin, where)))
         await helm.run("test", "exporter", "--namespace", where)
@@ -48,7 +48,7 @@ async def test_a_release_gets_ready_is_upgraded_rolled_back_and_leaves_nothing(
 
         async def is_gone() -> bool:
             nonlocal left
-            left = await objects(admin, where) - before
+            left = await objects(admin) - before
             return not left
 
         try:
