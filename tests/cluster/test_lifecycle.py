@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.cluster.cluster import Cluster, Stopwatch
 from tests.cluster.product import Exporter, faults, watched
-from tests.cluster.prometheus import Prometheus, scraping
+from tests.cluster.prometheus import Prometheus, scraping_pod
 from tests.cluster.workloads import (
     await_pods,
     await_ready,
@@ -37,7 +37,7 @@ BRIEF = ("python3", "-c", "import time; time.sleep(5)")
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
 async def prometheus(cluster: Cluster, direct: Exporter) -> AsyncIterator[Prometheus]:
     """The chart's rules, from the first test of this file on."""
-    with scraping(cluster.folder / "ordinary", cluster.plane, direct, {}) as found:
+    with scraping_pod(cluster.folder / "ordinary", cluster.plane, direct, {}) as found:
         yield found
 
 
