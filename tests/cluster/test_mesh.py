@@ -25,6 +25,7 @@ from tests.cluster.workloads import (
     deployment,
     job,
     new_namespace,
+    pod,
     pods_of,
     service,
     stateful_set,
@@ -112,7 +113,7 @@ async def test_certificates_are_those_that_istiod_has_issued(
         assert abs(ends["wire"] - ends["agent"]) < SAME_SECONDS
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 async def test_check_by_port_forward_agrees_with_the_netns_whatever_happens_to_others(
     cluster: Cluster, admin: Admin, shop: str, netns: Exporter
 ) -> None:
@@ -123,7 +124,7 @@ async def test_check_by_port_forward_agrees_with_the_netns_whatever_happens_to_o
     deleted, restarted = (next(name for name in steady if kind in name) for kind in KINDS)
     for number in range(POLLS):
         if number == 5:
-            await admin.delete(by_name[deleted])
+            await admin.delete(pod(shop, deleted))
             steady.discard(deleted)
         if number == 10:
             os.kill(process_of(by_name[restarted], AGENT), signal.SIGKILL)
