@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import yaml
 
-from tests.real.programs import fetch, free_address, serving
+from tests.real.programs import fetch, free_address, serving, wait_for
 
 
 def target(address: str, **labels: str) -> dict[str, Any]:
@@ -51,6 +51,7 @@ def scraping(
         *flags,
     )
     with serving(folder / "prometheus.out", address, *command):
+        wait_for(lambda: fetch(f"http://{address}/-/ready") is not None, "Prometheus")
         yield address
 
 
