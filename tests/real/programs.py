@@ -79,8 +79,8 @@ def wait_for(happened: Callable[[], bool], what: str, seconds: float = 15) -> No
         time.sleep(0.2)
 
 
-def fetch(url: str) -> bytes | None:
+def fetch(url: str, seconds: float = 5) -> bytes | None:
     """The body of a GET; None when it was no 200."""
-    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=seconds) as answer:
         return answer.read()
     return None

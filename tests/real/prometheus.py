@@ -75,6 +75,6 @@ def rule_groups(address: str) -> list[dict[str, Any]]:
 
 
 def _get(address: str, path: str) -> Any:
-    answer = fetch(f"http://{address}/api/v1/{path}")
+    answer = fetch(f"http://{address}/api/v1/{path}", 60)
     assert answer, f"no answer to {path}"
     return json.loads(answer)["data"]
