@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_COLLECT_EVERY_SECONDS, _COLLECT_SOON_SECONDS = 0.2, 0.05
-_QUICK_SECONDS = 0.001
-"""A collection that took longer, of CPU time, is followed by one soon: many objects are made."""
+_COLLECT_EVERY_SECONDS, _COLLECT_SOON_SECONDS, _COLLECT_LATE_SECONDS = 0.2, 0.05, 0.8
+_QUICK_SECONDS, _TRIFLE_SECONDS = 0.001, 0.0001
+"""A collection that took longer, of CPU time, is followed by one soon: many objects are made. To
+wake up for a trifle costs more than the trifle, so what took less is done later."""
 
 
 def bind(address: str) -> socket.socket:
@@ -52,8 +53,9 @@ async def collect_young_garbage() -> None:
         began = time.thread_time()
         if gc.isenabled():
             gc.collect(1)
-        is_quick = time.thread_time() - began < _QUICK_SECONDS
-        pause = _COLLECT_EVERY_SECONDS if is_quick else _COLLECT_SOON_SECONDS
+        took = time.thread_time() - began
+        pause = _COLLECT_EVERY_SECONDS if took < _QUICK_SECONDS else _COLLECT_SOON_SECONDS
+        pause = _COLLECT_LATE_SECONDS if took < _TRIFLE_SECONDS else pause
 
 
 @contextmanager

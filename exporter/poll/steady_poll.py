@@ -8,17 +8,21 @@ from collections.abc import Sequence
 from exporter.access.direct import Direct
 from exporter.config import Config
 from exporter.diagnosis.repeats import Repeats, repeats_of
-from exporter.model import Memory, Observation, Outcome, Probe, Role
+from exporter.model import Cadence, Memory, Observation, Outcome, Role
 from exporter.poll import hbone_hellos
 from exporter.poll.plan import Plan
+from exporter.probes.attempt import Attempt
 from exporter.probes.connect import probe_connect
 from exporter.probes.probers import PROBERS
 from exporter.transport import backend
 
-SteadyConnects = tuple[tuple[Direct, Probe], ...]
+_FAST = frozenset({Cadence.FAST})
+
+SteadyConnects = tuple[tuple[Direct, Attempt], ...]
+"""Of one target, whose polls make the same ones again, one poll at a time."""
 
 
-def steady_connects(plan: Plan) -> SteadyConnects:
+def steady_connects(plan: Plan, timeout: float) -> SteadyConnects:
     """What such a poll sends; empty for a target that is sent anything else."""
     if plan.target.role is not Role.AMBIENT or plan.pod is not None or not backend.bare_connect:
         return ()
@@ -29,7 +33,8 @@ def steady_connects(plan: Plan) -> SteadyConnects:
                 continue
             if PROBERS[probe.kind] is not probe_connect or not isinstance(part.dialer, Direct):
                 return ()
-            found.append((part.dialer, probe))
+            attempt = Attempt(part.dialer, probe, _FAST, timeout, plan.target, plan.options)
+            found.append((part.dialer, attempt))
     return tuple(found)
 
 
@@ -56,5 +61,5 @@ def repeats_after(
     """Where the polls after the one that left this memory are counted that see the same."""
     addresses = [dialer.address for dialer, _ in connects]
     hello_due = hbone_hellos.next_due(addresses, memory, config, step)
-    probes = [probe for _, probe in connects]
+    probes = [attempt.probe for _, attempt in connects]
     return repeats_of(plan.target, plan.ports, probes, memory, config, hello_due)

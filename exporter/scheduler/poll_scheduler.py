@@ -264,7 +264,7 @@ class Scheduler:
             plan = row.plan = plan_of(
                 row.target, self._config, self._pod_view, self._is_named, self._called
             )
-            row.connects = steady_connects(plan)
+            row.connects = steady_connects(plan, self._config.poll.timeout)
             row.planned_by, row.planned_target = self._plans, row.target
         return plan
 

@@ -15,7 +15,6 @@ from exporter.poll.plan import Plan
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import FAST_ONLY, Begun, PollResult, conclude
 from exporter.poll.steady_poll import is_all, repeats_after
-from exporter.probes.attempt import Attempt
 from exporter.probes.connect_run import Connects
 from exporter.scheduler.target_table import ScheduledTarget
 from exporter.state import STALE_AFTER_INTERVALS, State
@@ -47,15 +46,10 @@ class SteadyPolls:
         is_steady = row.memory.memo is not None and poll.cadences == FAST_ONLY
         if not row.connects or not is_steady or self._state.in_mesh:
             return False
-        timeout = self._config.poll.timeout
-        attempts = [
-            (dialer, Attempt(dialer, probe, FAST_ONLY, timeout, plan.target, plan.options))
-            for dialer, probe in row.connects
-        ]
-        self._instrumentation.under_way(len(attempts))
+        self._instrumentation.under_way(len(row.connects))
         if self._connects is None:
             self._connects = Connects()
-        self._connects.begin(attempts, partial(self._seen, poll, plan, seen))
+        self._connects.begin(row.connects, partial(self._seen, poll, plan, seen))
         return True
 
     def _seen(

@@ -17,7 +17,7 @@ from tests.diagnosis.ambient_states import BYPASSING, DUAL, READY, WITHOUT_PORTS
 from tests.diagnosis.matrix import NOW
 
 CONFIG = Config()
-INTERVAL = 30.0
+INTERVAL, TIMEOUT = 30.0, 1.0
 KINDS = {
     "plain": WORKLOAD,
     "ready": READY,
@@ -29,8 +29,8 @@ KINDS = {
 
 def connected(plan: Plan, seconds: float) -> list[Observation]:
     return [
-        Observation(probe, Outcome.OK, seconds + number / 1e4, "", None, connected=True)
-        for number, (_, probe) in enumerate(steady_connects(plan))
+        Observation(one.probe, Outcome.OK, seconds + number / 1e4, "", None, connected=True)
+        for number, (_, one) in enumerate(steady_connects(plan, TIMEOUT))
     ]
 
 
@@ -51,7 +51,7 @@ def settled(target: Target, step: float = 0.0) -> tuple[Plan, TargetRecord, Memo
 
 
 def counting(plan: Plan, memory: Memory, step: float = 0.0) -> Repeats:
-    found = repeats_after(plan, steady_connects(plan), memory, CONFIG, step)
+    found = repeats_after(plan, steady_connects(plan, TIMEOUT), memory, CONFIG, step)
     assert found is not None
     return found
 
@@ -80,13 +80,13 @@ def test_counted_polls_leave_what_judged_ones_do(target: Target, step: float) ->
 
 def test_nothing_is_counted_of_what_is_not_healthy_or_was_judged_by_other_things() -> None:
     plan, _, memory = settled(WORKLOAD)
-    connects = steady_connects(plan)
+    connects = steady_connects(plan, TIMEOUT)
     other = plan_of(changed(WORKLOAD, node="elsewhere"), CONFIG)
     more = plan_of(DUAL, CONFIG)
     slow = structs.replace(memory, took={Cadence.FAST: 31.0})
     assert repeats_after(plan, connects, structs.replace(memory, memo=None), CONFIG, 0.0) is None
     assert repeats_after(other, connects, memory, CONFIG, 0.0) is None
-    assert repeats_after(more, steady_connects(more), memory, CONFIG, 0.0) is None
+    assert repeats_after(more, steady_connects(more, TIMEOUT), memory, CONFIG, 0.0) is None
     assert repeats_after(plan, connects[:1], memory, CONFIG, 0.0) is None
     assert repeats_after(plan, connects, slow, CONFIG, 0.0) is None
     assert repeats_after(plan, connects, memory, Config(), 0.0) is None
