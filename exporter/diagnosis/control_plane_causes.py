@@ -1,4 +1,4 @@
-"""Causes of istiod replicas, ztunnels and CNI agents; last, what any target forbids."""
+"""Causes of istiods, ztunnels, CNI agents, agentgateways; last, what any target forbids."""
 
 from exporter.diagnosis.cause import Cause
 from exporter.diagnosis.conditions import istiod_replica, node_agents, running_proxy
@@ -79,6 +79,17 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         sentence="This node's istio-cni is not ready: new pods get no redirection.",
         advice="Look at the CNI pod's log and the node's /etc/cni/net.d.",
         ports=(PortName.READINESS, PortName.MONITORING),
+    ),
+    Cause(
+        id="agentgateway_not_ready",
+        roles=(Role.AGENTGATEWAY,),
+        condition=node_agents.agentgateway_is_not_ready,
+        sentence="This agentgateway is not ready, or does not serve its 15008: traffic fails here.",
+        advice=(
+            "Read the log of the agentgateway container, and check the way from the pod to "
+            "istiod's 15012."
+        ),
+        ports=(PortName.HBONE, PortName.READINESS),
     ),
     Cause(
         id="access_restricted",

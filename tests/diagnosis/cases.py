@@ -693,6 +693,18 @@ EXAMPLES = (
         [ztunnel()],
     ),
     Example("ztunnel-stopped", "ztunnel_not_ready", all_of(TIMEOUT, (15020, 15021)), ZTUNNEL),
+    Example(
+        "agentgateway-503",
+        "agentgateway_not_ready",
+        [net(15020, OK), net(15021, NOT_READY)],
+        target_of(Role.AGENTGATEWAY),
+    ),
+    Example(
+        "agentgateway-waypoint-without-15008",
+        "agentgateway_not_ready",
+        [net(15020, OK), net(15021, OK), net(15008, REFUSED)],
+        target_of(Role.AGENTGATEWAY, settings=Settings(hbone=True)),
+    ),
     Example("cni-503", "cni_not_ready", [net(8000, NOT_READY), net(15014, OK)], CNI),
     Example(
         "gateway-pending-in-ambient",

@@ -21,6 +21,7 @@ from exporter.model import (
     Outcome,
     ReadinessFacts,
     Role,
+    Settings,
     Target,
     TargetRecord,
 )
@@ -129,6 +130,31 @@ def istiods() -> Iterator[tuple[tuple[str, ...], Target, list[Observation]]]:
         yield (*names, state), replace(ISTIOD, lifecycle=STATES[state]), seen
 
 
+SERVES: dict[str, Answer] = {**COMMON, "serves": lambda port: net(port, Outcome.OK)}
+
+
+def others() -> Iterator[tuple[tuple[str, ...], Target, list[Observation]]]:
+    """Proxyless agents, ztunnels, CNI agents and agentgateways, with 15008 as waypoints."""
+    waypoint = target_of(Role.AGENTGATEWAY, settings=Settings(hbone=True))
+    for target, ports in (
+        (target_of(Role.ZTUNNEL), (15020, 15021)),
+        (target_of(Role.CNI), (15014, 8000)),
+        (target_of(Role.AGENTGATEWAY), (15020, 15021)),
+        (waypoint, (15020, 15021, 15008)),
+    ):
+        answers = (SERVES, READY, SERVES)[: len(ports)]
+        for *names, state in itertools.product(*answers, STATES):
+            seen = [SERVES[names[0]](ports[0]), *map(_seen, names[1:], ports[1:])]
+            yield (*names, state), replace(target, lifecycle=STATES[state]), seen
+    for name, state in itertools.product(AGENT, STATES):
+        target = replace(target_of(Role.PROXYLESS), lifecycle=STATES[state])
+        yield (name, state), target, [AGENT[name](15020)]
+
+
+def _seen(name: str, port: int) -> Observation:
+    return READY[name](port)
+
+
 ANSWERS = frozenset({"serves", "not ready", "certificate", "reset", "no capture"})
 
 Names = tuple[str, ...]
@@ -187,3 +213,15 @@ def test_a_proxy_of_which_something_fails_has_a_cause_or_a_reason_why_not() -> N
 
 def test_an_istiod_of_which_something_fails_has_a_cause() -> None:
     assert without_cause(istiods()) == {}
+
+
+def test_of_ztunnels_agents_and_agentgateways_only_a_page_of_metrics_fails_without_a_cause() -> (
+    None
+):
+    """Traffic and readiness are not concerned: the verdict on the port says all there is."""
+    found = without_cause(others())
+    for names, record in found.items():
+        assert record.target.role in {Role.ZTUNNEL, Role.CNI, Role.AGENTGATEWAY}
+        down = [verdict.port for verdict in record.verdicts if verdict.up is False]
+        assert down in ([15020], [15014]), names
+        assert all(record.ready.values()), names

@@ -1,4 +1,7 @@
-"""Conditions of the causes on what runs once a node: ztunnel and the CNI agent. Pure."""
+"""Conditions of the causes on proxies and agents that are no Envoy: ztunnel, CNI, agentgateway.
+
+Pure.
+"""
 
 from exporter.diagnosis.case import NO_FAULT, Case, Sentences
 from exporter.model import PortName
@@ -14,6 +17,16 @@ def ztunnel_is_not_ready(case: Case) -> Sentences:
 
 def cni_is_not_ready(case: Case) -> Sentences:
     """The node agent's /readyz is anything but 200."""
+    if case.outcome(PortName.READINESS) in NO_FAULT:
+        return None
+    return case.describe(PortName.READINESS)
+
+
+def agentgateway_is_not_ready(case: Case) -> Sentences:
+    """Its readiness on 15021 fails, or a waypoint's 15008 is not served."""
+    hbone = case.verdict(PortName.HBONE)
+    if hbone is not None and hbone.up is False:
+        return case.describe(PortName.READINESS, PortName.HBONE)
     if case.outcome(PortName.READINESS) in NO_FAULT:
         return None
     return case.describe(PortName.READINESS)
