@@ -30,7 +30,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "ip": {"custom.width": 120},
     "port": {"unit": "none", "custom.align": "left", "custom.width": 70},
     "python": {"custom.width": 80},
-    "reported version": {"custom.width": 190},
+    "reported version": {"custom.width": 220},
     "role": {"custom.width": 100},
     "severity": {"custom.width": 90},
     "since": {"custom.width": 145},

@@ -140,10 +140,10 @@ VARIANTS = (
         ),
     ),
     case(
-        "one of two pods is broken, the other is and is replaced, every three minutes",
+        "both pods of a workload are replaced every three minutes",
         {START: {}, 28: {ALL: 1}, LONG - 1: {ALL: 1}},
         replaced(2, "proxy_not_running", **WEB),
-        life("old-1", (START, "ok"), (LONG - START, "envoy_stuck"), **WEB),
+        {k.replace("new-", "more-"): v for k, v in replaced(2, "proxy_not_running", **WEB).items()},
     ),
     case(
         "each run of a job is broken for three minutes of ten",
@@ -152,8 +152,8 @@ VARIANTS = (
         minutes=HOURS,
     ),
     case(
-        "each of ten pods is broken once an hour",
-        {150: {}, 199: ONE},
+        "one of ten pods after the other is broken for eight minutes of 38: in the third hour",
+        {120: {}, 199: ONE},
         by_turns(10, 8, "envoy_stuck", up=30, minutes=HOURS, **WEB),
         minutes=HOURS,
     ),
@@ -161,6 +161,25 @@ VARIANTS = (
         "a workload of thirty, of which one is broken for two minutes each hour",
         {HOURS - 1: {}},
         by_turns(30, 2, "envoy_stuck", up=58, minutes=HOURS, **WEB),
+        minutes=HOURS,
+    ),
+    case(
+        "in each of six workloads one pod after the other is broken: one alert",
+        {START: {}, 48: ONE, LONG - 1: ONE},
+        *(by_turns(3, 8, "envoy_stuck", namespace=f"ns-{n}", workload="web") for n in range(6)),
+        *(well(9, namespace=f"ns-{n}", workload="web") for n in range(6)),
+    ),
+    case(
+        "a node is lost again and again, with a pod of each of many workloads: one alert",
+        {START: {}, 16: {ALL: 1}, HOURS - 1: {ALL: 1}},
+        *(
+            merged(
+                by_turns(1, 8, "unreachable", up=12, minutes=HOURS, node="lost", **shop),
+                life("ok-1", (HOURS, "ok"), node="node-2", **shop),
+                life("ok-2", (HOURS, "ok"), node="node-3", **shop),
+            )
+            for shop in ({"namespace": f"ns-{n}", "workload": "web"} for n in range(8))
+        ),
         minutes=HOURS,
     ),
     case(
