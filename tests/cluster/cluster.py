@@ -87,6 +87,20 @@ class Cluster:
         self.nodes.remove(removed)
         await admin.delete({"apiVersion": "v1", "kind": "Node", "metadata": {"name": removed.name}})
 
+    async def restart_kubelet(self, admin: Admin) -> None:
+        """Restart the first node's, and wait until it has reported its pods anew."""
+        restarted = self.nodes[0]
+        restarted.machine.end("kubelet")
+        restarted.start_kubelet()
+        path = f"/api/v1/nodes/{restarted.name}/proxy/pods"
+
+        async def serves() -> bool:
+            with contextlib.suppress(RefusedError):
+                return bool((await admin.get(path))["items"])
+            return False
+
+        await self.wait_for(serves, f"the kubelet of {restarted.name}")
+
     def stop(self) -> None:
         """End every machine and remove what they have left on this one."""
         for machine in (*(one.machine for one in reversed(self.nodes)), self.plane.machine):

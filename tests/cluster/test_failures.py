@@ -14,7 +14,7 @@ import pytest
 from tests.cluster import node_config
 from tests.cluster.cluster import Cluster, Stopwatch
 from tests.cluster.images import DEBIAN
-from tests.cluster.product import Exporter, states
+from tests.cluster.product import Exporter, states, watched
 from tests.cluster.workloads import await_ready, pod
 from tests.real.kubernetes.client import Admin, Document, RefusedError
 
@@ -80,6 +80,23 @@ async def test_a_pod_that_breaks_is_named(
         error.add_note(f"the last diagnosis: {found}")
         raise
     clock.lap(f"{found['web'][0]} after the pod was created")
+
+
+async def test_why_an_image_is_not_pulled_stays_named_while_the_kubelet_restarts(
+    cluster: Cluster, admin: Admin, mesh: str, direct: Exporter
+) -> None:
+    """It forgets the reason for some seconds, and the alert's wait would start anew."""
+    annotations = {"sidecar.istio.io/nativeSidecar": "false", "sidecar.istio.io/proxyImage": ABSENT}
+    await admin.apply(pod(mesh, "web", annotations=annotations))
+    named = {"web": ("redirection_setup_failing", "fault")}
+
+    async def is_named() -> bool:
+        return await direct.causes(mesh) == named
+
+    await cluster.wait_for(is_named, "the cause", NAMED_SECONDS)
+    async with watched(direct, mesh) as seen:
+        await cluster.restart_kubelet(admin)
+    assert {(name, (cause, kind)) for name, cause, kind in seen} == set(named.items())
 
 
 async def test_an_application_out_of_memory_is_no_fault_of_its_proxy(
