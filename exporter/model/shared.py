@@ -34,10 +34,16 @@ _mappings: dict[Hashable, Mapping[Hashable, Hashable]] = {}
 
 
 def shared(value: H) -> H:
-    """The value, or one of the same type that is equal to it and was there before."""
+    """The value, or one of the same type that is equal to it and was there before.
+
+    One that holds a mapping, as facts may, has no hash and is left as it is.
+    """
     if len(_values) >= _LIMIT:
         _values.clear()
-    return _values.setdefault((type(value), value), value)  # type: ignore[return-value]
+    try:
+        return _values.setdefault((type(value), value), value)  # type: ignore[return-value]
+    except TypeError:
+        return value
 
 
 def shared_mapping(mapping: Mapping[K, V]) -> Mapping[K, V]:

@@ -29,7 +29,7 @@ async def test_it_shows_the_broken_proxies_and_their_causes(demo: Any, watch: An
     for pod, cause in BROKEN.items():
         await causes.get_by_text(cause, exact=True).wait_for()
         row = page.get_by_role("row").filter(has=page.get_by_role("link", name=pod, exact=True))
-        await row.get_by_text(cause.replace("_", " ")).wait_for()
+        await row.get_by_text(cause, exact=True).wait_for()
     first = page.locator(".matrix tbody tr").first
     assert await first.get_attribute("class") == "unhealthy"
     watched.demand_quiet()

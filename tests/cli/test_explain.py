@@ -12,8 +12,8 @@ def test_a_cause_is_explained_with_each_of_its_advices(
     cause: Cause, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["explain", cause.id]) == 0
-    printed = capsys.readouterr().out
-    assert printed.startswith(f"{cause.id} ({cause.cause_class})\n  {cause.sentence}\n")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.startswith(f"{cause.id} ({cause.cause_class}) {cause.sentence} ")
     assert all(advice in printed for advice in (cause.advice, *cause.advices.values()))
     assert f"docs/diagnosis.md#{cause.id}" in printed
     assert main(["explain", cause.id, "-o", "json"]) == 0

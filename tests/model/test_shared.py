@@ -2,13 +2,18 @@
 
 import pytest
 
-from exporter.model import Growth, Memory, ProxyStatus
+from exporter.model import Growth, IstiodFacts, Memory, ProxyStatus
 from exporter.model.shared import NO_ENTRIES, shared, shared_mapping
 
 
 def test_equal_values_are_one_object() -> None:
     assert shared(Growth(1.0)) is shared(Growth(1.0))
     assert shared_mapping({"cds": 1.0}) is shared_mapping({"cds": 1.0})
+
+
+def test_what_holds_a_mapping_is_left_as_it_is() -> None:
+    facts = (IstiodFacts(xds_rejects={"cds": 1.0}),)
+    assert shared(facts) is facts
 
 
 @pytest.mark.parametrize(("value", "other"), [(True, 1.0), (0, False), (1, 1.0)])
