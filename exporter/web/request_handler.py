@@ -31,7 +31,7 @@ class _Refusal(web.Response):
         return await super().prepare(request)
 
 
-class FrontDoorHandler(web.RequestHandler):
+class PlainErrorHandler(web.RequestHandler):
     """The requests of one connection. `app`: whose headers an answer gets."""
 
     app: web.Application

@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from exporter.web.connections import ConnectionTable, client_of, refuse
-from exporter.web.request_handler import FrontDoorHandler
+from exporter.web.request_handler import PlainErrorHandler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ async def serving(
 
 
 def _handler(app: web.Application, server: web.Server, limits: ServerLimits) -> web.RequestHandler:
-    handler = FrontDoorHandler(
+    handler = PlainErrorHandler(
         server,
         loop=asyncio.get_running_loop(),
         logger=_log,
