@@ -1,5 +1,6 @@
 """The phases of a measurement: a base, a start, quiet polling, requests, a reload."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,20 +114,32 @@ class Figures:
 
 def measure(folder: Path, command: tuple[str, ...], mesh: Mesh, targets: int) -> Figures:
     """Measure one exporter with so many targets. Raises Failed."""
+    _say(targets, f"with {BASE_TARGETS} of them")
     figures = Figures(targets, base_memory=_base(folder, command))
     exporters.write_targets(folder, exporters.pods(targets))
     machine = Machine(mesh)
     with exporters.serving(folder, command) as subject:
+        _say(targets, "start")
         _start(subject, figures)
+        _say(targets, f"polls, for {(_QUIET_INTERVALS + 1) * INTERVAL:.0f} s")
         _quiet(subject, mesh, figures)
+        _say(targets, "requests meanwhile")
         _requests(subject, figures)
         _state(subject, figures)
+        _say(targets, "reload")
         _reload(subject, figures)
+        _say(targets, "recording rules")
         figures.rules = costs.rule_seconds(folder)
         machine.note_tracked()
     figures.machine = machine.counted()
+    _say(targets, "as many in ambient")
     figures.ambient = ambient.measure(folder, command, mesh, targets)
     return figures
+
+
+def _say(targets: int, step: str) -> None:
+    """What is measured now: all of it takes minutes."""
+    print(f"{targets} targets: {step} ...", file=sys.stderr, flush=True)
 
 
 def _base(folder: Path, command: tuple[str, ...]) -> float:

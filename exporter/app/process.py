@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_COLLECT_EVERY_SECONDS, _COLLECT_SOON_SECONDS, _COLLECT_LATE_SECONDS = 0.2, 0.05, 0.8
-_QUICK_SECONDS, _TRIFLE_SECONDS = 0.001, 0.0001
-"""A collection that took longer, of CPU time, is followed by one soon: many objects are made. To
-wake up for a trifle costs more than the trifle, so what took less is done later."""
+_COLLECT_SOONEST_SECONDS, _COLLECT_LATEST_SECONDS = 0.01, 0.8
+_COLLECTION_SECONDS = 0.001
+"""What a collection is to take, of CPU time: the pause before the next one follows from the last.
+To wake up for a trifle costs more than the trifle."""
 
 
 def bind(address: str) -> socket.socket:
@@ -37,7 +37,7 @@ def collect_garbage_rarely() -> None:
     The defaults go through every target's records over and over; measured at 10 to 30 us a probe.
     """
     gc.freeze()
-    gc.set_threshold(5_000, 4, 100_000)
+    gc.set_threshold(2_000, 4, 1_000_000)
 
 
 async def collect_young_garbage() -> None:
@@ -47,15 +47,15 @@ async def collect_young_garbage() -> None:
     each new one, so that it would go through the records of all targets at once, and hold the event
     loop: 60 ms with 20,000 targets.
     """
-    pause = _COLLECT_SOON_SECONDS
+    pause = _COLLECT_SOONEST_SECONDS
     while True:
         await asyncio.sleep(pause)
         began = time.thread_time()
         if gc.isenabled():
             gc.collect(1)
-        took = time.thread_time() - began
-        pause = _COLLECT_EVERY_SECONDS if took < _QUICK_SECONDS else _COLLECT_SOON_SECONDS
-        pause = _COLLECT_LATE_SECONDS if took < _TRIFLE_SECONDS else pause
+        took = max(time.thread_time() - began, _COLLECTION_SECONDS / 100)
+        fitting = pause * _COLLECTION_SECONDS / took
+        pause = min(max(fitting, _COLLECT_SOONEST_SECONDS), _COLLECT_LATEST_SECONDS)
 
 
 @contextmanager

@@ -126,6 +126,7 @@ class SelfChecks:
             ambient_pods=cluster.ambient_pods(),
             missing_proxies=cluster.missing_proxies(),
         )
+        await asyncio.sleep(0)
         self.report_capabilities()
 
     async def _review(self) -> None:

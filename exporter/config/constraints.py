@@ -134,20 +134,25 @@ def _targets(config: Config) -> Iterator[Broken]:
 
 def broken_targets(targets: Iterable[StaticTarget]) -> Iterator[Broken]:
     """What is wrong with a list of static targets, wherever it stands."""
-    seen = set()
+    seen: set[str] = set()
     for index, target in enumerate(targets):
-        if not (target.address or target.is_document):
-            yield (index,), "needs an address, or as pod the path of a pod document"
-        if target.is_document and not target.address:
-            continue
-        key = f"{target.namespace or 'default'}/{target.pod or ''.join(target.address[:1])}"
-        if not target.is_document and key in seen:
-            yield (index,), f"{key} is defined twice: namespace and pod must be unique"
-        seen.add(key)
-        if target.captured and target.role not in (None, Role.SIDECAR):
-            yield (index, "captured"), f"a {target.role} has no redirection, only a sidecar has"
-        for path, message in _broken_words(target):
+        for path, message in broken_target(target, seen):
             yield (index, *path), message
+
+
+def broken_target(target: StaticTarget, seen: set[str]) -> Iterator[Broken]:
+    """What is wrong with one; `seen` has the names of those before it, and gets this one's."""
+    if not (target.address or target.is_document):
+        yield (), "needs an address, or as pod the path of a pod document"
+    if target.is_document and not target.address:
+        return
+    key = f"{target.namespace or 'default'}/{target.pod or ''.join(target.address[:1])}"
+    if not target.is_document and key in seen:
+        yield (), f"{key} is defined twice: namespace and pod must be unique"
+    seen.add(key)
+    if target.captured and target.role not in (None, Role.SIDECAR):
+        yield ("captured",), f"a {target.role} has no redirection, only a sidecar has"
+    yield from _broken_words(target)
 
 
 def _broken_words(target: StaticTarget) -> Iterator[Broken]:

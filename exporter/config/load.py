@@ -8,11 +8,15 @@ each with file, line and key, and nothing half-checked comes out.
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from exporter.config.constraints import broken_rules, broken_targets, ordinal_of
+from exporter.config.constraints import broken_rules, broken_target, ordinal_of
 from exporter.config.convert import Converter
-from exporter.config.problems import ConfigError, Document, Problem
+from exporter.config.problems import ConfigError, Document, KeyPath, Problem
 from exporter.config.schema import Config, StaticTarget
+
+if TYPE_CHECKING:
+    from exporter.config.yaml_document import TakeItem
 
 COMMAND_LINE = "command line"
 
@@ -39,24 +43,37 @@ def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Co
 def read_targets(path: Path) -> tuple[StaticTarget, ...]:
     """The targets of a file that holds a list of them; raises ConfigError.
 
-    An empty file is an error, for a file is empty while it is being written.
+    An empty file is an error, for a file is empty while it is being written. Each is checked as it
+    is read: what thousands of them are made of is never there at once.
     """
-    document = _read(path)
-    converter = Converter(document, path.parent)
-    targets = converter.value(tuple[StaticTarget, ...], document.value, ())
-    if converter.problems:
-        raise ConfigError(*_in_order(converter.problems))
-    broken = [document.problem(key, message) for key, message in broken_targets(targets)]
-    if broken:
-        raise ConfigError(*broken)
-    return targets  # type: ignore[no-any-return]
+    problems: list[Problem] = []
+    broken: list[Problem] = []
+    seen: set[str] = set()
+
+    def take(document: Document, key: KeyPath) -> object:
+        converter = Converter(document, path.parent)
+        target = converter.value(StaticTarget, document.value, key)
+        problems.extend(converter.problems)
+        if not converter.problems:
+            found = broken_target(target, seen)
+            broken.extend(document.problem((*key, *inner), message) for inner, message in found)
+        return target
+
+    document = _read(path, take)
+    if not isinstance(document.value, list):
+        converter = Converter(document, path.parent)
+        converter.value(tuple[StaticTarget, ...], document.value, ())
+        problems = converter.problems
+    if problems or broken:
+        raise ConfigError(*(_in_order(problems) or broken))
+    return tuple(document.value)  # type: ignore[arg-type]
 
 
-def _read(path: Path) -> Document:
+def _read(path: Path, take: "TakeItem | None" = None) -> Document:
     """What a file holds. PyYAML is imported here: commands that read no file do without it."""
     from exporter.config.yaml_document import read_document, read_file
 
-    return read_document(read_file(path), str(path))
+    return read_document(read_file(path), str(path), take)
 
 
 def _overridden(value: object, converter: Converter, overrides: Mapping[str, object]) -> object:

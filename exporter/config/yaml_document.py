@@ -1,14 +1,14 @@
 """Reading YAML with the line of every key: text in, plain values and lines out.
 
-PyYAML's composed nodes carry positions that its constructed objects have lost, so values
-are built from the nodes here. Duplicate keys are refused. The rule: whatever is wrong with
+PyYAML's events carry positions that its constructed objects have lost, so values are built
+from the events here. Duplicate keys are refused. The rule: whatever is wrong with
 a file becomes a `Problem` that names file, line and key.
 """
 
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,14 @@ import yaml
 from exporter.bounded_file import read_bounded
 from exporter.bounds import FILE
 from exporter.config.problems import ConfigError, Document, KeyPath, Problem, spell
+from exporter.config.yaml_events import LOADER, MAX_DEPTH, Event, YamlEvents
 
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TEXT = "tag:yaml.org,2002:str"
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 """A plain scalar that looks like a time: it stays text, as in JSON."""
 
 _QUOTED = re.compile(r" [\"'](?!<)[^\"']{2,}[\"']")
 """What an error of YAML quotes from the file: the name of an alias, a tag."""
-
-_MAX_DEPTH = 100
-_MAX_REPEATED = 200_000
 
 BAD_SCALARS = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
 """What PyYAML raises for scalars that do not fit their tag: `!!int ""`, `!!bool x`."""
@@ -55,36 +53,42 @@ def read_file(path: Path) -> str:
         raise ConfigError(Problem(str(path), 0, "", "is not UTF-8 text")) from error
 
 
-def check_structure(text: str, *, aliases: bool = True, most: float = math.inf) -> bool:
-    """Check YAML before anything is built of it; returns whether it has aliases.
+def check_structure(text: str, most: float = math.inf) -> None:
+    """Check YAML before anything is built of it: there may be no aliases.
 
     PyYAML composes recursively in C, where nesting that is too deep ends the process. Raises
-    RecursionError for that, ValueError for aliases where there may be none and for more than `most`
-    keys and values, and YAMLError.
+    RecursionError for that, ValueError for aliases and for more than `most` keys and values, and
+    YAMLError.
     """
-    depth, has_aliases = 0, False
+    depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=LOADER)):
         if number > most:
             raise ValueError("has too many values")
-        has_aliases = has_aliases or isinstance(event, yaml.AliasEvent)
-        if has_aliases and not aliases:
-            raise ValueError("has aliases")
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("has aliases")  # noqa: TRY004 - no type of ours
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _MAX_DEPTH:
+        if depth > MAX_DEPTH:
             raise RecursionError
-    return has_aliases
 
 
 _SECOND_DOCUMENT = "but found another document"
 """PyYAML's words for it."""
 
+TakeItem = Callable[[Document, KeyPath], object]
+"""Makes something of one item of a list, which is at that key."""
 
-def read_document(text: str, file: str) -> Document:
-    """Parse one YAML (or JSON) document; raises ConfigError with every duplicate key."""
-    reader = _NodeReader(text, file)
+
+def read_document(text: str, file: str, take: TakeItem | None = None) -> Document:
+    """Parse one YAML (or JSON) document; raises ConfigError with every duplicate key.
+
+    Where it is a list and `take` is given, each item becomes what that makes of it as soon as it is
+    read, and its lines are forgotten: those of thousands of targets would take more memory than the
+    targets.
+    """
+    loader = LOADER(text)
+    reader = _Reader(loader, file, take)
     try:
-        reader.has_aliases = check_structure(text)
         value = reader.read()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -99,93 +103,97 @@ def read_document(text: str, file: str) -> Document:
         raise ConfigError(Problem(file, 0, "", message)) from error
     except RecursionError as error:
         raise ConfigError(Problem(file, 0, "", "is nested too deeply")) from error
+    finally:
+        loader.dispose()
     if reader.problems:
         raise ConfigError(*reader.problems)
     return Document(file, value, reader.lines)
 
 
-class _NodeReader:
-    """Builds plain values from composed nodes, noting lines and problems on the way.
+class _Reader:
+    """Builds plain values from events, noting lines and problems on the way."""
 
-    Where nothing has an alias, no node is needed twice: each is freed once it was read, because
-    those of thousands of targets take as much memory as what is made of them.
-    """
-
-    def __init__(self, text: str, file: str) -> None:
-        self.loader = LOADER(text)
+    def __init__(self, loader: Any, file: str, take: TakeItem | None) -> None:  # noqa: ANN401
+        self.loader = loader
         self.file = file
+        self.take = take
+        self.events = iter(YamlEvents(loader, file))
         self.lines: dict[KeyPath, int] = {}
         self.problems: list[Problem] = []
-        self.open: list[yaml.Node] = []
-        self.seen: set[yaml.Node] = set()
-        self.repeated = 0
-        self.has_aliases = True
 
     def read(self) -> object:
-        try:
-            node = self.loader.get_single_node()
-            return None if node is None else self.value(node, ())
-        finally:
-            self.loader.dispose()
+        event = next(self.events, None)
+        value = None if event is None else self.value(event, ())
+        next(self.events, None)  # there is no other; to find that out is an error where there is
+        return value
 
-    def value(self, node: yaml.Node, path: KeyPath) -> object:
-        self.count(node)
-        self.lines.setdefault(path, node.start_mark.line + 1)
-        if node in self.open:
-            line = self.lines[path]
-            self.problems.append(Problem(self.file, line, spell(path), "contains itself"))
+    def value(self, event: Event, path: KeyPath) -> object:
+        self.lines.setdefault(path, event.start_mark.line + 1)
+        if isinstance(event, yaml.AliasEvent):
+            self.complain(self.lines[path], path, "contains itself")
             return None
-        self.open.append(node)
-        try:
-            return self.content(node, path)
-        finally:
-            self.open.pop()
+        if isinstance(event, yaml.MappingStartEvent):
+            return self.mapping(path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self.sequence(path)
+        return self.scalar(event)
 
-    def count(self, node: yaml.Node) -> None:
-        """Bound what aliases repeat: a few nested ones would stand for billions of values."""
-        if not self.has_aliases:
-            return
-        self.repeated += node in self.seen
-        self.seen.add(node)
-        if self.repeated > _MAX_REPEATED:
-            message = f"aliases repeat more than {_MAX_REPEATED} values"
-            raise ConfigError(Problem(self.file, node.start_mark.line + 1, "", message))
+    def until_end(self) -> Iterator[Event]:
+        """The first event of each part of what has just begun; who takes it reads the others."""
+        for event in self.events:
+            if isinstance(event, yaml.CollectionEndEvent):
+                return
+            yield event
 
-    def content(self, node: yaml.Node, path: KeyPath) -> object:
-        if isinstance(node, yaml.MappingNode):
-            return self.mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, index)) for index, item in enumerate(self.items(node))]
-        if node.tag == _TIMESTAMP:
-            return node.value
-        scalar = self.loader.construct_object(node)
-        if not self.has_aliases:
-            self.loader.constructed_objects.clear()
-        return scalar
+    def sequence(self, path: KeyPath) -> list[object]:
+        if path or self.take is None:
+            return [
+                self.value(event, (*path, index)) for index, event in enumerate(self.until_end())
+            ]
+        lines, items = self.lines, []
+        for index, event in enumerate(self.until_end()):
+            self.lines = {**lines}
+            value = self.value(event, (index,))
+            items.append(self.take(Document(self.file, value, self.lines), (index,)))
+        self.lines = lines
+        return items
 
-    def items(self, node: yaml.SequenceNode) -> Iterator[yaml.Node]:
-        if self.has_aliases:
-            yield from node.value
-            return
-        node.value.reverse()
-        while node.value:
-            yield node.value.pop()
-
-    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:
+    def mapping(self, path: KeyPath) -> dict[str, object]:
         result: dict[str, object] = {}
-        for key_node, value_node in node.value:
-            self.count(key_node)
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                message = "a key must be text, not a list or a mapping"
-                self.problems.append(Problem(self.file, line, spell(path), message))
+        for event in self.until_end():
+            line = event.start_mark.line + 1
+            if not isinstance(event, yaml.ScalarEvent):
+                self.complain(line, path, "a key must be text, not a list or a mapping")
+                self.skip(event)
+                self.skip(next(self.events))
                 continue
-            key = key_node.value
+            key = event.value
             here = (*path, key)
             if key in result:
                 message = f"is defined twice; the first is on line {self.lines[here]}"
-                self.problems.append(Problem(self.file, line, spell(here), message))
+                self.complain(line, here, message)
+                self.skip(next(self.events))
                 continue
             self.lines[here] = line
-            result[key] = self.value(value_node, here)
+            result[key] = self.value(next(self.events), here)
         return result
+
+    def skip(self, event: Event) -> None:
+        """Read what begins with this event, and nothing of it."""
+        if isinstance(event, yaml.CollectionStartEvent):
+            for inner in self.until_end():
+                self.skip(inner)
+
+    def scalar(self, event: Event) -> object:
+        text, tag = event.value, event.tag
+        if tag in (None, "!"):
+            tag = self.loader.resolve(yaml.ScalarNode, text, event.implicit)
+        if tag in (_TEXT, _TIMESTAMP):
+            return text
+        node = yaml.ScalarNode(tag, text, event.start_mark, event.end_mark)
+        scalar = self.loader.construct_object(node)
+        self.loader.constructed_objects.clear()
+        return scalar
+
+    def complain(self, line: int, path: KeyPath, message: str) -> None:
+        self.problems.append(Problem(self.file, line, spell(path), message))

@@ -53,12 +53,12 @@ class SyncPublisher:
     async def publish(self) -> None:
         """Render what the replicas together report of every proxy, and drop what they do not."""
         expires = clock.now() + STALE_AFTER_INTERVALS * self.config.poll.interval
+        yielder = Yielder()
         merged = self.reader.attempt("istiods", "", "", self._merge)
         if merged is None:
             return
         others = self.sets.other_shards()
         published = set()
-        yielder = Yielder()
         for proxy in chain(tuple(self.polled.values()), tuple(others.values())):
             key, put = proxy.key, partial(self._put, merged, proxy, expires)
             if self.reader.attempt("proxies", key.pod, key.namespace, put):

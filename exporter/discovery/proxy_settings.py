@@ -16,7 +16,8 @@ import yaml
 from exporter.bounds import ARGUMENT, CONTAINERS, SETTINGS_TEXT, TARGET_PORTS
 from exporter.catalogue import ALWAYS_EXCLUDED, PORTS_BY_ROLE
 from exporter.catalogue.movers import DUAL_STACK, Place, Sources, number_from
-from exporter.config.yaml_document import BAD_SCALARS, LOADER, check_structure
+from exporter.config.yaml_document import BAD_SCALARS, check_structure
+from exporter.config.yaml_events import LOADER
 from exporter.discovery.ambient_pods import bypasses_capture, redirection_of
 from exporter.discovery.command_lines import flags_of
 from exporter.discovery.pod_documents import Container, Pod
@@ -108,7 +109,7 @@ def _parsed(text: str) -> Mapping[str, Any]:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         try:
-            check_structure(text, aliases=False, most=_MOST_VALUES)
+            check_structure(text, _MOST_VALUES)
             value = yaml.load(text, Loader=LOADER)  # noqa: S506 - it is the safe loader
         except (yaml.YAMLError, RecursionError, *BAD_SCALARS):
             value = None
