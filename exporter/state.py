@@ -29,6 +29,7 @@ class _Entry(Struct, gc=False):
     """A target's record; `repeats` may have a newer one, and the blocks may be older ones'."""
 
     record: TargetRecord
+    blocks: Blocks
     expires: float
     repeats: Repeats | None = None
     is_rendered: bool = True
@@ -94,9 +95,8 @@ class State:
         self.in_mesh = False
         self._render = render_with
         self._entries: dict[TargetKey, _Entry] = {}
-        self._blocks: dict[TargetKey, Blocks] = {}
         self._next: _NextRendering | None = None
-        self._old_blocks: dict[TargetKey, Blocks] = {}
+        self._old_blocks: list[Blocks] = []
 
     def put(self, record: TargetRecord, expires: float) -> None:
         """Replace the record of its target, and render it.
@@ -108,10 +108,9 @@ class State:
         """
         key = record.target.key
         before = self._entries.get(key)
-        last = (before.record, self._blocks[key]) if before and before.record.polls != 0 else None
+        last = (before.record, before.blocks) if before and before.record.polls != 0 else None
         blocks = self._render(record, self.families, last)
-        self._entries[key] = _Entry(record, expires)
-        self._blocks[key] = blocks
+        self._entries[key] = _Entry(record, blocks, expires)
         if self._next:
             self._next.add(record, blocks, self._render)
 
@@ -129,24 +128,22 @@ class State:
         """Render what polls have found again, some targets at a time; `blocks` does the rest."""
         for at, (key, entry) in enumerate(tuple(self._entries.items())):
             if self._entries.get(key) is entry:
-                self._renew(key, entry)
+                self._renew(entry)
             if at % _RENEWED_AT_ONCE == 0:
                 yield
 
-    def _renew(self, key: TargetKey, entry: _Entry) -> Blocks:
-        record, blocks = entry.newest(), self._blocks[key]
+    def _renew(self, entry: _Entry) -> None:
+        record = entry.newest()
         if entry.is_rendered:
-            return blocks
-        blocks = self._blocks[key] = self._render(record, self.families, (record, blocks))
+            return
+        entry.blocks = self._render(record, self.families, (record, entry.blocks))
         entry.is_rendered = True
         if self._next:
-            self._next.add(record, blocks, self._render)
-        return blocks
+            self._next.add(record, entry.blocks, self._render)
 
     def drop(self, key: TargetKey) -> None:
         """Forget a target that is gone; its series go with it. Unknown targets are fine."""
         self._entries.pop(key, None)
-        self._blocks.pop(key, None)
         if self._next:
             self._next.blocks.pop(key, None)
 
@@ -178,8 +175,11 @@ class State:
         stale is served; `istio_port_exporter_poll_lateness_seconds` and `_polls_skipped_total`
         show why.
         """
-        rows = [(self._renew(key, entry), entry) for key, entry in self._entries.items()]
-        return [blocks for blocks, entry in rows if entry.expires > now]
+        entries = self._entries.values()
+        for entry in entries:
+            if entry.repeats is not None or not entry.is_rendered:
+                self._renew(entry)
+        return [entry.blocks for entry in entries if entry.expires > now]
 
     async def prepare(self, families: tuple[Family, ...]) -> None:
         """Render every record with other families, beside what is served until `commit`."""
@@ -189,21 +189,23 @@ class State:
         yielder = Yielder()
         for key, entry in tuple(self._entries.items()):
             if key in self._entries and key not in following.blocks:
-                following.add(entry.newest(), self._blocks[key], self._render)
+                following.add(entry.newest(), entry.blocks, self._render)
             await yielder.maybe_yield()
 
     def commit(self) -> None:
         """Serve what `prepare` rendered; `discard` frees what was served before."""
         if self._next:
-            self._old_blocks = self._blocks
-            self.families, self._blocks = self._next.families, self._next.blocks
+            self._old_blocks = [entry.blocks for entry in self._entries.values()]
+            self.families, blocks = self._next.families, self._next.blocks
+            for key, entry in self._entries.items():
+                entry.blocks = blocks[key]
             self._next = None
 
     async def discard(self) -> None:
         """Free the blocks of the families before, which takes a while too."""
         yielder = Yielder()
         while self._old_blocks:
-            self._old_blocks.popitem()
+            self._old_blocks.pop()
             await yielder.maybe_yield()
 
     def __len__(self) -> int:

@@ -13,7 +13,7 @@ from operator import attrgetter, is_, itemgetter
 from exporter.bounds import LABEL_VALUE, SERIES, cut_text
 from exporter.model import ClusterRecord, TargetRecord
 
-TARGETS_PER_CHUNK = 256
+TARGETS_PER_CHUNK = 512
 """How many targets' blocks are joined in one go: about 0.2 MB of a family with seven series."""
 
 Samples = Callable[[TargetRecord], Iterable[tuple[str, float]]]
