@@ -81,7 +81,8 @@ async def handshake(
     Without a `context` any certificate is taken.
 
     Raises:
-        Malformed: the answer is not TLS. ssl.SSLError: it is, and it failed. Closed, OSError.
+        Malformed: the answer is not TLS. TooLarge: it is, and longer than is read. ssl.SSLError:
+            it is, and it failed. Closed, OSError.
     """
     attempt.facts = TlsFacts(via=port)
     line = await attempt.connect(lambda: TlsProtocol(alpn, port, context), port)
@@ -163,7 +164,8 @@ class TlsProtocol(ProbeProtocol):
         except ssl.SSLWantReadError:
             self._flush()
         except ssl.SSLError as error:
-            self._lose(error)
+            # OpenSSL gives up by a message's announced length, before its bytes reach HANDSHAKE.
+            self._lose(TooLarge() if error.reason == "EXCESSIVE_MESSAGE_SIZE" else error)
         except Malformed as error:
             self._lose(error)
 

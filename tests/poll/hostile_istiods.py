@@ -83,12 +83,13 @@ def contexts(folder: Path) -> dict[str, ssl.SSLContext]:
         "of another name": mesh.serving("tenant.shop.svc"),
         "of many names": mesh.serving(NAME, *(f"n{n}.example.org" for n in range(2000))),
         "of names beyond a handshake": mesh.serving(*(f"n{n}.example.org" for n in range(4500))),
+        "of a huge chain": mesh.serving(NAME, chain=2000),
     }
 
 
 CERTIFICATES = (
     *("expired", "not yet valid", "of another root", "of its own", "of another name"),
-    *("of many names", "of names beyond a handshake"),
+    *("of many names", "of names beyond a handshake", "of a huge chain"),
 )
 
 

@@ -45,6 +45,7 @@ FAULTS = {
     "of another name": (OK, OK, OK, ""),
     "of many names": (OK, OK, OK, ""),
     "of names beyond a handshake": (OK, HUGE, HUGE, NOT_READY),
+    "of a huge chain": (OK, HUGE, HUGE, NOT_READY),
 }
 """What 15010, 15012 and 15017 come to, and the cause."""
 

@@ -34,11 +34,17 @@ class MeshAuthority:
         self.root.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def serving(
-        self, *names: str, uri: str = "", days: int = 1, signed: bool = True, begins: int = -365
+        self,
+        *names: str,
+        uri: str = "",
+        days: int = 1,
+        signed: bool = True,
+        begins: int = -365,
+        chain: int = 0,
     ) -> ssl.SSLContext:
         """A server's context with a certificate of these names; it begins and ends in so many days.
 
-        Not `signed`: it is signed by its own key.
+        Not `signed`: it is signed by its own key. `chain`: so many certificates follow it.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "istiod")])
@@ -58,7 +64,7 @@ class MeshAuthority:
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
-            + certificate.public_bytes(serialization.Encoding.PEM)
+            + certificate.public_bytes(serialization.Encoding.PEM) * (1 + chain)
         )
         context = server_context()
         context.load_cert_chain(file)

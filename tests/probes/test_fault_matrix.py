@@ -170,21 +170,21 @@ async def _stays(reader: Any, _writer: Any) -> None:
 
 
 SIZES = {
-    "a thousand names": ({"names": 1000}, {Outcome.OK, Outcome.TIMEOUT}),
-    "more names than a handshake may have bytes": ({"names": 20_000}, {Outcome.TOO_LARGE}),
-    "a huge chain": ({"chain": 2000}, {Outcome.TOO_LARGE}),
+    "a thousand names": ({"names": 1000}, Outcome.OK),
+    "more names than a handshake may have bytes": ({"names": 4000}, Outcome.TOO_LARGE),
+    "more names than OpenSSL reads": ({"names": 20_000}, Outcome.TOO_LARGE),
+    "a long chain": ({"chain": 250}, Outcome.TOO_LARGE),
+    "a huge chain": ({"chain": 2000}, Outcome.TOO_LARGE),
 }
 
 
-@pytest.mark.parametrize(("made", "outcomes"), SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize(("made", "outcome"), SIZES.values(), ids=SIZES)
 async def test_a_huge_certificate_or_chain_is_read_to_its_limit(
-    listen: Any, attempt_at: Any, tmp_path: Path, made: dict[str, int], outcomes: set[Outcome]
+    listen: Any, attempt_at: Any, tmp_path: Path, made: dict[str, int], outcome: Outcome
 ) -> None:
     port = await listen(_stays, ssl=own_certificate(tmp_path, **made))
     attempt = attempt_at(port, 15017, Role.ISTIOD, kind="tls", timeout=2.0)
-    observed = await probe(attempt)
-    assert observed.outcome in outcomes | {Outcome.TLS_ERROR}
-    assert observed.outcome is not Outcome.NO_ACCESS
+    assert (await probe(attempt)).outcome is outcome
 
 
 async def test_a_certificate_that_is_not_valid_yet_is_reported(
@@ -234,4 +234,4 @@ async def test_a_dns_answer_that_loops_ends_in_time(
     observed = await probe(attempt_at(port, 15053, kind="dns", timeout=TIMEOUT_SECONDS))
     transport.close()
     assert time.monotonic() - began < TIMEOUT_SECONDS / 2
-    assert observed.outcome in (Outcome.OK, Outcome.WRONG_PROTOCOL), "the names do not matter"
+    assert observed.outcome is Outcome.OK, "only the header is read: it answers, whatever names"
