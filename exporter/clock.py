@@ -28,7 +28,7 @@ def wall() -> float:
 
 def step() -> float:
     """By how many whole seconds the wall clock has been set since the process began."""
-    seconds = wall() - now()
+    seconds = time.time() - time.monotonic() - _BEGAN
     return float(round(seconds)) if abs(seconds) >= _SMALLEST_STEP_SECONDS else 0.0
 
 

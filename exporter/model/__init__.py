@@ -54,7 +54,7 @@ from exporter.model.lifecycle import (
     Termination,
 )
 from exporter.model.memory import Growth, HboneHello, Memory, RememberedPodView
-from exporter.model.observation import Observation, Probe, WebhookPath
+from exporter.model.observation import Observation, Probe, Timed, WebhookPath
 from exporter.model.record import (
     CertificateValidity,
     ClusterRecord,

@@ -1,6 +1,7 @@
 """What is sent to one port, planned once a target, and what came of it."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -58,6 +59,18 @@ class Observation(Struct, frozen=True, gc=False):
     def address(self) -> str:
         """The address that was probed; empty in the pod view."""
         return self.probe.address
+
+
+class Timed(Protocol):
+    """A probe that has ended: what it was, and how many seconds it took."""
+
+    @property
+    def probe(self) -> Probe:
+        """What was sent."""
+
+    @property
+    def seconds(self) -> float:
+        """As an observation's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from exporter.model import (
     Probe,
     ProbeKind,
     Role,
+    Timed,
 )
 from exporter.poll import hbone_hellos
 from exporter.poll.hbone_hellos import HelloRate
@@ -39,12 +40,12 @@ class ProbeInstrumentation:
 
     `started(lateness)`: a poll started so many seconds after it was due. `skipped()`: one was not
     started because the one before still ran. `under_way(more)`: so many probes more, or less, run.
-    `ended(observations, role)`: probes of a target of this role ended. `failed()`: a poll raised,
+    `ended(probes, role)`: probes of a target of this role ended. `failed()`: a poll raised,
     and nothing of it is published.
     """
 
     under_way: Callable[[int], None] = lambda _more: None
-    ended: Callable[[Sequence[Observation], Role], None] = lambda _observations, _role: None
+    ended: Callable[[Sequence[Timed], Role], None] = lambda _probes, _role: None
     started: Callable[[float], None] = lambda _lateness: None
     skipped: Callable[[], None] = lambda: None
     failed: Callable[[], None] = lambda: None

@@ -15,15 +15,22 @@ from exporter.probes.attempt import Attempt, ProbeResult, failure
 from exporter.probes.pending_runs import PendingRuns
 from exporter.transport.protocols import BareConnect
 
-_ACCEPTS = ProbeResult(Outcome.OK)
+ACCEPTS = ProbeResult(Outcome.OK)
 
 
 class ConnectRun:
     """One half-open connect; `ended` is called with it once, unless it is cancelled."""
 
-    __slots__ = ("_connect", "_dialer", "_ended", "_result", "_seconds", "_started", "attempt")
-
-    _result: ProbeResult
+    __slots__ = (
+        "_connect",
+        "_dialer",
+        "_ended",
+        "_started",
+        "attempt",
+        "probe",
+        "result",
+        "seconds",
+    )
 
     def __init__(
         self,
@@ -33,10 +40,12 @@ class ConnectRun:
         started: float,
     ) -> None:
         self.attempt = attempt
+        self.probe = attempt.probe
         self._dialer = dialer
         self._ended = ended
         self._started = started
-        self._seconds = 0.0
+        self.seconds = 0.0
+        self.result: ProbeResult | None = None
         self._connect: BareConnect | None = None
         attempt.connected = False
         attempt.until = started + attempt.timeout
@@ -44,7 +53,7 @@ class ConnectRun:
     def step(self) -> None:
         """Start it."""
         try:
-            self._connect = self._dialer.bare_connect(self.attempt.probe.port, self._connected)
+            self._connect = self._dialer.bare_connect(self.probe.port, self._connected)
         except OSError as error:
             self._end(failure(error, self.attempt))
 
@@ -59,11 +68,10 @@ class ConnectRun:
 
     def observation(self) -> Observation:
         """How it ended."""
-        attempt, result = self.attempt, self._result
+        result: ProbeResult = self.result  # type: ignore[assignment] # it has
         detail = result.detail and cut_text(result.detail, SENTENCE)
-        return Observation(
-            attempt.probe, result.outcome, self._seconds, detail, None, attempt.connected
-        )
+        connected = self.attempt.connected
+        return Observation(self.probe, result.outcome, self.seconds, detail, None, connected)
 
     def _abort(self) -> None:
         if self._connect is not None:
@@ -74,13 +82,13 @@ class ConnectRun:
         self._connect = None  # which knows this: garbage in a circle
         if error is None:
             self.attempt.connected = True
-            self._end(_ACCEPTS)
+            self._end(ACCEPTS)
         else:
             self._end(failure(error, self.attempt))
 
     def _end(self, result: ProbeResult) -> None:
-        self._result = result
-        self._seconds = time.monotonic() - self._started
+        self.result = result
+        self.seconds = time.monotonic() - self._started
         self._ended(self)
 
 
@@ -96,21 +104,21 @@ class Connects(PendingRuns):
     def begin(
         self,
         attempts: Sequence[tuple[Direct, Attempt]],
-        ended: Callable[[list[Observation]], None],
+        started: float,
+        ended: Callable[[list[ConnectRun]], None],
     ) -> None:
-        """Start those of one poll; `ended` is called with what they saw, in their order."""
-        poll, started = _Poll(self, len(attempts), ended), time.monotonic()
+        """Start those of one poll; `ended` is called with all of them, in their order."""
+        poll = _Poll(self, attempts[0][1], ended)
         runs = [ConnectRun(dialer, one, poll.ended, started) for dialer, one in attempts]
-        poll.runs = runs
-        self.add(runs)
+        poll.runs, poll.left = runs, len(runs)
+        self._pending.add(poll)
         for run in runs:
             run.step()
-        if self._pending and self._timer is None:
+        if self._timer is None and self._pending:
             self.set_timer()
 
     def all_ended(self) -> None:
-        """Nothing is left that could time out."""
-        super().all_ended()
+        """The timer goes on, which costs less than a new one: the next deadline is later."""
         self._nobody_left.set()
 
     async def wait(self) -> None:
@@ -118,25 +126,39 @@ class Connects(PendingRuns):
         while self._pending:
             self._nobody_left.clear()
             await self._nobody_left.wait()
+        self.stop_timer()
 
 
 class _Poll:
-    """The connects of one poll."""
+    """The connects of one poll, whose deadline is that of any `attempt` of them."""
 
-    __slots__ = ("_all", "_ended", "_left", "runs")
+    __slots__ = ("_all", "_ended", "attempt", "left", "runs")
 
     def __init__(
-        self, connects: Connects, count: int, ended: Callable[[list[Observation]], None]
+        self, connects: Connects, attempt: Attempt, ended: Callable[[list[ConnectRun]], None]
     ) -> None:
         self._all = connects
-        self._left = count
         self._ended = ended
+        self.attempt = attempt
+        self.left = 0
         self.runs: list[ConnectRun] = []
 
-    def ended(self, run: ConnectRun) -> None:
+    def ended(self, _run: ConnectRun) -> None:
         """One has ended; with the last one the poll has."""
-        self._all.remove(run)
-        self._left -= 1
-        if not self._left:
+        self.left -= 1
+        if not self.left:
+            self._all.remove(self)
             runs, self.runs = self.runs, []  # they know this: garbage in a circle
-            self._ended([one.observation() for one in runs])
+            self._ended(runs)
+
+    def time_out(self) -> None:
+        """Those that are left have not ended by their deadline."""
+        for run in self.runs:
+            if run.result is None:
+                run.time_out()
+
+    def cancel(self) -> None:
+        """Nobody waits for them any more."""
+        runs, self.runs = self.runs, []
+        for run in runs:
+            run.cancel()

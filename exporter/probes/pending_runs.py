@@ -82,5 +82,6 @@ class PendingRuns:
         for run in tuple(self._pending):
             if run in self._pending and run.attempt.until <= now:
                 run.time_out()
+        self._timer = None
         if self._pending:
             self.set_timer()

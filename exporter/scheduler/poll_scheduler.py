@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from functools import partial
 
 from exporter import clock
 from exporter.config import Config
@@ -29,6 +28,7 @@ from exporter.poll.plan import (
 from exporter.poll.poll_steps import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.poll_target import FAST_ONLY, PollResult, poll_target
 from exporter.poll.steady_poll import steady_connects
+from exporter.probes.connect_run import ConnectRun
 from exporter.scheduler.due_cadences import DueCadences
 from exporter.scheduler.slots import FEWEST_IN_A_ROW, next_row
 from exporter.scheduler.steady_polls import RunningPoll, SteadyPolls
@@ -76,6 +76,7 @@ class Scheduler:
         self._plans = object()
         self._hellos = HelloRate()
         self._turn = TurnLimit()
+        self._polls = asyncio.TaskGroup()
 
     @property
     def is_live(self) -> bool:
@@ -89,12 +90,12 @@ class Scheduler:
         Polls run in a task group; what one raises costs its target that poll.
         """
         self._table.slots.resize(self._config.poll.concurrency)
-        async with asyncio.TaskGroup() as polls:
+        async with self._polls:
             try:
                 while not self._is_stopped:
-                    self._make_up(polls)
+                    self._make_up()
                     began = time.thread_time()
-                    if self._start_due(polls):
+                    if self._start_due():
                         await asyncio.sleep(0)
                         self._in_a_row = next_row(self._in_a_row, time.thread_time() - began)
                     else:
@@ -115,17 +116,17 @@ class Scheduler:
             row.is_made_up = False
         self._table.appeared.set()
 
-    def _start_due(self, polls: asyncio.TaskGroup) -> bool:
+    def _start_due(self) -> bool:
         """Start some of what is due; whether there may be more."""
         self._last_tick = time.monotonic()
         for row, due in self._table.take_due(self._in_a_row):
             if not row.is_running:
-                self._take_slot(row, due, polls)
+                self._take_slot(row, due)
             elif not row.is_made_up:
                 self._instrumentation.skipped()
         return self._table.next_due() <= time.monotonic()
 
-    def _make_up(self, polls: asyncio.TaskGroup) -> None:
+    def _make_up(self) -> None:
         """Poll some targets whose slower cadences found no slot, while there are slots."""
         owed, slots = self._table.owed, self._table.slots
         for _ in range(min(len(owed), slots.free_pages, self._in_a_row)):
@@ -136,12 +137,11 @@ class Scheduler:
             row.is_queued = False
             if row.owed and not (row.is_gone or row.is_slow):
                 row.is_made_up = True
-                self._take_slot(row, time.monotonic(), polls)
+                self._take_slot(row, time.monotonic())
 
-    def _take_slot(self, row: ScheduledTarget, due: float, polls: asyncio.TaskGroup) -> None:
+    def _take_slot(self, row: ScheduledTarget, due: float) -> None:
         row.is_running = True
-        start = partial(self._start, polls)
-        self._table.slots.take((row, due), start, is_slow=row.is_slow)
+        self._table.slots.take((row, due), self._start, is_slow=row.is_slow)
 
     async def _sleep(self) -> None:
         """Until something is due, there is a new target, or the next heartbeat."""
@@ -155,32 +155,30 @@ class Scheduler:
             timer.cancel()
         appeared.clear()
 
-    def _start(self, polls: asyncio.TaskGroup, item: Due) -> bool:
+    def _start(self, item: Due) -> bool:
         """Start a poll; whether it did: a target may have gone while it waited."""
         row, due = item
         is_wanted = not row.is_gone and not self._is_cancelled
         if is_wanted:
-            self._begin(polls, row, due)
+            self._begin(row, due)
         return is_wanted
 
-    def _begin(self, polls: asyncio.TaskGroup, row: ScheduledTarget, due: float) -> None:
-        row.started = time.monotonic()
-        self._instrumentation.started(max(0.0, row.started - due))
-        poll = RunningPoll(row, self._cadences.of(row), row.is_slow, clock.now(), row.started)
+    def _begin(self, row: ScheduledTarget, due: float) -> None:
+        row.started = started = time.monotonic()
+        self._instrumentation.started(max(0.0, started - due))
+        poll = RunningPoll(row, self._cadences.of(row), row.is_slow, clock.now(), started)
         plan = self._known_plan(row)
-        if plan is None or not self._steady.begin(
-            poll, plan, partial(self._end_steady, polls, plan)
-        ):
-            polls.create_task(self._poll(poll))
+        if plan is None or not self._steady.begin(poll, plan, self._end_steady):
+            self._polls.create_task(self._poll(poll))
 
-    def _end_steady(self, polls: asyncio.TaskGroup, plan: Plan, poll: RunningPoll) -> None:
+    def _end_steady(self, poll: RunningPoll, plan: Plan, runs: list[ConnectRun]) -> None:
         """Publish a poll that needed no task, or go on with it in one."""
         try:
-            if not self._steady.repeats(poll, plan, self._table.interval):
+            if not self._steady.repeats(poll, plan, runs, self._table.interval):
                 poll.row.remember_repeats()
-                result = self._steady.result(poll, plan)
+                result = self._steady.result(poll, plan, runs)
                 if result is None:
-                    polls.create_task(self._poll(poll))
+                    self._polls.create_task(self._poll(poll))
                     return
                 if not poll.row.is_gone:
                     self._take(poll.row, result)

@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import Cadence, Observation, Outcome
+from exporter.model import Cadence
 from exporter.poll.plan import Plan
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import FAST_ONLY, Begun, PollResult, conclude
 from exporter.poll.steady_poll import is_all, repeats_after
-from exporter.probes.connect_run import Connects
+from exporter.probes.connect_run import ACCEPTS, ConnectRun, Connects
 from exporter.scheduler.target_table import ScheduledTarget
 from exporter.state import STALE_AFTER_INTERVALS, State
 
@@ -31,6 +31,10 @@ class RunningPoll(Struct, eq=False):
     begun: Begun | None = None
 
 
+Ended = Callable[[RunningPoll, Plan, list[ConnectRun]], None]
+"""Is called with a poll, its plan and all its connects, which have ended."""
+
+
 class SteadyPolls:
     """Those of one configuration that run."""
 
@@ -40,61 +44,58 @@ class SteadyPolls:
         self._instrumentation = instrumentation
         self._connects: Connects | None = None
 
-    def begin(self, poll: RunningPoll, plan: Plan, seen: Callable[[RunningPoll], None]) -> bool:
-        """Start a poll where it is one of these; whether it is. `seen` is called with it begun."""
+    def begin(self, poll: RunningPoll, plan: Plan, ended: Ended) -> bool:
+        """Start a poll where it is one of these; whether it is."""
         row = poll.row
-        is_steady = row.memory.memo is not None and poll.cadences == FAST_ONLY
-        if not row.connects or not is_steady or self._state.in_mesh:
+        if not row.connects or poll.cadences != FAST_ONLY or self._state.in_mesh:
+            return False
+        if row.memory.memo is None:
             return False
         self._instrumentation.under_way(len(row.connects))
         if self._connects is None:
             self._connects = Connects()
-        self._connects.begin(row.connects, partial(self._seen, poll, plan, seen))
+        self._connects.begin(row.connects, poll.started, partial(self._seen, poll, plan, ended))
         return True
 
-    def _seen(
-        self,
-        poll: RunningPoll,
-        plan: Plan,
-        ended: Callable[[RunningPoll], None],
-        seen: list[Observation],
-    ) -> None:
-        self._instrumentation.under_way(-len(seen))
-        self._instrumentation.ended(seen, plan.target.role)
-        poll.begun = Begun(seen, poll.started)
-        ended(poll)
+    def _seen(self, poll: RunningPoll, plan: Plan, ended: Ended, runs: list[ConnectRun]) -> None:
+        self._instrumentation.under_way(-len(runs))
+        self._instrumentation.ended(runs, plan.target.role)
+        ended(poll, plan, runs)
 
-    def repeats(self, poll: RunningPoll, plan: Plan, interval: float) -> bool:
+    def repeats(
+        self, poll: RunningPoll, plan: Plan, runs: list[ConnectRun], interval: float
+    ) -> bool:
         """Whether it saw what the judged poll before it saw; then it is counted as that.
 
         `interval`: seconds between polls.
         """
-        row, begun = poll.row, poll.begun
-        if begun is None or row.is_gone or row.is_slow or self._state.in_mesh:
+        row, step = poll.row, clock.step()
+        if row.is_gone or row.is_slow or self._state.in_mesh:
             return False
         known = row.repeats
         if known is None:
-            known = repeats_after(plan, row.connects, row.memory, self._config, clock.step())
+            known = repeats_after(plan, row.connects, row.memory, self._config, step)
             if known is None:
                 return False
             row.count_repeats(known)
             self._state.repeat(row.target.key, known)
-        if poll.at >= known.until or clock.step() != known.step:
+        if poll.at >= known.until or step != known.step:
             return False
-        for one in begun.seen:
-            if one.outcome is not Outcome.OK or one.seconds >= known.slow:
+        for run in runs:
+            if run.result is not ACCEPTS or run.seconds >= known.slow:
                 return False
         known.polls += 1
         known.at = poll.at
-        known.seconds = tuple([one.seconds for one in begun.seen])
+        known.seconds = tuple([run.seconds for run in runs])
         known.expires = clock.now() + STALE_AFTER_INTERVALS * interval
         row.polls += not row.is_made_up
         return True
 
-    def result(self, poll: RunningPoll, plan: Plan) -> PollResult | None:
-        """The result of one that has begun; None where something follows upon what it saw."""
-        begun, memory, step = poll.begun, poll.row.memory, clock.step()
-        if begun is None or self._state.in_mesh:
+    def result(self, poll: RunningPoll, plan: Plan, runs: list[ConnectRun]) -> PollResult | None:
+        """The result of one that is no repeat; None where something follows upon what it saw."""
+        memory, step = poll.row.memory, clock.step()
+        begun = poll.begun = Begun([run.observation() for run in runs], poll.started)
+        if self._state.in_mesh:
             return None
         if not is_all(plan, begun.seen, memory, self._config, poll.at, step):
             return None

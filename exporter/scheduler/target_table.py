@@ -261,7 +261,8 @@ class TargetTable:
 
         An interval later, to the moment in phase that is nearest.
         """
-        missed = max(0, int((now - row.due) / self.interval))
-        later = row.due + (1 + missed) * self.interval
-        nearest = self._next_in_phase(row, later - self.interval / 2)
-        return nearest if nearest > now else nearest + self.interval
+        interval, later = self.interval, row.due + self.interval
+        if later <= now:
+            later += int((now - row.due) / interval) * interval
+        nearest = self._next_in_phase(row, later - interval / 2)
+        return nearest if nearest > now else nearest + interval

@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter.model import Observation, Role
+from exporter.model import Role, Timed
 from exporter.selfmetrics.collectors import (
     PREFIX,
     ChosenFamilies,
@@ -132,10 +132,10 @@ class SelfMetrics:
 
     # --- polling ---------------------------------------------------------------------------
 
-    def probed(self, observations: Iterable[Observation], role: Role) -> None:
+    def probed(self, probes: Iterable[Timed], role: Role) -> None:
         """Probes of a target of this role ended."""
         known = self._probe_tallies[role]
-        for seen in observations:
+        for seen in probes:
             tally = known.get(seen.probe.port)
             if tally is None:
                 tally = known[seen.probe.port] = self._collector.probe(seen.probe.port, role.value)

@@ -30,7 +30,9 @@ class EpollBareConnect:
 
     def abort(self) -> None:
         """Nobody waits for it any more."""
-        self._release(keep=False)
+        own, self._socket = self._socket, None
+        if own is not None:
+            self._sockets.release(own, _prepare, keep=False)
 
     def _handle(self, events: int) -> None:
         """The connect has ended; one that was reset at once had been accepted.
@@ -40,17 +42,15 @@ class EpollBareConnect:
         own = self._socket
         if own is None:  # released by somebody who was called before
             return
-        is_broken = events & epoll.BROKEN
-        error = icmp.connect_error(own) if is_broken else None
-        if error is not None and icmp.is_after_connect(error):
-            error = None
-        self._release(keep=not is_broken)
+        self._socket, error = None, None
+        if events & epoll.BROKEN:
+            error = icmp.connect_error(own)
+            if error is not None and icmp.is_after_connect(error):
+                error = None
+            self._sockets.release(own, _prepare, keep=False)
+        else:
+            self._sockets.release(own, _prepare, keep=True)
         self._ended(error)
-
-    def _release(self, *, keep: bool) -> None:
-        if self._socket is not None:
-            self._sockets.release(self._socket, _prepare, keep=keep)
-            self._socket = None
 
 
 def _prepare(own: socket.SocketType) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
-from exporter.model import Lifecycle, Observation, Role, Settings, Target, TargetKey
+from exporter.model import Lifecycle, Observation, Role, Settings, Target, TargetKey, Timed
 from exporter.poll.poll_steps import ProbeInstrumentation
+from exporter.probes.connect_run import ConnectRun
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
@@ -41,8 +42,11 @@ class Counted:
     def _under_way(self, more: int) -> None:
         self.in_flight += more
 
-    def _probed(self, observations: Sequence[Observation], _role: Role) -> None:
-        self.ended += observations
+    def _probed(self, probes: Sequence[Timed], _role: Role) -> None:
+        for one in probes:
+            seen = one.observation() if isinstance(one, ConnectRun) else one
+            assert isinstance(seen, Observation)
+            self.ended.append(seen)
 
     def _skipped(self) -> None:
         self.skips += 1
