@@ -1,7 +1,8 @@
 """What one lost packet may be. Pure.
 
 A port that answered in the poll before and is silent now may have lost a packet: it is unjudged in
-this poll, and its silence in the next one counts. More silence at once is no chance, and counts.
+this poll, and its silence in the next one counts. So is one that is silent in its target's first
+poll, where another follows; who polls once judges it. More silence at once is no chance: it counts.
 """
 
 from collections import Counter
@@ -12,7 +13,10 @@ from msgspec.structs import replace
 from exporter.catalogue import TargetPort
 from exporter.model import Memory, Observation, Outcome, PortName, ProbeKind, View
 
-_DETAIL = "no answer this once: it answered in the poll before, so a packet may have been lost"
+_AFTER_AN_ANSWER = (
+    "no answer this once: it answered in the poll before, so a packet may have been lost"
+)
+_AT_FIRST = "no answer to the first poll: a packet may have been lost, the next poll decides"
 
 _TOO_MANY = 3
 """So many connects to one address do not all get lost in one poll."""
@@ -24,10 +28,11 @@ def read_lost(
     """The observations, with each silence that a lost packet explains as `LOST`.
 
     An answer gets lost less often than a connect, of which a packet is all: only where nothing else
-    is silent. `memory` is what the last poll left; without a poll before, every silence counts.
+    is silent. `memory` is what the last poll left.
     """
     silent = [seen for seen in observations if _is_silent(seen)]
-    if not silent or not memory.last_ok.up:
+    is_first = memory.polls == 0 and memory.is_followed
+    if not silent or not (is_first or memory.last_ok.up):
         return observations
     inbound = next((one.number for one in ports if one.name == PortName.VIRTUAL_INBOUND), 0)
     counts = Counter(seen.address for seen in silent)
@@ -35,10 +40,11 @@ def read_lost(
         seen.probe
         for seen in silent
         if (len(silent) == 1 or (seen.connected is False and counts[seen.address] < _TOO_MANY))
-        and _judged_by(seen, inbound) in memory.last_ok.up
+        and (is_first or _judged_by(seen, inbound) in memory.last_ok.up)
     }
+    detail = _AT_FIRST if is_first else _AFTER_AN_ANSWER
     return [
-        replace(seen, outcome=Outcome.LOST, detail=_DETAIL, facts=None)
+        replace(seen, outcome=Outcome.LOST, detail=detail, facts=None)
         if seen.probe in lost
         else seen
         for seen in observations

@@ -70,6 +70,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     """What a target's last polls left that the next one needs. Pure data, replaced each poll.
 
     `polls` are those that were judged, `faulty_polls` those of them that found a fault.
+    `is_followed`: another poll comes an interval later, so the first may leave a silence to it.
     `proofs` are ports whose identity was proved; `growth` maps counter names
     to their growth; `rejected` maps cds and lds to "the last update was rejected".
     `hello` is the last decided TLS hello per address, `hello_sent_at` the last attempt.
@@ -95,6 +96,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
 
     polls: int = 0
     faulty_polls: int = 0
+    is_followed: bool = False
     agent: Timestamped[AgentMetrics] | None = None
     page: Outcome | None = None
     page_requested_at: float = 0.0

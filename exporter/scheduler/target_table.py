@@ -29,7 +29,7 @@ from exporter.yielder import Yielder
 log = logging.getLogger(__name__)
 
 _NEVER = math.inf
-_NO_MEMORY = Memory()
+_NO_MEMORY = Memory(is_followed=True)
 
 
 @dataclass(slots=True, eq=False)

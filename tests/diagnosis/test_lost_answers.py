@@ -29,8 +29,10 @@ def with_changes(seen: list[Observation], *changes: Observation) -> list[Observa
     return [next((new for new in changes if new.probe == one.probe), one) for one in seen]
 
 
-def records(target: Target, *polls: list[Observation]) -> list[TargetRecord]:
-    memory, found = Memory(), []
+def records(
+    target: Target, *polls: list[Observation], is_followed: bool = False
+) -> list[TargetRecord]:
+    memory, found = Memory(is_followed=is_followed), []
     for number, seen in enumerate(polls):
         record, memory = seen_by(seen, target=target, memory=memory, now=NOW + 30 * number)
         found.append(record)
@@ -61,14 +63,26 @@ def test_silence_after_an_answer_counts_in_the_second_poll_in_a_row(
 
 
 @pytest.mark.parametrize(("what", "ports", "cause"), LOST)
-def test_silence_in_the_first_poll_counts(what: str, ports: tuple[int, ...], cause: str) -> None:
+def test_silence_in_the_only_poll_counts(what: str, ports: tuple[int, ...], cause: str) -> None:
     target, works = WORKS[what]
     assert cause_of(records(target, with_changes(works, *map(dropped, ports)))[0]) == cause
+
+
+@pytest.mark.parametrize(("what", "ports", "cause"), LOST)
+def test_silence_in_a_first_poll_that_others_follow_counts_in_the_second(
+    what: str, ports: tuple[int, ...], cause: str
+) -> None:
+    target, works = WORKS[what]
+    silent = with_changes(works, *map(dropped, ports))
+    first, second, third = records(target, silent, silent, silent, is_followed=True)
+    assert [cause_of(one) for one in (first, second, third)] == ["none", cause, cause]
+    assert {ups(first)[port] for port in ports} == {None}
 
 
 def test_silence_of_everything_counts_at_once() -> None:
     silent = [dropped(port) for port in (CONTROL, 15020, 15021, 15090)]
     assert cause_of(records(SIDECAR, sidecar(), silent)[-1]) == "unreachable"
+    assert cause_of(records(SIDECAR, silent, is_followed=True)[0]) == "unreachable"
 
 
 def test_silence_of_a_port_that_failed_before_counts_at_once() -> None:
