@@ -12,7 +12,7 @@ from exporter.catalogue.non_envoy_ports import NON_ENVOY_PORTS
 from exporter.catalogue.port import ExtraPort, Port, TargetPort
 from exporter.catalogue.versions import line_of
 from exporter.model import Component, Expectation, Interception, PortName, ProbeKind, Role, Target
-from exporter.model.shared import shared
+from exporter.model.interning import shared
 
 PORTS: tuple[Port, ...] = (
     *sorted((*ENVOY_PORTS, *NON_ENVOY_PORTS, *AMBIENT_PORTS), key=lambda row: row.number),

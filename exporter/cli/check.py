@@ -7,9 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import yaml
@@ -17,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import Progress
 
-from exporter import clock
+from exporter.cli.check_polls import Polled, Report
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import add_config_flags, base_of, config_of
 from exporter.cli.log_formats import start_logging
@@ -36,10 +34,8 @@ from exporter.config import Config
 from exporter.discovery.static import load_static
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.credentials import find_credentials
-from exporter.model import HBONE_ROLES, Cadence, Memory, Target, TargetKey, TargetRecord
+from exporter.model import Cadence, Target, TargetRecord
 from exporter.report.health import Health, health_of
-from exporter.report.not_judged import not_judged
-from exporter.report.target_documents import TargetState, target_state
 
 MANY = 200
 """More targets than this are polled only with --all."""
@@ -62,34 +58,6 @@ targets in a file and name that with --config.file:
 Of such a file, NAMESPACE/POD selects targets; -n, -A and -l select pods of a cluster."""
 
 _ENDS = "Press Ctrl-C to stop. Without --watch, check prints evidence and advice for each cause."
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What `-o json` and `-o yaml` print. `unseen`: the deprecated name of `not_judged`."""
-
-    targets: tuple[TargetState, ...]
-    not_judged: tuple[str, ...]
-    unseen: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Run:
-    """What the polls found so far, and what they leave for the next ones."""
-
-    source: CheckSource
-    targets: Sequence[Target]
-    memories: dict[TargetKey, Memory]
-    records: dict[TargetKey, TargetRecord]
-
-    def report(self) -> Report:
-        """The documents of all targets."""
-        extra = self.source.config.ports
-        sentences = (*self.source.not_judged, *not_judged(self.records.values()))
-        return Report(
-            targets=tuple(target_state(t, self.records.get(t.key), extra) for t in self.targets),
-            not_judged=sentences,
-            unseen=sentences,
-        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -182,7 +150,7 @@ async def _check_source(chosen: argparse.Namespace, source: CheckSource) -> Exit
         sentence = f"{len(targets)} targets are more than {MANY}: select fewer, or add --all."
         print(sentence, file=sys.stderr)
         return ExitCode.USAGE
-    checked = _Run(source, targets, {}, {})
+    checked = Polled(source, targets)
     try:
         await (_watch(checked, chosen) if chosen.watch else _once(checked, chosen))
     except asyncio.CancelledError:
@@ -215,15 +183,15 @@ def exit_of(records: Iterable[TargetRecord], fail_on: Iterable[Health] = ()) -> 
     return ExitCode.HEALTHY if found - {Health.UNJUDGED} else ExitCode.UNJUDGED
 
 
-async def _once(checked: _Run, chosen: argparse.Namespace) -> None:
+async def _once(checked: Polled, chosen: argparse.Namespace) -> None:
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         bar = progress.add_task("polling", total=len(checked.targets))
-        await _poll_all(checked, frozenset(Cadence), lambda: progress.advance(bar))
+        await checked.poll(frozenset(Cadence), lambda: progress.advance(bar))
     _print(checked.report(), chosen.output)
 
 
-async def _watch(checked: _Run, chosen: argparse.Namespace) -> None:
+async def _watch(checked: Polled, chosen: argparse.Namespace) -> None:
     """Poll again and again until interrupted; memory shows what one poll cannot."""
     screen = console()
     is_live = screen.is_terminal and chosen.output in ("table", "wide")
@@ -231,7 +199,7 @@ async def _watch(checked: _Run, chosen: argparse.Namespace) -> None:
     live = Live(console=screen, auto_refresh=False, screen=True) if is_live else None
     with live or contextlib.nullcontext():
         while True:
-            await _poll_all(checked, due, lambda: None)
+            await checked.poll(due, lambda: None)
             found = checked.report()
             if live:
                 whole = report_of(found.targets, found.not_judged, wide=True)
@@ -241,54 +209,7 @@ async def _watch(checked: _Run, chosen: argparse.Namespace) -> None:
                 _print(found, chosen.output)
             due = frozenset(Cadence) - {Cadence.IDENTITY}
             await asyncio.sleep(checked.source.config.poll.interval)
-            await _update_targets(checked)
-
-
-async def _update_targets(checked: _Run) -> None:
-    """Take the targets as they are now; while they cannot be listed, the old ones stay."""
-    with contextlib.suppress(KubernetesError):
-        checked.targets = await checked.source.targets()
-    kept = {target.key for target in checked.targets}
-    for by_key in (checked.records, checked.memories):
-        for key in [key for key in by_key if key not in kept]:
-            del by_key[key]
-
-
-async def _poll_all(checked: _Run, due: frozenset[Cadence], done: Callable[[], None]) -> None:
-    from exporter.app.in_mesh import is_in_mesh
-    from exporter.app.process import raise_file_limit
-    from exporter.poll.poll_target import poll_target
-
-    raise_file_limit()
-    in_mesh = await is_in_mesh()
-    source = checked.source
-    slots = asyncio.Semaphore(source.at_once)
-
-    async def poll(target: Target) -> None:
-        memory = checked.memories.get(target.key, Memory())
-        async with slots:
-            plan = source.plan(target)
-            poll_again = partial(poll_target, plan, in_mesh=in_mesh, step=clock.step())
-            result = await poll_again(memory, due, source.config, clock.now())
-            if _is_decided_by_another_hello(result.record):
-                await asyncio.sleep(_BETWEEN_HELLOS_SECONDS)
-                result = await poll_again(result.memory, _HELLOS, source.config, clock.now())
-        checked.memories[target.key] = result.memory
-        checked.records[target.key] = result.record
-        done()
-
-    async with asyncio.TaskGroup() as polls:
-        for target in checked.targets:
-            polls.create_task(poll(target))
-
-
-def _is_decided_by_another_hello(record: TargetRecord) -> bool:
-    """Whether ztunnel failed one hello, which names no cause before it fails a second one."""
-    return record.target.role in HBONE_ROLES and not record.diagnosis and bool(record.undetected)
-
-
-_BETWEEN_HELLOS_SECONDS = 1.0
-_HELLOS = frozenset({Cadence.FAST, Cadence.IDENTITY})
+            await checked.update_targets()
 
 
 def _print(found: Report, output: str) -> None:

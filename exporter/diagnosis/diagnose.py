@@ -38,7 +38,7 @@ from exporter.model import (
     TargetRecord,
     WebhookPath,
 )
-from exporter.model.shared import shared, shared_mapping
+from exporter.model.interning import shared, shared_mapping
 
 
 def diagnose(  # noqa: PLR0913 - the inputs of a poll

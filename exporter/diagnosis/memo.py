@@ -35,7 +35,7 @@ from exporter.model import (
     View,
     ZtunnelFacts,
 )
-from exporter.model.shared import shared
+from exporter.model.interning import shared
 
 _LONGEST_SECONDS = 120.0
 """After so long time itself is judged again: the usual detail interval."""

@@ -40,7 +40,7 @@ from exporter.model import (
     Verdict,
     ZtunnelFacts,
 )
-from exporter.model.shared import shared, shared_mapping
+from exporter.model.interning import shared, shared_mapping
 
 
 def remember(evidence: Evidence, before: Memory) -> Memory:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.model import EnvoyStats, Growth, Memory, Settings, Timestamped
-from exporter.model.shared import shared
+from exporter.model.interning import shared
 
 
 class MemoryUpdate(Struct, eq=False):

@@ -22,7 +22,7 @@ from exporter.model import (
     Role,
     Verdict,
 )
-from exporter.model.shared import NO_ENTRIES, shared_mapping
+from exporter.model.interning import NO_ENTRIES, shared_mapping
 
 _ENDPOINTS = {
     role: tuple((row.endpoint, row.name) for row in rows if row.endpoint)

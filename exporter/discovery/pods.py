@@ -26,7 +26,7 @@ from exporter.discovery.pod_documents import Container, Pod, decode_pod
 from exporter.discovery.proxy_settings import has_rules, settings_of
 from exporter.discovery.redirection_rules import port_list
 from exporter.model import ENVOY_ROLES, Interception, Role, Settings, Target, TargetKey
-from exporter.model.shared import shared
+from exporter.model.interning import shared
 from exporter.parsing import parse_address
 
 __all__ = ["Ignored", "classify", "decode_pod", "ignored", "targets_of_pod"]

@@ -20,7 +20,7 @@ from exporter.config.yaml_document import FileStamp, read_document, read_file, s
 from exporter.discovery.pod_documents import Pod
 from exporter.discovery.pods import targets_of_pod
 from exporter.model import Interception, Role, Settings, Target, TargetKey
-from exporter.model.shared import shared, shared_mapping
+from exporter.model.interning import shared, shared_mapping
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from exporter.model.enums import Outcome
-from exporter.model.shared import NO_ENTRIES
+from exporter.model.interning import NO_ENTRIES
 
 T = TypeVar("T")
 

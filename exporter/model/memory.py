@@ -17,9 +17,9 @@ from exporter.model.facts import (
     Timestamped,
     ZtunnelFacts,
 )
+from exporter.model.interning import NO_ENTRIES
 from exporter.model.observation import Observation, Probe
 from exporter.model.record import NEVER_OK, LastOk, TargetRecord
-from exporter.model.shared import NO_ENTRIES
 
 
 class Growth(Struct, frozen=True, gc=False):

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from exporter.model.enums import Cadence, CauseClass, Outcome, View
 from exporter.model.facts import IstiodFacts, ListeningSocket, ProxyListing, Timestamped
+from exporter.model.interning import NO_ENTRIES
 from exporter.model.observation import WebhookPath
-from exporter.model.shared import NO_ENTRIES
 from exporter.model.target import Target
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from exporter.model.enums import Interception, Redirection, Role
+from exporter.model.interning import NO_ENTRIES
 from exporter.model.lifecycle import Lifecycle
-from exporter.model.shared import NO_ENTRIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from exporter.model import (
     TargetRecord,
     WebhookPath,
 )
-from exporter.model.shared import shared_mapping
+from exporter.model.interning import shared_mapping
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.page_due import PageSlots, with_pages
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
@@ -101,8 +101,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         turn: bounds what all polls together judge in one turn of the event loop.
     """
     started = begun.started if begun else time.monotonic()
-    without_servers = plan
-    plan = with_servers(without_servers, memory.admin.value if memory.admin else None)
+    without_servers, plan = plan, with_servers(plan, memory.admin.value if memory.admin else None)
     due &= plan.cadences
     if pages is None:
         due = with_pages(due, plan.target, memory, config, now)

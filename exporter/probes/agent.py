@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from exporter.model import AgentFacts, AgentMetrics, Cadence, Outcome
-from exporter.model.shared import NO_ENTRIES, shared_mapping
+from exporter.model.interning import NO_ENTRIES, shared_mapping
 from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult, failure
 from exporter.probes.http import HttpClient, Reply, is_relayed

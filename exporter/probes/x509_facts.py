@@ -7,7 +7,7 @@ from cryptography import x509
 
 from exporter.bounds import CERTIFICATE_NAMES, KUBERNETES_NAME, SPIFFE_ID, cut_text
 from exporter.model import Certificate
-from exporter.model.shared import shared
+from exporter.model.interning import shared
 from exporter.probes.attempt import Malformed
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.model import Growth, IstiodFacts, Memory, ProxyStatus
-from exporter.model.shared import NO_ENTRIES, shared, shared_mapping
+from exporter.model.interning import NO_ENTRIES, shared, shared_mapping
 
 
 def test_equal_values_are_one_object() -> None:
