@@ -14,6 +14,7 @@ START = 10
 DEGRADED, ALL, EDGE = "IstioWorkloadDegraded", "IstioProxiesFailing", "IstioGatewaysFailing"
 NOT_READY, ALONE = "IstioControlPlaneNotReady", "IstioRevisionWithoutControlPlane"
 ISTIOD = {"role": "istiod", "namespace": "istio-system"}
+CNI = {"role": "cni", "namespace": "istio-system", "workload": "istio-cni-node"}
 GATEWAY = {"role": "gateway", "namespace": "istio-ingress"}
 
 
@@ -83,6 +84,12 @@ CASES = (
         "three pods of five fail once each, within an hour",
         merged(by_turns(3, 8, "envoy_stuck", up=14, **WEB), well(9, **WEB)),
         {56: {}},
+    ),
+    case(
+        "pods of which each exposes its admin port are replaced every four minutes",
+        {START: {}, 58: ONE, LONG - 1: ONE},
+        replaced(3, "admin_exposed", **WEB),
+        well(4, **WEB),
     ),
     case(
         "each of three pods is broken in turn",
@@ -196,6 +203,33 @@ VARIANTS = (
         "the webhooks of both istiods are out by turns",
         {START: {}, 15: {"IstioWebhookDown": 1}, LONG - 1: {"IstioWebhookDown": 1}},
         by_turns(2, 3, "webhook_not_serving", **ISTIOD),
+    ),
+    case(
+        "an agent of istio-cni is replaced every three minutes and never ready",
+        {START: {}, 65: ONE, LONG - 1: ONE},
+        replaced(2, "cni_not_ready", **CNI),
+        well(4, **CNI),
+    ),
+    case(
+        "pods in ambient are replaced every three minutes, and each is outside the mesh",
+        {START: {}, 65: ONE, LONG - 1: ONE},
+        replaced(2, "outside_mesh", role="ambient", **WEB),
+        well(4, role="ambient", **WEB),
+    ),
+    case(
+        "each of ten pods in ambient is cut off in turn, for a minute",
+        {START: {}, 58: ONE, LONG - 1: ONE},
+        by_turns(10, 1, "not_served", role="ambient", **WEB),
+    ),
+    case(
+        "redirection is missing on six pods in turn",
+        {START: {}, 58: ONE, LONG - 1: ONE},
+        by_turns(6, 4, "redirection_missing", **WEB),
+    ),
+    case(
+        "each pod of a job is born without redirection, and lives for four minutes",
+        {START: {}, 58: ONE, LONG - 1: ONE},
+        replaced(3, "redirection_missing", workload="job"),
     ),
     case(
         "a workload is rolled, and each new pod takes a while",
