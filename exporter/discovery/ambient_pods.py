@@ -30,8 +30,9 @@ def redirection_of(pod: Pod, *, in_ambient_namespace: bool = False) -> Redirecti
     written = pod.annotations.get(_REDIRECTION)
     if written in _WRITTEN:
         return Redirection(written)
-    mode = pod.labels.get(_DATAPLANE_MODE) or ("ambient" if in_ambient_namespace else "")
-    return Redirection.MISSING if mode == "ambient" else None
+    mode = pod.labels.get(_DATAPLANE_MODE)
+    is_enrolled = mode == "ambient" or (in_ambient_namespace and mode != "none")
+    return Redirection.MISSING if is_enrolled else None
 
 
 def ambient_redirection(pod: Pod, namespace_labels: Mapping[str, str]) -> str:

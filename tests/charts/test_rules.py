@@ -37,13 +37,14 @@ UNFED: dict[str, set[str]] = {
         "IstioRootCertificateExpired",
         "IstioControlPlaneReplicasDisagree",
         "IstioControlPlanePushErrors",
+        "IstioZtunnelWorkloadsMissing",
     },
     "standard": FULL_ONLY,
     "full": set(),
 }
 """The alerts that nothing of a profile feeds."""
 
-OWN_RUNBOOKS = "http://ipe-istio-port-exporter.monitoring.svc:10520/runbooks"
+OWN_RUNBOOKS = "http://ipe-istio-port-exporter.istio-port-exporter.svc:10520/runbooks"
 
 
 def groups(
@@ -51,6 +52,7 @@ def groups(
 ) -> list[Document]:
     """The groups of the PrometheusRule with these labels, and these values below `rules`."""
     given = {
+        "namespaceOverride": "istio-port-exporter",
         "rules": {"enabled": True, **values},
         "sampleLabels": labels or {},
         "config": {"metrics": {"profile": profile}},
@@ -167,6 +169,18 @@ def test_alerts_with_renamed_labels_fire_as_the_plain_ones(tmp_path: Path) -> No
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_offered_policy_admits_the_probes_of_this_install() -> None:
+    given = {"rules": {"enabled": True}, "config": {"poll": {"control_port": 16000}}}
+    [document] = of_kind(render(given), "PrometheusRule")
+    texts = [str(rule) for group in document["spec"]["groups"] for rule in group["rules"]]
+    [offers] = [text for text in texts if "admit-hbone" in text]
+
+    assert (
+        '"kubernetes.io/metadata.name":"monitoring"}}}],"ports":[{"protocol":"TCP","port":16000}]'
+        in offers
+    )
 
 
 def test_no_rule_takes_a_label_s_value_for_its_name() -> None:

@@ -153,6 +153,11 @@ ENABLED = {"ambient.istio.io/redirection": "enabled"}
             id="pending",
         ),
         pytest.param(document(app(), labels={MODE_LABEL: "none"}), AMBIENT, "", id="opted-out"),
+        pytest.param(document(app(), labels={MODE_LABEL: ""}), AMBIENT, "missing", id="no-mode"),
+        pytest.param(
+            document(app(), labels={MODE_LABEL: "on"}), AMBIENT, "missing", id="other-mode"
+        ),
+        pytest.param(document(app(), labels={MODE_LABEL: "on"}), {}, "", id="other-mode-alone"),
         pytest.param(sidecar(), AMBIENT, "", id="sidecar"),
         pytest.param(document(app(), hostNetwork=True), AMBIENT, "", id="host-network"),
         pytest.param(document(app(), status={"phase": "Failed"}), AMBIENT, "", id="ended"),

@@ -68,6 +68,12 @@ def test_nobody_is_sent_to_an_address_that_is_made_up() -> None:
     )
 
 
+def test_the_wheel_holds_the_package_alone(dist: Path) -> None:
+    with zipfile.ZipFile(dist / WHEEL) as wheel:
+        tops = {name.split("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"exporter"}
+
+
 def test_the_sources_are_what_a_wheel_is_built_of(dist: Path) -> None:
     (sources,) = dist.glob("*.tar.gz")
     with tarfile.open(sources) as archive:

@@ -1,5 +1,7 @@
 """Cases of the alerts about pods in ambient and about the ztunnels that serve them."""
 
+import json
+
 from exporter.diagnosis.causes import CAUSES
 from exporter.model import Role
 from tests.rules.promtool import Case, ExpectedAlert
@@ -12,6 +14,20 @@ CAUSES_OF_A_CUT = ("not_served", "enrolment_pending", "port_taken", "identity_no
 def pods(names: str, node: str = "node-1") -> dict[str, str]:
     """Workloads of a node, for as long as a case lasts."""
     return {info(names, "ambient", node=node): "1x90"}
+
+
+def admits_hbone(namespace: str) -> str:
+    """The policy that the alert offers for a namespace, and its full stop."""
+    own = {"matchLabels": {"kubernetes.io/metadata.name": "istio-port-exporter"}}
+    hbone, control = ([{"protocol": "TCP", "port": port}] for port in (15008, 15999))
+    rules = [{"ports": hbone}, {"from": [{"namespaceSelector": own}], "ports": control}]
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "admit-hbone", "namespace": namespace},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": rules},
+    }
+    return json.dumps(policy, separators=(",", ":")) + "."
 
 
 def told(name: str) -> str:
@@ -188,11 +204,8 @@ CASES = (
             {"namespace": "shop"},
             "15008 of 10 ambient pods in shop is blocked for the exporter, and perhaps for mesh"
             " clients: a NetworkPolicy in ambient has to admit 15008. This one admits it, and the"
-            " control port for the exporter; kubectl apply -f - takes it:"
-            ' {"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":'
-            '"admit-hbone","namespace":"shop"},"spec":{"podSelector":{},"policyTypes":["Ingress"],'
-            '"ingress":[{"ports":[{"protocol":"TCP","port":15008},{"protocol":"TCP","port":15999}]'
-            "}]}}.",
+            " control port for the exporter; as a namespace's first policy it refuses everything"
+            " else. kubectl apply -f - takes it: " + admits_hbone("shop"),
         ),
     ),
     Case(

@@ -1,6 +1,6 @@
 """Cases of the alerts that count pods in ambient: many of them, with shards, and with gaps."""
 
-from tests.rules.ambient import ZTUNNEL, ambient, cause, pods, ztunnel
+from tests.rules.ambient import ZTUNNEL, admits_hbone, ambient, cause, pods, ztunnel
 from tests.rules.promtool import Case, ExpectedAlert
 from tests.rules.series import diagnosis, info, of
 from tests.rules.shared_causes import replica_of
@@ -63,11 +63,9 @@ CASES = (
             {},
             "15008 of 40 ambient pods in several namespaces is blocked for the exporter, and"
             " perhaps for mesh clients: a NetworkPolicy in ambient has to admit 15008. This one"
-            " admits it, and the control port for the exporter; kubectl apply -f - takes it for a"
-            ' namespace: {"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":'
-            '{"name":"admit-hbone","namespace":"NAMESPACE"},"spec":{"podSelector":{},"policyTypes":'
-            '["Ingress"],"ingress":[{"ports":[{"protocol":"TCP","port":15008},{"protocol":"TCP",'
-            '"port":15999}]}]}}.',
+            " admits it, and the control port for the exporter; as a namespace's first policy it"
+            " refuses everything else. kubectl apply -f - takes it for a namespace: "
+            + admits_hbone("NAMESPACE"),
         ),
     ),
     Case(

@@ -126,3 +126,22 @@ app.kubernetes.io/component: {{ .component }}
 {{- define "istio-port-exporter.telemetryPath" -}}
 {{- dig "web" "telemetry_path" "/metrics" .Values.config }}
 {{- end }}
+
+{{/* Istio's ports that are probed from the network, and those that values add, as texts. Takes the root. A JSON list. */}}
+{{- define "istio-port-exporter.probedPorts" -}}
+{{- $ports := list "8000" "8080" "15000" "15006" "15008" "15010" "15012" "15014" "15017" "15020" "15021" "15090" "15091" "15092" }}
+{{- range default list .Values.config.ports }}
+{{- $ports = append $ports (int .port | toString) }}
+{{- end }}
+{{- toJson $ports }}
+{{- end }}
+
+{{/* The control port: the nearest free one below the configured one. Takes the root. */}}
+{{- define "istio-port-exporter.controlPort" -}}
+{{- $ports := include "istio-port-exporter.probedPorts" . | fromJsonArray }}
+{{- $control := int (dig "poll" "control_port" 15999 .Values.config) }}
+{{- range until 64 }}
+{{- if has (toString $control) $ports }}{{ $control = int (sub $control 1) }}{{ end }}
+{{- end }}
+{{- $control }}
+{{- end }}

@@ -49,6 +49,12 @@
 {{- range $name, $text := $rule.annotations }}
 {{- $_ := set $rule.annotations $name (include "istio-port-exporter.annotation" (dict "labels" $labels "text" $text)) }}
 {{- end }}
+{{- /* The policy that this one offers admits this install's own probes. */}}
+{{- if eq (default "" $rule.alert) "IstioAmbientHboneBlocked" }}
+{{- $from := printf "kubernetes.io/metadata.name\":\"%s\"" (include "istio-port-exporter.namespace" .root) }}
+{{- $text := $rule.annotations.description | replace "kubernetes.io/metadata.name\":\"istio-port-exporter\"" $from }}
+{{- $_ := set $rule.annotations "description" ($text | replace "15999" (include "istio-port-exporter.controlPort" .root)) }}
+{{- end }}
 {{- if eq (default "" $rule.record) "mesh:istio_proxy_failing_limit:count" }}
 {{- $limit := printf "clamp_max(clamp_min(%v * count by (" $rules.mesh.share }}
 {{- $_ := set $rule "expr" ($rule.expr | replace "clamp_max(clamp_min(0.25 * count by (" $limit | replace ", 5), 100)" (printf ", 5), %v)" $rules.mesh.proxies)) }}
@@ -111,6 +117,7 @@ not here need those of `*`, which every profile has. A test compares it with the
   "IstioProxyRootsDiffer" (list "full" "istio_proxy_root_info")
   "IstioControlPlaneReplicasDisagree" (list "standard" "istio_control_plane_info" "istio_control_plane_connected_proxies")
   "IstioControlPlanePushErrors" (list "standard" "istio_control_plane_push_errors_total")
+  "IstioZtunnelWorkloadsMissing" (list "standard" "istio_proxy_workloads")
   "IstioAmbientRedirectionMissing" (list "minimal" "istio_proxy_ambient_pods")
 ) }}
 {{- end }}
