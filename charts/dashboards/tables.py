@@ -32,6 +32,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "python": {"custom.width": 80},
     "reported version": {"custom.width": 220},
     "role": {"custom.width": 100},
+    "scope": {"custom.width": 100},
     "severity": {"custom.width": 90},
     "since": {"custom.width": 145},
     "Value": {"custom.width": 100},
@@ -88,7 +89,7 @@ def alerts(where: str, files: Sequence[str] = (), about: str = "") -> Panel:
     columns = (
         Column("severity", scale=SEVERITY),
         Column("alertname", "alert", link=ALERT_TO_RUNBOOK),
-        *map(Column, ("cluster", "namespace")),
+        *map(Column, ("scope", "name", "cluster", "namespace")),
         Column("pod", link=TO_PROXY),
         *map(Column, ("revision", "instance")),
         Column("cause", link=TO_RUNBOOK),
