@@ -17,7 +17,14 @@ import msgspec
 from exporter.catalogue import ExtraPort
 from exporter.config.problems import Document, KeyPath, Problem
 from exporter.config.schema import SourceLocation, StaticTarget
-from exporter.config.value_types import PortNumber, PortOrOff, PortRange, Selector, UrlPath
+from exporter.config.value_types import (
+    PortNumber,
+    PortOrOff,
+    PortRange,
+    Selector,
+    SpiffeId,
+    UrlPath,
+)
 from exporter.model import Settings
 
 REQUIRED = object()
@@ -32,6 +39,7 @@ _KINDS: dict[type, dict[Any, Any]] = {
         tuple[int, ...]: tuple[PortNumber, ...],
         tuple[int, ...] | None: tuple[PortNumber, ...] | None,
         tuple[tuple[int, int], ...]: tuple[PortRange, ...],
+        "identity": SpiffeId,
     },
     ExtraPort: {"port": PortNumber, "path": UrlPath, "label_selector": Selector},
 }

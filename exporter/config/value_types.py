@@ -147,6 +147,13 @@ Count = Annotated[int, Meta(ge=1, le=_MAX_COUNT, description=f"a whole number, 1
 Ordinal = Annotated[int, Meta(ge=0, description="a whole number, 0 or more, or auto")]
 Rate = Annotated[float, Meta(gt=0, description="a number above 0")]
 UrlPath = Annotated[str, Meta(pattern=r"^/[^\s?#]*$", description="a path that starts with /")]
+SpiffeId = Annotated[
+    str,
+    Meta(
+        pattern=r"^(spiffe://[^/\s]+/\S+|/\S+)?$",
+        description="a SPIFFE ID, or what follows its trust domain such as /ns/shop/sa/web",
+    ),
+]
 TelemetryPath = Annotated[
     str, Meta(description="a path such as /metrics", extra={"read": read_telemetry_path})
 ]
