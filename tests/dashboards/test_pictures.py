@@ -103,9 +103,9 @@ async def test_firing_alerts_are_listed_with_the_worst_first(
 ) -> None:
     async with ready.drawn(browser, "overview.json", "dark") as page:
         rows = await rows_of(page, "Firing alerts")
-    assert rows[0][:3] == ["severity", "alert", "cluster"]
+    assert rows[0][:5] == ["severity", "alert", "scope", "name", "cluster"]
     assert [row[0] for row in rows[1:]] == sorted(row[0] for row in rows[1:])
-    assert all(row[1].startswith("Istio") and row[2] == "east" for row in rows[1:])
+    assert all(row[1].startswith("Istio") and row[4] == "east" for row in rows[1:])
 
 
 async def assert_cells(page: "Page") -> None:
