@@ -15,6 +15,7 @@ import yaml
 
 RULES = Path(__file__).parent.parent.parent / "charts" / "istio-port-exporter" / "rules"
 FILES = sorted(RULES.glob("*.yaml"))
+GROUPS = [group["name"] for file in FILES for group in yaml.safe_load(file.read_text())["groups"]]
 JOB = "istio-port-exporter"
 
 Series = dict[str, str]
@@ -46,7 +47,8 @@ class Case:
 
     kind: fires, quiet or trap. at: minute to the number of firing alerts by name. unbroken: at
     every minute between these two some alert fires. watched: whether an exporter is scraped.
-    replicas: the numbers of replicas with which it has to hold.
+    replicas: the numbers of replicas with which it has to hold. in_order: groups are evaluated in
+    the order of their files; otherwise in a random one, and the case holds in each.
     """
 
     alert: str
@@ -58,6 +60,7 @@ class Case:
     unbroken: tuple[int, int] | None = None
     watched: bool = True
     replicas: tuple[int, ...] = (1, 2)
+    in_order: bool = False
 
     @property
     def last(self) -> int:
@@ -170,6 +173,7 @@ def judge(case: Case, replicas: int, folder: Path, cluster: str = "") -> str:
     document = {
         "rule_files": [str(file) for file in FILES],
         "evaluation_interval": "1m",
+        "group_eval_order": GROUPS if case.in_order else [],
         "tests": [case.test(replicas, cluster)],
     }
     test = folder / "test.yaml"
