@@ -15,18 +15,23 @@ import yaml
 
 RULES = Path(__file__).parent.parent.parent / "charts" / "istio-port-exporter" / "rules"
 FILES = sorted(RULES.glob("*.yaml"))
-GROUPS = [group["name"] for file in FILES for group in yaml.safe_load(file.read_text())["groups"]]
 JOB = "istio-port-exporter"
 
 Series = dict[str, str]
 """Selectors to values as promtool writes them, one a minute. `web-{0..29}` is thirty series."""
 
 
+def all_groups() -> list[dict[str, Any]]:
+    """The groups of every file, in order."""
+    return [group for file in FILES for group in yaml.safe_load(file.read_text())["groups"]]
+
+
 def all_rules() -> list[dict[str, Any]]:
     """Every rule of every file, in order."""
-    groups = [group for file in FILES for group in yaml.safe_load(file.read_text())["groups"]]
-    return [rule for group in groups for rule in group["rules"]]
+    return [rule for group in all_groups() for rule in group["rules"]]
 
+
+GROUPS = [group["name"] for group in all_groups()]
 
 ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in all_rules() if "alert" in rule}
 
