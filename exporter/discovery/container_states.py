@@ -112,6 +112,7 @@ def _container(
         state=_state_of(now),
         reason=now.waiting.reason if now.waiting else "",
         started=time_of(now.running.started_at) if now.running else None,
+        has_started=status.started is not False,
         ended=ended,
         last=_termination(before.terminated),
         restarts=status.restart_count,

@@ -16,6 +16,10 @@ _REVISION = "istio.io/rev"
 _NAMESPACE_LABEL = "istio-injection"
 _MEMBER_LABEL = "maistra.io/member-of"
 _TEMPLATES = "inject.istio.io/templates"
+_AMBIENT = "ambient.istio.io/redirection"
+"""What istio-cni writes on a pod whose proxy is ztunnel: with `istio.io/rev` its namespace may name
+the revision of its waypoints."""
+
 _STATIC_POD = "kubernetes.io/config.mirror"
 _YES = frozenset({"y", "yes", "true", "on"})
 """What the injector takes for consent, in lower case; any other text opts out, none leaves it to
@@ -77,7 +81,8 @@ def _cannot_miss(pod: Pod) -> bool:
         return True
     if pod.metadata.deletion_timestamp or pod.has_ended:
         return True
-    if pod.is_injected or any(map(_is_proxy, pod.containers)):
+    is_proxied = pod.is_injected or pod.annotations.get(_AMBIENT) == "enabled"
+    if is_proxied or any(map(_is_proxy, pod.containers)):
         return True
     return _choice(pod) not in ("", *_YES)
 

@@ -163,6 +163,7 @@ class ContainerStatus(_Part, frozen=True):
 
     name: str = ""
     ready: bool = False
+    started: bool | None = None
     restart_count: _Int32 = 0
     container_id: str = msgspec.field(default="", name="containerID")
     state: StateReport | None = None

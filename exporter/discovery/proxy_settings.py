@@ -5,6 +5,7 @@ precedence is the agent's (pilot/cmd/pilot-agent/config/config.go). What istio-i
 with outranks the annotations. Malformed parts count as absent. Pure.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -83,8 +84,8 @@ def _switches(role: Role, sources: Sources) -> dict[str, bool]:
 
 def sources_of(pod: Pod, proxy: Container) -> Sources:
     """What a pod document states of its proxy, by where it states it."""
-    below = _mapping(proxy.environment.get("PROXY_CONFIG", ""))
-    above = _mapping(pod.annotations.get("proxy.istio.io/config", ""))
+    below = _proxy_config(proxy.environment.get("PROXY_CONFIG", ""))
+    above = _proxy_config(pod.annotations.get("proxy.istio.io/config", ""))
     metadata = {**_texts(below.get("proxyMetadata")), **_texts(above.get("proxyMetadata"))}
     return {
         Place.ANNOTATION: pod.annotations,
@@ -95,6 +96,22 @@ def sources_of(pod: Pod, proxy: Container) -> Sources:
         Place.ARGUMENT: flags_of(proxy.words),
         Place.IPTABLES: _iptables_flags((pod.spec.init_containers or ())[:CONTAINERS]),
     }
+
+
+def _proxy_config(text: str) -> Mapping[str, Any]:
+    """A ProxyConfig by its keys in camel case; protobuf takes them as `status_port`, too."""
+    return {_SNAKE.sub(_upper, key): value for key, value in _mapping(text).items() if _is_key(key)}
+
+
+_SNAKE = re.compile(r"_([a-z])")
+
+
+def _upper(found: re.Match[str]) -> str:
+    return found[1].upper()
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and len(key) <= ARGUMENT
 
 
 def _mapping(text: str) -> Mapping[str, Any]:

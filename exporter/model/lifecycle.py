@@ -66,8 +66,9 @@ class Termination(Struct, frozen=True):
 class PodContainer(Struct, frozen=True, kw_only=True):
     """One container of a pod.
 
-    `reason`: why it waits. `started`: since when it runs. `ended`: how the present run ended,
-    `last` the one before. `is_done`: it has ended and is not started again. `sets_redirection`: one
+    `reason`: why it waits. `started`: since when it runs, `has_started`: whether its startup probe
+    lets those behind a native sidecar begin. `ended`: how the present run ended, `last` the one
+    before. `is_done`: it has ended and is not started again. `sets_redirection`: one
     of Istio's init containers. `bypasses_redirection`: it runs as the proxy's user.
     """
 
@@ -76,6 +77,7 @@ class PodContainer(Struct, frozen=True, kw_only=True):
     state: ContainerState = ContainerState.UNKNOWN
     reason: str = ""
     started: float | None = None
+    has_started: bool = True
     ended: Termination | None = None
     last: Termination | None = None
     restarts: int = 0
@@ -244,15 +246,25 @@ class Lifecycle:
     def pending_init(self) -> PodContainer | None:
         """The init container at which the pod stands; None once all have completed.
 
-        None also where an ordinary container runs, whatever is left of the report on one.
+        None also where an ordinary container runs, whatever is left of the report on one. A native
+        sidecar other than the proxy is one until it has started, in a pod that begins.
         """
-        kinds = ContainerKind
-        runs = ContainerState.RUNNING
-        if any(row.kind is kinds.ORDINARY and row.state is runs for row in self.containers):
+        ordinary = [row for row in self.containers if row.kind is ContainerKind.ORDINARY]
+        if any(row.state is ContainerState.RUNNING for row in ordinary):
             return None
-        inits = (row for row in self.containers if row.kind is kinds.INIT)
-        pending = next((row for row in inits if not row.has_completed), None)
+        begins = all(row.is_prepared for row in ordinary)
+        pending = next((row for row in self.containers if self._holds(row, begins=begins)), None)
         return pending if pending and pending.state is not ContainerState.UNKNOWN else None
+
+    def _holds(self, row: PodContainer, *, begins: bool) -> bool:
+        """Whether the containers behind this one wait for it."""
+        match row.kind:
+            case ContainerKind.INIT:
+                return not row.has_completed
+            case ContainerKind.NATIVE_SIDECAR:
+                is_up = row.state is ContainerState.RUNNING and row.has_started
+                return begins and not is_up and row.name != self.proxy
+        return False
 
     def precedes(self, first: PodContainer, other: PodContainer) -> bool:
         """Whether the kubelet starts one of the containers before the other."""

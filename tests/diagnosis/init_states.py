@@ -18,6 +18,7 @@ from tests.diagnosis.pod_states import (
     UNPULLED,
     UNSTARTED,
     VALIDATION,
+    Document,
     State,
     classic,
     ended,
@@ -34,6 +35,79 @@ NETWORK = ("native sidecars", "1337", "excludeOutboundPorts", "holdApplicationUn
 RUNNING = "init_container_running"
 FAILING = "init_container_failing"
 REDIRECTION = "redirection_setup_failing"
+
+SQL = {"name": "sql-proxy", "image": "shop/sql-proxy:1", "restartPolicy": "Always"}
+STARTING = {**running(590, ready=False), "started": False}
+UNSTARTED_LONG = {**running(3700, ready=False), "started": False}
+SQL_STARTED = {**running(590), "started": True}
+
+
+def ahead(status: Document, *, first: Document = INIT, **more: object) -> Document:
+    """A pod that stands at another native sidecar, before redirection or the proxy is there."""
+    rows = ((SQL, status), (first, waiting()))
+    proxy = () if first is NATIVE else ((PROXY, waiting()),)
+    return pod((APP, waiting()), *proxy, inits=rows, **more)
+
+
+AHEAD = [
+    State(f"behind another's native sidecar: {why}, {first['name']}", cause, document, REFUSED, has)
+    for first in (INIT, NATIVE)
+    for why, cause, document, has in (
+        (
+            "it fails",
+            FAILING,
+            ahead(waiting("CrashLoopBackOff", restarts=3, last=run(137, "OOMKilled")), first=first),
+            ("sql-proxy", "OOMKilled"),
+        ),
+        (
+            "no image",
+            FAILING,
+            ahead(waiting("ErrImagePull"), first=first, age=30),
+            ("sql-proxy", "ErrImagePull"),
+        ),
+        ("it starts", RUNNING, ahead(STARTING, first=first), ("sql-proxy", "startup probe")),
+        ("it never starts", FAILING, ahead(UNSTARTED_LONG, first=first), ("sql-proxy",)),
+    )
+]
+AHEAD += [
+    State("another's has started", RUNNING, ahead(SQL_STARTED, age=90), REFUSED, ("istio-init",)),
+    State(
+        "another's fails while the application runs",
+        "none",
+        pod(
+            (APP, running()),
+            (PROXY, running()),
+            inits=((SQL, waiting("CrashLoopBackOff", restarts=3, last=run())), (INIT, ended())),
+        ),
+        HEALTHY,
+    ),
+]
+
+LOST = ended(run(255, "Unknown", seconds=9000))
+ANEW = [
+    State(
+        f"all run anew after a reboot: {why}, {sort}",
+        cause,
+        pod(*rest, inits=(*before, (init, status), *behind)),
+        REFUSED,
+        (init["name"],),
+    )
+    for sort, rest, behind in (
+        ("classic", ((APP, LOST), (PROXY, LOST)), ()),
+        ("native", ((APP, LOST),), ((NATIVE, LOST),)),
+    )
+    for why, cause, before, init, status in (
+        (
+            "redirection fails",
+            REDIRECTION,
+            (),
+            INIT,
+            waiting("CrashLoopBackOff", restarts=4, last=run()),
+        ),
+        ("the application's runs", RUNNING, ((INIT, ended()),), MIGRATE, running(90)),
+        ("the application's fails", FAILING, ((INIT, ended()),), MIGRATE, ended(run(3))),
+    )
+]
 
 INITS = [
     State("init runs", RUNNING, set_up(MIGRATE, running(590)), REFUSED, ("migrate", "since")),
@@ -141,6 +215,8 @@ INITS = [
         DRAINING,
     ),
     State("all have ended", "none", sidecar_in(running()), HEALTHY),
+    *AHEAD,
+    *ANEW,
     *(
         State(f"init waits: {why}", RUNNING, set_up(MIGRATE, waiting(why)), REFUSED, ("migrate",))
         for why in CREATING

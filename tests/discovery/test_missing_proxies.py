@@ -89,6 +89,7 @@ ROWS = (
         )
         for image in ("docker.io/library/auto:latest", "registry.example:5000/auto")
     ),
+    Row("ztunnel is its proxy", annotations={"ambient.istio.io/redirection": "enabled"}),
     Row("sidecar with a placeholder", ("pod", "pod", ""), labels=ASKED, containers=(APP, AUTO)),
     Row("on the host's network", labels=ASKED, spec={"hostNetwork": True}),
     Row("of the cluster itself", labels=ASKED, namespace="kube-system"),

@@ -116,6 +116,14 @@ AS_TEXT = {name: str(value).lower() for name, value in METADATA.items()}
         ),
         pytest.param(
             sidecar(
+                env=proxy_config(admin_port=1, proxy_admin_port=15100, proxy_metadata=METADATA),
+                annotations={CONFIG: "proxy_admin_port: 15200\n1: 2\n"},
+            ),
+            {**EXPECTED, "admin_port": 15200},
+            id="keys-as-protobuf-names-them",
+        ),
+        pytest.param(
+            sidecar(
                 env=proxy_config(proxyAdminPort=15100),
                 annotations={CONFIG: "proxyAdminPort: 15200\n"},
             ),

@@ -15,10 +15,14 @@ _VALIDATION = "istio-validation"
 
 
 def _before_the_proxy(case: Case) -> PodContainer | None:
-    """The init container for which the proxy's first start waits."""
+    """The init container for which the proxy's start waits.
+
+    Where the pod's network was made anew, as after a reboot of its node, all of them run again, and
+    the kubelet may still report of the proxy how its run before that ended.
+    """
     lifecycle = case.target.lifecycle
     init, proxy = lifecycle.pending_init, lifecycle.proxy_container
-    if init is None or proxy is None or not proxy.is_prepared:
+    if init is None or proxy is None or proxy.state is ContainerState.RUNNING:
         return None
     return init if lifecycle.precedes(init, proxy) else None
 
@@ -125,7 +129,8 @@ def _describe(case: Case, init: PodContainer) -> tuple[str, ...]:
     last = last_run(init, case.now) if init.last else ()
     repeated = (f"{init.name} restarted {init.restarts} times",) if init.restarts else ()
     if init.state is ContainerState.RUNNING:
-        sentence = f"the init container {init.name} runs{since(init.started, case.now)}"
+        does = "runs" if init.has_started else "runs and its startup probe fails"
+        sentence = f"the init container {init.name} {does}{since(init.started, case.now)}"
     else:
         begun = since(case.target.lifecycle.created, case.now)
         sentence = f"the init container {init.name} {init.describe()}; the pod exists{begun}"
