@@ -31,8 +31,6 @@ def all_rules() -> list[dict[str, Any]]:
     return [rule for group in all_groups() for rule in group["rules"]]
 
 
-GROUPS = [group["name"] for group in all_groups()]
-
 ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in all_rules() if "alert" in rule}
 
 
@@ -52,8 +50,8 @@ class Case:
 
     kind: fires, quiet or trap. at: minute to the number of firing alerts by name. unbroken: at
     every minute between these two some alert fires. watched: whether an exporter is scraped.
-    replicas: the numbers of replicas with which it has to hold. in_order: groups are evaluated in
-    the order of their files; otherwise in a random one, and the case holds in each.
+    replicas: the numbers of replicas with which it has to hold. promtool evaluates the groups in a
+    random order, and the case holds in each.
     """
 
     alert: str
@@ -65,7 +63,6 @@ class Case:
     unbroken: tuple[int, int] | None = None
     watched: bool = True
     replicas: tuple[int, ...] = (1, 2)
-    in_order: bool = False
 
     @property
     def last(self) -> int:
@@ -178,7 +175,6 @@ def judge(case: Case, replicas: int, folder: Path, cluster: str = "") -> str:
     document = {
         "rule_files": [str(file) for file in FILES],
         "evaluation_interval": "1m",
-        "group_eval_order": GROUPS if case.in_order else [],
         "tests": [case.test(replicas, cluster)],
     }
     test = folder / "test.yaml"
