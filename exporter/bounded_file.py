@@ -1,14 +1,30 @@
-"""Reads files that others write, up to a bound: a device or a growing file has no end."""
+"""Reads files that others write, up to a bound: a device or a growing file has no end.
+
+The rule: reading never waits for anybody. A pipe that has a name has to be opened by a writer
+first, which may never come, and everything else would wait with the reader; what a shell hands over
+as /dev/stdin or /dev/fd/63 has its writer.
+"""
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 
 def read_bounded(path: Path | str, most: int) -> bytes:
-    """The whole file. Raises OSError: it cannot be read, or has more than `most` bytes."""
-    with Path(path).open("rb") as file:
+    """The whole file. Raises OSError: unreadable, a pipe, or more than `most` bytes."""
+    with open(path, "rb", opener=_without_waiting) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file that a name leads to; a pipe or a socket is none."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode) and Path(path).resolve().exists():
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is a pipe, not a file", path)
+    os.set_blocking(descriptor, True)
+    return descriptor

@@ -33,6 +33,12 @@ def _device(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+REFUSALS = {_sparse: "File too large", _device: "File too large", _pipe: "is a pipe"}
+
 OPTIONS = {
     "--config.file": "",
     "--web.config.file": "",
@@ -42,7 +48,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("endless", [_sparse, _device])
+@pytest.mark.parametrize("endless", REFUSALS)
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_configured_file_without_end_is_named(
     tmp_path: Path,
@@ -56,9 +62,21 @@ def test_a_configured_file_without_end_is_named(
         (tmp_path / "exporter.yaml").write_text(text)
         path, named = tmp_path / "exporter.yaml", "--config.file"
     assert main(["config", "check", named, str(path)]) != 0
-    assert "File too large" in capsys.readouterr().err
+    assert REFUSALS[endless] in capsys.readouterr().err
 
 
-def test_a_kubeconfig_without_end_is_refused() -> None:
-    with pytest.raises(KubernetesError, match="File too large"):
-        asyncio.run(load_kubeconfig("/dev/zero"))
+@pytest.mark.parametrize("endless", REFUSALS)
+def test_a_kubeconfig_without_end_is_refused(
+    tmp_path: Path, endless: Callable[[Path], None]
+) -> None:
+    endless(tmp_path / "kubeconfig")
+    with pytest.raises(KubernetesError, match=REFUSALS[endless]):
+        asyncio.run(load_kubeconfig(str(tmp_path / "kubeconfig")))
+
+
+def test_a_shells_pipe_is_read_to_its_end() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "wb") as writer:
+        writer.write(b"12345")
+        writer.close()
+        assert read_bounded(f"/dev/fd/{reading}", 5) == b"12345"

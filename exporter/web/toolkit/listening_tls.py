@@ -152,10 +152,10 @@ def _demand_readable(path: Path, key: str, document: Document) -> None:
 def _load(load: Callable[[], None], key: str, document: Document) -> None:
     try:
         load()
-    except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or (
-            "the certificate or the key is not PEM" if isinstance(error, ssl.SSLError) else error
-        )
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        if isinstance(error, ssl.SSLError) and not error.reason:
+            reason = "the certificate or the key is not PEM"
         message = f"cannot be used: {str(reason).replace('_', ' ').lower()}"
         raise ConfigError(document.problem(("tls_server_config", key), message)) from error
 
