@@ -1,4 +1,4 @@
-"""Numbers, ports, versions, addresses and times from untrusted text. Pure.
+"""Numbers, ports, versions, addresses, times and plain text from untrusted text. Pure.
 
 Anybody who may create a pod writes its annotations, variables and labels. Each parser here takes
 any value and returns None for what it cannot read: none of them raises. Only ASCII digits count,
@@ -43,6 +43,11 @@ def parse_version(text: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
+def printable(text: str) -> str:
+    """The text without control characters, which would write on a terminal elsewhere."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """An IP literal."""
     if len(text) > _ADDRESS_LENGTH or not text.isprintable():
@@ -51,6 +56,18 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def parse_host_address(text: str) -> IPv4Address | IPv6Address | None:
+    """An IP literal of one host: whoever connects to 0.0.0.0 or :: gets its own machine.
+
+    IPv4 in IPv6, ::ffff:10.0.0.1, is the IPv4 address that it stands for.
+    """
+    address = parse_address(text)
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address is None or address.is_unspecified or address.is_multicast:
+        return None
+    return address
 
 
 def parse_time(text: str | None) -> float | None:

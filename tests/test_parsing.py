@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.parsing import parse_address, parse_number, parse_port, parse_time, parse_version
+from exporter.parsing import (
+    parse_address,
+    parse_host_address,
+    parse_number,
+    parse_port,
+    parse_time,
+    parse_version,
+    printable,
+)
 from tests.discovery.untrusted_text import texts
 
 
@@ -15,7 +23,10 @@ def test_every_parser_takes_any_text(text: str) -> None:
     assert port is None or 1 <= port <= 65535
     assert version is None or max(version) < 10**6
     assert parse_address(text) is None or parse_address(text.strip()) is not None
+    assert parse_host_address(text) is None or parse_address(text) is not None
     assert parse_time(text) is None or isinstance(parse_time(text), float)
+    assert printable(text).isprintable()
+    assert len(printable(text)) == len(text)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from exporter.cli.fitting_table import FittingTable, indented
+from exporter.parsing import printable
 from exporter.report.health import WORST_FIRST, Health
 from exporter.report.target_documents import CauseDocument, PortState, TargetState
 
@@ -132,7 +133,7 @@ def _plain(words: str | Text, style: str = "") -> Text:
     """Text from a target: neither its markup nor its control characters have an effect."""
     if isinstance(words, Text):
         return words
-    return Text("".join(c if c.isprintable() else "\ufffd" for c in words), style)
+    return Text(printable(words), style)
 
 
 def _port_rows(target: TargetState) -> Iterator[tuple[str | Text, ...]]:

@@ -12,7 +12,7 @@ from exporter.bounds import ADDRESSES, CONTAINER_VALUES, CONTAINERS
 from exporter.clock import time_of
 from exporter.discovery.command_lines import expanded, words_of
 from exporter.kube.json_decoding import Json, decode
-from exporter.parsing import parse_address, parse_port
+from exporter.parsing import parse_host_address, parse_port
 
 _Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
 
@@ -191,12 +191,6 @@ class _PodIP(_Part, frozen=True):
     ip: str = ""
 
 
-def _is_of_a_host(text: str) -> bool:
-    """Whether it is an address; whoever connects to 0.0.0.0 or :: gets its own machine."""
-    address = parse_address(text)
-    return address is not None and not (address.is_unspecified or address.is_multicast)
-
-
 class Status(_Part, frozen=True):
     """A pod's status."""
 
@@ -212,8 +206,8 @@ class Status(_Part, frozen=True):
     def addresses(self) -> tuple[str, ...]:
         """The pod's addresses, the primary one first; what is no host's address is left out."""
         rows = (self.pod_ips or ())[:ADDRESSES]
-        addresses = tuple(row.ip for row in rows if _is_of_a_host(row.ip))
-        return addresses or ((self.pod_ip,) if _is_of_a_host(self.pod_ip) else ())
+        addresses = tuple(row.ip for row in rows if parse_host_address(row.ip))
+        return addresses or ((self.pod_ip,) if parse_host_address(self.pod_ip) else ())
 
     def of(self, container: str) -> ContainerStatus | None:
         """The status of a container or init container; None where the kubelet reports none."""

@@ -3,16 +3,20 @@
 import os
 import ssl
 
+from exporter.parsing import printable
+
 
 class KubernetesError(Exception):
-    """The API server refused, or did not respond. The text is one short line without secrets.
+    """The API server refused, or did not respond.
+
+    The text is one short line without secrets and control characters, whatever the server wrote.
 
     `status`: HTTP's, 0 without a response of the Kubernetes API. `retry_after`: seconds, where
     the response has it.
     """
 
     def __init__(self, status: int, text: str, retry_after: float | None = None) -> None:
-        super().__init__(text)
+        super().__init__(printable(text))
         self.status = status
         self.retry_after = retry_after
 

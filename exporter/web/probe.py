@@ -15,7 +15,7 @@ from exporter import clock
 from exporter.catalogue import line_of
 from exporter.exposition import assemble, render
 from exporter.model import Role, Target, TargetKey, TargetRecord
-from exporter.parsing import parse_address
+from exporter.parsing import parse_host_address
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.metrics import END_OF_OPENMETRICS, stream
 from exporter.web.negotiation import choose_format
@@ -133,7 +133,7 @@ def _find(targets: Mapping[TargetKey, Target], name: str, role: Role | None) -> 
 
 
 def _address(name: str) -> str:
-    address = parse_address(name.strip("[]"))
+    address = parse_host_address(name.strip("[]"))
     if address is None:
         sentence = "target must be an IP address, or namespace/pod of a watched target.\n"
         raise web.HTTPBadRequest(text=sentence)

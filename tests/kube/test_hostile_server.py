@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 from aiohttp import web
 
 from exporter.bounds import LIST_VALUES, LISTED_OBJECTS, OBJECT_VALUES
-from exporter.kube.api_errors import KubernetesError, TooLargeError
+from exporter.kube.api_errors import ForbiddenError, KubernetesError, TooLargeError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials, load_kubeconfig
 from exporter.kube.watch import list_pages, watch_once
@@ -46,6 +47,21 @@ async def api_of(answer: Any) -> AsyncIterator[KubernetesClient]:
             yield api
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize("is_status", [True, False])
+async def test_what_a_refusal_says_cannot_write_elsewhere_on_a_terminal(*, is_status: bool) -> None:
+    text = "\x1b]0;title\x07\x1b[31mred\x9b31m\u202e\x00\x7f"
+
+    async def answer(_request: web.Request) -> web.Response:
+        body = json.dumps({"message": text}) if is_status else text
+        return web.Response(status=403, text=body)
+
+    async with api_of(answer) as api:
+        with pytest.raises(ForbiddenError) as raised:
+            await api.get("/api", {})
+    assert str(raised.value).isprintable()
+    assert "red" in str(raised.value)
 
 
 async def listed(api: KubernetesClient) -> int:

@@ -62,12 +62,13 @@ async def test_openmetrics_is_offered_here_too(serve: Any) -> None:
     [
         ({"target": str(KNOWN.key)}, (KNOWN.role, KNOWN.istio_version, True)),
         ({"target": KNOWN.addresses[0]}, (KNOWN.role, KNOWN.istio_version, True)),
+        ({"target": f"::ffff:{KNOWN.addresses[0]}"}, (KNOWN.role, KNOWN.istio_version, True)),
         (
             {"target": KNOWN.addresses[0], "istio_version": "1.24.1", "captured": "false"},
             (KNOWN.role, "1.24.1", False),
         ),
     ],
-    ids=["by-pod", "by-address", "overridden"],
+    ids=["by-pod", "by-address", "by-address-in-ipv6", "overridden"],
 )
 async def test_a_known_target_is_polled_with_what_is_known(
     serve: Any, query: dict[str, str], expected: tuple[object, ...]
@@ -86,6 +87,10 @@ async def test_a_known_target_is_polled_with_what_is_known(
     [
         ({}, 400, "target must be an IP address, or namespace/pod of a watched target."),
         ({"target": "example.org"}, 400, "target must be an IP address"),
+        *(
+            ({"target": nobody}, 400, "target must be an IP address")
+            for nobody in ("0.0.0.0", "::", "224.0.0.1", "[ff02::1]", "::ffff:0.0.0.0")
+        ),
         ({"target": "fe80::1%a\n'<b>"}, 400, "target must be an IP address"),
         ({"target": "fe80::1%" + "a" * 4000}, 400, "target must be an IP address"),
         ({"target": "192.0.2.1"}, 403, "192.0.2.1 is no target"),
