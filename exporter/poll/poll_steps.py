@@ -27,9 +27,9 @@ from exporter.poll.hello_due import is_hello_due, server_hellos
 from exporter.poll.page_due import PageSlots, agents_to_ask
 from exporter.poll.plan import Plan
 from exporter.poll.pod_view import by_closing, is_abnormal, is_whole, is_worrying
-from exporter.probes.attempt import Attempt
+from exporter.probes.attempt import Attempt, Prober
 from exporter.probes.probers import PROBERS
-from exporter.probes.runner import Prober, probe_all
+from exporter.probes.runner import probe_all
 
 _FAST_ONLY = frozenset({Cadence.FAST})
 

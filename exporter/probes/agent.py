@@ -16,6 +16,7 @@ from exporter.probes.attempt import Attempt, ProbeResult, failure
 from exporter.probes.http import HttpClient, Reply, is_relayed
 from exporter.probes.metrics_text import by_label, sample
 from exporter.probes.page_reader import PAGE_SECONDS, PageReader
+from exporter.probes.single_get import SingleGet
 
 _LOCALHOST_ONLY = b"Only requests from localhost are allowed"
 _ENVOYS = frozenset((b"envoy", b"istio-envoy"))
@@ -29,20 +30,19 @@ _ENDED = re.compile(
 _FOREIGN = ProbeResult(Outcome.WRONG_IDENTITY, "the page has no metrics of the agent")
 
 
-async def probe_agent(attempt: Attempt) -> ProbeResult:
-    """Request the agent's readiness, then what else is due."""
+def _judge_readiness(reply: Reply, attempt: Attempt) -> ProbeResult:
+    return _foreign(reply, relayed=is_relayed(reply, attempt)) or judge_agent(reply)
+
+
+async def _probe_with_pages(attempt: Attempt) -> ProbeResult:
     client = HttpClient(attempt)
     reply = await client.get(paths.HEALTHZ_READY)
-    foreign = _foreign(reply, relayed=is_relayed(reply, attempt))
-    if foreign is not None:
-        return foreign
-    answer = judge_agent(reply)
-    wanted = attempt.due & {Cadence.DETAIL, Cadence.PAGE}
-    if answer.outcome is Outcome.WRONG_IDENTITY or not wanted:
+    answer = _judge_readiness(reply, attempt)
+    if not isinstance(answer.facts, AgentFacts) or answer.outcome is Outcome.WRONG_IDENTITY:
         return answer
     attempt.settle()
     page, metrics = None, None
-    if Cadence.PAGE in wanted:
+    if Cadence.PAGE in attempt.due:
         page, metrics = await _page(client, attempt)
     if page is Outcome.WRONG_IDENTITY:
         answer = _FOREIGN
@@ -53,6 +53,15 @@ async def probe_agent(attempt: Attempt) -> ProbeResult:
         app_health=await _app_health(client, attempt),
     )
     return ProbeResult(answer.outcome, answer.detail, facts)
+
+
+probe_agent = SingleGet(
+    lambda _: paths.HEALTHZ_READY,
+    _judge_readiness,
+    slower=frozenset({Cadence.DETAIL, Cadence.PAGE}),
+    whole=_probe_with_pages,
+)
+"""The agent's readiness, and then what else is due."""
 
 
 def _foreign(reply: Reply, *, relayed: bool) -> ProbeResult | None:

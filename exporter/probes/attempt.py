@@ -6,18 +6,22 @@ whatever was raised into a `ProbeResult`, so that all failures are mapped in one
 
 import asyncio
 import errno
+import logging
 import math
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from exporter.access.dialer import Dialer, NoAccess
-from exporter.model import Cadence, Facts, Outcome, Probe, Target
+from exporter.bounds import SENTENCE, cut_text
+from exporter.model import Cadence, Facts, Observation, Outcome, Probe, Target
 from exporter.transport.icmp import Rejected
+
+log = logging.getLogger(__name__)
 
 _STALL_SECONDS = 0.1
 """Answers that seem to take less are not looked into."""
@@ -141,13 +145,17 @@ class Attempt(Struct, eq=False):
             self.connected = False
         begun = time.monotonic()
         line = await self.dialer.connect(port or self.probe.port, factory)
+        self.opened(line, begun)
+        return line
+
+    def opened(self, line: ProbeProtocol, begun: float) -> None:
+        """A connect that was begun then has succeeded."""
         self.connected = True if self.dialer.reports_accept else None
         self.line = line
         now = time.monotonic()
         if self.connected and now - begun >= _SYN_AGAIN_SECONDS:
             self.resent = _RESEND_SECONDS
             self.until = max(self.until, now + self.timeout + _RESEND_SECONDS)
-        return line
 
     def without_resend(self, seconds: float) -> float:
         """A duration without the time for which the kernel waited to send again what was lost."""
@@ -176,6 +184,17 @@ class Attempt(Struct, eq=False):
         """What is requested from here on has so long; then `TimeoutError` comes where it waits."""
         self.until = time.monotonic() + seconds
 
+    def observation(self, result: "ProbeResult", started: float, ended: float) -> Observation:
+        """How it ended."""
+        return Observation(
+            self.probe,
+            result.outcome,
+            self.without_resend(ended - (self.asked or started)),
+            result.detail and cut_text(result.detail, SENTENCE),
+            self.facts if result.facts is None else result.facts,
+            None if result.outcome is Outcome.NO_ACCESS else self.connected,
+        )
+
 
 class ProbeResult(Struct, frozen=True):
     """How a probe ended: the outcome, a short detail for people, and what it learnt."""
@@ -184,6 +203,8 @@ class ProbeResult(Struct, frozen=True):
     detail: str = ""
     facts: Facts = None
 
+
+Prober = Callable[[Attempt], Coroutine[Any, Any, ProbeResult]]
 
 _MISSED = {True: "connected, but no answer", False: "no connection", None: "no answer"}
 """What did not come, by whether a connection did; None where that is not known."""
@@ -198,6 +219,20 @@ _UNREACHABLE = frozenset(
         errno.EINVAL,
     )
 )
+
+
+def failed(error: BaseException, attempt: Attempt) -> ProbeResult:
+    """The outcome of a failure; one that no target can cause is a bug, and logged.
+
+    Once for a target's port and its kind: it may come back with every poll.
+    """
+    bug = attempt.probe.port, type(error)
+    if not isinstance(error, EXPECTED) and bug not in attempt.options.bugs:
+        attempt.options.bugs.append(bug)
+        target, port = attempt.target.key, attempt.probe.port
+        log.error("probe failed target=%s port=%d", target, port, exc_info=error)
+    error.__traceback__ = None  # its frames know the future that keeps it: garbage in a circle
+    return failure(error, attempt)
 
 
 def failure(error: BaseException, attempt: Attempt) -> ProbeResult:

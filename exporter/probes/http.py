@@ -5,6 +5,7 @@
 """
 
 import time
+from typing import Protocol
 
 import httptools
 from msgspec import Struct
@@ -28,6 +29,16 @@ class Reply(Struct, frozen=True):
     body: bytes
 
 
+class Asking(Protocol):
+    """Whoever is told how a request ended; it may send the next one at once."""
+
+    def set_result(self, value: Reply) -> None:
+        """The answer."""
+
+    def set_exception(self, error: BaseException) -> None:
+        """What went wrong."""
+
+
 class HttpProtocol(ProbeProtocol):
     """One HTTP connection: a request out, its answer in, one at a time."""
 
@@ -47,20 +58,25 @@ class HttpProtocol(ProbeProtocol):
 
     def __init__(self) -> None:
         self._left = self._limit = 0
-        self._waiter: Waiter[Reply] | None = None
+        self._waiter: Asking | None = None
         self.lost: Exception | None = None
 
     def send(self, request: bytes, most: int, reader: PageReader | None = None) -> Waiter[Reply]:
-        """Send a request; the waiter results in its answer, or raises what went wrong.
+        """Send a request as `ask` does; the waiter results in its answer, or raises."""
+        waiter: Waiter[Reply] = Waiter()
+        self.ask(request, most, reader, waiter)
+        return waiter
+
+    def ask(self, request: bytes, most: int, reader: PageReader | None, waiter: Asking) -> None:
+        """Send a request; `waiter` is told its answer, or what went wrong.
 
         `most` limits this answer, in bytes. A `reader` is fed the body, and the answer's body is
         what it kept.
         """
         self._limit = self._left = most
-        waiter: Waiter[Reply] = Waiter()
         if self.lost is not None:
             waiter.set_exception(self.lost)
-            return waiter
+            return
         self._parser = httptools.HttpResponseParser(self)
         self._reader = reader
         self._body: bytes | bytearray = b""
@@ -69,7 +85,6 @@ class HttpProtocol(ProbeProtocol):
         self._whole: Reply | None = None
         self._waiter = waiter
         self.transport.write(request)
-        return waiter
 
     @property
     def is_free(self) -> bool:
@@ -187,9 +202,7 @@ class HttpClient:
     __slots__ = ("_attempt", "_given", "_host", "_line")
 
     def __init__(self, attempt: Attempt, line: HttpProtocol | None = None) -> None:
-        address = attempt.dialer.address
-        host = f"[{address}]" if ":" in address else address
-        self._host = f"{host}:{attempt.probe.port}\r\n\r\n".encode()
+        self._host = host_lines(attempt)
         self._given = line is not None
         self._line = line
         self._attempt = attempt
@@ -203,7 +216,7 @@ class HttpClient:
         """GET a path.
 
         A `reader` takes the body piece by piece; the reply has what it keeps, and so has the
-        reader, however this ends. A page that is not kept has one, which keeps its start.
+        reader, however this ends.
 
         Raises:
             Closed, Malformed, TooLarge, OSError, NoAccess: as `failure` maps them.
@@ -214,12 +227,23 @@ class HttpClient:
         if line is None or (not line.is_free and not self._given):
             line = self._line = await self._attempt.connect(HttpProtocol)
             self._attempt.asked = self._attempt.asked or time.monotonic()
-        if reader is None and not path.kept:
-            reader = PageReader()
+        reader = reader or reader_of(path)
         if authorization:
             lines = b"\r\nAuthorization: " + authorization + b"\r\n\r\n"
             return await line.send(path.head + self._host[:-4] + lines, path.most, reader)
         return await line.send(path.head + self._host, path.most, reader)
+
+
+def host_lines(attempt: Attempt) -> bytes:
+    """What follows a path's `head`: the value of Host, and the end of the headers."""
+    address = attempt.dialer.address
+    host = f"[{address}]" if ":" in address else address
+    return f"{host}:{attempt.probe.port}\r\n\r\n".encode()
+
+
+def reader_of(path: Path) -> PageReader | None:
+    """What reads a page that is not kept: it keeps the page's start."""
+    return None if path.kept else PageReader()
 
 
 def result_of_error_status(

@@ -3,32 +3,9 @@
 from exporter.model import Outcome
 from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult
-from exporter.probes.http import HttpClient, Reply, result_of_error_status
+from exporter.probes.http import Reply, result_of_error_status
 from exporter.probes.metrics_text import is_metrics
-
-
-async def probe_metrics(attempt: Attempt) -> ProbeResult:
-    """A page of metrics in Prometheus text."""
-    reply = await HttpClient(attempt).get(paths.metrics(attempt.probe.path or "/metrics"))
-    return result_of_error_status(reply, attempt) or judge_metrics(reply)
-
-
-async def probe_http(attempt: Attempt) -> ProbeResult:
-    """A port of the user's own: any answer that is no error."""
-    reply = await HttpClient(attempt).get(paths.configured(attempt.probe.path or "/"))
-    return result_of_error_status(reply, attempt) or _by_status(reply, most=399)
-
-
-async def probe_controlz(attempt: Attempt) -> ProbeResult:
-    """ControlZ's summary page."""
-    reply = await HttpClient(attempt).get(paths.CONTROLZ_HOME)
-    return result_of_error_status(reply, attempt) or _by_status(reply, most=299)
-
-
-async def probe_any_http(attempt: Attempt) -> ProbeResult:
-    """A debug interface whose pages are big or change with versions: any HTTP answer will do."""
-    reply = await HttpClient(attempt).get(paths.ROOT)
-    return result_of_error_status(reply, attempt) or _by_status(reply, most=499)
+from exporter.probes.single_get import Judge, SingleGet
 
 
 def judge_metrics(reply: Reply) -> ProbeResult:
@@ -43,3 +20,27 @@ def _by_status(reply: Reply, *, most: int) -> ProbeResult:
     if reply.status <= most:
         return ProbeResult(Outcome.OK)
     return ProbeResult(Outcome.HTTP_ERROR, f"HTTP {reply.status}")
+
+
+def _judge_page(reply: Reply, attempt: Attempt) -> ProbeResult:
+    return result_of_error_status(reply, attempt) or judge_metrics(reply)
+
+
+def _status_up_to(most: int) -> Judge:
+    def judge(reply: Reply, attempt: Attempt) -> ProbeResult:
+        return result_of_error_status(reply, attempt) or _by_status(reply, most=most)
+
+    return judge
+
+
+probe_metrics = SingleGet(lambda at: paths.metrics(at.probe.path or "/metrics"), _judge_page)
+"""A page of metrics in Prometheus text."""
+
+probe_http = SingleGet(lambda at: paths.configured(at.probe.path or "/"), _status_up_to(399))
+"""A port of the user's own: any answer that is no error."""
+
+probe_controlz = SingleGet(lambda _: paths.CONTROLZ_HOME, _status_up_to(299))
+"""ControlZ's summary page."""
+
+probe_any_http = SingleGet(lambda _: paths.ROOT, _status_up_to(499))
+"""A debug interface whose pages are big or change with versions: any HTTP answer will do."""

@@ -10,14 +10,14 @@ from types import MappingProxyType
 from exporter.model import Observation, ProbeKind
 from exporter.probes.admin import probe_admin
 from exporter.probes.agent import probe_agent
-from exporter.probes.attempt import Attempt
+from exporter.probes.attempt import Attempt, Prober
 from exporter.probes.connect import probe_blackhole, probe_connect, probe_exposure
 from exporter.probes.dns import probe_dns
 from exporter.probes.grpc import probe_grpc, probe_grpc_tls
 from exporter.probes.istiod import probe_istiod
 from exporter.probes.plain_http import probe_any_http, probe_controlz, probe_http, probe_metrics
 from exporter.probes.readiness import probe_http_ready, probe_readiness, probe_ztunnel_ready
-from exporter.probes.runner import Prober, probe_all
+from exporter.probes.runner import probe_all
 from exporter.probes.sockets import probe_sockets
 from exporter.probes.stats import probe_stats
 from exporter.probes.tls import probe_hbone_hello, probe_hello, probe_server_hello, probe_tls

@@ -7,29 +7,34 @@ answers. ztunnel names the tasks it waits for in a 500.
 from exporter.model import Outcome, ReadinessFacts
 from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult
-from exporter.probes.http import HttpClient, Reply, is_relayed, result_of_error_status
+from exporter.probes.http import Reply, is_relayed, result_of_error_status
+from exporter.probes.single_get import SingleGet
 
 _PENDING = b"not ready, pending:"
 _MOST_PENDING = 1024
 
 
-async def probe_readiness(attempt: Attempt) -> ProbeResult:
-    """Probe Envoy's health port; without Envoy's header another process holds it."""
-    reply = await HttpClient(attempt).get(paths.HEALTHZ_READY)
+def _judge_envoy(reply: Reply, attempt: Attempt) -> ProbeResult:
     refused = result_of_error_status(reply, attempt, of_envoy=True)
     return refused or judge_health(reply, relayed=is_relayed(reply, attempt))
 
 
-async def probe_ztunnel_ready(attempt: Attempt) -> ProbeResult:
-    """Whether ztunnel is ready, and what it waits for."""
-    reply = await HttpClient(attempt).get(paths.HEALTHZ_READY)
+def _judge_ztunnel(reply: Reply, attempt: Attempt) -> ProbeResult:
     return result_of_error_status(reply, attempt) or judge_ztunnel(reply)
 
 
-async def probe_http_ready(attempt: Attempt) -> ProbeResult:
-    """Request the port's own readiness path: 200 or 503."""
-    reply = await HttpClient(attempt).get(paths.configured(attempt.probe.path))
+def _judge_ready(reply: Reply, attempt: Attempt) -> ProbeResult:
     return result_of_error_status(reply, attempt) or judge_ready(reply)
+
+
+probe_readiness = SingleGet(lambda _: paths.HEALTHZ_READY, _judge_envoy)
+"""Envoy's health port; without Envoy's header another process holds it."""
+
+probe_ztunnel_ready = SingleGet(lambda _: paths.HEALTHZ_READY, _judge_ztunnel)
+"""Whether ztunnel is ready, and what it waits for."""
+
+probe_http_ready = SingleGet(lambda at: paths.configured(at.probe.path), _judge_ready)
+"""The port's own readiness path: 200 or 503."""
 
 
 def judge_health(reply: Reply, *, relayed: bool = False) -> ProbeResult:

@@ -12,31 +12,36 @@ its coroutine, stepped from one future to the next. The rules for probers are en
 """
 
 import asyncio
-import logging
 import math
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from exporter.access.direct import Direct
-from exporter.bounds import SENTENCE, cut_text
-from exporter.model import Observation, Outcome
-from exporter.probes.attempt import EXPECTED, Attempt, ProbeResult, failure
+from exporter.model import Observation
+from exporter.probes.attempt import Attempt, Prober, ProbeResult, failed, failure
 from exporter.probes.connect import probe_connect
 from exporter.probes.connect_run import ConnectRun
-from exporter.probes.pending_runs import PendingRuns
+from exporter.probes.pending_runs import PendingRuns, Run
+from exporter.probes.single_get import GetRun, SingleGet
 from exporter.transport import backend
 from exporter.transport.protocols import ENDS_PROCESS
 from exporter.transport.waiter import Waiter
-
-log = logging.getLogger(__name__)
 
 _STARTS_IN_A_ROW = 64
 """So many probes start before others have their turn: some 2 ms of connects."""
 
 _AWAITS = "a prober awaits futures of its own event loop, or a Waiter"
 
-Prober = Callable[[Attempt], Coroutine[Any, Any, ProbeResult]]
+
+class _Run(Run, Protocol):
+    """A probe that has not begun."""
+
+    def step(self) -> None:
+        """Start it."""
+
+    def observation(self) -> Observation:
+        """How it ended."""
 
 
 async def probe_all(probes: Sequence[tuple[Prober, Attempt]]) -> list[Observation]:
@@ -53,11 +58,12 @@ async def probe_all(probes: Sequence[tuple[Prober, Attempt]]) -> list[Observatio
     return [run.observation() for run in runs]
 
 
-def _run_of(
-    prober: Prober, attempt: Attempt, runner: "_Runner", started: float
-) -> "_ProbeRun | ConnectRun":
-    if prober is probe_connect and backend.bare_connect and isinstance(attempt.dialer, Direct):
-        return ConnectRun(attempt.dialer, attempt, runner.remove, started)
+def _run_of(prober: Prober, attempt: Attempt, runner: "_Runner", started: float) -> _Run:
+    if backend.bare_connect and isinstance(attempt.dialer, Direct):
+        if prober is probe_connect:
+            return ConnectRun(attempt.dialer, attempt, runner.remove, started)
+        if isinstance(prober, SingleGet) and prober.is_all(attempt):
+            return GetRun(prober, attempt, runner.remove, started)
     return _ProbeRun(prober, attempt, runner, started)
 
 
@@ -71,7 +77,7 @@ class _Runner(PendingRuns):
         self.no_task = _NoTask(self.loop)
         self._ended: asyncio.Future[None] = self.loop.create_future()
 
-    async def run(self, runs: Sequence["_ProbeRun | ConnectRun"]) -> None:
+    async def run(self, runs: Sequence[_Run]) -> None:
         """Start every probe and wait until the last one has ended."""
         self.add(runs)
         try:
@@ -131,7 +137,7 @@ class _ProbeRun:
             attempt = self.attempt
             self._end(end.value, attempt.answered() if attempt.asked else time.monotonic())
         except BaseException as error:
-            self._end(_failed(error, self.attempt), time.monotonic())
+            self._end(failed(error, self.attempt), time.monotonic())
             if isinstance(error, ENDS_PROCESS):
                 raise
         else:
@@ -163,15 +169,7 @@ class _ProbeRun:
 
     def observation(self) -> Observation:
         """How it ended."""
-        attempt, result = self.attempt, self._result
-        return Observation(
-            attempt.probe,
-            result.outcome,
-            attempt.without_resend(self._ended - (attempt.asked or self._started)),
-            result.detail and cut_text(result.detail, SENTENCE),
-            attempt.facts if result.facts is None else result.facts,
-            None if result.outcome is Outcome.NO_ACCESS else attempt.connected,
-        )
+        return self.attempt.observation(self._result, self._started, self._ended)
 
     def _resume(self, awaited: object) -> None:
         """Go on with what was awaited; what was cancelled meanwhile can come too late."""
@@ -197,7 +195,7 @@ class _ProbeRun:
         try:
             self._coroutine.close()
         except BaseException as error:
-            _failed(error, self.attempt)
+            failed(error, self.attempt)
             if isinstance(error, ENDS_PROCESS):
                 raise
 
@@ -233,17 +231,3 @@ def _may_await(awaited: object) -> bool:
     if awaited is None:
         return True
     return asyncio.isfuture(awaited) and awaited.get_loop() is asyncio.get_running_loop()
-
-
-def _failed(error: BaseException, attempt: Attempt) -> ProbeResult:
-    """The outcome of a failure; one that no target can cause is a bug, and logged.
-
-    Once for a target's port and its kind: it may come back with every poll.
-    """
-    bug = attempt.probe.port, type(error)
-    if not isinstance(error, EXPECTED) and bug not in attempt.options.bugs:
-        attempt.options.bugs.append(bug)
-        target, port = attempt.target.key, attempt.probe.port
-        log.error("probe failed target=%s port=%d", target, port, exc_info=error)
-    error.__traceback__ = None  # its frames know the future that keeps it: garbage in a circle
-    return failure(error, attempt)

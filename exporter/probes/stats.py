@@ -11,21 +11,28 @@ from exporter.catalogue import plain_version
 from exporter.model import Cadence, EnvoyStats, Outcome, Role
 from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult
-from exporter.probes.http import HttpClient, Reply, result_of_error_status
+from exporter.probes.http import Reply, result_of_error_status
 from exporter.probes.metrics_text import by_label, sample
+from exporter.probes.single_get import SingleGet
 
 _STATES = (0, 1, 2, 3)
 _LDS, _CDS = b"envoy_listener_manager_lds_update_", b"envoy_cluster_manager_cds_update_"
 
 
-async def probe_stats(attempt: Attempt) -> ProbeResult:
-    """Request the page of the statistics port that is due."""
+def _due_page(attempt: Attempt) -> paths.Path:
+    if Cadence.DETAIL in attempt.due:
+        return paths.ENVOY_STATS
+    return paths.ENVOY_SERVERS if attempt.target.role is Role.GATEWAY else paths.ENVOY_LIVE
+
+
+def _judge(reply: Reply, attempt: Attempt) -> ProbeResult:
     complete = Cadence.DETAIL in attempt.due
-    fast = paths.ENVOY_SERVERS if attempt.target.role is Role.GATEWAY else paths.ENVOY_LIVE
-    reply = await HttpClient(attempt).get(paths.ENVOY_STATS if complete else fast)
-    return result_of_error_status(reply, attempt, of_envoy=True) or judge_stats(
-        reply, complete=complete
-    )
+    refused = result_of_error_status(reply, attempt, of_envoy=True)
+    return refused or judge_stats(reply, complete=complete)
+
+
+probe_stats = SingleGet(_due_page, _judge)
+"""The page of the statistics port that is due."""
 
 
 def judge_stats(reply: Reply, *, complete: bool) -> ProbeResult:

@@ -67,8 +67,12 @@ class Waiter(Generic[T]):
         except BaseException:
             self.cancel()
             raise
+        return self.take()
+
+    def take(self) -> T:
+        """The same, and forget it: it may know this, which would be garbage in a circle."""
         result = self.result()
-        del self._value  # which may know this: garbage in a circle
+        del self._value
         return result
 
     def add_done_callback(

@@ -1,18 +1,21 @@
 """Probers with bugs: whatever one raises, or waits for, its attempt ends and the others go on."""
 
 import asyncio
+import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
 from exporter.model import Outcome
-from exporter.probes.attempt import Attempt, ProbeResult
+from exporter.probes import paths
+from exporter.probes.attempt import Attempt, Prober, ProbeResult
 from exporter.probes.probers import PROBERS
-from exporter.probes.runner import Prober, probe_all
+from exporter.probes.runner import probe_all
+from exporter.probes.single_get import SingleGet
 from exporter.transport.waiter import Waiter
 
 Step = Callable[[], Awaitable[None]]
@@ -43,6 +46,25 @@ def raising(error: BaseException, wait: Step) -> Prober:
         raise error
 
     return prober
+
+
+@pytest.fixture
+def listening_thread(answer: Any) -> Iterator[int]:
+    """A port that answers one request, whatever becomes of the event loop that asks it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answers() -> None:
+            with suppress(OSError), listener.accept()[0] as peer:
+                peer.recv(4096)
+                peer.sendall(answer(200))
+                peer.recv(4096)
+
+        thread = threading.Thread(target=answers)
+        thread.start()
+        yield listener.getsockname()[1]
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 @asynccontextmanager
@@ -106,6 +128,40 @@ async def test_what_ends_the_process_goes_on_from_the_first_step(
 def test_what_ends_the_process_does_so_after_a_wait_too(attempt_at: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(probe_all([(raising(KeyboardInterrupt(), a_while), attempt_at(1))]))
+
+
+def single_get(error: BaseException, place: str) -> SingleGet:
+    """A prober of one GET that fails as it chooses its path, or as it judges the answer."""
+
+    def raising_at(here: str, value: Any) -> Any:
+        if place == here:
+            raise error
+        return value
+
+    return SingleGet(
+        lambda _attempt: raising_at("path", paths.HEALTHZ_READY),
+        lambda _reply, _attempt: raising_at("judge", ProbeResult(Outcome.OK)),
+    )
+
+
+@pytest.mark.parametrize("place", ["path", "judge"])
+@pytest.mark.parametrize("error", [ValueError("x"), CustomError(), asyncio.CancelledError()])
+async def test_whatever_a_single_get_raises_is_an_outcome(
+    error: BaseException, place: str, attempt_at: Any, serve: Any, answer: Any
+) -> None:
+    port = await serve({"/healthz/ready": answer(200)})
+    probes = [single_get(error, place), PROBERS["readiness"], single_get(error, "nowhere")]
+    seen = await probe_all([(prober, attempt_at(port)) for prober in probes])
+    assert [one.outcome for one in seen] == [Outcome.NO_ACCESS, Outcome.OK, Outcome.OK]
+
+
+@pytest.mark.parametrize("place", ["path", "judge"])
+def test_what_ends_the_process_goes_on_from_a_single_get(
+    place: str, attempt_at: Any, listening_thread: int
+) -> None:
+    faulty = single_get(KeyboardInterrupt(), place)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(probe_all([(faulty, attempt_at(listening_thread))]))
 
 
 @WAITS

@@ -10,24 +10,39 @@ from typing import Any
 import pytest
 
 from exporter.access.direct import Direct
-from exporter.model import Cadence, Outcome, Probe, ProbeKind, Role, Target, TargetKey, View
-from exporter.probes.attempt import Attempt, ProbeOptions, ProbeProtocol, ProbeResult
+from exporter.model import (
+    Cadence,
+    Outcome,
+    Probe,
+    ProbeKind,
+    Role,
+    SocketTable,
+    Target,
+    TargetKey,
+    View,
+)
+from exporter.probes.attempt import Attempt, ProbeOptions, ProbeProtocol, Prober, ProbeResult
 from exporter.probes.probers import PROBERS
-from exporter.probes.runner import Prober, probe_all
+from exporter.probes.runner import probe_all
+from exporter.transport import event_loop
 from tests.transport.conftest import ports_connected_to, quiet_port, until
 
 RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nserver: envoy\r\n\r\n"
 
 
-class DirectOn(Direct):
-    """The network view by one backend."""
+class OnEventLoop:
+    """The network view by the event loop's transports; `Direct` has the epoll's here."""
 
-    def __init__(self, backend: ModuleType) -> None:
-        super().__init__("127.0.0.1")
-        self._backend = backend
+    view, address, reports_accept = View.NETWORK, "127.0.0.1", True
 
     def connect(self, port: int, factory: Callable[[], Any]) -> Awaitable[Any]:
-        return self._backend.connect(socket.AF_INET, ("127.0.0.1", port), factory)
+        return event_loop.connect(socket.AF_INET, (self.address, port), factory)
+
+    async def datagram(self, port: int, factory: Callable[[], Any]) -> Any:
+        return await Direct(self.address).datagram(port, factory)
+
+    async def sockets(self) -> SocketTable:
+        return await Direct(self.address).sockets()
 
 
 @pytest.fixture
@@ -50,7 +65,8 @@ def attempt_at(backend: ModuleType, port: int, seconds: float = 2.0) -> Attempt:
     probe = Probe(port, ProbeKind.READINESS, View.NETWORK, "127.0.0.1", "/healthz/ready")
     target = Target(key=TargetKey("shop", "cart"), role=Role.SIDECAR, addresses=("127.0.0.1",))
     due = frozenset((Cadence.FAST,))
-    return Attempt(DirectOn(backend), probe, due, seconds, target, ProbeOptions())
+    dialer = OnEventLoop() if backend is event_loop else Direct("127.0.0.1")
+    return Attempt(dialer, probe, due, seconds, target, ProbeOptions())
 
 
 class Raising(ProbeProtocol):
