@@ -1,7 +1,8 @@
 """Runs probes concurrently on one timer, without a task per probe.
 
 A task and a timeout of asyncio's own cost a probe more than its system calls. Here a probe is only
-its coroutine, stepped from one future to the next. The rules for probers are enforced:
+its coroutine, stepped from one future to the next, and a bare connect or a single GET over the
+network not even that. The rules for probers are enforced:
 
 - What a prober awaits is a `Waiter` or a future of this event loop; else it gets a RuntimeError.
 - No task is current in any of its steps, so that nothing in it can cancel the poll: whatever needs
