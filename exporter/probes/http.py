@@ -30,7 +30,7 @@ class Reply(Struct, frozen=True):
 
 
 class Asking(Protocol):
-    """Whoever is told how a request ended; it may send the next one at once."""
+    """Whoever waits for the answer to a request; it may send the next one at once."""
 
     def set_result(self, value: Reply) -> None:
         """The answer."""
@@ -68,7 +68,7 @@ class HttpProtocol(ProbeProtocol):
         return waiter
 
     def ask(self, request: bytes, most: int, reader: PageReader | None, waiter: Asking) -> None:
-        """Send a request; `waiter` is told its answer, or what went wrong.
+        """Send a request; `waiter` gets its answer, or what went wrong.
 
         `most` limits this answer, in bytes. A `reader` is fed the body, and the answer's body is
         what it kept.
