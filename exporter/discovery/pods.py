@@ -172,7 +172,8 @@ def _proxy_target(pod: Pod, role: Role, container: Container, config: Config) ->
     metadata = pod.metadata
     status = pod.status.of(container.name) if pod.status else None
     addresses = pod.status.addresses if pod.status else ()
-    served = served_addresses(addresses, role, settings)
+    is_ipv4_alone = role is Role.ZTUNNEL and env.get("IPV6_ENABLED", "").lower() == "false"
+    served = served_addresses(addresses, role, settings, is_ipv4_alone=is_ipv4_alone)
     return Target(
         key=TargetKey(shared(metadata.namespace), metadata.name),
         role=role,
@@ -269,15 +270,19 @@ def _revision(pod: Pod, env: Mapping[str, str]) -> str:
     return pod.annotations.get(name) or pod.labels.get(name) or env.get("REVISION", "")
 
 
-def served_addresses(addresses: tuple[str, ...], role: Role, settings: Settings) -> tuple[str, ...]:
+def served_addresses(
+    addresses: tuple[str, ...], role: Role, settings: Settings, *, is_ipv4_alone: bool = False
+) -> tuple[str, ...]:
     """The addresses whose family the proxy binds; all of them for what is no Envoy.
 
     Without ISTIO_DUAL_STACK, which is Istio's default, Envoy in a pod with both families binds IPv4
     alone (pkg/bootstrap/config.go, toTemplateParams), and redirection is written for the first
     address's family. Where that is IPv4 the other family has neither listeners nor rules.
+    `is_ipv4_alone`: a ztunnel that was told so by IPV6_ENABLED=false (its src/config.rs).
     """
     families = [address.version for one in addresses if (address := parse_address(one))]
     is_first_alone = role in ENVOY_ROLES and not settings.dual_stack and families[:1] == [4]
-    if not is_first_alone:
+    if not (is_first_alone or is_ipv4_alone):
         return addresses
-    return tuple(one for one, family in zip(addresses, families, strict=True) if family == 4)  # noqa: PLR2004 - IPv4
+    ipv4 = (one for one, family in zip(addresses, families, strict=True) if family == 4)  # noqa: PLR2004 - IPv4
+    return tuple(ipv4) or addresses

@@ -68,5 +68,5 @@ def traffic_past_the_mesh(targets: Iterable[Target]) -> str:
     count = f"{len(unserved)} proxies" if len(unserved) > 1 else "1 proxy"
     return (
         f"{' and '.join(families)} of {count}: traffic of that family bypasses the mesh"
-        " (ISTIO_DUAL_STACK is off, so that Envoy binds and redirects the first family alone)"
+        " (ISTIO_DUAL_STACK, or ztunnel's IPV6_ENABLED, is off: they bind one family alone)"
     )

@@ -32,11 +32,18 @@ def test_envoy_serves_the_first_family_unless_it_is_dual_stack(
 
 
 @pytest.mark.parametrize("value", ["true", "false", None])
-def test_the_variable_is_read_from_the_pod(value: str | None) -> None:
-    env = {"ISTIO_DUAL_STACK": value} if value else {}
+@pytest.mark.parametrize(
+    ("role", "variable", "usual"),
+    [("router", "ISTIO_DUAL_STACK", False), ("ztunnel", "IPV6_ENABLED", True)],
+)
+def test_the_variable_is_read_from_the_pod(
+    role: str, variable: str, value: str | None, *, usual: bool
+) -> None:
+    env = {variable: value} if value else {}
     status = {"podIP": V4, "podIPs": [{"ip": V4}, {"ip": V6}]}
-    (target,) = targets(document(proxy("router", env=env), status=status))
-    expected = ((V4, V6), ()) if value == "true" else ((V4,), (V6,))
+    (target,) = targets(document(proxy(role, env=env), status=status))
+    is_on = value == "true" if value else usual
+    expected = ((V4, V6), ()) if is_on else ((V4,), (V6,))
     assert (target.addresses, target.unserved_addresses) == expected
 
 
