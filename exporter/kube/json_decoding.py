@@ -1,11 +1,13 @@
-"""JSON of the Kubernetes API, however deeply it is nested. Pure.
+r"""JSON of the Kubernetes API, however deeply it is nested, and with half characters. Pure.
 
 The API server takes fields nested some ten thousand levels deep (`metadata.managedFields`) from
 anybody who may create a pod. The decoder raises RecursionError there, for the whole page of a list
 that has such a pod. No field that is read here is nested deeply, so deeper ones are cut off.
+So with an escaped half of a character (`\\ud800`), which no decoder takes: it is replaced.
 """
 
 import re
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -21,16 +23,44 @@ _BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}])', re.
 """Everything up to the next bracket outside of text."""
 
 
+_ESCAPE = re.compile(
+    rb"\\\\|\\u[dD](?:[89abAB]..(?P<pair>\\u[dD][c-fC-F]..)?|[c-fC-F]..)", re.DOTALL
+)
+"""An escaped backslash; half a character, or the two halves of one."""
+
+_REPLACEMENT = rb"\ufffd"
+_MOST_HALVES = 1000
+"""An object with more than so many is none."""
+
+
 def decode(decoder: "msgspec.json.Decoder[T]", document: Json) -> T:
     """The value of a document. Raises msgspec.DecodeError and UnicodeDecodeError."""
     try:
         return decoder.decode(document)
     except RecursionError:
         pass
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        mended = with_whole_characters(bytes(document))
+        if mended is None:
+            raise
+        return decode(decoder, mended)
     try:
         return decoder.decode(shallow(bytes(document)))
     except RecursionError:  # it never closes what it opens
         raise msgspec.DecodeError("the document is nested too deeply") from None
+
+
+def with_whole_characters(document: bytes) -> bytes | None:
+    """The document without escaped halves of characters; None where it has none, or very many."""
+    halves = (one for one in _ESCAPE.finditer(document) if one[0][1:2] == b"u" and not one["pair"])
+    kept: list[bytes] = []
+    start = 0
+    for half in islice(halves, _MOST_HALVES):
+        kept += document[start : half.start()], _REPLACEMENT
+        start = half.end()
+    return b"".join((*kept, document[start:])) if kept and next(halves, None) is None else None
 
 
 def shallow(document: bytes) -> bytes:

@@ -46,6 +46,13 @@ class ListPage(msgspec.Struct, frozen=True):
     items: tuple[msgspec.Raw, ...] | None = None
 
 
+class _Page(msgspec.Struct, frozen=True):
+    """The same as it comes: an answer without items, as a Status has none, is no list."""
+
+    metadata: _ListMetadata = _ListMetadata()
+    items: tuple[msgspec.Raw, ...] | msgspec.UnsetType | None = msgspec.UNSET
+
+
 class _SinglePage(msgspec.Struct, frozen=True):
     """A page of one object."""
 
@@ -77,7 +84,7 @@ _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _LONGEST_VERSION = 64
 """It is a number of 64 bits, and part of the next request's address."""
 
-_PAGE = msgspec.json.Decoder(ListPage)
+_PAGE = msgspec.json.Decoder(_Page)
 _SINGLE = msgspec.json.Decoder(_SinglePage)
 _LINE = msgspec.json.Decoder(_Line)
 _OBJECT = msgspec.json.Decoder(_Object)
@@ -96,7 +103,10 @@ def page_of(document: bytes, *, is_single: bool = False) -> ListPage:
     Raises KubernetesError, TooLargeError where the page has too many values.
     """
     if document.count(b",") <= LIST_VALUES:
-        return _decoded(_PAGE, document)
+        read = _decoded(_PAGE, document)
+        if isinstance(read.items, msgspec.UnsetType):
+            raise KubernetesError.of(0, "not a list of the Kubernetes API: it has no items")
+        return ListPage(read.metadata, read.items)
     if not is_single:
         raise TooLargeError(0, f"a page of the list has more than {LIST_VALUES} values")
     _refuse_too_many_values(document)

@@ -1,6 +1,7 @@
 """Documents of any depth are decoded."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,38 @@ def test_a_deep_pod_is_decoded_and_so_is_its_page(levels: int) -> None:
     event = event_of(b'{"type":"ADDED","object":%s}' % deep_pod("b", levels))
     assert event is not None
     assert metadata_of(event.document).name == "b"
+
+
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [
+        (r"\ud800", "\ufffd"),
+        (r"\udc00x\uD83D", "\ufffdx\ufffd"),
+        (r"\ud83d\ude00", "\U0001f600"),
+        (r"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+        (r"\\ud800 \udbff", r"\ud800 " + "\ufffd"),
+    ],
+)
+def test_half_a_character_costs_neither_its_object_nor_the_page(escaped: str, text: str) -> None:
+    pod = f'{{"metadata":{{"name":"a","labels":{{"x":"{escaped}"}}}}}}'
+    page = page_of(f'{{"items":[{pod},{pod}]}}'.encode())
+    event = event_of(f'{{"type":"ADDED","object":{pod}}}'.encode())
+    assert event is not None
+    for document in (*(page.items or ()), event.document, pod.encode()):
+        assert decode_pod(document).labels == {"x": text}
+
+
+def test_a_page_of_halves_is_none() -> None:
+    began = time.thread_time()
+    with pytest.raises(KubernetesError):
+        page_of(b'{"items":["%s"]}' % (rb"\ud800" * 100_000))
+    assert time.thread_time() - began < 0.05
+
+
+@pytest.mark.parametrize("answer", ["{}", '{"kind":"Status","status":"Failure","code":403}'])
+def test_an_answer_without_items_is_no_empty_list(answer: str) -> None:
+    with pytest.raises(KubernetesError, match="no items"):
+        page_of(answer.encode())
 
 
 values = st.recursive(
