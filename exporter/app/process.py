@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_COLLECT_SOONEST_SECONDS, _COLLECT_LATEST_SECONDS = 0.01, 0.4
+_COLLECT_SOONEST_SECONDS, _COLLECT_LATEST_SECONDS = 0.01, 1.0
 _COLLECTION_SECONDS = 0.001
 """What a collection is to take, of CPU time: the pause before the next one follows from the last.
 To wake up for a trifle costs more than the trifle."""

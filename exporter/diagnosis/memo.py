@@ -165,18 +165,20 @@ def memo_of(
     """What to reuse after a poll that was judged; None where that would not be safe.
 
     An istiod's record also rests on what the API server reports, so it is judged in every poll; a
-    poll of the identity cadence probes ports that no other does, so the one after it is judged.
+    poll of the identity cadence probes ports that no other does, so the one after it is judged: but
+    for a workload in ambient, which is only said hello to.
     """
     if record.diagnosis is not None or record.undetected or evidence.in_mesh:
         return None
     if memory.pod_view is not None:  # what it holds for depends on time
         return None
-    if evidence.target.role is Role.ISTIOD or memory.polled.get(Cadence.IDENTITY) == evidence.now:
+    role, has_identity = evidence.target.role, memory.polled.get(Cadence.IDENTITY) == evidence.now
+    if role is Role.ISTIOD or (has_identity and role is not Role.AMBIENT):
         return None
-    kept = [seen for seen in observations if seen.probe.kind is not ProbeKind.SOCKETS]
+    kept = [seen for seen in observations if seen.probe.kind not in _NOT_AT_FAST]
     if any(seen.seconds >= SLOW_SECONDS or seen.outcome is Outcome.LOST for seen in kept):
         return None
-    expected = tuple(_at_fast(seen, evidence.target.role) for seen in kept)
+    expected = tuple(_at_fast(seen, role) for seen in kept)
     target, ports, config = evidence.target, evidence.ports, evidence.config
     again = Evidence(target, ports, config, evidence.now + config.poll.interval)
     update = remember(read_evidence(again, expected), memory)
@@ -190,7 +192,7 @@ def memo_of(
     ]
     up = tuple([verdict.port for verdict in record.verdicts if verdict.up])
     ends = [one.not_after for one in record.certificates if one.not_after > evidence.wall]
-    longest = _WORKLOAD_SECONDS if target.role is Role.AMBIENT else _LONGEST_SECONDS
+    longest = _WORKLOAD_SECONDS if role is Role.AMBIENT else _LONGEST_SECONDS
     until = min(
         evidence.now + longest,
         next_expiry(memory, config, evidence.now),
@@ -200,6 +202,10 @@ def memo_of(
     shown = shared(tuple([Shown(s.outcome, s.connected, s.detail, s.facts) for s in expected]))
     timed_once, up_once = shared(tuple(timed)), shared(up)
     return Memo(probes, shown, ports, config, timed_once, up_once, until, evidence.step)
+
+
+_NOT_AT_FAST = frozenset({ProbeKind.SOCKETS, ProbeKind.HBONE_HELLO})
+"""What a poll that shows the same again does not send."""
 
 
 def _at_fast(seen: Observation, role: Role) -> Observation:

@@ -80,11 +80,8 @@ class ConnectRun:
 
     def _connected(self, error: OSError | None) -> None:
         self._connect = None  # which knows this: garbage in a circle
-        if error is None:
-            self.attempt.connected = True
-            self._end(ACCEPTS)
-        else:
-            self._end(failure(error, self.attempt))
+        self.attempt.connected = error is None
+        self._end(ACCEPTS if error is None else failure(error, self.attempt))
 
     def _end(self, result: ProbeResult) -> None:
         self.result = result

@@ -48,7 +48,7 @@ class Slots(Generic[T]):
 
     def take(self, item: T, start: Callable[[T], bool], *, is_slow: bool) -> None:
         """Start a poll now or once there is a slot; `start` returns whether it still has to run."""
-        if not is_slow and self._taken < self._limit and not self._is_waiting:
+        if not (is_slow or self._waiting or self._waiting_slow) and self._taken < self._limit:
             self._taken += start(item)
             return
         (self._waiting_slow if is_slow else self._waiting).append((item, start))
@@ -58,7 +58,7 @@ class Slots(Generic[T]):
         """A poll has ended."""
         self._taken -= 1
         self._taken_slow -= is_slow
-        if self._is_waiting:
+        if self._waiting or self._waiting_slow:
             self._fill()
 
     def take_pages(self) -> bool:
@@ -87,10 +87,6 @@ class Slots(Generic[T]):
         while self._has_room() and self._waiting:
             item, start = self._waiting.popleft()
             self._taken += start(item)
-
-    @property
-    def _is_waiting(self) -> bool:
-        return bool(self._waiting or self._waiting_slow)
 
     def _has_room(self) -> bool:
         return self._taken < self._limit

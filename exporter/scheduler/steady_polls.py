@@ -38,29 +38,36 @@ Ended = Callable[[RunningPoll, Plan, list[ConnectRun]], None]
 class SteadyPolls:
     """Those of one configuration that run."""
 
-    def __init__(self, config: Config, state: State, instrumentation: ProbeInstrumentation) -> None:
+    def __init__(
+        self,
+        config: Config,
+        state: State,
+        instrumentation: ProbeInstrumentation,
+        ended: Ended,
+    ) -> None:
         self._config = config
         self._state = state
         self._instrumentation = instrumentation
+        self._ended = ended
         self._connects: Connects | None = None
 
-    def begin(self, poll: RunningPoll, plan: Plan, ended: Ended) -> bool:
+    def begin(self, poll: RunningPoll, plan: Plan) -> bool:
         """Start a poll where it is one of these; whether it is."""
         row = poll.row
         if not row.connects or poll.cadences != FAST_ONLY or self._state.in_mesh:
             return False
-        if row.memory.memo is None:
+        if row.repeats is None and row.last_memory.memo is None:
             return False
         self._instrumentation.under_way(len(row.connects))
         if self._connects is None:
             self._connects = Connects()
-        self._connects.begin(row.connects, poll.started, partial(self._seen, poll, plan, ended))
+        self._connects.begin(row.connects, poll.started, partial(self._seen, poll, plan))
         return True
 
-    def _seen(self, poll: RunningPoll, plan: Plan, ended: Ended, runs: list[ConnectRun]) -> None:
+    def _seen(self, poll: RunningPoll, plan: Plan, runs: list[ConnectRun]) -> None:
         self._instrumentation.under_way(-len(runs))
         self._instrumentation.ended(runs, plan.target.role)
-        ended(poll, plan, runs)
+        self._ended(poll, plan, runs)
 
     def repeats(
         self, poll: RunningPoll, plan: Plan, runs: list[ConnectRun], interval: float
@@ -87,7 +94,7 @@ class SteadyPolls:
         known.polls += 1
         known.at = poll.at
         known.seconds = tuple([run.seconds for run in runs])
-        known.expires = clock.now() + STALE_AFTER_INTERVALS * interval
+        known.expires = poll.at + STALE_AFTER_INTERVALS * interval
         row.polls += not row.is_made_up
         return True
 

@@ -195,22 +195,19 @@ class TargetTable:
         It goes through `limit` rows of the queue at most: some may be of targets that are gone.
         """
         found, now = [], time.monotonic()
+        queue, in_order = self._queue, self._in_order
         for _ in range(limit):
             if self.next_due() > now:
                 break
-            due, _number, row = self._take_first()
+            if not queue or (in_order and in_order[0] < queue[0]):
+                due, _number, row = in_order.popleft()
+            else:
+                due, _number, row = heapq.heappop(queue)
             if due != row.due:
                 continue
             self._schedule(row, self._following(row, now))
             found.append((row, due))
         return found
-
-    def _take_first(self) -> _Queued:
-        """What is due first; there is something."""
-        queue, in_order = self._queue, self._in_order
-        if not queue or (in_order and in_order[0] < queue[0]):
-            return in_order.popleft()
-        return heapq.heappop(queue)
 
     def put_back(self, row: ScheduledTarget, due: float) -> None:
         """A poll that was due has not been started: it is due still."""

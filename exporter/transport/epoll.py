@@ -44,6 +44,7 @@ _MAX_SPARE = 256
 
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 _UNSPECIFIED = struct.pack("H14x", socket.AF_UNSPEC)
+_UNSPECIFIED_SIZE = len(_UNSPECIFIED)
 """A struct sockaddr that disconnects."""
 
 _connect = ctypes.CDLL(None).connect
@@ -90,9 +91,10 @@ class EpollSockets:
         self, own: socket.SocketType, prepare: Prepare | None = None, *, keep: bool
     ) -> None:
         """Reset a connection, and keep its socket to use it so again or close it."""
-        self._handlers.pop(own.fileno(), None)
+        descriptor = own.fileno()
+        self._handlers.pop(descriptor, None)
         spare = self._spare[own.family, prepare]
-        if keep and len(spare) < _MAX_SPARE and _disconnect(own):
+        if keep and len(spare) < _MAX_SPARE and _disconnect(descriptor):
             spare.append(own)
         else:
             own.close()
@@ -106,9 +108,10 @@ class EpollSockets:
         """
         began = time.monotonic()
         for _ in range(2):
-            ready = self._epoll.poll(0, _MAX_EVENTS)
-            handlers = [(self._handlers.get(fd), events) for fd, events in ready]
-            self._waiting.extend((one, events) for one, events in handlers if one is not None)
+            for descriptor, events in self._epoll.poll(0, _MAX_EVENTS):
+                handler = self._handlers.get(descriptor)
+                if handler is not None:
+                    self._waiting.append((handler, events))
             if self._is_resuming or not self._handle_waiting(began):
                 return
 
@@ -167,12 +170,12 @@ def _socket_of(family: int) -> socket.SocketType:
 _RESERVED_DESCRIPTORS = 64
 
 
-def _disconnect(own: socket.SocketType) -> bool:
+def _disconnect(descriptor: int) -> bool:
     """Reset a socket's connection and forget it; False where the system refuses.
 
     The reset is kept in SO_ERROR; the next connect begins without it (Linux's tcp_connect_init).
     """
-    return bool(_connect(own.fileno(), _UNSPECIFIED, len(_UNSPECIFIED)) == 0)
+    return bool(_connect(descriptor, _UNSPECIFIED, _UNSPECIFIED_SIZE) == 0)
 
 
 _by_loop: dict[asyncio.AbstractEventLoop, EpollSockets] = {}
