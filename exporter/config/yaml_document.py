@@ -30,6 +30,10 @@ BAD_SCALARS = (ValueError, ArithmeticError, LookupError, AttributeError, TypeErr
 """What PyYAML raises for scalars that do not fit their tag: `!!int ""`, `!!bool x`."""
 
 
+_BASE_60 = re.compile(r"[-+]?[0-9_]++(:[0-9_]++){20,}+(\.[0-9_]*+)?")
+"""A number such as 1:30:00, whose parts YAML 1.1 multiplies: so many take seconds."""
+
+
 FileStamp = tuple[int, int, int] | None
 
 
@@ -57,8 +61,8 @@ def check_structure(text: str, most: float = math.inf) -> None:
     """Check YAML before anything is built of it: there may be no aliases.
 
     PyYAML composes recursively in C, where nesting that is too deep ends the process. Raises
-    RecursionError for that, ValueError for aliases and for more than `most` keys and values, and
-    YAMLError.
+    RecursionError for that, ValueError for aliases, for more than `most` keys and values and for
+    numbers without end, and YAMLError.
     """
     depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=LOADER)):
@@ -66,10 +70,17 @@ def check_structure(text: str, most: float = math.inf) -> None:
             raise ValueError("has too many values")
         if isinstance(event, yaml.AliasEvent):
             raise ValueError("has aliases")  # noqa: TRY004 - no type of ours
+        if isinstance(event, yaml.ScalarEvent):
+            _check_number(event.value)
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise RecursionError
+
+
+def _check_number(text: str) -> None:
+    if _BASE_60.fullmatch(text):
+        raise ValueError("has too long a number")
 
 
 _SECOND_DOCUMENT = "but found another document"
@@ -190,6 +201,7 @@ class _Reader:
             tag = self.loader.resolve(yaml.ScalarNode, text, event.implicit)
         if tag in (_TEXT, _TIMESTAMP):
             return text
+        _check_number(text)
         node = yaml.ScalarNode(tag, text, event.start_mark, event.end_mark)
         scalar = self.loader.construct_object(node)
         self.loader.constructed_objects.clear()

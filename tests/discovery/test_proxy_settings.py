@@ -354,8 +354,9 @@ BOMB = "\n".join(
         "statusPort: 16000\na: !!int ''",
         "statusPort: 16000\na: !!bool x",
         "statusPort: 16000\na: " + "1:" * 300 + "1.0",
+        "statusPort: 16000\na: " + "1:" * 8000 + "1",
     ],
-    ids=["bomb", "alias", "large", "deep", "empty number", "bad boolean", "overflow"],
+    ids=["bomb", "alias", "large", "deep", "empty number", "bad boolean", "overflow", "base 60"],
 )
 def test_hostile_proxy_config_counts_as_absent(text: str) -> None:
     found = settings(sidecar(annotations={"proxy.istio.io/config": text}))
