@@ -2,10 +2,10 @@
 
 One writer (the scheduler) and many readers on one event loop, so no locks. The rule: every block
 was rendered with the same families. A reload that changes them renders beside what is served
-(`prepare`), in slices, and then swaps (`commit`).
+(`prepare`), in slices, and then swaps (`commit`): in no time, however many there are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from exporter.diagnosis.repeats import Repeats
 from exporter.exposition import Blocks, Family, render
 from exporter.kube.object_reader import ObjectReader
 from exporter.model import ClusterRecord, TargetKey, TargetRecord
-from exporter.yielder import Yielder
+from exporter.turn import current_turn
 
 Last = tuple[TargetRecord, Blocks]
 Render = Callable[[TargetRecord, Sequence[Family], Last | None], Blocks]
@@ -29,7 +29,6 @@ class _Entry(Struct, gc=False):
     """A target's record; `repeats` may have a newer one, and the blocks may be older ones'."""
 
     record: TargetRecord
-    blocks: Blocks
     expires: float
     repeats: Repeats | None = None
     is_rendered: bool = True
@@ -53,14 +52,19 @@ class _Entry(Struct, gc=False):
 class _NextRendering:
     """Blocks of other families: those that stay are taken over, the others rendered.
 
-    A record that cannot be rendered with them has none until its next poll.
+    A record that cannot be rendered with them has none until its next poll. `blocks` are in the
+    order of those of the families before, and the same until they are rendered.
     """
 
     def __init__(
-        self, families: tuple[Family, ...], before: tuple[Family, ...], reader: ObjectReader
+        self,
+        families: tuple[Family, ...],
+        before: tuple[Family, ...],
+        blocks: Mapping[TargetKey, Blocks],
+        reader: ObjectReader,
     ) -> None:
         self.families = families
-        self.blocks: dict[TargetKey, Blocks] = {}
+        self.blocks = dict(blocks)
         self._reader = reader
         self._new = tuple(family for family in families if family not in before)
         both = (*before, *self._new)
@@ -95,8 +99,9 @@ class State:
         self.in_mesh = False
         self._render = render_with
         self._entries: dict[TargetKey, _Entry] = {}
+        self._blocks: dict[TargetKey, Blocks] = {}
         self._next: _NextRendering | None = None
-        self._old_blocks: list[Blocks] = []
+        self._old_blocks: dict[TargetKey, Blocks] = {}
 
     def put(self, record: TargetRecord, expires: float) -> None:
         """Replace the record of its target, and render it.
@@ -108,9 +113,9 @@ class State:
         """
         key = record.target.key
         before = self._entries.get(key)
-        last = (before.record, before.blocks) if before and before.record.polls != 0 else None
-        blocks = self._render(record, self.families, last)
-        self._entries[key] = _Entry(record, blocks, expires)
+        last = (before.record, self._blocks[key]) if before and before.record.polls != 0 else None
+        blocks = self._blocks[key] = self._render(record, self.families, last)
+        self._entries[key] = _Entry(record, expires)
         if self._next:
             self._next.add(record, blocks, self._render)
 
@@ -126,24 +131,26 @@ class State:
 
     def renew(self) -> Iterator[None]:
         """Render what polls have found again, some targets at a time; `blocks` does the rest."""
-        for at, (key, entry) in enumerate(tuple(self._entries.items())):
-            if self._entries.get(key) is entry:
-                self._renew(entry)
+        for at, key in enumerate(self.keys()):
+            if entry := self._entries.get(key):
+                self._renew(key, entry)
             if at % _RENEWED_AT_ONCE == 0:
                 yield
 
-    def _renew(self, entry: _Entry) -> None:
+    def _renew(self, key: TargetKey, entry: _Entry) -> None:
         record = entry.newest()
         if entry.is_rendered:
             return
-        entry.blocks = self._render(record, self.families, (record, entry.blocks))
+        last = record, self._blocks[key]
+        blocks = self._blocks[key] = self._render(record, self.families, last)
         entry.is_rendered = True
         if self._next:
-            self._next.add(record, entry.blocks, self._render)
+            self._next.add(record, blocks, self._render)
 
     def drop(self, key: TargetKey) -> None:
         """Forget a target that is gone; its series go with it. Unknown targets are fine."""
         self._entries.pop(key, None)
+        self._blocks.pop(key, None)
         if self._next:
             self._next.blocks.pop(key, None)
 
@@ -163,6 +170,10 @@ class State:
         if entry is not None and not self.is_expired(key, now):
             entry.expires, entry.repeats = expires, None
 
+    def keys(self) -> tuple[TargetKey, ...]:
+        """Every target that has a record."""
+        return tuple(self._entries)
+
     def records(self) -> Iterator[TargetRecord]:
         """The last record of every polled target, however old; safe to hold while polls go on."""
         records = [entry.newest() for entry in self._entries.values()]
@@ -175,38 +186,37 @@ class State:
         stale is served; `istio_port_exporter_poll_lateness_seconds` and `_polls_skipped_total`
         show why.
         """
-        entries = self._entries.values()
-        for entry in entries:
+        for key, entry in self._entries.items():
             if entry.repeats is not None or not entry.is_rendered:
-                self._renew(entry)
-        return [entry.blocks for entry in entries if entry.expires > now]
+                self._renew(key, entry)
+        both = zip(self._entries.values(), self._blocks.values(), strict=True)
+        return [blocks for entry, blocks in both if entry.expires > now]
 
     async def prepare(self, families: tuple[Family, ...]) -> None:
         """Render every record with other families, beside what is served until `commit`."""
         if families == self.families:
             return
-        following = self._next = _NextRendering(families, self.families, self._reader)
-        yielder = Yielder()
-        for key, entry in tuple(self._entries.items()):
-            if key in self._entries and key not in following.blocks:
-                following.add(entry.newest(), entry.blocks, self._render)
-            await yielder.maybe_yield()
+        following = _NextRendering(families, self.families, self._blocks, self._reader)
+        self._next, turn = following, current_turn()
+        for key in self.keys():  # no records: those that polls replace would be freed at once
+            blocks = self._blocks.get(key)
+            if blocks is not None and following.blocks[key] is blocks:
+                following.add(self._entries[key].newest(), blocks, self._render)
+            await turn.maybe_yield()
 
     def commit(self) -> None:
         """Serve what `prepare` rendered; `discard` frees what was served before."""
         if self._next:
-            self._old_blocks = [entry.blocks for entry in self._entries.values()]
-            self.families, blocks = self._next.families, self._next.blocks
-            for key, entry in self._entries.items():
-                entry.blocks = blocks[key]
+            self._old_blocks = self._blocks
+            self.families, self._blocks = self._next.families, self._next.blocks
             self._next = None
 
     async def discard(self) -> None:
         """Free the blocks of the families before, which takes a while too."""
-        yielder = Yielder()
+        turn = current_turn()
         while self._old_blocks:
-            self._old_blocks.pop()
-            await yielder.maybe_yield()
+            self._old_blocks.popitem()
+            await turn.maybe_yield()
 
     def __len__(self) -> int:
         """How many targets were polled."""

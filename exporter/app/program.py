@@ -157,7 +157,7 @@ class Exporter:
         parts, config = self._parts, reading.config
         for state in (parts.state, parts.synced):
             await state.prepare(reading.families)
-        self.session.stop()
+        await self.session.stop()
         await parts.table.set_interval(config.poll.interval)
         session = Session(reading, parts)
         for state in (parts.state, parts.synced):

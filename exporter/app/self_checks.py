@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from exporter.kube.object_reader import ObjectReader
 from exporter.model import Target
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
-from exporter.yielder import Yielder
+from exporter.turn import current_turn
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class SelfChecks:
     """
 
     shard: ShardConfig
-    missing_capabilities: Callable[[], tuple[MissingCapability, ...]]
+    missing_capabilities: Callable[[], Awaitable[tuple[MissingCapability, ...]]]
     table: TargetTable
     sets: TargetSets
     metrics: SelfMetrics
@@ -84,9 +84,9 @@ class SelfChecks:
         own = own_pod()
         return self.sets.cluster.owned.get(own) if own else None
 
-    def report_capabilities(self) -> None:
+    async def report_capabilities(self) -> None:
         """Log once what cannot be seen, and again when it changes."""
-        missing = {one.capability: one for one in self.missing_capabilities()}
+        missing = {one.capability: one for one in await self.missing_capabilities()}
         for name in CAPABILITIES:
             known = missing.get(name)
             configured = known is None or not known.is_switched_off
@@ -111,11 +111,11 @@ class SelfChecks:
             await asyncio.sleep(_COUNT_EVERY_SECONDS)
 
     async def _count_now(self) -> None:
-        tally, yielder = _Tally(), Yielder()
+        tally, turn = _Tally(), current_turn()
         for target in tuple(self.table.targets.values()):
             key, count = target.key, partial(tally.add, target)
             self.reader.attempt("reports", key.pod, key.namespace, count)
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
         outdated = any(tally.versions.values())
         cluster, state = self.sets.cluster, self.table.state
         self.metrics.counted_targets(
@@ -126,14 +126,13 @@ class SelfChecks:
             ambient_pods=cluster.ambient_pods(),
             missing_proxies=cluster.missing_proxies(),
         )
-        await asyncio.sleep(0)
-        self.report_capabilities()
+        await self.report_capabilities()
 
     async def _review(self) -> None:
         """Check again what may change under us: where we run, and what we are allowed to see."""
         while True:
             await self.locate()
-            self.report_capabilities()
+            await self.report_capabilities()
             await asyncio.sleep(_REVIEW_EVERY_SECONDS)
 
     async def _measure_lag(self) -> None:

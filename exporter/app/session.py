@@ -7,7 +7,7 @@ themselves.
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.kube.object_reader import ObjectReader
-from exporter.model import Memory, Target, TargetKey
+from exporter.model import Memory, Role, Target, TargetKey
 from exporter.poll.plan import no_pod_view
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
@@ -34,6 +34,7 @@ from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
+from exporter.turn import current_turn
 
 _MOST_STEPS = 4
 """Of one poll, one after the other: network, hello, pod view, servers that admin named."""
@@ -157,9 +158,9 @@ class Session:
             program.was_ready = program.sets.is_synced and program.table.is_warm
         return program.was_ready
 
-    def unseen(self) -> tuple[str, ...]:
+    async def unseen(self) -> tuple[str, ...]:
         """One sentence for each thing that this instance cannot see."""
-        return tuple(missing.sentence for missing in self._missing_capabilities())
+        return tuple(missing.sentence for missing in await self._missing_capabilities())
 
     async def probe(self, target: Target, seconds: float = math.inf) -> PollResult:
         """Poll a target now, with every cadence; it never gets the debug token.
@@ -196,28 +197,36 @@ class Session:
             for task in others:
                 task.cancel()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Start nothing more."""
-        self._scheduler.stop()
         self._stopped.set()
+        await self._scheduler.stop()
 
-    def _missing_capabilities(self) -> tuple[MissingCapability, ...]:
+    async def _missing_capabilities(self) -> tuple[MissingCapability, ...]:
         """What this instance cannot see by its configuration, or in fact."""
-        program = self._program
+        program, turn = self._program, current_turn()
+        has_netns, described = False, []
+        for target in tuple(self.targets.values()):
+            has_netns = has_netns or bool(target.netns)
+            if target.unserved_addresses or target.role is Role.ISTIOD:
+                described.append(target)
+            await turn.maybe_yield()
         now = Situation(
             config=self.config,
-            pod_view=any(target.netns for target in self.targets.values()),
+            pod_view=has_netns,
             trouble=program.table.pod_view_error,
             refused=self._portforwards.trouble if self._portforwards else "",
             webhook=program.api.dry_run.last,
-            bypassed=self._describe_all(traffic_past_the_mesh),
-            untrusted=self._describe_all(partial(why_untrusted, config=self.config)),
+            bypassed=self._describe(described, traffic_past_the_mesh),
+            untrusted=self._describe(described, partial(why_untrusted, config=self.config)),
         )
         return missing_capabilities(now)
 
-    def _describe_all(self, sentence: Callable[[Iterable[Target]], str]) -> str:
-        """One sentence on the targets; none where a target makes it raise."""
-        say = partial(sentence, self.targets.values())
+    def _describe(
+        self, targets: Sequence[Target], sentence: Callable[[Iterable[Target]], str]
+    ) -> str:
+        """One sentence on targets; none where a target makes it raise."""
+        say = partial(sentence, targets)
         return self._reader.attempt("reports", "", "", say) or ""
 
     async def _take_static(self, targets: Iterable[Target]) -> None:

@@ -8,7 +8,7 @@ whose status cannot be made costs none of the others.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -23,9 +23,9 @@ from exporter.control_plane.proxy_sync import (
 )
 from exporter.discovery.target_sets import TargetSets
 from exporter.kube.object_reader import ObjectReader
-from exporter.model import Target, TargetKey, TargetRecord
+from exporter.model import Role, Target, TargetKey, TargetRecord
 from exporter.state import STALE_AFTER_INTERVALS, State
-from exporter.yielder import Yielder
+from exporter.turn import current_turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,9 @@ class SyncPublisher:
     async def publish(self) -> None:
         """Render what the replicas together report of every proxy, and drop what they do not."""
         expires = clock.now() + STALE_AFTER_INTERVALS * self.config.poll.interval
-        yielder = Yielder()
-        merged = self.reader.attempt("istiods", "", "", self._merge)
+        turn = current_turn()
+        istiods = await self._istiods()
+        merged = self.reader.attempt("istiods", "", "", partial(self._merge, istiods))
         if merged is None:
             return
         others = self.sets.other_shards()
@@ -63,11 +64,11 @@ class SyncPublisher:
             key, put = proxy.key, partial(self._put, merged, proxy, expires)
             if self.reader.attempt("proxies", key.pod, key.namespace, put):
                 published.add(key)
-            await yielder.maybe_yield()
-        for key in self._keys():
+            await turn.maybe_yield()
+        for key in self.synced.keys():  # noqa: SIM118 - it is no mapping
             if key not in published:
                 self.synced.drop(key)
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
 
     def _put(self, merged: ReplicaSync, proxy: Target, expires: float) -> bool:
         """Render a proxy's status, and complete its version; False where it has no status."""
@@ -79,24 +80,28 @@ class SyncPublisher:
         self.synced.put(TargetRecord(target=proxy, proxy=status), expires)
         return True
 
-    def _keys(self) -> Iterator[TargetKey]:
-        return (record.target.key for record in self.synced.records())
+    async def _istiods(self) -> list[Target]:
+        found, turn = [], current_turn()
+        for target in tuple(self.polled.values()):
+            if target.role is Role.ISTIOD:
+                found.append(target)
+            await turn.maybe_yield()
+        return found
 
     def _is_current(self, proxy: Target) -> bool:
         """Whether the proxy has not gone meanwhile, nor another pod come by its name."""
         now = self.polled.get(proxy.key) or self.sets.on_other_shard(proxy.key)
         return now is not None and now.uid == proxy.uid
 
-    def _merge(self) -> ReplicaSync:
+    def _merge(self, istiods: Sequence[Target]) -> ReplicaSync:
         """What the trusted istiods that are polled here list.
 
         Anybody may make a pod that looks like an istiod; whether it answers or not, it counts for
         nothing.
         """
-        rows = tuple(self.polled.items())
-        istiods = [self.records.get(key) for key, row in rows if row.trusted]
-        elsewhere = revisions_elsewhere(row for _, row in rows)
-        merged = merge_replicas(istiods, self.config, clock.now(), elsewhere)
+        replicas = [self.records.get(one.key) for one in istiods if one.trusted]
+        elsewhere = revisions_elsewhere(istiods)
+        merged = merge_replicas(replicas, self.config, clock.now(), elsewhere)
         return merged if self._are_all() else replace(merged, is_complete=False)
 
     def _are_all(self) -> bool:

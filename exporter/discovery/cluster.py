@@ -45,7 +45,7 @@ from exporter.kube.watch import watch_resource
 from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import Resource, WatchOptions
 from exporter.model import Target, TargetKey
-from exporter.yielder import Yielder
+from exporter.turn import current_turn
 
 T = TypeVar("T")
 
@@ -214,10 +214,10 @@ class ClusterSource:
         while True:
             await self._has_stale.wait()
             self._has_stale.clear()
-            yielder = Yielder()
+            turn = current_turn()
             while self._stale:
                 self._update(self._stale.popitem()[0])
-                await yielder.maybe_yield()
+                await turn.maybe_yield()
             self._callbacks.changed()
 
     # --- pods ----------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ class ClusterSource:
         resource = pods_request(scope, self._config.discovery.kubernetes)
         callbacks = self._status.callbacks(resource, scope)
         listed: set[TargetKey] | None = None
-        yielder = Yielder()
+        turn = current_turn()
         async with aclosing(watch_resource(api, resource, callbacks, self._options)) as events:
             async for event in events:
                 if event.type is EventType.LIST_START:
@@ -236,7 +236,7 @@ class ClusterSource:
                     listed = None  # a watch may last for months
                 elif (key := self._take(event)) and listed is not None:
                     listed.add(key)
-                await yielder.maybe_yield()
+                await turn.maybe_yield()
 
     async def _finish_list(self, scope: str, listed: set[TargetKey]) -> None:
         in_scope = (key for key in self._pods if not scope or key.namespace == scope)
@@ -261,11 +261,11 @@ class ClusterSource:
         return ReadPod(key, None if is_gone else classify_pod(pod, self._config, self._unfiltered))
 
     async def _remove(self, keys: Iterable[TargetKey]) -> None:
-        yielder = Yielder()
+        turn = current_turn()
         for key in keys:
             self._pods.set(key, None)
             self._update(key)
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
         self._callbacks.changed()
 
     # --- pods in their context -----------------------------------------------------------------

@@ -15,7 +15,7 @@ from exporter.discovery.missing_proxies import NamespaceInjection, namespace_inj
 from exporter.discovery.pod_documents import Metadata
 from exporter.kube.json_decoding import Json, decode
 from exporter.kube.watch_events import EventType, WatchEvent
-from exporter.yielder import Yielder
+from exporter.turn import current_turn
 
 T = TypeVar("T")
 AMBIENT = ("istio.io/dataplane-mode", "ambient")
@@ -90,9 +90,9 @@ class ObjectCache(Generic[T]):
     ) -> None:
         """Apply the events, which end only by cancellation."""
         listed: set[str] | None = None
-        yielder = Yielder()
+        turn = current_turn()
         async for event in events:
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
             if event.type is EventType.LIST_START:
                 listed = set()
             elif event.type is EventType.LIST_END:
@@ -105,10 +105,10 @@ class ObjectCache(Generic[T]):
                 self._set(name, None if event.type is EventType.DROP else value)
 
     async def _finish(self, listed: set[str]) -> None:
-        yielder = Yielder()
+        turn = current_turn()
         for name in [name for name in self.values if name not in listed]:
             self._set(name, None)
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
         was_complete, self.is_complete = self.is_complete, True
         if not was_complete:
             self._changed("")

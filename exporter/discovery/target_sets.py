@@ -15,7 +15,7 @@ from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
 from exporter.discovery.shard import is_on_shard, is_synced_by_istiods
 from exporter.model import Role, Target, TargetKey
 from exporter.selfmetrics.registry import SelfMetrics
-from exporter.yielder import Yielder
+from exporter.turn import current_turn
 
 
 class _PolledTargets(Protocol):
@@ -95,15 +95,15 @@ class TargetSets:
     async def take_static(self, targets: Iterable[Target], config: Config) -> None:
         """Replace the static targets, in slices; it may be cancelled and called again."""
         await self._replace_static(targets, config)
-        yielder = Yielder()
+        turn = current_turn()
         for key in tuple(self._polled.targets):
             if key not in self._static and key not in self.cluster.owned:
                 self._polled.drop(key)
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
         for key in tuple(self.cluster.owned):
             if key not in self._static and (target := self.cluster.owned.get(key)):
                 self._polled.put(target)
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
         await self._put_static(config)
         self._has_static = True
         self.changed.set()
@@ -113,17 +113,17 @@ class TargetSets:
         is_managed = config.istiod.mode == "none"
         wanted = (row for row in targets if not (is_managed and row.role is Role.ISTIOD))
         static: dict[TargetKey, Target] = {}
-        yielder = Yielder()
+        turn = current_turn()
         for target in chain(self.preset, wanted):
             before = self._static.get(target.key)
             kept = before if before == target else target
             static[kept.key] = kept
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
         self._static = static
 
     async def _put_static(self, config: Config) -> None:
         on_other_shards: dict[TargetKey, Target] = {}
-        yielder = Yielder()
+        turn = current_turn()
         for key, target in self._static.items():
             if is_on_shard(target, config.shard):
                 self._polled.put(target)
@@ -132,7 +132,7 @@ class TargetSets:
                     self._polled.drop(key)
                 if is_synced_by_istiods(target, config):
                     on_other_shards[key] = target
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
         self._static_on_other_shards = on_other_shards
 
     def _put_cluster(self, target: Target) -> None:

@@ -26,7 +26,7 @@ from exporter.kube.client import KubernetesClient
 from exporter.kube.watch_events import EventType, ListPage, WatchEvent, event_of, page_of
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from exporter.parsing import parse_number
-from exporter.yielder import Yielder
+from exporter.turn import current_turn
 
 log = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ async def watch_once(
         "resourceVersion": version,
         "timeoutSeconds": str(max(1, round(options.server_timeout))),
     }
-    is_open, yielder = False, Yielder()
+    is_open, turn = False, current_turn()
     try:
         async with api.stream(resource.path, query) as lines:
             is_open = True
@@ -229,7 +229,7 @@ async def watch_once(
                     event = await asyncio.to_thread(event_of, line) if is_long else event_of(line)
                     if event:
                         yield event
-                    await yielder.maybe_yield()
+                    await turn.maybe_yield()
     except KubernetesError as error:
         if not is_open:
             callbacks.requested("watch", _code(error))

@@ -7,7 +7,7 @@ from contextlib import suppress
 import aiohttp
 
 from exporter.kube.api_errors import KubernetesError
-from exporter.yielder import Yielder
+from exporter.turn import current_turn
 
 PROTOCOL = "v4.channel.k8s.io"
 MAX_MESSAGE = 2**20
@@ -50,7 +50,7 @@ class PortForwardWebSocket:
 
     def __init__(self, socket: DroppableWebSocket) -> None:
         self._socket = socket
-        self._yielder = Yielder()
+        self._turn = current_turn()
 
     async def close(self) -> None:
         """Send a CLOSE frame, and drop the connection when the other side's has come.
@@ -62,7 +62,7 @@ class PortForwardWebSocket:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._socket.send_frame(normal, aiohttp.WSMsgType.CLOSE)
                 while (await self._socket.receive()).type not in _ENDS:
-                    await self._yielder.maybe_yield()
+                    await self._turn.maybe_yield()
         except (aiohttp.ClientError, OSError, TimeoutError):
             return
         finally:
@@ -82,9 +82,9 @@ class PortForwardWebSocket:
         The kubelet then sends a CLOSE frame with 1000 and drops the connection at once, so that
         only the frame shows it: by the time our reply fails the socket's own code is 1006.
         """
-        await self._yielder.maybe_yield()  # what was received already is read without a turn
+        await self._turn.maybe_yield()  # what was received already is read without a turn
         while (message := await self._socket.receive()).type in _HEARTBEAT:
-            await self._yielder.maybe_yield()
+            await self._turn.maybe_yield()
             if message.type is aiohttp.WSMsgType.PING:
                 with suppress(aiohttp.ClientError, OSError):
                     await self._socket.pong(message.data)

@@ -30,7 +30,7 @@ from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.page_due import PageSlots, with_pages
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
 from exporter.poll.poll_steps import NO_INSTRUMENTATION, PollSteps, ProbeInstrumentation
-from exporter.yielder import TurnLimit
+from exporter.turn import current_turn
 
 EVERY_CADENCE = frozenset(Cadence)
 FAST_ONLY = frozenset({Cadence.FAST})
@@ -81,7 +81,6 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     instrumentation: ProbeInstrumentation = NO_INSTRUMENTATION,
     hellos: HelloRate | None = None,
     begun: Begun | None = None,
-    turn: TurnLimit | None = None,
 ) -> PollResult:
     """Poll a target by its plan.
 
@@ -98,7 +97,6 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         instrumentation: what is called as probes start and end.
         hellos: how many hellos may go to 15008 of all workloads together; None for this one's own.
         begun: what was done of it already.
-        turn: bounds what all polls together judge in one turn of the event loop.
     """
     started = begun.started if begun else time.monotonic()
     without_servers, plan = plan, with_servers(plan, memory.admin.value if memory.admin else None)
@@ -112,8 +110,7 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
         before, plan = plan, with_servers(without_servers, admin)
         seen += await replace(poll, plan=plan).probe_new_servers(before)
     begun = Begun(seen, started)
-    if turn is not None:
-        await turn.wait()
+    await current_turn().wait()
     return conclude(
         plan, memory, due, config, now, begun, in_mesh=in_mesh, step=step, webhook=webhook
     )

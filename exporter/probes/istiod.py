@@ -26,7 +26,7 @@ from exporter.probes.http import HttpClient, result_of_error_status
 from exporter.probes.mesh_trust import authorize, may_be_authorized
 from exporter.probes.metrics_text import by_label, total
 from exporter.probes.page_reader import PageReader
-from exporter.yielder import Yielder
+from exporter.turn import current_turn
 
 _SHORT = {
     "type.googleapis.com/envoy.config.cluster.v3.Cluster": "cds",
@@ -167,11 +167,11 @@ async def _with_syncz(facts: IstiodFacts, client: HttpClient, attempt: Attempt) 
 async def read_syncz(body: bytes) -> ProxyListing | None:
     """The rows of a syncz answer (any bytes), others in between; None where it is none."""
     rows = []
-    yielder = Yielder()
+    turn = current_turn()
     try:
         for row in _rows(body):
             rows.append(row)
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
     except _NO_SYNCZ:
         return None
     return tuple(rows)

@@ -4,9 +4,11 @@ import asyncio
 import math
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 from exporter.probes.attempt import Attempt
+from exporter.turn import current_turn
 
 
 class Run(Protocol):
@@ -74,14 +76,24 @@ class PendingRuns:
     def _let_loop_run(self, steps: int) -> None:
         """Let the event loop receive what has arrived first: our own stall is no timeout."""
         self._wakes_at = -math.inf
-        step = self._time_out if steps == 1 else self._let_loop_run
+        step = self._wait_for_turn if steps == 1 else self._let_loop_run
         self._timer = self.loop.call_soon(step, steps - 1)
 
-    def _time_out(self, _steps: int) -> None:
-        now = time.monotonic()
+    def _wait_for_turn(self, _steps: int = 0) -> None:
+        current_turn().call(partial(self._time_out, self._timer))
+
+    def _time_out(self, timer: asyncio.Handle | None) -> None:
+        """End what is due: some of it, and the rest in the next turn of the event loop."""
+        if timer is not self._timer:
+            return
+        turn, now = current_turn(), time.monotonic()
         for run in tuple(self._pending):
-            if run in self._pending and run.attempt.until <= now:
-                run.time_out()
+            if run not in self._pending or run.attempt.until > now:
+                continue
+            run.time_out()
+            if turn.is_over():
+                self._timer = self.loop.call_soon(self._wait_for_turn)
+                return
         self._timer = None
         if self._pending:
             self.set_timer()

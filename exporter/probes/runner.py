@@ -28,6 +28,7 @@ from exporter.probes.single_get import GetRun, SingleGet
 from exporter.transport import backend
 from exporter.transport.protocols import ENDS_PROCESS
 from exporter.transport.waiter import Waiter
+from exporter.turn import current_turn
 
 _STARTS_IN_A_ROW = 64
 """So many probes start before others have their turn: some 2 ms of connects."""
@@ -53,6 +54,7 @@ async def probe_all(probes: Sequence[tuple[Prober, Attempt]]) -> list[Observatio
     """
     if not probes:
         return []
+    await current_turn().wait()
     runner, started = _Runner(), time.monotonic()
     runs = [_run_of(prober, attempt, runner, started) for prober, attempt in probes]
     await runner.run(runs)

@@ -34,7 +34,7 @@ from exporter.scheduler.slots import FEWEST_IN_A_ROW, next_row
 from exporter.scheduler.steady_polls import RunningPoll, SteadyPolls
 from exporter.scheduler.target_table import Due, ScheduledTarget, TargetTable
 from exporter.state import STALE_AFTER_INTERVALS
-from exporter.yielder import TurnLimit
+from exporter.turn import current_turn
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,6 @@ class Scheduler:
         self._is_stopped = self._is_cancelled = False
         self._plans = object()
         self._hellos = HelloRate()
-        self._turn = TurnLimit()
         self._polls = asyncio.TaskGroup()
 
     @property
@@ -106,15 +105,17 @@ class Scheduler:
                 self._steady.cancel()
                 raise
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Start no more polls; those that run end by themselves, those that wait stay due."""
         self._is_stopped = True
+        self._table.appeared.set()
+        turn = current_turn()
         for row, due in self._table.slots.cancel_waiting():
             row.is_running = False
             if not row.is_made_up:
                 self._table.put_back(row, due)
             row.is_made_up = False
-        self._table.appeared.set()
+            await turn.maybe_yield()
 
     def _start_due(self) -> bool:
         """Start some of what is due; whether there may be more."""
@@ -244,7 +245,6 @@ class Scheduler:
             instrumentation=self._instrumentation,
             hellos=self._hellos,
             begun=poll.begun,
-            turn=self._turn,
         )
 
     def _known_plan(self, row: ScheduledTarget) -> Plan | None:

@@ -7,7 +7,7 @@ slow pages keep the others waiting.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -71,12 +71,11 @@ class Slots(Generic[T]):
         """A poll that read them has ended."""
         self.free_pages += 1
 
-    def cancel_waiting(self) -> list[T]:
-        """Forget what waits, and return it."""
-        cancelled = [item for item, _ in (*self._waiting, *self._waiting_slow)]
-        self._waiting.clear()
-        self._waiting_slow.clear()
-        return cancelled
+    def cancel_waiting(self) -> Iterator[T]:
+        """Forget what waits at once; it is returned one by one."""
+        cancelled = self._waiting + self._waiting_slow
+        self._waiting, self._waiting_slow = deque(), deque()
+        return (cancelled.popleft()[0] for _ in range(len(cancelled)))
 
     def _fill(self) -> None:
         while self._has_room() and self._taken_slow < self._slow_limit and self._waiting_slow:

@@ -24,7 +24,7 @@ from exporter.poll.plan import Plan
 from exporter.poll.steady_poll import SteadyConnects
 from exporter.scheduler.slots import Slots
 from exporter.state import STALE_AFTER_INTERVALS, State
-from exporter.yielder import Yielder
+from exporter.turn import current_turn
 
 log = logging.getLogger(__name__)
 
@@ -224,14 +224,14 @@ class TargetTable:
             return
         self.interval, self._queue = interval, []
         self._in_order.clear()
-        yielder = Yielder()
+        turn = current_turn()
         for row in tuple(self._rows.values()):
             if not row.is_gone:
                 self._schedule(row, self._rephased(row, time.monotonic()))
                 now = clock.now()
                 stale = STALE_AFTER_INTERVALS * row.memory.effective(interval)
                 self.state.keep(row.target.key, now, now + stale)
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
 
     def _schedule(self, row: ScheduledTarget, due: float) -> None:
         """Polls follow each other in the order of the interval before: only few need a heap."""

@@ -15,6 +15,7 @@ from exporter.report.port_documents import PortDocument, port_document
 from exporter.report.summary import SummaryBuilder
 from exporter.report.target_documents import TargetState, target_state
 from exporter.report.target_views import TargetView
+from exporter.turn import current_turn
 from exporter.web.context import CONTEXT
 from exporter.web.guarded_reports import REPORTS
 from exporter.web.responses import json_answer
@@ -26,7 +27,6 @@ from exporter.web.target_filters import (
     read_page,
     refuse_others,
 )
-from exporter.yielder import Yielder
 
 
 class TargetList(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,8 @@ async def show_summary(request: web.Request) -> web.Response:
     refuse_others(request, SCOPE)
     await request.app[REPORTS].add_targets(request, builder.add)
     runbooks = config.web.runbook_url or OWN_RUNBOOKS
-    summary = builder.summary(__version__, config.poll.interval, runbooks, context.session.unseen())
+    unseen = await context.session.unseen()
+    summary = builder.summary(__version__, config.poll.interval, runbooks, unseen)
     return await json_answer(request, summary)
 
 
@@ -76,12 +77,12 @@ async def list_targets(request: web.Request) -> web.Response:
         matching.extend([view for view in views if filters.matches(view)])
 
     await reports.add_targets(request, add)
-    yielder = Yielder()
+    turn = current_turn()
     targets = []
     for view in page.of(matching):
         if document := _document(request, view.target, view.record):
             targets.append(document)
-        await yielder.maybe_yield()
+        await turn.maybe_yield()
     shown = TargetList(
         total=len(matching), offset=page.offset, limit=page.limit, targets=tuple(targets)
     )

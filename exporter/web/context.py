@@ -29,7 +29,7 @@ class WebSession(Protocol):
     @property
     def is_ready(self) -> bool: ...  # noqa: D102
 
-    def unseen(self) -> tuple[str, ...]:
+    async def unseen(self) -> tuple[str, ...]:
         """One sentence for each thing that this instance cannot see."""
 
     async def probe(self, target: Target, seconds: float = ...) -> PollResult:

@@ -14,8 +14,8 @@ from aiohttp import web
 from exporter.kube.object_reader import ObjectReader
 from exporter.model import TargetKey
 from exporter.report.target_views import TargetView, TargetViews
+from exporter.turn import current_turn
 from exporter.web.context import CONTEXT
-from exporter.yielder import Yielder
 
 SLICE = 500
 """Targets that a list takes at once: two milliseconds."""
@@ -44,11 +44,11 @@ class GuardedReports:
         `add` takes all that it is handed, or raises and takes none.
         """
         context = request.app[CONTEXT]
-        yielder = Yielder()
+        turn = current_turn()
         views = self._views.views(context.session.targets, context.state.get)
         while batch := list(islice(views, SLICE)):
             self._add(batch, add)
-            await yielder.maybe_yield()
+            await turn.maybe_yield()
 
     def _add(
         self, views: Sequence[TargetView], add: Callable[[Sequence[TargetView]], None]

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from exporter import clock
 from exporter.exposition import assemble, render_cluster
+from exporter.turn import current_turn
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.negotiation import accepts_gzip, choose_format
-from exporter.yielder import Yielder
 
 log = logging.getLogger(__name__)
 
@@ -72,15 +72,15 @@ async def stream(
         await response.prepare(request)
         if request.method != "HEAD":
             gzip = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW) if zipped else None
-            yielder = Yielder()
+            turn = current_turn()
             for piece in pieces:
                 size += len(piece)
                 if not piece:
-                    await yielder.maybe_yield()
+                    await turn.maybe_yield()
                     continue
                 if chunk := await asyncio.to_thread(gzip.compress, piece) if gzip else piece:
                     await response.write(chunk)
-                await yielder.maybe_yield()
+                await turn.maybe_yield()
             if gzip:
                 await response.write(await asyncio.to_thread(gzip.flush))
         await response.write_eof()

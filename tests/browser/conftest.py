@@ -199,7 +199,7 @@ class _Session:
     def targets(self) -> dict[TargetKey, Target]:
         return dict(self._stage.targets)
 
-    def unseen(self) -> tuple[str, ...]:
+    async def unseen(self) -> tuple[str, ...]:
         return self._stage.unseen
 
     async def probe(self, target: Target) -> PollResult:

@@ -85,7 +85,7 @@ def test_what_waits_can_be_cancelled_and_takes_no_slot() -> None:
     for name in "abc":
         ask(name)
     ask("s", is_slow=True)
-    assert slots.cancel_waiting() == ["b", "c", "s"]
+    assert list(slots.cancel_waiting()) == ["b", "c", "s"]
     slots.give_back(is_slow=False)
     ask("d")
     assert begun == ["a", "d"]

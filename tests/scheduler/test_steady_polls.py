@@ -90,7 +90,7 @@ async def polling() -> AsyncIterator[World]:
     )  # fmt: skip
     await world.polled(4)
     yield world
-    scheduler.stop()
+    await scheduler.stop()
     await running
     assert world.counted.in_flight == 0
 
@@ -148,6 +148,6 @@ async def test_a_stop_waits_for_connects_that_run(ports: dict[int, socket.socket
     async with polling() as world:
         with dropping(ports):
             await until(lambda: world.counted.in_flight > 0)
-            world.scheduler.stop()
+            await world.scheduler.stop()
             await until(lambda: world.counted.in_flight == 0)
             assert world.counted.ended[-1].outcome in (Outcome.OK, Outcome.TIMEOUT)

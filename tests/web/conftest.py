@@ -44,7 +44,7 @@ class Session:
     is_healthy: bool = True
     is_ready: bool = True
 
-    def unseen(self) -> tuple[str, ...]:
+    async def unseen(self) -> tuple[str, ...]:
         return ("15001 is not seen from here",)
 
 

@@ -1,0 +1,113 @@
+"""How much is done in one turn of the event loop: long work and the work of many share one budget.
+
+Whoever goes through something as long as the list of targets calls `maybe_yield` for each row. Many
+tasks, or timers, that each do a little in the same turn call `wait`, or are called by `call`.
+"""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from functools import partial
+from weakref import WeakKeyDictionary
+
+_BUDGET_SECONDS = 0.002
+_AT_ONCE = 8
+"""So many of those that wait are woken in one turn; where it is over before, some wait on."""
+
+
+class Turn:
+    """The present turn of one event loop. Where it is over, the others wait in line.
+
+    In the order in which they came: what goes on for long is behind all others each time.
+    """
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._is_counting = self._is_waking = False
+        self._line: list[tuple[int, Callable[[], object]]] = []
+        self._numbers = itertools.count()
+
+    def is_over(self) -> bool:
+        """Whether its budget is used up. The time counts from the first that asks."""
+        if self._is_counting:
+            return time.monotonic() - self._began > _BUDGET_SECONDS
+        self._count()
+        return False
+
+    async def maybe_yield(self) -> None:
+        """Let other tasks run if what has shared this turn so far has lasted long enough."""
+        if self.is_over():
+            await self._wait_in_line()
+
+    async def wait(self) -> None:
+        """Go on in this turn, or in a later one where the others have had enough of this one."""
+        if self._line or self.is_over():
+            await self._wait_in_line()
+
+    def call(self, callback: Callable[[], object]) -> None:
+        """Call it in this turn, or in a later one where the others have had enough of this one."""
+        if self._line or self.is_over():
+            self._put_call(next(self._numbers), callback)
+        else:
+            callback()
+
+    async def _wait_in_line(self) -> None:
+        number = next(self._numbers)
+        is_early = True
+        while is_early:
+            woken = asyncio.get_running_loop().create_future()
+            self._put(number, partial(_wake, woken))
+            await woken
+            is_early = self.is_over()
+
+    def _call(self, number: int, callback: Callable[[], object]) -> None:
+        if self.is_over():
+            self._put_call(number, callback)
+        else:
+            callback()
+
+    def _put_call(self, number: int, callback: Callable[[], object]) -> None:
+        call_soon = asyncio.get_running_loop().call_soon
+        self._put(number, partial(call_soon, self._call, number, callback))
+
+    def _put(self, number: int, wake: Callable[[], object]) -> None:
+        heapq.heappush(self._line, (number, wake))
+        if not self._is_waking:
+            self._is_waking = True
+            asyncio.get_running_loop().call_soon(self._wake_next)
+
+    def _wake_next(self) -> None:
+        """Wake those who have waited longest; it is called again after they had their turn."""
+        self._count()  # so that the next turn has begun when they look whether it is over
+        for _ in range(min(_AT_ONCE, len(self._line))):
+            heapq.heappop(self._line)[1]()
+        self._is_waking = bool(self._line)
+        if self._is_waking:
+            asyncio.get_running_loop().call_soon(self._wake_next)
+
+    def _count(self) -> None:
+        if not self._is_counting:
+            self._began, self._is_counting = time.monotonic(), True
+            asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self) -> None:
+        self._is_counting = False
+
+
+def _wake(woken: "asyncio.Future[None]") -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
+_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
+
+
+def current_turn() -> Turn:
+    """The turn of the running event loop."""
+    loop = asyncio.get_running_loop()
+    turn = _by_loop.get(loop)
+    if turn is None:
+        turn = _by_loop[loop] = Turn()
+    return turn
