@@ -21,10 +21,11 @@ _IN_JSON = {"msg": "message"}
 
 
 def start_logging(config: LogConfig) -> None:
-    """Log to stderr in the configured format."""
+    """Log to stderr in the configured format, also what a library warns of: it writes lines."""
     sink = logging.StreamHandler(sys.stderr)
     sink.setFormatter(JsonFormat() if config.format == "json" else Logfmt())
     logging.basicConfig(level=config.level.upper(), handlers=[sink], force=True)
+    logging.captureWarnings(capture=True)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:

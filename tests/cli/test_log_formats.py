@@ -122,3 +122,20 @@ def test_a_start_with_defaults_says_once_what_is_off_and_warns_of_nothing(
         "debug_token",
         "webhook_dry_run",
     ]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_a_library_warns_of_is_a_line_like_any_other(form: str) -> None:
+    program = f"""import warnings
+from exporter.cli.log_formats import start_logging
+from exporter.config import LogConfig
+start_logging(LogConfig(format={form!r}))
+warnings.warn("a certificate is odd\\nin two lines")
+"""
+    written = subprocess.run(
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=True
+    )
+    (line,) = written.stderr.splitlines()
+    found = json.loads(line) if form == "json" else parsed(line)
+    assert found["level"] == "WARNING"
+    assert "a certificate is odd" in found["message" if form == "json" else "msg"]

@@ -70,6 +70,13 @@ AHEAD = [
     )
 ]
 AHEAD += [
+    State(
+        "another's begins behind redirection and has no network",
+        RUNNING,
+        set_up(SQL, STARTING),
+        REFUSED,
+        ("sql-proxy", *NETWORK),
+    ),
     State("another's has started", RUNNING, ahead(SQL_STARTED, age=90), REFUSED, ("istio-init",)),
     State(
         "another's fails while the application runs",
