@@ -139,6 +139,16 @@ CASES = (
     Case(
         "IstioProxyConfigurationRejected",
         "trap",
+        "Envoy rejects a listener whose port another process holds",
+        {
+            diagnosis("web-1", "port_taken"): "1x30",
+            of("istio_proxy_xds_rejected", "web-1", resource="lds"): "1x30",
+        },
+        {8: {}, 12: {"IstioProxyFault": 1}, 30: {"IstioProxyFault": 1}},
+    ),
+    Case(
+        "IstioProxyConfigurationRejected",
+        "trap",
         "the smallest profile has the diagnosis only; both resources are one alert",
         {
             diagnosis("web-1", "configuration_rejected"): "1x30",
