@@ -4,6 +4,7 @@ What counts is the CPU time of the thread; of some runs the shortest, because ca
 of garbage are not the input's doing.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -164,16 +165,34 @@ def test_one_row_of_a_listing() -> None:
         assert min(max(steps(read_syncz(row))) for _ in range(2)) < LIMIT, piece
 
 
-def steps(coroutine: Coroutine[Any, Any, object]) -> Iterator[float]:
-    """What each turn of a coroutine that only yields takes."""
-    has_ended = False
-    while not has_ended:
-        began = time.thread_time()
-        try:
-            coroutine.send(None)
-        except StopIteration:
-            has_ended = True
-        yield time.thread_time() - began
+class Steps:
+    """Awaits a coroutine; `took` is what each of its turns took."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        self._coroutine = coroutine
+        self.took: list[float] = []
+
+    def __await__(self) -> Iterator[Any]:
+        while True:
+            began = time.thread_time()
+            try:
+                waited_for = self._coroutine.send(None)
+            except StopIteration:
+                return
+            finally:
+                self.took.append(time.thread_time() - began)
+            yield waited_for
+
+
+def steps(coroutine: Coroutine[Any, Any, object]) -> list[float]:
+    """What each turn of a coroutine takes that has the event loop to itself."""
+
+    async def measure() -> list[float]:
+        measured = Steps(coroutine)
+        await measured
+        return measured.took
+
+    return asyncio.run(measure())
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ async def test_their_hellos_are_spread_and_every_pod_gets_one(tmp_path: Path) ->
         began = time.monotonic()
         async with asyncio.timeout(30):
             await everybody.wait()
-        scheduler.stop()
+        await scheduler.stop()
         await running
     took = hellos[-1][0] - began
     assert took >= (PODS - AT_ONCE) / PER_SECOND
