@@ -70,10 +70,18 @@ class AddressEvidence(Struct, eq=False):
         """Whether neither 15008 nor redirection is there, and the application accepts.
 
         Redirection without 15008 would refuse for the application, too: a control port that the
-        network keeps from us says nothing else.
+        network keeps from us says nothing else. Where 15008 is kept from us, the control port has
+        to refuse.
         """
+        if self.hbone is not None and self.hbone.outcome.is_silent:
+            return refuses(self.control) and self.application_accepts
         is_redirected = self.control is None or accepts(self.control)
         return refuses(self.hbone) and not is_redirected and self.application_accepts
+
+    @property
+    def lacks_ztunnel(self) -> bool:
+        """Whether 15008 refuses, or is silent while strangers get in."""
+        return refuses(self.hbone) or self.lets_strangers_in
 
 
 _RESPONSES = frozenset({Outcome.OK, Outcome.REFUSED, Outcome.REJECTED})

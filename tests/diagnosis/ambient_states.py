@@ -223,6 +223,11 @@ def _states() -> Iterable[State]:  # noqa: PLR0915 - a table
         admitted = seen(REFUSED, control, OK)
         name = f"ambient-outside-control-{control}"
         yield State(name, "outside_mesh", (False, None), admitted, MISSES)
+    filtered = seen(TIMEOUT, REFUSED, OK)
+    yield State("ambient-outside-filtered", "outside_mesh", (None, None), filtered, MISSES)
+    yield State(
+        "ambient-filtered-not-enrolled", "not_enrolled", (None, None), filtered, MISSES, missing
+    )
     yield State("ambient-outside-static", "outside_mesh", down, resets, MISSES, enrolled(None))
     yield State(
         "ambient-outside-looked",

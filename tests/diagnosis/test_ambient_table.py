@@ -82,8 +82,15 @@ def is_blocked(seen: Address, target: Target) -> bool:
         return True
     if seen.hbone is not TIMEOUT:
         return False
+    if (seen.control, seen.application) == (REFUSED, OK):
+        return False
     is_dark = set(seen.connects) == {TIMEOUT}
     return not is_dark or target.lifecycle.container_ready is True
+
+
+def lacks_ztunnel(seen: Address) -> bool:
+    """15008 refuses; or it is filtered, and a stranger is redirected to nobody."""
+    return seen.hbone is REFUSED or seen.connects == (TIMEOUT, REFUSED, OK)
 
 
 ROWS: dict[str, Callable[[Address, Target], bool]] = {
@@ -93,12 +100,12 @@ ROWS: dict[str, Callable[[Address, Target], bool]] = {
     "redirection_missing": lambda seen, _: (seen.hbone, seen.control) == (OK, REFUSED),
     "address_family_mismatch": lambda _seen, _target: False,
     "not_enrolled": lambda seen, target: (
-        seen.hbone is REFUSED and target.redirection is Redirection.MISSING
+        lacks_ztunnel(seen) and target.redirection is Redirection.MISSING
     ),
     "enrolment_pending": lambda seen, target: (
         seen.hbone is REFUSED and target.redirection is Redirection.PENDING
     ),
-    "outside_mesh": lambda seen, _: (seen.hbone, seen.application) == (REFUSED, OK),
+    "outside_mesh": lambda seen, _: lacks_ztunnel(seen) and seen.application is OK,
     "not_served": lambda seen, _: seen.hbone is REFUSED,
     "ztunnel_stuck": says("silent"),
     "workload_unknown": says("closed late"),

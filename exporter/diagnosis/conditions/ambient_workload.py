@@ -26,7 +26,7 @@ def is_starting(case: Case) -> Sentences:
     """Not enrolled yet, or not handed to ztunnel yet, within the start grace."""
     age = _age(case)
     is_new = age is not None and age < case.config.discovery.start_grace
-    if not is_new or _redirection(case) not in _UNFINISHED or not _rows(case, _refuses_hbone):
+    if not is_new or _redirection(case) not in _UNFINISHED or not _rows(case, _lacks_ztunnel):
         return None
     return (f"the pod was made {age:.0f} s ago", _annotation(case))
 
@@ -52,7 +52,7 @@ def _is_blocked(case: Case, row: AddressEvidence) -> bool:
         return True
     if row.is_silent:
         return bool(in_pod) or kubernetes_reports_ready(case.target.lifecycle)
-    return row.hbone.outcome.is_silent and row.responds
+    return row.hbone.outcome.is_silent and row.responds and not row.lets_strangers_in
 
 
 def _why_not_the_pod(case: Case, rows: list[AddressEvidence]) -> tuple[str, ...]:
@@ -133,17 +133,19 @@ def families_differ(case: Case) -> Sentences:
 
 
 def is_not_enrolled(case: Case) -> Sentences:
-    """15008 refuses, enrolment is requested, and istio-cni has annotated nothing."""
-    return _unfinished(case, Redirection.MISSING)
+    """No ztunnel is there, enrolment is requested, and istio-cni has annotated nothing."""
+    return _unfinished(case, Redirection.MISSING, _lacks_ztunnel)
 
 
 def enrolment_is_pending(case: Case) -> Sentences:
     """15008 refuses and the annotation is `pending`: rules without a ztunnel behind them."""
-    return _unfinished(case, Redirection.PENDING)
+    return _unfinished(case, Redirection.PENDING, _refuses_hbone)
 
 
-def _unfinished(case: Case, state: Redirection) -> Sentences:
-    rows = _rows(case, _refuses_hbone)
+def _unfinished(
+    case: Case, state: Redirection, holds: Callable[[AddressEvidence], bool]
+) -> Sentences:
+    rows = _rows(case, holds)
     if not rows or _redirection(case) is not state:
         return None
     age = _age(case)
@@ -152,7 +154,10 @@ def _unfinished(case: Case, state: Redirection) -> Sentences:
 
 
 def has_left_mesh(case: Case) -> Sentences:
-    """15008 and the control port refuse, and a port of the application accepts."""
+    """15008 and the control port refuse, and a port of the application accepts.
+
+    A 15008 that is silent changes nothing: the redirection would have accepted or refused for both.
+    """
     rows = _rows(case, lambda row: row.lets_strangers_in)
     if not rows or awaits_pod_view(case.memory):
         return None
@@ -217,6 +222,10 @@ def _in_pod(case: Case, row: AddressEvidence) -> bool | None:
 def _nobody_in_pod(case: Case, rows: list[AddressEvidence]) -> tuple[str, ...]:
     is_shown = any(_in_pod(case, row) is False for row in rows)
     return (f"in the pod nobody serves {_hbone(case)}",) if is_shown else ()
+
+
+def _lacks_ztunnel(row: AddressEvidence) -> bool:
+    return row.lacks_ztunnel
 
 
 def _refuses_hbone(row: AddressEvidence) -> bool:
