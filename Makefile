@@ -27,7 +27,7 @@ help:
 	@echo "make test-assets find or compile the control plane that the tests use"
 	@echo "make cluster     run a real Kubernetes cluster on this machine until Ctrl-C (CLUSTER_OPTIONS='--nodes 2 --istio')"
 	@echo "make test-cluster  run the tests in such a cluster, with Istio (as root on Debian, with Go)"
-	@echo "make cluster-times  measure in such a cluster how long a dozen breaks take to their alert (about 20 minutes)"
+	@echo "make cluster-times  measure in such a cluster how long two dozen breaks take to their alert (about 20 minutes)"
 	@echo "make check       format, lint, types, layers and tests"
 	@echo "make chart       rewrite what the chart takes from other files"
 	@echo "make pictures    draw the docs' dashboards, with Grafana's own panels, and page (as root on Debian)"

@@ -1,187 +1,241 @@
-"""A dozen pods and gateways, each of which is broken in its own way, all at the same time.
+"""Pods and gateways that are broken, each in its own way: what breaks, how, and what it causes."""
 
-They are broken when the session begins, beside its other tests, so that alerts have fired when its
-last one (`test_times.py`) reads from Prometheus when. What fails in one mesh at the same time is
-one outage, so the rules are told that each of them is a mesh of its own.
-"""
-
-import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tests.cluster import istio
-from tests.cluster.cluster import Cluster
-from tests.cluster.helm import Helm
 from tests.cluster.images import DEBIAN
 from tests.cluster.processes import AGENT, ENVOY, run_inside, stop
-from tests.cluster.product import Exporter, exporter, install, states
-from tests.cluster.prometheus import Prometheus, scraping_pod
-from tests.cluster.times import Break, Times
-from tests.cluster.workloads import await_ready, isolated, new_namespace, pod
-from tests.real.kubernetes.client import Admin, Document, RefusedError
+from tests.cluster.times import Break
+from tests.cluster.workloads import isolated, job, pod
+from tests.real.kubernetes.client import Admin, Document
 
 NAMESPACE = "broken"
-READY_SECONDS = 300.0
+UNLABELLED = "unlabelled"
+"""A namespace that asks for no injection."""
+Act = Callable[[Admin, Document], Awaitable[float]]
+"""Breaks a pod, given as the API has it; from so many seconds later on it counts as broken."""
 _STUCK_SECONDS = 60.0
 """From then on a pod that is still there is a fault."""
-_FLUSH = ("iptables", "--wait", "-t", "nat", "-F")
-_CUT = ("iptables", "--wait", "-I", "OUTPUT", "-p", "tcp", "--dport", "15012", "-j", "REJECT")
 _EDGE = "IstioGatewaysFailing"
+_UNCONFIGURED = "IstioProxyNeverConfigured"
+_RESET = ("-j", "REJECT", "--reject-with", "tcp-reset")
+_CUT = ("-I", "OUTPUT", "-p", "tcp", "--dport", "15012", *_RESET)
 
-PODS: dict[str, tuple[Break, Callable[[Document], None]]] = {
-    "envoy": (Break("Envoy hangs", "envoy_stuck"), lambda pod: stop(pod, ENVOY)),
-    "agent": (Break("the agent hangs", "agent_stuck"), lambda pod: stop(pod, AGENT)),
-    "both": (
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A pod, Job or gateway and its break; without `act` it is broken from its beginning.
+
+    The document of a gateway is its servers. `objects` are there before it.
+    """
+
+    what: Break
+    document: Document
+    act: Act | None = None
+    objects: tuple[Document, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of its mesh, and the label `app` of its pods."""
+        return str(self.document["metadata"]["name"])
+
+    @property
+    def is_gateway(self) -> bool:
+        """Whether a gateway has to be installed for it."""
+        return bool(self.document["kind"] == "Gateway")
+
+    @property
+    def pods(self) -> str:
+        """Its pods as a regular expression of namespace/name."""
+        return f"{self.document['metadata']['namespace']}/{self.name}(-.*)?"
+
+
+def _stopping(*programs: str) -> Act:
+    async def act(_: Admin, found: Document) -> float:
+        stop(found, *programs)
+        return 0.0
+
+    return act
+
+
+def _firewalling(*rule: str) -> Act:
+    async def act(_: Admin, found: Document) -> float:
+        run_inside(found, "iptables", "--wait", *rule)
+        return 0.0
+
+    return act
+
+
+def _applying(*documents: Document) -> Act:
+    async def act(admin: Admin, _: Document) -> float:
+        await admin.apply(*documents)
+        return 0.0
+
+    return act
+
+
+def _deleting(document: Document, later: float = 0.0, **query: str) -> Act:
+    async def act(admin: Admin, _: Document) -> float:
+        await admin.delete(document, **query)
+        return later
+
+    return act
+
+
+def _program(name: str, code: str, **more: Any) -> Document:
+    """A container that runs a line of Python."""
+    return {"name": name, "image": DEBIAN.reference, "command": ["python3", "-c", code], **more}
+
+
+def _proxied(**metadata: str) -> dict[str, str]:
+    """The annotation that gives a proxy environment variables."""
+    return {"proxy.istio.io/config": json.dumps({"proxyMetadata": metadata})}
+
+
+def _made(
+    name: str,
+    annotations: Mapping[str, str] | None = None,
+    where: str = NAMESPACE,
+    **spec: Any,
+) -> Document:
+    """A pod that has a classic sidecar: init containers run before it."""
+    classic = {"sidecar.istio.io/nativeSidecar": "false", **(annotations or {})}
+    return pod(where, name, annotations=classic, **spec)
+
+
+def _held(name: str) -> Document:
+    document = pod(NAMESPACE, name)
+    document["metadata"]["finalizers"] = ["example.org/held"]
+    return document
+
+
+def _never_injected(name: str) -> Document:
+    """A gateway of a revision that nobody serves, as istiod's webhook would complete it."""
+    containers = [{"name": "istio-proxy", "image": "auto"}]
+    chosen = {"inject.istio.io/templates": "gateway"}
+    document = pod(UNLABELLED, name, annotations=chosen, containers=containers)
+    document["metadata"]["labels"]["istio.io/rev"] = "gone"
+    return document
+
+
+def _open_admin(name: str) -> Document:
+    """A bootstrap by which Envoy's admin port listens for everybody."""
+    address = {"socket_address": {"address": "0.0.0.0", "port_value": 15000}}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"namespace": NAMESPACE, "name": name},
+        "data": {"custom_bootstrap.json": json.dumps({"admin": {"address": address}})},
+    }
+
+
+_EDGE_SERVERS = istio.servers("edge", NAMESPACE)
+_STAYS = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(86400)"
+_SLEEPS = "import time; time.sleep(86400)"
+
+
+CASES = (
+    Case(Break("Envoy hangs", "envoy_stuck"), pod(NAMESPACE, "envoy"), _stopping(ENVOY)),
+    Case(Break("the agent hangs", "agent_stuck"), pod(NAMESPACE, "agent"), _stopping(AGENT)),
+    Case(
         Break("the proxy gets no CPU", "container_starved"),
-        lambda pod: stop(pod, AGENT, ENVOY),
+        pod(NAMESPACE, "both"),
+        _stopping(AGENT, ENVOY),
     ),
-    "open": (
+    Case(
         Break("the redirection is removed", "redirection_missing", "IstioProxyRedirectionMissing"),
-        lambda pod: run_inside(pod, *_FLUSH),
+        pod(NAMESPACE, "open"),
+        _firewalling("-t", "nat", "-F"),
     ),
-    "cut": (
+    Case(
+        Break("no packet reaches a pod", "unreachable"),
+        pod(NAMESPACE, "dark"),
+        _firewalling("-I", "INPUT", "-j", "DROP"),
+    ),
+    Case(
+        Break("what is sent to a pod is answered by a reset", "connections_ended"),
+        pod(NAMESPACE, "resets"),
+        _firewalling("-I", "INPUT", "-p", "tcp", "--tcp-flags", "PSH", "PSH", *_RESET),
+    ),
+    Case(
         Break(
             "a sidecar's way to istiod is closed",
             "xds_disconnected",
             "IstioProxyWithoutXds",
             detail=True,
         ),
-        lambda pod: run_inside(pod, *_CUT, "--reject-with", "tcp-reset"),
+        pod(NAMESPACE, "cut"),
+        _firewalling(*_CUT),
     ),
-    "front": (
+    Case(
         Break("all gateways of a deployment hang", "envoy_stuck", _EDGE),
-        lambda pod: stop(pod, ENVOY),
+        istio.servers("front", NAMESPACE),
+        _stopping(ENVOY),
     ),
-}
-"""What is broken by a process or the network of a healthy pod."""
-EMPTY = Break("a gateway's last server is deleted", "gateway_without_servers", _EDGE)
-HELD = Break("a finalizer holds a deleted pod, from a minute on", "deletion_stuck")
-SHUT = Break("a policy shuts a pod off", "network_blocked", "")
-_FAILS = {
-    "name": "fails",
-    "image": DEBIAN.reference,
-    "command": ["python3", "-c", "raise SystemExit(3)"],
-}
-MADE: dict[str, tuple[Break, dict[str, str], Document]] = {
-    "absent": (
+    Case(
+        Break("a gateway's last server is deleted", "gateway_without_servers", _EDGE),
+        _EDGE_SERVERS,
+        _deleting(_EDGE_SERVERS),
+    ),
+    Case(
+        Break("a deleted pod takes its time", "draining", ""),
+        pod(NAMESPACE, "leaves", ("python3", "-c", _STAYS)),
+        _deleting(pod(NAMESPACE, "leaves"), gracePeriodSeconds="1500"),
+    ),
+    Case(
+        Break("a finalizer holds a deleted pod, from a minute on", "deletion_stuck"),
+        _held("held"),
+        _deleting(_held("held"), later=_STUCK_SECONDS),
+    ),
+    Case(
+        Break("a policy shuts a pod off", "network_blocked", ""),
+        pod(NAMESPACE, "shut"),
+        _applying(isolated(NAMESPACE, {"app": "shut"})),
+    ),
+    Case(
         Break("the image of a new pod's proxy is not there", "redirection_setup_failing"),
-        {"sidecar.istio.io/proxyImage": "localhost/absent:1"},
-        {},
+        _made("absent", {"sidecar.istio.io/proxyImage": "localhost/absent:1"}),
     ),
-    "migrate": (
+    Case(
         Break("an init container of a new pod fails", "init_container_failing", ""),
-        {},
-        {"initContainers": [_FAILS]},
+        _made("fails", initContainers=[_program("fails", "raise SystemExit(3)")]),
     ),
-}
-"""Pods that are made broken."""
-GATEWAYS = ("edge", "front")
-_HEALTHY = ("envoy", "agent", "both", "open", "cut", "held", "shut", "well")
-"""Sidecars; the last one stays so, a proxy of the mesh whose istiod ends later."""
-ALONE = (*_HEALTHY[:-1], *GATEWAYS, *MADE)
-
-
-_SCRAPED_SECONDS = 40.0
-"""Prometheus has then seen all of them healthy."""
-
-
-@dataclass(frozen=True)
-class Broken:
-    """What was broken, and the Prometheus that sees it."""
-
-    prometheus: Prometheus
-    times: list[Times]
-
-
-@contextlib.asynccontextmanager
-async def broken_pods(cluster: Cluster, admin: Admin, helm: Helm) -> AsyncIterator[Broken]:
-    """Make them, wait until an exporter with the chart's defaults finds them healthy, break."""
-    alone = {name: f"{NAMESPACE}/{name}(-.*)?" for name in ALONE}
-    injected = new_namespace(admin, NAMESPACE, **{"istio-injection": "enabled"})
-    async with injected, new_namespace(admin, "usual") as usual:
-        await install(helm, usual)
-        reporter = await exporter(admin, usual)
-        with scraping_pod(cluster.folder / "scraped", cluster.plane, reporter, alone) as prometheus:
-            found = await _make(cluster, admin, helm, reporter)
-            await asyncio.sleep(_SCRAPED_SECONDS)
-            yield Broken(prometheus, await _break(admin, found))
-        await helm.uninstall("exporter", usual)
-
-
-async def _make(
-    cluster: Cluster, admin: Admin, helm: Helm, reporter: Exporter
-) -> dict[str, Document]:
-    """Healthy sidecars and gateways, by their own names."""
-    held = pod(NAMESPACE, "held")
-    held["metadata"]["finalizers"] = ["example.org/held"]
-    others = (pod(NAMESPACE, name) for name in _HEALTHY if name != "held")
-    await admin.apply(held, *others, *(istio.servers(name, NAMESPACE) for name in GATEWAYS))
-    for name in GATEWAYS:
-        await istio.install_gateway(helm, name, NAMESPACE)
-    count = len(_HEALTHY) + len(GATEWAYS)
-    rows = await await_ready(cluster, admin, NAMESPACE, count, READY_SECONDS)
-
-    async def are_healthy() -> bool:
-        return list(states(await reporter.targets(NAMESPACE)).values()) == ["healthy"] * count
-
-    await cluster.wait_for(are_healthy, "all to be judged healthy", READY_SECONDS)
-    return {row["metadata"]["labels"]["app"]: row for row in rows}
-
-
-async def _break(admin: Admin, found: dict[str, Document]) -> list[Times]:
-    times = []
-
-    def note(name: str, what: Break, later: float = 0.0) -> None:
-        times.append(Times(what, f'cluster="{name}"', time.time() + later))
-
-    for name, (what, breaks) in PODS.items():
-        breaks(found[name])
-        note(name, what)
-    await admin.delete(istio.servers("edge", NAMESPACE))
-    note("edge", EMPTY)
-    await admin.delete(pod(NAMESPACE, "held"))
-    note("held", HELD, _STUCK_SECONDS)
-    await admin.apply(isolated(NAMESPACE, {"app": "shut"}))
-    note("shut", SHUT)
-    for name, (what, annotations, spec) in MADE.items():
-        classic = {"sidecar.istio.io/nativeSidecar": "false", **annotations}
-        await admin.apply(pod(NAMESPACE, name, annotations=classic, **spec))
-        note(name, what)
-    return times
-
-
-async def _release(admin: Admin) -> None:
-    """Let the pod go that a finalizer holds: its namespace could not be removed."""
-    with contextlib.suppress(RefusedError):
-        await admin.patch(pod(NAMESPACE, "held"), {"metadata": {"finalizers": None}})
-
-
-class Breaking:
-    """Everything of `breaks.py`, broken by a task of its own while other tests run."""
-
-    def __init__(self, cluster: Cluster, admin: Admin, helm: Helm) -> None:
-        self._broken: asyncio.Future[Broken] = asyncio.get_running_loop().create_future()
-        self._end = asyncio.Event()
-        self._admin = admin
-        self._task = asyncio.create_task(self._run(cluster, admin, helm))
-
-    async def broken(self) -> Broken:
-        """Wait until everything is; raises what went wrong."""
-        await asyncio.wait([self._broken, self._task], return_when=asyncio.FIRST_COMPLETED)
-        return self._broken.result() if self._broken.done() else await self._task
-
-    async def close(self) -> None:
-        """Remove all of it."""
-        self._end.set()
-        await _release(self._admin)
-        if not self._broken.done():
-            self._task.cancel()
-        await asyncio.wait([self._task])
-
-    async def _run(self, cluster: Cluster, admin: Admin, helm: Helm) -> Broken:
-        async with broken_pods(cluster, admin, helm) as broken:
-            self._broken.set_result(broken)
-            await self._end.wait()
-        return broken
+    Case(
+        Break("an init container of a new pod waits", "init_container_running", ""),
+        _made("waits", initContainers=[_program("waits", _SLEEPS)]),
+    ),
+    Case(
+        Break("a new proxy has too little memory", "crash_looping"),
+        _made("hungry", {f"sidecar.istio.io/proxyMemory{end}": "20Mi" for end in ("", "Limit")}),
+    ),
+    Case(
+        Break(
+            "a new proxy is sent to an istiod that is not there",
+            "istiod_unreachable",
+            _UNCONFIGURED,
+        ),
+        _made("lost", {"proxy.istio.io/config": '{"discoveryAddress": "istiod.gone.svc:15012"}'}),
+    ),
+    Case(
+        Break(
+            "a new proxy's certificate authority is not there", "identity_not_issued", _UNCONFIGURED
+        ),
+        _made("unsigned", _proxied(CA_ADDR="istiod.istio-system.svc:15999")),
+    ),
+    Case(
+        Break("a new proxy's admin port is open to all", "admin_exposed", "IstioProxyAdminExposed"),
+        _made("bare", {"sidecar.istio.io/bootstrapOverride": "bare"}),
+        objects=(_open_admin("bare"),),
+    ),
+    Case(
+        Break("a new gateway is not injected", "proxy_missing", _EDGE),
+        _never_injected("missing"),
+    ),
+    Case(
+        Break("a Job ends, its sidecar does not", "job_held_by_sidecar", ""),
+        job(NAMESPACE, "done", ("true",), **{"sidecar.istio.io/nativeSidecar": "false"}),
+    ),
+)

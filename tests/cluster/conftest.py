@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from tests.cluster import istio
 from tests.cluster.assets import missing
-from tests.cluster.breaks import Breaking
+from tests.cluster.breaking import Breaking
 from tests.cluster.cluster import Cluster, Stopwatch, running
 from tests.cluster.helm import Helm
 from tests.cluster.product import RESTRICTED, Exporter, exporter, install

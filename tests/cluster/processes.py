@@ -29,8 +29,8 @@ def stop(pod: Document, *programs: str) -> None:
         os.kill(process_of(pod, program), signal.SIGSTOP)
 
 
-def run_inside(pod: Document, *command: str) -> None:
-    """Run a command of the proxy's image in the pod's network."""
-    where = ("nsenter", "--target", str(process_of(pod, AGENT)), "--net", "--mount")
+def run_inside(pod: Document, *command: str, program: str = AGENT) -> None:
+    """Run a command of the image of one of the pod's programs in the pod's network."""
+    where = ("nsenter", "--target", str(process_of(pod, program)), "--net", "--mount")
     done = subprocess.run((*where, *command), capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"

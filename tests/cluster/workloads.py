@@ -61,9 +61,9 @@ def stateful_set(where: str, name: str, replicas: int = 1, **annotations: str) -
     return _workload("StatefulSet", where, name, annotations, **more)
 
 
-def job(where: str, name: str, command: Sequence[str] = SERVE) -> Document:
+def job(where: str, name: str, command: Sequence[str] = SERVE, **annotations: str) -> Document:
     """A Job of one pod, which ends with its program."""
-    template = pod(where, name, command, restartPolicy="Never")
+    template = pod(where, name, command, annotations=annotations, restartPolicy="Never")
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
