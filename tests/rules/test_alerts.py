@@ -18,7 +18,6 @@ from tests.rules import (
     planes,
     proxies,
     repeated,
-    rhythms,
     shared_causes,
     symptoms,
     turns,
@@ -43,7 +42,6 @@ CASES: tuple[Case, ...] = (
     *exporters.CASES,
     *ambient_nodes.CASES,
     *turns.CASES,
-    *rhythms.CASES,
 )
 CLUSTER_OF = {1: ("",), 2: ("east",)}
 """One replica runs without a cluster label and two with one, which holds both for half the time."""

@@ -212,7 +212,7 @@ VARIANTS = (
     ),
     case(
         "pods in ambient are replaced every three minutes, and each is outside the mesh",
-        {START: {}, 45: {ALL: 1}, LONG - 1: {ALL: 1}},
+        {START: {}, 65: ONE, LONG - 1: ONE},
         replaced(2, "outside_mesh", role="ambient", **WEB),
         well(4, role="ambient", **WEB),
     ),
@@ -223,12 +223,12 @@ VARIANTS = (
     ),
     case(
         "redirection is missing on six pods in turn",
-        {START: {}, 45: {ALL: 1}, LONG - 1: {ALL: 1}},
+        {START: {}, 58: ONE, LONG - 1: ONE},
         by_turns(6, 4, "redirection_missing", **WEB),
     ),
     case(
         "each pod of a job is born without redirection, and lives for four minutes",
-        {START: {}, 45: {ALL: 1}, LONG - 1: {ALL: 1}},
+        {START: {}, 58: ONE, LONG - 1: ONE},
         replaced(3, "redirection_missing", workload="job"),
     ),
     case(
