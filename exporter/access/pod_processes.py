@@ -19,8 +19,8 @@ _UID = r"[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32}"
 """A pod's uid, or of a static pod the hash of its manifest (kubelet's pkg/kubelet/config)."""
 _POD = re.compile(rf"pod({_UID})(?:\.slice)?[/:](\S+)")
 _CONTAINER = re.compile(r"(?:^|[/:])(?:([a-z][a-z-]*)[-:])?([0-9a-f]{64})(?=$|[./:])")
-_HOST_NETWORK = "conmon"
-"""CRI-O's monitor: it sits in the pod's cgroup but in the host's network."""
+_CRIO_MONITOR = "conmon"
+"""It sits in the pod's cgroup but in the host's network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def member_of(cgroup: str) -> Member | None:
     for line in cgroup.splitlines():
         if pod := _POD.search(line):
             container = _CONTAINER.search(pod[2])
-            if container and _HOST_NETWORK not in (container[1] or ""):
+            if container and _CRIO_MONITOR not in (container[1] or ""):
                 return Member(pod[1].replace("_", "-"), container[2])
     return None
 
@@ -65,12 +65,17 @@ def member_of(cgroup: str) -> Member | None:
 class PodProcesses:
     """The processes of this node's pods. Its methods may be called from any thread.
 
-    A pod that is not found makes all of /proc be read again, once in `rescan_seconds` at most.
+    All of /proc is read again where what was read is older than `fresh_seconds`, for an agent
+    starts Envoy and applications fork; and for a container that is not found, at most once in
+    `rescan_seconds`.
     """
 
-    def __init__(self, proc: Path, rescan_seconds: float = 2.0) -> None:
+    def __init__(
+        self, proc: Path, rescan_seconds: float = 2.0, fresh_seconds: float = 10.0
+    ) -> None:
         self._proc = proc
         self._rescan_seconds = rescan_seconds
+        self._fresh_seconds = fresh_seconds
         self._lock = threading.Lock()
         self._members: dict[str, dict[int, str]] = {}
         self._static: dict[str, str] = {}
@@ -87,7 +92,8 @@ class PodProcesses:
         """
         with self._lock:
             found = self._living(self._static.get(container, uid))
-            if not found and time.monotonic() - self._scanned >= self._rescan_seconds:
+            limit = self._fresh_seconds if container in found.values() else self._rescan_seconds
+            if time.monotonic() - self._scanned >= limit:
                 self._scan()
                 found = self._living(self._static.get(container, uid))
         if not found:

@@ -147,6 +147,47 @@ def test_follows_a_container_that_restarts(plain: Node) -> None:
     assert found.locate(UID, PROXY).path.endswith("/20/ns/net")
 
 
+LATER = {
+    "the proxy's container restarts": ((PAUSE, PROXY), PROXY),
+    "the agent starts Envoy": ((PROXY,), PROXY),
+    "an application forks": ((PROXY, APP), APP),
+    "another container starts": ((PAUSE, PROXY), APP),
+}
+
+
+@pytest.mark.parametrize(("first", "later"), LATER.values(), ids=LATER)
+def test_finds_processes_that_began_after_it_had_read_proc(
+    plain: Node, first: tuple[str, ...], later: str
+) -> None:
+    for pid, container in enumerate(first, start=7):
+        plain.run(pid, container)
+    found = PodProcesses(plain.proc, rescan_seconds=0, fresh_seconds=0)
+    found.locate(UID, PROXY)
+    plain.run(20, later)
+    place = found.locate(UID, PROXY)
+    assert plain.proc / "20" in (place.processes or ())
+
+
+def test_a_new_container_of_a_pod_whose_pause_lives_on_is_found(plain: Node) -> None:
+    plain.run(7, PAUSE)
+    plain.run(12, PROXY)
+    found = PodProcesses(plain.proc, rescan_seconds=0, fresh_seconds=3600)
+    found.locate(UID, PROXY)
+    plain.end(12)
+    restarted = "d" * 64
+    plain.run(20, restarted)
+    assert found.locate(UID, restarted).own == plain.proc / "20"
+
+
+def test_what_was_just_read_is_not_read_again(plain: Node) -> None:
+    plain.run(12, PROXY)
+    found = PodProcesses(plain.proc)
+    found.locate(UID, PROXY)
+    plain.run(20, PROXY)
+    place = found.locate(UID, PROXY)
+    assert place.processes == (plain.proc / "12",)
+
+
 def test_does_not_take_a_process_id_that_is_now_another_pods(plain: Node) -> None:
     plain.run(12, PROXY)
     found = PodProcesses(plain.proc, rescan_seconds=0)
