@@ -109,8 +109,8 @@ class Session:
         instrumentation = ProbeInstrumentation(
             under_way=metrics.probes_under_way,
             ended=metrics.probed,
-            started=metrics.polled,
-            skipped=metrics.skipped,
+            started=metrics.poll_started,
+            skipped=metrics.poll_skipped,
             failed=partial(metrics.refused_object, "targets"),
         )
         self._scheduler = Scheduler(

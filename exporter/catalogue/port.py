@@ -17,12 +17,12 @@ class Port:
 
     `number` is the usual one. `bind`: "all" or "loopback". `protocol`: what it speaks. `category`:
     traffic, health, telemetry, debug, control. `escapes_capture`: Istio's rules leave it out of the
-    capture, so that a connect reaches its own listener. `setting`: the `Settings` field with its
-    number, empty if fixed; `moved_by`: what a pod document sets that to, the first one counts.
-    `switches`: variables that set other fields. `enabled` and `expected` (None: by `bind`) read the
-    settings. `since`/`until`: first and last Istio line that has it. `probe` is sent over the
-    network, `pod_probe` from inside the pod. `endpoint`: whose readiness it reports. `by_hand`: a
-    command.
+    capture, as the docs print it; of one target `target_ports.is_captured` decides. `setting`: the
+    `Settings` field with its number, empty if fixed; `moved_by`: what a pod document sets that to,
+    the first one counts. `switches`: variables that set other fields. `enabled` and `expected`
+    (None: by `bind`) read the settings. `since`/`until`: first and last Istio line that has it.
+    `probe` is sent over the network, `pod_probe` from inside the pod. `endpoint`: whose readiness
+    it reports. `by_hand`: a command.
     """
 
     number: int

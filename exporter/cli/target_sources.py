@@ -193,8 +193,8 @@ async def cluster(
         namespace = await api.namespace()
         config = narrow_discovery(chosen, config, namespace)
         direct = Cluster(config, at_once, (), api, chosen.selector, no_pod_view)
-        is_in_cluster = namespace is None
-        if chosen.access == "direct" or (chosen.access == "auto" and is_in_cluster):
+        is_in_pod = namespace is None
+        if chosen.access == "direct" or (chosen.access == "auto" and is_in_pod):
             yield direct
             return
         forwarding = PortForwards(

@@ -67,7 +67,7 @@ AMBIENT_CAUSES: tuple[Cause, ...] = (
     Cause(
         id="ztunnel_stuck",
         roles=_ROLES,
-        condition=ambient_hellos.is_stuck,
+        condition=ambient_hellos.ztunnel_is_stuck,
         undetected=ambient_hellos.may_be_stuck,
         sentence="The node's ztunnel accepts connections to this pod and answers none.",
         advice=(

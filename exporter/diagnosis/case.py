@@ -86,7 +86,7 @@ class Case(Struct, frozen=True, eq=False):
             return outcome
         return seen.outcome
 
-    def is_stuck(self, name: PortName) -> bool:
+    def hangs(self, name: PortName) -> bool:
         """Whether that port accepts and stays silent."""
         seen = self.evidence.seen(name)
         return seen is not None and seen.outcome is Outcome.TIMEOUT and seen.connected is not False

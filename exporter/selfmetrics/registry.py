@@ -141,11 +141,11 @@ class SelfMetrics:
                 tally = known[seen.probe.port] = self._collector.probe(seen.probe.port, role.value)
             tally.observe(seen.seconds)
 
-    def polled(self, lateness: float) -> None:
+    def poll_started(self, lateness: float) -> None:
         """A poll started so many seconds after it was due."""
         self._collector.lateness.observe(lateness)
 
-    def skipped(self) -> None:
+    def poll_skipped(self) -> None:
         """A poll was skipped because the previous one was still running."""
         self._skipped.inc()
 

@@ -28,7 +28,7 @@ def samples(metrics: SelfMetrics, prefix: str = OWN) -> dict[tuple[str, ...], fl
 @pytest.mark.parametrize(
     ("happen", "expected"),
     [
-        pytest.param(lambda m: m.skipped(), {("polls_skipped_total",): 1}, id="skipped"),
+        pytest.param(lambda m: m.poll_skipped(), {("polls_skipped_total",): 1}, id="skipped"),
         pytest.param(
             lambda m: (m.probes_under_way(9), m.probes_under_way(-2)),
             {("probes_in_flight",): 7},
@@ -150,8 +150,8 @@ def test_ports_without_number_share_one_histogram() -> None:
 
 def test_late_polls_and_a_held_loop_are_counted() -> None:
     metrics = SelfMetrics("1.0")
-    metrics.polled(0.05)
-    metrics.polled(3.0)
+    metrics.poll_started(0.05)
+    metrics.poll_started(3.0)
     metrics.lagged(0.03)
     told = samples(metrics)
 
@@ -163,7 +163,7 @@ def test_late_polls_and_a_held_loop_are_counted() -> None:
 
 def test_two_exporters_in_one_process_do_not_share_metrics() -> None:
     one, other = SelfMetrics("1.0"), SelfMetrics("2.0")
-    one.skipped()
+    one.poll_skipped()
 
     assert samples(other)["polls_skipped_total",] == 0
 
@@ -211,7 +211,7 @@ def full() -> SelfMetrics:
     """Metrics of which every family has a sample."""
     metrics = SelfMetrics("1.0")
     metrics.probed([probed(15020)], Role.SIDECAR)
-    metrics.polled(0.1)
+    metrics.poll_started(0.1)
     metrics.lagged(0.01)
     metrics.found_capable("loopback", able=True)
     metrics.counted_targets({"sidecar": 1}, 0, 0, outdated=False)

@@ -14,7 +14,7 @@ from exporter.diagnosis.workload_evidence import (
 from exporter.model import Certificate, PortName
 
 
-def is_stuck(case: Case) -> Sentences:
+def ztunnel_is_stuck(case: Case) -> Sentences:
     """15008 accepts, and two hellos in a row brought not a byte."""
     return _hellos_end(case, "timeout", "accepts and answers no TLS hello", in_a_row=2)
 

@@ -13,7 +13,7 @@ def replica_is_stuck(case: Case) -> Sentences:
     """A port of istiod accepts and stays silent; of 15017 alone only where 8080 does not answer."""
     is_ready = case.outcome(PortName.HTTP_DEBUG) is Outcome.OK
     names = _ISTIOD if is_ready else (*_ISTIOD, PortName.HTTPS_WEBHOOKS)
-    stuck = [name for name in names if case.is_stuck(name)]
+    stuck = [name for name in names if case.hangs(name)]
     return case.describe(*stuck) if stuck else None
 
 

@@ -202,7 +202,7 @@ def envoy_is_stuck(case: Case) -> Sentences:
     answer = case.agent_answer()
     is_known = answer is not None and (answer.proves or answer is Outcome.REFUSED)
     is_silent = all(case.outcome(name) is Outcome.TIMEOUT for name in probed)
-    if not is_known or not is_silent or not any(map(case.is_stuck, probed)):
+    if not is_known or not is_silent or not any(map(case.hangs, probed)):
         return None
     inbound = case.verdict(PortName.VIRTUAL_INBOUND)
     if inbound is not None and inbound.up:
@@ -215,7 +215,7 @@ def agent_is_stuck(case: Case) -> Sentences:
 
     The agent's readiness waits for Envoy's statistics: where those are slow, so is 15020.
     """
-    if not case.is_stuck(PortName.STATUS) or case.outcome(PortName.STATUS) is Outcome.BLOCKED:
+    if not case.hangs(PortName.STATUS) or case.outcome(PortName.STATUS) is Outcome.BLOCKED:
         return None
     stats = case.evidence.seen(PortName.STATS)
     if stats is not None and stats.outcome.proves and stats.seconds >= SLOW_SECONDS:

@@ -177,7 +177,7 @@ def admin_is_slow(case: Case) -> Sentences:
     stats, seen = case.verdict(PortName.STATS), case.evidence.seen(PortName.STATS)
     if stats is None or seen is None or not case.evidence.stats_are_slow():
         return None
-    if case.memory.slow_polls < _TWICE and not case.is_stuck(PortName.STATUS):
+    if case.memory.slow_polls < _TWICE and not case.hangs(PortName.STATUS):
         return None
     if stats.up:
         return (f"{stats.port} took {seen.seconds:.1f} s",)
