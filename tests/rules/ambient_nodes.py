@@ -162,10 +162,10 @@ CASES = (
         {10: {}, 17: {"IstioZtunnelWorkloadsMissing": 1}, 89: {"IstioZtunnelWorkloadsMissing": 1}},
     ),
     case(
-        "IstioProxiesFailing",
+        "IstioAmbientBypassed",
         "forty pods outside the mesh: one alert",
         nodes(range(8), lambda n: pods(n, TEN, (80, "outside_mesh"))),
-        {10: {}, 14: {"IstioProxiesFailing": 1}, 89: {"IstioProxiesFailing": 1}},
+        {10: {}, 13: {"IstioAmbientBypassed": 1}, 89: {"IstioAmbientBypassed": 1}},
     ),
     case(
         "IstioProxyFlapping",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules import ambient_nodes, churn, edge, exporters, planes, turns
+from tests.rules import ambient_nodes, churn, edge, exporters, planes, security_rhythms, turns
 from tests.rules.promtool import Case, judge
 
 pytestmark = pytest.mark.slow
@@ -19,6 +19,7 @@ VARIANTS: tuple[Case, ...] = (
     *ambient_nodes.VARIANTS,
     *churn.VARIANTS,
     *turns.VARIANTS,
+    *security_rhythms.VARIANTS,
 )
 
 

@@ -18,6 +18,7 @@ from tests.rules import (
     planes,
     proxies,
     repeated,
+    security_rhythms,
     shared_causes,
     symptoms,
     turns,
@@ -42,6 +43,7 @@ CASES: tuple[Case, ...] = (
     *exporters.CASES,
     *ambient_nodes.CASES,
     *turns.CASES,
+    *security_rhythms.CASES,
 )
 CLUSTER_OF = {1: ("",), 2: ("east",)}
 """One replica runs without a cluster label and two with one, which holds both for half the time."""

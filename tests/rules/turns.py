@@ -12,6 +12,7 @@ START = 10
 """Until this minute all is well."""
 
 DEGRADED, ALL, EDGE = "IstioWorkloadDegraded", "IstioProxiesFailing", "IstioGatewaysFailing"
+BYPASSED = "IstioAmbientBypassed"
 NOT_READY, ALONE = "IstioControlPlaneNotReady", "IstioRevisionWithoutControlPlane"
 ISTIOD = {"role": "istiod", "namespace": "istio-system"}
 CNI = {"role": "cni", "namespace": "istio-system", "workload": "istio-cni-node"}
@@ -211,8 +212,9 @@ VARIANTS = (
         well(4, **CNI),
     ),
     case(
-        "pods in ambient are replaced every three minutes, and each is outside the mesh",
-        {START: {}, 65: ONE, LONG - 1: ONE},
+        "pods in ambient are replaced every three minutes, and each is outside the mesh: an alert"
+        " each, and one for all from the fifth on",
+        {START: {}, 20: {BYPASSED: 3}, 45: {BYPASSED: 1}, LONG - 1: {BYPASSED: 1}},
         replaced(2, "outside_mesh", role="ambient", **WEB),
         well(4, role="ambient", **WEB),
     ),
@@ -223,12 +225,12 @@ VARIANTS = (
     ),
     case(
         "redirection is missing on six pods in turn",
-        {START: {}, 58: ONE, LONG - 1: ONE},
+        {START: {}, 45: {ALL: 1}, LONG - 1: {ALL: 1}},
         by_turns(6, 4, "redirection_missing", **WEB),
     ),
     case(
         "each pod of a job is born without redirection, and lives for four minutes",
-        {START: {}, 58: ONE, LONG - 1: ONE},
+        {START: {}, 45: {ALL: 1}, LONG - 1: {ALL: 1}},
         replaced(3, "redirection_missing", workload="job"),
     ),
     case(
