@@ -1,6 +1,6 @@
-"""Polls of a workload in ambient that saw what the judged one before them saw: counted, no more.
+"""Polls of a target that saw what the judged one before them saw: counted, no more.
 
-A record and a memory for each of them cost more than its two connects. They are made when somebody
+A record and a memory for each of them cost more than two connects. They are made when somebody
 reads them, and then are what `diagnose` would have returned for the last one.
 """
 
@@ -14,19 +14,18 @@ from exporter.diagnosis.evidence import SLOW_SECONDS
 from exporter.diagnosis.memo import Memo, Shown, record_of_repeats
 from exporter.model import Memory, Outcome, Probe, Target, TargetRecord
 
-_ACCEPTS = Shown(Outcome.OK, connected=True, detail="", facts=None)
-
 
 class Repeats(Struct, gc=False):
     """How many there were that `memory` has not, and how the last one went.
 
-    `record`: what they came to, once somebody has read it. From `until` on a poll is judged
-    (seconds since the epoch), and also where a probe took `slow` seconds, or `step`, by which the
-    wall clock was set, is another. `at`: when the last one began; `seconds`: how long its probes
-    took, in their order; `expires`: until when it may be served.
+    `shown`: what the probes of each showed, in their order. `record`: what they came to, once
+    somebody has read it. From `until` on a poll is judged (seconds since the epoch), and also where
+    it took `slow` seconds, or `step`, by which the wall clock was set, is another. `at`: when the
+    last one began; `seconds`: how long its probes took; `expires`: until when it may be served.
     """
 
     memory: Memory
+    shown: Sequence[Shown]
     until: float
     step: float
     slow: float
@@ -53,7 +52,7 @@ def repeats_of(
     config: Config,
     hello_due: float,
 ) -> Repeats | None:
-    """None yet, of a target whose polls send these half-open connects; None where none may be.
+    """None yet, of a target whose polls send these probes; None where none may be.
 
     Args:
         target: whose polls they are.
@@ -68,7 +67,9 @@ def repeats_of(
         return None
     if memo.config is not config or memo.ports != ports or memo.probes != tuple(probes):
         return None
-    if memory.took or memory.view_interval or any(one != _ACCEPTS for one in memo.shown):
+    if memory.took or memory.view_interval:
+        return None
+    if not all(one.outcome is Outcome.OK and one.connected for one in memo.shown):
         return None
     slow = min(SLOW_SECONDS, config.poll.timeout / 2)
-    return Repeats(memory, min(memo.until, hello_due), memo.step, slow)
+    return Repeats(memory, memo.shown, min(memo.until, hello_due), memo.step, slow)

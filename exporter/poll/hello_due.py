@@ -4,6 +4,7 @@ A hello leaves a trace in the mesh's telemetry, so it is sent at the identity ca
 only when its answer would decide something, at most once per detail interval.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -62,11 +63,33 @@ def is_hello_due(  # noqa: PLR0913, PLR0917 - what a poll knows
     envoy_fails = _envoy_ports_fail(observations)
     if envoy_fails and min(hello.at for hello in last) <= _last_answer_of_envoy(target, memory):
         return True
-    if envoy_fails or any(_is_outdated(hello, now + step) for hello in last):
+    if envoy_fails or any(_outdated_at(hello) <= now + step for hello in last):
         return _is_rested(memory, config.poll.detail_interval, now)
     undecided = any(hello.value.outcome is Outcome.TIMEOUT for hello in last)
     undecided = undecided or not memory.hello_missed.isdisjoint(accepting)
     return undecided and _is_rested(memory, config.poll.interval, now)
+
+
+def next_due(
+    plan: Plan, seen: Sequence[Observation], memory: Memory, config: Config, step: float
+) -> float:
+    """From when on a poll that sees this sends a hello, at the fast cadence, where all is well.
+
+    Seconds since the epoch; 0 where one may be due at once, infinite for never. `step`: as in
+    `is_hello_due`.
+    """
+    if not config.poll.hello:
+        return math.inf
+    if server_hellos(plan, seen, memory, is_identity_due=False):
+        return 0.0
+    saying = {part.dialer.address for part in plan.network if part.hello}
+    saying &= {one.address for one in seen if one.probe.kind is ProbeKind.CONTROL}
+    if not saying <= memory.hello.keys() or not memory.hello_missed.isdisjoint(saying):
+        return 0.0
+    last = [memory.hello[address] for address in saying]
+    if any(hello.value.outcome is Outcome.TIMEOUT for hello in last):
+        return 0.0
+    return min([_outdated_at(hello) - step for hello in last], default=math.inf)
 
 
 def _is_rested(memory: Memory, interval: float, now: float) -> bool:
@@ -89,13 +112,16 @@ def _envoy_ports_fail(observations: Sequence[Observation]) -> bool:
     return bool(seen) and not any(one.outcome.proves for one in seen)
 
 
-def _is_outdated(hello: Timestamped[Observation], now: float) -> bool:
-    """Whether what is remembered may no longer be so: another process, an ended certificate."""
+def _outdated_at(hello: Timestamped[Observation]) -> float:
+    """When what is remembered may no longer be so: another process, an ended certificate.
+
+    By the wall clock; infinite for never.
+    """
     if hello.value.outcome is Outcome.WRONG_PROTOCOL:
-        return True
+        return 0.0
     facts = hello.value.facts
     certificate = facts.certificate if isinstance(facts, TlsFacts) else None
-    return isinstance(certificate, Certificate) and certificate.not_after <= now
+    return certificate.not_after if isinstance(certificate, Certificate) else math.inf
 
 
 def server_hellos(

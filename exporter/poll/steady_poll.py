@@ -1,40 +1,38 @@
-"""The poll of a workload in ambient that was healthy: half-open connects, and nothing that waits.
+"""The poll of a target that was healthy: connects and a GET each, and nothing that waits.
 
-Pure. Its task and coroutines would cost as much as all of its system calls.
+Pure. Of a poll in ambient, its task and coroutines would cost as much as all of its system calls.
 """
 
 from collections.abc import Sequence
 
-from exporter.access.direct import Direct
 from exporter.config import Config
 from exporter.diagnosis.repeats import Repeats, repeats_of
-from exporter.model import Cadence, Memory, Observation, Outcome, Role
-from exporter.poll import hbone_hellos
+from exporter.model import HBONE_ROLES, Cadence, Memory, Observation, Outcome, Probe
+from exporter.poll import hbone_hellos, hello_due
 from exporter.poll.plan import Plan
-from exporter.probes.attempt import Attempt
-from exporter.probes.connect import probe_connect
+from exporter.probes.attempt import Attempt, Prober
+from exporter.probes.direct_runs import is_direct
 from exporter.probes.probers import PROBERS
-from exporter.transport import backend
 
 _FAST = frozenset({Cadence.FAST})
 
-SteadyConnects = tuple[tuple[Direct, Attempt], ...]
+SteadyProbes = tuple[tuple[Prober, Attempt], ...]
 """Of one target, whose polls make the same ones again, one poll at a time."""
 
 
-def steady_connects(plan: Plan, timeout: float) -> SteadyConnects:
+def steady_probes(plan: Plan, timeout: float) -> SteadyProbes:
     """What such a poll sends; empty for a target that is sent anything else."""
-    if plan.target.role is not Role.AMBIENT or plan.pod is not None or not backend.bare_connect:
+    if plan.pod is not None:
         return ()
     found = []
     for part in plan.network:
         for probe in part.probes:
-            if probe.port in part.spared:
+            if probe.port in part.spared or probe.kind.cadence is not Cadence.FAST:
                 continue
-            if PROBERS[probe.kind] is not probe_connect or not isinstance(part.dialer, Direct):
-                return ()
             attempt = Attempt(part.dialer, probe, _FAST, timeout, plan.target, plan.options)
-            found.append((part.dialer, attempt))
+            if not is_direct(PROBERS[probe.kind], attempt):
+                return ()
+            found.append((PROBERS[probe.kind], attempt))
     return tuple(found)
 
 
@@ -46,9 +44,11 @@ def is_all(
     now: float,
     step: float,
 ) -> bool:
-    """Whether nothing follows upon what was seen: every port accepts, and no hello is due."""
+    """Whether nothing follows upon what was seen: every port is well, and no hello is due."""
     if not all(one.outcome is Outcome.OK for one in seen):
         return False
+    if plan.target.role not in HBONE_ROLES:
+        return now < hello_due.next_due(plan, seen, memory, config, step)
     due = hbone_hellos.due_addresses(
         plan.target, seen, memory, config, now, due_identity=False, step=step
     )
@@ -56,10 +56,20 @@ def is_all(
 
 
 def repeats_after(
-    plan: Plan, connects: SteadyConnects, memory: Memory, config: Config, step: float
+    plan: Plan, probes: SteadyProbes, memory: Memory, config: Config, step: float
 ) -> Repeats | None:
     """Where the polls after the one that left this memory are counted that see the same."""
-    addresses = [dialer.address for dialer, _ in connects]
-    hello_due = hbone_hellos.next_due(addresses, memory, config, step)
-    probes = [attempt.probe for _, attempt in connects]
-    return repeats_of(plan.target, plan.ports, probes, memory, config, hello_due)
+    wanted = [attempt.probe for _, attempt in probes]
+    hello_at = _next_hello(plan, wanted, memory, config, step)
+    return repeats_of(plan.target, plan.ports, wanted, memory, config, hello_at)
+
+
+def _next_hello(
+    plan: Plan, probes: Sequence[Probe], memory: Memory, config: Config, step: float
+) -> float:
+    """From when on a poll in which every port is well sends a hello; 0 for at once."""
+    if plan.target.role in HBONE_ROLES:
+        addresses = [probe.address for probe in probes]
+        return hbone_hellos.next_due(addresses, memory, config, step)
+    seen = [Observation(probe, Outcome.OK) for probe in probes]
+    return hello_due.next_due(plan, seen, memory, config, step)

@@ -157,8 +157,12 @@ class Attempt(Struct, eq=False):
             self.resent = _RESEND_SECONDS
             self.until = max(self.until, now + self.timeout + _RESEND_SECONDS)
 
-    def without_resend(self, seconds: float) -> float:
-        """A duration without the time for which the kernel waited to send again what was lost."""
+    def took(self, started: float, ended: float) -> float:
+        """Its duration, for HTTP without the connect.
+
+        It is without the time for which the kernel waited to send again what was lost.
+        """
+        seconds = ended - (self.asked or started)
         return seconds - self.resent if seconds >= self.resent else seconds
 
     def close(self) -> None:
@@ -184,12 +188,12 @@ class Attempt(Struct, eq=False):
         """What is requested from here on has so long; then `TimeoutError` comes where it waits."""
         self.until = time.monotonic() + seconds
 
-    def observation(self, result: "ProbeResult", started: float, ended: float) -> Observation:
+    def observation(self, result: "ProbeResult", seconds: float) -> Observation:
         """How it ended."""
         return Observation(
             self.probe,
             result.outcome,
-            self.without_resend(ended - (self.asked or started)),
+            seconds,
             result.detail and cut_text(result.detail, SENTENCE),
             self.facts if result.facts is None else result.facts,
             None if result.outcome is Outcome.NO_ACCESS else self.connected,

@@ -18,14 +18,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from exporter.access.direct import Direct
 from exporter.model import Observation
 from exporter.probes.attempt import Attempt, Prober, ProbeResult, failed, failure
-from exporter.probes.connect import probe_connect
-from exporter.probes.connect_run import ConnectRun
+from exporter.probes.direct_runs import direct_run, is_direct
 from exporter.probes.pending_runs import PendingRuns, Run
-from exporter.probes.single_get import GetRun, SingleGet
-from exporter.transport import backend
 from exporter.transport.protocols import ENDS_PROCESS
 from exporter.transport.waiter import Waiter
 from exporter.turn import current_turn
@@ -62,11 +58,8 @@ async def probe_all(probes: Sequence[tuple[Prober, Attempt]]) -> list[Observatio
 
 
 def _run_of(prober: Prober, attempt: Attempt, runner: "_Runner", started: float) -> _Run:
-    if backend.bare_connect and isinstance(attempt.dialer, Direct):
-        if prober is probe_connect:
-            return ConnectRun(attempt.dialer, attempt, runner.remove, started)
-        if isinstance(prober, SingleGet) and prober.is_all(attempt):
-            return GetRun(prober, attempt, runner.remove, started)
+    if is_direct(prober, attempt):
+        return direct_run(prober, attempt, runner.remove, started)
     return _ProbeRun(prober, attempt, runner, started)
 
 
@@ -172,7 +165,8 @@ class _ProbeRun:
 
     def observation(self) -> Observation:
         """How it ended."""
-        return self.attempt.observation(self._result, self._started, self._ended)
+        attempt = self.attempt
+        return attempt.observation(self._result, attempt.took(self._started, self._ended))
 
     def _resume(self, awaited: object) -> None:
         """Go on with what was awaited; what was cancelled meanwhile can come too late."""

@@ -55,8 +55,8 @@ class GetRun:
     """
 
     __slots__ = (
-        *("_begun", "_ended", "_ended_at", "_get", "_opening", "_path", "_result", "_started"),
-        "attempt",
+        *("_begun", "_ended", "_get", "_opening", "_path", "_started"),
+        *("attempt", "probe", "result", "seconds"),
     )
 
     _path: Path
@@ -70,11 +70,14 @@ class GetRun:
         started: float,
     ) -> None:
         self.attempt = attempt
+        self.probe = attempt.probe
         self._get = get
         self._ended = ended
-        self._started = self._ended_at = started
-        self._result: ProbeResult | None = None
+        self._started = started
+        self.seconds = 0.0
+        self.result: ProbeResult | None = None
         self._opening: Waiter[HttpProtocol] | None = None
+        attempt.asked = attempt.resent = 0.0
         attempt.until = started + attempt.timeout
 
     def step(self) -> None:
@@ -103,7 +106,7 @@ class GetRun:
 
     def set_exception(self, error: BaseException) -> None:
         """There is no answer, but for the one by which `_end` itself drops the connection."""
-        if self._result is None:
+        if self.result is None:
             self._end(failed(error, self.attempt), time.monotonic())
 
     def time_out(self) -> None:
@@ -114,7 +117,7 @@ class GetRun:
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
-        self._result = _CANCELLED
+        self.result = _CANCELLED
         if self._opening is not None:
             self._opening.remove_done_callback(self._connected)
             self._opening.cancel()
@@ -123,8 +126,8 @@ class GetRun:
 
     def observation(self) -> Observation:
         """How it ended."""
-        result: ProbeResult = self._result  # type: ignore[assignment] # it has
-        return self.attempt.observation(result, self._started, self._ended_at)
+        result: ProbeResult = self.result  # type: ignore[assignment] # it has
+        return self.attempt.observation(result, self.seconds)
 
     def _connected(self, opening: Waiter[HttpProtocol]) -> None:
         self._opening = None
@@ -143,6 +146,7 @@ class GetRun:
             raise error
 
     def _end(self, result: ProbeResult, at: float) -> None:
-        self._result, self._ended_at = result, at
-        self.attempt.close()
+        attempt = self.attempt
+        self.result, self.seconds = result, attempt.took(self._started, at)
+        attempt.close()
         self._ended(self)

@@ -10,7 +10,6 @@ from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY
 from exporter.scheduler.target_table import ScheduledTarget, TargetTable
 
 _NONE: frozenset[Cadence] = frozenset()
-_IDENTITY = frozenset({Cadence.IDENTITY})
 _SLOWER = EVERY_CADENCE - FAST_ONLY
 
 
@@ -26,7 +25,6 @@ class DueCadences:
             Cadence.PAGE: poll.page_interval,
             Cadence.IDENTITY: poll.identity_interval,
         }
-        self._identity = math.ceil(poll.identity_interval / poll.interval)
         self._slower = [(slow, math.ceil(span / poll.interval)) for slow, span in spans.items()]
 
     def of(self, row: ScheduledTarget) -> frozenset[Cadence]:
@@ -52,8 +50,6 @@ class DueCadences:
             return _NONE
         if row.polls == 0:
             return _SLOWER
-        if row.repeats is not None:
-            return _IDENTITY if (row.polls + row.spread) % self._identity == 0 else _NONE
         number = row.polls + row.spread
         slower = [cadence for cadence, every in self._slower if number % every == 0]
         due = frozenset(slower) if slower else _NONE

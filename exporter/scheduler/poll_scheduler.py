@@ -27,8 +27,8 @@ from exporter.poll.plan import (
 )
 from exporter.poll.poll_steps import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.poll_target import FAST_ONLY, PollResult, poll_target
-from exporter.poll.steady_poll import steady_connects
-from exporter.probes.connect_run import ConnectRun
+from exporter.poll.steady_poll import steady_probes
+from exporter.probes.direct_runs import DirectRun
 from exporter.scheduler.due_cadences import DueCadences
 from exporter.scheduler.slots import FEWEST_IN_A_ROW, next_row
 from exporter.scheduler.steady_polls import RunningPoll, SteadyPolls
@@ -169,7 +169,7 @@ class Scheduler:
             self._polls.create_task(self._poll(poll))
         return True
 
-    def _end_steady(self, poll: RunningPoll, plan: Plan, runs: list[ConnectRun]) -> None:
+    def _end_steady(self, poll: RunningPoll, plan: Plan, runs: list[DirectRun]) -> None:
         """Publish a poll that needed no task, or go on with it in one."""
         try:
             if not self._steady.repeats(poll, plan, runs, self._table.interval):
@@ -259,7 +259,7 @@ class Scheduler:
             plan = row.plan = plan_of(
                 row.target, self._config, self._pod_view, self._is_named, self._called
             )
-            row.connects = steady_connects(plan, self._config.poll.timeout)
+            row.steady = steady_probes(plan, self._config.poll.timeout)
             row.planned_by, row.planned_target = self._plans, row.target
         return plan
 

@@ -1,8 +1,9 @@
-"""Polls of workloads in ambient that were healthy, without a task: connects, and what they mean.
+"""Polls of targets that were healthy, without a task: connects, a GET each, and what they mean.
 
 Whatever else shows, the poll goes on in a task as any other, from what was seen.
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -10,12 +11,14 @@ from msgspec import Struct
 
 from exporter import clock
 from exporter.config import Config
+from exporter.diagnosis.memo import Shown
 from exporter.model import Cadence
 from exporter.poll.plan import Plan
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import FAST_ONLY, Begun, PollResult, conclude
 from exporter.poll.steady_poll import is_all, repeats_after
-from exporter.probes.connect_run import ACCEPTS, ConnectRun, Connects
+from exporter.probes.attempt import ProbeResult
+from exporter.probes.direct_runs import DirectRun, DirectRuns
 from exporter.scheduler.target_table import ScheduledTarget
 from exporter.state import STALE_AFTER_INTERVALS, State
 
@@ -31,8 +34,8 @@ class RunningPoll(Struct, eq=False):
     begun: Begun | None = None
 
 
-Ended = Callable[[RunningPoll, Plan, list[ConnectRun]], None]
-"""Is called with a poll, its plan and all its connects, which have ended."""
+Ended = Callable[[RunningPoll, Plan, list[DirectRun]], None]
+"""Is called with a poll, its plan and all its probes, which have ended."""
 
 
 class SteadyPolls:
@@ -49,28 +52,28 @@ class SteadyPolls:
         self._state = state
         self._instrumentation = instrumentation
         self._ended = ended
-        self._connects: Connects | None = None
+        self._probes: DirectRuns | None = None
 
     def begin(self, poll: RunningPoll, plan: Plan) -> bool:
         """Start a poll where it is one of these; whether it is."""
         row = poll.row
-        if not row.connects or poll.cadences != FAST_ONLY or self._state.in_mesh:
+        if not row.steady or poll.cadences != FAST_ONLY or self._state.in_mesh:
             return False
-        if row.repeats is None and row.last_memory.memo is None:
+        if row.memory.memo is None or row.memory.admin is not None:  # which may name more ports
             return False
-        self._instrumentation.under_way(len(row.connects))
-        if self._connects is None:
-            self._connects = Connects()
-        self._connects.begin(row.connects, poll.started, partial(self._seen, poll, plan))
+        self._instrumentation.under_way(len(row.steady))
+        if self._probes is None:
+            self._probes = DirectRuns()
+        self._probes.begin(row.steady, poll.started, partial(self._seen, poll, plan))
         return True
 
-    def _seen(self, poll: RunningPoll, plan: Plan, runs: list[ConnectRun]) -> None:
+    def _seen(self, poll: RunningPoll, plan: Plan, runs: list[DirectRun]) -> None:
         self._instrumentation.under_way(-len(runs))
         self._instrumentation.ended(runs, plan.target.role)
         self._ended(poll, plan, runs)
 
     def repeats(
-        self, poll: RunningPoll, plan: Plan, runs: list[ConnectRun], interval: float
+        self, poll: RunningPoll, plan: Plan, runs: list[DirectRun], interval: float
     ) -> bool:
         """Whether it saw what the judged poll before it saw; then it is counted as that.
 
@@ -81,16 +84,17 @@ class SteadyPolls:
             return False
         known = row.repeats
         if known is None:
-            known = repeats_after(plan, row.connects, row.memory, self._config, step)
+            known = repeats_after(plan, row.steady, row.memory, self._config, step)
             if known is None:
                 return False
             row.count_repeats(known)
             self._state.repeat(row.target.key, known)
         if poll.at >= known.until or step != known.step:
             return False
-        for run in runs:
-            if run.result is not ACCEPTS or run.seconds >= known.slow:
-                return False
+        if time.monotonic() - poll.started >= known.slow:
+            return False
+        if not all(map(_shows, runs, known.shown)):
+            return False
         known.polls += 1
         known.at = poll.at
         known.seconds = tuple([run.seconds for run in runs])
@@ -98,7 +102,7 @@ class SteadyPolls:
         row.polls += not row.is_made_up
         return True
 
-    def result(self, poll: RunningPoll, plan: Plan, runs: list[ConnectRun]) -> PollResult | None:
+    def result(self, poll: RunningPoll, plan: Plan, runs: list[DirectRun]) -> PollResult | None:
         """The result of one that is no repeat; None where something follows upon what it saw."""
         memory, step = poll.row.memory, clock.step()
         begun = poll.begun = Begun([run.observation() for run in runs], poll.started)
@@ -110,10 +114,20 @@ class SteadyPolls:
 
     async def wait(self) -> None:
         """Until none runs."""
-        if self._connects is not None:
-            await self._connects.wait()
+        if self._probes is not None:
+            await self._probes.wait()
 
     def cancel(self) -> None:
         """Nobody waits for those that run."""
-        if self._connects is not None:
-            self._connects.cancel()
+        if self._probes is not None:
+            self._probes.cancel()
+
+
+def _shows(run: DirectRun, known: Shown) -> bool:
+    """Whether a probe ended as one before."""
+    result: ProbeResult = run.result  # type: ignore[assignment] # it has ended
+    return (
+        result.outcome is known.outcome
+        and result.detail == known.detail
+        and result.facts == known.facts
+    )

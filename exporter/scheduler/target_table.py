@@ -21,7 +21,7 @@ from exporter import clock
 from exporter.diagnosis.repeats import Repeats
 from exporter.model import Cadence, Memory, Target, TargetKey, TargetRecord
 from exporter.poll.plan import Plan
-from exporter.poll.steady_poll import SteadyConnects
+from exporter.poll.steady_poll import SteadyProbes
 from exporter.scheduler.slots import Slots
 from exporter.state import STALE_AFTER_INTERVALS, State
 from exporter.turn import current_turn
@@ -41,7 +41,7 @@ class ScheduledTarget:
     counts those that ended. `owed`: the slower cadences that were due and found no slot; the target
     is queued for one then. `is_made_up`: the poll that runs is between two that are due, for what
     is owed. `repeats` counts polls that found the same again, in place of `last_memory`. `plan` and
-    its `steady_connects` were made for `planned_target` by the scheduler whose token is
+    its `steady` probes were made for `planned_target` by the scheduler whose token is
     `planned_by`.
     """
 
@@ -53,7 +53,7 @@ class ScheduledTarget:
     last_memory: Memory = _NO_MEMORY
     repeats: Repeats | None = None
     plan: Plan | None = None
-    connects: SteadyConnects = ()
+    steady: SteadyProbes = ()
     planned_by: object = None
     planned_target: Target | None = None
     is_running: bool = False

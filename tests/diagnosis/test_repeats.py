@@ -1,5 +1,6 @@
 """Polls that are only counted leave what judging each of them would have left."""
 
+import math
 from dataclasses import replace as changed
 
 import pytest
@@ -9,12 +10,26 @@ from exporter.config import Config
 from exporter.diagnosis.diagnose import diagnose
 from exporter.diagnosis.repeats import Repeats
 from exporter.exposition import PROFILES, render, selected
-from exporter.model import Cadence, Memory, Observation, Outcome, Target, TargetRecord
+from exporter.model import (
+    AgentFacts,
+    Cadence,
+    EnvoyStats,
+    Memory,
+    Observation,
+    Outcome,
+    ProbeKind,
+    ReadinessFacts,
+    Role,
+    Target,
+    TargetRecord,
+    Timestamped,
+)
 from exporter.poll.plan import Plan, plan_of
-from exporter.poll.steady_poll import repeats_after, steady_connects
+from exporter.poll.steady_poll import repeats_after, steady_probes
 from exporter.state import State
 from tests.diagnosis.ambient_states import BYPASSING, DUAL, READY, WITHOUT_PORTS, WORKLOAD, hello
-from tests.diagnosis.matrix import NOW
+from tests.diagnosis.matrix import CERTIFICATE, GATEWAY, NOW, SIDECAR, target_of
+from tests.diagnosis.matrix import hello as hello_to_sidecar
 
 CONFIG = Config()
 INTERVAL, TIMEOUT = 30.0, 1.0
@@ -24,14 +39,32 @@ KINDS = {
     "dual stack": DUAL,
     "without ports": WITHOUT_PORTS,
     "inbound is not captured": BYPASSING,
+    "sidecar": SIDECAR,
+    "gateway": GATEWAY,
+    "proxyless": target_of(Role.PROXYLESS),
+}
+FACTS = {
+    ProbeKind.AGENT: AgentFacts(status=200),
+    ProbeKind.READINESS: ReadinessFacts(status=200),
+    ProbeKind.STATS: EnvoyStats(live=True, state=0),
 }
 
 
-def connected(plan: Plan, seconds: float) -> list[Observation]:
+def well(plan: Plan, seconds: float) -> list[Observation]:
+    """What a poll of the fast cadence sees where every port is well."""
     return [
-        Observation(one.probe, Outcome.OK, seconds + number / 1e4, "", None, connected=True)
-        for number, (_, one) in enumerate(steady_connects(plan, TIMEOUT))
+        Observation(
+            one.probe, Outcome.OK, seconds + at / 1e4, "", FACTS.get(one.probe.kind), connected=True
+        )
+        for at, (_, one) in enumerate(steady_probes(plan, TIMEOUT))
     ]
+
+
+def hellos(target: Target) -> list[Observation]:
+    """What the hellos of a first poll bring."""
+    say = hello_to_sidecar if target.role is Role.SIDECAR else hello
+    inbound = target.role in (Role.SIDECAR, Role.AMBIENT)
+    return [say(Outcome.OK, address=one) for one in target.addresses] if inbound else []
 
 
 def polled(
@@ -43,15 +76,14 @@ def polled(
 
 
 def settled(target: Target, step: float = 0.0) -> tuple[Plan, TargetRecord, Memory]:
-    """A workload that was found healthy twice, and whose hello brought its certificate."""
+    """A target that was found healthy twice, and whose hello brought its certificate."""
     plan = plan_of(target, CONFIG)
-    said = [hello(address=address) for address in target.addresses]
-    _, memory = polled(plan, Memory(), connected(plan, 0.001) + said, NOW, step)
-    return plan, *polled(plan, memory, connected(plan, 0.001), NOW + INTERVAL, step)
+    _, memory = polled(plan, Memory(), well(plan, 0.001) + hellos(target), NOW, step)
+    return plan, *polled(plan, memory, well(plan, 0.001), NOW + INTERVAL, step)
 
 
 def counting(plan: Plan, memory: Memory, step: float = 0.0) -> Repeats:
-    found = repeats_after(plan, steady_connects(plan, TIMEOUT), memory, CONFIG, step)
+    found = repeats_after(plan, steady_probes(plan, TIMEOUT), memory, CONFIG, step)
     assert found is not None
     return found
 
@@ -61,9 +93,9 @@ def counting(plan: Plan, memory: Memory, step: float = 0.0) -> Repeats:
 def test_counted_polls_leave_what_judged_ones_do(target: Target, step: float) -> None:
     plan, _, memory = settled(target, step)
     once, often, judged = counting(plan, memory, step), counting(plan, memory, step), memory
-    for number in range(1, 5):
+    for number in range(1, 4):
         now = NOW + INTERVAL * (number + 1)
-        seen = connected(plan, 0.002 * number)
+        seen = well(plan, 0.002 * number)
         anew, _ = polled(plan, structs.replace(judged, memo=None), seen, now, step)
         record, judged = polled(plan, judged, seen, now, step)
         for known in (once, often):
@@ -80,16 +112,16 @@ def test_counted_polls_leave_what_judged_ones_do(target: Target, step: float) ->
 
 def test_nothing_is_counted_of_what_is_not_healthy_or_was_judged_by_other_things() -> None:
     plan, _, memory = settled(WORKLOAD)
-    connects = steady_connects(plan, TIMEOUT)
+    probes = steady_probes(plan, TIMEOUT)
     other = plan_of(changed(WORKLOAD, node="elsewhere"), CONFIG)
     more = plan_of(DUAL, CONFIG)
     slow = structs.replace(memory, took={Cadence.FAST: 31.0})
-    assert repeats_after(plan, connects, structs.replace(memory, memo=None), CONFIG, 0.0) is None
-    assert repeats_after(other, connects, memory, CONFIG, 0.0) is None
-    assert repeats_after(more, steady_connects(more, TIMEOUT), memory, CONFIG, 0.0) is None
-    assert repeats_after(plan, connects[:1], memory, CONFIG, 0.0) is None
-    assert repeats_after(plan, connects, slow, CONFIG, 0.0) is None
-    assert repeats_after(plan, connects, memory, Config(), 0.0) is None
+    assert repeats_after(plan, probes, structs.replace(memory, memo=None), CONFIG, 0.0) is None
+    assert repeats_after(other, probes, memory, CONFIG, 0.0) is None
+    assert repeats_after(more, steady_probes(more, TIMEOUT), memory, CONFIG, 0.0) is None
+    assert repeats_after(plan, probes[:1], memory, CONFIG, 0.0) is None
+    assert repeats_after(plan, probes, slow, CONFIG, 0.0) is None
+    assert repeats_after(plan, probes, memory, Config(), 0.0) is None
 
 
 def test_counting_ends_with_the_memo_or_when_a_hello_is_due() -> None:
@@ -97,6 +129,28 @@ def test_counting_ends_with_the_memo_or_when_a_hello_is_due() -> None:
     assert counting(plan, memory).until == NOW + 600
     hello_at = {one: structs.replace(it, at=NOW - 3500) for one, it in memory.hbone.items()}
     assert counting(plan, structs.replace(memory, hbone=hello_at)).until == NOW + 99.5
+
+
+def said(memory: Memory, outcome: Outcome, not_after: float = math.inf) -> Memory:
+    """As if the last hello to a sidecar had ended so."""
+    certificate = structs.replace(CERTIFICATE, not_after=not_after)
+    seen = Timestamped(hello_to_sidecar(outcome, certificate), NOW)
+    return structs.replace(memory, hello=dict.fromkeys(SIDECAR.addresses, seen))
+
+
+@pytest.mark.parametrize("step", [0.0, 40.0])
+def test_counting_of_a_sidecar_ends_where_a_hello_would_follow(step: float) -> None:
+    plan, _, memory = settled(SIDECAR, step)
+    until = {
+        "well": counting(plan, memory, step).until,
+        "its certificate ends": counting(plan, said(memory, Outcome.OK, NOW + 70), step).until,
+        "none yet": counting(plan, structs.replace(memory, hello={}), step).until,
+        "silent": counting(plan, said(memory, Outcome.TIMEOUT), step).until,
+        "another process": counting(plan, said(memory, Outcome.WRONG_PROTOCOL), step).until,
+    }
+    assert until.pop("well") == NOW + INTERVAL + 120
+    assert until.pop("its certificate ends") == NOW + 70 - step
+    assert max(until.values()) <= 0.0
 
 
 def counted(known: Repeats, number: int) -> None:

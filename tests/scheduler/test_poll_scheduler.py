@@ -13,7 +13,7 @@ from exporter.config import Config, PollConfig
 from exporter.exposition import selected
 from exporter.model import Lifecycle, Observation, Role, Settings, Target, TargetKey, Timed
 from exporter.poll.poll_steps import ProbeInstrumentation
-from exporter.probes.connect_run import ConnectRun
+from exporter.probes.direct_runs import DirectRun
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
@@ -44,7 +44,7 @@ class Counted:
 
     def _probed(self, probes: Sequence[Timed], _role: Role) -> None:
         for one in probes:
-            seen = one.observation() if isinstance(one, ConnectRun) else one
+            seen = one.observation() if isinstance(one, DirectRun) else one
             assert isinstance(seen, Observation)
             self.ended.append(seen)
 

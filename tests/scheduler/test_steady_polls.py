@@ -1,4 +1,4 @@
-"""Workloads in ambient that stay healthy are polled without tasks; all else is judged as ever."""
+"""Targets that stay healthy are polled without tasks; all else is judged as ever."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,20 @@ import pytest
 
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
-from exporter.model import Outcome, Redirection, Role, Settings, Target, TargetKey, TargetRecord
+from exporter.model import (
+    Cadence,
+    Outcome,
+    Redirection,
+    Role,
+    Settings,
+    Target,
+    TargetKey,
+    TargetRecord,
+)
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
-from tests.scheduler.test_poll_scheduler import Counted, until
+from tests.scheduler.test_poll_scheduler import PAGE, Counted, agent_on, listening, until
 
 POLL = PollConfig(interval=0.1, timeout=0.3, hello=False)
 KEY = TargetKey("shop", "web")
@@ -37,7 +46,7 @@ def has_accepted(own: socket.socket) -> bool:
 
 @dataclass
 class World:
-    """A scheduler, its one workload, and how many tasks its polls took."""
+    """A scheduler, its one target, and how many tasks its polls took."""
 
     table: TargetTable
     state: State
@@ -68,8 +77,14 @@ def ports() -> Iterator[dict[int, socket.socket]]:
         own.close()
 
 
+WORKLOAD = Target(
+    key=KEY, role=Role.AMBIENT, addresses=(ADDRESS,), captured=True, uid="web",
+    settings=Settings(application_ports=(APPLICATION,)), redirection=Redirection.ENABLED,
+)  # fmt: skip
+
+
 @contextlib.asynccontextmanager
-async def polling() -> AsyncIterator[World]:
+async def polling(target: Target = WORKLOAD) -> AsyncIterator[World]:
     state, families = State(selected("standard", ())), selected("standard", ())
     table, counted = TargetTable(POLL.interval, state, State(families)), Counted()
     scheduler = Scheduler(Config(poll=POLL), table, counted.instrumentation())
@@ -81,13 +96,7 @@ async def polling() -> AsyncIterator[World]:
 
     asyncio.get_running_loop().set_task_factory(counting)  # type: ignore[arg-type]
     running = asyncio.create_task(scheduler.run())
-    settings = Settings(application_ports=(APPLICATION,))
-    table.put(
-        Target(
-            key=KEY, role=Role.AMBIENT, addresses=(ADDRESS,), captured=True, settings=settings,
-            uid="web", redirection=Redirection.ENABLED,
-        )
-    )  # fmt: skip
+    table.put(target)
     await world.polled(4)
     yield world
     await scheduler.stop()
@@ -151,3 +160,69 @@ async def test_a_stop_waits_for_connects_that_run(ports: dict[int, socket.socket
             await world.scheduler.stop()
             await until(lambda: world.counted.in_flight == 0)
             assert world.counted.ended[-1].outcome in (Outcome.OK, Outcome.TIMEOUT)
+
+
+@dataclass
+class Agent:
+    """A process on the agent's port, whose readiness answers with these bytes, or not at all."""
+
+    ready: bytes | None = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while head := await reader.readline():
+                while await reader.readline() not in (b"\r\n", b""):
+                    pass
+                page = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(PAGE), PAGE)
+                writer.write(page if b"/stats" in head else self.ready or b"")
+                if self.ready == b"":
+                    break
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def polling_an_agent() -> AsyncIterator[tuple[World, Agent]]:
+    agent = Agent()
+    async with listening(agent.serve) as port, polling(agent_on(port, KEY.pod)) as world:
+        await until(lambda: world.record.verdicts[0].up)
+        await world.polled(2)
+        yield world, agent
+
+
+async def test_a_get_that_brings_the_same_is_only_counted_and_what_it_took_is_served() -> None:
+    async with polling_an_agent() as (world, _):
+        before, tasks, ended = world.record, world.tasks, len(world.counted.ended)
+        await world.polled(5)
+        assert world.tasks == tasks
+        assert world.record.polls >= before.polls + 4
+        assert len(world.counted.ended) >= ended + 4
+        assert world.record.polled[Cadence.FAST] > before.polled[Cadence.FAST]
+        assert world.record.durations != before.durations
+        port = world.record.verdicts[0].port
+        assert (world.record.last_ok.get(port) or 0) > (before.last_ok.get(port) or 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", Outcome.NOT_READY),
+        (b"HTTP/1.1 200 OK\r\nServer: envoy\r\nContent-Length: 0\r\n\r\n", Outcome.WRONG_IDENTITY),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Outcome.WRONG_IDENTITY),
+        (b"SSH-2.0\r\n", Outcome.WRONG_PROTOCOL),
+        (b"", Outcome.CLOSED),
+        (None, Outcome.TIMEOUT),
+    ],
+)
+async def test_a_get_that_brings_anything_else_is_judged_in_the_same_poll(
+    answer: bytes | None, outcome: Outcome
+) -> None:
+    async with polling_an_agent() as (world, agent):
+        well, agent.ready = agent.ready, answer
+        await until(lambda: world.counted.ended[-1].outcome is outcome)
+        await until(lambda: world.record.verdicts[0].outcome is outcome)
+        agent.ready = well
+        await until(lambda: world.record.verdicts[0].outcome is Outcome.OK)
+        await world.polled(2)
+        tasks = world.tasks
+        await world.polled(3)
+        assert world.tasks == tasks
