@@ -14,6 +14,7 @@ from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.inbound import judge_inbound
 from exporter.diagnosis.liveness import is_blocked_by_network, is_lost_rejection
 from exporter.diagnosis.port_owner import foreign_listener, unproved_agent
+from exporter.diagnosis.reading import Reading
 from exporter.diagnosis.workload_evidence import accepts, addresses_of
 from exporter.diagnosis.workload_ports import JUDGED_HERE, judge_workload_port
 from exporter.model import (
@@ -44,11 +45,33 @@ class Judgement(Struct, eq=False):
     verdicts: dict[int, Verdict] = {}
     durations: dict[int, float] = {}
 
-    def add(self, verdict: Verdict, seconds: float = 0.0) -> None:
-        """Keep a verdict; `seconds` 0 where it was inferred."""
-        self.verdicts[verdict.port] = verdict
-        if seconds:
-            self.durations[verdict.port] = seconds
+    def take(
+        self,
+        evidence: Evidence,
+        port: TargetPort,
+        reading: Reading,
+        *,
+        naive: bool | None = None,
+        exposed: bool = False,
+    ) -> None:
+        """Keep what is read of a port as its verdict; one that was inferred took no time.
+
+        `naive`: the result of a plain connect where this poll has none.
+        """
+        connects = _naive_of(evidence, port)
+        self.verdicts[port.number] = Verdict(
+            port.number,
+            port.component,
+            reading.up,
+            reading.outcome,
+            reading.view,
+            reading.detail,
+            naive if connects is None else connects,
+            exposed,
+            reading.structural,
+        )
+        if reading.seconds:
+            self.durations[port.number] = reading.seconds
 
     def of(self, evidence: Evidence, name: PortName) -> Verdict | None:
         """The verdict on the port of that name, where it could be probed at all."""
@@ -70,15 +93,14 @@ def judge(evidence: Evidence, memory: Memory) -> Judgement:
     for port in evidence.ports:
         name = port.name
         if evidence.in_mesh:
-            judged.add(_untrusted(evidence, port))
+            # Behind our own sidecar every answer may be that sidecar's.
+            judged.take(evidence, port, _UNTRUSTED)
         elif is_envoy and name == PortName.ADMIN:
             admin = port
         elif is_envoy and name == PortName.VIRTUAL_INBOUND:
-            naive = naive_of(evidence, port)
-            judged.add(*judge_inbound(evidence, memory, port, naive=naive))
+            judged.take(evidence, port, judge_inbound(evidence, memory, port))
         elif is_ambient and name in JUDGED_HERE:
-            naive = naive_of(evidence, port)
-            judged.add(*judge_workload_port(evidence, memory, port, naive=naive))
+            judged.take(evidence, port, judge_workload_port(evidence, memory, port))
         elif is_ztunnel and name == PortName.HBONE:
             _judge_own_hbone(evidence, memory, port, judged)
         else:
@@ -98,12 +120,12 @@ def _judge_own_hbone(
     """
     if not any(accepts(row.hbone) for row in addresses_of(evidence)):
         return
-    verdict, seconds = judge_workload_port(evidence, memory, port, naive=naive_of(evidence, port))
-    if not verdict.outcome.is_silent:
-        judged.add(verdict, seconds)
+    reading = judge_workload_port(evidence, memory, port)
+    if not reading.outcome.is_silent:
+        judged.take(evidence, port, reading)
 
 
-def naive_of(evidence: Evidence, port: TargetPort) -> bool | None:
+def _naive_of(evidence: Evidence, port: TargetPort) -> bool | None:
     """The result of a plain connect from the network; captured ports are as the control port."""
     found = evidence.network.get(port.number)
     if found and found[0].connected is not None:
@@ -113,24 +135,14 @@ def naive_of(evidence: Evidence, port: TargetPort) -> bool | None:
     return None
 
 
-def _untrusted(evidence: Evidence, port: TargetPort) -> Verdict:
-    """Behind our own sidecar every answer may be that sidecar's."""
-    return Verdict(
-        port.number,
-        port.component,
-        None,
-        Outcome.CAPTURED,
-        View.NETWORK,
-        detail="the exporter is inside the mesh",
-        naive=naive_of(evidence, port),
-    )
+_UNTRUSTED = Reading(Outcome.CAPTURED, "the exporter is inside the mesh")
 
 
 def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement) -> None:
     in_pod, over_network = evidence.pod.get(port.number), evidence.worst(port.number)
     if in_pod is None and over_network is None:
         if port.expectation is not Expectation.OPTIONAL:
-            judged.add(_unprobed(evidence, port))
+            judged.take(evidence, port, _unprobed(evidence, port))
         return
     if in_pod is None or (
         over_network is not None and _network_overrules(evidence, port, over_network)
@@ -148,23 +160,14 @@ def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Ju
             outcome, detail = Outcome.NO_ACCESS, unproved
     if port.expectation is Expectation.OPTIONAL and not outcome.proves:
         return
-    judged.add(_verdict(evidence, port, seen, outcome, detail), seen.seconds)
+    detail = _with_address(evidence, seen, outcome, detail)
+    judged.take(evidence, port, Reading(outcome, detail, seen.seconds, seen.view))
 
 
-def _verdict(
-    evidence: Evidence, port: TargetPort, seen: Observation, outcome: Outcome, detail: str
-) -> Verdict:
-    if len(evidence.target.addresses) > 1 and seen.view is View.NETWORK and not outcome.proves:
-        detail = f"{seen.address}: {detail or outcome.value}"
-    return Verdict(
-        port.number,
-        port.component,
-        outcome.up,
-        outcome,
-        seen.view,
-        detail,
-        naive_of(evidence, port),
-    )
+def _with_address(evidence: Evidence, seen: Observation, outcome: Outcome, detail: str) -> str:
+    if len(evidence.target.addresses) == 1 or seen.view is View.POD or outcome.proves:
+        return detail
+    return f"{seen.address}: {detail or outcome.value}"
 
 
 def _network_overrules(evidence: Evidence, port: TargetPort, over_network: Observation) -> bool:
@@ -196,21 +199,13 @@ def _from_network(
     return seen.outcome
 
 
-def _unprobed(evidence: Evidence, port: TargetPort) -> Verdict:
+def _unprobed(evidence: Evidence, port: TargetPort) -> Reading:
     """No view of this poll could show the port."""
     behind = port.captured and port.expectation is Expectation.OPEN
     refused = evidence.no_access.get(port.number, "")
     hidden = behind or port.expectation is Expectation.LOOPBACK
-    return Verdict(
-        port.number,
-        port.component,
-        None,
-        Outcome.CAPTURED if behind and not refused else Outcome.NO_ACCESS,
-        View.NETWORK,
-        detail=refused,
-        naive=naive_of(evidence, port),
-        structural=hidden and not refused,
-    )
+    outcome = Outcome.CAPTURED if behind and not refused else Outcome.NO_ACCESS
+    return Reading(outcome, refused, structural=hidden and not refused)
 
 
 def exposed_by(evidence: Evidence, memory: Memory) -> str:
@@ -231,36 +226,28 @@ def _judge_admin(evidence: Evidence, memory: Memory, port: TargetPort, judged: J
     exposed = bool(exposed_by(evidence, memory))
     in_pod = evidence.pod.get(port.number)
     if in_pod is not None:
-        view, seconds = View.POD, in_pod.seconds
-        outcome, detail = _admin_in_pod(memory, port, in_pod)
+        reading = _admin_in_pod(memory, port, in_pod)
     else:
-        view, seconds = View.NETWORK, 0.0
-        outcome, detail = _admin_by_other_ports(evidence, judged, exposed=exposed)
-    naive = naive_of(evidence, port)
-    if naive is None and memory.exposure is not None and not port.captured:
-        naive = memory.exposure.value.connected
-    verdict = Verdict(
-        port.number, port.component, outcome.up, outcome, view, detail, naive, exposed=exposed
-    )
-    judged.add(verdict, seconds)
+        reading = _admin_by_other_ports(evidence, judged, exposed=exposed)
+    shown = memory.exposure if not port.captured else None
+    naive = shown.value.connected if shown else None
+    judged.take(evidence, port, reading, naive=naive, exposed=exposed)
 
 
-def _admin_in_pod(memory: Memory, port: TargetPort, in_pod: Observation) -> tuple[Outcome, str]:
+def _admin_in_pod(memory: Memory, port: TargetPort, in_pod: Observation) -> Reading:
     wrong = foreign_listener(memory, port)
     if wrong and in_pod.outcome is not Outcome.REFUSED:
-        return Outcome.WRONG_IDENTITY, wrong
-    return in_pod.outcome, in_pod.detail
+        return Reading(Outcome.WRONG_IDENTITY, wrong, in_pod.seconds, View.POD)
+    return Reading(in_pod.outcome, in_pod.detail, in_pod.seconds, View.POD)
 
 
-def _admin_by_other_ports(
-    evidence: Evidence, judged: Judgement, *, exposed: bool
-) -> tuple[Outcome, str]:
+def _admin_by_other_ports(evidence: Evidence, judged: Judgement, *, exposed: bool) -> Reading:
     """15000 by what the other ports prove: 15090 is relayed to it."""
     stats = judged.of(evidence, PortName.STATS)
     if stats is not None and (stats.up or stats.outcome is Outcome.TOO_LARGE):
-        return Outcome.OK, f"{stats.port} answers, which is relayed to it"
+        return Reading(Outcome.OK, f"{stats.port} answers, which is relayed to it")
     if exposed:
-        return Outcome.OK, "it answers from the network"
+        return Reading(Outcome.OK, "it answers from the network")
     health = judged.of(evidence, PortName.HEALTH)
     inbound = judged.of(evidence, PortName.VIRTUAL_INBOUND)
     envoy = [verdict for verdict in (health, stats) if verdict]
@@ -268,16 +255,11 @@ def _admin_by_other_ports(
         envoy.append(inbound)
     served = inbound is not None and inbound.up
     if envoy and not served and all(verdict.outcome.is_silent for verdict in envoy):
-        return Outcome.TIMEOUT, "every port of Envoy is silent"
+        return Reading(Outcome.TIMEOUT, "every port of Envoy is silent")
     status = judged.of(evidence, PortName.STATUS)
     held = [*envoy, status] if status else envoy
     if held and not served and all(verdict.outcome in _NOBODY for verdict in held):
-        return Outcome.REFUSED, "Envoy and agent hold none of their ports"
+        return Reading(Outcome.REFUSED, "Envoy and agent hold none of their ports")
     if stats is not None and stats.outcome in _ON_THE_WAY:
-        return stats.outcome, describe_blocked(stats)
-    return Outcome.NO_ACCESS, "it listens on loopback, and no other port shows it"
-
-
-def describe_blocked(verdict: Verdict) -> str:
-    """Why a port that the network keeps from us leaves another one unjudged."""
-    return f"{verdict.port} is {_ON_THE_WAY[verdict.outcome]}"
+        return Reading(stats.outcome, f"{stats.port} is {_ON_THE_WAY[stats.outcome]}")
+    return Reading(Outcome.NO_ACCESS, "it listens on loopback, and no other port shows it")

@@ -4,12 +4,13 @@
 control port accepts and ztunnel answered a hello. 15001 is seen in the pod's socket table alone.
 """
 
-from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.liveness import kubernetes_reports_ready
 from exporter.diagnosis.port_owner import foreign_listener
+from exporter.diagnosis.reading import Reading
 from exporter.diagnosis.workload_evidence import (
     AddressEvidence,
     accepts,
@@ -19,90 +20,57 @@ from exporter.diagnosis.workload_evidence import (
     is_served_in_pod,
     refuses,
 )
-from exporter.model import Memory, Observation, Outcome, PortName, Verdict, View
-
-
-class _Reading(Struct, frozen=True):
-    """What one address, or the pod's view, shows of a port."""
-
-    outcome: Outcome
-    detail: str = ""
-    seconds: float = 0.0
-    view: View = View.NETWORK
-
-    @property
-    def up(self) -> bool | None:
-        """A TLS alert is ztunnel's answer to a hello that it does not take, and proves no more."""
-        return None if self.outcome is Outcome.TLS_ERROR else self.outcome.up
-
-    @property
-    def rank(self) -> int:
-        """Down before unjudged before up: up means on every address."""
-        return {False: 0, None: 1, True: 2}[self.up]
-
+from exporter.model import Memory, Observation, Outcome, PortName, View
 
 JUDGED_HERE = frozenset({PortName.HBONE, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND})
 
 
-def judge_workload_port(
-    evidence: Evidence, memory: Memory, port: TargetPort, *, naive: bool | None
-) -> tuple[Verdict, float]:
-    """The verdict on 15001, 15006 or 15008, and the duration of the probe that decided."""
-    reading = _reading(evidence, memory, port)
+def judge_workload_port(evidence: Evidence, memory: Memory, port: TargetPort) -> Reading:
+    """What 15001, 15006 or 15008 is."""
     if wrong := foreign_listener(memory, port):
-        reading = _Reading(Outcome.WRONG_IDENTITY, wrong, view=View.POD)
-    elif reading.outcome.is_unjudged and _nobody_listens(evidence, memory, port):
-        detail = "nobody listens on it in the pod"
-        reading = _Reading(Outcome.REFUSED, detail, view=View.POD)
-    is_structural = port.name == PortName.VIRTUAL_OUTBOUND and reading.up is None
-    verdict = Verdict(
-        port.number,
-        port.component,
-        reading.up,
-        reading.outcome,
-        reading.view,
-        reading.detail,
-        naive,
-        structural=is_structural,
-    )
-    return verdict, reading.seconds
+        return Reading(Outcome.WRONG_IDENTITY, wrong, view=View.POD)
+    reading = _reading(evidence, memory, port)
+    if reading.outcome.is_unjudged and _nobody_listens(evidence, memory, port):
+        return Reading(Outcome.REFUSED, "nobody listens on it in the pod", view=View.POD)
+    return reading
 
 
-def _reading(evidence: Evidence, memory: Memory, port: TargetPort) -> _Reading:
+def _reading(evidence: Evidence, memory: Memory, port: TargetPort) -> Reading:
     if port.name == PortName.VIRTUAL_OUTBOUND:
         return _read_outbound(evidence, memory, port)
     read = _read_hbone if port.name == PortName.HBONE else _read_inbound
     rows = addresses_of(evidence)
     readings = [_named(evidence, row, read(evidence, memory, row)) for row in rows]
-    nothing = _Reading(Outcome.NO_ACCESS, "it was not probed")
+    nothing = Reading(Outcome.NO_ACCESS, "it was not probed")
     return min(readings, key=lambda one: one.rank, default=nothing)
 
 
-def _named(evidence: Evidence, row: AddressEvidence, reading: _Reading) -> _Reading:
+def _named(evidence: Evidence, row: AddressEvidence, reading: Reading) -> Reading:
     """With the address, where the target has several and this one is not up."""
     if reading.up or len(evidence.target.addresses) == 1:
         return reading
-    detail = f"{row.address}: {reading.detail or reading.outcome.value}"
-    return _Reading(reading.outcome, detail, reading.seconds, reading.view)
+    return replace(reading, detail=f"{row.address}: {reading.detail or reading.outcome.value}")
 
 
-def _read_hbone(evidence: Evidence, memory: Memory, row: AddressEvidence) -> _Reading:
+def _read_hbone(evidence: Evidence, memory: Memory, row: AddressEvidence) -> Reading:
     seen = row.hbone
     if seen is None:
-        return _Reading(Outcome.NO_ACCESS, "it was not probed")
+        return Reading(Outcome.NO_ACCESS, "it was not probed")
     if seen.outcome is not Outcome.OK:
         return _read_failure(evidence, memory, row, seen)
     last = current_hello(memory, row)
     if last is None:
-        return _Reading(Outcome.CAPTURED, "no TLS hello was sent")
+        return Reading(Outcome.CAPTURED, "no TLS hello was sent")
     hello = last.seen
     if hello.outcome is not Outcome.OK:
         detail = _ENDINGS.get(hello.outcome, hello.detail)
-        return _Reading(hello.outcome, detail, hello.seconds)
+        # A TLS alert is ztunnel's answer to a hello that it does not take, and proves no more.
+        is_alert = hello.outcome is Outcome.TLS_ERROR
+        return Reading(hello.outcome, detail, hello.seconds, is_undecided=is_alert)
     if is_anothers(last):
         detail = "its certificate has no SPIFFE identity"
-        return _Reading(Outcome.WRONG_IDENTITY, detail, hello.seconds)
-    return _Reading(Outcome.OK, "the workload's certificate came", hello.seconds)
+        return Reading(Outcome.WRONG_IDENTITY, detail, hello.seconds)
+    return Reading(Outcome.OK, "the workload's certificate came", hello.seconds)
 
 
 _ENDINGS = {
@@ -116,62 +84,62 @@ _ENDINGS = {
 
 def _read_failure(
     evidence: Evidence, memory: Memory, row: AddressEvidence, seen: Observation
-) -> _Reading:
+) -> Reading:
     """A connect that did not come about: the pod's doing, or the network's."""
     in_pod = is_served_in_pod(evidence, memory, row)
     if seen.outcome.is_silent:
         is_ready = kubernetes_reports_ready(evidence.target.lifecycle)
         is_blocked = row.responds or in_pod or is_ready
         outcome = Outcome.BLOCKED if is_blocked else seen.outcome
-        return _Reading(outcome, "it does not answer", seen.seconds)
+        return Reading(outcome, "it does not answer", seen.seconds)
     if refuses(seen) and in_pod:
-        return _Reading(Outcome.BLOCKED, "it refuses, and ztunnel serves it in the pod")
-    return _Reading(seen.outcome, seen.detail, seen.seconds)
+        return Reading(Outcome.BLOCKED, "it refuses, and ztunnel serves it in the pod")
+    return Reading(seen.outcome, seen.detail, seen.seconds)
 
 
-def _read_inbound(evidence: Evidence, memory: Memory, row: AddressEvidence) -> _Reading:
+def _read_inbound(evidence: Evidence, memory: Memory, row: AddressEvidence) -> Reading:
     """15006, by the control port, which nobody but the redirection can accept."""
     if not evidence.target.captured:
-        return _Reading(Outcome.CAPTURED, "inbound connections bypass ztunnel by configuration")
+        return Reading(Outcome.CAPTURED, "inbound connections bypass ztunnel by configuration")
     seen = row.control
     if seen is None:
-        return _Reading(Outcome.CAPTURED, "no control port shows redirection here")
+        return Reading(Outcome.CAPTURED, "no control port shows redirection here")
     if refuses(seen):
         return _read_refusal(evidence, memory, row, seen)
     if seen.outcome is not Outcome.OK:
         return _read_failure(evidence, memory, row, seen)
     last = current_hello(memory, row)
     if last is None and accepts(row.hbone):
-        return _Reading(Outcome.CAPTURED, "no TLS hello was sent")
+        return Reading(Outcome.CAPTURED, "no TLS hello was sent")
     if last is not None and last.seen.outcome is Outcome.TIMEOUT:
-        return _Reading(Outcome.TIMEOUT, "a TLS hello to 15008 is not answered")
+        return Reading(Outcome.TIMEOUT, "a TLS hello to 15008 is not answered")
     if last is not None and is_anothers(last):
-        return _Reading(Outcome.CAPTURED, "another process answers on 15008")
-    return _Reading(Outcome.OK, "the redirection accepts", seen.seconds)
+        return Reading(Outcome.CAPTURED, "another process answers on 15008")
+    return Reading(Outcome.OK, "the redirection accepts", seen.seconds)
 
 
 def _read_refusal(
     evidence: Evidence, memory: Memory, row: AddressEvidence, seen: Observation
-) -> _Reading:
+) -> Reading:
     """The control port refuses: the redirection is missing, or nobody is behind it."""
     if refuses(row.hbone):
         return _read_failure(evidence, memory, row, seen)
     last = current_hello(memory, row)
     if last is not None and is_anothers(last):
-        return _Reading(Outcome.REFUSED, "the control port refuses", seen.seconds)
+        return Reading(Outcome.REFUSED, "the control port refuses", seen.seconds)
     if accepts(row.hbone):
-        return _Reading(Outcome.CAPTURED, "redirection is missing")
-    return _Reading(Outcome.CAPTURED, "the control port refuses; 15008 was not reached")
+        return Reading(Outcome.CAPTURED, "redirection is missing")
+    return Reading(Outcome.CAPTURED, "the control port refuses; 15008 was not reached")
 
 
-def _read_outbound(evidence: Evidence, memory: Memory, port: TargetPort) -> _Reading:
+def _read_outbound(evidence: Evidence, memory: Memory, port: TargetPort) -> Reading:
     """15001: no connection shows it; its socket does, where a hello was answered."""
     rows = addresses_of(evidence)
     hbone = [_read_hbone(evidence, memory, row) for row in rows]
     serves = bool(hbone) and all(reading.up for reading in hbone)
     if serves and _owners(memory, port):
-        return _Reading(Outcome.OK, "ztunnel listens on it", view=View.POD)
-    return _Reading(Outcome.CAPTURED)
+        return Reading(Outcome.OK, "ztunnel listens on it", view=View.POD)
+    return Reading(Outcome.CAPTURED, structural=True)
 
 
 def _owners(memory: Memory, port: TargetPort) -> bool:
