@@ -7,7 +7,6 @@ before it, in table raw, as a NetworkPolicy does it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from exporter.catalogue import is_captured
 from exporter.demo.recorded_state import RecordedState, RecordedView, Socket
@@ -17,22 +16,8 @@ from exporter.model import Role, Target
 _HBONE = 15008
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The rules of one family. `drops` None: none; a port of 0 stands for every other one."""
-
-    redirection: str = ""
-    drops: str = ""
-    rejects: str = ""
-
-    @property
-    def text(self) -> str:
-        """What iptables-restore reads; empty for no rules."""
-        return self.redirection + self.drops + self.rejects
-
-
-def rules_of(state: RecordedState, target: Target, *, is_ipv6: bool) -> Rules:
-    """The rules that make connects from the network end as recorded."""
+def rules_of(state: RecordedState, target: Target, *, is_ipv6: bool) -> str:
+    """What iptables-restore reads of a family, for connects to end as recorded; empty for none."""
     seen = (state.network6 if is_ipv6 else None) or state.network
     sockets = tuple(row for row in state.sockets if _reaches(row, is_ipv6=is_ipv6))
     redirects = is_redirected(state, target, seen)
@@ -41,11 +26,9 @@ def rules_of(state: RecordedState, target: Target, *, is_ipv6: bool) -> Rules:
         for port, connect in seen.connects.items()
         if connect == "refused" and _accepts(port, target, sockets, redirects=redirects)
     )
-    return Rules(
-        redirection=_redirection(target) if redirects else "",
-        drops="" if seen.is_unreachable else _drops(seen),
-        rejects=_rejects(rejected, seen),
-    )
+    redirection = _redirection(target) if redirects else ""
+    drops = "" if seen.is_unreachable else _drops(seen)
+    return redirection + drops + _rejects(rejected, seen)
 
 
 def is_redirected(state: RecordedState, target: Target, seen: RecordedView) -> bool:

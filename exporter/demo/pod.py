@@ -135,8 +135,7 @@ def _build_network(plan: PodPlan, props: Props) -> None:
         lines.append(f"route add {anywhere} via {gateway} dev eth0 onlink")
     batch("\n".join(lines))
     for is_ipv6 in plan.families:
-        rules = rules_of(plan.state, plan.target, is_ipv6=is_ipv6).text
-        if rules:
+        if rules := rules_of(plan.state, plan.target, is_ipv6=is_ipv6):
             run((kernel.tool("ip6tables-restore" if is_ipv6 else "iptables-restore"),), rules)
 
 

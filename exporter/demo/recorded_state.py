@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 _PROXIES = ("envoy", "pilot-agent", "ztunnel", "pilot-discovery", "install-cni")
 
@@ -83,23 +84,8 @@ class Socket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What is true of a state: a row of the index. `captured`, `identity`: None, empty for free.
-
-    `causes`: each of them is right ("none" is healthy). `up` by port: 1, 0, None (unjudged).
-    """
-
-    causes: tuple[str, ...]
-    up: Mapping[int, int | None] = field(default_factory=dict)
-    ready: int | None = None
-    agent_ready: int | None = None
-    captured: int | None = None
-    identity: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedState:
-    """One recorded state of one pod.
+    """One recorded state of one pod. `index` is its row of the index: what is true of it.
 
     `earlier` holds pages from some seconds before, to be polled first. `date` is when it was
     recorded, seconds since the epoch; 0 where no answer has it. `pod` is the pod document.
@@ -108,9 +94,7 @@ class RecordedState:
 
     name: str
     role: str
-    done: str
-    expected: Expected
-    pod_expected: Expected
+    index: Mapping[str, Any]
     network: RecordedView
     network6: RecordedView | None
     loopback: RecordedView
@@ -134,4 +118,4 @@ class RecordedState:
     @property
     def is_healthy(self) -> bool:
         """Whether nothing is wrong with it."""
-        return self.expected.causes == ("none",)
+        return bool(self.index["cause"] == "none")

@@ -18,7 +18,6 @@ import yaml
 from exporter.demo.recorded_state import (
     End,
     Exchange,
-    Expected,
     Hello,
     RecordedAnswer,
     RecordedState,
@@ -57,9 +56,7 @@ def load_state(folder: Path, row: Mapping[str, Any]) -> RecordedState:
     return RecordedState(
         name=row["name"],
         role=row["role"],
-        done=row.get("done", ""),
-        expected=_expected(row),
-        pod_expected=_expected(_with_pod_view(row, loopback)),
+        index=row,
         network=network,
         network6=_seen(folder, "network6") if network6.exists() else None,
         loopback=loopback,
@@ -82,30 +79,6 @@ def _accepting(network: RecordedView) -> tuple[Socket, ...]:
 
 
 _ISTIOS = range(15000, 15100)
-
-
-def _with_pod_view(row: Mapping[str, Any], loopback: RecordedView) -> Mapping[str, Any]:
-    """The row with what differs when the pod's view is there as well.
-
-    Where the cause differs, what was not up and can be reached there is free to be judged.
-    """
-    pod_view = row.get("pod_view") or {}
-    up = dict(row.get("up") or {})
-    if "cause" in pod_view:
-        up = {port: v for port, v in up.items() if v == 1 or loopback.connects.get(port) != "ok"}
-    return {**row, **pod_view, "up": {**up, **pod_view.get("up", {})}}
-
-
-def _expected(row: Mapping[str, Any]) -> Expected:
-    cause = row["cause"]
-    return Expected(
-        causes=tuple(cause) if isinstance(cause, list) else (cause,),
-        up=row.get("up") or {},
-        ready=row.get("ready"),
-        agent_ready=row.get("agent_ready"),
-        captured=row.get("captured"),
-        identity=row.get("identity") or "",
-    )
 
 
 def _seen(folder: Path, view: str) -> RecordedView:

@@ -10,7 +10,7 @@ STATES = {state.name: state for state in load_states(SHIPPED)}
 def rules(name: str, *, is_ipv6: bool = False) -> str:
     state = STATES[name]
     target = target_of(state, ("198.18.0.2",), "", 0.0)
-    return rules_of(state, target, is_ipv6=is_ipv6).text
+    return rules_of(state, target, is_ipv6=is_ipv6)
 
 
 def test_redirection_is_istios() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
+from expected import Expected, expected_of
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.progress import Progress
@@ -29,7 +30,6 @@ from exporter.demo import (
     load_states,
     mesh,
 )
-from exporter.demo.recorded_state import Expected
 from exporter.model import Memory, Role, TargetRecord
 from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
 
@@ -128,7 +128,7 @@ def _verdict(pod: DemoPod, view: str, record: TargetRecord) -> Verdict:
     return Verdict(
         state=pod.state,
         view=view,
-        expected=pod.state.expected if view == "network" else pod.state.pod_expected,
+        expected=expected_of(pod.state, view),
         seen={row.port: None if row.up is None else int(row.up) for row in record.verdicts},
         ready=record.ready,
         cause=record.diagnosis.cause if record.diagnosis else "none",
