@@ -22,13 +22,13 @@ from exporter.cli.log_formats import start_logging
 from exporter.cli.tables import Window, console, report_of
 from exporter.cli.target_sources import (
     CheckSource,
-    StaticSelection,
     add_cluster_flags,
     cluster,
     names_cluster,
     none_of,
     selector,
     selects,
+    static,
 )
 from exporter.config import Config
 from exporter.discovery.static import load_static
@@ -42,9 +42,6 @@ MANY = 200
 
 FAIL_ON = tuple(health for health in Health if health not in (Health.HEALTHY, Health.UNHEALTHY))
 """What `--fail-on` can choose: unhealthy targets are a failure anyway."""
-
-AT_ONCE = 64
-"""Targets that are polled at the same time: what a laptop's limit of open files allows."""
 
 _NO_TARGETS = """\
 There are no targets: no kubeconfig was found. Name one with --kubeconfig or KUBECONFIG, or list
@@ -132,12 +129,12 @@ async def _check(chosen: argparse.Namespace, config: Config, found: Sequence[Tar
         if not targets:
             print(none_of(found, chosen.selector), file=sys.stderr)
             return ExitCode.UNJUDGED
-        return await _check_source(chosen, StaticSelection(config, targets, AT_ONCE))
+        return await _check_source(chosen, static(config, targets))
     load = find_credentials(kubeconfig=chosen.kubeconfig, context=chosen.context)
     if load is None:
         print(_NO_TARGETS, file=sys.stderr)
         return ExitCode.UNJUDGED
-    async with cluster(chosen, config, load, AT_ONCE) as source:
+    async with cluster(chosen, config, load) as source:
         return await _check_source(chosen, source)
 
 

@@ -6,20 +6,23 @@ inside, by port-forward with the user's own rights. `check` in a pod polls over 
 
 import argparse
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Protocol
+from functools import partial
 
 from exporter.access.portforward import PortForwards
 from exporter.config import LABEL_NAME, LABEL_SELECTOR, Config
-from exporter.discovery.list_targets import list_targets
+from exporter.discovery.list_targets import TargetListing, list_targets
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import LoadCredentials
 from exporter.model import Target, TargetKey
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, pod_only
+
+AT_ONCE = 64
+"""Targets that are polled at the same time: what a laptop's limit of open files allows."""
 
 FORWARDED_AT_ONCE = 16
 """Pods that are polled at the same time; each takes up to three port-forwards."""
@@ -62,69 +65,40 @@ _HINTS = {
 }
 
 
-class CheckSource(Protocol):
-    """Where targets come from. `not_judged`: what cannot be judged of any of them."""
+@dataclass(slots=True)
+class CheckSource:
+    """Where targets come from. `not_judged`: what cannot be judged of any of them.
+
+    `find` lists the selected targets as they are now. `forward` leads into their pods, where polls
+    come from there.
+    """
 
     config: Config
     at_once: int
-    not_judged: tuple[str, ...]
-
-    async def targets(self) -> Sequence[Target]:
-        """The selected targets. Raises KubernetesError."""
-        ...
-
-    def plan(self, target: Target) -> Plan:
-        """The probes of one."""
-        ...
-
-
-class StaticSelection:
-    """Targets of the configuration."""
-
+    find: Callable[[], Awaitable[TargetListing]]
+    forward: PodViewFactory = no_pod_view
     not_judged: tuple[str, ...] = ()
 
-    def __init__(self, config: Config, targets: Sequence[Target], at_once: int) -> None:
-        self.config = config
-        self.at_once = min(at_once, config.poll.concurrency)
-        self._targets = targets
-
     async def targets(self) -> Sequence[Target]:
-        """Always the same."""
-        return self._targets
-
-    def plan(self, target: Target) -> Plan:
-        """By the configuration."""
-        return plan_of(target, self.config)
-
-
-@dataclass(slots=True)
-class Cluster:
-    """The pods that match a selector in a cluster."""
-
-    config: Config
-    at_once: int
-    not_judged: tuple[str, ...]
-    api: KubernetesClient
-    selector: str
-    forward: PodViewFactory
-
-    async def targets(self) -> Sequence[Target]:
-        """As they are now."""
-        try:
-            listing = await list_targets(self.api, self.config)
-        except KubernetesError as error:
-            hint = _HINTS.get(error.status)
-            raise KubernetesError.of(
-                error.status, f"{error}; {hint}" if hint else str(error)
-            ) from None
+        """As they are now. Raises KubernetesError."""
+        listing = await self.find()
         reasons = (_NOT_BY_FORWARD,) if self.forward is not no_pod_view else ()
         self.not_judged = (*reasons, *listing.unseen)
-        return [target for target in listing.targets if matches(self.selector, target)]
+        return listing.targets
 
     def plan(self, target: Target) -> Plan:
-        """By port-forward, or as the exporter would."""
+        """The probes of one: by port-forward, or as the exporter would."""
         plan = plan_of(target, self.config, self.forward)
         return plan if self.forward is no_pod_view else pod_only(plan)
+
+
+def static(config: Config, targets: Sequence[Target]) -> CheckSource:
+    """Targets of the configuration, which stay the same."""
+
+    async def find() -> TargetListing:
+        return TargetListing(tuple(targets), ())
+
+    return CheckSource(config, min(AT_ONCE, config.poll.concurrency), find)
 
 
 def add_cluster_flags(parser: argparse.ArgumentParser) -> None:
@@ -186,27 +160,37 @@ def names_cluster(chosen: argparse.Namespace) -> bool:
 
 @asynccontextmanager
 async def cluster(
-    chosen: argparse.Namespace, config: Config, load: LoadCredentials, at_once: int
-) -> AsyncIterator[Cluster]:
+    chosen: argparse.Namespace, config: Config, load: LoadCredentials
+) -> AsyncIterator[CheckSource]:
     """The cluster of these credentials. Raises KubernetesError."""
     async with KubernetesClient(load) as api:
         namespace = await api.namespace()
         config = narrow_discovery(chosen, config, namespace)
-        direct = Cluster(config, at_once, (), api, chosen.selector, no_pod_view)
+        find = partial(_matching, api, config, chosen.selector)
         is_in_pod = namespace is None
         if chosen.access == "direct" or (chosen.access == "auto" and is_in_pod):
-            yield direct
+            yield CheckSource(config, AT_ONCE, find)
             return
         forwarding = PortForwards(
             lambda key, ports: api.forward(key.namespace, key.pod, ports), None
         )
         poll = replace(config.poll, timeout=max(config.poll.timeout, _FORWARDED_TIMEOUT_SECONDS))
-        yield replace(
-            direct,
-            config=replace(config, poll=poll),
-            at_once=FORWARDED_AT_ONCE,
-            forward=lambda target: forwarding.pod(target.key),
+        config = replace(config, poll=poll)
+        yield CheckSource(
+            config, FORWARDED_AT_ONCE, find, lambda target: forwarding.pod(target.key)
         )
+
+
+async def _matching(api: KubernetesClient, config: Config, selector: str) -> TargetListing:
+    """The pods that match a selector in a cluster."""
+    try:
+        listing = await list_targets(api, config)
+    except KubernetesError as error:
+        hint = _HINTS.get(error.status)
+        text = f"{error}; {hint}" if hint else str(error)
+        raise KubernetesError.of(error.status, text) from None
+    found = (target for target in listing.targets if matches(selector, target))
+    return replace(listing, targets=tuple(found))
 
 
 def narrow_discovery(chosen: argparse.Namespace, config: Config, namespace: str | None) -> Config:

@@ -6,10 +6,9 @@ Sources: RFC 9110 section 12.5 (q values) and prometheus/docs instrumenting/cont
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-OPENMETRICS_TYPE = "application/openmetrics-text"
-TEXT_TYPE = "text/plain"
-TEXT_VERSION = "0.0.4"
-OPENMETRICS_VERSION = "1.0.0"
+_TEXT = "text/plain"
+_VERSIONS = {_TEXT: "0.0.4", "application/openmetrics-text": "1.0.0"}
+"""The version of each format that is served."""
 
 ESCAPINGS = frozenset({"allow-utf-8", "underscores", "dots", "values"})
 """Escaping schemes a scraper may name; our names need none, so any of them is kept."""
@@ -23,13 +22,8 @@ class Format:
     content_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """One element of an Accept or Accept-Encoding header."""
-
-    name: str
-    parameters: dict[str, str]
-    quality: float
+_Offer = tuple[str, dict[str, str], float]
+"""One element of an Accept or Accept-Encoding header: its name, parameters and quality."""
 
 
 def choose_format(accept: str) -> Format:
@@ -38,42 +32,34 @@ def choose_format(accept: str) -> Format:
     Text when nothing fits: an exposition that nobody asked for is better than none, as
     Prometheus's own libraries do. At equal quality OpenMetrics wins, as it has to be named.
     """
-    best = Format(openmetrics=False, content_type=_content_type(TEXT_TYPE, TEXT_VERSION, ""))
-    quality = 0.0
-    for offer in _offers(accept):
-        found = _format_of(offer)
-        if found is None or offer.quality <= 0:
+    best, best_quality = _format(_TEXT), 0.0
+    for name, parameters, quality in _offers(accept):
+        found = _format_of(name, parameters)
+        if found is None or quality <= 0:
             continue
-        if offer.quality > quality or (offer.quality == quality and found.openmetrics):
-            best, quality = found, offer.quality
+        if quality > best_quality or (quality == best_quality and found.openmetrics):
+            best, best_quality = found, quality
     return best
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether the Accept-Encoding header allows gzip."""
-    offers = {offer.name: offer.quality for offer in _offers(accept_encoding)}
+    offers = {name: quality for name, _, quality in _offers(accept_encoding)}
     return offers.get("gzip", offers.get("*", 0.0)) > 0
 
 
-def _format_of(offer: _Offer) -> Format | None:
-    escaping = offer.parameters.get("escaping", "")
-    version = offer.parameters.get("version", "")
-    match offer.name:
-        case "application/openmetrics-text" if version in ("", OPENMETRICS_VERSION):
-            content = _content_type(OPENMETRICS_TYPE, OPENMETRICS_VERSION, escaping)
-            return Format(openmetrics=True, content_type=content)
-        case "text/plain" if version in ("", TEXT_VERSION):
-            content = _content_type(TEXT_TYPE, TEXT_VERSION, escaping)
-            return Format(openmetrics=False, content_type=content)
-        case "text/*" | "*/*":
-            content = _content_type(TEXT_TYPE, TEXT_VERSION, "")
-            return Format(openmetrics=False, content_type=content)
+def _format_of(name: str, parameters: dict[str, str]) -> Format | None:
+    if name in ("text/*", "*/*"):
+        return _format(_TEXT)
+    if name in _VERSIONS and parameters.get("version", "") in ("", _VERSIONS[name]):
+        return _format(name, parameters.get("escaping", ""))
     return None
 
 
-def _content_type(name: str, version: str, escaping: str) -> str:
+def _format(name: str, escaping: str = "") -> Format:
     kept = f"; escaping={escaping}" if escaping in ESCAPINGS else ""
-    return f"{name}; version={version}; charset=utf-8{kept}"
+    content_type = f"{name}; version={_VERSIONS[name]}; charset=utf-8{kept}"
+    return Format(openmetrics=name != _TEXT, content_type=content_type)
 
 
 def _offers(header: str) -> Iterator[_Offer]:
@@ -81,7 +67,7 @@ def _offers(header: str) -> Iterator[_Offer]:
         name, *parameters = (part.strip() for part in element.split(";"))
         pairs = dict(_pair(parameter) for parameter in parameters)
         if name:
-            yield _Offer(name, pairs, _quality(pairs.get("q", "1")))
+            yield name, pairs, _quality(pairs.get("q", "1"))
 
 
 def _pair(parameter: str) -> tuple[str, str]:
