@@ -17,7 +17,7 @@ from exporter.config.problems import Document
 from exporter.config.yaml_document import read_document
 from exporter.model import Expectation, Interception, Role
 from exporter.web.api import ROUTES as API
-from exporter.web.lifecycle_routes import ROUTES as HEALTH
+from exporter.web.application import LIFECYCLE
 from exporter.web.probe import ROUTES as PROBE
 from exporter.web.static_pages import ROUTES as PAGES
 
@@ -51,7 +51,9 @@ def test_bad_file_is_told_what_is_wrong_and_where(name: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", sorted({route.path for route in (*API, *HEALTH, *PAGES, *PROBE)}))
+@pytest.mark.parametrize(
+    "path", sorted({route.path for route in (*API, *LIFECYCLE, *PAGES, *PROBE)})
+)
 def test_metrics_take_no_path_of_another_page(path: str) -> None:
     with pytest.raises(ConfigError, match="telemetry_path"):
         load(None, {"web.telemetry_path": re.sub(r"{.*?}", "x", path)})
