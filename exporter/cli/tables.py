@@ -10,9 +10,10 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from exporter.cli.fitting_table import FittingTable, indented
+from exporter.model import Diagnosis
 from exporter.parsing import printable
 from exporter.report.health import WORST_FIRST, Health
-from exporter.report.target_documents import CauseDocument, PortState, TargetState
+from exporter.report.target_documents import PortState, TargetState
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("?", "dim")}
 _STYLES = {Health.HEALTHY: "green", Health.UNHEALTHY: "red", Health.UNJUDGED: "dim"}
@@ -62,7 +63,7 @@ def advice(targets: Iterable[TargetState]) -> Iterator[RenderableType]:
 
     Faults come first, each class in the order of its targets.
     """
-    found: dict[str, list[tuple[TargetState, CauseDocument]]] = {}
+    found: dict[str, list[tuple[TargetState, Diagnosis]]] = {}
     for target in sorted(targets, key=_badness):
         if target.diagnosis:
             found.setdefault(target.diagnosis.cause, []).append((target, target.diagnosis))

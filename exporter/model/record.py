@@ -1,9 +1,10 @@
 """What the observations mean: verdicts by port, one diagnosis, the record that is published."""
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.model.enums import Cadence, CauseClass, Outcome, View
@@ -33,15 +34,14 @@ class Verdict(Struct, frozen=True, gc=False):
     structural: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True, gc=False):
     """The one most likely cause, with the evidence it rests on.
 
     `cause` is a stable id from `diagnosis.causes`; evidence is short sentences.
     """
 
     cause: str
-    cause_class: CauseClass
+    cause_class: CauseClass = field(name="class")
     sentence: str
     advice: str
     evidence: tuple[str, ...] = ()
@@ -52,8 +52,8 @@ class CertificateValidity(Struct, frozen=True, kw_only=True, gc=False):
 
     certificate: str
     source: str
-    not_after: float
     not_before: float | None = None
+    not_after: float
 
 
 class ProxyStatus(Struct, frozen=True, kw_only=True, gc=False):
@@ -168,6 +168,6 @@ class ClusterRecord:
     `webhook_path`: the last dry run's result; None while none is made.
     """
 
-    ambient_pods: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
-    missing_proxies: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    ambient_pods: Mapping[tuple[str, str, str], int] = dataclasses.field(default_factory=dict)
+    missing_proxies: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
     webhook_path: WebhookPath | None = None

@@ -10,6 +10,8 @@ import msgspec
 
 from exporter.catalogue import ExtraPort, TargetPort, ports_of
 from exporter.model import (
+    CertificateValidity,
+    Diagnosis,
     ListeningSocket,
     Target,
     TargetRecord,
@@ -38,25 +40,6 @@ class PortState(msgspec.Struct, frozen=True, kw_only=True):
     exposed: bool
     last_ok: float | None
     by_hand: str
-
-
-class CauseDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """The diagnosis of one target."""
-
-    cause: str
-    cause_class: str = msgspec.field(name="class")
-    sentence: str
-    advice: str
-    evidence: tuple[str, ...]
-
-
-class CertificateState(msgspec.Struct, frozen=True, kw_only=True):
-    """A certificate: which one, where it was read, and how long it is valid."""
-
-    certificate: str
-    source: str
-    not_before: float | None
-    not_after: float
 
 
 class ProxyState(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +71,13 @@ class TargetState(msgspec.Struct, frozen=True, kw_only=True):
     revision: str
     istio_version: str
     state: str
-    diagnosis: CauseDocument | None
+    diagnosis: Diagnosis | None
     ready: Mapping[str, bool]
     readiness_steps: tuple[ReadinessStep, ...]
     chain: tuple[ReadinessStep, ...]
     ports: tuple[PortState, ...]
     proxy: ProxyState
-    certificates: tuple[CertificateState, ...]
+    certificates: tuple[CertificateValidity, ...]
     spiffe_id: str
     listening: tuple[ListeningSocket, ...]
     polled: Mapping[str, float]
@@ -119,7 +102,7 @@ def target_state(
         revision=target.revision,
         istio_version=target.istio_version,
         state=health_of(record),
-        diagnosis=msgspec.convert(known.diagnosis, CauseDocument | None, from_attributes=True),
+        diagnosis=known.diagnosis,
         ready=known.ready,
         readiness_steps=steps,
         chain=steps,
@@ -128,9 +111,7 @@ def target_state(
             for verdict in sorted(known.verdicts, key=lambda verdict: verdict.port)
         ),
         proxy=msgspec.convert(known.proxy, ProxyState, from_attributes=True),
-        certificates=msgspec.convert(
-            known.certificates, tuple[CertificateState, ...], from_attributes=True
-        ),
+        certificates=known.certificates,
         spiffe_id=known.spiffe_id,
         listening=known.listening,
         polled={str(cadence): at for cadence, at in known.polled.items()},

@@ -1,6 +1,7 @@
 """docs/api.md and the code name the same paths, parameters, documents, fields and types."""
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -32,6 +33,8 @@ def words_of(hint: Any) -> str:
     """A type in the page's words."""
     if hint in SCALARS:
         return SCALARS[hint]
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return SCALARS[str]
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return f"[{hint.__name__}](#{hint.__name__.lower()})"
     within = get_args(hint)
