@@ -11,7 +11,6 @@ from exporter.catalogue import port_number_of
 from exporter.config import Config
 from exporter.diagnosis.container_evidence import failures
 from exporter.diagnosis.evidence import Evidence, describe
-from exporter.diagnosis.proxy_status import remembered_admin, remembered_stats
 from exporter.model import (
     AdminFacts,
     AgentMetrics,
@@ -136,11 +135,11 @@ class Case(Struct, frozen=True, eq=False):
 
     def stats(self) -> EnvoyStats | None:
         """Envoy's last complete statistics, while fresh."""
-        return remembered_stats(self.memory)
+        return self.memory.stats.value if self.memory.stats else None
 
     def admin(self) -> AdminFacts | None:
         """Admin's last facts, while fresh."""
-        return remembered_admin(self.memory)
+        return self.memory.admin.value if self.memory.admin else None
 
     def admin_state(self) -> str:
         """The state in admin's /ready in this poll; empty where it was not requested."""

@@ -131,10 +131,7 @@ class Evidence(Struct, eq=False):
         return self.silent and not self.responding and not self.proved_in_pod
 
 
-def read_evidence(
-    evidence: Evidence,
-    observations: Iterable[Observation],
-) -> Evidence:
+def read_evidence(evidence: Evidence, observations: Iterable[Observation]) -> Evidence:
     """Fill an empty evidence with the observations of a poll; returns the same object."""
     evidence.named = {port.name: port for port in evidence.ports if isinstance(port.name, PortName)}
     is_silent = was_probed = False

@@ -83,33 +83,29 @@ def kubernetes_reports_ready(lifecycle: Lifecycle) -> bool:
 
 def _relays(evidence: Evidence) -> bool:
     """Whether 15021, which Envoy relays to the agent, returns 200: the agent runs."""
-    health = (
-        evidence.worst(evidence.named[PortName.HEALTH].number)
-        if PortName.HEALTH in evidence.named
-        else None
-    )
+    port = evidence.named.get(PortName.HEALTH)
+    health = evidence.worst(port.number) if port else None
     return health is not None and health.outcome is Outcome.OK
 
 
 def readiness_ports_unreachable(evidence: Evidence) -> bool:
     """Whether no connection to 15020, 15021 or 15090 came about over the network."""
-    seen_ports = [
-        seen
-        for name in READINESS_PORTS
-        if name in evidence.named
-        for seen in evidence.network.get(evidence.named[name].number, ())
-    ]
+    numbers = _numbers(evidence)
+    seen_ports = [seen for number in numbers for seen in evidence.network.get(number, ())]
     return bool(seen_ports) and all(
         seen.outcome in UNANSWERED and not seen.connected for seen in seen_ports
     )
+
+
+def _numbers(evidence: Evidence) -> list[int]:
+    return [evidence.named[name].number for name in READINESS_PORTS if name in evidence.named]
 
 
 def has_fresh_hello(evidence: Evidence, memory: Memory) -> bool:
     """Whether Envoy has answered a hello since the genuine ports last answered."""
     if not evidence.control_accepts():
         return False
-    numbers = [evidence.named[name].number for name in READINESS_PORTS if name in evidence.named]
-    answered = last_answer(memory.last_ok, numbers)
+    answered = last_answer(memory.last_ok, _numbers(evidence))
     interval = evidence.config.poll.identity_interval
     return any(
         hello.at > answered

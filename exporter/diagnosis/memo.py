@@ -87,13 +87,9 @@ def reused_record(
     slower = [due for due, at in memory.polled.items() if at == now and due is not Cadence.FAST]
     if slower not in _REUSING:
         return None
-    if (
-        evidence.step != memo.step
-        or evidence.config is not memo.config
-        or evidence.target is not last.target
-    ):
+    if evidence.step != memo.step or evidence.ports != memo.ports:
         return None
-    if evidence.ports != memo.ports:
+    if evidence.config is not memo.config or evidence.target is not last.target:
         return None
     if not _is_same(observations, memo, evidence.target.role, slower):
         return None
@@ -250,10 +246,7 @@ def _agent_facts(status: int | None) -> AgentFacts:
 
 
 def _is_same(
-    seen: Sequence[Observation],
-    memo: Memo,
-    role: Role,
-    slower: Sequence[Cadence],
+    seen: Sequence[Observation], memo: Memo, role: Role, slower: Sequence[Cadence]
 ) -> bool:
     """Whether two polls saw the same, each answer in good time, but for what `slower` ones read."""
     if len(seen) != len(memo.probes):

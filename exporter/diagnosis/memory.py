@@ -129,14 +129,10 @@ def _forget_what_refused(evidence: Evidence, update: MemoryUpdate) -> None:
             _forget(stats.port, update)
             return
         _forget(stats.port, update, "stats", "ztunnel")
-        if update.before.rejected:
-            update.changes["rejected"] = {}
-        if update.before.growth:
-            update.changes["growth"] = {}
-        if update.before.warming_polls:
-            update.changes["warming_polls"] = 0
-        if update.before.pending_polls:
-            update.changes["pending_polls"] = 0
+        nothing = {"rejected": {}, "growth": {}, "warming_polls": 0, "pending_polls": 0}
+        update.changes |= {
+            name: none for name, none in nothing.items() if getattr(update.before, name)
+        }
 
 
 def _admin_still_reports(evidence: Evidence, before: Memory, stats_port: int) -> bool:
@@ -267,12 +263,10 @@ def _update_readiness(evidence: Evidence, update: MemoryUpdate) -> None:
     """In how many polls in a row the agent returned 503 while Envoy served, or Envoy was slow."""
     status = evidence.seen(PortName.STATUS)
     is_unready = status is not None and status.outcome is Outcome.NOT_READY
-    polls = update.before.unready_polls + 1 if is_unready and envoy_serves(evidence) else 0
-    if polls != update.before.unready_polls:
-        update.changes["unready_polls"] = polls
-    slow_polls = update.before.slow_polls + 1 if evidence.stats_are_slow() else 0
-    if slow_polls != update.before.slow_polls:
-        update.changes["slow_polls"] = slow_polls
+    before = update.before
+    is_kept_waiting = is_unready and envoy_serves(evidence)
+    update.changes["unready_polls"] = before.unready_polls + 1 if is_kept_waiting else 0
+    update.changes["slow_polls"] = before.slow_polls + 1 if evidence.stats_are_slow() else 0
 
 
 def envoy_serves(evidence: Evidence) -> bool:

@@ -48,22 +48,12 @@ def readiness_of(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> dict[st
     return ready
 
 
-def remembered_stats(memory: Memory) -> EnvoyStats | None:
-    """Envoy's last complete statistics; memory drops them when they are old."""
-    return memory.stats.value if memory.stats else None
-
-
-def remembered_admin(memory: Memory) -> AdminFacts | None:
-    """What admin last reported; memory drops it when it is old."""
-    return memory.admin.value if memory.admin else None
-
-
 def proxy_of(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]) -> ProxyStatus:
     """What is known of the Envoy or ztunnel; an exporter in the mesh knows nothing."""
     if evidence.in_mesh or evidence.target.role in (Role.ISTIOD, Role.CNI):
         return _NOTHING
-    stats = remembered_stats(memory) or _NO_STATS
-    admin = remembered_admin(memory)
+    stats = memory.stats.value if memory.stats else _NO_STATS
+    admin = memory.admin.value if memory.admin else None
     return ProxyStatus(
         captured=_captured(evidence, memory, verdicts),
         envoy_live=_live(evidence),
@@ -197,7 +187,7 @@ def xds_connected(memory: Memory) -> bool | None:
 
 
 def _has_xds_connection(memory: Memory) -> bool | None:
-    stats = remembered_stats(memory)
+    stats = memory.stats.value if memory.stats else None
     if stats is not None and stats.xds_connections is not None:
         return stats.xds_connections > 0
     if memory.sockets is not None and _has_agent(memory):

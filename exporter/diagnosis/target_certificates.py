@@ -59,10 +59,9 @@ def _of_agent(memory: Memory, step: float) -> Iterator[CertificateValidity]:
         return
     for name, seconds in memory.agent.value.certificate_seconds.items():
         if name in _CERTIFICATES:
+            end = memory.agent.at + step + seconds
             yield CertificateValidity(
-                certificate=_CERTIFICATES[name],
-                source="agent",
-                not_after=memory.agent.at + step + seconds,
+                certificate=_CERTIFICATES[name], source="agent", not_after=end
             )
 
 

@@ -26,7 +26,7 @@ def is_starting(case: Case) -> Sentences:
     """Not enrolled yet, or not handed to ztunnel yet, within the start grace."""
     age = _age(case)
     is_new = age is not None and age < case.config.discovery.start_grace
-    if not is_new or _redirection(case) not in _UNFINISHED or not _rows(case, _lacks_ztunnel):
+    if not is_new or case.target.redirection not in _UNFINISHED or not _rows(case, _lacks_ztunnel):
         return None
     return (f"the pod was made {age:.0f} s ago", _annotation(case))
 
@@ -146,7 +146,7 @@ def _unfinished(
     case: Case, state: Redirection, holds: Callable[[AddressEvidence], bool]
 ) -> Sentences:
     rows = _rows(case, holds)
-    if not rows or _redirection(case) is not state:
+    if not rows or case.target.redirection is not state:
         return None
     age = _age(case)
     made = () if age is None else (f"the pod was made {duration(age)} ago",)
@@ -241,18 +241,14 @@ def _age(case: Case) -> float | None:
     return None if created is None else case.now - created
 
 
-def _redirection(case: Case) -> Redirection | None:
-    return case.target.redirection
-
-
 def _annotation(case: Case) -> str:
-    if _redirection(case) is Redirection.MISSING:
+    if case.target.redirection is Redirection.MISSING:
         return "label asks for ambient, and istio-cni has not annotated the pod"
-    return f"its annotation ambient.istio.io/redirection is {_redirection(case)}"
+    return f"its annotation ambient.istio.io/redirection is {case.target.redirection}"
 
 
 def _annotated(case: Case) -> tuple[str, ...]:
-    return (_annotation(case),) if _redirection(case) else ()
+    return (_annotation(case),) if case.target.redirection else ()
 
 
 def _all(case: Case, rows: list[AddressEvidence]) -> tuple[str, ...]:

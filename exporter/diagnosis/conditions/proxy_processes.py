@@ -92,13 +92,7 @@ def image_remedy(case: Case) -> str:
     )
 
 
-_AGENT_WITHOUT_ENVOY = (
-    Outcome.REFUSED,
-    Outcome.OK,
-    Outcome.NO_ACCESS,
-    Outcome.TIMEOUT,
-    None,
-)
+_AGENT_WITHOUT_ENVOY = (Outcome.REFUSED, Outcome.OK, Outcome.NO_ACCESS, Outcome.TIMEOUT, None)
 """What 15020 may answer where Envoy does not run; a 503 has causes of its own."""
 
 
@@ -136,13 +130,7 @@ def container_is_starved(case: Case) -> Sentences:
     inbound = case.verdict(PortName.VIRTUAL_INBOUND)
     if is_bypassed(case.evidence) or (inbound is not None and inbound.up):
         return None
-    return (
-        "every port accepts and stays silent",
-        *_throttling(case),
-        *case.describe(*READINESS_PORTS, PortName.METRICS, PortName.READINESS),
-        *case.describe_control_port(),
-        *case.describe_container(),
-    )
+    return ("every port accepts and stays silent", *_throttling(case), *_describe_all(case))
 
 
 def connections_are_ended(case: Case) -> Sentences:
@@ -157,12 +145,13 @@ def connections_are_ended(case: Case) -> Sentences:
     is_ended = requested and all(seen.outcome in _ENDED for seen in requested)
     if not is_ended or not any(seen.connected for seen in requested):
         return None
-    return (
-        "every port accepts, and ends each connection without an answer",
-        *case.describe(*READINESS_PORTS, PortName.METRICS, PortName.READINESS),
-        *case.describe_control_port(),
-        *case.describe_container(),
-    )
+    sentence = "every port accepts, and ends each connection without an answer"
+    return (sentence, *_describe_all(case))
+
+
+def _describe_all(case: Case) -> tuple[str, ...]:
+    ports = case.describe(*READINESS_PORTS, PortName.METRICS, PortName.READINESS)
+    return (*ports, *case.describe_control_port(), *case.describe_container())
 
 
 _ENDED = frozenset({Outcome.RESET, Outcome.CLOSED})
