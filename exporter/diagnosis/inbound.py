@@ -9,33 +9,33 @@ from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.liveness import is_lost_rejection, kubernetes_reports_ready
 from exporter.diagnosis.port_owner import foreign_listener, holder_of_inbound
-from exporter.diagnosis.reading import Reading
+from exporter.diagnosis.port_reading import PortReading
 from exporter.model import Memory, Observation, Outcome, TlsFacts, View
 
 _CLOSES = frozenset({Outcome.OK, Outcome.CLOSED, Outcome.RESET})
 """How a direct connection to 15006 ends where Envoy accepts it and closes."""
 
 
-def judge_inbound(evidence: Evidence, memory: Memory, port: TargetPort) -> Reading:
+def judge_inbound(evidence: Evidence, memory: Memory, port: TargetPort) -> PortReading:
     """What 15006 is: by the network, else by the pod's own view."""
     readings = [_read(evidence, memory, connect) for connect in evidence.connects]
     reading = min(readings, key=lambda one: one.rank) if readings else None
     in_pod = evidence.pod.get(port.number)
     wrong = foreign_listener(memory, port)
     if wrong:
-        reading = Reading(Outcome.WRONG_IDENTITY, wrong)
+        reading = PortReading(Outcome.WRONG_IDENTITY, wrong)
     elif in_pod is not None and _pod_decides(in_pod, readings):
-        reading = Reading(in_pod.outcome, in_pod.detail, in_pod.seconds, View.POD)
+        reading = PortReading(in_pod.outcome, in_pod.detail, in_pod.seconds, View.POD)
     elif reading is None:
-        reading = Reading(Outcome.CAPTURED, "no control port shows redirection here")
+        reading = PortReading(Outcome.CAPTURED, "no control port shows redirection here")
     if reading.outcome.is_unjudged or (reading.view is View.POD and reading.outcome.proves):
         accepts = evidence.control_accepts() or is_bypassed(evidence)
         if holder := holder_of_inbound(memory, port, accepts=accepts):
-            reading = Reading(Outcome.WRONG_IDENTITY, holder, view=reading.view)
+            reading = PortReading(Outcome.WRONG_IDENTITY, holder, view=reading.view)
     return reading
 
 
-def _pod_decides(in_pod: Observation, readings: list[Reading]) -> bool:
+def _pod_decides(in_pod: Observation, readings: list[PortReading]) -> bool:
     """Whether the pod's view shows more than the network's.
 
     It does where 15006 fails there, and where no address could be reached over the network; that
@@ -46,7 +46,7 @@ def _pod_decides(in_pod: Observation, readings: list[Reading]) -> bool:
     return not any(reading.reached for reading in readings)
 
 
-def _read(evidence: Evidence, memory: Memory, connect: Observation) -> Reading:
+def _read(evidence: Evidence, memory: Memory, connect: Observation) -> PortReading:
     outcome = connect.outcome
     if outcome is Outcome.OK:
         return _read_hello(evidence, memory, connect.address)
@@ -55,29 +55,29 @@ def _read(evidence: Evidence, memory: Memory, connect: Observation) -> Reading:
     if outcome.is_silent:
         return _read_silence(evidence, connect)
     unjudged = outcome if outcome.is_unjudged else Outcome.CAPTURED
-    return Reading(unjudged, connect.detail, reached=False)
+    return PortReading(unjudged, connect.detail, reached=False)
 
 
-def _read_hello(evidence: Evidence, memory: Memory, address: str) -> Reading:
+def _read_hello(evidence: Evidence, memory: Memory, address: str) -> PortReading:
     """The control port accepts: the last hello there decides."""
     last = memory.hello.get(address)
     interval = evidence.config.poll.identity_interval
     if last is None or not is_fresh(last, interval, evidence.now, PROOF_INTERVALS):
-        return Reading(Outcome.CAPTURED, "no TLS hello was sent")
+        return PortReading(Outcome.CAPTURED, "no TLS hello was sent")
     hello = last.value
     match hello.outcome:
         case Outcome.OK if isinstance(hello.facts, TlsFacts) and hello.facts.certificate:
-            return Reading(Outcome.OK, "the workload's certificate came", hello.seconds)
+            return PortReading(Outcome.OK, "the workload's certificate came", hello.seconds)
         case Outcome.TIMEOUT:
-            return Reading(Outcome.TIMEOUT, "a TLS hello is not answered", hello.seconds)
+            return PortReading(Outcome.TIMEOUT, "a TLS hello is not answered", hello.seconds)
         case Outcome.WRONG_PROTOCOL:
             detail = hello.detail or "a TLS hello is answered by something else"
-            return Reading(Outcome.WRONG_IDENTITY, detail, hello.seconds)
+            return PortReading(Outcome.WRONG_IDENTITY, detail, hello.seconds)
     ending = _ENDINGS.get(hello.outcome, "a TLS hello brought no certificate")
     stats = memory.stats
     if hello.outcome is Outcome.RESET and stats and stats.value.listener_create_failures:
         ending += ", or it is the listener that Envoy could not create"
-    return Reading(Outcome.CAPTURED, ending)
+    return PortReading(Outcome.CAPTURED, ending)
 
 
 _ENDINGS = {
@@ -89,18 +89,18 @@ _ENDINGS = {
 """What an answer without a certificate leaves to say; only a reset tells that mTLS is off."""
 
 
-def _read_direct(evidence: Evidence, address: str) -> Reading:
+def _read_direct(evidence: Evidence, address: str) -> PortReading:
     """The control port refuses: 15006 itself shows whether redirection or the port is missing."""
     seen = direct_at(evidence, address)
     if seen is None:
-        return Reading(Outcome.CAPTURED, "the control port refuses; 15006 was not asked")
+        return PortReading(Outcome.CAPTURED, "the control port refuses; 15006 was not asked")
     if seen.outcome in _CLOSES:
-        return Reading(Outcome.CAPTURED, "redirection is missing")
+        return PortReading(Outcome.CAPTURED, "redirection is missing")
     if seen.outcome is Outcome.WRONG_PROTOCOL:
-        return Reading(Outcome.WRONG_IDENTITY, seen.detail or "something else answers")
+        return PortReading(Outcome.WRONG_IDENTITY, seen.detail or "something else answers")
     prefix = f"{address}: " if len(evidence.connects) > 1 else ""
     detail = f"{prefix}{seen.detail or 'it and the control port refuse'}"
-    return Reading(seen.outcome, detail, seen.seconds, reached=bool(seen.connected))
+    return PortReading(seen.outcome, detail, seen.seconds, reached=bool(seen.connected))
 
 
 def direct_at(evidence: Evidence, address: str) -> Observation | None:
@@ -118,12 +118,12 @@ def is_bypassed(evidence: Evidence) -> bool:
     )
 
 
-def _read_silence(evidence: Evidence, connect: Observation) -> Reading:
+def _read_silence(evidence: Evidence, connect: Observation) -> PortReading:
     """The control port is silent: as the genuine ports."""
     if evidence.nothing_responds():
         blocked = kubernetes_reports_ready(evidence.target.lifecycle)
         outcome = Outcome.BLOCKED if blocked else Outcome.TIMEOUT
-        return Reading(outcome, "nothing answers", reached=False)
+        return PortReading(outcome, "nothing answers", reached=False)
     responds = any(
         seen.outcome.proves and seen.address == connect.address
         for group in evidence.network.values()
@@ -132,4 +132,4 @@ def _read_silence(evidence: Evidence, connect: Observation) -> Reading:
     is_blocked = responds or is_lost_rejection(evidence, connect)
     outcome = Outcome.BLOCKED if is_blocked else connect.outcome
     prefix = f"{connect.address}: " if len(evidence.connects) > 1 else ""
-    return Reading(outcome, f"{prefix}the control port does not answer", reached=False)
+    return PortReading(outcome, f"{prefix}the control port does not answer", reached=False)

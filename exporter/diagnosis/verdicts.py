@@ -14,7 +14,7 @@ from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.inbound import judge_inbound
 from exporter.diagnosis.liveness import is_blocked_by_network, is_lost_rejection
 from exporter.diagnosis.port_owner import foreign_listener, unproved_agent
-from exporter.diagnosis.reading import Reading
+from exporter.diagnosis.port_reading import PortReading
 from exporter.diagnosis.workload_evidence import accepts, addresses_of
 from exporter.diagnosis.workload_ports import JUDGED_HERE, judge_workload_port
 from exporter.model import (
@@ -49,7 +49,7 @@ class Judgement(Struct, eq=False):
         self,
         evidence: Evidence,
         port: TargetPort,
-        reading: Reading,
+        reading: PortReading,
         *,
         naive: bool | None = None,
         exposed: bool = False,
@@ -135,7 +135,7 @@ def _naive_of(evidence: Evidence, port: TargetPort) -> bool | None:
     return None
 
 
-_UNTRUSTED = Reading(Outcome.CAPTURED, "the exporter is inside the mesh")
+_UNTRUSTED = PortReading(Outcome.CAPTURED, "the exporter is inside the mesh")
 
 
 def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement) -> None:
@@ -161,7 +161,7 @@ def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Ju
     if port.expectation is Expectation.OPTIONAL and not outcome.proves:
         return
     detail = _with_address(evidence, seen, outcome, detail)
-    judged.take(evidence, port, Reading(outcome, detail, seen.seconds, seen.view))
+    judged.take(evidence, port, PortReading(outcome, detail, seen.seconds, seen.view))
 
 
 def _with_address(evidence: Evidence, seen: Observation, outcome: Outcome, detail: str) -> str:
@@ -199,13 +199,13 @@ def _from_network(
     return seen.outcome
 
 
-def _unprobed(evidence: Evidence, port: TargetPort) -> Reading:
+def _unprobed(evidence: Evidence, port: TargetPort) -> PortReading:
     """No view of this poll could show the port."""
     behind = port.captured and port.expectation is Expectation.OPEN
     refused = evidence.no_access.get(port.number, "")
     hidden = behind or port.expectation is Expectation.LOOPBACK
     outcome = Outcome.CAPTURED if behind and not refused else Outcome.NO_ACCESS
-    return Reading(outcome, refused, structural=hidden and not refused)
+    return PortReading(outcome, refused, structural=hidden and not refused)
 
 
 def exposed_by(evidence: Evidence, memory: Memory) -> str:
@@ -234,20 +234,20 @@ def _judge_admin(evidence: Evidence, memory: Memory, port: TargetPort, judged: J
     judged.take(evidence, port, reading, naive=naive, exposed=exposed)
 
 
-def _admin_in_pod(memory: Memory, port: TargetPort, in_pod: Observation) -> Reading:
+def _admin_in_pod(memory: Memory, port: TargetPort, in_pod: Observation) -> PortReading:
     wrong = foreign_listener(memory, port)
     if wrong and in_pod.outcome is not Outcome.REFUSED:
-        return Reading(Outcome.WRONG_IDENTITY, wrong, in_pod.seconds, View.POD)
-    return Reading(in_pod.outcome, in_pod.detail, in_pod.seconds, View.POD)
+        return PortReading(Outcome.WRONG_IDENTITY, wrong, in_pod.seconds, View.POD)
+    return PortReading(in_pod.outcome, in_pod.detail, in_pod.seconds, View.POD)
 
 
-def _admin_by_other_ports(evidence: Evidence, judged: Judgement, *, exposed: bool) -> Reading:
+def _admin_by_other_ports(evidence: Evidence, judged: Judgement, *, exposed: bool) -> PortReading:
     """15000 by what the other ports prove: 15090 is relayed to it."""
     stats = judged.of(evidence, PortName.STATS)
     if stats is not None and (stats.up or stats.outcome is Outcome.TOO_LARGE):
-        return Reading(Outcome.OK, f"{stats.port} answers, which is relayed to it")
+        return PortReading(Outcome.OK, f"{stats.port} answers, which is relayed to it")
     if exposed:
-        return Reading(Outcome.OK, "it answers from the network")
+        return PortReading(Outcome.OK, "it answers from the network")
     health = judged.of(evidence, PortName.HEALTH)
     inbound = judged.of(evidence, PortName.VIRTUAL_INBOUND)
     envoy = [verdict for verdict in (health, stats) if verdict]
@@ -255,11 +255,11 @@ def _admin_by_other_ports(evidence: Evidence, judged: Judgement, *, exposed: boo
         envoy.append(inbound)
     served = inbound is not None and inbound.up
     if envoy and not served and all(verdict.outcome.is_silent for verdict in envoy):
-        return Reading(Outcome.TIMEOUT, "every port of Envoy is silent")
+        return PortReading(Outcome.TIMEOUT, "every port of Envoy is silent")
     status = judged.of(evidence, PortName.STATUS)
     held = [*envoy, status] if status else envoy
     if held and not served and all(verdict.outcome in _NOBODY for verdict in held):
-        return Reading(Outcome.REFUSED, "Envoy and agent hold none of their ports")
+        return PortReading(Outcome.REFUSED, "Envoy and agent hold none of their ports")
     if stats is not None and stats.outcome in _ON_THE_WAY:
-        return Reading(stats.outcome, f"{stats.port} is {_ON_THE_WAY[stats.outcome]}")
-    return Reading(Outcome.NO_ACCESS, "it listens on loopback, and no other port shows it")
+        return PortReading(stats.outcome, f"{stats.port} is {_ON_THE_WAY[stats.outcome]}")
+    return PortReading(Outcome.NO_ACCESS, "it listens on loopback, and no other port shows it")

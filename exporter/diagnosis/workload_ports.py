@@ -10,7 +10,7 @@ from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.liveness import kubernetes_reports_ready
 from exporter.diagnosis.port_owner import foreign_listener
-from exporter.diagnosis.reading import Reading
+from exporter.diagnosis.port_reading import PortReading
 from exporter.diagnosis.workload_evidence import (
     AddressEvidence,
     accepts,
@@ -25,52 +25,52 @@ from exporter.model import Memory, Observation, Outcome, PortName, View
 JUDGED_HERE = frozenset({PortName.HBONE, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND})
 
 
-def judge_workload_port(evidence: Evidence, memory: Memory, port: TargetPort) -> Reading:
+def judge_workload_port(evidence: Evidence, memory: Memory, port: TargetPort) -> PortReading:
     """What 15001, 15006 or 15008 is."""
     if wrong := foreign_listener(memory, port):
-        return Reading(Outcome.WRONG_IDENTITY, wrong, view=View.POD)
+        return PortReading(Outcome.WRONG_IDENTITY, wrong, view=View.POD)
     reading = _reading(evidence, memory, port)
     if reading.outcome.is_unjudged and _nobody_listens(evidence, memory, port):
-        return Reading(Outcome.REFUSED, "nobody listens on it in the pod", view=View.POD)
+        return PortReading(Outcome.REFUSED, "nobody listens on it in the pod", view=View.POD)
     return reading
 
 
-def _reading(evidence: Evidence, memory: Memory, port: TargetPort) -> Reading:
+def _reading(evidence: Evidence, memory: Memory, port: TargetPort) -> PortReading:
     if port.name == PortName.VIRTUAL_OUTBOUND:
         return _read_outbound(evidence, memory, port)
     read = _read_hbone if port.name == PortName.HBONE else _read_inbound
     rows = addresses_of(evidence)
     readings = [_named(evidence, row, read(evidence, memory, row)) for row in rows]
-    nothing = Reading(Outcome.NO_ACCESS, "it was not probed")
+    nothing = PortReading(Outcome.NO_ACCESS, "it was not probed")
     return min(readings, key=lambda one: one.rank, default=nothing)
 
 
-def _named(evidence: Evidence, row: AddressEvidence, reading: Reading) -> Reading:
+def _named(evidence: Evidence, row: AddressEvidence, reading: PortReading) -> PortReading:
     """With the address, where the target has several and this one is not up."""
     if reading.up or len(evidence.target.addresses) == 1:
         return reading
     return replace(reading, detail=f"{row.address}: {reading.detail or reading.outcome.value}")
 
 
-def _read_hbone(evidence: Evidence, memory: Memory, row: AddressEvidence) -> Reading:
+def _read_hbone(evidence: Evidence, memory: Memory, row: AddressEvidence) -> PortReading:
     seen = row.hbone
     if seen is None:
-        return Reading(Outcome.NO_ACCESS, "it was not probed")
+        return PortReading(Outcome.NO_ACCESS, "it was not probed")
     if seen.outcome is not Outcome.OK:
         return _read_failure(evidence, memory, row, seen)
     last = current_hello(memory, row)
     if last is None:
-        return Reading(Outcome.CAPTURED, "no TLS hello was sent")
+        return PortReading(Outcome.CAPTURED, "no TLS hello was sent")
     hello = last.seen
     if hello.outcome is not Outcome.OK:
         detail = _ENDINGS.get(hello.outcome, hello.detail)
         # A TLS alert is ztunnel's answer to a hello that it does not take, and proves no more.
         is_alert = hello.outcome is Outcome.TLS_ERROR
-        return Reading(hello.outcome, detail, hello.seconds, is_undecided=is_alert)
+        return PortReading(hello.outcome, detail, hello.seconds, is_undecided=is_alert)
     if is_anothers(last):
         detail = "its certificate has no SPIFFE identity"
-        return Reading(Outcome.WRONG_IDENTITY, detail, hello.seconds)
-    return Reading(Outcome.OK, "the workload's certificate came", hello.seconds)
+        return PortReading(Outcome.WRONG_IDENTITY, detail, hello.seconds)
+    return PortReading(Outcome.OK, "the workload's certificate came", hello.seconds)
 
 
 _ENDINGS = {
@@ -84,62 +84,62 @@ _ENDINGS = {
 
 def _read_failure(
     evidence: Evidence, memory: Memory, row: AddressEvidence, seen: Observation
-) -> Reading:
+) -> PortReading:
     """A connect that did not come about: the pod's doing, or the network's."""
     in_pod = is_served_in_pod(evidence, memory, row)
     if seen.outcome.is_silent:
         is_ready = kubernetes_reports_ready(evidence.target.lifecycle)
         is_blocked = row.responds or in_pod or is_ready
         outcome = Outcome.BLOCKED if is_blocked else seen.outcome
-        return Reading(outcome, "it does not answer", seen.seconds)
+        return PortReading(outcome, "it does not answer", seen.seconds)
     if refuses(seen) and in_pod:
-        return Reading(Outcome.BLOCKED, "it refuses, and ztunnel serves it in the pod")
-    return Reading(seen.outcome, seen.detail, seen.seconds)
+        return PortReading(Outcome.BLOCKED, "it refuses, and ztunnel serves it in the pod")
+    return PortReading(seen.outcome, seen.detail, seen.seconds)
 
 
-def _read_inbound(evidence: Evidence, memory: Memory, row: AddressEvidence) -> Reading:
+def _read_inbound(evidence: Evidence, memory: Memory, row: AddressEvidence) -> PortReading:
     """15006, by the control port, which nobody but the redirection can accept."""
     if not evidence.target.captured:
-        return Reading(Outcome.CAPTURED, "inbound connections bypass ztunnel by configuration")
+        return PortReading(Outcome.CAPTURED, "inbound connections bypass ztunnel by configuration")
     seen = row.control
     if seen is None:
-        return Reading(Outcome.CAPTURED, "no control port shows redirection here")
+        return PortReading(Outcome.CAPTURED, "no control port shows redirection here")
     if refuses(seen):
         return _read_refusal(evidence, memory, row, seen)
     if seen.outcome is not Outcome.OK:
         return _read_failure(evidence, memory, row, seen)
     last = current_hello(memory, row)
     if last is None and accepts(row.hbone):
-        return Reading(Outcome.CAPTURED, "no TLS hello was sent")
+        return PortReading(Outcome.CAPTURED, "no TLS hello was sent")
     if last is not None and last.seen.outcome is Outcome.TIMEOUT:
-        return Reading(Outcome.TIMEOUT, "a TLS hello to 15008 is not answered")
+        return PortReading(Outcome.TIMEOUT, "a TLS hello to 15008 is not answered")
     if last is not None and is_anothers(last):
-        return Reading(Outcome.CAPTURED, "another process answers on 15008")
-    return Reading(Outcome.OK, "the redirection accepts", seen.seconds)
+        return PortReading(Outcome.CAPTURED, "another process answers on 15008")
+    return PortReading(Outcome.OK, "the redirection accepts", seen.seconds)
 
 
 def _read_refusal(
     evidence: Evidence, memory: Memory, row: AddressEvidence, seen: Observation
-) -> Reading:
+) -> PortReading:
     """The control port refuses: the redirection is missing, or nobody is behind it."""
     if refuses(row.hbone):
         return _read_failure(evidence, memory, row, seen)
     last = current_hello(memory, row)
     if last is not None and is_anothers(last):
-        return Reading(Outcome.REFUSED, "the control port refuses", seen.seconds)
+        return PortReading(Outcome.REFUSED, "the control port refuses", seen.seconds)
     if accepts(row.hbone):
-        return Reading(Outcome.CAPTURED, "redirection is missing")
-    return Reading(Outcome.CAPTURED, "the control port refuses; 15008 was not reached")
+        return PortReading(Outcome.CAPTURED, "redirection is missing")
+    return PortReading(Outcome.CAPTURED, "the control port refuses; 15008 was not reached")
 
 
-def _read_outbound(evidence: Evidence, memory: Memory, port: TargetPort) -> Reading:
+def _read_outbound(evidence: Evidence, memory: Memory, port: TargetPort) -> PortReading:
     """15001: no connection shows it; its socket does, where a hello was answered."""
     rows = addresses_of(evidence)
     hbone = [_read_hbone(evidence, memory, row) for row in rows]
     serves = bool(hbone) and all(reading.up for reading in hbone)
     if serves and _owners(memory, port):
-        return Reading(Outcome.OK, "ztunnel listens on it", view=View.POD)
-    return Reading(Outcome.CAPTURED, structural=True)
+        return PortReading(Outcome.OK, "ztunnel listens on it", view=View.POD)
+    return PortReading(Outcome.CAPTURED, structural=True)
 
 
 def _owners(memory: Memory, port: TargetPort) -> bool:

@@ -5,7 +5,7 @@ from msgspec import Struct
 from exporter.model import Outcome, View
 
 
-class Reading(Struct, frozen=True):
+class PortReading(Struct, frozen=True):
     """What one address, or the pod's view, shows of a port.
 
     `reached`: a connection came that far. `structural` as a verdict has it. `is_undecided`: the
