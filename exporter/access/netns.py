@@ -92,7 +92,8 @@ class Netns:
 
     async def sockets(self) -> SocketTable:
         """Read who listens in the namespace; its own thread, because it scans /proc."""
-        return await self._in_thread(_reader, _read_table)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_reader, _run_in_namespace, self._locate, _read_table)
 
     async def _socket(self, loopback: str, kind: socket.SocketKind) -> socket.socket:
         family = socket.AF_INET6 if ":" in loopback else socket.AF_INET
@@ -106,10 +107,6 @@ class Netns:
         except BaseException:
             making.add_done_callback(_close)  # the thread may be making it at this moment
             raise
-
-    async def _in_thread(self, thread: ThreadPoolExecutor, work: Callable[[PodNamespace], T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(thread, _run_in_namespace, self._locate, work)
 
 
 def _close(making: Future[socket.socket]) -> None:

@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from exporter.access.dialer import DatagramT, NoAccess
@@ -34,14 +33,6 @@ Open = Callable[[TargetKey, Sequence[int]], AbstractAsyncContextManager[PortForw
 """Opens a WebSocket to the ports of a pod; raises KubernetesError."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Why a namespace gets no request, and until when on the monotonic clock."""
-
-    reason: str
-    until: float
-
-
 class PortForwards:
     """Port-forwards to any pod: one budget, and what the API server refused."""
 
@@ -57,7 +48,8 @@ class PortForwards:
         self._budget = budget
         self._probe_budget = probe_budget
         self._clock = clock
-        self._refused: dict[str, _Refusal] = {}
+        self._refused: dict[str, tuple[str, float]] = {}
+        """Why a namespace gets no request, and until when on the monotonic clock."""
         self._pods: WeakValueDictionary[TargetKey, ForwardedPod] = WeakValueDictionary()
 
     def pod(self, key: TargetKey) -> "ForwardedPod":
@@ -75,12 +67,12 @@ class PortForwards:
     @property
     def trouble(self) -> str:
         """Why port-forwards are refused somewhere; empty where they are not."""
-        return next((refusal.reason for refusal in self._refused.values()), "")
+        return next((reason for reason, _ in self._refused.values()), "")
 
     def refusal(self, namespace: str) -> str:
         """Why this namespace gets no request now; empty where it does."""
-        known = self._refused.get(namespace)
-        return known.reason if known and self._clock() < known.until else ""
+        reason, until = self._refused.get(namespace, ("", 0.0))
+        return reason if self._clock() < until else ""
 
     def refused(self, namespace: str, reason: str) -> None:
         """A namespace refused; that is logged once."""
@@ -91,7 +83,7 @@ class PortForwards:
                 namespace,
                 reason,
             )
-        self._refused[namespace] = _Refusal(reason, self._clock() + RETRY_SECONDS)
+        self._refused[namespace] = reason, self._clock() + RETRY_SECONDS
 
     def allowed(self, namespace: str) -> None:
         """A namespace did not refuse."""

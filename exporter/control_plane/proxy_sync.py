@@ -36,19 +36,8 @@ A proxyless application need not connect to it, and for the others nobody has ob
 _REQUIRED_LISTINGS = 2
 """How many listings of every replica prove that a proxy is missing."""
 
-_Rows = Mapping[tuple[str, str], SyncStatus]
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """One listing of a replica: its rows by cluster and proxy, and when it was returned."""
-
-    at: float
-    rows: _Rows
-
-    def row(self, name: str, cluster: str) -> SyncStatus | None:
-        """The row of this proxy; old istiods do not report its cluster."""
-        return self.rows.get((cluster, name)) or self.rows.get(("", name))
+_Listing = Timestamped[Mapping[tuple[str, str], SyncStatus]]
+"""One listing of a replica: its rows by cluster and proxy, and when it was returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +71,7 @@ class ReplicaSync:
         replicas, name, cluster = self._named(proxy)
         if not replicas or not all(replica.listings for replica in replicas):
             return None
-        listed_by = [r for r in replicas if r.listings[0].row(name, cluster)]
+        listed_by = [r for r in replicas if _row(r.listings[0], name, cluster)]
         if listed_by:
             newest = max(listed_by, key=lambda replica: replica.listings[0].at)
             return ProxyStatus(xds_known=True, xds_synced=_synced(newest, name, cluster))
@@ -99,7 +88,7 @@ class ReplicaSync:
         if proxy.role not in SYNCED_ROLES or proxy.role is Role.AGENTGATEWAY:
             return ""
         replicas, name, cluster = self._named(proxy)
-        rows = (one.listings[0].row(name, cluster) for one in replicas if one.listings)
+        rows = (_row(one.listings[0], name, cluster) for one in replicas if one.listings)
         return next(filter(None, (istio_version_of(row.version) for row in rows if row)), "")
 
     def _named(self, proxy: Target) -> tuple[Sequence[_Replica], str, str]:
@@ -117,7 +106,7 @@ class ReplicaSync:
             for replica in replicas
             if len(replica.listings) == _REQUIRED_LISTINGS
         ]
-        if len(before) < len(replicas) or any(one.row(name, cluster) for one in before):
+        if len(before) < len(replicas) or any(_row(one, name, cluster) for one in before):
             return False
         return _ran_at(proxy, min(one.at for one in before) - self.start_grace)
 
@@ -148,7 +137,12 @@ def _replica(record: TargetRecord | None, oldest: float) -> _Replica:
 
 
 def _indexed(listing: Timestamped[ProxyListing]) -> _Listing:
-    return _Listing(listing.at, {(row.cluster_id, row.proxy): row for row in listing.value})
+    return Timestamped({(row.cluster_id, row.proxy): row for row in listing.value}, listing.at)
+
+
+def _row(listing: _Listing, name: str, cluster: str) -> SyncStatus | None:
+    """The row of this proxy; old istiods do not report its cluster."""
+    return listing.value.get((cluster, name)) or listing.value.get(("", name))
 
 
 def _is_same(cluster: str, other: str) -> bool:
@@ -158,7 +152,7 @@ def _is_same(cluster: str, other: str) -> bool:
 
 def _synced(replica: _Replica, name: str, cluster: str) -> dict[str, bool]:
     """Which resources the proxy has acknowledged, without those whose update is on its way."""
-    rows = [one.row(name, cluster) for one in replica.listings]
+    rows = [_row(one, name, cluster) for one in replica.listings]
     newest, before = rows[0], rows[1] if len(rows) == _REQUIRED_LISTINGS else None
     resources = newest.resources if newest else {}
     earlier = before.resources if before else {}

@@ -35,19 +35,9 @@ class Addresses:
         """The exporter's end of a pod's link."""
         return f"ipx{self.run}p{index}"
 
-    @property
-    def gateway(self) -> str:
-        """The exporter's side, IPv4."""
-        return self.pod(-1)
-
-    @property
-    def gateway6(self) -> str:
-        """The exporter's side, IPv6."""
-        return self.pod6(-1)
-
     def gateway_of(self, *, is_ipv6: bool) -> str:
         """The exporter's side in one family."""
-        return self.gateway6 if is_ipv6 else self.gateway
+        return self.pod6(-1) if is_ipv6 else self.pod(-1)
 
     def pod(self, index: int) -> str:
         """A pod's IPv4 address."""

@@ -94,14 +94,11 @@ def grow_answer(earlier: bytes, present: bytes, times: int) -> bytes:
 def filter_page(page: str, path: str) -> str:
     """A full page as the query of `path` (`usedonly`, `filter`) would have brought it."""
     query = dict(parse_qsl(urlsplit(path).query, keep_blank_values=True))
-    wanted = _pattern(query["filter"]) if "filter" in query else None
+    # The filter is held against names whose dots may have become underscores.
+    raw = query.get("filter")
+    wanted = None if raw is None else re.compile(raw.replace("\\.", "[._]"))
     used_only = "usedonly" in query
     return "".join(_families(page, wanted, used_only=used_only))
-
-
-def _pattern(raw: str) -> re.Pattern[str]:
-    """The filter against names whose dots may have become underscores."""
-    return re.compile(raw.replace("\\.", "[._]"))
 
 
 def _families(page: str, wanted: re.Pattern[str] | None, *, used_only: bool) -> Iterator[str]:

@@ -62,7 +62,10 @@ def _redirection(target: Target) -> str:
     if target.role is Role.AMBIENT:
         lines = [f"{rule} -j ISTIO_IN_REDIRECT"]
     elif settings.included_inbound_ports is not None:
-        lines = [f"{rule} --dport {port} -j ISTIO_IN_REDIRECT" for port in _included(target)]
+        lines = [
+            f"{rule} --dport {port} -j ISTIO_IN_REDIRECT"
+            for port in settings.included_inbound_ports
+        ]
     else:
         own = (15090, 15021, settings.status_port)
         exempt = own if settings.exempt_ports is None else settings.exempt_ports
@@ -84,14 +87,9 @@ def _redirection(target: Target) -> str:
     )
 
 
-def _included(target: Target) -> tuple[int, ...]:
-    return target.settings.included_inbound_ports or ()
-
-
 def _drops(seen: RecordedView) -> str:
     """Drop what timed out; unrecorded ports go the way of the one that nobody serves."""
-    lines = list(_drop_lines(seen))
-    return "\n".join(("*raw", *lines, "COMMIT\n")) if lines else ""
+    return _table("raw", list(_drop_lines(seen)))
 
 
 def _drop_lines(seen: RecordedView) -> Iterator[str]:
@@ -116,4 +114,8 @@ def _rejects(ports: tuple[int, ...], seen: RecordedView) -> str:
         for port, connect in seen.connects.items()
         if connect == "rejected"
     ]
-    return "\n".join(("*filter", *lines, "COMMIT\n")) if lines else ""
+    return _table("filter", lines)
+
+
+def _table(name: str, lines: list[str]) -> str:
+    return "\n".join((f"*{name}", *lines, "COMMIT\n")) if lines else ""

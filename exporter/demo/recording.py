@@ -8,7 +8,6 @@ judged or completed here, only read; `script` decides what a recording means.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -96,7 +95,10 @@ def _seen(folder: Path, view: str) -> RecordedView:
     }
     return RecordedView(
         connects={row["port"]: "rejected" if "icmp" in row else row["connect"] for row in ports},
-        silence={row["port"]: _silence(row["silent"]) for row in talks},
+        silence={
+            row["port"]: RecordedAnswer(bytes(row["silent"]["bytes"]), _end(row["silent"]["end"]))
+            for row in talks
+        },
         roots={row["port"]: _root(row["http_get_root"]) for row in talks},
         hellos=hellos,
         bare={row["port"]: _root(row) for row in rows if "sent_hex" in row and "end" in row},
@@ -113,10 +115,6 @@ def _is_known(row: Mapping[str, Any]) -> bool:
     """Whether a hello is Istio's own or a plain one for HTTP/2; no other one is sent."""
     is_plain = row["tls_alpn"] == ["h2"] and "sni" not in row and "max_version" not in row
     return is_plain or _is_istios(row)
-
-
-def _silence(row: Mapping[str, Any]) -> RecordedAnswer:
-    return RecordedAnswer(data=bytes(row["bytes"]), end=_end(row["end"]))
 
 
 def _root(row: Mapping[str, Any]) -> RecordedAnswer:
@@ -181,10 +179,5 @@ def _date(folder: Path) -> float:
             continue
         found = _DATE.search(file.read_bytes()[:2000])
         if found:
-            return _seconds(found[1].decode("ascii"))
+            return parsedate_to_datetime(found[1].decode("ascii")).timestamp()
     return 0.0
-
-
-def _seconds(text: str) -> float:
-    moment: datetime = parsedate_to_datetime(text)
-    return moment.timestamp()

@@ -47,6 +47,6 @@ def test_both_families_are_redirected_where_both_were() -> None:
 
 
 def test_runs_do_not_share_addresses() -> None:
-    last, first = Addresses(0).pod(2044), Addresses(1).gateway
+    last, first = Addresses(0).pod(2044), Addresses(1).gateway_of(is_ipv6=False)
     assert (last, first) == ("198.18.7.254", "198.18.8.1")
     assert Addresses(63).pod(2044) == "198.19.255.254"
