@@ -1,7 +1,7 @@
 """Cross-references: what no single value can get wrong, checked on the converted sections."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 
 from exporter.bounded_file import read_bounded
@@ -128,16 +128,10 @@ def _ports(config: Config) -> Iterator[Broken]:
 
 
 def _targets(config: Config) -> Iterator[Broken]:
-    for path, message in broken_targets(config.discovery.static.targets):
-        yield ("discovery", "static", "targets", *path), message
-
-
-def broken_targets(targets: Iterable[StaticTarget]) -> Iterator[Broken]:
-    """What is wrong with a list of static targets, wherever it stands."""
     seen: set[str] = set()
-    for index, target in enumerate(targets):
+    for index, target in enumerate(config.discovery.static.targets):
         for path, message in broken_target(target, seen):
-            yield (index, *path), message
+            yield ("discovery", "static", "targets", index, *path), message
 
 
 def broken_target(target: StaticTarget, seen: set[str]) -> Iterator[Broken]:

@@ -9,16 +9,3 @@ from exporter.demo.kernel import can_build_networks, enter_own_network, why_no_n
 from exporter.demo.mesh import DemoPod, Mesh, MeshError, mesh
 from exporter.demo.recorded_state import RecordedState
 from exporter.demo.recording import SHIPPED, load_states
-
-__all__ = [
-    "SHIPPED",
-    "DemoPod",
-    "Mesh",
-    "MeshError",
-    "RecordedState",
-    "can_build_networks",
-    "enter_own_network",
-    "load_states",
-    "mesh",
-    "why_no_networks",
-]

@@ -73,6 +73,11 @@ class Case(Struct, frozen=True, eq=False):
             return None
         return verdict.outcome
 
+    def is_up(self, name: PortName) -> bool:
+        """Whether the verdict on that port is that it is up."""
+        verdict = self.verdict(name)
+        return verdict is not None and verdict.up is True
+
     def answers(self, name: PortName) -> bool:
         """Whether that port was proved to answer."""
         outcome = self.outcome(name)

@@ -16,9 +16,9 @@ from exporter.discovery.pod_documents import (
     ContainerStatus,
     Pod,
     SecurityContext,
+    StateDetail,
     StateReport,
     Status,
-    Terminated,
 )
 from exporter.discovery.redirection_rules import writes_rules
 from exporter.model import ContainerKind, ContainerState, Lifecycle, PodContainer, Termination
@@ -130,7 +130,7 @@ def _state_of(report: StateReport) -> ContainerState:
     return ContainerState.UNKNOWN if report.waiting is None else ContainerState.WAITING
 
 
-def _termination(ended: Terminated | None) -> Termination | None:
+def _termination(ended: StateDetail | None) -> Termination | None:
     if ended is None:
         return None
     times = time_of(ended.started_at), time_of(ended.finished_at)

@@ -128,20 +128,8 @@ class Spec(_Part, frozen=True):
     security_context: SecurityContext | None = None
 
 
-class Running(_Part, frozen=True):
-    """A running container's state."""
-
-    started_at: str | None = None
-
-
-class Waiting(_Part, frozen=True):
-    """A container that is not started yet, or not again, and why: CrashLoopBackOff."""
-
-    reason: str = ""
-
-
-class Terminated(_Part, frozen=True):
-    """A container that has ended, and why: OOMKilled, Error."""
+class StateDetail(_Part, frozen=True):
+    """Why a container waits or has ended (CrashLoopBackOff, OOMKilled), how and when; or runs."""
 
     reason: str = ""
     exit_code: _Int32 = 0
@@ -153,9 +141,9 @@ class Terminated(_Part, frozen=True):
 class StateReport(_Part, frozen=True):
     """The state of a container: one of the three is there."""
 
-    running: Running | None = None
-    waiting: Waiting | None = None
-    terminated: Terminated | None = None
+    running: StateDetail | None = None
+    waiting: StateDetail | None = None
+    terminated: StateDetail | None = None
 
 
 class ContainerStatus(_Part, frozen=True):

@@ -99,8 +99,7 @@ _AGENT_WITHOUT_ENVOY = (Outcome.REFUSED, Outcome.OK, Outcome.NO_ACCESS, Outcome.
 def _is_refused(case: Case) -> Sentences:
     if case.evidence.control_accepts():
         return None
-    inbound = case.verdict(PortName.VIRTUAL_INBOUND)
-    if is_bypassed(case.evidence) or (inbound is not None and inbound.up):
+    if is_bypassed(case.evidence) or case.is_up(PortName.VIRTUAL_INBOUND):
         return None
     match case.target.role:
         case Role.SIDECAR | Role.GATEWAY | Role.WAYPOINT:
@@ -127,8 +126,7 @@ def container_is_starved(case: Case) -> Sentences:
         return None
     if not all(seen.outcome.is_silent for seen in requested):
         return None
-    inbound = case.verdict(PortName.VIRTUAL_INBOUND)
-    if is_bypassed(case.evidence) or (inbound is not None and inbound.up):
+    if is_bypassed(case.evidence) or case.is_up(PortName.VIRTUAL_INBOUND):
         return None
     return ("every port accepts and stays silent", *_throttling(case), *_describe_all(case))
 
@@ -193,8 +191,7 @@ def envoy_is_stuck(case: Case) -> Sentences:
     is_silent = all(case.outcome(name) is Outcome.TIMEOUT for name in probed)
     if not is_known or not is_silent or not any(map(case.hangs, probed)):
         return None
-    inbound = case.verdict(PortName.VIRTUAL_INBOUND)
-    if inbound is not None and inbound.up:
+    if case.is_up(PortName.VIRTUAL_INBOUND):
         return None
     return (*case.describe(PortName.STATUS, *probed), *case.describe_control_port())
 
@@ -211,8 +208,7 @@ def agent_is_stuck(case: Case) -> Sentences:
         return None
     if case.target.role is Role.PROXYLESS:
         return case.describe(PortName.STATUS)
-    inbound = case.verdict(PortName.VIRTUAL_INBOUND)
-    if case.answers(PortName.STATS) or (inbound is not None and inbound.up):
+    if case.answers(PortName.STATS) or case.is_up(PortName.VIRTUAL_INBOUND):
         return case.describe(*READINESS_PORTS)
     return None
 

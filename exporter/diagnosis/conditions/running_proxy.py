@@ -206,8 +206,7 @@ def _is_configured(case: Case) -> bool:
     stats = case.stats()
     if stats is not None:
         return bool(stats.cds_success and stats.lds_success)
-    inbound = case.verdict(PortName.VIRTUAL_INBOUND)
-    return inbound is not None and inbound.up is True
+    return case.is_up(PortName.VIRTUAL_INBOUND)
 
 
 def stats_are_large(case: Case) -> Sentences:
