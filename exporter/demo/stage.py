@@ -23,16 +23,7 @@ from typing import Any
 from exporter.demo import kernel
 from exporter.demo.addresses import Addresses, target_of
 from exporter.demo.certificates import Authority
-from exporter.demo.pod import (
-    BuildError,
-    PodPlan,
-    Props,
-    batch,
-    be_pod,
-    host_route,
-    nodad,
-    shift_of,
-)
+from exporter.demo.pod import BuildError, PodPlan, Props, batch, be_pod, host_route, nodad, shift_of
 from exporter.demo.recorded_state import RecordedState, RecordedView
 from exporter.demo.recording import load_states
 

@@ -9,15 +9,7 @@ from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import UNANSWERED, Evidence
 from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.memory import last_answer
-from exporter.model import (
-    ENVOY_ROLES,
-    Component,
-    Lifecycle,
-    Memory,
-    Observation,
-    Outcome,
-    PortName,
-)
+from exporter.model import ENVOY_ROLES, Component, Lifecycle, Memory, Observation, Outcome, PortName
 
 READINESS_PORTS = (PortName.STATUS, PortName.HEALTH, PortName.STATS)
 """The catalogue's names of the ports that prove agent and Envoy: 15020, 15021, 15090."""

@@ -13,11 +13,7 @@ from exporter.bounds import TARGET_PORTS
 from exporter.diagnosis.agent_page import COUNTERS, next_wait
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_expired
-from exporter.diagnosis.memory_update import (
-    MemoryUpdate,
-    remember_servers,
-    remember_stats,
-)
+from exporter.diagnosis.memory_update import MemoryUpdate, remember_servers, remember_stats
 from exporter.diagnosis.remembered_hellos import remember_hbone, remember_hellos
 from exporter.model import (
     HBONE_ROLES,

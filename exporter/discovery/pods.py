@@ -14,11 +14,7 @@ from exporter.bounds import KUBERNETES_NAME, POD_LABELS, SETTINGS_TEXT, TENANT_T
 from exporter.catalogue import istio_version_of, line_of
 from exporter.catalogue.movers import TRUE
 from exporter.config import Config
-from exporter.discovery.ambient_pods import (
-    ambient_settings,
-    host_addresses,
-    redirection_of,
-)
+from exporter.discovery.ambient_pods import ambient_settings, host_addresses, redirection_of
 from exporter.discovery.container_states import lifecycle_of, lifecycle_of_workload
 from exporter.discovery.istio_containers import is_istio_agentgateway, is_istio_cni
 from exporter.discovery.missing_proxies import is_uninjected_gateway

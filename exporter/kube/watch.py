@@ -16,12 +16,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from exporter.bounds import LIST_PAGE, LISTED_OBJECTS, WATCH_LINE
-from exporter.kube.api_errors import (
-    GoneError,
-    KubernetesError,
-    SilentWatchError,
-    TooLargeError,
-)
+from exporter.kube.api_errors import GoneError, KubernetesError, SilentWatchError, TooLargeError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.watch_events import EventType, ListPage, WatchEvent, event_of, page_of
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions

@@ -21,12 +21,7 @@ from prometheus_client import (
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from exporter.model import Role, Timed
-from exporter.selfmetrics.collectors import (
-    PREFIX,
-    ChosenFamilies,
-    Histogram,
-    SelfMetricsCollector,
-)
+from exporter.selfmetrics.collectors import PREFIX, ChosenFamilies, Histogram, SelfMetricsCollector
 
 
 def _count_tasks() -> int:

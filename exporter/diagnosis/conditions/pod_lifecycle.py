@@ -8,14 +8,7 @@ from collections.abc import Iterator
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.conditions.proxy_processes import agent_is_gone
 from exporter.diagnosis.container_evidence import duration, last_run, since
-from exporter.model import (
-    ContainerKind,
-    ContainerState,
-    Lifecycle,
-    Outcome,
-    PodContainer,
-    PortName,
-)
+from exporter.model import ContainerKind, ContainerState, Lifecycle, Outcome, PodContainer, PortName
 
 _STUCK_AFTER_SECONDS = 60.0
 """The kubelet takes a few seconds after the grace period; a minute is more than it needs."""
