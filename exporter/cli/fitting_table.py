@@ -49,7 +49,7 @@ class FittingTable:
         """The table, or the paragraphs (called by rich)."""
         columns = [
             [Text(heading), *cells]
-            for heading, cells in zip(self._headings, self._columns(), strict=True)
+            for heading, *cells in zip(self._headings, *chain(*self._sections), strict=True)
         ]
         least = [max(map(_longest_word, cells)) for cells in columns]
         wanted = [max(cell.cell_len for cell in cells) for cells in columns]
@@ -58,10 +58,6 @@ class FittingTable:
             yield self._table(_widths(least, wanted, spare))
         else:
             yield from self._paragraphs(options.max_width)
-
-    def _columns(self) -> list[list[Text]]:
-        rows = [row for rows in self._sections for row in rows]
-        return [[row[index] for row in rows] for index in range(len(self._headings))]
 
     def _table(self, widths: Sequence[int]) -> Table:
         table = Table(caption=self._caption or None, caption_justify="left")
@@ -74,7 +70,7 @@ class FittingTable:
         return table
 
     def _paragraphs(self, width: int) -> RenderResult:
-        for row in (row for rows in self._sections for row in rows):
+        for row in chain(*self._sections):
             named = dict(zip(self._headings, row, strict=True))
             first, *others = (named.pop(heading, Text()) for heading in self._title)
             begin = [Text(first.plain, "bold", overflow="fold"), *others] if first else others

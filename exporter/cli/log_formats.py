@@ -48,7 +48,9 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
         if count + len(found) == len(values):
             fields["msg"] = (before % values[:count]).strip()
             named = zip(found, values[count:], strict=True)
-            fields |= {_name(one[1]): _value(value) for one, value in named}
+            fields |= {
+                f"{one[1]}_" if one[1] in _OWN else one[1]: _value(value) for one, value in named
+            }
     if record.exc_info:
         fields["exception"] = logging.Formatter().formatException(record.exc_info)
     return fields
@@ -69,10 +71,6 @@ class JsonFormat(logging.Formatter):
         """One line."""
         fields = fields_of(record)
         return json.dumps({_IN_JSON.get(name, name): value for name, value in fields.items()})
-
-
-def _name(field: str) -> str:
-    return f"{field}_" if field in _OWN else field
 
 
 def _value(value: object) -> object:

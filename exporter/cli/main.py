@@ -171,7 +171,7 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(
             command.name,
             help=command.summary,
-            description=_sentence(command.summary),
+            description=f"{command.summary[:1].upper()}{command.summary[1:]}.",
             epilog=_examples(name, command.examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -181,7 +181,3 @@ def parser() -> argparse.ArgumentParser:
 
 def _examples(name: str, calls: Sequence[str]) -> str:
     return "examples:\n" + "\n".join(f"  {name} {call}" for call in calls)
-
-
-def _sentence(summary: str) -> str:
-    return f"{summary[:1].upper()}{summary[1:]}."

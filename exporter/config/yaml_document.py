@@ -5,7 +5,6 @@ from the events here. Duplicate keys are refused. The rule: whatever is wrong wi
 a file becomes a `Problem` that names file, line and key.
 """
 
-import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -57,7 +56,7 @@ def read_file(path: Path) -> str:
         raise ConfigError(Problem(str(path), 0, "", "is not UTF-8 text")) from error
 
 
-def check_structure(text: str, most: float = math.inf) -> None:
+def check_structure(text: str, most: int) -> None:
     """Check YAML before anything is built of it: there may be no aliases.
 
     PyYAML composes recursively in C, where nesting that is too deep ends the process. Raises

@@ -41,8 +41,7 @@ class Addresses:
 
     def pod(self, index: int) -> str:
         """A pod's IPv4 address."""
-        number = self.run * 2048 + index + 2
-        return f"198.{18 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+        return self._numbered(198, 18, index)
 
     def pod6(self, index: int) -> str:
         """A pod's IPv6 address."""
@@ -50,8 +49,11 @@ class Addresses:
 
     def flat(self, index: int) -> str:
         """A loopback address of its own, where there is no network namespace."""
+        return self._numbered(127, 90, index)
+
+    def _numbered(self, first: int, second: int, index: int) -> str:
         number = self.run * 2048 + index + 2
-        return f"127.{90 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+        return f"{first}.{second + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
 
 
 def target_of(

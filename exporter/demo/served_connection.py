@@ -4,8 +4,12 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
+from h2.exceptions import ProtocolError
+
 from exporter.demo.dns_server import answer_query
-from exporter.demo.grpc_server import GrpcServer
 from exporter.demo.recorded_state import End, Hello, RecordedAnswer
 from exporter.demo.script import RESET, SILENT, Script, Side
 from exporter.demo.tls_socket import TlsSocket
@@ -19,6 +23,12 @@ _ISTIO_ALPN = b"\x05istio"
 _LENGTH = 2
 _LATE = (b" 404 ", b" 405 ")
 _AT_ONCE = 1.0
+_UNIMPLEMENTED = [
+    (":status", "200"),
+    ("content-type", "application/grpc"),
+    ("grpc-status", "12"),
+    ("grpc-message", "unknown service grpc.health.v1.Health"),
+]
 _FATAL = b"\x15\x03\x03\x00\x02\x02"
 _ALERTS = {"HANDSHAKE_FAILURE": 40, "PROTOCOL_VERSION": 70}
 """TLS alerts by OpenSSL's names for them (RFC 8446, 6)."""
@@ -94,15 +104,20 @@ class Conversation:
 
     async def _call(self, first: bytes, *, greeted: bool) -> End:
         """Speak gRPC: every method is unimplemented, as health is in istiod."""
-        grpc = GrpcServer()
+        grpc = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        grpc.initiate_connection()
+        settings = grpc.data_to_send()
         if not greeted:
-            await self._socket.write(grpc.greeting)
+            await self._socket.write(settings)
         received = first or await self._socket.read()
         while received:
-            answer = grpc.answer(received)
-            if answer is None:
+            try:
+                for event in grpc.receive_data(received):
+                    if isinstance(event, RequestReceived):
+                        grpc.send_headers(event.stream_id, _UNIMPLEMENTED, end_stream=True)
+            except ProtocolError:
                 return End.RESET
-            if answer:
+            if answer := grpc.data_to_send():
                 await self._socket.write(answer)
             received = await self._socket.read()
         return End.FIN

@@ -57,7 +57,13 @@ def proxy_of(evidence: Evidence, memory: Memory, verdicts: Mapping[int, Verdict]
     return ProxyStatus(
         captured=_captured(evidence, memory, verdicts),
         envoy_live=_live(evidence),
-        listeners=shared_mapping(_listeners(stats)),
+        listeners=shared_mapping(
+            _counts(
+                active=stats.listeners_active,
+                warming=stats.listeners_warming,
+                draining=stats.listeners_draining,
+            )
+        ),
         bound=shared_mapping(_bound(evidence, admin, memory, verdicts)),
         rejected=shared_mapping(memory.rejected),
         updates=shared_mapping(_counts(cds=stats.cds_success, lds=stats.lds_success)),
@@ -99,14 +105,6 @@ def _live(evidence: Evidence) -> bool | None:
     if isinstance(facts, AdminFacts) and facts.state:
         return facts.state == "LIVE"
     return None
-
-
-def _listeners(stats: EnvoyStats) -> dict[str, float]:
-    return _counts(
-        active=stats.listeners_active,
-        warming=stats.listeners_warming,
-        draining=stats.listeners_draining,
-    )
 
 
 def _workloads(memory: Memory) -> dict[str, float]:
@@ -190,7 +188,8 @@ def _has_xds_connection(memory: Memory) -> bool | None:
     stats = memory.stats.value if memory.stats else None
     if stats is not None and stats.xds_connections is not None:
         return stats.xds_connections > 0
-    if memory.sockets is not None and _has_agent(memory):
+    has_agent = any(socket.process == "pilot-agent" for socket in memory.listening)
+    if memory.sockets is not None and has_agent:
         remote = {port for _, port in memory.sockets.value.agent_connections}
         return bool(remote & _XDS_PORTS)
     return None
@@ -202,10 +201,6 @@ def _has_requested_nothing(memory: Memory) -> bool:
     if agent is None or agent.xds_requests or agent.csr_failures:
         return False
     return "default" in agent.certificate_seconds
-
-
-def _has_agent(memory: Memory) -> bool:
-    return any(socket.process == "pilot-agent" for socket in memory.listening)
 
 
 def xds_failures(memory: Memory) -> tuple[str, ...]:

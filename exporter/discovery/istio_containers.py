@@ -27,7 +27,7 @@ def is_istio_cni(pod: Pod, container: Container) -> bool:
     if any(word.startswith(_FLAGS) for word in container.words):
         return True
     repository = _repository(container)
-    is_nobodys = _base(repository) == "install-cni" and _last(repository, _OTHERS) < 0
+    is_nobodys = repository.rpartition("/")[2] == "install-cni" and _last(repository, _OTHERS) < 0
     return is_nobodys or _names_istio(repository)
 
 
@@ -41,10 +41,6 @@ def _repository(container: Container) -> str:
     """The image without its digest and tag, in lower case."""
     path, slash, name = container.image.partition("@")[0].lower().rpartition("/")
     return path + slash + name.partition(":")[0]
-
-
-def _base(repository: str) -> str:
-    return repository.rpartition("/")[2]
 
 
 def _names_istio(repository: str) -> bool:

@@ -100,18 +100,14 @@ def sources_of(pod: Pod, proxy: Container) -> Sources:
 
 def _proxy_config(text: str) -> Mapping[str, Any]:
     """A ProxyConfig by its keys in camel case; protobuf takes them as `status_port`, too."""
-    return {_SNAKE.sub(_upper, key): value for key, value in _mapping(text).items() if _is_key(key)}
+    return {
+        _SNAKE.sub(lambda found: found[1].upper(), key): value
+        for key, value in _mapping(text).items()
+        if isinstance(key, str) and len(key) <= ARGUMENT
+    }
 
 
 _SNAKE = re.compile(r"_([a-z])")
-
-
-def _upper(found: re.Match[str]) -> str:
-    return found[1].upper()
-
-
-def _is_key(key: object) -> bool:
-    return isinstance(key, str) and len(key) <= ARGUMENT
 
 
 def _mapping(text: str) -> Mapping[str, Any]:

@@ -173,11 +173,7 @@ class StaticSource:
         finally:
             self._stamps = {path: stamps.get(path, stamp_of(path)) for path in self._paths}
 
-    async def run(
-        self,
-        on_change: OnChange,
-        on_error: Callable[[ConfigError], None],
-    ) -> None:
+    async def run(self, on_change: OnChange, on_error: Callable[[ConfigError], None]) -> None:
         """Report the targets now and whenever a file changes; runs until it is cancelled.
 
         `on_change` also means that an earlier error is over. Each new error is reported once.
@@ -185,16 +181,13 @@ class StaticSource:
         while True:
             if self._stamps_now() != self._stamps:
                 await self._read_again(on_error)
-            await self._report(on_change)
+            targets, self._unreported = self._unreported, None
+            if targets is not None:
+                await on_change(_drained(targets))
             await asyncio.sleep(self._period)
 
     def _stamps_now(self) -> dict[Path, FileStamp]:
         return {path: stamp_of(path) for path in self._paths}
-
-    async def _report(self, on_change: OnChange) -> None:
-        targets, self._unreported = self._unreported, None
-        if targets is not None:
-            await on_change(_drained(targets))
 
     async def _read_again(self, on_error: Callable[[ConfigError], None]) -> None:
         try:

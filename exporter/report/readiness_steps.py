@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from exporter.catalogue import port_number_of
-from exporter.model import AGENT_ROLES, ENVOY_ROLES, PortName, Role, TargetRecord, Verdict
+from exporter.model import AGENT_ROLES, ENVOY_ROLES, PortName, Role, TargetRecord
 
 Judgement = tuple[bool | None, str]
 """Whether a step holds, None where that is not known, and a few words on it."""
@@ -132,12 +132,8 @@ def _responds(record: TargetRecord, ports: Ports) -> Judgement:
     judged = [v for v in record.verdicts if v.port in ports and v.up is not None]
     down = next((v for v in judged if not v.up), None)
     if down:
-        return False, _failure_of(down)
+        return False, f"{down.port} {down.outcome.replace('_', ' ')}"
     return (True, "responds") if judged else _UNKNOWN
-
-
-def _failure_of(verdict: Verdict) -> str:
-    return f"{verdict.port} {verdict.outcome.replace('_', ' ')}"
 
 
 _STEPS = (
