@@ -3,37 +3,35 @@
 Read from ztunnel src/config.rs and src/proxy, and istio-cni's rules (cni/pkg/iptables).
 """
 
+from functools import partial
+
 from exporter.catalogue.port import Port
 from exporter.model import Component, PortName, ProbeKind, Role
+
+_workload = partial(Port, role=Role.AMBIENT, component=Component.ZTUNNEL)
 
 _SOCKETS = "kubectl debug -n {namespace} {pod} --image=busybox -- netstat -ltn"
 
 AMBIENT_PORTS: tuple[Port, ...] = (
-    Port(
+    _workload(
         number=15001,
-        role=Role.AMBIENT,
         name=PortName.VIRTUAL_OUTBOUND,
-        component=Component.ZTUNNEL,
         protocol="TCP",
         category="traffic",
         purpose="Receives the pod's redirected outbound connections.",
         by_hand=_SOCKETS,
     ),
-    Port(
+    _workload(
         number=15006,
-        role=Role.AMBIENT,
         name=PortName.VIRTUAL_INBOUND,
-        component=Component.ZTUNNEL,
         protocol="TCP",
         category="traffic",
         purpose="Receives redirected plaintext: a connect to a port that nobody serves shows it.",
         by_hand=_SOCKETS,
     ),
-    Port(
+    _workload(
         number=15008,
-        role=Role.AMBIENT,
         name=PortName.HBONE,
-        component=Component.ZTUNNEL,
         protocol="TLS (HBONE)",
         category="traffic",
         purpose="HBONE: mesh traffic to this workload; a hello brings the workload's certificate.",
@@ -42,11 +40,9 @@ AMBIENT_PORTS: tuple[Port, ...] = (
         by_hand="openssl s_client -connect {address}:{port} -tls1_3 -alpn h2 -noservername"
         " </dev/null",
     ),
-    Port(
+    _workload(
         number=15053,
-        role=Role.AMBIENT,
         name=PortName.DNS,
-        component=Component.ZTUNNEL,
         bind="loopback",
         protocol="DNS (UDP and TCP)",
         category="traffic",

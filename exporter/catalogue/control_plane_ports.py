@@ -4,16 +4,18 @@ Read from pilot/cmd/pilot-discovery/app/cmd.go, pilot/pkg/bootstrap and cni/pkg.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from exporter.catalogue.movers import argument, port_number, port_or_off, variable
 from exporter.catalogue.port import Port
 from exporter.model import Component, PortName, ProbeKind, Role
 
-_CONTROLZ = Port(
+_istiod = partial(Port, role=Role.ISTIOD, component=Component.ISTIOD)
+_cni = partial(Port, role=Role.CNI, component=Component.INSTALL_CNI)
+
+_CONTROLZ = _istiod(
     number=9876,
-    role=Role.ISTIOD,
     name=PortName.CONTROLZ,
-    component=Component.ISTIOD,
     bind="loopback",
     category="debug",
     purpose="ControlZ: log scopes and process information.",
@@ -24,11 +26,9 @@ _CONTROLZ = Port(
 )
 
 CONTROL_PLANE: tuple[Port, ...] = (
-    Port(
+    _istiod(
         number=8080,
-        role=Role.ISTIOD,
         name=PortName.HTTP_DEBUG,
-        component=Component.ISTIOD,
         category="health",
         purpose="istiod's readiness; served long before the other ports. Also xDS in"
         " plaintext where --grpcAddr is empty, and the webhooks where --httpsAddr is.",
@@ -40,11 +40,9 @@ CONTROL_PLANE: tuple[Port, ...] = (
         endpoint="istiod",
         by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/ready",
     ),
-    Port(
+    _istiod(
         number=15010,
-        role=Role.ISTIOD,
         name=PortName.GRPC_XDS,
-        component=Component.ISTIOD,
         protocol="gRPC",
         category="control",
         purpose="xDS and certificates in plaintext; off where --grpcAddr is empty.",
@@ -54,11 +52,9 @@ CONTROL_PLANE: tuple[Port, ...] = (
         pod_probe=ProbeKind.GRPC,
         by_hand="grpcurl -plaintext {address}:{port} list",
     ),
-    Port(
+    _istiod(
         number=15012,
-        role=Role.ISTIOD,
         name=PortName.TLS_XDS,
-        component=Component.ISTIOD,
         protocol="gRPC over TLS",
         category="control",
         purpose="xDS and certificates over TLS: what every proxy connects to.",
@@ -68,11 +64,9 @@ CONTROL_PLANE: tuple[Port, ...] = (
         pod_probe=ProbeKind.GRPC_TLS,
         by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",
     ),
-    Port(
+    _istiod(
         number=15014,
-        role=Role.ISTIOD,
         name=PortName.HTTP_MONITORING,
-        component=Component.ISTIOD,
         category="telemetry",
         purpose="istiod's metrics, version and (with a token) debug interface.",
         setting="monitoring_port",
@@ -81,11 +75,9 @@ CONTROL_PLANE: tuple[Port, ...] = (
         pod_probe=ProbeKind.ISTIOD,
         by_hand="curl -s http://{address}:{port}/version",
     ),
-    Port(
+    _istiod(
         number=15017,
-        role=Role.ISTIOD,
         name=PortName.HTTPS_WEBHOOKS,
-        component=Component.ISTIOD,
         protocol="HTTPS",
         category="control",
         purpose="The injection and validation webhooks, which the API server calls.",
@@ -99,11 +91,9 @@ CONTROL_PLANE: tuple[Port, ...] = (
     ),
     _CONTROLZ,
     replace(_CONTROLZ, role=Role.CNI, component=Component.INSTALL_CNI),
-    Port(
+    _cni(
         number=8000,
-        role=Role.CNI,
         name=PortName.READINESS,
-        component=Component.INSTALL_CNI,
         category="health",
         purpose="The CNI agent's readiness: 503 until the node's CNI configuration is installed.",
         probe=ProbeKind.HTTP_READY,
@@ -112,11 +102,9 @@ CONTROL_PLANE: tuple[Port, ...] = (
         endpoint="cni",
         by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/readyz",
     ),
-    Port(
+    _cni(
         number=15014,
-        role=Role.CNI,
         name=PortName.MONITORING,
-        component=Component.INSTALL_CNI,
         category="telemetry",
         purpose="The CNI agent's metrics.",
         since=(1, 11),

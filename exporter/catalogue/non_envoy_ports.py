@@ -3,9 +3,14 @@
 Read from ztunnel src/config.rs and Istio's templates.
 """
 
+from functools import partial
+
 from exporter.catalogue.movers import Switch, proxy_config, proxy_metadata
 from exporter.catalogue.port import Line, Port
 from exporter.model import Component, Expectation, PortName, ProbeKind, Role, Settings
+
+_ztunnel = partial(Port, role=Role.ZTUNNEL, component=Component.ZTUNNEL)
+_agentgateway = partial(Port, role=Role.AGENTGATEWAY, component=Component.AGENTGATEWAY)
 
 
 def _optional(_settings: Settings, _line: Line) -> Expectation:
@@ -20,11 +25,9 @@ WAYPOINT_LABELS = (
 """What an agentgateway that is a waypoint is labelled with."""
 
 NON_ENVOY_PORTS: tuple[Port, ...] = (
-    Port(
+    _ztunnel(
         number=15000,
-        role=Role.ZTUNNEL,
         name=PortName.ADMIN,
-        component=Component.ZTUNNEL,
         bind="loopback",
         category="debug",
         purpose="ztunnel's administration interface: workloads, certificates, connections.",
@@ -33,11 +36,9 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         pod_probe=ProbeKind.ZTUNNEL_ADMIN,
         by_hand="istioctl ztunnel-config all {pod}.{namespace}",
     ),
-    Port(
+    _ztunnel(
         number=15008,
-        role=Role.ZTUNNEL,
         name=PortName.HBONE,
-        component=Component.ZTUNNEL,
         protocol="TLS (HBONE)",
         category="traffic",
         purpose="HBONE for ztunnel's own pod; a hello brings ztunnel's own certificate.",
@@ -47,11 +48,9 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         by_hand="openssl s_client -connect {address}:{port} -tls1_3 -alpn h2 -noservername"
         " </dev/null",
     ),
-    Port(
+    _agentgateway(
         number=15008,
-        role=Role.AGENTGATEWAY,
         name=PortName.HBONE,
-        component=Component.AGENTGATEWAY,
         protocol="TLS (HBONE)",
         category="traffic",
         purpose="HBONE of an agentgateway that is a waypoint.",
@@ -69,11 +68,9 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         pod_probe=ProbeKind.TLS,
         by_hand="openssl s_client -connect {address}:{port} -alpn h2 </dev/null",
     ),
-    Port(
+    _ztunnel(
         number=15020,
-        role=Role.ZTUNNEL,
         name=PortName.STATS,
-        component=Component.ZTUNNEL,
         category="telemetry",
         purpose="ztunnel's metrics.",
         moved_by=(proxy_config("statsPort"),),
@@ -83,11 +80,9 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         path="/metrics",
         by_hand="curl -s http://{address}:{port}/metrics | head",
     ),
-    Port(
+    _agentgateway(
         number=15020,
-        role=Role.AGENTGATEWAY,
         name=PortName.METRICS,
-        component=Component.AGENTGATEWAY,
         category="telemetry",
         purpose="agentgateway's metrics.",
         probe=ProbeKind.METRICS,
@@ -95,11 +90,9 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         path="/metrics",
         by_hand="curl -s http://{address}:{port}/metrics | head",
     ),
-    Port(
+    _ztunnel(
         number=15021,
-        role=Role.ZTUNNEL,
         name=PortName.READINESS,
-        component=Component.ZTUNNEL,
         category="health",
         purpose="ztunnel's readiness; 500 names the tasks that are still pending.",
         probe=ProbeKind.ZTUNNEL_READY,
@@ -108,11 +101,9 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         endpoint="ztunnel",
         by_hand="curl -s http://{address}:{port}/healthz/ready",
     ),
-    Port(
+    _agentgateway(
         number=15021,
-        role=Role.AGENTGATEWAY,
         name=PortName.READINESS,
-        component=Component.AGENTGATEWAY,
         category="health",
         purpose="agentgateway's readiness.",
         probe=ProbeKind.HTTP_READY,
@@ -121,11 +112,9 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         endpoint="agentgateway",
         by_hand="curl -s http://{address}:{port}/healthz/ready",
     ),
-    Port(
+    _ztunnel(
         number=15053,
-        role=Role.ZTUNNEL,
         name=PortName.DNS,
-        component=Component.ZTUNNEL,
         bind="loopback",
         protocol="DNS (UDP and TCP)",
         category="traffic",
