@@ -36,19 +36,14 @@ def with_pod_view(evidence: Evidence, memory: Memory) -> Memory:
         return replace(memory, pod_view=_seen_now(evidence, memory))
     if known is None:
         return memory
-    if evidence.now - known.at > _INTERVALS * _expected_interval(
-        known, memory, config.poll.interval
-    ):
+    # What the last two views showed, or what the budget allows now, and a poll to notice.
+    expected = max(known.every, memory.view_interval + memory.effective(config.poll.interval))
+    if evidence.now - known.at > _INTERVALS * expected:
         return memory  # it says no more than when it was, from which the next knows its interval
     if _network_outcomes(evidence) == known.over_network:
         evidence.pod.update(known.seen)
         evidence.proved_in_pod = any(seen.outcome.proves for seen in known.seen.values())
     return memory
-
-
-def _expected_interval(known: RememberedPodView, memory: Memory, interval: float) -> float:
-    """What the last two views showed, or what the budget allows now, and a poll to notice."""
-    return max(known.every, memory.view_interval + memory.effective(interval))
 
 
 def _seen_now(evidence: Evidence, memory: Memory) -> RememberedPodView:

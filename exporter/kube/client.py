@@ -155,9 +155,24 @@ class KubernetesClient:
         self, path: str, query: Mapping[str, str], seconds: float | None, document: bytes = b""
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         credentials = await self._current()
+        headers = _authorization(credentials)
+        if document:
+            headers["Content-Type"] = "application/json"
         try:
+            assert self._session, "used outside of its context"  # noqa: S101
             async with asyncio.timeout(_RESPONSE_SECONDS):
-                response = await self._request(credentials, path, query, seconds, document)
+                response = await self._session.request(
+                    "POST" if document else "GET",
+                    credentials.host + path,
+                    data=document or None,
+                    params=query,
+                    headers=headers,
+                    ssl=credentials.tls or True,
+                    server_hostname=credentials.server_name,
+                    proxy=credentials.proxy,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
+                )
         except Exception as error:  # noqa: BLE001 - as for an address that cannot be sent to
             raise _unreachable(credentials, error) from None
         try:
@@ -168,31 +183,6 @@ class KubernetesClient:
             raise _unreachable(credentials, error) from None
         finally:
             response.close()
-
-    async def _request(
-        self,
-        credentials: Credentials,
-        path: str,
-        query: Mapping[str, str],
-        seconds: float | None,
-        document: bytes,
-    ) -> aiohttp.ClientResponse:
-        assert self._session, "used outside of its context"  # noqa: S101
-        headers = _authorization(credentials)
-        if document:
-            headers["Content-Type"] = "application/json"
-        return await self._session.request(
-            "POST" if document else "GET",
-            credentials.host + path,
-            data=document or None,
-            params=query,
-            headers=headers,
-            ssl=credentials.tls or True,
-            server_hostname=credentials.server_name,
-            proxy=credentials.proxy,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
-        )
 
     async def _current(self) -> Credentials:
         """The credentials, loaded again when they expired or were refused.

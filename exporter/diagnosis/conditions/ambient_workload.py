@@ -94,18 +94,15 @@ def nothing_answers(case: Case) -> Sentences:
 
 def port_is_taken(case: Case) -> Sentences:
     """15008 is held by something that is not TLS, or has no mesh identity, or is no ztunnel."""
+    names = (PortName.HBONE, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND, PortName.DNS)
+    own = {case.number(name) for name in names}
     taken = [
         f"{verdict.port}: {verdict.detail}"
         for verdict in case.verdicts.values()
         if verdict.outcome in (Outcome.WRONG_PROTOCOL, Outcome.WRONG_IDENTITY)
-        and verdict.port in _own_ports(case)
+        and verdict.port in own
     ]
     return tuple(taken) or None
-
-
-def _own_ports(case: Case) -> set[int]:
-    names = (PortName.HBONE, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND, PortName.DNS)
-    return {case.number(name) for name in names}
 
 
 def redirection_is_missing(case: Case) -> Sentences:

@@ -46,7 +46,8 @@ def is_starting(case: Case) -> Sentences:
     if since is not None:
         if case.now - since >= grace or lifecycle.container_ready:
             return None
-        if lifecycle.container_ready is None and _serves(case):
+        is_down = any(verdict.up is False for verdict in case.verdicts.values())
+        if lifecycle.container_ready is None and case.is_ready() and not is_down:
             return None
         what = "container started" if lifecycle.started else "pod was made"
         return (f"the {what} {case.now - since:.0f} s ago", *case.describe_container())
@@ -75,10 +76,6 @@ def _is_initialising(case: Case, grace: float) -> Sentences:
     if since is None or stats is None or case.now - since >= grace:
         return None
     return ("Envoy is initialising",) if is_initializing(stats) else None
-
-
-def _serves(case: Case) -> bool:
-    return case.is_ready() and all(verdict.up is not False for verdict in case.verdicts.values())
 
 
 def node_is_gone(case: Case) -> Sentences:
