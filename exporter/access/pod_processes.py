@@ -109,13 +109,10 @@ class PodProcesses:
     def _living(self, uid: str) -> dict[int, str]:
         """The pod's processes that are still its own."""
         known = self._members.get(uid, {})
-        living = {pid: container for pid, container in known.items() if self._is(pid, uid)}
+        members = {pid: self._read(pid) for pid in known}
+        living = {pid: known[pid] for pid, one in members.items() if one and one.uid == uid}
         self._members[uid] = living
         return living
-
-    def _is(self, pid: int, uid: str) -> bool:
-        member = self._read(pid)
-        return member is not None and member.uid == uid
 
     def _scan(self) -> None:
         self._members, self._static = {}, {}

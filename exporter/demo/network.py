@@ -27,7 +27,7 @@ def rules_of(state: RecordedState, target: Target, *, is_ipv6: bool) -> str:
         if connect == "refused" and _accepts(port, target, sockets, redirects=redirects)
     )
     redirection = _redirection(target) if redirects else ""
-    drops = "" if seen.is_unreachable else _drops(seen)
+    drops = "" if seen.is_unreachable else _table("raw", list(_drops(seen)))
     return redirection + drops + _rejects(rejected, seen)
 
 
@@ -87,12 +87,8 @@ def _redirection(target: Target) -> str:
     )
 
 
-def _drops(seen: RecordedView) -> str:
+def _drops(seen: RecordedView) -> Iterator[str]:
     """Drop what timed out; unrecorded ports go the way of the one that nobody serves."""
-    return _table("raw", list(_drop_lines(seen)))
-
-
-def _drop_lines(seen: RecordedView) -> Iterator[str]:
     match = "-A PREROUTING -i eth0 -p tcp --syn"
     if seen.connects.get(NOBODY) == "timeout":
         for port, connect in seen.connects.items():

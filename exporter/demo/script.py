@@ -112,9 +112,8 @@ class Script:
 
     def _is_nobodys(self, seen: RecordedView, port: int) -> bool:
         """Whether only the redirection answers here: what was recorded is as on 15009."""
-        return port not in {row.port for row in self.state.sockets if not row.is_loopback} and (
-            seen.hellos.get((port, False)) == seen.hellos.get((NOBODY, False))
-        )
+        is_as_nobodys = seen.hellos.get((port, False)) == seen.hellos.get((NOBODY, False))
+        return port not in self._open() and is_as_nobodys
 
     def bare(self, side: Side, port: int) -> RecordedAnswer:
         """What bytes that are no protocol bring."""

@@ -152,7 +152,9 @@ def _listed_as_bound(
     evidence: Evidence, memory: Memory, port: TargetPort, listed: AbstractSet[str]
 ) -> bool | None:
     """Whether admin's list has the listener and its port is open; None where it is outdated."""
-    is_bound = port.name in listed and _is_open(memory, port.number)
+    # A listener that is listed may wait: where there is a socket table, it has to have the port.
+    is_open = memory.sockets is None or any(one.port == port.number for one in memory.listening)
+    is_bound = port.name in listed and is_open
     return None if not is_bound and _is_outdated(evidence, memory) else is_bound
 
 
@@ -165,11 +167,6 @@ def _is_outdated(evidence: Evidence, memory: Memory) -> bool:
         return False
     health = evidence.seen(PortName.HEALTH)
     return health is not None and health.outcome is Outcome.OK
-
-
-def _is_open(memory: Memory, number: int) -> bool:
-    """Whether the socket table, where there is one, has the port: a listed listener may wait."""
-    return memory.sockets is None or any(socket.port == number for socket in memory.listening)
 
 
 _XDS_FAILURES = ("lds_failure", "cds_failure", "terminations", "xds_terminations")

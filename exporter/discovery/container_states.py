@@ -117,7 +117,8 @@ def _container(
         last=_termination(before.terminated),
         restarts=status.restart_count,
         is_done=ended is not None and _stays_ended(pod, container, ended),
-        sets_redirection=is_init and _sets_redirection(container),
+        sets_redirection=is_init
+        and (container.name in REDIRECTION_CONTAINERS or writes_rules(container)),
         bypasses_redirection=is_init and _PROXY_USER in _runs_as(pod, container),
     )
 
@@ -141,10 +142,6 @@ def _stays_ended(pod: Pod, container: Container, ended: Termination) -> bool:
     """Whether a container that has ended so is not started again: its own policy or the pod's."""
     policy = container.restart_policy or pod.spec.restart_policy
     return policy == "Never" or (policy == "OnFailure" and not (ended.exit_code or ended.signal))
-
-
-def _sets_redirection(container: Container) -> bool:
-    return container.name in REDIRECTION_CONTAINERS or writes_rules(container)
 
 
 def _runs_as(pod: Pod, container: Container) -> tuple[int | None, int | None]:

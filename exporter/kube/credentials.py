@@ -104,7 +104,8 @@ async def load_kubeconfig(paths: str, context: str | None = None) -> Credentials
         _require_plugin_answer(loader, configuration)
         _require_valid_certificate(configuration)
         found = await asyncio.to_thread(_credentials, configuration, _expiry(loader))
-        return replace(found, namespace=_namespace(loader))
+        namespace = loader.current_context["context"].get("namespace")
+        return replace(found, namespace=str(namespace or ""))
     except Exception as error:  # noqa: BLE001 - of a malformed file the library raises anything
         message = f"the kubeconfig {paths} cannot be used: {_reason(error)}"
         raise KubernetesError.of(0, message) from None
@@ -162,10 +163,6 @@ def _require_valid_certificate(configuration: Any) -> None:  # noqa: ANN401
             raise _ReportedError(
                 f"its client certificate expired at {expiry:%Y-%m-%d %H:%M} UTC: renew it"
             )
-
-
-def _namespace(loader: Any) -> str:  # noqa: ANN401
-    return str(loader.current_context["context"].get("namespace") or "")
 
 
 def _expiry(loader: Any) -> float:  # noqa: ANN401

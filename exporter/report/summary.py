@@ -109,7 +109,13 @@ class SummaryBuilder:
         self, version: str, interval: float, runbooks: str, not_judged: tuple[str, ...]
     ) -> Summary:
         """The document; `interval` is that of the polls, the others are fields of these names."""
-        polls = self._polls(interval)
+        polls = PollFreshness(
+            interval=interval,
+            newest=max(self._polled, default=None),
+            oldest=min(self._polled, default=None),
+            overdue=self._overdue,
+            waiting=self._states.total() - len(self._polled),
+        )
         return Summary(
             version=version,
             now=self._now,
@@ -124,15 +130,6 @@ class SummaryBuilder:
             runbooks=runbooks,
             not_judged=not_judged,
             unseen=not_judged,
-        )
-
-    def _polls(self, interval: float) -> PollFreshness:
-        return PollFreshness(
-            interval=interval,
-            newest=max(self._polled, default=None),
-            oldest=min(self._polled, default=None),
-            overdue=self._overdue,
-            waiting=self._states.total() - len(self._polled),
         )
 
 
