@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules import ambient_nodes, churn, edge, exporters, planes, security_rhythms, turns
+from tests.rules import (
+    ambient_nodes,
+    churn,
+    edge,
+    exporters,
+    planes,
+    rhythms,
+    security_rhythms,
+    turns,
+)
 from tests.rules.promtool import Case, judge
 
 pytestmark = pytest.mark.slow
@@ -20,6 +29,7 @@ VARIANTS: tuple[Case, ...] = (
     *churn.VARIANTS,
     *turns.VARIANTS,
     *security_rhythms.VARIANTS,
+    *rhythms.VARIANTS,
 )
 
 

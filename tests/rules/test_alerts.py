@@ -18,6 +18,7 @@ from tests.rules import (
     planes,
     proxies,
     repeated,
+    rhythms,
     security_rhythms,
     shared_causes,
     symptoms,
@@ -44,6 +45,7 @@ CASES: tuple[Case, ...] = (
     *ambient_nodes.CASES,
     *turns.CASES,
     *security_rhythms.CASES,
+    *rhythms.CASES,
 )
 CLUSTER_OF = {1: ("",), 2: ("east",)}
 """One replica runs without a cluster label and two with one, which holds both for half the time."""

@@ -1,0 +1,182 @@
+"""Cases of outages that come and go in other rhythms, of every role, each one alert."""
+
+from collections.abc import Mapping
+
+from tests.rules.churn import merged
+from tests.rules.lives import Span, again, exporter, life
+from tests.rules.promtool import Case, Series
+from tests.rules.series import of
+from tests.rules.turns import by_turns
+
+LONG = 120
+START = 10
+FAR = life("far-{1..20}", (LONG, "ok"), namespace="far", workload="far")
+WEB = {"workload": "web"}
+GATEWAY = {"role": "gateway", "namespace": "istio-ingress", "workload": "gw"}
+ISTIOD = {"role": "istiod", "namespace": "istio-system", "workload": "istiod"}
+CNI = {"role": "cni", "namespace": "istio-system", "workload": "istio-cni-node"}
+ZTUNNEL = {"role": "ztunnel", "namespace": "istio-system", "workload": "ztunnel"}
+ALL, EDGE, CUT = "IstioProxiesFailing", "IstioGatewaysFailing", "IstioAmbientNodeCut"
+ALONE, NOT_READY = "IstioRevisionWithoutControlPlane", "IstioControlPlaneNotReady"
+WEBHOOK, PORT = "IstioWebhookDown", "IstioControlPlanePortDown"
+
+
+def rhythm(down: int, up: int, cause: str, last: str = "ok") -> list[Span]:
+    """Ten good minutes, then so many with a cause and so many without, again and again."""
+    states = [cause] * down + [last] * up
+    spans = again(LONG - START, *((1, state) for state in states))
+    return [(START, "ok"), *spans, (LONG - START - len(spans), "ok")]
+
+
+def trap(
+    name: str, alert: str, by: int, *lives: Series, more: Mapping[int, Mapping[str, int]] = {}
+) -> Case:
+    """One alert by that minute and none before the outage; `more` replaces what is expected."""
+    expected = {START: {}, by: {alert: 1}, LONG - 1: {alert: 1}, **more}
+    return Case(alert, "trap", name, merged(FAR, *lives), expected)
+
+
+def quiet(name: str, alert: str, *lives: Series) -> Case:
+    """What must not alert, for what this alert is about."""
+    return Case(alert, "trap", name, merged(FAR, *lives), {40: {}, LONG - 1: {}})
+
+
+def istiods(*spans: Span, healthy: int = 1) -> Series:
+    """An istiod with this life beside healthy ones, and its proxies."""
+    return merged(
+        life("istiod-1", *spans, **ISTIOD),
+        *(life(f"istiod-{n + 2}", (LONG, "ok"), **ISTIOD) for n in range(healthy)),
+    )
+
+
+def port_down(down: int, up: int) -> Series:
+    """An istiod that is ready, of which a port is down in this rhythm; another is well."""
+    port = of("istio_port_up", "istiod-1", "istiod", "istio-system", port="15012", component="x")
+    return {
+        **{
+            selector: f"1x{LONG}" if "target_ready" in selector else values
+            for selector, values in istiods(*rhythm(down, up, "istiod_port_down")).items()
+        },
+        port: " ".join(
+            "0" if m >= START and (m - START) % (down + up) < down else "1" for m in range(LONG)
+        ),
+    }
+
+
+def nodes(broken: int, down: int, up: int) -> Series:
+    """Four nodes with six pods in ambient each; the ztunnels of some fail in this rhythm."""
+    return merged(
+        *(
+            merged(
+                life(
+                    f"api-{n}-{{1..6}}",
+                    *(rhythm(down, up, "not_served") if n < broken else [(LONG, "ok")]),
+                    role="ambient",
+                    node=f"node-{n}",
+                    workload=f"api-{n}",
+                ),
+                life(
+                    f"ztunnel-{n}",
+                    *(rhythm(down, up, "ztunnel_stuck") if n < broken else [(LONG, "ok")]),
+                    node=f"node-{n}",
+                    **ZTUNNEL,
+                ),
+            )
+            for n in range(4)
+        )
+    )
+
+
+def missed(pattern: str) -> Case:
+    """All pods of a workload fail, and scrapes are missed in this pattern."""
+    lost = [minute for minute in range(1, LONG) if pattern[minute % len(pattern)] == "x"]
+    return Case(
+        ALL,
+        "trap",
+        f"all pods of a workload, and scrapes in the pattern {pattern}",
+        merged(
+            exporter(LONG, lost),
+            life("far-{1..20}", (LONG, "ok"), namespace="far", workload="far", missed=lost),
+            life("web-{1..2}", (START, "ok"), (LONG - START, "envoy_stuck"), missed=lost, **WEB),
+        ),
+        {
+            START: {},
+            40: {ALL: 1, "IstioPortExporterDown": 1},
+            LONG - 1: {ALL: 1, "IstioPortExporterDown": 1},
+        },
+        unbroken=(18, LONG - 1),
+        watched=False,
+        replicas=(1,),
+    )
+
+
+SYNCED = 'istio_port_exporter_discovery_synced{resource="pods"}'
+CASES = (
+    trap(
+        "the webhook of one istiod of two flaps",
+        WEBHOOK,
+        20,
+        istiods(*rhythm(3, 3, "webhook_not_serving")),
+    ),
+    trap("a port of a ready istiod flaps", PORT, 20, port_down(3, 3)),
+    missed("xxxx......"),
+)
+
+VARIANTS = (
+    trap(
+        "the webhook of one istiod of two is out for three minutes of twenty",
+        WEBHOOK,
+        60,
+        istiods(*rhythm(3, 17, "webhook_not_serving")),
+    ),
+    trap(
+        "the webhooks of both istiods are out by turns for two minutes each",
+        WEBHOOK,
+        20,
+        by_turns(2, 2, "webhook_not_serving", minutes=LONG, **ISTIOD),
+    ),
+    trap(
+        "a port of a ready istiod is down for eight minutes of twenty", PORT, 14, port_down(8, 12)
+    ),
+    trap(
+        "the watch of pods breaks every three minutes",
+        "IstioPortExporterDiscoveryStuck",
+        40,
+        {SYNCED: "1x9 " + "0 0 0 1 1 1 " * 19},
+        more={START: {}},
+    ),
+    quiet(
+        "the first list of pods takes eight minutes",
+        "IstioPortExporterDiscoveryStuck",
+        {SYNCED: "0x7 1x112"},
+    ),
+    trap(
+        "the istiod of a canary loops while the default's are well",
+        ALONE,
+        12,
+        istiods((LONG, "ok")),
+        life("canary-1", *rhythm(5, 1, "istiod_not_ready"), revision="canary", **ISTIOD),
+        life("new-{1..9}", (LONG, "ok"), revision="canary", workload="new"),
+    ),
+    trap(
+        "one istiod of three is out for three minutes of twenty",
+        NOT_READY,
+        60,
+        istiods(*rhythm(3, 17, "istiod_not_ready"), healthy=2),
+        life("web-{1..9}", (LONG, "ok"), **WEB),
+    ),
+    trap(
+        "both east-west gateways flap",
+        EDGE,
+        12,
+        life("gw-{1..2}", *rhythm(3, 3, "envoy_stuck"), **GATEWAY),
+    ),
+    trap(
+        "both waypoints of a namespace flap",
+        ALL,
+        20,
+        life("wp-{1..2}", *rhythm(3, 3, "envoy_stuck"), role="waypoint", workload="wp"),
+    ),
+    missed("xxx."),
+)
+"""More of the kind, which `make test-slow` tries."""
