@@ -119,6 +119,7 @@ CASES = (
         istiods(*rhythm(3, 3, "webhook_not_serving")),
     ),
     trap("a port of a ready istiod flaps", PORT, 20, port_down(3, 3)),
+    trap("the ztunnels of three nodes flap: the alert of their nodes", CUT, 13, nodes(3, 3, 3)),
     missed("xxxx......"),
 )
 
@@ -138,6 +139,14 @@ VARIANTS = (
     trap(
         "a port of a ready istiod is down for eight minutes of twenty", PORT, 14, port_down(8, 12)
     ),
+    trap(
+        "the ztunnels of three nodes fail for eight minutes of twenty, and are well then",
+        CUT,
+        13,
+        nodes(3, 8, 12),
+        more={LONG - 1: {}},
+    ),
+    trap("the ztunnel of a node flaps", CUT, 13, nodes(1, 2, 2)),
     trap(
         "the watch of pods breaks every three minutes",
         "IstioPortExporterDiscoveryStuck",
