@@ -148,6 +148,17 @@ VARIANTS = (
     ),
     trap("the ztunnel of a node flaps", CUT, 13, nodes(1, 2, 2)),
     trap(
+        "a policy comes and goes every five minutes",
+        "IstioProxiesNotJudged",
+        50,
+        life("web-{1..9}", *rhythm(5, 5, "network_blocked"), **WEB),
+    ),
+    quiet(
+        "a policy is in the way for twelve minutes",
+        "IstioProxiesNotJudged",
+        life("web-{1..9}", (10, "ok"), (12, "network_blocked"), (98, "ok"), **WEB),
+    ),
+    trap(
         "the watch of pods breaks every three minutes",
         "IstioPortExporterDiscoveryStuck",
         40,
@@ -187,5 +198,21 @@ VARIANTS = (
         life("wp-{1..2}", *rhythm(3, 3, "envoy_stuck"), role="waypoint", workload="wp"),
     ),
     missed("xxx."),
+    Case(
+        ALL,
+        "trap",
+        "a hundred of a thousand proxies, all over the mesh",
+        {
+            key: value
+            for n in range(25)
+            for lives in (
+                life(f"w{n}-{{1..4}}", (5, "ok"), (16, "envoy_stuck"), workload=f"w{n}"),
+                life(f"w{n}-{{5..40}}", (21, "ok"), workload=f"w{n}"),
+            )
+            for key, value in lives.items()
+        },
+        {5: {}, 9: {ALL: 1}, 20: {ALL: 1}},
+        replicas=(2,),
+    ),
 )
 """More of the kind, which `make test-slow` tries."""
