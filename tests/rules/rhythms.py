@@ -113,6 +113,12 @@ def missed(pattern: str) -> Case:
 SYNCED = 'istio_port_exporter_discovery_synced{resource="pods"}'
 CASES = (
     trap(
+        "six agents of istio-cni flap: one alert, and none of theirs",
+        ALL,
+        20,
+        life("cni-{1..6}", *rhythm(3, 3, "cni_not_ready"), **CNI),
+    ),
+    trap(
         "the webhook of one istiod of two flaps",
         WEBHOOK,
         20,

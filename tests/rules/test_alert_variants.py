@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules import (
+    agents,
     ambient_nodes,
     churn,
     edge,
@@ -29,6 +30,7 @@ VARIANTS: tuple[Case, ...] = (
     *churn.VARIANTS,
     *turns.VARIANTS,
     *security_rhythms.VARIANTS,
+    *agents.VARIANTS,
     *rhythms.VARIANTS,
 )
 

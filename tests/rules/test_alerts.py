@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules import (
+    agents,
     ambient,
     ambient_counts,
     ambient_nodes,
@@ -45,6 +46,7 @@ CASES: tuple[Case, ...] = (
     *ambient_nodes.CASES,
     *turns.CASES,
     *security_rhythms.CASES,
+    *agents.CASES,
     *rhythms.CASES,
 )
 CLUSTER_OF = {1: ("",), 2: ("east",)}
