@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from exporter.turn import Turn, current_turn
+from exporter.turn import TICK_SECONDS, Turn, current_turn, some_of, until_tick
 
 WORK_SECONDS = 0.001
 TASKS = 40
@@ -110,3 +110,28 @@ async def test_who_is_cancelled_in_line_costs_the_others_nothing() -> None:
     await asyncio.wait(tasks)
     assert ended[-3:] == [35, 37, 39]
     assert not any(task.cancelled() for task in tasks[1::2])
+
+
+async def test_a_look_at_very_many_rows_finds_them_in_their_order_and_keeps_nobody_waiting() -> (
+    None
+):
+    def is_wanted(number: int) -> bool:
+        if not number % 100:
+            work()
+        return not number % 7
+
+    rows = range(TASKS * 100)
+    looking = asyncio.create_task(some_of(rows, is_wanted))
+    assert await longest_turn(looking) < LONGEST_SECONDS  # type: ignore[arg-type]
+    assert looking.result() == list(rows[::7])
+
+
+async def test_sleepers_wake_up_in_the_same_moments() -> None:
+    moments = []
+    for seconds in (0.0, 0.1, 0.9, 7.3):
+        now = time.monotonic()
+        wakes = now + until_tick(seconds)
+        assert seconds <= wakes - now < seconds + TICK_SECONDS + 0.01
+        moments.append(wakes % TICK_SECONDS)
+        await asyncio.sleep(0.01)
+    assert max(moments) - min(moments) < 0.001

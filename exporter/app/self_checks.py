@@ -20,11 +20,10 @@ from exporter.kube.object_reader import ObjectReader
 from exporter.model import Target
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
-from exporter.turn import current_turn
+from exporter.turn import current_turn, until_tick
 
 log = logging.getLogger(__name__)
 
-_LAG_EVERY_SECONDS = 0.5
 _REVIEW_EVERY_SECONDS = 15.0
 _COUNT_EVERY_SECONDS = 1.0
 
@@ -137,6 +136,6 @@ class SelfChecks:
 
     async def _measure_lag(self) -> None:
         while True:
-            began = time.monotonic()
-            await asyncio.sleep(_LAG_EVERY_SECONDS)
-            self.metrics.lagged(max(0.0, time.monotonic() - began - _LAG_EVERY_SECONDS))
+            began, pause = time.monotonic(), until_tick()
+            await asyncio.sleep(pause)
+            self.metrics.lagged(max(0.0, time.monotonic() - began - pause))

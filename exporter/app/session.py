@@ -34,7 +34,7 @@ from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
-from exporter.turn import current_turn
+from exporter.turn import some_of
 
 _MOST_STEPS = 4
 """Of one poll, one after the other: network, hello, pod view, servers that admin named."""
@@ -204,16 +204,11 @@ class Session:
 
     async def _missing_capabilities(self) -> tuple[MissingCapability, ...]:
         """What this instance cannot see by its configuration, or in fact."""
-        program, turn = self._program, current_turn()
-        has_netns, described = False, []
-        for target in tuple(self.targets.values()):
-            has_netns = has_netns or bool(target.netns)
-            if target.unserved_addresses or target.role is Role.ISTIOD:
-                described.append(target)
-            await turn.maybe_yield()
+        program = self._program
+        described = await some_of(tuple(self.targets.values()), _is_described)
         now = Situation(
             config=self.config,
-            pod_view=has_netns,
+            pod_view=any(target.netns for target in described),
             trouble=program.table.pod_view_error,
             refused=self._portforwards.trouble if self._portforwards else "",
             webhook=program.api.dry_run.last,
@@ -240,3 +235,8 @@ class Session:
         """A file of targets broke: its old targets stay, and the metric shows it."""
         for problem in error.problems:
             self._program.metrics.read_file(problem.file, readable=False)
+
+
+def _is_described(target: Target) -> bool:
+    """Whether what this instance sees depends on it."""
+    return bool(target.netns or target.unserved_addresses or target.role is Role.ISTIOD)

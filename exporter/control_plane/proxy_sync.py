@@ -61,6 +61,11 @@ class ReplicaSync:
     elsewhere: frozenset[str] = frozenset()
     is_complete: bool = True
 
+    @property
+    def has_listings(self) -> bool:
+        """Whether any istiod lists proxies; else no proxy has a status or a version."""
+        return any(replica.listings for replica in self.replicas)
+
     def status(self, proxy: Target) -> ProxyStatus | None:
         """A proxy's status with `xds_known` and `xds_synced` alone.
 

@@ -8,7 +8,7 @@ whose status cannot be made costs none of the others.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -25,7 +25,7 @@ from exporter.discovery.target_sets import TargetSets
 from exporter.kube.object_reader import ObjectReader
 from exporter.model import Role, Target, TargetKey, TargetRecord
 from exporter.state import STALE_AFTER_INTERVALS, State
-from exporter.turn import current_turn
+from exporter.turn import current_turn, some_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +54,16 @@ class SyncPublisher:
         """Render what the replicas together report of every proxy, and drop what they do not."""
         expires = clock.now() + STALE_AFTER_INTERVALS * self.config.poll.interval
         turn = current_turn()
-        istiods = await self._istiods()
+        istiods = await some_of(tuple(self.polled.values()), _is_istiod)
         merged = self.reader.attempt("istiods", "", "", partial(self._merge, istiods))
         if merged is None:
             return
-        others = self.sets.other_shards()
+        proxies: Iterable[Target] = ()
+        if merged.has_listings:
+            others = self.sets.other_shards()
+            proxies = chain(tuple(self.polled.values()), tuple(others.values()))
         published = set()
-        for proxy in chain(tuple(self.polled.values()), tuple(others.values())):
+        for proxy in proxies:
             key, put = proxy.key, partial(self._put, merged, proxy, expires)
             if self.reader.attempt("proxies", key.pod, key.namespace, put):
                 published.add(key)
@@ -79,14 +82,6 @@ class SyncPublisher:
             return False
         self.synced.put(TargetRecord(target=proxy, proxy=status), expires)
         return True
-
-    async def _istiods(self) -> list[Target]:
-        found, turn = [], current_turn()
-        for target in tuple(self.polled.values()):
-            if target.role is Role.ISTIOD:
-                found.append(target)
-            await turn.maybe_yield()
-        return found
 
     def _is_current(self, proxy: Target) -> bool:
         """Whether the proxy has not gone meanwhile, nor another pod come by its name."""
@@ -109,3 +104,7 @@ class SyncPublisher:
         is_wanted = any(family.from_istiod for family in self.records.families)
         is_partial = why_incomplete(self.config) or self.sets.cluster.ignores_istiods
         return is_wanted and not is_partial and self.sets.is_current
+
+
+def _is_istiod(target: Target) -> bool:
+    return target.role is Role.ISTIOD
