@@ -24,7 +24,7 @@ _AFTER_TICK_SECONDS = 0.002
 """A timer may fire a millisecond early."""
 
 _BUDGET_SECONDS = 0.002
-_LOOKS_AT_ONCE = 256
+_ROWS_AT_ONCE = 256
 _AT_ONCE = 8
 """So many of those that wait are woken in one turn; where it is over before, some wait on."""
 
@@ -135,7 +135,7 @@ async def some_of(rows: Sequence[T], is_wanted: Callable[[T], object]) -> list[T
     """The rows that are wanted, in their order; other tasks run meanwhile."""
     found: list[T] = []
     turn = current_turn()
-    for at in range(0, len(rows), _LOOKS_AT_ONCE):
-        found += filter(is_wanted, rows[at : at + _LOOKS_AT_ONCE])
+    for at in range(0, len(rows), _ROWS_AT_ONCE):
+        found += filter(is_wanted, rows[at : at + _ROWS_AT_ONCE])
         await turn.maybe_yield()
     return found

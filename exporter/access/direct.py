@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from exporter.access.dialer import DatagramT, NoAccess
 from exporter.model import SocketTable, View
 from exporter.transport import backend
-from exporter.transport.protocols import BareConnect, ConnectEnded, StreamT
+from exporter.transport.protocols import StreamT
 
 
 class Direct:
@@ -18,30 +18,25 @@ class Direct:
     connected to one can never be used for IPv6 again.
     """
 
-    __slots__ = ("_family", "_host", "address", "view")
+    __slots__ = ("address", "family", "host", "view")
 
     reports_accept = True
 
     def __init__(self, address: str) -> None:
         mapped = getattr(ip_address(address), "ipv4_mapped", None)
-        self._host = str(mapped or address)
-        self._family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self.host = str(mapped or address)
+        self.family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self.address = address
         self.view = View.NETWORK
 
     def connect(self, port: int, factory: Callable[[], StreamT]) -> Awaitable[StreamT]:
         """Connect; an IP literal is never resolved."""
-        return backend.connect(self._family, (self._host, port), factory)
-
-    def bare_connect(self, port: int, ended: ConnectEnded) -> BareConnect | None:
-        """Begin a half-open connect without a protocol; None where the backend has none."""
-        begin = backend.bare_connect
-        return None if begin is None else begin(self._family, (self._host, port), ended)
+        return backend.connect(self.family, (self.host, port), factory)
 
     async def datagram(self, port: int, factory: Callable[[], DatagramT]) -> DatagramT:
         """Open a UDP socket connected to the port."""
-        own = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        return await connect_datagram(own, (self._host, port), factory)
+        own = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        return await connect_datagram(own, (self.host, port), factory)
 
     async def sockets(self) -> SocketTable:
         """Never: the network does not show a pod's socket table."""

@@ -3,6 +3,7 @@
 A poll of a workload in ambient is two of these; coroutines and protocols were an eighth of it.
 """
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -10,7 +11,8 @@ from exporter.access.direct import Direct
 from exporter.bounds import SENTENCE, cut_text
 from exporter.model import Observation, Outcome
 from exporter.probes.attempt import Attempt, ProbeResult, failure
-from exporter.transport.protocols import BareConnect
+from exporter.transport import backend
+from exporter.transport.protocols import BareConnects
 
 ACCEPTS = ProbeResult(Outcome.OK)
 
@@ -19,14 +21,8 @@ class ConnectRun:
     """One half-open connect; `ended` is called with it once, unless it is cancelled."""
 
     __slots__ = (
-        "_connect",
-        "_dialer",
-        "_ended",
-        "_started",
-        "attempt",
-        "probe",
-        "result",
-        "seconds",
+        *("_connects", "_ended", "_socket", "_started"),
+        *("attempt", "probe", "result", "seconds"),
     )
 
     def __init__(
@@ -37,30 +33,34 @@ class ConnectRun:
     ) -> None:
         self.attempt = attempt
         self.probe = attempt.probe
-        self._dialer: Direct = attempt.dialer  # type: ignore[assignment] # it is one
         self._ended = ended
         self._started = started
         self.seconds = 0.0
         self.result: ProbeResult | None = None
-        self._connect: BareConnect | None = None
+        self._connects: BareConnects = backend.bare_connects()  # type: ignore[misc] # it has them
+        self._socket: socket.SocketType | None = None
         attempt.connected = False
         attempt.until = started + attempt.timeout
 
     def step(self) -> None:
         """Start it."""
+        dialer: Direct = self.attempt.dialer  # type: ignore[assignment] # it is one
+        remote = dialer.host, self.probe.port
         try:
-            self._connect = self._dialer.bare_connect(self.probe.port, self._connected)
+            self._socket = self._connects.begin(dialer.family, remote, self._handle)
         except OSError as error:
             self._end(failure(error, self.attempt))
 
     def time_out(self) -> None:
         """It has not ended by its deadline."""
-        self._abort()
+        self.cancel()
         self._end(failure(TimeoutError(), self.attempt))
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
-        self._abort()
+        own, self._socket = self._socket, None
+        if own is not None:
+            self._connects.abort(own)
 
     def observation(self) -> Observation:
         """How it ended."""
@@ -69,13 +69,10 @@ class ConnectRun:
         connected = self.attempt.connected
         return Observation(self.probe, result.outcome, self.seconds, detail, None, connected)
 
-    def _abort(self) -> None:
-        if self._connect is not None:
-            self._connect.abort()
-            self._connect = None
-
-    def _connected(self, error: OSError | None) -> None:
-        self._connect = None  # which knows this: garbage in a circle
+    def _handle(self, events: int) -> None:
+        own: socket.SocketType = self._socket  # type: ignore[assignment] # it has begun
+        self._socket = None
+        error = self._connects.end(own, events)
         self.attempt.connected = error is None
         self._end(ACCEPTS if error is None else failure(error, self.attempt))
 

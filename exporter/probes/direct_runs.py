@@ -20,7 +20,7 @@ DirectRun = ConnectRun | GetRun
 
 def is_direct(prober: Prober, attempt: Attempt) -> bool:
     """Whether an attempt needs no coroutine."""
-    if not backend.bare_connect or not isinstance(attempt.dialer, Direct):
+    if not backend.bare_connects or not isinstance(attempt.dialer, Direct):
         return False
     return prober is probe_connect or (isinstance(prober, SingleGet) and prober.is_all(attempt))
 
@@ -53,7 +53,7 @@ class DirectRuns(PendingRuns):
         poll = _Poll(self, ended)
         poll.runs = runs = [direct_run(*one, poll.ended, started) for one in attempts]
         poll.left = len(runs)
-        self.add(runs)
+        self._pending.update(runs)
         for run in runs:
             run.step()
         if self._timer is None and self._pending:

@@ -4,7 +4,7 @@ import math
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import Cadence
+from exporter.model import AGENT_ROLES, Cadence
 from exporter.poll.page_due import with_pages
 from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY
 from exporter.scheduler.target_table import ScheduledTarget, TargetTable
@@ -50,8 +50,11 @@ class DueCadences:
             return _NONE
         if row.polls == 0:
             return _SLOWER
-        number = row.polls + row.spread
-        slower = [cadence for cadence, every in self._slower if number % every == 0]
-        due = frozenset(slower) if slower else _NONE
+        number, due = row.polls + row.spread, _NONE
+        for cadence, every in self._slower:
+            if number % every == 0:
+                due |= {cadence}
+        if not due and row.target.role not in AGENT_ROLES:
+            return due
         due = with_pages(due, row.target, row.memory, self._config, clock.now())
         return due & row.plan.cadences if due and row.plan else due

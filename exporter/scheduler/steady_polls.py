@@ -4,7 +4,7 @@ Whatever else shows, the poll goes on in a task as any other, from what was seen
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -59,7 +59,8 @@ class SteadyPolls:
         row = poll.row
         if not row.steady or poll.cadences != FAST_ONLY or self._state.in_mesh:
             return False
-        if row.memory.memo is None or row.memory.admin is not None:  # which may name more ports
+        memory = row.memory
+        if memory.memo is None or memory.admin is not None:  # which may name more ports
             return False
         self._instrumentation.under_way(len(row.steady))
         if self._probes is None:
@@ -93,11 +94,12 @@ class SteadyPolls:
             return False
         if time.monotonic() - poll.started >= known.slow:
             return False
-        if not all(map(_shows, runs, known.shown)):
+        seconds = _seconds_of_same(runs, known.shown)
+        if seconds is None:
             return False
         known.polls += 1
         known.at = poll.at
-        known.seconds = tuple([run.seconds for run in runs])
+        known.seconds = seconds
         known.expires = poll.at + STALE_AFTER_INTERVALS * interval
         row.polls += not row.is_made_up
         return True
@@ -123,11 +125,14 @@ class SteadyPolls:
             self._probes.cancel()
 
 
-def _shows(run: DirectRun, known: Shown) -> bool:
-    """Whether a probe ended as one before."""
-    result: ProbeResult = run.result  # type: ignore[assignment] # it has ended
-    return (
-        result.outcome is known.outcome
-        and result.detail == known.detail
-        and result.facts == known.facts
-    )
+def _seconds_of_same(runs: list[DirectRun], known: Sequence[Shown]) -> tuple[float, ...] | None:
+    """How long each probe took; None unless each ended as the one before."""
+    seconds = []
+    for run, before in zip(runs, known, strict=True):
+        result: ProbeResult = run.result  # type: ignore[assignment] # it has ended
+        if result.outcome is not before.outcome or result.detail != before.detail:
+            return None
+        if result.facts != before.facts:
+            return None
+        seconds.append(run.seconds)
+    return tuple(seconds)

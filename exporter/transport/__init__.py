@@ -29,9 +29,10 @@ connection; nothing is reported to the protocol after it, and further calls do n
 `unread_seconds` is for how long what was read last had been in the kernel. The protocol may call
 each from any callback, and may connect again there.
 
-`bare_connect(family, remote, ended)`, which the epoll alone has, begins a half-open connect without
-a protocol: `ended` is called with None where the port accepts, else with what a connect raises, and
-never after `abort()`.
+`bare_connects()`, which the epoll alone has, makes half-open connects without a protocol.
+`begin(family, remote, handler)` returns a socket; the handler is called once, unless
+`abort(socket)` was, and hands what it got to `end(socket, events)`: None where the port accepts,
+else what a connect raises.
 
 With a `HalfOpenConnect` the last packet of the handshake is withheld until the protocol writes or
 aborts (Linux), so that the process that listens does not notice. No connection leaves TIME_WAIT.

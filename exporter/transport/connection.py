@@ -161,7 +161,7 @@ class Connection(Waiter[StreamT]):
             began = began or now
             if now - began > epoll.SLICE_SECONDS:
                 break
-        self._sockets.handle_later(self._handle, _READABLE)
+        self._sockets.handle_later(self._socket, _READABLE)
 
     def _lose(self, error: BaseException | None) -> None:
         if self._socket is not None:

@@ -20,16 +20,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from threading import get_ident
 
-from exporter.transport.protocols import LINGER_ZERO
+from exporter.transport import icmp
+from exporter.transport.protocols import LINGER_ZERO, keep_half_open, start_prepared
 
 EventHandler = Callable[[int], None]
 """Receives a socket's events, as epoll has them."""
-
-Prepare = Callable[[socket.SocketType], None]
-"""Sets what lasts for as long as a socket does."""
-
-_Kind = tuple[int, Prepare | None]
-"""A family, and how its sockets were prepared."""
 
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 ENDING = BROKEN | select.EPOLLRDHUP
@@ -57,21 +52,24 @@ class EpollSockets:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._handlers: dict[int, EventHandler] = {}
-        self._spare: defaultdict[_Kind, list[socket.SocketType]] = defaultdict(list)
-        self._waiting: deque[tuple[EventHandler, int]] = deque()
+        self._spare: defaultdict[int, list[socket.SocketType]] = defaultdict(list)
+        self._spare_half_open: defaultdict[int, list[socket.SocketType]] = defaultdict(list)
+        self._waiting: deque[tuple[int, EventHandler, int]] = deque()
         self._is_resuming = False
         self._epoll = select.epoll()
         loop.add_reader(self._epoll.fileno(), self._dispatch)
 
-    def acquire(self, family: int, prepare: Prepare | None = None) -> socket.SocketType:
-        """A non-blocking TCP socket that nobody uses, attached; a new one is prepared first."""
-        spare = self._spare[family, prepare]
-        if spare:
-            return spare.pop()
+    def acquire(self, family: int) -> socket.SocketType:
+        """A non-blocking TCP socket that nobody uses, attached."""
+        spare = self._spare[family]
+        return spare.pop() if spare else self._new(family)
+
+    def _new(self, family: int, *, is_half_open: bool = False) -> socket.SocketType:
         own = _socket_of(family)
         try:
-            if prepare is not None:
-                prepare(own)
+            if is_half_open:
+                keep_half_open(own)
+                icmp.collect(own, 1)
             return self.attach(own)
         except BaseException:
             own.close()
@@ -87,31 +85,61 @@ class EpollSockets:
         """Give the socket's events to this handler, until it is released."""
         self._handlers[own.fileno()] = handler
 
-    def release(
-        self, own: socket.SocketType, prepare: Prepare | None = None, *, keep: bool
-    ) -> None:
-        """Reset a connection, and keep its socket to use it so again or close it."""
-        descriptor = own.fileno()
-        self._handlers.pop(descriptor, None)
-        spare = self._spare[own.family, prepare]
-        if keep and len(spare) < _MAX_SPARE and _disconnect(descriptor):
-            spare.append(own)
+    def release(self, own: socket.SocketType, *, keep: bool) -> None:
+        """Reset a connection, and keep its socket to use it again or close it."""
+        self._handlers.pop(own.fileno(), None)
+        if keep:
+            _keep(own, self._spare[own.family])
         else:
             own.close()
+
+    def begin(
+        self, family: int, remote: tuple[str, int], handler: EventHandler
+    ) -> socket.SocketType:
+        """Begin a half-open connect; its end comes to the handler, as events.
+
+        Sockets are used for nothing else then, so that what makes them half-open is set once.
+        """
+        spare = self._spare_half_open[family]
+        own = spare.pop() if spare else self._new(family, is_half_open=True)
+        try:
+            start_prepared(own, remote)
+        except BaseException:
+            own.close()
+            raise
+        self._handlers[own.fileno()] = handler
+        return own
+
+    def end(self, own: socket.SocketType, events: int) -> OSError | None:
+        """What these events say: None where the port accepts. One that was reset had been accepted.
+
+        A socket with an ICMP message is not used again: the next connect would read it.
+        """
+        del self._handlers[own.fileno()]
+        if not events & BROKEN:
+            _keep(own, self._spare_half_open[own.family])
+            return None
+        error = icmp.connect_error(own)
+        own.close()
+        return None if error is None or icmp.is_after_connect(error) else error
+
+    def abort(self, own: socket.SocketType) -> None:
+        """Nobody waits for a half-open connect any more."""
+        self.release(own, keep=False)
 
     def _dispatch(self) -> None:
         """Handle every socket's events; then once more, for sockets that were reset have some too.
 
         Handlers are looked up before any is called: an event is for the descriptor's last user,
-        though another may have it by then. Not until there is none left: a peer that sends without
-        end would keep the event loop.
+        and for nobody where another has it by then. Not until there is none left: a peer that sends
+        without end would keep the event loop.
         """
         began = time.monotonic()
         for _ in range(2):
             for descriptor, events in self._epoll.poll(0, _MAX_EVENTS):
                 handler = self._handlers.get(descriptor)
                 if handler is not None:
-                    self._waiting.append((handler, events))
+                    self._waiting.append((descriptor, handler, events))
             if self._is_resuming or not self._handle_waiting(began):
                 return
 
@@ -120,19 +148,22 @@ class EpollSockets:
 
         What sends without end would otherwise take a turn for each of its connections.
         """
-        waiting = self._waiting
+        waiting, handlers = self._waiting, self._handlers
         while waiting:
-            handler, events = waiting.popleft()
-            handler(events)
+            descriptor, handler, events = waiting.popleft()
+            if handlers.get(descriptor) is handler:
+                handler(events)
             if waiting and time.monotonic() - began > SLICE_SECONDS:
                 self._resume_later()
                 return False
         return True
 
-    def handle_later(self, handler: EventHandler, events: int) -> None:
-        """Call the handler behind all that wait, in a later turn."""
-        self._waiting.append((handler, events))
-        self._resume_later()
+    def handle_later(self, own: socket.SocketType | None, events: int) -> None:
+        """Call the socket's handler, if there is one, behind all that wait, in a later turn."""
+        if own is not None:
+            descriptor = own.fileno()
+            self._waiting.append((descriptor, self._handlers[descriptor], events))
+            self._resume_later()
 
     def _resume_later(self) -> None:
         if not self._is_resuming:
@@ -146,7 +177,7 @@ class EpollSockets:
     def close(self) -> None:
         """Close the epoll and the spare sockets, when the event loop has ended."""
         self._epoll.close()
-        for sockets in self._spare.values():
+        for sockets in (*self._spare.values(), *self._spare_half_open.values()):
             for own in sockets:
                 own.close()
 
@@ -170,12 +201,16 @@ def _socket_of(family: int) -> socket.SocketType:
 _RESERVED_DESCRIPTORS = 64
 
 
-def _disconnect(descriptor: int) -> bool:
-    """Reset a socket's connection and forget it; False where the system refuses.
+def _keep(own: socket.SocketType, spare: list[socket.SocketType]) -> None:
+    """Reset a socket's connection and forget it, or close it where the system refuses.
 
     The reset is kept in SO_ERROR; the next connect begins without it (Linux's tcp_connect_init).
     """
-    return bool(_connect(descriptor, _UNSPECIFIED, _UNSPECIFIED_SIZE) == 0)
+    is_one_more = len(spare) < _MAX_SPARE
+    if is_one_more and _connect(own.fileno(), _UNSPECIFIED, _UNSPECIFIED_SIZE) == 0:
+        spare.append(own)
+    else:
+        own.close()
 
 
 _by_loop: dict[asyncio.AbstractEventLoop, EpollSockets] = {}

@@ -13,14 +13,19 @@ from exporter.transport import icmp
 
 StreamT = TypeVar("StreamT", bound=asyncio.Protocol)
 
-ConnectEnded = Callable[[OSError | None], None]
-"""Called once: with None where the port accepts, else with what a connect raises."""
 
+class BareConnects(Protocol):
+    """Half-open connects without a protocol on top of them."""
 
-class BareConnect(Protocol):
-    """A half-open connect without a protocol on top of it, which has begun."""
+    def begin(
+        self, family: int, remote: tuple[str, int], handler: Callable[[int], None]
+    ) -> socket.SocketType:
+        """Begin one; OSError where the system does not even try. The handler gets its end."""
 
-    def abort(self) -> None:
+    def end(self, own: socket.SocketType, events: int) -> OSError | None:
+        """What the handler got: None where the port accepts, else what a connect raises."""
+
+    def abort(self, own: socket.SocketType) -> None:
         """Nobody waits for it any more."""
 
 

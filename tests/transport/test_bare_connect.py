@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exporter.transport.bare_connect import EpollBareConnect
+from exporter.transport.epoll import current_sockets
 from tests.transport.conftest import quiet_port
 
 
@@ -17,7 +18,12 @@ def descriptors() -> int:
 
 async def ended(port: int) -> OSError | None:
     end: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
-    EpollBareConnect(socket.AF_INET, ("127.0.0.1", port), end.set_result)
+    connects = current_sockets()
+    own = connects.begin(
+        socket.AF_INET,
+        ("127.0.0.1", port),
+        lambda events: end.set_result(connects.end(own, events)),
+    )
     async with asyncio.timeout(2):
         return await end
 
@@ -50,12 +56,30 @@ async def test_sockets_are_used_again(listener: socket.socket) -> None:
     assert descriptors() == before
 
 
-async def test_one_that_was_aborted_reports_nothing_and_aborts_once_more(
-    listener: socket.socket,
-) -> None:
+async def test_one_that_was_aborted_reports_nothing(listener: socket.socket) -> None:
     reported: list[Any] = []
-    connect = EpollBareConnect(socket.AF_INET, listener.getsockname(), reported.append)
-    connect.abort()
-    connect.abort()
+    connects = current_sockets()
+    connects.abort(connects.begin(socket.AF_INET, listener.getsockname(), reported.append))
     await asyncio.sleep(0.05)
     assert not reported
+
+
+async def test_whoever_is_aborted_while_its_end_waits_is_told_nothing(
+    listener: socket.socket,
+) -> None:
+    connects = current_sockets()
+    told: list[int] = []
+    running: dict[int, socket.SocketType] = {}
+
+    def handle(number: int, events: int) -> None:
+        told.append(number)
+        connects.end(running.pop(number), events)
+        while running:
+            connects.abort(running.popitem()[1])
+
+    for number in range(3):
+        running[number] = connects.begin(
+            socket.AF_INET, listener.getsockname(), partial(handle, number)
+        )
+    await asyncio.sleep(0.05)
+    assert len(told) == 1
