@@ -14,22 +14,20 @@ from exporter.probes.attempt import Attempt, Prober
 from exporter.probes.direct_runs import is_direct
 from exporter.probes.probers import PROBERS
 
-_FAST = frozenset({Cadence.FAST})
-
 SteadyProbes = tuple[tuple[Prober, Attempt], ...]
 """Of one target, whose polls make the same ones again, one poll at a time."""
 
 
-def steady_probes(plan: Plan, timeout: float) -> SteadyProbes:
+def steady_probes(plan: Plan, due: frozenset[Cadence], timeout: float) -> SteadyProbes:
     """What such a poll sends; empty for a target that is sent anything else."""
     if plan.pod is not None:
         return ()
     found = []
     for part in plan.network:
         for probe in part.probes:
-            if probe.port in part.spared or probe.kind.cadence is not Cadence.FAST:
+            if probe.port in part.spared or probe.kind.cadence not in due:
                 continue
-            attempt = Attempt(part.dialer, probe, _FAST, timeout, plan.target, plan.options)
+            attempt = Attempt(part.dialer, probe, due, timeout, plan.target, plan.options)
             if not is_direct(PROBERS[probe.kind], attempt):
                 return ()
             found.append((PROBERS[probe.kind], attempt))

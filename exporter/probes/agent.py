@@ -55,11 +55,14 @@ async def _probe_with_pages(attempt: Attempt) -> ProbeResult:
     return ProbeResult(answer.outcome, answer.detail, facts)
 
 
+def _wants_pages(attempt: Attempt) -> bool:
+    """Whether more than the agent's readiness is due."""
+    wants_health = attempt.options.application_probes and Cadence.DETAIL in attempt.due
+    return wants_health or Cadence.PAGE in attempt.due
+
+
 probe_agent = SingleGet(
-    lambda _: paths.HEALTHZ_READY,
-    _judge_readiness,
-    slower=frozenset({Cadence.DETAIL, Cadence.PAGE}),
-    whole=_probe_with_pages,
+    lambda _: paths.HEALTHZ_READY, _judge_readiness, _probe_with_pages, _wants_pages
 )
 """The agent's readiness, and then what else is due."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from exporter.model import Cadence, Observation, Outcome
+from exporter.model import Observation, Outcome
 from exporter.probes.attempt import Attempt, Prober, ProbeResult, failed, failure
 from exporter.probes.http import HttpClient, HttpProtocol, Reply, host_lines, reader_of
 from exporter.probes.paths import Path
@@ -25,17 +25,17 @@ Judge = Callable[[Reply, Attempt], ProbeResult]
 class SingleGet:
     """A prober that requests one `path` and judges the answer.
 
-    Where one of the cadences `slower` is due there is more to request: `whole` probes then.
+    Where an attempt `wants_more` than that, `whole` probes.
     """
 
     path: Callable[[Attempt], Path]
     judge: Judge
-    slower: frozenset[Cadence] = frozenset()
     whole: Prober | None = None
+    wants_more: Callable[[Attempt], bool] = lambda _attempt: True
 
     def is_all(self, attempt: Attempt) -> bool:
         """Whether the one answer is all that the attempt wants."""
-        return self.whole is None or self.slower.isdisjoint(attempt.due)
+        return self.whole is None or not self.wants_more(attempt)
 
     async def __call__(self, attempt: Attempt) -> ProbeResult:
         """Make the attempt, as any prober."""

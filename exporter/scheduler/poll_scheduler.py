@@ -254,7 +254,7 @@ class Scheduler:
             plan = row.plan = plan_of(
                 row.target, self._config, self._pod_view, self._is_named, self._called
             )
-            row.steady = steady_probes(plan, self._config.poll.timeout)
+            row.steady = steady_probes(plan, FAST_ONLY, self._config.poll.timeout)
             row.planned_by, row.planned_target = self._plans, row.target
         return plan
 

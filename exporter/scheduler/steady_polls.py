@@ -16,7 +16,7 @@ from exporter.model import Cadence
 from exporter.poll.plan import Plan
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import FAST_ONLY, Begun, PollResult, conclude
-from exporter.poll.steady_poll import is_all, repeats_after
+from exporter.poll.steady_poll import SteadyProbes, is_all, repeats_after, steady_probes
 from exporter.probes.attempt import ProbeResult
 from exporter.probes.direct_runs import DirectRun, DirectRuns
 from exporter.scheduler.target_table import ScheduledTarget
@@ -52,21 +52,28 @@ class SteadyPolls:
         self._state = state
         self._instrumentation = instrumentation
         self._ended = ended
-        self._probes: DirectRuns | None = None
+        self._runs: DirectRuns | None = None
 
     def begin(self, poll: RunningPoll, plan: Plan) -> bool:
         """Start a poll where it is one of these; whether it is."""
-        row = poll.row
-        if not row.steady or poll.cadences != FAST_ONLY or self._state.in_mesh:
+        memory, probes = poll.row.memory, self._probes_of(poll, plan)
+        if not probes or self._state.in_mesh:
             return False
-        memory = row.memory
         if memory.memo is None or memory.admin is not None:  # which may name more ports
             return False
-        self._instrumentation.under_way(len(row.steady))
-        if self._probes is None:
-            self._probes = DirectRuns()
-        self._probes.begin(row.steady, poll.started, partial(self._seen, poll, plan))
+        self._instrumentation.under_way(len(probes))
+        if self._runs is None:
+            self._runs = DirectRuns()
+        self._runs.begin(probes, poll.started, partial(self._seen, poll, plan))
         return True
+
+    def _probes_of(self, poll: RunningPoll, plan: Plan) -> SteadyProbes:
+        """What it sends; empty where it is none of these, as where it says hello."""
+        if not poll.row.steady or poll.cadences == FAST_ONLY:
+            return poll.row.steady
+        if Cadence.IDENTITY in poll.cadences:
+            return ()
+        return steady_probes(plan, poll.cadences, self._config.poll.timeout)
 
     def _seen(self, poll: RunningPoll, plan: Plan, runs: list[DirectRun]) -> None:
         self._instrumentation.under_way(-len(runs))
@@ -78,10 +85,10 @@ class SteadyPolls:
     ) -> bool:
         """Whether it saw what the judged poll before it saw; then it is counted as that.
 
-        `interval`: seconds between polls.
+        Only polls of the fast cadence are. `interval`: seconds between polls.
         """
         row, step = poll.row, clock.step()
-        if row.is_gone or row.is_slow or self._state.in_mesh:
+        if poll.cadences != FAST_ONLY or row.is_gone or row.is_slow or self._state.in_mesh:
             return False
         known = row.repeats
         if known is None:
@@ -112,17 +119,17 @@ class SteadyPolls:
             return None
         if not is_all(plan, begun.seen, memory, self._config, poll.at, step):
             return None
-        return conclude(plan, memory, FAST_ONLY, self._config, poll.at, begun, step=step)
+        return conclude(plan, memory, poll.cadences, self._config, poll.at, begun, step=step)
 
     async def wait(self) -> None:
         """Until none runs."""
-        if self._probes is not None:
-            await self._probes.wait()
+        if self._runs is not None:
+            await self._runs.wait()
 
     def cancel(self) -> None:
         """Nobody waits for those that run."""
-        if self._probes is not None:
-            self._probes.cancel()
+        if self._runs is not None:
+            self._runs.cancel()
 
 
 def _seconds_of_same(runs: list[DirectRun], known: Sequence[Shown]) -> tuple[float, ...] | None:

@@ -33,6 +33,7 @@ from tests.diagnosis.matrix import hello as hello_to_sidecar
 
 CONFIG = Config()
 INTERVAL, TIMEOUT = 30.0, 1.0
+FAST = frozenset({Cadence.FAST})
 KINDS = {
     "plain": WORKLOAD,
     "ready": READY,
@@ -56,7 +57,7 @@ def well(plan: Plan, seconds: float) -> list[Observation]:
         Observation(
             one.probe, Outcome.OK, seconds + at / 1e4, "", FACTS.get(one.probe.kind), connected=True
         )
-        for at, (_, one) in enumerate(steady_probes(plan, TIMEOUT))
+        for at, (_, one) in enumerate(steady_probes(plan, FAST, TIMEOUT))
     ]
 
 
@@ -83,7 +84,7 @@ def settled(target: Target, step: float = 0.0) -> tuple[Plan, TargetRecord, Memo
 
 
 def counting(plan: Plan, memory: Memory, step: float = 0.0) -> Repeats:
-    found = repeats_after(plan, steady_probes(plan, TIMEOUT), memory, CONFIG, step)
+    found = repeats_after(plan, steady_probes(plan, FAST, TIMEOUT), memory, CONFIG, step)
     assert found is not None
     return found
 
@@ -112,13 +113,13 @@ def test_counted_polls_leave_what_judged_ones_do(target: Target, step: float) ->
 
 def test_nothing_is_counted_of_what_is_not_healthy_or_was_judged_by_other_things() -> None:
     plan, _, memory = settled(WORKLOAD)
-    probes = steady_probes(plan, TIMEOUT)
+    probes = steady_probes(plan, FAST, TIMEOUT)
     other = plan_of(changed(WORKLOAD, node="elsewhere"), CONFIG)
     more = plan_of(DUAL, CONFIG)
     slow = structs.replace(memory, took={Cadence.FAST: 31.0})
     assert repeats_after(plan, probes, structs.replace(memory, memo=None), CONFIG, 0.0) is None
     assert repeats_after(other, probes, memory, CONFIG, 0.0) is None
-    assert repeats_after(more, steady_probes(more, TIMEOUT), memory, CONFIG, 0.0) is None
+    assert repeats_after(more, steady_probes(more, FAST, TIMEOUT), memory, CONFIG, 0.0) is None
     assert repeats_after(plan, probes[:1], memory, CONFIG, 0.0) is None
     assert repeats_after(plan, probes, slow, CONFIG, 0.0) is None
     assert repeats_after(plan, probes, memory, Config(), 0.0) is None

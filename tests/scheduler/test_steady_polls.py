@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -84,10 +84,10 @@ WORKLOAD = Target(
 
 
 @contextlib.asynccontextmanager
-async def polling(target: Target = WORKLOAD) -> AsyncIterator[World]:
+async def polling(target: Target = WORKLOAD, poll: PollConfig = POLL) -> AsyncIterator[World]:
     state, families = State(selected("standard", ())), selected("standard", ())
-    table, counted = TargetTable(POLL.interval, state, State(families)), Counted()
-    scheduler = Scheduler(Config(poll=POLL), table, counted.instrumentation())
+    table, counted = TargetTable(poll.interval, state, State(families)), Counted()
+    scheduler = Scheduler(Config(poll=poll), table, counted.instrumentation())
     world = World(table, state, scheduler, counted)
 
     def counting(loop: asyncio.AbstractEventLoop, work: object, **options: object) -> object:
@@ -181,9 +181,9 @@ class Agent:
 
 
 @contextlib.asynccontextmanager
-async def polling_an_agent() -> AsyncIterator[tuple[World, Agent]]:
+async def polling_an_agent(poll: PollConfig = POLL) -> AsyncIterator[tuple[World, Agent]]:
     agent = Agent()
-    async with listening(agent.serve) as port, polling(agent_on(port, KEY.pod)) as world:
+    async with listening(agent.serve) as port, polling(agent_on(port, KEY.pod), poll) as world:
         await until(lambda: world.record.verdicts[0].up)
         await world.polled(2)
         yield world, agent
@@ -200,6 +200,19 @@ async def test_a_get_that_brings_the_same_is_only_counted_and_what_it_took_is_se
         assert world.record.durations != before.durations
         port = world.record.verdicts[0].port
         assert (world.record.last_ok.get(port) or 0) > (before.last_ok.get(port) or 0)
+
+
+async def test_polls_of_the_detail_cadence_that_are_one_get_a_port_take_no_task_either() -> None:
+    poll = replace(POLL, detail_interval=0.2)
+    async with polling_an_agent(poll) as (world, agent):
+        before, tasks = world.record, world.tasks
+        await world.polled(6)
+        assert world.tasks == tasks
+        assert world.record.polled[Cadence.DETAIL] > before.polled[Cadence.DETAIL]
+        assert world.record.polls >= before.polls + 5
+        agent.ready = None
+        await until(lambda: world.record.verdicts[0].outcome is Outcome.TIMEOUT)
+        assert world.tasks > tasks
 
 
 @pytest.mark.parametrize(
