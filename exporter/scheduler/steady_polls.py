@@ -68,7 +68,7 @@ class SteadyPolls:
         return True
 
     def _probes_of(self, poll: RunningPoll, plan: Plan) -> SteadyProbes:
-        """What it sends; empty where it is none of these, as where it says hello."""
+        """What it sends; empty where it is none of these, as where hellos are due."""
         if not poll.row.steady or poll.cadences == FAST_ONLY:
             return poll.row.steady
         if Cadence.IDENTITY in poll.cadences:
