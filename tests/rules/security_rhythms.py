@@ -1,12 +1,14 @@
-"""Cases of security causes that come and go, or that short-lived pods have one after the other."""
+"""Cases of causes that come and go: of security, also one short-lived pod after the other, and of
+proxies that are broken most of the time."""
 
 from collections.abc import Mapping
 
 from tests.rules.ambient import told
 from tests.rules.churn import merged
-from tests.rules.lives import life
+from tests.rules.lives import Span, again, life
 from tests.rules.promtool import Case, ExpectedAlert, Series
-from tests.rules.turns import replaced
+from tests.rules.series import of
+from tests.rules.turns import by_turns, replaced
 
 LONG = 120
 START = 10
@@ -14,6 +16,7 @@ FAR = life("far-{1..20}", (LONG, "ok"), namespace="far", workload="far")
 WEB = {"workload": "web"}
 AMBIENT = {"role": "ambient", **WEB}
 ALL, UNMESHED = "IstioProxiesFailing", "IstioAmbientBypassed"
+FAULT, FLAPPING = "IstioProxyFault", "IstioProxyFlapping"
 EXPOSED, BYPASSED = "IstioProxyAdminExposed", "IstioProxyRedirectionMissing"
 
 
@@ -28,6 +31,28 @@ def trap(
 def quiet(name: str, alert: str, *lives: Series) -> Case:
     """What must not alert, for what this alert is about."""
     return Case(alert, "trap", name, merged(FAR, *lives), {40: {}, LONG - 1: {}})
+
+
+def rhythm(down: int, up: int, cause: str) -> list[Span]:
+    """Ten good minutes, then so many with a cause and so many without, again and again."""
+    spans = again(LONG - START, *[(1, cause)] * down, *[(1, "ok")] * up)
+    return [(START, "ok"), *spans, (LONG - START - len(spans), "ok")]
+
+
+def one(down: int, up: int, cause: str, **labels: str) -> Series:
+    """One pod of two in this rhythm."""
+    return merged(
+        life("web-1", *rhythm(down, up, cause), **labels), life("web-2", (LONG, "ok"), **labels)
+    )
+
+
+def admin_exposed(pods: str, down: int, up: int) -> Series:
+    """Pods whose admin port comes and goes from the network."""
+    shown = " ".join(
+        "1" if m >= START and (m - START) % (down + up) < down else "stale" for m in range(LONG)
+    )
+    port = of("istio_port_exposed", pods, port="15000", component="envoy")
+    return {**life(pods, *rhythm(down, up, "admin_exposed"), **WEB), port: shown}
 
 
 def rolled(count: int, cause: str, minutes: int, **labels: str) -> Series:
@@ -64,9 +89,79 @@ CASES = (
             "docs/diagnosis.md#outside_mesh",
         ),
     ),
+    trap("a pod is broken for nine minutes of ten", FAULT, 31, one(9, 1, "crash_looping", **WEB)),
+    quiet(
+        "a pod is broken for eight minutes, and again two minutes later",
+        FAULT,
+        life("web-1", (10, "ok"), (8, "agent_gone"), (2, "ok"), (8, "agent_gone"), (92, "ok")),
+    ),
+    trap("an admin port is exposed every three minutes", EXPOSED, 22, admin_exposed("web-1", 3, 3)),
+    trap(
+        "redirection is missing every three minutes",
+        BYPASSED,
+        22,
+        one(3, 3, "redirection_missing", **WEB),
+    ),
 )
 
 VARIANTS = (
+    *(
+        trap(
+            f"a pod is broken for {down} minutes of {down + up}",
+            alert,
+            by,
+            one(down, up, "agent_gone", **WEB),
+        )
+        for down, up, alert, by in (
+            (8, 2, FAULT, 32),
+            (7, 3, FLAPPING, 60),
+            (6, 4, FLAPPING, 36),
+            (15, 5, FAULT, 22),
+            (10, 10, FLAPPING, 59),
+        )
+    ),
+    quiet(
+        "a pod is broken for eight minutes, and again six minutes later",
+        FAULT,
+        life("web-1", (10, "ok"), (8, "agent_gone"), (6, "ok"), (8, "agent_gone"), (88, "ok")),
+    ),
+    trap(
+        "a pod is outside the mesh every other minute",
+        UNMESHED,
+        22,
+        one(1, 1, "outside_mesh", **AMBIENT),
+    ),
+    trap(
+        "five pods are outside the mesh every other minute",
+        UNMESHED,
+        22,
+        life("web-{1..5}", *rhythm(1, 1, "outside_mesh"), **AMBIENT),
+    ),
+    trap(
+        "an admin port is exposed for eight minutes of twenty",
+        EXPOSED,
+        16,
+        admin_exposed("web-1", 8, 12),
+    ),
+    trap(
+        "redirection is missing for four minutes of twenty",
+        BYPASSED,
+        57,
+        one(4, 16, "redirection_missing", **WEB),
+    ),
+    trap(
+        "admin ports of six pods are exposed every three minutes",
+        ALL,
+        22,
+        admin_exposed("web-{1..6}", 3, 3),
+    ),
+    trap(
+        "redirection is missing on six pods in turn, for six minutes each",
+        ALL,
+        60,
+        by_turns(6, 6, "redirection_missing", minutes=LONG, **WEB),
+        more={18: {BYPASSED: 1}},
+    ),
     trap(
         "four pods outside the mesh at once: an alert each",
         UNMESHED,

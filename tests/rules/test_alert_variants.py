@@ -13,6 +13,7 @@ from tests.rules import (
     churn,
     edge,
     exporters,
+    limits,
     planes,
     rhythms,
     security_rhythms,
@@ -32,6 +33,7 @@ VARIANTS: tuple[Case, ...] = (
     *security_rhythms.VARIANTS,
     *agents.VARIANTS,
     *rhythms.VARIANTS,
+    *limits.VARIANTS,
 )
 
 

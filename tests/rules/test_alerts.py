@@ -15,6 +15,7 @@ from tests.rules import (
     edge,
     exporter_itself,
     exporters,
+    limits,
     outages,
     planes,
     proxies,
@@ -48,6 +49,7 @@ CASES: tuple[Case, ...] = (
     *security_rhythms.CASES,
     *agents.CASES,
     *rhythms.CASES,
+    *limits.CASES,
 )
 CLUSTER_OF = {1: ("",), 2: ("east",)}
 """One replica runs without a cluster label and two with one, which holds both for half the time."""
