@@ -101,9 +101,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(reason)
 
 
+LONGEST = ("test_alerts.py", "test_alert_variants.py")
+"""Files of minutes: begun last, they would keep one process busy while the other has nothing."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs alone comes last, when there is the least to wait for."""
-    items.sort(key=is_alone)
+    """The longest files come first; what runs alone last, when there is the least to wait for."""
+    items.sort(key=lambda item: (is_alone(item), item.path.name not in LONGEST))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -165,7 +165,7 @@ CASES = (
             ztunnel("active"): "10x60",
             **ZTUNNEL,
         },
-        {1: {}, 3: {"IstioAmbientBypassed": 1}, 60: {"IstioAmbientBypassed": 1}},
+        {0: {}, 3: {"IstioAmbientBypassed": 1}, 60: {"IstioAmbientBypassed": 1}},
         ExpectedAlert(
             3,
             POD,
