@@ -14,7 +14,7 @@ import yaml
 from exporter.exposition import FAMILIES, PROFILES
 from tests.charts.render import CHART, RENAMED, Document, of_kind, render
 from tests.rules.promtool import ALERTS, FILES, all_rules
-from tests.rules.test_alerts import CASES
+from tests.rules.test_alerts import CASES, LONG_MINUTES
 
 CLOBBERED = "IstioPortExporterLabelsClobbered"
 OVERRIDE = {
@@ -148,9 +148,11 @@ def test_renamed_labels_change_no_other_word() -> None:
 
 @pytest.mark.usefixtures("promtool")
 def test_alerts_with_renamed_labels_fire_as_the_plain_ones(tmp_path: Path) -> None:
-    """Every alert that fires has the same texts for samples whose labels Prometheus renamed."""
+    """Each alert that fires within hours has the same texts for samples with renamed labels."""
     cases = [case for case in CASES if case.describe and case.alert != CLOBBERED]
-    tests = [case.test(replicas=1) for case in cases]
+    cases = [case for case in cases if case.last <= LONG_MINUTES]
+    shortest = {case.alert: case for case in sorted(cases, key=lambda case: -case.last)}
+    tests = [case.test(replicas=1) for case in shortest.values()]
     for test in tests:
         for row in test["input_series"]:
             row["series"] = re.sub(rf"\b({'|'.join(RENAMED)})=", r"exported_\1=", row["series"])
