@@ -1,42 +1,19 @@
 """Cases of causes that come and go: of security, also one short-lived pod after the other, and of
 proxies that are broken most of the time."""
 
-from collections.abc import Mapping
-
 from tests.rules.ambient import told
 from tests.rules.churn import merged
-from tests.rules.lives import Span, again, life
+from tests.rules.lives import life
 from tests.rules.promtool import Case, ExpectedAlert, Series
+from tests.rules.rhythms import FAR, LONG, START, quiet, rhythm, trap
 from tests.rules.series import of
 from tests.rules.turns import by_turns, replaced
 
-LONG = 120
-START = 10
-FAR = life("far-{1..20}", (LONG, "ok"), namespace="far", workload="far")
 WEB = {"workload": "web"}
 AMBIENT = {"role": "ambient", **WEB}
 ALL, UNMESHED = "IstioProxiesFailing", "IstioAmbientBypassed"
 FAULT, FLAPPING = "IstioProxyFault", "IstioProxyFlapping"
 EXPOSED, BYPASSED = "IstioProxyAdminExposed", "IstioProxyRedirectionMissing"
-
-
-def trap(
-    name: str, alert: str, by: int, *lives: Series, more: Mapping[int, Mapping[str, int]] = {}
-) -> Case:
-    """One alert by that minute and none before the outage; `more` replaces what is expected."""
-    expected = {START: {}, by: {alert: 1}, LONG - 1: {alert: 1}, **more}
-    return Case(alert, "trap", name, merged(FAR, *lives), expected)
-
-
-def quiet(name: str, alert: str, *lives: Series) -> Case:
-    """What must not alert, for what this alert is about."""
-    return Case(alert, "trap", name, merged(FAR, *lives), {40: {}, LONG - 1: {}})
-
-
-def rhythm(down: int, up: int, cause: str) -> list[Span]:
-    """Ten good minutes, then so many with a cause and so many without, again and again."""
-    spans = again(LONG - START, *[(1, cause)] * down, *[(1, "ok")] * up)
-    return [(START, "ok"), *spans, (LONG - START - len(spans), "ok")]
 
 
 def one(down: int, up: int, cause: str, **labels: str) -> Series:
