@@ -94,7 +94,9 @@ def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
 def next_expiry(memory: Memory, config: Config, now: float) -> float:
     """When `drop_expired` would next change this memory, by itself; infinite for never."""
     detail, identity, page = _spans(memory, config)
-    reads = [(getattr(memory, name), KEPT_INTERVALS * detail) for name in ("agent", *_DETAILS)]
+    reads = [(getattr(memory, name), KEPT_INTERVALS * detail) for name in _DETAILS]
+    if _without_steps(memory.growth) != memory.growth:
+        reads.append((memory.agent, KEPT_INTERVALS * detail))
     reads += [
         (memory.agent, KEPT_INTERVALS * page),
         (memory.exposure, PROOF_INTERVALS * identity),
@@ -130,8 +132,13 @@ def _current_growth(memory: Memory, detail: float, now: float) -> Mapping[str, G
     }
     growth = {name: grown for name, grown in memory.growth.items() if name not in ended}
     if memory.agent is not None and not is_fresh(memory.agent, detail, now):
-        growth |= {name: Growth(growth[name].value) for name in COUNTERS if name in growth}
+        return _without_steps(growth)
     return growth
+
+
+def _without_steps(growth: Mapping[str, Growth]) -> Mapping[str, Growth]:
+    """The growths with the agent's counters as if they had not grown."""
+    return {**growth, **{name: Growth(growth[name].value) for name in COUNTERS if name in growth}}
 
 
 def current_listings(evidence: Evidence, before: Memory) -> tuple[Timestamped[ProxyListing], ...]:
