@@ -55,8 +55,8 @@ def _missing() -> str:
 def _measured() -> Iterator[str]:
     """Measure, tell the details as they come, and yield the lines about the promises."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name, envoy.serving(Path(name)):
-        python = f"Python {platform.python_version()} of {os.path.realpath(sys.executable)}"
-        print(f"{os.cpu_count()} cores; {python}; {probes.TARGETS} addresses, {len(envoy.PORTS)} ports each")
+        print(f"Python {platform.python_version()} of {os.path.realpath(sys.executable)}")
+        print(f"{os.cpu_count()} cores; {probes.TARGETS} addresses, {len(envoy.PORTS)} ports each")
         print(f"connections by the {backend.NAME} backend")
         http = probes.measure(Path(name), "http")
         _tell("HTTP", http)
