@@ -23,7 +23,7 @@ TICK_SECONDS = 0.5
 _AFTER_TICK_SECONDS = 0.002
 """A timer may fire a millisecond early."""
 
-_BUDGET_SECONDS = 0.002
+_BUDGET_SECONDS = 0.001
 _ROWS_AT_ONCE = 256
 _AT_ONCE = 8
 """So many of those that wait are woken in one turn; where it is over before, some wait on."""

@@ -1,6 +1,7 @@
 """What the process needs of its machine: a socket, open files, memory."""
 
 import asyncio
+import ctypes
 import gc
 import resource
 import socket
@@ -12,6 +13,8 @@ _COLLECT_SOONEST_SECONDS, _COLLECT_LATEST_SECONDS = 0.01, 1.0
 _COLLECTION_SECONDS = 0.001
 """What a collection is to take, of CPU time: the pause before the next one follows from the last.
 To wake up for a trifle costs more than the trifle."""
+
+_RELEASE_SECONDS = 30.0
 
 
 def bind(address: str) -> socket.socket:
@@ -56,6 +59,19 @@ async def collect_young_garbage() -> None:
         took = max(time.thread_time() - began, _COLLECTION_SECONDS / 100)
         fitting = pause * _COLLECTION_SECONDS / took
         pause = min(max(fitting, _COLLECT_SOONEST_SECONDS), _COLLECT_LATEST_SECONDS)
+
+
+async def release_freed_memory() -> None:
+    """Give the system back what glibc keeps of freed memory, until cancelled.
+
+    The first polls hold TLS handshakes and whole pages between what stays, which keeps glibc from
+    giving any of it back by itself: 8 to 10 MB with 5,000 targets, which take 2 ms in a thread.
+    Other C libraries have no such function.
+    """
+    release = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while release is not None:
+        await asyncio.sleep(_RELEASE_SECONDS)
+        await asyncio.to_thread(release, 0)
 
 
 @contextmanager

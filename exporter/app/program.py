@@ -23,6 +23,7 @@ from exporter.app.process import (
     collect_young_garbage,
     many_new_objects,
     raise_file_limit,
+    release_freed_memory,
 )
 from exporter.app.session import ProgramParts, Reading, Session, portforwards_of
 from exporter.config import Config, ConfigError, Problem, StaticConfig
@@ -96,6 +97,7 @@ class Exporter:
                 started(address)
             tasks.create_task(self._parts.api.run())
             tasks.create_task(collect_young_garbage())
+            tasks.create_task(release_freed_memory())
             tasks.create_task(self.session.run())
             self._runs.set()
 
