@@ -3,7 +3,8 @@
 A record follows from observations, memory and time. Where a healthy target's observations add
 nothing to its memory, the same ones give the same record but for its times. The rule: only polls
 of the fast cadence reuse a record, and those of the detail cadence whose pages are the same as the
-last ones; and none after a certificate's end, the end of what the memory holds or two minutes, nor
+last ones; and none after a certificate's end, the end of what the memory holds or two minutes (in
+ambient an identity interval), nor
 after a step of the wall clock, so that what time alone changes is judged then.
 """
 
@@ -39,9 +40,6 @@ from exporter.model.interning import shared
 
 _LONGEST_SECONDS = 120.0
 """After so long time itself is judged again: the usual detail interval."""
-
-_WORKLOAD_SECONDS = 600.0
-"""The same of a workload in ambient: without a hello, whose poll is judged, nothing ages sooner."""
 
 
 class Shown(Struct, frozen=True, gc=False):
@@ -188,7 +186,7 @@ def memo_of(
     ]
     up = tuple([verdict.port for verdict in record.verdicts if verdict.up])
     ends = [one.not_after for one in record.certificates if one.not_after > evidence.wall]
-    longest = _WORKLOAD_SECONDS if role is Role.AMBIENT else _LONGEST_SECONDS
+    longest = _longest(role, config)
     until = min(
         evidence.now + longest,
         next_expiry(memory, config, evidence.now),
@@ -198,6 +196,14 @@ def memo_of(
     shown = shared(tuple([Shown(s.outcome, s.connected, s.detail, s.facts) for s in expected]))
     timed_once, up_once = shared(tuple(timed)), shared(up)
     return Memo(probes, shown, ports, config, timed_once, up_once, until, evidence.step)
+
+
+def _longest(role: Role, config: Config) -> float:
+    """Seconds after which time itself is judged again.
+
+    Of a workload in ambient nothing ages sooner than by the identity cadence, whose poll is judged.
+    """
+    return config.poll.identity_interval if role is Role.AMBIENT else _LONGEST_SECONDS
 
 
 _NOT_AT_FAST = frozenset({ProbeKind.SOCKETS, ProbeKind.HBONE_HELLO})

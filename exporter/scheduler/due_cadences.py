@@ -37,7 +37,8 @@ class DueCadences:
         if not row.owed:
             return FAST_ONLY
         owed, slots = self._table.owed, self._table.slots
-        if row.is_slow or ((row.is_made_up or not owed) and slots.take_pages()):
+        has_slot = row.is_made_up or slots.free_pages > len(owed)
+        if row.is_slow or (has_slot and slots.take_pages()):
             cadences, row.owed = FAST_ONLY | row.owed, _NONE
             return cadences
         if not row.is_queued:

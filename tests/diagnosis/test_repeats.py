@@ -127,7 +127,7 @@ def test_nothing_is_counted_of_what_is_not_healthy_or_was_judged_by_other_things
 
 def test_counting_ends_with_the_memo_or_when_a_hello_is_due() -> None:
     plan, _, memory = settled(WORKLOAD)
-    assert counting(plan, memory).until == NOW + 600
+    assert counting(plan, memory).until == NOW + CONFIG.poll.identity_interval - 0.5
     hello_at = {one: structs.replace(it, at=NOW - 3500) for one, it in memory.hbone.items()}
     assert counting(plan, structs.replace(memory, hbone=hello_at)).until == NOW + 99.5
 

@@ -47,3 +47,20 @@ def test_polls_take_a_slot_for_pages_only_where_there_is_something_to_read(
     counted.pop(Cadence.PAGE, None)
     assert counted == read
     assert table.owed == type(table.owed)()
+
+
+@pytest.mark.parametrize(("slots", "reads"), [(9, True), (8, False)])
+def test_others_wait_behind_those_that_wait_only_where_slots_are_short(
+    slots: int, reads: bool
+) -> None:
+    """Else a moment without a slot would never end: the next is due before the last was read."""
+    families = selected("standard", ())
+    table = TargetTable(CONFIG.poll.interval, State(families), State(families))
+    target = target_of(Role.SIDECAR, captured=True)
+    table.slots.resize(4 * slots)
+    table.owed.extend(ScheduledTarget(target, spread=0, is_running=True) for _ in range(8))
+    row = ScheduledTarget(target, spread=0, polls=4, plan=plan_of(target, CONFIG))
+    cadences = DueCadences(CONFIG, table).of(row)
+    assert (Cadence.DETAIL in cadences) is reads
+    assert (table.owed[-1] is row) is not reads
+    assert table.slots.free_pages == slots - reads
