@@ -12,7 +12,7 @@ import yaml
 
 from benchmarks.processes import Failed, running
 from benchmarks.scale.mesh import Mesh
-from benchmarks.scale.subject import Subject, port
+from benchmarks.scale.subject import PORT, Subject
 
 RULES = Path(__file__).parents[2] / "charts" / "istio-port-exporter" / "rules"
 _EVERY = "15s"
@@ -76,7 +76,7 @@ def _configuration() -> dict[str, object]:
     job = {
         "job_name": "istio-ports",
         "honor_labels": True,
-        "static_configs": [{"targets": [f"127.0.0.1:{port()}"]}],
+        "static_configs": [{"targets": [f"127.0.0.1:{PORT}"]}],
     }
     return {
         "global": {"scrape_interval": _EVERY, "evaluation_interval": _EVERY},

@@ -32,6 +32,9 @@ _PAGES = {
     "summary": ("/api/v1/summary", False, 10),
     "matrix": ("/api/v1/matrix", False, 10),
 }
+_TICK_SECONDS, _CALM_SECONDS = 0.5, 0.4
+"""Polls start in ticks of the machine's monotonic clock, and so long after one all have."""
+
 _PAUSE_SECONDS = 0.7
 """Between two requests; no divisor of the interval, so that they come at any of its moments."""
 
@@ -94,8 +97,8 @@ class Figures:
 
     @property
     def ambient_share(self) -> float:
-        """The CPU of pods in ambient, of that of as many sidecars."""
-        return self.ambient.cpu_per_poll / self.cpu_per_poll if self.cpu_per_poll else float("nan")
+        """The CPU of pods in ambient, of that of as many sidecars at the same time."""
+        return self.ambient.cpu_per_poll / self.ambient.beside
 
     @property
     def longest_hold(self) -> float:
@@ -131,9 +134,9 @@ def measure(folder: Path, command: tuple[str, ...], mesh: Mesh, targets: int) ->
         _say(targets, "recording rules")
         figures.rules = costs.rule_seconds(folder)
         machine.note_tracked()
-    figures.machine = machine.counted()
-    _say(targets, "as many in ambient")
-    figures.ambient = ambient.measure(folder, command, mesh, targets)
+        figures.machine = machine.counted()
+        _say(targets, "as many in ambient beside them")
+        figures.ambient = ambient.measure(subject, command, mesh, targets)
     return figures
 
 
@@ -160,11 +163,11 @@ def _start(subject: Subject, figures: Figures) -> None:
 
 def _quiet(subject: Subject, mesh: Mesh, figures: Figures) -> None:
     """Nobody asks anything, not even how long the loop is held: only polling is counted."""
-    before, theirs, waited = subject.read(), mesh.cpu_seconds(), subject.waited()
+    before, theirs, waited = _counters(subject), mesh.cpu_seconds(), subject.waited()
     counted = costs.counts(mesh)
     time.sleep(_QUIET_INTERVALS * INTERVAL)
     figures.costs = costs.per_second(counted, costs.counts(mesh))
-    after, theirs = subject.read(), mesh.cpu_seconds() - theirs
+    after, theirs = _counters(subject), mesh.cpu_seconds() - theirs
     seconds, polls = after.at - before.at, after.polls - before.polls
     if not polls:
         raise Failed("the exporter has polled nothing")
@@ -206,22 +209,28 @@ def _reload(subject: Subject, figures: Figures) -> None:
     """One pod has gone and another come, and the configuration is read again."""
     rest = subject.memory()
     subject.forget_peak()
-    before = subject.read()
+    before = _counters(subject)
     with _held(subject, figures, "reload"):
         time.sleep(INTERVAL / 2)
         *others, (index, _) = exporters.pods(figures.targets)
         exporters.write_targets(subject.folder, [*others, (index, "web-new")])
         figures.reload_seconds = subject.reload().seconds
         time.sleep(_RELOAD_INTERVALS * INTERVAL - (time.monotonic() - before.at))
-    after = subject.read()
+    after = _counters(subject)
     figures.reload_peak = subject.memory("VmHWM") / rest
     figures.polls_off = _off(before, after, figures.targets)
     figures.skipped += after.skipped - before.skipped
 
 
+def _counters(subject: Subject) -> Reading:
+    """The counters between two ticks: one tick's polls are more than a reload may lose."""
+    time.sleep((_CALM_SECONDS - time.monotonic()) % _TICK_SECONDS)
+    return subject.read()
+
+
 @contextmanager
 def _held(subject: Subject, figures: Figures, phase: str) -> Iterator[None]:
-    with watched(subject.pid, exporters.port()) as hold:
+    with watched(subject.pid, subject.port) as hold:
         yield
     figures.holds[phase] = hold.seconds
 

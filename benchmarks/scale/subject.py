@@ -19,7 +19,9 @@ from benchmarks.scale.namespaces import address_of
 
 INTERVAL = 15.0
 _CADENCES = {"interval": INTERVAL, "detail_interval": 60.0, "identity_interval": 1800.0}
-_PORT = 10520
+PORT = 10520
+"""Where it serves, on loopback of its own namespace."""
+
 _SELF = "istio_port_exporter"
 _POLLS, _SKIPPED, _PROBES = f"{_SELF}_polls", f"{_SELF}_polls_skipped", f"{_SELF}_probes"
 _LATENESS, _LAG = f"{_SELF}_poll_lateness_seconds", f"{_SELF}_event_loop_lag_seconds"
@@ -57,10 +59,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A running exporter; `folder` has its files."""
+    """A running exporter on a port of loopback; `folder` has its files."""
 
     pid: int
     folder: Path
+    port: int
 
     def read(self) -> Reading:
         """The counters now."""
@@ -124,7 +127,7 @@ class Subject:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def _ask(self, method: str, path: str, headers: dict[str, str]) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", _PORT, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         begin = time.monotonic()
         try:
             connection.request(method, path, headers=headers)
@@ -138,11 +141,6 @@ class Subject:
         if answer.status != 200:
             raise Failed(f"{method} {path} was answered {answer.status}: {body[:200]!r}")
         return Answer(answer.status, first, time.monotonic() - begin, body)
-
-
-def port() -> int:
-    """Where it serves, on loopback of its own namespace."""
-    return _PORT
 
 
 def command_of(given: str) -> tuple[str, ...]:
@@ -179,13 +177,13 @@ def pods(count: int) -> list[tuple[int, str]]:
 
 
 @contextmanager
-def serving(folder: Path, command: tuple[str, ...]) -> Iterator[Subject]:
+def serving(folder: Path, command: tuple[str, ...], port: int = PORT) -> Iterator[Subject]:
     """Run it on folder/targets.yaml until the end; yielded as soon as it runs."""
     configuration = folder / "exporter.json"
-    configuration.write_text(json.dumps(_configuration()))
+    configuration.write_text(json.dumps(_configuration(port)))
     arguments = ("serve", "--config.file", configuration)
     with running(folder / "exporter.log", *command, *arguments) as pid:
-        yield Subject(pid, folder)
+        yield Subject(pid, folder, port)
 
 
 def wait_until_ready(subject: Subject) -> float:
@@ -200,13 +198,13 @@ def wait_until_ready(subject: Subject) -> float:
     return time.monotonic() - begin
 
 
-def _configuration() -> dict[str, object]:
+def _configuration(port: int) -> dict[str, object]:
     return {
         "discovery": {
             "kubernetes": {"enabled": False},
             "static": {"files": ["targets.yaml"]},
         },
         "poll": {name: f"{seconds:g}s" for name, seconds in _CADENCES.items()},
-        "web": {"listen_address": f"127.0.0.1:{_PORT}", "enable_reload": True},
+        "web": {"listen_address": f"127.0.0.1:{port}", "enable_reload": True},
         "log": {"level": "warning"},
     }

@@ -4,8 +4,8 @@ A record follows from observations, memory and time. Where a healthy target's ob
 nothing to its memory, the same ones give the same record but for its times. The rule: only polls
 of the fast cadence reuse a record, and those of the detail cadence whose pages are the same as the
 last ones; and none after a certificate's end, the end of what the memory holds or two minutes (in
-ambient an identity interval), nor
-after a step of the wall clock, so that what time alone changes is judged then.
+ambient an identity interval), nor after a step of the wall clock, so that what time alone changes
+is judged then.
 """
 
 from collections.abc import Sequence

@@ -20,7 +20,7 @@ PHASES = ("start", "polls", "metrics", "metrics_gzip", "summary", "matrix", "rel
 
 def good_figures() -> Figures:
     pages = {name: Timing([0.01, 0.02, 0.3]) for name in ("summary", "matrix")}
-    ambient = AmbientFigures(1000, cpu_per_poll=0.00002, hellos_most=50, left=0)
+    ambient = AmbientFigures(1000, cpu_per_poll=0.00002, beside=0.0002, hellos_most=50, left=0)
     return Figures(
         1000,
         holds=dict.fromkeys(PHASES, 0.001),
@@ -45,9 +45,9 @@ def test_a_run_within_every_limit_is_not_short() -> None:
         {"polls_off": 0.011},
         {"skipped": 1.0},
         {"core": math.nan},
-        {"cpu_per_poll": 0.00007},
-        {"ambient": AmbientFigures(cpu_per_poll=0.00002, hellos_most=61, left=0)},
-        {"ambient": AmbientFigures(cpu_per_poll=0.00002, hellos_most=50, left=1)},
+        {"ambient": AmbientFigures(cpu_per_poll=0.00006, beside=0.0002, hellos_most=50, left=0)},
+        {"ambient": AmbientFigures(cpu_per_poll=0.00002, beside=0.0002, hellos_most=61, left=0)},
+        {"ambient": AmbientFigures(cpu_per_poll=0.00002, beside=0.0002, hellos_most=50, left=1)},
         *({"holds": {**dict.fromkeys(PHASES, 0.001), phase: 0.021}} for phase in PHASES),
         *(
             {"pages": {**good_figures().pages, page: Timing([0.11])}}

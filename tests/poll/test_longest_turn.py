@@ -1,8 +1,7 @@
 """The worst legal input of every parser: none holds the event loop for 20 ms.
 
 What counts is the CPU time of the thread; of some runs the shortest, because caches and collections
-of garbage are not the input's doing. A shared machine is at times half as fast as at others: what
-takes too long is compared with a loop that is run beside it.
+of garbage are not the input's doing.
 """
 
 import asyncio
@@ -10,7 +9,6 @@ import json
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
-from statistics import median
 from typing import Any
 
 import pytest
@@ -68,42 +66,10 @@ from exporter.probes.plain_http import judge_metrics
 from exporter.probes.stats import read_stats
 from exporter.probes.x509_facts import certificate_of
 from exporter.probes.ztunnel_stats import read_page
+from tests.cpu_time import LIMIT, Action, seconds
 
-LIMIT = 0.020
 RECEIVED = 65536
 """What a connection is given before the time is looked at."""
-
-Action = Callable[[], object]
-
-
-def seconds(action: Action) -> float:
-    took: list[float] = []
-    while len(took) < RUNS or (min(took) >= LIMIT and len(took) < MOST_RUNS):
-        began = time.thread_time()
-        action()
-        turn = time.thread_time() - began
-        took.append(turn if turn < LIMIT else turn / slowness())
-        if took[-1] < LIMIT / 2:
-            break
-    return min(took)
-
-
-RUNS, MOST_RUNS = 4, 20
-"""A machine's slow moments last up to a second: what takes too long is run until they are over."""
-
-USUAL_SECONDS = 0.0048
-"""What the loop below takes on a machine that has nothing else to do."""
-
-
-def slowness() -> float:
-    """How many times as long as usual this machine takes at the moment; at least 1."""
-    took = []
-    for _ in range(10):
-        total, began = 0, time.thread_time()
-        for number in range(100_000):
-            total += number % 7
-        took.append(time.thread_time() - began)
-    return max(1.0, median(took) / USUAL_SECONDS)
 
 
 def filled(start: bytes, piece: bytes, end: bytes, most: int) -> bytes:
