@@ -222,6 +222,12 @@ HTTP2 = _bytes(
 HANDSHAKE = _bytes(
     64 * _KIB, "a TLS handshake", "`too_large`", "a chain of four certificates has 5 kB"
 )
+CERTIFICATE = _bytes(
+    24 * _KIB,
+    "one certificate of it",
+    "`too_large`",
+    "250 names of a gateway have 10 kB. As many bytes of the shortest names take 8 ms to read",
+)
 
 # --- files -------------------------------------------------------------------------------------
 
@@ -256,17 +262,17 @@ LIST_PAGE = _bytes(
     8192 * _KIB, "one page of a list", "requested anew with fewer objects", "250 pods have 3 MB"
 )
 LIST_VALUES = Bound(
-    250_000,
+    150_000,
     "values on one page of a list of several objects",
     "requested anew with fewer objects",
-    "to take a page apart holds the interpreter: 15 ms with so many; 250 pods have 50,000",
+    "to take a page apart holds the interpreter: 11 ms with so many; 250 pods have 50,000",
     unit="commas",
 )
 OBJECT_VALUES = Bound(
-    1_000_000,
+    800_000,
     "values of one object",
     "the list or watch fails",
-    "what etcd stores of an object has room for 786,000 of the smallest; 10 ms",
+    "what etcd stores of an object has room for 786,000 of the smallest; 14 ms at most",
     unit="commas outside of text",
 )
 LISTED_OBJECTS = Bound(

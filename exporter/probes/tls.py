@@ -11,7 +11,7 @@ import sys
 from functools import cache
 from typing import cast
 
-from exporter.bounds import HANDSHAKE
+from exporter.bounds import CERTIFICATE, HANDSHAKE
 from exporter.model import Outcome, TlsFacts
 from exporter.probes.attempt import (
     Attempt,
@@ -166,7 +166,7 @@ class TlsProtocol(ProbeProtocol):
         except ssl.SSLError as error:
             # OpenSSL gives up by a message's announced length, before its bytes reach HANDSHAKE.
             self._lose(TooLarge() if error.reason == "EXCESSIVE_MESSAGE_SIZE" else error)
-        except Malformed as error:
+        except (Malformed, TooLarge) as error:
             self._lose(error)
 
     def _read(self) -> None:
@@ -180,6 +180,8 @@ class TlsProtocol(ProbeProtocol):
 
     def _presented(self) -> TlsFacts:
         chain = _certificates(self._tls)
+        if any(len(der) > CERTIFICATE for der in chain):
+            raise TooLarge(int(CERTIFICATE))
         certificate = read_certificate(chain[0]) if chain else None
         alpn = self._tls.selected_alpn_protocol() or ""
         root = root_of(chain[-1]) if chain else ""

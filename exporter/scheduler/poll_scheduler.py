@@ -184,6 +184,7 @@ class Scheduler:
         row = poll.row
         row.remember_repeats()
         try:
+            await current_turn().wait()  # many start at once, each makes its plan
             result = await self._result(poll)
             if not row.is_gone:
                 self._take(row, result)

@@ -80,13 +80,13 @@ async def test_a_list_of_empty_pages_without_end_fails() -> None:
 
 
 async def test_a_list_of_more_objects_than_a_cluster_has_fails() -> None:
-    items = b",".join([b"1"] * 240_000)
+    items = b",".join([b"1"] * 140_000)
     page = b'{"metadata":{"continue":"more"},"items":[' + items + b"]}"
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(body=page)
 
-    assert LISTED_OBJECTS < 5 * 240_000
+    assert LISTED_OBJECTS < 9 * 140_000
     async with api_of(answer) as api:
         with pytest.raises(KubernetesError, match="the list of pods does not end"):
             await listed(api)

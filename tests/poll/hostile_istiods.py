@@ -81,7 +81,7 @@ def contexts(folder: Path) -> dict[str, ssl.SSLContext]:
         "of another root": other.serving(NAME),
         "of its own": mesh.serving(NAME, signed=False),
         "of another name": mesh.serving("tenant.shop.svc"),
-        "of many names": mesh.serving(NAME, *(f"n{n}.example.org" for n in range(2000))),
+        "of many names": mesh.serving(NAME, *(f"n{n}.example.org" for n in range(1000))),
         "of names beyond a handshake": mesh.serving(*(f"n{n}.example.org" for n in range(4500))),
         "of a huge chain": mesh.serving(NAME, chain=2000),
     }

@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.bounds import CERTIFICATE as CERTIFICATE_BYTES
 from exporter.model import Certificate, Outcome, TlsFacts
 from exporter.probes.probers import probe
 from exporter.probes.tls import TlsProtocol
@@ -150,18 +151,37 @@ async def test_a_certificate_that_breaks_the_rules_is_a_wrong_protocol(
     extensions, before, after = BREACHES[breach]
     (_, key), certificate = _signed("broken", None, extensions=extensions)
     der = certificate.public_bytes(serialization.Encoding.DER).replace(before, after)
+    context = _serving(tmp_path, key, der)
+    observed = await probe(attempt_at(await listen(_wait, ssl=context), kind="tls"))
+    assert observed.outcome is Outcome.WRONG_PROTOCOL
+    assert "certificate" in observed.detail
+
+
+def _serving(folder: Path, key: ec.EllipticCurvePrivateKey, der: bytes) -> ssl.SSLContext:
+    """A server that presents this certificate."""
     pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    file = tmp_path / "server.pem"
+    file = folder / "server.pem"
     file.write_bytes(pem + ssl.DER_cert_to_PEM_cert(der).encode())
     context = server_context()
     context.load_cert_chain(file)
-    observed = await probe(attempt_at(await listen(_wait, ssl=context), kind="tls"))
-    assert observed.outcome is Outcome.WRONG_PROTOCOL
-    assert "certificate" in observed.detail
+    return context
+
+
+@pytest.mark.parametrize(("padding", "is_read"), [(24_000, True), (CERTIFICATE_BYTES, False)])
+async def test_a_certificate_is_read_up_to_a_size(
+    listen: Any, attempt_at: Any, tmp_path: Path, padding: int, is_read: bool
+) -> None:
+    value = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), bytes(padding))
+    (_, key), certificate = _signed("large", None, extensions=[value])
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    port = await listen(_wait, ssl=_serving(tmp_path, key, der))
+    observed = await probe(attempt_at(port, kind="tls"))
+    assert observed.outcome is (Outcome.OK if is_read else Outcome.TOO_LARGE)
+    assert observed.detail == ("" if is_read else "more than 24576 bytes")
 
 
 async def test_a_hello_for_15006_is_sent_to_the_control_port(
