@@ -1,8 +1,9 @@
 """The CPU time of a turn, on a machine that is at times half as fast as at others.
 
-What takes too long is compared with a loop that is run beside it.
+What takes too long is compared with work that is done beside it.
 """
 
+import json
 import time
 from collections.abc import Callable
 from statistics import median
@@ -13,10 +14,11 @@ LIMIT = 0.020
 Action = Callable[[], object]
 
 
-def seconds(action: Action) -> float:
-    """The shortest of some runs."""
+def seconds(action: Action, prepare: Action = lambda: None) -> float:
+    """The shortest of some runs; what prepares each of them is not counted."""
     took: list[float] = []
     while len(took) < RUNS or (min(took) >= LIMIT and len(took) < MOST_RUNS):
+        prepare()
         began = time.thread_time()
         action()
         took.append(compared(time.thread_time() - began))
@@ -34,16 +36,31 @@ def compared(took: float) -> float:
     return took if took < LIMIT else took / slowness()
 
 
-USUAL_SECONDS = 0.0048
-"""What the loop below takes on a machine that has nothing else to do."""
-
-
 def slowness() -> float:
     """How many times as long as usual this machine takes at the moment; at least 1."""
+    return max(1.0, *(median(_took(work)) / usual for work, usual in _USUAL))
+
+
+def _count() -> None:
+    total = 0
+    for number in range(100_000):
+        total += number % 7
+
+
+def _decode() -> None:
+    json.loads(_PAGE)
+
+
+_PAGE = json.dumps([{"a": [1]}] * 20_000)
+_USUAL: tuple[tuple[Action, float], ...] = (_count, 0.0048), (_decode, 0.0084)
+"""What counts and what makes objects, for memory slows down by itself; and the seconds that each
+takes on a machine that has nothing else to do."""
+
+
+def _took(work: Action) -> list[float]:
     took = []
     for _ in range(10):
-        total, began = 0, time.thread_time()
-        for number in range(100_000):
-            total += number % 7
+        began = time.thread_time()
+        work()
         took.append(time.thread_time() - began)
-    return max(1.0, median(took) / USUAL_SECONDS)
+    return took

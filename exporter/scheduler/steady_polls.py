@@ -53,6 +53,7 @@ class SteadyPolls:
         self._instrumentation = instrumentation
         self._ended = ended
         self._runs: DirectRuns | None = None
+        self._under_way = 0
 
     def begin(self, poll: RunningPoll, plan: Plan) -> bool:
         """Start a poll where it is one of these; whether it is."""
@@ -61,7 +62,7 @@ class SteadyPolls:
             return False
         if memory.memo is None or memory.admin is not None:  # which may name more ports
             return False
-        self._instrumentation.under_way(len(probes))
+        self._count(len(probes))
         if self._runs is None:
             self._runs = DirectRuns()
         self._runs.begin(probes, poll.started, partial(self._seen, poll, plan))
@@ -76,7 +77,7 @@ class SteadyPolls:
         return steady_probes(plan, poll.cadences, self._config.poll.timeout)
 
     def _seen(self, poll: RunningPoll, plan: Plan, runs: list[DirectRun]) -> None:
-        self._instrumentation.under_way(-len(runs))
+        self._count(-len(runs))
         self._instrumentation.ended(runs, plan.target.role)
         self._ended(poll, plan, runs)
 
@@ -130,6 +131,11 @@ class SteadyPolls:
         """Nobody waits for those that run."""
         if self._runs is not None:
             self._runs.cancel()
+        self._count(-self._under_way)
+
+    def _count(self, more: int) -> None:
+        self._under_way += more
+        self._instrumentation.under_way(more)
 
 
 def _seconds_of_same(runs: list[DirectRun], known: Sequence[Shown]) -> tuple[float, ...] | None:

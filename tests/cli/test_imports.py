@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cpu_time import slowness
+
 HEAVY = (
     "aiohttp",
     "h2",
@@ -87,4 +89,5 @@ def processor_seconds(*command: str) -> float:
 def test_a_command_that_polls_nothing_starts_quickly(command: str, tmp_path: Path) -> None:
     words = words_of(command, tmp_path)
     most = MOST_SECONDS if "rich" in LIGHT[command] else MOST_SECONDS + TABLE_SECONDS
-    assert processor_seconds("-m", "exporter", *words) < processor_seconds("-c", "") + most
+    used = processor_seconds("-m", "exporter", *words) - processor_seconds("-c", "")
+    assert used < most or used < most * slowness()
