@@ -30,7 +30,7 @@ _FAMILIES = (_POLLS, _SKIPPED, _PROBES, _LATENESS, _LAG, _TASKS)
 _BUCKET = re.compile(r'^(\w+)_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 _COUNTER = re.compile(r"^(\w+)_total (\S+)$", re.MULTILINE)
 _TASK_COUNT = re.compile(rf"^{_TASKS} (\S+)$", re.MULTILINE)
-_START_SECONDS = 120.0
+_START_SECONDS = 240.0
 
 
 @dataclass(frozen=True, slots=True)

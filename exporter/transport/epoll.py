@@ -30,7 +30,7 @@ BROKEN = select.EPOLLERR | select.EPOLLHUP
 ENDING = BROKEN | select.EPOLLRDHUP
 _WATCHED = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
-SLICE_SECONDS = 0.001
+SLICE_SECONDS = 0.002
 """After so long what is left to handle waits for the next turn of the event loop."""
 
 _MAX_EVENTS = 512
