@@ -122,9 +122,9 @@ def _costs(figures: Figures) -> list[str]:
 def _ambient(figures: Figures) -> str:
     found = figures.ambient
     return (
-        f"a poll of an ambient pod: {found.cpu_per_poll * 1e6:.0f} us of CPU, of a sidecar beside "
-        f"it {found.beside * 1e6:.0f}, "
-        f"{found.probes_per_poll:.2f} probes; {found.hellos} hellos to {found.targets:,} pods, "
+        f"a poll of an ambient pod: {found.cpu_per_poll * 1e6:.0f} us of CPU, "
+        f"{found.probes_per_poll:.2f} probes, where one of a sidecar takes "
+        f"{found.beside * 1e6:.0f} us; {found.hellos} hellos to {found.targets:,} pods, "
         f"{found.healthy:.2%} healthy"
     )
 

@@ -162,6 +162,17 @@ async def test_a_stop_waits_for_connects_that_run(ports: dict[int, socket.socket
             assert world.counted.ended[-1].outcome in (Outcome.OK, Outcome.TIMEOUT)
 
 
+async def test_polls_that_are_cancelled_are_under_way_no_more(
+    ports: dict[int, socket.socket],
+) -> None:
+    async with polling() as world:
+        with dropping(ports):
+            await until(lambda: world.counted.in_flight > 0)
+            await world.scheduler.stop()
+            world.scheduler._steady.cancel()
+            assert world.counted.in_flight == 0
+
+
 @dataclass
 class Agent:
     """A process on the agent's port, whose readiness answers with these bytes, or not at all."""
