@@ -32,6 +32,7 @@ from exporter.model import (
     ProbeKind,
     ReadinessFacts,
     Role,
+    Target,
     TargetRecord,
     View,
     ZtunnelFacts,
@@ -186,9 +187,8 @@ def memo_of(
     ]
     up = tuple([verdict.port for verdict in record.verdicts if verdict.up])
     ends = [one.not_after for one in record.certificates if one.not_after > evidence.wall]
-    longest = _longest(role, config)
     until = min(
-        evidence.now + longest,
+        _next_judged(target, config, evidence.now),
         next_expiry(memory, config, evidence.now),
         *(end - evidence.step for end in ends),
     )
@@ -198,12 +198,14 @@ def memo_of(
     return Memo(probes, shown, ports, config, timed_once, up_once, until, evidence.step)
 
 
-def _longest(role: Role, config: Config) -> float:
-    """Seconds after which time itself is judged again.
+def _next_judged(target: Target, config: Config, now: float) -> float:
+    """When time itself is judged again: each target at a moment of its own, that all are spread.
 
     Of a workload in ambient nothing ages sooner than by the identity cadence, whose poll is judged.
     """
-    return config.poll.identity_interval if role is Role.AMBIENT else _LONGEST_SECONDS
+    is_ambient = target.role is Role.AMBIENT
+    every = config.poll.identity_interval if is_ambient else _LONGEST_SECONDS
+    return now + every - (now - target.spread / 2**32 * every) % every
 
 
 _NOT_AT_FAST = frozenset({ProbeKind.SOCKETS, ProbeKind.HBONE_HELLO})

@@ -1,5 +1,6 @@
 """What is watched: a target, and what its pod configures of its ports."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -115,3 +116,8 @@ class Target:
     redirection: Redirection | None = None
     host_addresses: tuple[str, ...] = ()
     lifecycle: Lifecycle = _UNKNOWN
+
+    @property
+    def spread(self) -> int:
+        """A hash of its identity, 32 bits, by which what is done now and then for all is spread."""
+        return zlib.crc32(self.uid.encode() or str(self.key).encode())

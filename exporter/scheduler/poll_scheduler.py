@@ -80,7 +80,9 @@ class Scheduler:
     async def run(self) -> None:
         """Poll until stopped, and then until the last poll has ended.
 
-        Polls run in a task group; what one raises costs its target that poll.
+        Polls run in a task group; what one raises costs its target that poll. More start when those
+        that have were let do what they begin with: else they would only wait in their slots, and
+        pages would find none.
         """
         self._table.slots.resize(self._config.poll.concurrency)
         async with self._polls:
@@ -91,6 +93,7 @@ class Scheduler:
                     if self._start_due():
                         await asyncio.sleep(0)
                         self._in_a_row = next_row(self._in_a_row, time.thread_time() - began)
+                        await current_turn().wait()  # who started makes its plan first
                     else:
                         await self._sleep()
                 await self._steady.wait()

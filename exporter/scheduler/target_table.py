@@ -11,7 +11,6 @@ import itertools
 import logging
 import math
 import time
-import zlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -162,8 +161,7 @@ class TargetTable:
         else:
             expires = clock.now() + STALE_AFTER_INTERVALS * self.interval
             self.state.put(TargetRecord(target=target, polls=0), expires)
-        spread = zlib.crc32(target.uid.encode() or str(target.key).encode())
-        row = self._rows[target.key] = ScheduledTarget(target, spread)
+        row = self._rows[target.key] = ScheduledTarget(target, target.spread)
         self._schedule(row, self._next_in_phase(row, time.monotonic()))
         self.appeared.set()
         log.info("target appeared target=%s role=%s", target.key, target.role)

@@ -1,5 +1,7 @@
 """A poll that reuses a record has the one that judging it would have given."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -154,14 +156,14 @@ def test_details_that_have_not_changed_are_kept_with_their_time_and_changed_ones
 ):
     ports = ports_of(SIDECAR)
     _, memory = judged(SIDECAR, ports, sidecar(), Memory(), NOW, ALL)
-    _, memory = judged(SIDECAR, ports, with_stats(STATS), memory, NOW + 60, DETAIL)
-    _, same = judged(SIDECAR, ports, with_stats(STATS), memory, NOW + 120, DETAIL)
+    _, memory = judged(SIDECAR, ports, with_stats(STATS), memory, NOW + 40, DETAIL)
+    _, same = judged(SIDECAR, ports, with_stats(STATS), memory, NOW + 80, DETAIL)
     assert memory.memo is not None
     assert same.memo is memory.memo
     assert same.stats is not None
-    assert same.stats.at == NOW + 120
+    assert same.stats.at == NOW + 80
     for changed in PAGES[1:]:
-        _, after = judged(SIDECAR, ports, with_stats(changed), memory, NOW + 120, DETAIL)
+        _, after = judged(SIDECAR, ports, with_stats(changed), memory, NOW + 80, DETAIL)
         assert after.memo is not memory.memo
 
 
@@ -242,11 +244,31 @@ def test_what_time_alone_changes_is_judged_in_time() -> None:
     _, memory = judged(SIDECAR, ports, sidecar(), Memory(), NOW, ALL)
     _, memory = judged(SIDECAR, ports, USUAL[DETAIL], memory, NOW + 1, DETAIL)
     assert memory.memo is not None
-    for later, done in ((NOW + 100, True), (NOW + 121, False)):
+    assert NOW + 1 < memory.memo.until <= NOW + 121
+    for later, done in ((memory.memo.until - 0.1, True), (memory.memo.until, False)):
         after = judged(SIDECAR, ports, HEALTHY, memory, later, FAST)[1]
         assert (after.memo is memory.memo) is done
     ends = CERTIFICATE.not_after
-    _, memory = judged(SIDECAR, ports, sidecar(), memory, ends - 40, ALL)
-    _, memory = judged(SIDECAR, ports, USUAL[DETAIL], memory, ends - 20, DETAIL)
+    _, memory = judged(SIDECAR, ports, sidecar(), memory, ends - 12, ALL)
+    _, memory = judged(SIDECAR, ports, USUAL[DETAIL], memory, ends - 10, DETAIL)
     assert isinstance(memory.memo, Memo)
     assert memory.memo.until == ends
+
+
+def test_targets_that_were_judged_together_are_judged_again_apart() -> None:
+    """Else all targets of a start would be judged in the same interval, every two minutes."""
+    untils = []
+    for number in range(1000):
+        target = target_of(uid=f"uid-{number}")
+        ports = ports_of(target)
+        _, memory = judged(target, ports, sidecar(), Memory(), NOW - 1, ALL)
+        _, memory = judged(target, ports, USUAL[DETAIL], memory, NOW, DETAIL)
+        assert isinstance(memory.memo, Memo)
+        first = memory.memo.until
+        _, memory = judged(target, ports, USUAL[DETAIL], memory, first, DETAIL)
+        assert isinstance(memory.memo, Memo)
+        assert memory.memo.until == pytest.approx(first + 120, abs=0.001)
+        untils.append(first)
+    assert all(NOW < one <= NOW + 120 for one in untils)
+    tenths = Counter(int((one - NOW) / 12) for one in untils)
+    assert all(60 < tenths[tenth] < 140 for tenth in range(10))

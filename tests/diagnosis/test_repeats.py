@@ -8,6 +8,7 @@ from msgspec import structs
 
 from exporter.config import Config
 from exporter.diagnosis.diagnose import diagnose
+from exporter.diagnosis.memo import Memo
 from exporter.diagnosis.repeats import Repeats
 from exporter.exposition import PROFILES, render, selected
 from exporter.model import (
@@ -95,7 +96,7 @@ def test_counted_polls_leave_what_judged_ones_do(target: Target, step: float) ->
     plan, _, memory = settled(target, step)
     once, often, judged = counting(plan, memory, step), counting(plan, memory, step), memory
     for number in range(1, 4):
-        now = NOW + INTERVAL * (number + 1)
+        now = NOW + INTERVAL + 10.0 * number
         seen = well(plan, 0.002 * number)
         anew, _ = polled(plan, structs.replace(judged, memo=None), seen, now, step)
         record, judged = polled(plan, judged, seen, now, step)
@@ -127,9 +128,17 @@ def test_nothing_is_counted_of_what_is_not_healthy_or_was_judged_by_other_things
 
 def test_counting_ends_with_the_memo_or_when_a_hello_is_due() -> None:
     plan, _, memory = settled(WORKLOAD)
-    assert counting(plan, memory).until == NOW + CONFIG.poll.identity_interval - 0.5
+    assert counting(plan, memory).until == memo_of(memory).until
+    hello_due = NOW + CONFIG.poll.identity_interval - 0.5
+    late = structs.replace(memory, memo=structs.replace(memo_of(memory), until=hello_due + 1))
+    assert counting(plan, late).until == hello_due
     hello_at = {one: structs.replace(it, at=NOW - 3500) for one, it in memory.hbone.items()}
     assert counting(plan, structs.replace(memory, hbone=hello_at)).until == NOW + 99.5
+
+
+def memo_of(memory: Memory) -> Memo:
+    assert isinstance(memory.memo, Memo)
+    return memory.memo
 
 
 def said(memory: Memory, outcome: Outcome, not_after: float = math.inf) -> Memory:
@@ -149,7 +158,7 @@ def test_counting_of_a_sidecar_ends_where_a_hello_would_follow(step: float) -> N
         "silent": counting(plan, said(memory, Outcome.TIMEOUT), step).until,
         "another process": counting(plan, said(memory, Outcome.WRONG_PROTOCOL), step).until,
     }
-    assert until.pop("well") == NOW + INTERVAL + 120
+    assert until.pop("well") == memo_of(memory).until
     assert until.pop("its certificate ends") == NOW + 70 - step
     assert max(until.values()) <= 0.0
 

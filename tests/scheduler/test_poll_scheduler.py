@@ -12,6 +12,7 @@ import pytest
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
 from exporter.model import Lifecycle, Observation, Role, Settings, Target, TargetKey, Timed
+from exporter.poll.plan import PodViewFactory, no_pod_view
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.probes.direct_runs import DirectRun
 from exporter.scheduler.poll_scheduler import Scheduler
@@ -86,10 +87,12 @@ async def listening(serve: Serve, address: str = "127.0.0.1") -> AsyncIterator[i
 
 
 @asynccontextmanager
-async def polling(poll: PollConfig = POLL) -> AsyncIterator[tuple[TargetTable, State, Counted]]:
+async def polling(
+    poll: PollConfig = POLL, pod_view: PodViewFactory = no_pod_view
+) -> AsyncIterator[tuple[TargetTable, State, Counted]]:
     state, counted = State(FAMILIES), Counted()
     table = TargetTable(poll.interval, state, State(FAMILIES))
-    scheduler = Scheduler(Config(poll=poll), table, counted.instrumentation())
+    scheduler = Scheduler(Config(poll=poll), table, counted.instrumentation(), pod_view)
     running = asyncio.create_task(scheduler.run())
     try:
         yield table, state, counted

@@ -1,6 +1,7 @@
 """Slots follow time: neither slow pages nor silent targets delay the others."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,7 +41,10 @@ def late(lateness: Sequence[float], seconds: float) -> float:
 
 
 def at(number: int, port: int) -> Target:
-    return replace(agent_on(port, f"agent-{number}"), addresses=(f"127.0.9.{number + 1}",))
+    return replace(
+        agent_on(port, f"agent-{number}"),
+        addresses=(f"127.0.{9 + number // 250}.{number % 250 + 1}",),
+    )
 
 
 async def test_slow_pages_are_read_in_turn_and_delay_no_poll() -> None:
@@ -147,3 +151,27 @@ async def test_pages_that_all_become_due_at_once_have_slots_of_their_own_too() -
         assert late(counted.lateness, 0.25) < 0.05
         assert len(counted.lateness) > 30 * 2.5 / 0.5 * 0.8
         assert sum(pages(counted.ended).values()) > 30, "some have been read"
+
+
+async def test_targets_that_begin_together_are_polled_once_each_in_turn() -> None:
+    """Their plans take all of the loop's time: who started early would only keep a slot and wait.
+
+    Pages would find no slots then, and be made up for in a second poll of each target.
+    """
+
+    def busy(_target: Target) -> None:
+        ends = time.thread_time() + 0.003
+        while time.thread_time() < ends:
+            pass
+
+    poll = replace(POLL, interval=0.2, detail_interval=60.0, page_interval=60.0, concurrency=512)
+    async with (
+        listening(slow_agent(0.0), "0.0.0.0") as port,  # type: ignore[arg-type]
+        polling(poll, busy) as (table, _, counted),
+    ):
+        for number in range(400):
+            table.put(at(number, port))
+        await until(lambda: table.is_warm, 30)
+        assert not table.owed
+        assert len(counted.lateness) < 400 * 1.4
+        assert len(pages(counted.ended)) == 400
