@@ -203,7 +203,8 @@ def assemble(
 
     `blocks` were rendered with the same families. `names` keeps only these families (what
     `?name[]=` selects; a counter answers with and without `_total`). A family without a
-    sample has no header either. No `# EOF`: the exporter's own metrics follow.
+    sample has no header either. No `# EOF`: the exporter's own metrics follow. Chunks are empty
+    where a family has no sample of their targets, so that others can go on in between.
     """
     rows = list(blocks)
     groups = [rows[at : at + TARGETS_PER_CHUNK] for at in range(0, len(rows), TARGETS_PER_CHUNK)]
@@ -213,9 +214,9 @@ def assemble(
         opening = header(family, openmetrics=openmetrics)
         block_of = itemgetter(index)
         for group in groups:
-            if chunk := b"".join(map(block_of, group)):
-                yield opening + chunk
-                opening = b""
+            chunk = b"".join(map(block_of, group))
+            yield chunk and opening + chunk
+            opening = b"" if chunk else opening
 
 
 def header(family: Family, *, openmetrics: bool) -> bytes:

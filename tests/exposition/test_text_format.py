@@ -469,7 +469,7 @@ def test_openmetrics_names_a_counter_without_its_suffix() -> None:
 
 
 def test_a_family_without_samples_has_no_header() -> None:
-    assert list(assemble(two_families(), [(b"", b"")], openmetrics=False)) == []
+    assert list(assemble(two_families(), [(b"", b"")], openmetrics=False)) == [b"", b""]
     assert list(assemble(two_families(), [], openmetrics=False)) == []
 
 
@@ -482,14 +482,21 @@ def test_a_choice_of_names_leaves_the_other_families_out(name: str) -> None:
     assert b"up 1\n" not in text
 
 
-def test_many_targets_come_in_chunks_and_none_is_lost() -> None:
+@pytest.mark.parametrize("filled", [(), (0,), (1,), (0, 1)])
+def test_many_targets_come_in_chunks_and_none_is_lost(filled: tuple[int, ...]) -> None:
+    """Empty ones too: most families have no sample of a healthy mesh, and take their time."""
     count = 2 * TARGETS_PER_CHUNK + 1
-    blocks = [(b"up %d\n" % index, b"") for index in range(count)]
+    blocks = [
+        tuple(b"%d\n" % index if family in filled else b"" for family in range(2))
+        for index in range(count)
+    ]
     chunks = list(assemble(two_families(), iter(blocks), openmetrics=False))
 
-    assert len(chunks) == 3
-    assert b"".join(chunks).count(b"# TYPE") == 1
-    assert b"".join(chunks).endswith(b"".join(block[0] for block in blocks))
+    assert [bool(chunk) for chunk in chunks] == [at // 3 in filled for at in range(6)]
+    assert b"".join(chunks).count(b"# TYPE") == len(filled)
+    for family in filled:
+        text = b"".join(chunks[3 * family : 3 * family + 3])
+        assert text.endswith(b"".join(block[family] for block in blocks))
 
 
 def test_blocks_come_in_the_order_of_the_families() -> None:
