@@ -130,12 +130,16 @@ class State:
             entry.repeats = repeats
 
     def renew(self) -> Iterator[None]:
-        """Render what polls have found again, some targets at a time; `blocks` does the rest."""
-        for at, key in enumerate(self.keys()):
-            if entry := self._entries.get(key):
-                self._renew(key, entry)
-            if at % _RENEWED_AT_ONCE == 0:
-                yield
+        """Render what polls have found again, some targets at a time; `blocks` does the rest.
+
+        Twice, for polls go on: the second time is short, so that few are left.
+        """
+        for _ in range(2):
+            for at, key in enumerate(self.keys()):
+                if entry := self._entries.get(key):
+                    self._renew(key, entry)
+                if at % _RENEWED_AT_ONCE == 0:
+                    yield
 
     def _renew(self, key: TargetKey, entry: _Entry) -> None:
         record = entry.newest()
