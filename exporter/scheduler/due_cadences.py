@@ -6,11 +6,10 @@ from exporter import clock
 from exporter.config import Config
 from exporter.model import AGENT_ROLES, Cadence
 from exporter.poll.page_due import with_pages
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY
+from exporter.poll.poll_target import FAST_ONLY
 from exporter.scheduler.target_table import ScheduledTarget, TargetTable
 
 _NONE: frozenset[Cadence] = frozenset()
-_SLOWER = EVERY_CADENCE - FAST_ONLY
 
 
 class DueCadences:
@@ -49,11 +48,9 @@ class DueCadences:
     def _slower_due(self, row: ScheduledTarget) -> frozenset[Cadence]:
         if row.is_made_up:
             return _NONE
-        if row.polls == 0:
-            return _SLOWER
         number, due = row.polls + row.spread, _NONE
         for cadence, every in self._slower:
-            if number % every == 0:
+            if row.polls == 0 or number % every == 0:
                 due |= {cadence}
         if not due and row.target.role not in AGENT_ROLES:
             return due

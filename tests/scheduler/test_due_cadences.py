@@ -64,3 +64,18 @@ def test_others_wait_behind_those_that_wait_only_where_slots_are_short(
     assert (Cadence.DETAIL in cadences) is reads
     assert (table.owed[-1] is row) is not reads
     assert table.slots.free_pages == slots - reads
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_first_poll_reads_what_later_ones_read_again(role: Role) -> None:
+    """Else `polled` would show the time of the first poll for ever."""
+    target, families = target_of(role), selected("standard", ())
+    table = TargetTable(CONFIG.poll.interval, State(families), State(families))
+    due = DueCadences(CONFIG, table)
+    table.slots.resize(8 * POLLS)
+    first = due.of(ScheduledTarget(target, spread=0))
+    row, later = ScheduledTarget(target, spread=0), set[Cadence]()
+    for number in range(1, POLLS + 1):
+        row.polls = number
+        later |= due.of(row)
+    assert first == later
