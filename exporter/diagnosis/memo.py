@@ -199,7 +199,7 @@ def memo_of(
 
 
 def _next_judged(target: Target, config: Config, now: float) -> float:
-    """When time itself is judged again: each target at a moment of its own, that all are spread.
+    """When time itself is judged again: each target at a moment of its own, never all at once.
 
     Of a workload in ambient nothing ages sooner than by the identity cadence, whose poll is judged.
     """

@@ -215,7 +215,7 @@ def assemble(
         block_of = itemgetter(index)
         for group in groups:
             chunk = b"".join(map(block_of, group))
-            yield chunk and opening + chunk
+            yield opening + chunk if chunk else b""
             opening = b"" if chunk else opening
 
 
