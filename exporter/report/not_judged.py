@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from exporter.model import Outcome, Target, TargetKey, TargetRecord, View
+from exporter.model import Outcome, Role, Target, TargetKey, TargetRecord, View
 
 _REASONS = {
     Outcome.NO_ACCESS: "listens inside the pod only; give the target a netns to reach it",
@@ -11,21 +11,25 @@ _REASONS = {
 
 
 def not_judged(records: Iterable[TargetRecord]) -> tuple[str, ...]:
-    """One sentence for each port, reason or list of causes, whatever the number of targets."""
-    sentences: dict[str, None] = {}
+    """One sentence for each port, reason or list of causes, whatever the number of targets.
+
+    The same records make the same text, in whatever order their polls ended.
+    """
+    ports: set[tuple[Role, int, str]] = set()
     without_access: dict[str, dict[TargetKey, None]] = {}
     causes: dict[str, None] = {}
     open_targets = 0
-    records = tuple(records)
+    records = sorted(records, key=lambda record: str(record.target.key))
     for record in records:
         for verdict in record.verdicts:
             if verdict.structural:
                 reason = _REASONS.get(verdict.outcome, str(verdict.outcome))
-                sentences[f"port {verdict.port} ({record.target.role}): {reason}"] = None
+                ports.add((record.target.role, verdict.port, reason))
             elif verdict.outcome is Outcome.NO_ACCESS and verdict.detail:
                 without_access.setdefault(verdict.detail, {})[record.target.key] = None
         causes.update(dict.fromkeys(record.undetected))
         open_targets += bool(record.undetected)
+    sentences = {f"port {port} ({role}): {reason}": None for role, port, reason in sorted(ports)}
     for detail, keys in without_access.items():
         targets = f"{len(keys)} targets" if len(keys) > 1 else next(iter(keys))
         sentences[f"{targets}: {detail}"] = None

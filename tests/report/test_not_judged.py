@@ -1,3 +1,6 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from exporter.model import Outcome, Role, Target, TargetKey, TargetRecord, Verdict, View
 from exporter.report.not_judged import not_judged
 
@@ -23,6 +26,20 @@ def test_a_port_and_a_cause_are_listed_once_for_all_targets() -> None:
         f"port 15002 (sidecar): {reason}",
         "causes that these polls could not show: xds_disconnected",
     )
+
+
+@given(st.permutations(range(6)))
+def test_the_order_in_which_polls_end_changes_no_sentence(order: list[int]) -> None:
+    records = [
+        record_of(
+            f"pod-{one}",
+            unjudged((15053, 15090, 15000)[one % 3], structural=True),
+            unjudged(15020, ("No right.", "No such network namespace.")[one % 2]),
+            undetected=(("admin_slow", "xds_disconnected")[one % 2],),
+        )
+        for one in range(6)
+    ]
+    assert not_judged(records[one] for one in order) == not_judged(records)
 
 
 def test_causes_that_could_not_show_for_some_targets_alone_have_their_number() -> None:
