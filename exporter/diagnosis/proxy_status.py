@@ -197,7 +197,7 @@ def _has_requested_nothing(memory: Memory) -> bool:
     agent = memory.agent.value if memory.agent else None
     if agent is None or agent.xds_requests or agent.csr_failures:
         return False
-    return "default" in agent.certificate_seconds
+    return agent.workload_certificate_seconds is not None
 
 
 def xds_failures(memory: Memory) -> tuple[str, ...]:

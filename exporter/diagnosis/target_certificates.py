@@ -13,9 +13,6 @@ from exporter.model import (
     TlsFacts,
 )
 
-_CERTIFICATES = {"default": "workload", "ROOTCA": "root"}
-"""The agent's names of certificates (istio_agent_cert_expiry_seconds resource_name)."""
-
 
 def presented_certificate(memory: Memory) -> Timestamped[Certificate] | None:
     """The certificate that a hello last brought, of any address."""
@@ -55,14 +52,10 @@ def _presented(memory: Memory) -> Iterator[CertificateValidity]:
 
 
 def _of_agent(memory: Memory, step: float) -> Iterator[CertificateValidity]:
-    if memory.agent is None:
-        return
-    for name, seconds in memory.agent.value.certificate_seconds.items():
-        if name in _CERTIFICATES:
-            end = memory.agent.at + step + seconds
-            yield CertificateValidity(
-                certificate=_CERTIFICATES[name], source="agent", not_after=end
-            )
+    left = memory.agent.value.workload_certificate_seconds if memory.agent else None
+    if memory.agent is not None and left is not None:
+        end = memory.agent.at + step + left
+        yield CertificateValidity(certificate="workload", source="agent", not_after=end)
 
 
 def _of_admin(memory: Memory) -> Iterator[CertificateValidity]:

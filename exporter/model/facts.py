@@ -44,10 +44,17 @@ class ReadinessFacts(Struct, frozen=True, kw_only=True, gc=False):
     pending: tuple[str, ...] = ()
 
 
+CERTIFICATE_RESOURCES = ("default", "ROOTCA")
+"""The resources that bring an agent a workload certificate, by their names in its metrics."""
+
+
 class AgentMetrics(Struct, frozen=True, kw_only=True, gc=False):
     """The agent's own part of 15020's page (`istio_agent_*`); None where never counted.
 
     Names: Istio pkg/monitoring, pilot/cmd/pilot-agent/status; recorded pages.
+    `certificate_seconds`: how long workload certificates are valid yet, by the resource whose
+    request brought each. "ROOTCA", which agents up to 1.22 have, is no root's (registerSecret in
+    security/pkg/nodeagent/cache/secretcache.go).
     """
 
     scrape_failures: Mapping[str, float] = NO_ENTRIES
@@ -58,6 +65,15 @@ class AgentMetrics(Struct, frozen=True, kw_only=True, gc=False):
     xds_responses: float = 0.0
     dns_upstream_failures: float = 0.0
     certificate_seconds: Mapping[str, float] = NO_ENTRIES
+
+    @property
+    def workload_certificate_seconds(self) -> float | None:
+        """How long the workload's certificate is valid yet; None where none was issued.
+
+        The newest counts: the gauge of a resource stays when another one's request renews it.
+        """
+        known = self.certificate_seconds
+        return max((known[name] for name in CERTIFICATE_RESOURCES if name in known), default=None)
 
 
 class AgentFacts(Struct, frozen=True, kw_only=True, gc=False):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from exporter.model import AgentFacts, AgentMetrics, Cadence, Outcome
+from exporter.model.facts import CERTIFICATE_RESOURCES
 from exporter.model.interning import NO_ENTRIES, shared_mapping
 from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult, failure
@@ -21,7 +22,7 @@ from exporter.probes.single_get import SingleGet
 _LOCALHOST_ONLY = b"Only requests from localhost are allowed"
 _ENVOYS = frozenset((b"envoy", b"istio-envoy"))
 _SCRAPED = frozenset(("envoy", "application", "agent"))
-_CERTIFICATES = frozenset(("default", "ROOTCA"))
+_CERTIFICATES = frozenset(CERTIFICATE_RESOURCES)
 _ENDED = re.compile(
     rb"^istio_agent_.*\n(?!istio_agent_|# (?:HELP|TYPE) istio_agent_).+\n", re.MULTILINE
 )

@@ -95,7 +95,6 @@ def test_a_certificate_of_another_authority_does_not_show_that_istiod_is_reached
         AgentMetrics(),
         AgentMetrics(csr_failures=3, csr_retries=12),
         AgentMetrics(csr_retries=12),
-        AgentMetrics(certificate_seconds={"ROOTCA": 86_340.0}),
     ],
 )
 def test_istiod_is_blamed_where_neither_certificate_nor_answer_came(metrics: AgentMetrics) -> None:

@@ -274,9 +274,23 @@ def test_certificates_come_with_their_source() -> None:
     told = {(life.certificate, life.source): life.not_after for life in record.certificates}
     assert told == {
         ("workload", "wire"): NOW + 82_800,
-        ("workload", "agent"): NOW + 100,
-        ("root", "agent"): NOW + 500,
+        ("workload", "agent"): NOW + 500,
     }
+
+
+@pytest.mark.parametrize("default", [None, -50_000.0, 80_000.0])
+@pytest.mark.parametrize("other", [None, -50_000.0, 80_000.0])
+def test_the_agents_newest_certificate_is_the_workloads_and_none_is_a_root(
+    default: float | None, other: float | None
+) -> None:
+    gauges = {"default": default, "ROOTCA": other}
+    seconds = {name: left for name, left in gauges.items() if left is not None}
+    record, _ = polled(agent(certificate_seconds=seconds))
+    shown = [one.not_after - NOW for one in record.certificates if one.source == "agent"]
+    assert shown == ([max(seconds.values())] if seconds else [])
+    assert "root" not in {one.certificate for one in record.certificates}
+    has_ended = bool(shown) and shown[0] <= 0
+    assert cause_of(record) == ("certificate_expired" if has_ended else "none")
 
 
 def agent(**counters: object) -> list[Observation]:

@@ -30,7 +30,7 @@ def _has_certificate(case: Case) -> bool:
     agent, admin = case.agent(), case.admin()
     if admin is not None and admin.workload_certificate is not None:
         return True
-    return agent is not None and "default" in agent.certificate_seconds
+    return agent is not None and agent.workload_certificate_seconds is not None
 
 
 def _was_issued(case: Case) -> bool:

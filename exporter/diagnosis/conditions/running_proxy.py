@@ -23,11 +23,11 @@ def certificate_has_ended(case: Case) -> Sentences:
     presented = presented_certificate(memory)
     if presented is not None and presented.value.not_after <= presented.at + step:
         return ("the certificate on the wire has ended",)
-    agent = memory.agent.value.certificate_seconds if memory.agent else {}
-    if agent.get("default", 1.0) <= 0:
+    left = memory.agent.value.workload_certificate_seconds if memory.agent else None
+    if left is not None and left <= 0:
         return ("the agent reports that the workload's certificate has ended",)
     certificate = memory.admin.value.workload_certificate if memory.admin else None
-    if "default" not in agent and _has_ended(certificate, case.evidence.wall):
+    if left is None and _has_ended(certificate, case.evidence.wall):
         return ("Envoy's admin shows a workload certificate that has ended",)
     for port, seen in memory.serving.items():
         if seen.value.not_after <= seen.at + step:
