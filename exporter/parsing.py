@@ -61,13 +61,18 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 def parse_host_address(text: str) -> IPv4Address | IPv6Address | None:
     """An IP literal of one host: whoever connects to 0.0.0.0 or :: gets its own machine.
 
-    IPv4 in IPv6, ::ffff:10.0.0.1, is the IPv4 address that it stands for.
+    What is local to a link is no pod's either: another host answers there on each node, and at
+    169.254.169.254 the cloud's metadata. IPv4 in IPv6, ::ffff:10.0.0.1, is the IPv4 address that it
+    stands for.
     """
     address = parse_address(text)
     address = getattr(address, "ipv4_mapped", None) or address
-    if address is None or address.is_unspecified or address.is_multicast:
+    if address is None or address.is_unspecified or address.is_multicast or address.is_link_local:
         return None
-    return address
+    return None if address == _BROADCAST else address
+
+
+_BROADCAST = IPv4Address("255.255.255.255")
 
 
 def parse_time(text: str | None) -> float | None:

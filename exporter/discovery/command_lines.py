@@ -7,7 +7,8 @@ shell is given is split at spaces, with its variables put in, and neither run no
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from functools import cache
+from itertools import islice, pairwise
 
 from exporter.bounds import ARGUMENT, CONTAINER_VALUES, SETTINGS_TEXT
 
@@ -29,9 +30,28 @@ def words_of(
     at = _script_of(words)
     if at is None:
         return tuple(expanded(word, variables) for word in words)
-    script = (_of_shell(expanded(word, variables), variables) for word in _split(words[at]))
+    split = islice(_split(words[at]), CONTAINER_VALUES)
+    script = (_of_shell(expanded(word, variables), variables) for word in split)
     others = (expanded(word, variables) for word in words[at + 1 :])
     return (*words[:at], *script, *others)[:CONTAINER_VALUES]
+
+
+def starts(program: str, command: Sequence[str], arguments: Sequence[str]) -> bool:
+    """Whether one of the first words, or a word of a shell's script, is a program's name or path.
+
+    Nothing is put in or split for that: any container of a pod may have a long script.
+    """
+    words = (*command, *arguments)[:_MOST_BEFORE_SCRIPT]
+    at = _script_of(words)
+    if at is not None and _in_script(program).search(words[at]):
+        return True
+    return any(base_name(word).removesuffix(".sh") == program for word in words if program in word)
+
+
+@cache
+def _in_script(program: str) -> re.Pattern[str]:
+    name = re.escape(program)
+    return re.compile(rf"""{name}(?<![^\s"';&|/]{name})(?:\.sh)?(?![^\s"';&|])""")
 
 
 def expanded(text: str, variables: Mapping[str, str]) -> str:

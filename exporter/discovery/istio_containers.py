@@ -11,6 +11,9 @@ _COMPONENT = ("operator.istio.io/component", "Cni")
 _FLAGS = ("--log_output_level", "--log_as_json", "--ctrlz_", "--monitoring-port")
 """Flags of Istio's logging and node agent (cni/pkg/cmd/root.go), and of no other install-cni."""
 
+_MOST_WORDS = 64
+"""A pod may have many containers of that name, and Istio's has some five words."""
+
 _GATEWAY_LABELS = ("gateway.istio.io/managed", "gateway.networking.k8s.io/gateway-class-name")
 """What Istio's Gateway controller writes on the pods of its classes; others write the second."""
 
@@ -24,7 +27,8 @@ def is_istio_cni(pod: Pod, container: Container) -> bool:
     name, value = _COMPONENT
     if labels.get(name) == value or any("istio" in labels.get(label, "") for label in _LABELS):
         return True
-    if any(word.startswith(_FLAGS) for word in container.words):
+    words = (*(container.command or ()), *(container.args or ()))[:_MOST_WORDS]
+    if any(word.startswith(_FLAGS) for word in words):
         return True
     repository = _repository(container)
     is_nobodys = repository.rpartition("/")[2] == "install-cni" and _last(repository, _OTHERS) < 0

@@ -9,6 +9,7 @@ the pods of its members that ask for it, by label or annotation.
 from collections.abc import Mapping
 from enum import StrEnum
 
+from exporter.bounds import SETTINGS_TEXT
 from exporter.discovery.pod_documents import Container, Pod
 
 _INJECT = "sidecar.istio.io/inject"
@@ -70,7 +71,7 @@ def is_uninjected_gateway(pod: Pod) -> bool:
     """Whether the pod is a gateway whose proxy is still the placeholder of its manifest."""
     if pod.is_injected or not any(map(_is_placeholder, pod.containers)):
         return False
-    templates = pod.annotations.get(_TEMPLATES, "").split(",")
+    templates = pod.annotations.get(_TEMPLATES, "")[:SETTINGS_TEXT].split(",")
     return len(pod.containers) == 1 or "gateway" in (name.strip() for name in templates)
 
 

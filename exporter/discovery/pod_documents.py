@@ -4,6 +4,7 @@ Everything is optional except the name: a pod document without a status still sh
 pod is. Pure.
 """
 
+from functools import cached_property
 from typing import Annotated
 
 import msgspec
@@ -80,8 +81,8 @@ class _ReadinessProbe(_Part, frozen=True):
 _LONGEST_SECONDS = 10**9
 
 
-class Container(_Part, frozen=True):
-    """A container or init container."""
+class Container(_Part, frozen=True, dict=True, gc=True):
+    """A container or init container. What is made of its rows is made once."""
 
     name: str = ""
     image: str = ""
@@ -93,12 +94,12 @@ class Container(_Part, frozen=True):
     security_context: SecurityContext | None = None
     readiness_probe: _ReadinessProbe | None = None
 
-    @property
+    @cached_property
     def words(self) -> tuple[str, ...]:
         """Command and arguments in one row, as kubelet and shell make them."""
         return words_of(self.command or (), self.args or (), self.environment)
 
-    @property
+    @cached_property
     def environment(self) -> dict[str, str]:
         """The variables that have a literal value, with those before them put in."""
         found: dict[str, str] = {}
@@ -107,7 +108,7 @@ class Container(_Part, frozen=True):
                 found[row.name] = expanded(row.value, found)
         return found
 
-    @property
+    @cached_property
     def tcp_ports(self) -> tuple[int, ...]:
         """The declared TCP ports."""
         rows = (self.ports or ())[:CONTAINER_VALUES]
@@ -192,10 +193,14 @@ class Status(_Part, frozen=True):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The pod's addresses, the primary one first; what is no host's address is left out."""
-        rows = (self.pod_ips or ())[:ADDRESSES]
-        addresses = tuple(row.ip for row in rows if parse_host_address(row.ip))
-        return addresses or ((self.pod_ip,) if parse_host_address(self.pod_ip) else ())
+        """The pod's addresses, the primary one first and none twice.
+
+        What is no host's address is left out.
+        """
+        listed = [row.ip for row in (self.pod_ips or ())[:ADDRESSES]]
+        found = [address for ip in listed if (address := parse_host_address(ip))]
+        found = found or [address for ip in (self.pod_ip,) if (address := parse_host_address(ip))]
+        return tuple(dict.fromkeys(map(str, found)))
 
     def of(self, container: str) -> ContainerStatus | None:
         """The status of a container or init container; None where the kubelet reports none."""

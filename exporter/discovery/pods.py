@@ -96,8 +96,11 @@ def targets_of_pod(
 
 
 def classify(pod: Pod) -> tuple[Role, Container] | None:
-    """The role of a pod and the container that has it."""
+    """The role of a pod and the container that has it; no two containers have one name."""
+    named: dict[str, Container] = {}
     for container in pod.containers:
+        named.setdefault(container.name, container)
+    for container in named.values():
         role = _role_of(container, pod)
         if role is not None:
             return role, container

@@ -8,7 +8,7 @@ from typing import Any
 from exporter.bounds import SETTINGS_TEXT, TARGET_PORTS
 from exporter.catalogue import ALWAYS_EXCLUDED
 from exporter.catalogue.movers import Place, Sources, port_number
-from exporter.discovery.command_lines import base_name
+from exporter.discovery.command_lines import starts
 from exporter.discovery.pod_documents import Container
 from exporter.model import Interception, Role, Settings
 from exporter.parsing import parse_port
@@ -24,8 +24,8 @@ _EXCLUDE = ("-d", "--istio-local-exclude-ports")
 
 def writes_rules(container: Container) -> bool:
     """Whether a container is istio-iptables; before 1.4 only its name and its image showed it."""
-    programs = (base_name(word).removesuffix(".sh") for word in container.words)
-    return container.name == "istio-init" or "istio-iptables" in programs
+    command, arguments = container.command or (), container.args or ()
+    return container.name == "istio-init" or starts("istio-iptables", command, arguments)
 
 
 def redirection_settings(role: Role, sources: Sources, status_port: int) -> dict[str, Any]:

@@ -63,9 +63,33 @@ def test_traffic_that_bypasses_the_mesh_is_reported_once() -> None:
     assert sentence.startswith("IPv6 of 2 proxies: traffic of that family bypasses the mesh")
 
 
-@pytest.mark.parametrize("nobodys", ["0.0.0.0", "::", "::0", "224.0.0.1", "ff02::1"])
+NOBODYS = (
+    *("0.0.0.0", "::", "::0", "224.0.0.1", "ff02::1", "255.255.255.255"),
+    *("169.254.169.254", "169.254.0.1", "fe80::1", "fe80::1%eth0", "::ffff:169.254.169.254"),
+)
+
+
+@pytest.mark.parametrize("nobodys", NOBODYS)
 def test_an_address_that_no_host_has_is_never_connected_to(nobodys: str) -> None:
     status = {"podIP": nobodys, "podIPs": [{"ip": nobodys}, {"ip": V4}]}
     assert [one.addresses for one in targets(document(proxy("router"), status=status))] == [(V4,)]
     status = {"podIP": nobodys}
     assert [one.addresses for one in targets(document(proxy("router"), status=status))] == [()]
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        ((V4, V4), (V4,)),
+        ((V4, f"::ffff:{V4}"), (V4,)),
+        ((f"::ffff:{V4}", V4), (V4,)),
+        ((V6, V6.upper()), (V6,)),
+        ((V6.upper(), V4, V4), (V6, V4)),
+    ],
+)
+def test_an_address_is_one_however_often_and_in_whatever_way_it_is_written(
+    listed: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    container = proxy("router", env={"ISTIO_DUAL_STACK": "true"})
+    status = {"podIP": listed[0], "podIPs": [{"ip": address} for address in listed]}
+    assert [one.addresses for one in targets(document(container, status=status))] == [expected]
