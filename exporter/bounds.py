@@ -220,7 +220,10 @@ HTTP2 = _bytes(
     "some 200 bytes in five frames. The smallest frame has 9 and costs 14 us: these are 6 ms",
 )
 HANDSHAKE = _bytes(
-    64 * _KIB, "a TLS handshake", "`too_large`", "a chain of four certificates has 5 kB"
+    64 * _KIB,
+    "a TLS handshake, and what TLS sends of its own after it",
+    "`too_large`",
+    "a chain of four certificates has 5 kB",
 )
 CERTIFICATE = _bytes(
     24 * _KIB,

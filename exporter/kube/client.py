@@ -24,6 +24,7 @@ from exporter.kube.websocket import (
     DroppableWebSocket,
     PortForwardWebSocket,
     refusal,
+    stay_here,
 )
 from exporter.parsing import parse_number
 
@@ -59,6 +60,7 @@ class KubernetesClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             ws_response_class=DroppableWebSocket,
+            middlewares=(stay_here,),
             headers={
                 "Accept": "application/json",
                 "User-Agent": f"istio-port-exporter/{__version__}",

@@ -5,6 +5,7 @@ import struct
 from contextlib import suppress
 
 import aiohttp
+from aiohttp import hdrs
 
 from exporter.kube.api_errors import KubernetesError
 from exporter.turn import current_turn
@@ -94,6 +95,22 @@ class PortForwardWebSocket:
         if message.type is aiohttp.WSMsgType.CLOSE and message.data == aiohttp.WSCloseCode.OK:
             return None
         raise KubernetesError.of(0, "the port-forward's connection was lost")
+
+
+async def stay_here(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """A middleware: whoever answers sends no port-forward to another server.
+
+    aiohttp follows redirects of a WebSocket, and has no argument against it.
+    """
+    response = await handler(request)
+    if hdrs.UPGRADE in request.headers and hdrs.LOCATION in response.headers:
+        response.close()
+        raise aiohttp.WSServerHandshakeError(
+            response.request_info, response.history, status=response.status
+        )
+    return response
 
 
 def refusal(status: int) -> KubernetesError:

@@ -91,7 +91,11 @@ async def handshake(
 
 
 class TlsProtocol(ProbeProtocol):
-    """A TLS client on a connection; after `done` it can carry another line (`connect_socket`)."""
+    """A TLS client on a connection; after `done` it can carry another line (`connect_socket`).
+
+    What TLS itself takes, tickets and new keys too, is bounded as a handshake is, as long as the
+    connection lasts; the line on top has bounds of its own.
+    """
 
     __slots__ = ("_ended", "_in", "_inner", "_left", "_out", "_port", "_tls", "done", "facts")
 
@@ -120,14 +124,14 @@ class TlsProtocol(ProbeProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed OpenSSL: the handshake first, then the line on top."""
-        if not self.done.done():
-            if self._left == HANDSHAKE and data[0] not in _RECORD_TYPES:
-                self._fail(Malformed("the answer is not TLS"))
-                return
-            self._left -= len(data)
-            if self._left < 0:
-                self._fail(TooLarge())
-                return
+        if not self.done.done() and self._left == HANDSHAKE and data[0] not in _RECORD_TYPES:
+            self._fail(Malformed("the answer is not TLS"))
+            return
+        self._left -= len(data)
+        if self._left < 0:
+            self._lose(TooLarge())
+            self.transport.abort()
+            return
         self._in.write(data)
         self._advance()
 
@@ -160,6 +164,7 @@ class TlsProtocol(ProbeProtocol):
                 self._flush()
                 self.facts = self._presented()
                 self.done.set_result(None)
+                self._left = HANDSHAKE
             self._read()
         except ssl.SSLWantReadError:
             self._flush()
@@ -176,6 +181,7 @@ class TlsProtocol(ProbeProtocol):
             if not data:
                 self._lose(Closed("closed inside TLS"))
                 return
+            self._left += len(data)
             self._inner.data_received(data)
 
     def _presented(self) -> TlsFacts:

@@ -222,3 +222,24 @@ async def test_a_server_without_the_channel_protocol_is_refused(authority: Autho
         with pytest.raises(KubernetesError, match=r"does not support v4\.channel\.k8s\.io"):
             async with api.forward("shop", "cart", (15000,)):
                 pass
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 300, 201, 404])
+@pytest.mark.parametrize(
+    "path", ["/elsewhere", "{origin}/elsewhere", "//169.254.169.254/", "?a", ""]
+)
+async def test_an_answer_that_names_another_place_is_not_followed(
+    authority: Authority, status: int, path: str
+) -> None:
+    asked: list[str] = []
+
+    async def talk(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path_qs)
+        place = path.format(origin=request.url.origin())
+        return web.Response(status=status, headers={"Location": place})
+
+    async with serving(authority, talk) as api:
+        with pytest.raises(KubernetesError, match=r"no port-forward: .*(HTTP \d+|gone)"):
+            async with api.forward("shop", "cart", (15000,)):
+                pass
+    assert len(asked) == 1
