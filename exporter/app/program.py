@@ -104,9 +104,13 @@ class Exporter:
     async def reload(self) -> str | None:
         """Take the configuration anew; a bad one changes nothing. Returns what is wrong.
 
-        Files are read in a thread: ten thousand targets take about a second.
+        It goes on when who waits for it does not: half a reload would poll nothing any more.
         """
         await self._runs.wait()
+        return await asyncio.shield(self._tasks.create_task(self._reload()))
+
+    async def _reload(self) -> str | None:
+        """Files are read in a thread: ten thousand targets take about a second."""
         async with self._reloading:
             try:
                 reading = await asyncio.to_thread(self._read, self._check_web_config)

@@ -249,6 +249,22 @@ async def test_reloads_in_a_row_end_with_the_last(folder: Path) -> None:
         assert page.count("# TYPE istio_port_up ") == 1
 
 
+async def test_a_reload_ends_whenever_who_asked_for_it_goes_away(folder: Path) -> None:
+    """Else nothing would be polled any more."""
+    async with exporting(folder, refusing(20)) as one:
+        await one.until_ready()
+        for turns in range(1, 40):
+            before = one.exporter.session
+            asked = asyncio.create_task(one.exporter.reload())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asked.cancel()
+            await until(lambda last=before: one.exporter.session is not last)  # type: ignore[misc]
+        polls = (await one.samples(POLLS))[""]
+        await asyncio.sleep(0.6)
+        assert (await one.samples(POLLS))[""] >= polls + 20
+
+
 @pytest.mark.parametrize(
     "changed",
     ["", "# soon\n", "basic_auth_users:\n", "{}", 'tls_server_config: {cert_file: "", key: x}'],
