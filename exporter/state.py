@@ -198,6 +198,7 @@ class State:
 
     async def prepare(self, families: tuple[Family, ...]) -> None:
         """Render every record with other families, beside what is served until `commit`."""
+        self._next = None  # of an attempt that did not get to `commit`
         if families == self.families:
             return
         following = _NextRendering(families, self.families, self._blocks, self._reader)

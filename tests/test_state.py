@@ -120,6 +120,17 @@ async def test_other_families_are_served_as_if_they_had_been_rendered_at_once(
     assert state.blocks(0.0) == [render_with(one, families) for one in records]  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("after", PROFILES)
+async def test_families_that_were_rendered_and_never_served_are_forgotten(after: str) -> None:
+    state, one = State(selected("standard")), healthy_sidecar(1)
+    state.put(one, 100.0)
+    await state.prepare(selected("minimal"))
+    await state.prepare(selected(after))
+    state.commit()
+    assert state.families == selected(after)
+    assert state.blocks(0.0) == [render(one, selected(after))]
+
+
 async def test_what_changes_while_other_families_are_rendered_is_served_as_it_is_then() -> None:
     """Records that come, change and go while it is prepared: no mix at any moment, no loss."""
     dice = random.Random(7)
