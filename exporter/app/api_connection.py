@@ -77,9 +77,10 @@ class ApiConnection:
     async def run(self) -> None:
         """Run what the last configuration wants, until cancelled."""
         while True:
+            self._configured.clear()
             if self._load:
                 await self._connect(self._load)
-            self._configured.clear()
+                continue
             await self._sets.cluster.clear()
             await self._configured.wait()
 
