@@ -1,8 +1,9 @@
-"""How much is taken of untrusted input: one table, which docs/limits.md prints. Pure.
+"""How much is taken of what pods, pages and the API hand over: the table of docs/limits.md. Pure.
 
 Whoever may create a pod shapes its document and every byte of its ports. Each `Bound` is a number
 to use as such, with what it bounds and why it is that large; what honest meshes have lies well
-below it. `cut_text` shortens a text so that different ones stay different.
+below it. What one parser alone needs, as the length of a line, stands beside that parser.
+`cut_text` shortens a text so that different ones stay different.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
 """Numbers, ports, versions, addresses, times and plain text from untrusted text. Pure.
 
 Anybody who may create a pod writes its annotations, variables and labels. Each parser here takes
-any value and returns None for what it cannot read: none of them raises. Only ASCII digits count,
+any text and returns None for what it cannot read: none of them raises. Only ASCII digits count,
 and no more of them than the kind has: Python's own `int` takes other scripts and fails on
 thousands.
 """

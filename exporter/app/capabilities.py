@@ -55,7 +55,7 @@ def missing_capabilities(now: Situation) -> tuple[MissingCapability, ...]:
 
 
 def _capabilities(now: Situation) -> dict[str, tuple[str, bool]]:
-    """By capability: why it is missing, empty where it is not; whether that was configured."""
+    """By capability: why it is missing, empty where it is not; whether it is switched off."""
     poll, istiod, loopback = now.config.poll, now.config.istiod, now.config.access.loopback
     is_managed = istiod.mode == "none"
     sees_pods = now.pod_view or loopback == "netns"
@@ -104,12 +104,12 @@ def _unless(is_seen: bool, sentence: str) -> str:  # noqa: FBT001 - what the sen
 def _why_unlisted(now: Situation) -> str:
     """Why what istiods report is not published; empty where it is, here or by another shard."""
     if now.config.istiod.mode == "none":
-        why = "no istiod is looked at"
+        why = "no istiod is polled"
     elif now.config.istiod.debug_token_file:
         why = why_incomplete(now.config) or now.untrusted
     else:
         why = "no debug token"
-    return why and f"what istiod says of its proxies (istio_proxy_xds_synced, _known): {why}"
+    return why and f"what istiod reports of its proxies (istio_proxy_xds_synced, _known): {why}"
 
 
 def _why_not_tried(webhook: WebhookPath | None, *, is_enabled: bool) -> str:

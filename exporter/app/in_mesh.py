@@ -15,7 +15,7 @@ from pathlib import Path
 
 from exporter.access.direct import Direct, source_address
 from exporter.model import (
-    Cadence,
+    FAST_ONLY,
     Outcome,
     Probe,
     ProbeKind,
@@ -88,8 +88,9 @@ async def _accepted(places: Iterable[tuple[str, int]]) -> list[bool]:
 
 def _connect(address: str, port: int) -> Attempt:
     question = Probe(port, ProbeKind.CONTROL, View.NETWORK, address)
-    due, way = frozenset({Cadence.FAST}), Direct(address)
-    return Attempt(way, question, due, _WITHIN_SECONDS, _OURSELVES, ProbeOptions())
+    return Attempt(
+        Direct(address), question, FAST_ONLY, _WITHIN_SECONDS, _OURSELVES, ProbeOptions()
+    )
 
 
 def _beside(own: str) -> list[str]:

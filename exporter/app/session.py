@@ -25,10 +25,16 @@ from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.kube.object_reader import ObjectReader
-from exporter.model import Memory, Role, Target, TargetKey
+from exporter.model import (
+    EVERY_CADENCE,
+    Memory,
+    Role,
+    Target,
+    TargetKey,
+)
 from exporter.poll.plan import no_pod_view
 from exporter.poll.poll_steps import ProbeInstrumentation
-from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
+from exporter.poll.poll_target import PollResult, poll_once
 from exporter.report.not_judged import traffic_past_the_mesh
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable

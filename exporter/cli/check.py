@@ -34,7 +34,12 @@ from exporter.config import Config
 from exporter.discovery.static import load_static
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.credentials import find_credentials
-from exporter.model import Cadence, Target, TargetRecord
+from exporter.model import (
+    EVERY_CADENCE,
+    Cadence,
+    Target,
+    TargetRecord,
+)
 from exporter.report.health import Health, health_of
 
 MANY = 200
@@ -184,7 +189,7 @@ async def _once(checked: Polled, chosen: argparse.Namespace) -> None:
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         bar = progress.add_task("polling", total=len(checked.targets))
-        await checked.poll(frozenset(Cadence), lambda: progress.advance(bar))
+        await checked.poll(EVERY_CADENCE, lambda: progress.advance(bar))
     _print(checked.report(), chosen.output)
 
 
@@ -192,7 +197,7 @@ async def _watch(checked: Polled, chosen: argparse.Namespace) -> None:
     """Poll again and again until interrupted; memory shows what one poll cannot."""
     screen = console()
     is_live = screen.is_terminal and chosen.output in ("table", "wide")
-    due = frozenset(Cadence)
+    due = EVERY_CADENCE
     live = Live(console=screen, auto_refresh=False, screen=True) if is_live else None
     with live or contextlib.nullcontext():
         while True:
@@ -204,7 +209,7 @@ async def _watch(checked: Polled, chosen: argparse.Namespace) -> None:
                 live.update(whole if is_wide else Window(found.targets, _ENDS), refresh=True)
             else:
                 _print(found, chosen.output)
-            due = frozenset(Cadence) - {Cadence.IDENTITY}
+            due = EVERY_CADENCE - {Cadence.IDENTITY}
             await asyncio.sleep(checked.source.config.poll.interval)
             await checked.update_targets()
 

@@ -12,7 +12,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from exporter.model.family_names import FAMILY_NAMES
-from exporter.parsing import parse_port
+from exporter.parsing import LARGEST_PORT, parse_port
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -21,8 +21,7 @@ _MORE_THAN_ADDRESS = re.compile(r"[\d.]+[:/]\d+|\[[\da-f:]+\](:\d+)?|[\da-f:]+/\
 _TELEMETRY_PATH = re.compile(r"/[A-Za-z0-9/_.-]+")
 _OWN_PAGES = ("/probe", "/runbooks")
 _OWN_FOLDERS = ("/api/", "/-/", "/runbooks/", "/static/")
-_MAX_PORT = 65535
-_MAX_PORT_DIGITS = 5
+_PORT_DIGITS = 5
 _MAX_COUNT = 100_000
 _MAX_HOURS = 365 * 24
 _RANGE_WORDS = "a range of ports such as 9000:9100"
@@ -103,9 +102,9 @@ def read_listen_address(value: object) -> str:
     if isinstance(value, str):
         host, colon, port = value.rpartition(":")
         bracketed = host.startswith("[") and host.endswith("]")
-        is_number = port.isascii() and port.isdigit() and len(port) <= _MAX_PORT_DIGITS
-        number = int(port) if is_number else _MAX_PORT + 1
-        if colon and number <= _MAX_PORT and (bracketed or ":" not in host):
+        is_number = port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS
+        number = int(port) if is_number else LARGEST_PORT + 1
+        if colon and number <= LARGEST_PORT and (bracketed or ":" not in host):
             return value
     raise ValueError(f"{value!r} is not an address such as :10520 or 127.0.0.1:10520")
 
@@ -141,8 +140,10 @@ def read_selector(value: object) -> tuple[tuple[str, str], ...]:
 
 Duration = Annotated[float, Meta(description=_DURATION_WORDS, extra={"read": read_duration})]
 Period = Annotated[float, Meta(description=_DURATION_WORDS, extra={"read": read_period})]
-PortNumber = Annotated[int, Meta(ge=1, le=_MAX_PORT, description="a port, 1 to 65535")]
-PortOrOff = Annotated[int, Meta(ge=0, le=_MAX_PORT, description="a port, 1 to 65535, or 0 for off")]
+PortNumber = Annotated[int, Meta(ge=1, le=LARGEST_PORT, description="a port, 1 to 65535")]
+PortOrOff = Annotated[
+    int, Meta(ge=0, le=LARGEST_PORT, description="a port, 1 to 65535, or 0 for off")
+]
 Count = Annotated[int, Meta(ge=1, le=_MAX_COUNT, description=f"a whole number, 1 to {_MAX_COUNT}")]
 Ordinal = Annotated[int, Meta(ge=0, description="a whole number, 0 or more, or auto")]
 Rate = Annotated[float, Meta(gt=0, description="a number above 0")]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from exporter.catalogue import istio_version_of
 from exporter.config import Config
 from exporter.model import (
+    ENVOY_ROLES,
+    PROXY_ROLES,
     ProxyListing,
     ProxyStatus,
     Role,
@@ -21,17 +23,6 @@ from exporter.model import (
     Timestamped,
     XdsResource,
 )
-
-SYNCED_ROLES = frozenset(
-    {Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT, Role.ZTUNNEL, Role.PROXYLESS, Role.AGENTGATEWAY}
-)
-"""The roles that can be an istiod's clients."""
-
-_ALWAYS_SYNCED = frozenset({Role.SIDECAR, Role.GATEWAY, Role.WAYPOINT})
-"""The roles that an istiod always lists: Envoys with an agent.
-
-A proxyless application need not connect to it, and for the others nobody has observed it.
-"""
 
 _REQUIRED_LISTINGS = 2
 """How many listings of every replica prove that a proxy is missing."""
@@ -71,7 +62,7 @@ class ReplicaSync:
 
         None for a role that no istiod lists, and while not all replicas of the cluster respond.
         """
-        if proxy.role not in SYNCED_ROLES or not self.is_complete:
+        if proxy.role not in PROXY_ROLES or not self.is_complete:
             return None
         replicas, name, cluster = self._named(proxy)
         if not replicas or not all(replica.listings for replica in replicas):
@@ -90,7 +81,7 @@ class ReplicaSync:
 
         agentgateway has numbers of its own.
         """
-        if proxy.role not in SYNCED_ROLES or proxy.role is Role.AGENTGATEWAY:
+        if proxy.role not in PROXY_ROLES or proxy.role is Role.AGENTGATEWAY:
             return ""
         replicas, name, cluster = self._named(proxy)
         rows = (_row(one.listings[0], name, cluster) for one in replicas if one.listings)
@@ -126,8 +117,7 @@ def merge_replicas(
 
     `elsewhere` as `ReplicaSync` has it.
     """
-    poll = config.poll
-    oldest = now - _REQUIRED_LISTINGS * max(poll.detail_interval, poll.interval)
+    oldest = now - _REQUIRED_LISTINGS * config.poll.detail_interval
     replicas = (_replica(record, oldest) for record in istiods)
     return ReplicaSync(tuple(replicas), config.discovery.start_grace, elsewhere)
 
@@ -176,9 +166,13 @@ def _judged(
 
 
 def _ran_at(proxy: Target, moment: float) -> bool:
-    """Whether the proxy ran at that time and is not terminating; a static one always ran."""
+    """Whether a proxy that an istiod always lists ran at that time; a static one always ran.
+
+    It lists Envoys with an agent. A proxyless application need not connect to it, and for the
+    others nobody has observed it.
+    """
     lifecycle = proxy.lifecycle
-    if proxy.role not in _ALWAYS_SYNCED or lifecycle.terminating:
+    if proxy.role not in ENVOY_ROLES or lifecycle.terminating:
         return False
     if lifecycle.started is None:
         return lifecycle.container_ready is None

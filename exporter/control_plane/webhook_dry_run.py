@@ -147,7 +147,7 @@ class WebhookDryRun:
             while True:
                 began = clock.now()
                 self._take(replace(await self._try(api, chosen), at=began))
-                await asyncio.sleep(max(config.poll.detail_interval, config.poll.interval))
+                await asyncio.sleep(config.poll.detail_interval)
         finally:
             self._take(None)
 

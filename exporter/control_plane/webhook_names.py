@@ -74,7 +74,7 @@ class WebhookNames:
         try:
             while True:
                 await self._read(api, reader)
-                await asyncio.sleep(max(config.poll.detail_interval, config.poll.interval))
+                await asyncio.sleep(config.poll.detail_interval)
         finally:
             self.names = ()
 

@@ -69,7 +69,7 @@ class Evidence(Struct, eq=False):
     left_out: tuple[str, ...] = ()
     """The addresses of a family that the exporter itself does not have."""
     workload: tuple[Any, ...] | None = None
-    """The same of a workload in ambient by address, once `workload_evidence` has sorted it."""
+    """What was seen of a workload in ambient by address, once `workload_evidence` has sorted it."""
     no_access: dict[int, str] = {}
     """Why the pod's own view of a port, though configured, could not be had."""
 

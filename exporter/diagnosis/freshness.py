@@ -116,8 +116,8 @@ def _spans(memory: Memory, config: Config) -> tuple[float, float, float]:
     """How many seconds apart the target is read at the cadences detail, identity and page."""
     poll = config.poll
     return (
-        memory.effective(max(poll.detail_interval, poll.interval)),
-        memory.effective(max(poll.identity_interval, poll.interval)),
+        memory.effective(poll.detail_interval),
+        memory.effective(poll.identity_interval),
         memory.effective(max(poll.page_interval, poll.interval, memory.page_wait)),
     )
 

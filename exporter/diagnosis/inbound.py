@@ -119,7 +119,7 @@ def is_bypassed(evidence: Evidence) -> bool:
 
 
 def _read_silence(evidence: Evidence, connect: Observation) -> PortReading:
-    """The control port is silent: as the genuine ports."""
+    """The control port is silent, as the uncaptured ports are."""
     if evidence.nothing_responds():
         blocked = kubernetes_reports_ready(evidence.target.lifecycle)
         outcome = Outcome.BLOCKED if blocked else Outcome.TIMEOUT

@@ -94,7 +94,7 @@ def _numbers(evidence: Evidence) -> list[int]:
 
 
 def has_fresh_hello(evidence: Evidence, memory: Memory) -> bool:
-    """Whether Envoy has answered a hello since the genuine ports last answered."""
+    """Whether Envoy has answered a hello since the uncaptured ports last answered."""
     if not evidence.control_accepts():
         return False
     answered = last_answer(memory.last_ok, _numbers(evidence))

@@ -173,7 +173,7 @@ def _update_agent(
     if facts.metrics is not None:
         update.changes["agent"] = Timestamped(facts.metrics, update.now)
         last = update.before.agent
-        span = update.before.effective(max(poll.detail_interval, poll.interval))
+        span = update.before.effective(poll.detail_interval)
         _grow_agent(facts.metrics, update, last is None or update.now - last.at < 2 * span)
 
 

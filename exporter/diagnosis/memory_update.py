@@ -119,7 +119,7 @@ def _order_rejects(
     refused: bool,  # noqa: FBT001 - the two facts of one poll
     succeeded: bool,  # noqa: FBT001
 ) -> None:
-    """One of the two happened since the last poll, or neither: keep what was known."""
+    """What has happened since the last poll counts; both leave it open, neither changes nothing."""
     if refused and succeeded:
         known.pop(resource, None)
     elif refused or succeeded:

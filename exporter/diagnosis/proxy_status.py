@@ -170,7 +170,6 @@ def _is_outdated(evidence: Evidence, memory: Memory) -> bool:
 
 
 _XDS_FAILURES = ("lds_failure", "cds_failure", "terminations", "xds_terminations")
-_XDS_PORTS = frozenset({15010, 15012})
 
 
 def xds_connected(memory: Memory) -> bool | None:
@@ -187,8 +186,7 @@ def _has_xds_connection(memory: Memory) -> bool | None:
         return stats.xds_connections > 0
     has_agent = any(socket.process == "pilot-agent" for socket in memory.listening)
     if memory.sockets is not None and has_agent:
-        remote = {port for _, port in memory.sockets.value.agent_connections}
-        return bool(remote & _XDS_PORTS)
+        return bool(memory.sockets.value.agent_connections)
     return None
 
 

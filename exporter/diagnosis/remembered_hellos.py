@@ -105,7 +105,7 @@ def _is_kept(evidence: Evidence, before: Memory, address: str, hello: HboneHello
     poll = evidence.config.poll
     if address == _IN_POD:
         return evidence.now - hello.at <= KEPT_INTERVALS * before.effective(poll.detail_interval)
-    limit = PROOF_INTERVALS * before.effective(max(poll.identity_interval, poll.interval))
+    limit = PROOF_INTERVALS * before.effective(poll.identity_interval)
     return address in evidence.target.addresses and evidence.now - hello.at <= limit
 
 

@@ -9,7 +9,12 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from exporter.config import Config, ShardConfig
-from exporter.model import Role, Settings, Target
+from exporter.model import (
+    PROXY_ROLES,
+    Role,
+    Settings,
+    Target,
+)
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _FNV_OFFSET = 0xCBF29CE484222325
@@ -39,7 +44,7 @@ def is_synced_by_istiods(target: Target, config: Config) -> bool:
     roles = config.discovery.kubernetes.roles
     owns_istiods = config.shard.ordinal == 0 and (not roles or Role.ISTIOD in roles)
     reads_syncz = config.istiod.mode != "none" and bool(config.istiod.debug_token_file)
-    return owns_istiods and reads_syncz and target.role not in (Role.ISTIOD, Role.CNI, Role.AMBIENT)
+    return owns_istiods and reads_syncz and target.role in PROXY_ROLES
 
 
 def without_details(target: Target) -> Target:

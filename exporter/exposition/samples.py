@@ -244,7 +244,7 @@ def control_plane_info(record: TargetRecord) -> tuple[Sample, ...]:
 
 
 def ambient_pods(record: ClusterRecord) -> list[Sample]:
-    """`istio_proxy_ambient_pods`: redirection is enabled or missing."""
+    """`istio_proxy_ambient_pods`: redirection is enabled, pending or missing."""
     return [
         (_first(namespace=namespace, node=node, redirection=redirection), count)
         for (namespace, node, redirection), count in record.ambient_pods.items()

@@ -80,7 +80,7 @@ class ObjectReader:
             self._logged.clear()
         self._logged.add((resource, metadata))
         log.warning(
-            "kubernetes object skipped resource=%s namespace=%r name=%r reason=%r",
+            "object left out resource=%s namespace=%r name=%r reason=%r",
             resource,
             metadata.namespace,
             metadata.name,

@@ -10,6 +10,8 @@ from exporter.model.enums import (
     AGENT_ROLES,
     ALL_ROLES,
     ENVOY_ROLES,
+    EVERY_CADENCE,
+    FAST_ONLY,
     HBONE_ROLES,
     PROXY_ROLES,
     Cadence,

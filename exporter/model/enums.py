@@ -119,6 +119,9 @@ class Cadence(StrEnum):
     IDENTITY = "identity"
 
 
+EVERY_CADENCE = frozenset(Cadence)
+FAST_ONLY = frozenset({Cadence.FAST})
+
 _STARTED_BY = {"exposure": Cadence.IDENTITY, "sockets": Cadence.DETAIL}
 _ANSWERED_BY_CLOSING = ("blackhole", "control", "tcp")
 _ANSWERED_BY_REDIRECTION = ("control", "tcp", "tls")

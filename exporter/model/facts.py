@@ -49,7 +49,7 @@ CERTIFICATE_RESOURCES = ("default", "ROOTCA")
 
 
 class AgentMetrics(Struct, frozen=True, kw_only=True, gc=False):
-    """The agent's own part of 15020's page (`istio_agent_*`); None where never counted.
+    """The agent's own part of 15020's page (`istio_agent_*`); 0 where it has none.
 
     Names: Istio pkg/monitoring, pilot/cmd/pilot-agent/status; recorded pages.
     `certificate_seconds`: how long workload certificates are valid yet, by the resource whose

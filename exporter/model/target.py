@@ -84,7 +84,7 @@ _UNKNOWN = Lifecycle()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One proxy or istiod replica whose ports are watched.
+    """One proxy, workload of an ambient mesh, agent of istio-cni or istiod replica to watch.
 
     `addresses` are IP literals, one per address family; `unserved_addresses` those of a family that
     the proxy was not configured to bind. `captured`: inbound redirection is

@@ -148,7 +148,7 @@ def _due_at(last: HboneHello, config: Config, step: float) -> float:
     poll = config.poll
     if last.seen.outcome is not Outcome.OK:
         doubled: float = poll.interval * 2.0 ** min(last.alike - 1, 32)
-        return last.at - _JITTER_SECONDS + min(doubled, max(poll.detail_interval, poll.interval))
+        return last.at - _JITTER_SECONDS + min(doubled, poll.detail_interval)
     due = [last.at - _JITTER_SECONDS + poll.identity_interval]
     if last.certificate is not None:
         begin, end = last.certificate.not_before, last.certificate.not_after

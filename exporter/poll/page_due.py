@@ -50,7 +50,7 @@ def with_pages(
     if target.role not in AGENT_ROLES or _waits(memory, now):
         return due - _PAGE if due else due
     if memory.is_abnormal and now - memory.page_requested_at >= (
-        memory.effective(max(config.poll.detail_interval, config.poll.interval)) - _JITTER
+        memory.effective(config.poll.detail_interval) - _JITTER
     ):
         return due | _PAGE
     return due

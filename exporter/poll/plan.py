@@ -18,6 +18,7 @@ from exporter.catalogue import TargetPort, control_port, port_number_of, ports_o
 from exporter.catalogue.gateway_servers import configured_servers
 from exporter.config import Config
 from exporter.model import (
+    EVERY_CADENCE,
     AdminFacts,
     Cadence,
     Component,
@@ -49,7 +50,6 @@ class AddressPlan:
     spared: frozenset[int] = frozenset()
 
 
-_EVERY = frozenset(Cadence)
 _OF_CONNECTS = frozenset({Cadence.FAST, Cadence.IDENTITY})
 """Those of a workload in ambient whose pod there is no way into: connects, and a hello."""
 
@@ -70,7 +70,7 @@ class Plan:
     in_pod: tuple[Probe, ...]
     options: ProbeOptions
     on_doubt: Probe | None = None
-    cadences: frozenset[Cadence] = _EVERY
+    cadences: frozenset[Cadence] = EVERY_CADENCE
 
 
 PodViewFactory = Callable[[Target], PodView | None]
@@ -126,7 +126,7 @@ def plan_of(
         pod=pod,
         in_pod=in_pod if pod else (),
         on_doubt=_on_doubt(target, in_pod),
-        cadences=_OF_CONNECTS if target.role is Role.AMBIENT and pod is None else _EVERY,
+        cadences=_OF_CONNECTS if target.role is Role.AMBIENT and pod is None else EVERY_CADENCE,
         options=ProbeOptions(
             application_probes=config.poll.application_probes,
             trust=_trust_of(target, config, is_named, called),

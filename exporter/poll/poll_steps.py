@@ -10,6 +10,7 @@ from exporter.access.dialer import Dialer, PodView
 from exporter.catalogue.gateway_servers import is_server
 from exporter.config import Config
 from exporter.model import (
+    FAST_ONLY,
     HBONE_ROLES,
     Cadence,
     Expectation,
@@ -30,8 +31,6 @@ from exporter.poll.pod_view import by_closing, is_abnormal, is_whole, is_worryin
 from exporter.probes.attempt import Attempt, Prober
 from exporter.probes.probers import PROBERS
 from exporter.probes.runner import probe_all
-
-_FAST_ONLY = frozenset({Cadence.FAST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +193,7 @@ class PollSteps(Struct, frozen=True, eq=False):
             in_pod = await self.run(
                 [
                     self._attempt(
-                        probe, dialer, _FAST_ONLY if (probe.port, probe.kind) in returned else due
+                        probe, dialer, FAST_ONLY if (probe.port, probe.kind) in returned else due
                     )
                     for probe in probes
                 ]

@@ -4,7 +4,7 @@ In: a target, what its last polls left (`Memory`) and which cadences are due. Ou
 with the record, the next memory and the raw observations. The scheduler, `/probe` and `check` all
 call it, so a verdict never depends on the caller.
 
-Strategy: the control port and the genuine ports first; then what their answers call for (the
+Strategy: the control port and the uncaptured ports first; then what their answers call for (the
 TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retries.
 """
 
@@ -31,9 +31,6 @@ from exporter.poll.page_due import PageSlots, with_pages
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
 from exporter.poll.poll_steps import NO_INSTRUMENTATION, PollSteps, ProbeInstrumentation
 from exporter.turn import current_turn
-
-EVERY_CADENCE = frozenset(Cadence)
-FAST_ONLY = frozenset({Cadence.FAST})
 
 
 class PollResult(Struct, frozen=True):

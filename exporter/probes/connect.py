@@ -54,7 +54,7 @@ class _HalfOpenProtocol(ProbeProtocol, HalfOpenConnect):
     __slots__ = ()
 
 
-_ACCEPTS = ProbeResult(Outcome.OK)
+ACCEPTS = ProbeResult(Outcome.OK)
 
 
 _NO_HALF_OPEN = (
@@ -72,7 +72,7 @@ async def probe_connect(attempt: Attempt) -> ProbeResult:
     if not attempt.dialer.reports_accept:
         return await _await_answer(attempt)
     await attempt.connect(_HalfOpenProtocol)
-    return _ACCEPTS
+    return ACCEPTS
 
 
 async def _await_answer(attempt: Attempt) -> ProbeResult:

@@ -9,12 +9,11 @@ from collections.abc import Callable
 
 from exporter.access.direct import Direct
 from exporter.bounds import SENTENCE, cut_text
-from exporter.model import Observation, Outcome
+from exporter.model import Observation
 from exporter.probes.attempt import Attempt, ProbeResult, failure
+from exporter.probes.connect import ACCEPTS
 from exporter.transport import backend
 from exporter.transport.protocols import BareConnects
-
-ACCEPTS = ProbeResult(Outcome.OK)
 
 
 class ConnectRun:

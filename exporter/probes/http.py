@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client for probes: one connection, GET only, read by length, never to the end.
+"""An HTTP/1.1 client for probes: one connection, GET only, read up to a limit.
 
 `HttpClient` talks, `HttpProtocol` understands bytes (httptools). The client takes a `Path` of
 `paths` and no other string. It requests neither compression nor closing: the prober closes.

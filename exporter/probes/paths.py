@@ -85,25 +85,7 @@ INIT_DUMP = _path("/init_dump", ADMIN_PAGE)
 CERTS = _path("/certs", ADMIN_PAGE)
 SERVER_INFO = _path("/server_info", ADMIN_PAGE)
 
-FIXED = (
-    HEALTHZ_READY,
-    READY,
-    READYZ,
-    METRICS,
-    VERSION,
-    ROOT,
-    CONTROLZ_HOME,
-    SYNCZ,
-    ENVOY_LIVE,
-    ENVOY_SERVERS,
-    ENVOY_STATS,
-    AGENT_PAGE,
-    LISTENERS,
-    LISTENER_STATES,
-    INIT_DUMP,
-    CERTS,
-    SERVER_INFO,
-)
+FIXED = tuple(path for path in tuple(globals().values()) if isinstance(path, Path))
 """Every path that is sent without being configured."""
 
 GRPC_HEALTH_CHECK = "/grpc.health.v1.Health/Check"

@@ -4,9 +4,12 @@ import math
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import AGENT_ROLES, Cadence
+from exporter.model import (
+    AGENT_ROLES,
+    FAST_ONLY,
+    Cadence,
+)
 from exporter.poll.page_due import with_pages
-from exporter.poll.poll_target import FAST_ONLY
 from exporter.scheduler.target_table import ScheduledTarget, TargetTable
 
 _NONE: frozenset[Cadence] = frozenset()

@@ -14,7 +14,10 @@ from collections.abc import Sequence
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import Outcome
+from exporter.model import (
+    FAST_ONLY,
+    Outcome,
+)
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.plan import (
     CalledNames,
@@ -26,7 +29,7 @@ from exporter.poll.plan import (
     plan_of,
 )
 from exporter.poll.poll_steps import NO_INSTRUMENTATION, ProbeInstrumentation
-from exporter.poll.poll_target import FAST_ONLY, PollResult, poll_target
+from exporter.poll.poll_target import PollResult, poll_target
 from exporter.poll.steady_poll import steady_probes
 from exporter.probes.direct_runs import DirectRun
 from exporter.scheduler.due_cadences import DueCadences

@@ -12,10 +12,13 @@ from msgspec import Struct
 from exporter import clock
 from exporter.config import Config
 from exporter.diagnosis.memo import Shown
-from exporter.model import Cadence
+from exporter.model import (
+    FAST_ONLY,
+    Cadence,
+)
 from exporter.poll.plan import Plan
 from exporter.poll.poll_steps import ProbeInstrumentation
-from exporter.poll.poll_target import FAST_ONLY, Begun, PollResult, conclude
+from exporter.poll.poll_target import Begun, PollResult, conclude
 from exporter.poll.steady_poll import SteadyProbes, is_all, repeats_after, steady_probes
 from exporter.probes.attempt import ProbeResult
 from exporter.probes.direct_runs import DirectRun, DirectRuns

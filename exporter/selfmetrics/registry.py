@@ -116,7 +116,7 @@ class SelfMetrics:
         )
         self._refused = self._counter(
             "objects_refused",
-            "Objects that could not be read, and were left out; targets: polls that failed.",
+            "Objects that could not be read or reported and were left out; targets: failed polls.",
             ("resource",),
         )
         self._file_up = self._gauge(

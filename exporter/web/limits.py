@@ -13,7 +13,7 @@ MAX_BODY_BYTES = 1024
 """Nothing here reads a body; some clients send a few bytes with a POST all the same."""
 
 _MAX_SECONDS = 120.0
-"""Longer than any look at a target takes, and than a scrape waits."""
+"""Longer than any poll of a target takes, and than a scrape waits."""
 
 _ALWAYS_ANSWERED = frozenset({"/-/healthy", "/-/ready"})
 _PROBE = "/probe"

@@ -101,8 +101,8 @@ def test_without_descriptors_no_target_is_at_fault_and_the_page_is_served(
 WITHOUT_PORTS = """
 import asyncio, socket
 from exporter.config import Config
-from exporter.model import Memory, Role, Settings, Target, TargetKey
-from exporter.poll.poll_target import EVERY_CADENCE, poll_once
+from exporter.model import (EVERY_CADENCE, Memory, Role, Settings, Target, TargetKey,)
+from exporter.poll.poll_target import poll_once
 async def main():
     await asyncio.start_server(lambda r, w: None, "10.66.0.1", 15020)
     kept = [socket.create_connection(("10.66.0.1", 15020)) for _ in range(4)]

@@ -380,9 +380,9 @@ def test_what_an_agent_counted_ends_with_the_agent() -> None:
     assert cause_of(record) == "none"
 
 
-def test_evidence_lasts_as_long_as_the_slower_of_poll_and_detail_interval() -> None:
+def test_evidence_lasts_three_detail_intervals() -> None:
     config = Config()
-    slow = replace(config, poll=replace(config.poll, interval=600.0))
+    slow = replace(config, poll=replace(config.poll, interval=600.0, detail_interval=600.0))
     _, memory = seen_by(stats(xds_connections=0), config=slow)
     held, _ = seen_by(fast(), memory=memory, config=slow, now=NOW + 1800)
     aged, _ = seen_by(fast(), memory=memory, config=slow, now=NOW + 1801)

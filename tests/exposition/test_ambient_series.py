@@ -8,8 +8,12 @@ import pytest
 from exporter.config import Config
 from exporter.demo import SHIPPED, load_states, mesh
 from exporter.exposition import render, selected
-from exporter.model import Memory
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, poll_once
+from exporter.model import (
+    EVERY_CADENCE,
+    FAST_ONLY,
+    Memory,
+)
+from exporter.poll.poll_target import poll_once
 
 (HEALTHY,) = (state for state in load_states(SHIPPED) if state.name == "ambient-healthy")
 

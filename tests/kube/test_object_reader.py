@@ -24,7 +24,7 @@ def test_a_malformed_object_is_skipped_and_logged_once_with_its_name(
     assert refused == ["pods"] * 4
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split(" reason=")[0] for line in lines] == [
-        f"kubernetes object skipped resource=pods namespace={space!r} name={name!r}"
+        f"object left out resource=pods namespace={space!r} name={name!r}"
         for space, name in (("shop", "cart"), ("shop", "vault"), ("", ""))
     ]
 

@@ -3,8 +3,16 @@
 import asyncio
 
 from exporter.config import Config
-from exporter.model import Memory, Role, Settings, Target, TargetKey
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, poll_once
+from exporter.model import (
+    EVERY_CADENCE,
+    FAST_ONLY,
+    Memory,
+    Role,
+    Settings,
+    Target,
+    TargetKey,
+)
+from exporter.poll.poll_target import poll_once
 
 NOW = 1_800_000_000.0
 PAGE = """\

@@ -9,8 +9,17 @@ from dataclasses import dataclass
 import pytest
 
 from exporter.config import Config
-from exporter.model import Cadence, Memory, Role, Settings, Target, TargetKey
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_once
+from exporter.model import (
+    EVERY_CADENCE,
+    FAST_ONLY,
+    Cadence,
+    Memory,
+    Role,
+    Settings,
+    Target,
+    TargetKey,
+)
+from exporter.poll.poll_target import PollResult, poll_once
 
 NOW = 1_800_000_000.0
 DETAIL = FAST_ONLY | {Cadence.DETAIL}

@@ -11,9 +11,19 @@ from hypothesis import strategies as st
 from exporter.catalogue import ExtraPort
 from exporter.config import Config
 from exporter.demo import SHIPPED, load_states, mesh
-from exporter.model import Expectation, Memory, Probe, ProbeKind, Role, Settings, Target, TargetKey
+from exporter.model import (
+    EVERY_CADENCE,
+    Expectation,
+    Memory,
+    Probe,
+    ProbeKind,
+    Role,
+    Settings,
+    Target,
+    TargetKey,
+)
 from exporter.poll.plan import plan_of
-from exporter.poll.poll_target import EVERY_CADENCE, poll_once
+from exporter.poll.poll_target import poll_once
 
 STATES = {state.name: state for state in load_states(SHIPPED)}
 CONTROL = 15999

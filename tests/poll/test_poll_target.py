@@ -9,9 +9,18 @@ import pytest
 
 from exporter.config import AccessConfig, Config, NetnsConfig
 from exporter.demo import SHIPPED, load_states, mesh
-from exporter.model import Memory, Outcome, Role, Target, TargetKey, View
+from exporter.model import (
+    EVERY_CADENCE,
+    FAST_ONLY,
+    Memory,
+    Outcome,
+    Role,
+    Target,
+    TargetKey,
+    View,
+)
 from exporter.poll.plan import plan_of
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, poll_once
+from exporter.poll.poll_target import poll_once
 
 UID = "603de7be-a11f-4793-8b8d-0f1e2d3c4b5a"
 CONTAINER = "a" * 64

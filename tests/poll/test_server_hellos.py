@@ -16,6 +16,8 @@ from cryptography.x509.oid import NameOID
 from exporter import clock
 from exporter.config import Config, PollConfig
 from exporter.model import (
+    EVERY_CADENCE,
+    FAST_ONLY,
     AdminFacts,
     Certificate,
     Memory,
@@ -26,7 +28,7 @@ from exporter.model import (
     TargetRecord,
     Timestamped,
 )
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, poll_once
+from exporter.poll.poll_target import poll_once
 from exporter.tls_contexts import server_context
 from tests.diagnosis.matrix import CONTROL, GATEWAY, seen_by, sidecar
 

@@ -17,8 +17,16 @@ from collections.abc import Callable
 
 from exporter.access.direct import Direct
 from exporter.config import Config
-from exporter.model import Memory, Probe, Role, Target, TargetKey, View
-from exporter.poll.poll_target import EVERY_CADENCE, poll_once
+from exporter.model import (
+    EVERY_CADENCE,
+    Memory,
+    Probe,
+    Role,
+    Target,
+    TargetKey,
+    View,
+)
+from exporter.poll.poll_target import poll_once
 from exporter.probes.attempt import Attempt, ProbeOptions
 from exporter.probes.probers import PROBERS, probe
 

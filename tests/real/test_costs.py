@@ -16,8 +16,18 @@ from exporter.access.direct import Direct
 from exporter.catalogue import control_port, ports_of
 from exporter.config import Config, PollConfig
 from exporter.diagnosis import diagnose
-from exporter.model import Cadence, Memory, Observation, Outcome, Probe, ProbeKind, View
-from exporter.poll.poll_target import EVERY_CADENCE, FAST_ONLY, PollResult, poll_once
+from exporter.model import (
+    EVERY_CADENCE,
+    FAST_ONLY,
+    Cadence,
+    Memory,
+    Observation,
+    Outcome,
+    Probe,
+    ProbeKind,
+    View,
+)
+from exporter.poll.poll_target import PollResult, poll_once
 from exporter.probes.attempt import Attempt, ProbeOptions
 from exporter.probes.probers import probe
 from exporter.transport.protocols import LINGER_ZERO

@@ -8,8 +8,14 @@ import pytest
 
 from exporter.catalogue import ExtraPort
 from exporter.config import AccessConfig, Config, PollConfig
-from exporter.model import Memory, Outcome, Role, Settings
-from exporter.poll.poll_target import EVERY_CADENCE, poll_once
+from exporter.model import (
+    EVERY_CADENCE,
+    Memory,
+    Outcome,
+    Role,
+    Settings,
+)
+from exporter.poll.poll_target import poll_once
 from tests.real.pod import Pod, Shape
 
 pytestmark = pytest.mark.real

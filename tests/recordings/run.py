@@ -30,8 +30,13 @@ from exporter.demo import (
     load_states,
     mesh,
 )
-from exporter.model import Memory, Role, TargetRecord
-from exporter.poll.poll_target import EVERY_CADENCE, PollResult, poll_once
+from exporter.model import (
+    EVERY_CADENCE,
+    Memory,
+    Role,
+    TargetRecord,
+)
+from exporter.poll.poll_target import PollResult, poll_once
 
 TCP_PORTS = (15000, 15001, 15006, 15020, 15021, 15090)
 PAGES = ((15020, "/healthz/ready"), (15021, "/healthz/ready"), (15090, "/stats/prometheus"))

@@ -8,7 +8,9 @@ from exporter.diagnosis.liveness import READINESS_PORTS, kubernetes_reports_read
 from exporter.diagnosis.memory import is_initializing
 from exporter.model import Expectation, Observation, Outcome, PortName, Role
 
-_NOT_GENUINE = frozenset({PortName.ADMIN, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND})
+_CAPTURED_OR_LOOPBACK = frozenset(
+    {PortName.ADMIN, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND}
+)
 
 
 def exporter_is_suspect(case: Case) -> Sentences:
@@ -103,9 +105,9 @@ def network_blocks(case: Case) -> Sentences:
 
 
 def _kept_from_us(case: Case, port: TargetPort) -> Observation | None:
-    """What was seen of a genuine port that the network keeps from us; None where it does not."""
+    """What was seen of an uncaptured port that the network keeps from us, if it does."""
     verdict, seen = case.verdicts.get(port.number), case.evidence.worst(port.number)
-    if verdict is None or seen is None or port.name in _NOT_GENUINE:
+    if verdict is None or seen is None or port.name in _CAPTURED_OR_LOOPBACK:
         return None
     if port.expectation is not Expectation.OPEN:
         return None
