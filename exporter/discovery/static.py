@@ -154,7 +154,10 @@ def _error(entry: StaticTarget, message: str) -> ConfigError:
 
 
 class StaticSource:
-    """Watches the files of a `StaticConfig` by their time stamps."""
+    """Watches the files of a `StaticConfig` by their time stamps.
+
+    A thread does it: ten thousand files would hold the event loop, and so would a disk that hangs.
+    """
 
     def __init__(self, static: StaticConfig, base: Path, period: float = 5.0) -> None:
         self._static = static
@@ -179,12 +182,15 @@ class StaticSource:
         `on_change` also means that an earlier error is over. Each new error is reported once.
         """
         while True:
-            if self._stamps_now() != self._stamps:
+            if await asyncio.to_thread(self._has_changed):
                 await self._read_again(on_error)
             targets, self._unreported = self._unreported, None
             if targets is not None:
                 await on_change(_drained(targets))
             await asyncio.sleep(self._period)
+
+    def _has_changed(self) -> bool:
+        return self._stamps_now() != self._stamps
 
     def _stamps_now(self) -> dict[Path, FileStamp]:
         return {path: stamp_of(path) for path in self._paths}

@@ -3,13 +3,15 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from exporter.config import ConfigError, StaticConfig, StaticTarget, load
+from exporter.discovery import static as static_module
 from exporter.discovery.static import StaticSource, load_static
 from exporter.model import Interception, Role, Settings, Target, TargetKey
 
@@ -241,6 +243,30 @@ async def test_source_reports_a_changed_pod_document(tmp_path: Path) -> None:
         write(path, json.dumps(renamed))
         await heard.until(changes=2)
     assert heard.targets == [["cart-1"], ["cart-number-2"]]
+
+
+async def test_no_file_is_touched_on_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+
+    def noted(work: Callable[..., object]) -> Callable[..., object]:
+        def run(*args: object) -> object:
+            threads.add(threading.get_ident())
+            return work(*args)
+
+        return run
+
+    for name in ("stamp_of", "read_file", "read_targets"):
+        monkeypatch.setattr(static_module, name, noted(getattr(static_module, name)))
+    write(tmp_path / "pod.json", json.dumps(POD))
+    write(tmp_path / "targets.yaml", "- {pod: pod.json, address: 10.0.0.8}")
+    async with watching(StaticConfig(files=("targets.yaml",)), tmp_path) as heard:
+        await heard.until(changes=1)
+        write(tmp_path / "targets.yaml", "- {address: 10.0.0.8}")
+        await heard.until(changes=2)
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_a_broken_file_is_reported_once_and_changes_nothing(
