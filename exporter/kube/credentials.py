@@ -100,6 +100,7 @@ async def load_kubeconfig(paths: str, context: str | None = None) -> Credentials
         merged = (await asyncio.to_thread(library.KubeConfigMerger, paths)).config
         _require_context(merged, context)
         loader = library.KubeConfigLoader(merged, context, config_base_path=None)
+        _require_token_file(loader)
         await loader.load_and_set(configuration)
         _require_plugin_answer(loader, configuration)
         _require_valid_certificate(configuration)
@@ -138,6 +139,19 @@ def _require_context(merged: Any, context: str | None) -> None:  # noqa: ANN401
     names = [one["name"] for one in merged.safe_get("contexts")]
     if names and context not in names:
         raise _ReportedError(f"it has no context {context}, but {', '.join(names)}")
+
+
+def _require_token_file(loader: Any) -> None:  # noqa: ANN401
+    """Read the token first: the library waits for a pipe, and reads a device to no end."""
+    user = loader._user  # noqa: SLF001 - there is no public attribute
+    values = user.value if user else {}
+    if "token" in values or "tokenFile" not in values:
+        return
+    folder = loader._get_base_path(user.path)  # noqa: SLF001
+    try:
+        read_bounded(Path(folder, values["tokenFile"]), SECRET_FILE)
+    except OSError as error:
+        raise _ReportedError(f"its tokenFile cannot be read: {error.strerror}") from None
 
 
 def _require_plugin_answer(loader: Any, configuration: Any) -> None:  # noqa: ANN401

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from exporter.bounds import SECRET_FILE
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import find_credentials, load_kubeconfig, load_service_account
@@ -254,3 +256,32 @@ async def test_a_kubeconfig_of_many_clusters_does_not_hold_the_event_loop(
     found = await load_kubeconfig(path)
     assert compared(time.thread_time() - began) < LIMIT
     assert CANARY in found.authorization
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "nothing", "large", "a number"])
+async def test_a_token_file_that_cannot_be_read_is_an_error_at_once(
+    authority: Authority, server: Server, tmp_path: Path, kind: str
+) -> None:
+    """The library would wait for a pipe's writer on the event loop, and read a device for ever."""
+    path = tmp_path / "token"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "large":
+        path.write_bytes(b"a" * (SECRET_FILE + 1))
+    named = 7 if kind == "a number" else str(path)
+    config = kubeconfig(authority, server, tokenFile=named)
+    with pytest.raises(KubernetesError, match=r"tokenFile cannot be read|malformed") as raised:
+        await load_kubeconfig(config)
+    assert_keeps_secrets(raised.value)
+
+
+async def test_a_token_file_is_relative_to_its_kubeconfig(
+    authority: Authority, server: Server
+) -> None:
+    config = kubeconfig(authority, server, tokenFile="token")
+    (authority.folder / "token").write_text(CANARY)
+    assert (await load_kubeconfig(config)).authorization == f"Bearer {CANARY}"
