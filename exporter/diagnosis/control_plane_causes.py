@@ -1,7 +1,12 @@
 """Causes of istiods, ztunnels, CNI agents, agentgateways; last, what any target forbids."""
 
 from exporter.diagnosis.cause import Cause
-from exporter.diagnosis.conditions import istiod_replica, node_agents, running_proxy
+from exporter.diagnosis.conditions import (
+    istiod_replica,
+    node_agents,
+    proxy_processes,
+    running_proxy,
+)
 from exporter.model import ALL_ROLES, CauseClass, PortName, Role
 
 CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
@@ -23,6 +28,7 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         id="istiod_not_ready",
         roles=(Role.ISTIOD,),
         condition=istiod_replica.istiod_is_not_ready,
+        remedy=proxy_processes.start_remedy,
         sentence="This istiod replica is not ready.",
         advice="Read istiod's log; without an API server it never becomes ready.",
         ports=(PortName.HTTP_DEBUG, PortName.GRPC_XDS, PortName.TLS_XDS, PortName.HTTP_MONITORING),
@@ -76,6 +82,7 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         id="cni_not_ready",
         roles=(Role.CNI,),
         condition=node_agents.cni_is_not_ready,
+        remedy=proxy_processes.start_remedy,
         sentence="This node's istio-cni is not ready: new pods get no redirection.",
         advice="Look at the CNI pod's log and the node's /etc/cni/net.d.",
         ports=(PortName.READINESS, PortName.MONITORING),

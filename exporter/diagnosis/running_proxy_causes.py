@@ -9,6 +9,7 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         id="certificate_expired",
         roles=ALL_ROLES,
         condition=running_proxy.certificate_has_ended,
+        remedy=running_proxy.server_certificate_remedy,
         sentence="The workload's certificate has ended.",
         advice=(
             "Check that the agent reaches istiod's 15012 and the clocks; restart the pod to renew."
@@ -17,7 +18,12 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
             Role.AMBIENT: (
                 "Check the clocks, and that ztunnel on the pod's node reaches istiod's 15012; "
                 "restart that ztunnel to renew."
-            )
+            ),
+            Role.ISTIOD: (
+                "Restart this istiod, which then issues its own certificate anew; where a secret "
+                "brings it, renew that. Check the authority's certificate (secret cacerts or "
+                "istio-ca-secret) and the clocks first."
+            ),
         },
         ports=(
             PortName.ADMIN,

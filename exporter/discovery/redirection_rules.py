@@ -63,8 +63,24 @@ def _interception(role: Role, sources: Sources) -> Interception:
     return Interception(next(modes, Interception.REDIRECT))
 
 
+_POD_INTERFACE = "eth0"
+"""The interface of a pod's addresses, as every container runtime names it."""
+
+
+def _leaves_out_the_pod(sources: Sources) -> bool:
+    """Whether rules exclude the interface of the pod's addresses; "eth+" is a prefix, too."""
+    text = _stated(sources, "excludeInterfaces", "-c", "--istio-exclude-interfaces") or ""
+    names = (part.strip() for part in text[:SETTINGS_TEXT].split(",", TARGET_PORTS))
+    return any(
+        _POD_INTERFACE.startswith(name[:-1]) if name.endswith("+") else name == _POD_INTERFACE
+        for name in names
+    )
+
+
 def _included(sources: Sources) -> tuple[int, ...] | None:
     """The only ports that are captured; None for all of them."""
+    if _leaves_out_the_pod(sources):
+        return ()
     text = _stated(sources, "includeInboundPorts", "-b", "--istio-inbound-ports")
     return None if text is None or "*" in text else port_list(text)
 
@@ -85,6 +101,8 @@ def _ranges(text: str) -> tuple[tuple[int, int], ...]:
 
 def _captures_outbound(sources: Sources) -> bool:
     """Whether outbound connections are redirected: to some addresses that are not all excluded."""
+    if _leaves_out_the_pod(sources):
+        return False
     ranges = _stated(sources, "includeOutboundIPRanges", "-i", "--istio-service-cidr")
     ports = _stated(sources, "includeOutboundPorts", "-q", "--istio-outbound-ports")
     excluded = _stated(sources, "excludeOutboundIPRanges", "-x", "--istio-service-exclude-cidr")

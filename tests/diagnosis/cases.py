@@ -268,7 +268,7 @@ EXAMPLES = (
     ),
     Example(
         "dark-and-down-istiod",
-        "unreachable",
+        "istiod_not_ready",
         [dropped(port) for port in ISTIOD_PORTS],
         replace(ISTIOD, lifecycle=Lifecycle(**DOWN)),
     ),

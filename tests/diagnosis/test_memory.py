@@ -13,7 +13,10 @@ from exporter.model import (
     Memory,
     Observation,
     Outcome,
+    ProbeKind,
+    Role,
     TargetRecord,
+    TlsFacts,
     ZtunnelFacts,
 )
 from exporter.poll.hello_due import is_hello_due
@@ -35,6 +38,7 @@ from tests.diagnosis.matrix import (
     seen_by,
     sidecar,
     sockets,
+    target_of,
     ups,
 )
 
@@ -291,6 +295,20 @@ def test_the_agents_newest_certificate_is_the_workloads_and_none_is_a_root(
     assert "root" not in {one.certificate for one in record.certificates}
     has_ended = bool(shown) and shown[0] <= 0
     assert cause_of(record) == ("certificate_expired" if has_ended else "none")
+
+
+@pytest.mark.parametrize(
+    ("role", "advice"), [(Role.ISTIOD, "Restart this istiod"), (Role.SIDECAR, "restart the pod")]
+)
+def test_the_advice_on_a_certificate_that_has_ended_is_about_whose_it_is(
+    role: Role, advice: str
+) -> None:
+    shown = net(15012, OK, facts=TlsFacts(certificate=ENDED), kind=ProbeKind.GRPC_TLS)
+    seen = [net(8080, OK), shown] if role is Role.ISTIOD else sidecar(hello(OK, certificate=ENDED))
+    record, _ = seen_by(seen, target=target_of(role))
+    assert record.diagnosis
+    assert record.diagnosis.cause == "certificate_expired"
+    assert advice in record.diagnosis.advice
 
 
 def agent(**counters: object) -> list[Observation]:

@@ -20,12 +20,15 @@ from tests.diagnosis.pod_states import (
     DARK,
     DRAINING,
     HEALTHY,
+    INIT,
     MIGRATE,
     OOM,
     PROXY,
     REFUSED,
+    VALIDATION,
     Document,
     State,
+    classic,
     ended,
     job,
     pod,
@@ -65,6 +68,16 @@ def test_an_init_container_that_runs_becomes_one_that_does_not_end_after_an_hour
     record, _ = polled(document, REFUSED)
     later, _ = polled(document, REFUSED, later=601)
     assert (cause_of(record), cause_of(later)) == (RUNNING, FAILING)
+
+
+@pytest.mark.parametrize("first", [INIT, VALIDATION])
+def test_istios_init_container_that_is_not_started_within_ten_minutes_is_a_fault(
+    first: Document,
+) -> None:
+    document = classic(first, waiting(), age=500)
+    record, _ = polled(document, [])
+    later, _ = polled(document, [], later=101)
+    assert (cause_of(record), cause_of(later)) == (RUNNING, "redirection_setup_failing")
 
 
 def test_a_crash_loop_is_over_once_a_run_is_ten_minutes_old() -> None:

@@ -95,22 +95,40 @@ def test_a_poll_with_one_answer_begins_anew() -> None:
     [
         ("ImagePullBackOff", "cannot pull the image of istio-proxy"),
         ("ErrImagePull", "cannot pull the image of istio-proxy"),
-        ("CreateContainerConfigError", "Look at the container"),
+        ("CreateContainerConfigError", "has not started istio-proxy: a volume, a config map"),
+        ("ContainerCreating", "has not started istio-proxy: a volume, a config map"),
         ("CrashLoopBackOff", "Look at the container"),
     ],
 )
-def test_an_image_that_cannot_be_pulled_is_named_with_what_to_check(
-    reason: str, advice: str
+@pytest.mark.parametrize(
+    ("role", "name", "cause", "ports"),
+    [
+        (Role.SIDECAR, "istio-proxy", "proxy_not_running", (CONTROL, 15020, 15021, 15090)),
+        (Role.ISTIOD, "discovery", "istiod_not_ready", (8080, 15010, 15012, 15014, 15017)),
+        (Role.CNI, "install-cni", "cni_not_ready", (8000, 15014)),
+    ],
+)
+@pytest.mark.parametrize("has_address", [True, False])
+def test_what_keeps_a_container_from_its_start_is_named_with_what_to_check(
+    reason: str,
+    advice: str,
+    role: Role,
+    name: str,
+    cause: str,
+    ports: tuple[int, ...],
+    *,
+    has_address: bool,
 ) -> None:
-    proxy = PodContainer(name="istio-proxy", state=ContainerState.WAITING, reason=reason)
-    lifecycle = Lifecycle(
-        container_ready=False, created=NOW - 900, proxy="istio-proxy", containers=(proxy,)
-    )
-    refusing = all_of(Outcome.REFUSED, (CONTROL, 15020, 15021, 15090))
-    record, _ = seen_by(refusing, target=replace(SIDECAR, lifecycle=lifecycle))
+    row = PodContainer(name=name, state=ContainerState.WAITING, reason=reason)
+    lifecycle = Lifecycle(container_ready=False, created=NOW - 900, proxy=name, containers=(row,))
+    refusing = all_of(Outcome.REFUSED, ports) if has_address else []
+    record, _ = seen_by(refusing, target=replace(target_of(role), lifecycle=lifecycle))
     assert record.diagnosis
-    assert record.diagnosis.cause == "proxy_not_running"
-    assert advice in record.diagnosis.advice
+    assert record.diagnosis.cause == cause
+    has_run = reason == "CrashLoopBackOff"
+    assert (advice.replace("istio-proxy", name) in record.diagnosis.advice) is (
+        not has_run or role is Role.SIDECAR
+    )
 
 
 def test_a_policy_that_ztunnel_enforces_is_told_from_a_gateway_that_is_gone() -> None:

@@ -193,6 +193,18 @@ AS_TEXT = {name: str(value).lower() for name, value in METADATA.items()}
             {"included_inbound_ports": ()},
             id="included-none-with-cni",
         ),
+        *[
+            pytest.param(
+                sidecar(inits=inits, annotations={TRAFFIC + "excludeInterfaces": text}),
+                {"included_inbound_ports": () if is_out else None, "captures_outbound": not is_out},
+                id=f"interfaces-{text}-{'cni' if not inits else 'init'}",
+            )
+            for text, is_out in (
+                *(("eth0", True), ("net1, eth0", True), ("eth+", True), ("+", True)),
+                *(("net1", False), ("eth1", False), ("eth00", False), ("", False)),
+            )
+            for inits in ((), (init("-c", text),))
+        ],
         pytest.param(
             sidecar(inits=(rules(mode="TPROXY"),)),
             {"interception": Interception.TPROXY},

@@ -141,6 +141,8 @@ async def test_a_certificate_that_has_ended_is_a_fault_of_its_gateway(tmp_path: 
     assert record.diagnosis
     assert record.diagnosis.cause == "certificate_expired"
     assert "*.pay.example has ended" in record.diagnosis.evidence[0]
+    assert "credentialName" in record.diagnosis.advice
+    assert "needs no restart" in record.diagnosis.advice
 
 
 @pytest.mark.parametrize("hello", [True, False])

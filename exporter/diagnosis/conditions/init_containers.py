@@ -11,6 +11,9 @@ from exporter.model import ContainerKind, ContainerState, Interception, PodConta
 _LONGEST_SECONDS = 3600.0
 """An init container that takes longer is taken for one that does not end."""
 
+_LONGEST_PREPARATION_SECONDS = 600.0
+"""The kubelet needs so long at most for Istio's image, for volumes and for the pod's network."""
+
 _VALIDATION = "istio-validation"
 
 
@@ -115,7 +118,9 @@ _NETWORK_REMEDY = (
 
 def _does_not_end(case: Case, init: PodContainer) -> bool:
     begun = _begun(case, init)
-    is_old = begun is not None and case.now - begun >= _LONGEST_SECONDS
+    is_unstarted = init.sets_redirection and init.is_prepared and init.last is None
+    longest = _LONGEST_PREPARATION_SECONDS if is_unstarted else _LONGEST_SECONDS
+    is_old = begun is not None and case.now - begun >= longest
     return init.is_failing or is_old
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from exporter.diagnosis.case import NO_FAULT, Case, Sentences
+from exporter.diagnosis.conditions.proxy_processes import describe_if_down
 from exporter.diagnosis.evidence import describe
 from exporter.model import Outcome, PortName, WebhookPath
 
@@ -27,7 +28,7 @@ def istiod_is_not_ready(case: Case) -> Sentences:
             *case.describe(PortName.HTTP_DEBUG, PortName.TLS_XDS),
             *_detail(case, PortName.TLS_XDS),
         )
-    return None
+    return describe_if_down(case)
 
 
 def _detail(case: Case, name: PortName) -> Iterator[str]:

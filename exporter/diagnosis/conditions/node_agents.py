@@ -4,6 +4,7 @@ Pure.
 """
 
 from exporter.diagnosis.case import NO_FAULT, Case, Sentences
+from exporter.diagnosis.conditions.proxy_processes import describe_if_down
 from exporter.model import PortName
 
 
@@ -18,7 +19,7 @@ def ztunnel_is_not_ready(case: Case) -> Sentences:
 def cni_is_not_ready(case: Case) -> Sentences:
     """The node agent's /readyz is anything but 200."""
     if case.outcome(PortName.READINESS) in NO_FAULT:
-        return None
+        return describe_if_down(case)
     return case.describe(PortName.READINESS)
 
 

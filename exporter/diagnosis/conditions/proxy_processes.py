@@ -14,6 +14,7 @@ from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
 from exporter.diagnosis.port_owner import bind_failures, foreign_connection, foreign_listener
 from exporter.model import (
+    ContainerState,
     Expectation,
     Interception,
     Observation,
@@ -22,7 +23,7 @@ from exporter.model import (
     ProbeKind,
     Role,
 )
-from exporter.model.lifecycle import CANNOT_BE_CREATED
+from exporter.model.lifecycle import BACK_OFF, CANNOT_BE_CREATED
 
 _OWN = (
     PortName.STATUS,
@@ -76,19 +77,35 @@ def proxy_is_down(case: Case) -> Sentences:
     Or nothing answers, by silence or rejection, and Kubernetes reports that it does not run.
     """
     found = None if case.evidence.nothing_responds() else _is_refused(case)
-    if found is None and case.target.lifecycle.is_down and case.evidence.nothing_answers():
-        found = ("no port answers",)
-    return (*found, *case.describe_container()) if found else None
+    return (*found, *case.describe_container()) if found else describe_if_down(case)
 
 
-def image_remedy(case: Case) -> str:
-    """What to do where the kubelet cannot get the container's image; empty elsewhere."""
+def describe_if_down(case: Case) -> Sentences:
+    """That nothing answers and Kubernetes reports that the container does not run, else None."""
+    if not case.target.lifecycle.is_down or not case.evidence.nothing_answers():
+        return None
+    return ("no port answers", *case.describe_container())
+
+
+def start_remedy(case: Case) -> str:
+    """What to do where the kubelet cannot start the container at all; empty elsewhere."""
     proxy = case.target.lifecycle.proxy_container
-    if proxy is None or proxy.reason not in CANNOT_BE_CREATED or "Image" not in proxy.reason:
+    if (
+        proxy is None
+        or proxy.state is not ContainerState.WAITING
+        or not case.target.lifecycle.is_down
+    ):
+        return ""
+    if proxy.reason in CANNOT_BE_CREATED and "Image" in proxy.reason:
+        return (
+            f"The kubelet cannot pull the image of {proxy.name}: check its name, the registry and"
+            " the pull secret (kubectl describe pod)."
+        )
+    if proxy.last_run or proxy.reason == BACK_OFF:
         return ""
     return (
-        f"The kubelet cannot pull the image of {proxy.name}: check its name, the registry and the"
-        " pull secret (kubectl describe pod)."
+        f"The kubelet has not started {proxy.name}: a volume, a config map or secret, or the pod's"
+        " network is missing; kubectl describe pod shows which."
     )
 
 

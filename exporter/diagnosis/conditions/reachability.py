@@ -139,7 +139,7 @@ def nothing_answers(case: Case) -> Sentences:
     if any(seen.connected for seen in case.evidence.pod.values()):
         return None
     if case.evidence.nothing_responds():
-        if case.target.lifecycle.is_down and case.target.role not in _WITHOUT_PROXY:
+        if case.target.lifecycle.is_down:
             return None
         return ("no port answers, not even with a refusal", *case.describe_container())
     return None

@@ -19,6 +19,10 @@ _TWICE = 2
 
 def certificate_has_ended(case: Case) -> Sentences:
     """A certificate that had already ended when a hello, the agent or admin showed it."""
+    return _own_has_ended(case) or _servers_has_ended(case)
+
+
+def _own_has_ended(case: Case) -> Sentences:
     memory, step = case.memory, case.evidence.step
     presented = presented_certificate(memory)
     if presented is not None and presented.value.not_after <= presented.at + step:
@@ -32,10 +36,25 @@ def certificate_has_ended(case: Case) -> Sentences:
     for port, seen in memory.serving.items():
         if seen.value.not_after <= seen.at + step:
             return (f"the certificate that {port} presents has ended",)
-    for (port, name), server in memory.server_names.items():
-        if _has_ended(server.value, server.at + step):
+    return None
+
+
+def _servers_has_ended(case: Case) -> Sentences:
+    """The same of the certificates that a gateway's servers present."""
+    for (port, name), server in case.memory.server_names.items():
+        if _has_ended(server.value, server.at + case.evidence.step):
             return (f"the certificate that {port} presents for {name or 'any name'} has ended",)
     return None
+
+
+def server_certificate_remedy(case: Case) -> str:
+    """What to do about a gateway's server, whose certificate is the user's; empty for others."""
+    if _own_has_ended(case) is not None or _servers_has_ended(case) is None:
+        return ""
+    return (
+        "Renew the certificate in the secret that the Gateway names (credentialName, or "
+        "certificateRefs), or look why its issuer does not; the gateway needs no restart."
+    )
 
 
 def _has_ended(certificate: Certificate | None, now: float) -> bool:
