@@ -11,7 +11,7 @@ REACHABILITY_CAUSES: tuple[Cause, ...] = (
         roles=ALL_ROLES,
         condition=reachability.network_blocks,
         conditions={Role.AMBIENT: ambient_workload.network_blocks},
-        remedy=ambient_workload.admit_advice,
+        remedy=reachability.reach_advice,
         sentence=(
             "The network between the exporter and the pod drops or rejects connections; "
             "the proxy is not to blame."

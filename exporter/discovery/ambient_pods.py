@@ -16,6 +16,9 @@ _DATAPLANE_MODE = "istio.io/dataplane-mode"
 _REDIRECTION = "ambient.istio.io/redirection"
 _BYPASS = "ambient.istio.io/bypass-inbound-capture"
 _DNS_CAPTURE = "ambient.istio.io/dns-capture"
+_OPTED_OUT = "disabled"
+"""What a user writes as redirection, and istio-cni heeds (cni/pkg/util/podutil.go)."""
+
 _WRITTEN = (Redirection.ENABLED, Redirection.PENDING)
 
 
@@ -23,13 +26,15 @@ def redirection_of(pod: Pod, *, in_ambient_namespace: bool = False) -> Redirecti
     """What istio-cni has made of a pod, or ought to; None for one that is not to be in the mesh.
 
     What it has annotated is enrolled, whatever enablementSelectors it did that by. A pod with a
-    sidecar, or in its node's network, never is.
+    sidecar, or in its node's network, never is, nor one whose own annotation opts out.
     """
     if pod.is_injected or pod.spec.host_network or pod.has_ended:
         return None
     written = pod.annotations.get(_REDIRECTION)
     if written in _WRITTEN:
         return Redirection(written)
+    if written == _OPTED_OUT:
+        return None
     mode = pod.labels.get(_DATAPLANE_MODE)
     is_enrolled = mode == "ambient" or (in_ambient_namespace and mode != "none")
     return Redirection.MISSING if is_enrolled else None

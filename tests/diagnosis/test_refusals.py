@@ -14,6 +14,7 @@ from exporter.model import (
     PodContainer,
     Redirection,
     Role,
+    Settings,
 )
 from tests.diagnosis.ambient_states import WORKLOAD
 from tests.diagnosis.matrix import (
@@ -22,6 +23,7 @@ from tests.diagnosis.matrix import (
     SIDECAR,
     all_of,
     cause_of,
+    dropped,
     net,
     seen_by,
     target_of,
@@ -129,6 +131,32 @@ def test_what_keeps_a_container_from_its_start_is_named_with_what_to_check(
     assert (advice.replace("istio-proxy", name) in record.diagnosis.advice) is (
         not has_run or role is Role.SIDECAR
     )
+
+
+@pytest.mark.parametrize(
+    ("role", "settings", "ports"),
+    [
+        (Role.SIDECAR, {}, "15020, 15021 and 15090"),
+        (Role.SIDECAR, {"status_port": 15120}, "15120, 15021 and 15090"),
+        (Role.SIDECAR, {"metrics_localhost_only": True}, "15020 and 15021"),
+        (Role.GATEWAY, {"server_ports": (8443,)}, "15020, 15021 and 15090"),
+        (Role.PROXYLESS, {}, "15020"),
+        (Role.ZTUNNEL, {}, "15020 and 15021"),
+        (Role.AGENTGATEWAY, {}, "15020 and 15021"),
+        (Role.CNI, {}, "8000 and 15014"),
+        (Role.ISTIOD, {}, "8080, 15010, 15012, 15014 and 15017"),
+        (Role.ISTIOD, {"grpc_xds_port": 0}, "8080, 15012, 15014 and 15017"),
+    ],
+)
+def test_the_advice_names_the_ports_that_this_target_has(
+    role: Role, settings: dict[str, object], ports: str
+) -> None:
+    target = target_of(role, settings=Settings(**settings), lifecycle=READY)
+    seen = [dropped(port.number) for port in ports_of(target) if port.probe]
+    record, _ = seen_by(seen, target=target)
+    assert record.diagnosis
+    assert record.diagnosis.cause == "network_blocked"
+    assert f"reach {ports} in NetworkPolicies" in record.diagnosis.advice
 
 
 def test_a_policy_that_ztunnel_enforces_is_told_from_a_gateway_that_is_gone() -> None:

@@ -42,7 +42,9 @@ async def test_a_namespaces_label_makes_targets_of_its_pods_and_takes_them_away(
     cluster.put(NAMESPACES, namespace("plain"))
     cluster.put(PODS, bare("web", "shop"))
     cluster.put(PODS, bare("left", "shop", labels={"istio.io/dataplane-mode": "none"}))
+    cluster.put(PODS, bare("out", "shop", annotations={WRITTEN: "disabled"}))
     cluster.put(PODS, bare("own", "plain", labels=AMBIENT))
+    cluster.put(PODS, bare("changed", "plain", labels=AMBIENT, annotations={WRITTEN: "disabled"}))
     cluster.put(PODS, bare("other", "plain"))
     async with watching(cluster) as seen:
         await seen.until_synced()

@@ -1,7 +1,9 @@
 """Conditions of the causes that lie around a target: exporter, Kubernetes, node, network. Pure."""
 
 from exporter.catalogue import TargetPort
+from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
+from exporter.diagnosis.conditions.ambient_workload import admit_advice
 from exporter.diagnosis.evidence import UNANSWERED, describe
 from exporter.diagnosis.inbound import direct_at
 from exporter.diagnosis.liveness import READINESS_PORTS, kubernetes_reports_ready
@@ -102,6 +104,23 @@ def network_blocks(case: Case) -> Sentences:
     if not blocked:
         return None
     return (*blocked, *_proof(case))
+
+
+def reach_advice(case: Case) -> str:
+    """Which ports of this target to admit; of one in ambient its own advice."""
+    if advice := admit_advice(case):
+        return advice
+    numbers = [
+        str(port.number)
+        for port in case.evidence.ports
+        if port.expectation is Expectation.OPEN
+        and port.probe is not None
+        and not port.captured
+        and not is_server(port)
+    ]
+    *first, last = numbers or ["its ports"]
+    ports = f"{', '.join(first)} and {last}" if first else last
+    return f"Allow the exporter to reach {ports} in NetworkPolicies and firewalls."
 
 
 def _kept_from_us(case: Case, port: TargetPort) -> Observation | None:
