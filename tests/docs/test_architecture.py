@@ -30,7 +30,7 @@ def names_in(file: Path) -> set[str]:
     return found
 
 
-def test_the_two_ways_are_described_step_by_step() -> None:
+def test_the_ways_are_described_step_by_step() -> None:
     assert len(STEPS) > 20
 
 
