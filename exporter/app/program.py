@@ -26,7 +26,7 @@ from exporter.app.process import (
     release_freed_memory,
 )
 from exporter.app.session import ProgramParts, Reading, Session, portforwards_of
-from exporter.config import Config, ConfigError, Problem, StaticConfig
+from exporter.config import Config, ConfigError, LogConfig, Problem, StaticConfig
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import render_synced, selected
@@ -43,6 +43,10 @@ from exporter.web.toolkit.web_config import WebConfigFile
 log = logging.getLogger(__name__)
 
 
+_READ_AT_START = ("listen_address", "telemetry_path", "config_file")
+"""Keys of `web` with which a reload is refused where they changed; all others hold at once."""
+
+
 class Exporter:
     """The program: `run` serves until it is cancelled, `reload` takes the configuration anew.
 
@@ -56,16 +60,19 @@ class Exporter:
         targets: Sequence[Target] = (),
         listener: socket.socket | None = None,
         find_credentials: Callable[[], LoadCredentials | None] = lambda: None,
+        start_logging: Callable[[LogConfig], None] = lambda _: None,
     ) -> None:
         """Read the configuration and what it names; raises ConfigError.
 
         `base` is the folder that file names in the configuration are relative to. `targets` are
         polled beside the configuration's own. `listener`: an address that is bound already.
-        `find_credentials`: those for the Kubernetes API, if there are any.
+        `find_credentials`: those for the Kubernetes API, if there are any. `start_logging`: called
+        with what a reload says of the log.
         """
         self._load = load
         self._base = base
         self._listener = listener
+        self._start_logging = start_logging
         self._reloading = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
         self._runs = asyncio.Event()
@@ -78,8 +85,8 @@ class Exporter:
             synced=self._parts.synced,
             self_metrics=self._parts.metrics,
             session=self.session,
-            reload=self.reload if reading.config.web.enable_reload else None,
         )
+        self._offer_reload(reading.config)
         self._parts.api.configure(reading.config, has_static=reading.has_static)
         self._parts.metrics.reloaded(successful=True, now=clock.wall())
 
@@ -123,17 +130,24 @@ class Exporter:
             await self._replace_session(reading)
         return None
 
+    def _offer_reload(self, config: Config) -> None:
+        self._context.reload = self.reload if config.web.enable_reload else None
+
     def _open_web_config(self, config: Config) -> None:
         """TLS and users of the web configuration file; raises ConfigError."""
         file = config.web.config_file
         self._web_config = WebConfigFile(Path(file)) if file else None
 
     def _check_web_config(self, config: Config) -> None:
-        """Whether the web configuration file can go on; raises ConfigError as at the start."""
-        served = str(self._web_config.path) if self._web_config else ""
-        if config.web.config_file != served:
-            message = f"is {served or 'none'} until a restart"
-            raise ConfigError(Problem("", 0, "web.config_file", message))
+        """Whether what is served, and where, can go on; raises ConfigError as at the start."""
+        served = self.session.config.web
+        problems = [
+            Problem("", 0, f"web.{key}", f"is {getattr(served, key) or 'none'} until a restart")
+            for key in _READ_AT_START
+            if getattr(config.web, key) != getattr(served, key)
+        ]
+        if problems:
+            raise ConfigError(*problems)
         if self._web_config:
             self._web_config.check()
 
@@ -169,6 +183,8 @@ class Exporter:
         for state in (parts.state, parts.synced):
             state.commit()
         self.session = self._context.session = session
+        self._offer_reload(config)
+        self._start_logging(config.log)
         parts.api.configure(config, has_static=reading.has_static)
         self._tasks.create_task(session.run())
         parts.metrics.reloaded(successful=True, now=clock.wall())
@@ -214,11 +230,15 @@ def _parts_of(
     )
 
 
-async def serve(load: Callable[[], Config], base: Path) -> None:
+async def serve(
+    load: Callable[[], Config], base: Path, start_logging: Callable[[LogConfig], None]
+) -> None:
     """Run the exporter until SIGTERM or SIGINT; SIGHUP reloads. Raises ConfigError, OSError."""
     raise_file_limit()
     collect_garbage_rarely()
-    make = partial(Exporter, load, base, find_credentials=find_credentials)
+    make = partial(
+        Exporter, load, base, find_credentials=find_credentials, start_logging=start_logging
+    )
     exporter = await asyncio.to_thread(make)
     running = asyncio.create_task(exporter.run())
     loop = asyncio.get_running_loop()

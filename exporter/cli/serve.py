@@ -24,7 +24,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     config = config_of(chosen)
     start_logging(config.log)
     try:
-        uvloop.run(serve(lambda: config_of(chosen), base_of(chosen)))
+        uvloop.run(serve(lambda: config_of(chosen), base_of(chosen), start_logging))
     except OSError as error:
         print(cannot_listen(config.web.listen_address, error), file=sys.stderr)
         return ExitCode.UNJUDGED

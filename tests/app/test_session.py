@@ -125,6 +125,9 @@ def test_a_changed_configuration_is_taken_on_sighup_and_a_bad_one_is_not(served:
     until(lambda: served.samples()[name, ""] == 0, "the metric says so")
     assert served.samples()["istio_port_up", "cart"] == 0
     assert "the old one stays" in served.log.read_text()
+    served.config.write_text(CONFIG + "log: {level: debug, format: json}\n")
+    served.process.send_signal(signal.SIGHUP)
+    until(lambda: '"message": "configuration reloaded"' in served.log.read_text(), "JSON")
 
 
 def test_a_target_file_that_breaks_keeps_the_old_targets(served: Served) -> None:
