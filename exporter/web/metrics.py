@@ -38,7 +38,8 @@ async def serve_metrics(request: web.Request) -> web.StreamResponse:
     wanted = choose_format(request.headers.get("Accept", ""))
     pieces = _pieces(context, names, openmetrics=wanted.openmetrics)
     response, size = await stream(request, pieces, wanted.content_type)
-    context.self_metrics.exposed(size, time.perf_counter() - began)
+    if size is not None:
+        context.self_metrics.exposed(size, time.perf_counter() - began)
     return response
 
 
@@ -58,16 +59,16 @@ def _pieces(
 
 async def stream(
     request: web.Request, pieces: Iterator[bytes], content_type: str
-) -> tuple[web.StreamResponse, int]:
+) -> tuple[web.StreamResponse, int | None]:
     """Send pieces as they come, gzipped where that is asked for, until the client goes away.
 
-    Returns the answer and the bytes of its body before compression.
+    Returns the answer and the bytes of its body before compression; None unless all were sent.
     """
     response = web.StreamResponse(headers={"Content-Type": content_type, "Vary": VARY})
     zipped = accepts_gzip(request.headers.get("Accept-Encoding", ""))
     if zipped:
         response.headers["Content-Encoding"] = "gzip"
-    size = 0
+    size, is_whole = 0, False
     try:
         await response.prepare(request)
         if request.method != "HEAD":
@@ -84,6 +85,7 @@ async def stream(
             if gzip:
                 await response.write(await asyncio.to_thread(gzip.flush))
         await response.write_eof()
+        is_whole = request.method != "HEAD"
     except ConnectionResetError:
         log.debug("client left path=%s", request.path)
-    return response, size
+    return response, size if is_whole else None

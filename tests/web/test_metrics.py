@@ -88,6 +88,7 @@ async def test_bytes_and_duration_are_counted(serve: Any) -> None:
     client = await serve(self_metrics=metrics)
     answer = await client.get("/metrics", headers={"Accept-Encoding": "identity"})
     size = len(await answer.read())
+    assert (await client.head("/metrics")).status == 200
     told = metrics.expose(openmetrics=False).decode()
     samples = {s.name: s.value for family in parse_text(told) for s in family.samples}
     assert samples["istio_port_exporter_exposition_bytes"] == size
@@ -113,7 +114,8 @@ async def test_a_client_that_leaves_is_no_error(caplog: pytest.LogCaptureFixture
             request.transport.abort()
             yield from (b"b", b"c")
 
-        response, _ = await stream(request, pieces(), "text/plain")
+        response, size = await stream(request, pieces(), "text/plain")
+        assert size is None
         ended.set()
         return response
 
