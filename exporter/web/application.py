@@ -61,7 +61,7 @@ async def secure(_request: web.Request, response: web.StreamResponse) -> None:
 
 
 _API_PREFIX = "/api/"
-_KEPT = ("Allow", "Retry-After")
+_KEPT = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
 @web.middleware
@@ -74,7 +74,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
             raise
         kept = {name: error.headers[name] for name in _KEPT if name in error.headers}
         answer = web.Response(
-            body=msgspec.json.encode({"error": error.text or error.reason}),
+            body=msgspec.json.encode({"error": (error.text or error.reason).rstrip()}),
             status=error.status,
             headers=kept,
             content_type="application/json",

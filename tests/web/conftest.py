@@ -17,6 +17,7 @@ from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
 from exporter.web.application import create_app
 from exporter.web.context import WebContext
+from exporter.web.toolkit.web_config import WebConfigFile
 
 Serve = Callable[..., Awaitable[TestClient]]
 
@@ -60,7 +61,12 @@ def state_of(*records: TargetRecord) -> State:
 async def serve() -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
-        async def start(*records: TargetRecord, config: Config = Config(), **parts: object):  # noqa: ANN202, B008
+        async def start(  # noqa: ANN202
+            *records: TargetRecord,
+            config: Config = Config(),  # noqa: B008
+            door: WebConfigFile | None = None,
+            **parts: object,
+        ):
             records = records or (HEALTHY, BROKEN, ISTIOD)
             targets = {record.target.key: record.target for record in records}
             ours = {field.name for field in fields(Session)}
@@ -74,7 +80,10 @@ async def serve() -> AsyncIterator[Serve]:
                 ),
                 **{name: part for name, part in parts.items() if name not in ours},
             }
-            server = TestServer(create_app(WebContext(**given)))
+            app = create_app(WebContext(**given))
+            if door:
+                door.guard(app)
+            server = TestServer(app)
             plain = {"Accept-Encoding": "identity"}
             client = TestClient(server, auto_decompress=False, headers=plain)
             return await stack.enter_async_context(client)

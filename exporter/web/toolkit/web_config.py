@@ -55,7 +55,10 @@ class WebConfigFile:
         return None if self._open.context is None else newest_context(self._newest)
 
     def guard(self, app: web.Application) -> None:
-        """Put users and headers before everything that the application serves."""
+        """Put users and headers before everything that the application serves.
+
+        Its first middleware stays first: it gives refusals the form of its other errors.
+        """
 
         @web.middleware
         async def admit(
@@ -71,7 +74,7 @@ class WebConfigFile:
         async def close(_app: web.Application) -> None:
             self._passwords.close()
 
-        app.middlewares.insert(0, admit)
+        app.middlewares.insert(1, admit)
         app.on_response_prepare.append(decorate)
         app.on_cleanup.append(close)
 
