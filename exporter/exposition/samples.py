@@ -103,10 +103,12 @@ def exposed(record: TargetRecord) -> list[Sample]:
 
 
 def probe_duration(record: TargetRecord) -> list[Sample]:
-    """`istio_port_probe_duration_seconds`: of every port that was judged."""
+    """`istio_port_probe_duration_seconds`: of ports that were judged by a probe of their own."""
     durations = record.durations
     return [
-        (_port(row), durations.get(row.port, 0.0)) for row in record.verdicts if row.up is not None
+        (_port(row), durations[row.port])
+        for row in record.verdicts
+        if row.up is not None and row.port in durations
     ]
 
 

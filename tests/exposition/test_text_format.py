@@ -146,10 +146,15 @@ def test_an_exposed_port_has_a_sample() -> None:
     assert lines(record, "istio_port_exposed") == [f"{PORT}}} 1"]
 
 
-def test_a_judged_port_tells_how_long_its_probe_took() -> None:
-    record = bare(verdicts=(verdict(Outcome.OK, up=True),), durations={15021: 0.25})
+@pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.REFUSED, Outcome.NO_ACCESS])
+def test_a_judged_port_has_the_duration_of_its_probe_if_it_had_one(outcome: Outcome) -> None:
+    judged = (verdict(outcome, up=None if outcome is Outcome.NO_ACCESS else outcome is Outcome.OK),)
+    probed = bare(verdicts=judged, durations={15021: 0.25})
 
-    assert lines(record, "istio_port_probe_duration_seconds") == [f"{PORT}}} 0.25"]
+    is_judged = judged[0].up is not None
+    name = "istio_port_probe_duration_seconds"
+    assert lines(probed, name) == [f"{PORT}}} 0.25"] * is_judged
+    assert lines(bare(verdicts=judged), name) == []
 
 
 @pytest.mark.parametrize(
