@@ -20,9 +20,6 @@ from exporter.model import (
     Verdict,
 )
 
-MAX_LISTENING = 32
-"""Rows of a pod's socket table at most: a pod may listen on thousands of ports."""
-
 Sample = tuple[str, float]
 _SOURCES = ("wire", "admin", "agent")
 
@@ -93,7 +90,7 @@ def outcome(record: TargetRecord) -> list[Sample]:
     return [
         (f'{_port(row)},outcome="{row.outcome.value}"', 1)
         for row in record.verdicts
-        if row.outcome is not Outcome.OK and row.up is not None and not row.structural
+        if row.outcome is not Outcome.OK and row.up is not None
     ]
 
 
@@ -127,9 +124,8 @@ def listening_wrongly(record: TargetRecord) -> Iterable[Sample]:
 
 
 def _sockets(record: TargetRecord, owners: Mapping[int, str]) -> Iterator[Sample]:
-    """The socket table, ports of the catalogue first: they survive the limit."""
-    catalogued_first = sorted(record.listening, key=lambda socket: socket.port not in owners)
-    for socket in catalogued_first[:MAX_LISTENING]:
+    """The socket table, which was cut when it was read."""
+    for socket in record.listening:
         component = owners.get(socket.port, "")
         port, process = str(socket.port), socket.process
         labels = labelled(port=port, component=component, address=socket.address, process=process)

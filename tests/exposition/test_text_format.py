@@ -31,7 +31,6 @@ from exporter.exposition import (
     render_cluster,
     selected,
 )
-from exporter.exposition.samples import MAX_LISTENING
 from exporter.exposition.text_format import TARGETS_PER_CHUNK, escaped, no_samples, number
 from exporter.model import (
     Cadence,
@@ -238,18 +237,6 @@ def test_a_series_that_comes_twice_is_rendered_once() -> None:
     assert lines(record, "istio_port_listening") == [
         'port="15053",component="",address="127.0.0.1",process="pilot-agent"} 1'
     ]
-
-
-def test_a_long_socket_table_keeps_the_ports_of_the_mesh() -> None:
-    sockets = tuple(
-        ListeningSocket(port=port, address="0.0.0.0", process="app")
-        for port in (*range(20000, 20100), 15021)
-    )
-    record = bare(listening=sockets, verdicts=(verdict(Outcome.OK, up=True),))
-    told = lines(record, "istio_port_listening")
-
-    assert len(told) == MAX_LISTENING
-    assert told[0].startswith('port="15021",component="envoy",address="0.0.0.0",process="app"')
 
 
 # --- profiles --------------------------------------------------------------------------------
