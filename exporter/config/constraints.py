@@ -138,14 +138,14 @@ def broken_target(target: StaticTarget, seen: set[str]) -> Iterator[Broken]:
     """What is wrong with one; `seen` has the names of those before it, and gets this one's."""
     if not (target.address or target.is_document):
         yield (), "needs an address, or as pod the path of a pod document"
-    if target.is_document and not target.address:
-        return
-    key = f"{target.namespace or 'default'}/{target.pod or ''.join(target.address[:1])}"
-    if not target.is_document and key in seen:
-        yield (), f"{key} is defined twice: namespace and pod must be unique"
-    seen.add(key)
-    if target.captured and target.role not in (None, Role.SIDECAR):
-        yield ("captured",), f"a {target.role} has no redirection, only a sidecar has"
+    if not target.is_document:
+        key = f"{target.namespace or 'default'}/{target.pod or ''.join(target.address[:1])}"
+        if key in seen:
+            yield (), f"{key} is defined twice: namespace and pod must be unique"
+        seen.add(key)
+    if target.captured and target.role not in (None, Role.SIDECAR, Role.AMBIENT):
+        words = f"the role {target.role} has no redirection: only sidecar and ambient have one"
+        yield ("captured",), words
     yield from _broken_words(target)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,10 +12,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.catalogue import ExtraPort
-from exporter.config import Config, ConfigError, Problem, load, ordinal_of, read_targets
+from exporter.config import (
+    Config,
+    ConfigError,
+    Problem,
+    StaticConfig,
+    load,
+    ordinal_of,
+    read_targets,
+)
 from exporter.config.convert import REQUIRED, Converter, Key, describe, leaves
 from exporter.config.problems import Document
 from exporter.config.yaml_document import read_document
+from exporter.discovery.static import load_static
 from exporter.model import Expectation, Interception, Role
 from exporter.web.api import ROUTES as API
 from exporter.web.application import LIFECYCLE
@@ -25,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "config"
 MESSAGES: dict[str, list[str]] = yaml.safe_load((DATA / "messages.yaml").read_text())
 KEYS = dict(leaves(Config))
+NOT_REDIRECTED = set(Role) - {Role.SIDECAR, Role.AMBIENT}
 DOCUMENTED = {
     row[1]: (row[2], row[3])
     for row in re.finditer(
@@ -282,6 +293,36 @@ def test_target_file_has_to_be_a_list(tmp_path: Path, text: str, got: str) -> No
         read_targets(path)
     expected = "must be a list, each of it a mapping of keys"
     assert str(caught.value) == f"{path}{got.format(expected)}"
+
+
+@pytest.mark.parametrize(
+    "place", ["address: 10.0.0.7", "pod: cart.yaml", "pod: cart.yaml, address: 10.0.0.7"]
+)
+@pytest.mark.parametrize(
+    ("fields", "key"),
+    [
+        ("istio_version: latest", "istio_version"),
+        ("settings: {loopback_ports: [nonsense]}", "settings.loopback_ports"),
+        *((f"role: {role}, captured: true", "captured") for role in sorted(NOT_REDIRECTED)),
+    ],
+)
+def test_a_target_is_checked_wherever_its_address_comes_from(
+    tmp_path: Path, place: str, fields: str, key: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_targets(write(tmp_path, f"- {{{place}, {fields}}}"))
+    assert [problem.key for problem in caught.value.problems] == [f"[0].{key}"]
+
+
+@pytest.mark.parametrize("role", sorted(set(Role) - NOT_REDIRECTED))
+def test_redirection_may_be_expected_of_roles_that_have_it_by_default(
+    tmp_path: Path, role: Role
+) -> None:
+    (target,) = read_targets(
+        write(tmp_path, f"- {{address: 10.0.0.7, role: {role}, captured: true}}")
+    )
+    (default,) = load_static(StaticConfig(targets=(replace(target, captured=None),)), tmp_path)
+    assert (target.captured, default.captured) == (True, True)
 
 
 def test_target_file_may_be_json(tmp_path: Path) -> None:
