@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 600.0
 """How long a namespace that refused port-forwards gets no request."""
 
+_PER_POLL = 3
+"""Port-forwards of a poll."""
+
 _OPEN_SECONDS = 10.0
 
 Open = Callable[[TargetKey, Sequence[int]], AbstractAsyncContextManager[PortForwardWebSocket]]
@@ -67,6 +70,7 @@ class PortForwards:
     @property
     def trouble(self) -> str:
         """Why port-forwards are refused somewhere; empty where they are not."""
+        self._forget()
         return next((reason for reason, _ in self._refused.values()), "")
 
     def refusal(self, namespace: str) -> str:
@@ -76,6 +80,7 @@ class PortForwards:
 
     def refused(self, namespace: str, reason: str) -> None:
         """A namespace refused; that is logged once."""
+        self._forget()
         if not self._refused:
             log.warning(
                 "port-forwards are refused, asked again every %d s namespace=%s reason=%r",
@@ -89,6 +94,15 @@ class PortForwards:
         """A namespace did not refuse."""
         if self._refused.pop(namespace, None) and not self._refused:
             log.info("port-forwards are allowed again")
+
+    def _forget(self) -> None:
+        """Drop refusals of namespaces whose pods had their turn since, and did not request again.
+
+        There may be none of them any more.
+        """
+        turns = self._budget.seconds_to_serve_all(_PER_POLL) if self._budget else 0.0
+        oldest = self._clock() - RETRY_SECONDS - turns
+        self._refused = {name: row for name, row in self._refused.items() if row[1] > oldest}
 
 
 class ForwardedPod:

@@ -252,6 +252,26 @@ async def test_a_namespace_that_refuses_is_asked_rarely_and_said_once(
     assert caplog.messages[1:] == ["port-forwards are allowed again"]
 
 
+@pytest.mark.parametrize(("pods", "is_kept"), [(0, False), (500, True)])
+def test_a_refusal_that_nobody_tries_again_is_forgotten(pods: int, is_kept: object) -> None:
+    now = 0.0
+    budget = Budget(1.0, 4)
+    forwarding = PortForwards(Server().open, budget, lambda: now)
+    waiting = [Server() for _ in range(pods)]
+    for pod in waiting:
+        budget.take(pod, 1, urgent=False)
+    for name in ("gone", "shop"):
+        forwarding.refused(name, f"{name} refuses")
+    now = RETRY_SECONDS
+    assert forwarding.refusal("shop") == ""
+    forwarding.refused("shop", "shop refuses")
+    assert forwarding.trouble == "gone refuses"
+    now = 2 * RETRY_SECONDS
+    assert (forwarding.trouble == "gone refuses") is is_kept
+    now = 3 * RETRY_SECONDS
+    assert bool(forwarding.trouble) is is_kept
+
+
 async def test_what_is_not_a_refusal_is_asked_again(server: Server, pod: ForwardedPod) -> None:
     server.refusal = KubernetesError.of(404, "no port-forward: the pod is gone")
     for _ in range(2):
