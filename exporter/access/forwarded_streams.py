@@ -15,6 +15,9 @@ from exporter.access.dialer import NoAccess
 from exporter.kube.websocket import PortForwardWebSocket
 from exporter.transport.protocols import StreamT
 
+MOST_PORTS = 128
+"""Of one WebSocket: a channel is one byte, and each port has two."""
+
 _MOST_EARLY = 65536
 _MOST_ERROR = 4096
 _ECHO = 2

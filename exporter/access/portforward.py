@@ -1,6 +1,6 @@
 """The pod's view through the API server: port-forwards, opened for one poll and closed with it.
 
-One WebSocket carries all ports of a poll whose answers tell all; a port whose closing has to be
+One WebSocket carries the ports of a poll whose answers tell all; a port whose closing has to be
 seen gets a WebSocket of its own. How a WebSocket is opened is handed in. The rule: only what came
 out of the pod, or out of the error channel, is evidence; what happens on the way there is
 `NoAccess`.
@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from weakref import WeakValueDictionary
 
 from exporter.access.dialer import DatagramT, NoAccess
-from exporter.access.forwarded_streams import Stream, StreamBundle
+from exporter.access.forwarded_streams import MOST_PORTS, Stream, StreamBundle
 from exporter.access.portforward_budget import Budget, Pause
 from exporter.kube.api_errors import ForbiddenError, KubernetesError
 from exporter.kube.websocket import PortForwardWebSocket
@@ -134,12 +134,12 @@ class ForwardedPod:
         """Open what one poll needs, and close it after; None where the budget is spent.
 
         Args:
-            together: ports that share a WebSocket.
+            together: ports that share WebSockets, as few as carry them.
             apart: ports whose end has to be seen: a WebSocket for each.
             urgent: the network's evidence is abnormal.
         """
-        groups = [list(together), *([port] for port in apart)]
-        groups = [ports for ports in groups if ports]
+        shared = [together[at : at + MOST_PORTS] for at in range(0, len(together), MOST_PORTS)]
+        groups = [*shared, *((port,) for port in apart)]
         began = self._forwarding.seconds()
         refusal = self._forwarding.refusal(self._key.namespace) or self._pause.reason(began)
         budget, self._sockets = self._budget, len(groups)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from exporter.access.dialer import Dialer, NoAccess
-from exporter.access.forwarded_streams import fault_of
+from exporter.access.forwarded_streams import MOST_PORTS, fault_of
 from exporter.access.portforward import RETRY_SECONDS, ForwardedPod, PortForwards
 from exporter.access.portforward_budget import Budget
 from exporter.kube.api_errors import ForbiddenError, KubernetesError
@@ -124,7 +125,7 @@ async def test_ports_share_a_wire_but_for_those_whose_end_counts(
     async with inside(pod, (15000, 15020), (15001, 15006)) as dialer:
         assert isinstance(dialer, Dialer)
         assert dialer.view is View.POD
-        assert [wire.ports for wire in server.wires] == [[15000, 15020], [15001], [15006]]
+        assert [wire.ports for wire in server.wires] == [(15000, 15020), (15001,), (15006,)]
     assert all(wire.is_closed for wire in server.wires)
 
 
@@ -205,7 +206,7 @@ async def test_a_second_connection_to_a_port_has_a_wire_of_its_own(
     async with inside(pod, (15000,)) as dialer:
         first, second = [await dialer.connect(15000, Heard) for _ in range(2)]
         assert first.transport is not second.transport
-        assert [wire.ports for wire in server.wires] == [[15000], (15000,)]
+        assert [wire.ports for wire in server.wires] == [(15000,), (15000,)]
 
 
 async def test_a_wire_closes_when_nobody_wants_more_of_it(
@@ -279,6 +280,23 @@ async def test_what_is_not_a_refusal_is_asked_again(server: Server, pod: Forward
             with pytest.raises(NoAccess, match="gone"):
                 await dialer.connect(15000, Heard)
     assert server.asked == 2
+
+
+@pytest.mark.parametrize("count", [1, MOST_PORTS, MOST_PORTS + 1, 3 * MOST_PORTS])
+async def test_any_number_of_ports_is_carried(
+    server: Server, pod: ForwardedPod, count: int
+) -> None:
+    ports = range(20000, 20000 + count)
+    async with inside(pod, ports) as dialer:
+        assert [port for wire in server.wires for port in wire.ports] == list(ports)
+        assert len(server.wires) == math.ceil(count / MOST_PORTS)
+        for port in ports:
+            line = await dialer.connect(port, Heard)
+            line.transport.write(port.to_bytes(2, "big"))
+        await asyncio.sleep(0.01)
+        sent = [message for wire in server.wires for message in wire.sent]
+        assert [int.from_bytes(message[1:], "big") for message in sent] == list(ports)
+        assert {message[0] % 2 for message in sent} == {0}
 
 
 async def test_the_budget_is_paid_back_when_a_look_ends(server: Server) -> None:
