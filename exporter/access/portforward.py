@@ -100,8 +100,8 @@ class PortForwards:
 
         There may be none of them any more.
         """
-        turns = self._budget.seconds_to_serve_all(_PER_POLL) if self._budget else 0.0
-        oldest = self._clock() - RETRY_SECONDS - turns
+        seconds = self._budget.seconds_to_serve_all(_PER_POLL) if self._budget else 0.0
+        oldest = self._clock() - RETRY_SECONDS - seconds
         self._refused = {name: row for name, row in self._refused.items() if row[1] > oldest}
 
 
