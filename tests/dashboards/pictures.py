@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ INTERVALS = {
 
 @dataclass(frozen=True)
 class Stage:
-    """Where dashboards are drawn, of how many targets, since when (seconds since the epoch).
+    """Where dashboards are drawn, of how many targets, from when to when (seconds since the epoch).
 
     `exporter`: the address of the exporter, whose page is drawn too.
     """
@@ -67,22 +67,19 @@ class Stage:
     exporter: str
     targets: int
     began: float
+    until: float = 0.0
 
     @contextlib.asynccontextmanager
     async def drawn(
         self, browser: "Browser", name: str, mode: str, pod: str = BROKEN, *, is_open: bool = False
     ) -> "AsyncIterator[Page]":
-        """A dashboard in a page of its own, as tall as it is, in light or dark.
-
-        The exporter stands still in between where a test of another process has its turn.
-        """
-        await self.settled()
+        """A dashboard in a page of its own, as tall as it is, in light or dark."""
         page = await browser.new_page(viewport={"width": WIDTH + 16, "height": 900})
         query: dict[str, object] = {
             "dashboard": name,
             "mode": mode,
             "from": self.began,
-            "to": time.time(),
+            "to": self.until,
             "width": WIDTH,
             "variables": json.dumps({**CHOSEN, "pod": pod}),
         }
@@ -97,8 +94,12 @@ class Stage:
         yield page
         await page.close()
 
-    async def settled(self) -> None:
-        """Wait until all are polled, alerts fire and the broken proxy had its cause for 30 s."""
+    async def settled(self, seconds: float = 0.0) -> "Stage":
+        """What there is to draw once all are polled, alerts fire, a proxy had its cause for 30 s.
+
+        `seconds`: how much longer it lasts. All is drawn as of that moment: the exporter stands
+        still where a test of another process has its turn.
+        """
         wanted = (
             f"count(time() - istio_target_last_poll_timestamp_seconds < 20) >= {self.targets}",
             f'count_over_time(istio_target_diagnosis{{pod="{BROKEN}"}}[1m]) > 6',
@@ -108,6 +109,8 @@ class Stage:
             for one in wanted:
                 while not await asyncio.to_thread(query, self.prometheus, one):  # noqa: ASYNC110 - another process
                     await asyncio.sleep(1)
+        await asyncio.sleep(seconds)
+        return replace(self, until=time.time())
 
 
 @contextlib.asynccontextmanager
@@ -142,12 +145,11 @@ async def _write(pictures: Mapping[str, str]) -> None:
     from playwright.async_api import async_playwright
 
     with tempfile.TemporaryDirectory() as scratch:
-        async with stage(Path(scratch)) as ready, async_playwright() as playwright:
+        async with stage(Path(scratch)) as built, async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=CHROMIUM, args=["--no-sandbox"]
             )
-            await ready.settled()
-            await asyncio.sleep(CURVE_SECONDS)
+            ready = await built.settled(CURVE_SECONDS)
             for name, mode in pictures.items():
                 async with ready.drawn(browser, name, mode) as page:
                     await _shoot(page, PICTURES / name.replace(".json", ".png"))

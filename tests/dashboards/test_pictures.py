@@ -53,7 +53,7 @@ def npm() -> None:
 @pytest_asyncio.fixture(**module_loop)
 async def ready(npm: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:  # noqa: ARG001 - needed first
     async with stage(tmp_path_factory.mktemp("stage")) as built:
-        yield built
+        yield await built.settled()
 
 
 @pytest_asyncio.fixture(**module_loop)
