@@ -22,6 +22,7 @@ from exporter.discovery.pod_documents import (
 )
 from exporter.discovery.redirection_rules import writes_rules
 from exporter.model import ContainerKind, ContainerState, Lifecycle, PodContainer, Termination
+from exporter.model.lifecycle import UNSCHEDULED
 
 REDIRECTION_CONTAINERS = frozenset({"istio-init", "istio-validation"})
 """Istio's init containers: the first sets redirection up, the second checks what istio-cni set."""
@@ -37,19 +38,24 @@ _NO_CONTAINER = Container()
 _NO_CONTEXT = SecurityContext()
 
 
-def lifecycle_of(pod: Pod, proxy: Container) -> Lifecycle:
-    """The lifecycle of a pod whose target is the container `proxy`."""
+def lifecycle_of(pod: Pod, proxy: Container, *, is_istios: bool = False) -> Lifecycle:
+    """The lifecycle of a pod whose target is the container `proxy`.
+
+    `is_istios`: the pod is a part of Istio. One that no node takes does not run then; others may
+    wait for a node on purpose, in a queue of jobs.
+    """
     metadata, spec = pod.metadata, pod.spec
+    is_unscheduled = is_istios and _is_unscheduled(pod)
     status = pod.status and pod.status.of(proxy.name)
     terminating = metadata.deletion_timestamp is not None
     seconds = spec.termination_grace_period_seconds
     return Lifecycle(
-        container_ready=status.ready if status else None,
+        container_ready=status.ready if status else (False if is_unscheduled else None),
         terminating=terminating if terminating or pod.status else None,
         created=time_of(metadata.creation_timestamp),
         started=status.started_at if status else None,
         restarts=status.restart_count if status else None,
-        trouble=status.trouble if status else "",
+        trouble=status.trouble if status else (UNSCHEDULED if is_unscheduled else ""),
         delete_by=time_of(metadata.deletion_timestamp),
         grace=30.0 if seconds is None else float(min(max(seconds, 0), _LONGEST_GRACE)),
         finalizers=(metadata.finalizers or ())[:CONTAINERS],
@@ -74,6 +80,11 @@ def lifecycle_of_workload(pod: Pod) -> Lifecycle:
         started=lifecycle.created,
         containers=(),
     )
+
+
+def _is_unscheduled(pod: Pod) -> bool:
+    status = pod.status or _NO_STATUS
+    return status.phase == "Pending" and not pod.spec.node_name and not _has_statuses(pod)
 
 
 def _has_statuses(pod: Pod) -> bool:

@@ -191,7 +191,7 @@ def _proxy_target(pod: Pod, role: Role, container: Container, config: Config) ->
         native_sidecar=container in (pod.spec.init_containers or ()),
         labels=_kept(pod.labels),
         trusted=role is Role.ISTIOD and _is_trusted(pod, config),
-        lifecycle=lifecycle_of(pod, container),
+        lifecycle=lifecycle_of(pod, container, is_istios=role not in _INJECTED),
         container_id=status.container_id.rpartition("/")[2] if status else "",
     )
 

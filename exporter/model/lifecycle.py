@@ -11,6 +11,9 @@ RESTART_WINDOW_SECONDS = 600.0
 PREPARING = frozenset({"", "PodInitializing", "ContainerCreating"})
 """Why a container waits while nothing has gone wrong: its image is pulled, or others come first."""
 
+UNSCHEDULED = "Unschedulable"
+"""Why a pod's containers do not run while no node takes it, in Kubernetes' word."""
+
 NODE_WENT = frozenset({"Unknown", "ContainerStatusUnknown", "NodeLost"})
 """Reasons of a run that ended with its node or its runtime and not by a failure of its own."""
 

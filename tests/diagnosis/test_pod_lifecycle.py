@@ -13,7 +13,16 @@ from tests.diagnosis.lifecycle_states import (
     STATEFUL,
     WITHOUT_A_PROXY,
 )
-from tests.diagnosis.matrix import application_probes, cause_of, hello, net, page, seen_by, sidecar
+from tests.diagnosis.matrix import (
+    NOW,
+    application_probes,
+    cause_of,
+    hello,
+    net,
+    page,
+    seen_by,
+    sidecar,
+)
 from tests.diagnosis.pod_states import (
     APP,
     BACK_OFF,
@@ -25,11 +34,13 @@ from tests.diagnosis.pod_states import (
     OOM,
     PROXY,
     REFUSED,
+    ROUTER,
     VALIDATION,
     Document,
     State,
     classic,
     ended,
+    iso,
     job,
     pod,
     polled,
@@ -78,6 +89,34 @@ def test_istios_init_container_that_is_not_started_within_ten_minutes_is_a_fault
     record, _ = polled(document, [])
     later, _ = polled(document, [], later=101)
     assert (cause_of(record), cause_of(later)) == (RUNNING, "redirection_setup_failing")
+
+
+ZTUNNEL = {**PROXY, "args": ["proxy", "ztunnel"]}
+ISTIOD = {"name": "discovery", "image": "istio/pilot:1.28.1", "args": ["discovery"]}
+CNI = {"name": "install-cni", "image": "istio/install-cni:1.28.1"}
+
+
+@pytest.mark.parametrize(
+    ("container", "cause"),
+    [
+        (ROUTER, "proxy_not_running"),
+        (ZTUNNEL, "proxy_not_running"),
+        (ISTIOD, "istiod_not_ready"),
+        (CNI, "cni_not_ready"),
+        (PROXY, "none"),
+    ],
+)
+def test_a_part_of_istio_that_no_node_takes_is_a_fault_after_ten_minutes(
+    container: Document, cause: str
+) -> None:
+    names = {"metadata": {"labels": {"app": "istiod"}, "name": "a", "creationTimestamp": iso(NOW)}}
+    document = pod((container, None), nodeName=None, injected=container is PROXY, **names)
+    document |= {"status": {"phase": "Pending"}}
+    early, _ = polled(document, [], later=500)
+    late, _ = polled(document, [], later=600)
+    assert (cause_of(early), cause_of(late)) == ("none" if cause == "none" else "starting", cause)
+    if late.diagnosis:
+        assert "No node takes the pod" in late.diagnosis.advice
 
 
 def test_a_crash_loop_is_over_once_a_run_is_ten_minutes_old() -> None:

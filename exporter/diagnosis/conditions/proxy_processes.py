@@ -23,7 +23,7 @@ from exporter.model import (
     ProbeKind,
     Role,
 )
-from exporter.model.lifecycle import BACK_OFF, CANNOT_BE_CREATED
+from exporter.model.lifecycle import BACK_OFF, CANNOT_BE_CREATED, UNSCHEDULED
 
 _OWN = (
     PortName.STATUS,
@@ -88,25 +88,30 @@ def describe_if_down(case: Case) -> Sentences:
 
 
 def start_remedy(case: Case) -> str:
-    """What to do where the kubelet cannot start the container at all; empty elsewhere."""
-    proxy = case.target.lifecycle.proxy_container
-    if (
-        proxy is None
-        or proxy.state is not ContainerState.WAITING
-        or not case.target.lifecycle.is_down
-    ):
+    """What to do where the container cannot be started at all; empty elsewhere."""
+    lifecycle = case.target.lifecycle
+    proxy = lifecycle.proxy_container
+    if lifecycle.trouble == UNSCHEDULED:
+        return _UNSCHEDULED_REMEDY
+    if proxy is None or proxy.state is not ContainerState.WAITING or not lifecycle.is_down:
         return ""
     if proxy.reason in CANNOT_BE_CREATED and "Image" in proxy.reason:
         return (
             f"The kubelet cannot pull the image of {proxy.name}: check its name, the registry and"
             " the pull secret (kubectl describe pod)."
         )
-    if proxy.last_run or proxy.reason == BACK_OFF:
-        return ""
-    return (
-        f"The kubelet has not started {proxy.name}: a volume, a config map or secret, or the pod's"
-        " network is missing; kubectl describe pod shows which."
-    )
+    has_run = proxy.last_run is not None or proxy.reason == BACK_OFF
+    return "" if has_run else _UNSTARTED_REMEDY.format(proxy.name)
+
+
+_UNSCHEDULED_REMEDY = (
+    "No node takes the pod: kubectl describe pod shows what is missing, such as CPU, memory, a host"
+    " port, a volume or a toleration."
+)
+_UNSTARTED_REMEDY = (
+    "The kubelet has not started {}: a volume, a config map or secret, or the pod's network is"
+    " missing; kubectl describe pod shows which."
+)
 
 
 _AGENT_WITHOUT_ENVOY = (Outcome.REFUSED, Outcome.OK, Outcome.NO_ACCESS, Outcome.TIMEOUT, None)

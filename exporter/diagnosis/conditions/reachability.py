@@ -9,6 +9,7 @@ from exporter.diagnosis.inbound import direct_at
 from exporter.diagnosis.liveness import READINESS_PORTS, kubernetes_reports_ready
 from exporter.diagnosis.memory import is_initializing
 from exporter.model import Expectation, Observation, Outcome, PortName, Role
+from exporter.model.lifecycle import UNSCHEDULED
 
 _CAPTURED_OR_LOOPBACK = frozenset(
     {PortName.ADMIN, PortName.VIRTUAL_INBOUND, PortName.VIRTUAL_OUTBOUND}
@@ -48,7 +49,9 @@ def is_starting(case: Case) -> Sentences:
     is_as_its_pod = is_unreported or (lifecycle.is_down and not lifecycle.restarts)
     since = lifecycle.started or (lifecycle.created if is_as_its_pod else None)
     if since is not None:
-        if case.now - since >= grace or lifecycle.container_ready:
+        is_unscheduled = lifecycle.trouble == UNSCHEDULED
+        longest = _LONGEST_PREPARATION_SECONDS if is_unscheduled else grace
+        if case.now - since >= longest or lifecycle.container_ready:
             return None
         is_down = any(verdict.up is False for verdict in case.verdicts.values())
         if lifecycle.container_ready is None and case.is_ready() and not is_down:
