@@ -39,7 +39,6 @@ def collect_garbage_rarely() -> None:
 
     The defaults go through every target's records over and over; measured at 10 to 30 us a probe.
     """
-    gc.freeze()
     gc.set_threshold(5_000, 2, 1_000_000)
 
 
