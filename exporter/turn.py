@@ -1,8 +1,8 @@
 """How much is done in one turn of the event loop: long work and the work of many share one budget.
 
 Whoever goes through something as long as the list of targets calls `maybe_yield` for each row, or
-looks for a few of them by `some_of`, as a look costs a tenth of that. Many tasks, or timers, that
-each do a little in the same turn call `wait`, or are called by `call`.
+looks at them by `in_slices`, or for a few by `some_of`, as a look costs a tenth of that. Many
+tasks, or timers, that each do a little in the same turn call `wait`, or are called by `call`.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import heapq
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -131,11 +131,17 @@ def until_tick(seconds: float = 0.0, tick: float = TICK_SECONDS) -> float:
     return math.ceil((began + seconds) / tick) * tick - began + _AFTER_TICK_SECONDS
 
 
+async def in_slices(rows: Sequence[T]) -> AsyncIterator[Sequence[T]]:
+    """The rows in their order, some at a time; other tasks run meanwhile."""
+    turn = current_turn()
+    for at in range(0, len(rows), _ROWS_AT_ONCE):
+        yield rows[at : at + _ROWS_AT_ONCE]
+        await turn.maybe_yield()
+
+
 async def some_of(rows: Sequence[T], is_wanted: Callable[[T], object]) -> list[T]:
     """The rows that are wanted, in their order; other tasks run meanwhile."""
     found: list[T] = []
-    turn = current_turn()
-    for at in range(0, len(rows), _ROWS_AT_ONCE):
-        found += filter(is_wanted, rows[at : at + _ROWS_AT_ONCE])
-        await turn.maybe_yield()
+    async for some in in_slices(rows):
+        found += filter(is_wanted, some)
     return found

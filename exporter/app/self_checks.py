@@ -120,11 +120,8 @@ class SelfChecks:
         self.metrics.counted_targets(
             tally.roles, cluster.ignored, tally.ignored_ports, outdated=outdated
         )
-        state.cluster = replace(
-            state.cluster,
-            ambient_pods=cluster.ambient_pods(),
-            missing_proxies=cluster.missing_proxies(),
-        )
+        ambient, missing = await cluster.ambient_pods(), await cluster.missing_proxies()
+        state.cluster = replace(state.cluster, ambient_pods=ambient, missing_proxies=missing)
         await self.report_capabilities()
 
     async def _review(self) -> None:

@@ -15,6 +15,7 @@ from exporter.discovery.pods import ignored, targets_of_pod
 from exporter.discovery.shard import is_owned, is_synced_by_istiods, owns, without_details
 from exporter.kube.object_reader import ObjectMetadata
 from exporter.model import Role, Target, TargetKey
+from exporter.turn import in_slices
 
 _AMBIENT_LABELS = dict([AMBIENT])
 
@@ -135,15 +136,20 @@ class ClassifiedPods:
         """The pods of a node."""
         return tuple(self._on_node.get(name, ()))
 
-    def ambient(self, is_ambient: Callable[[str], bool]) -> Mapping[tuple[str, str, str], int]:
+    async def ambient(
+        self, is_ambient: Callable[[str], bool]
+    ) -> Mapping[tuple[str, str, str], int]:
         """Pods to be in ambient by namespace, node and redirection: enabled, pending, missing."""
-        rows = (
-            (key.namespace, pod.node, pod.ambient[is_ambient(key.namespace)])
-            for key, pod in self._pods.items()
-        )
-        return Counter(row for row in rows if row[2])
+        counts: Counter[tuple[str, str, str]] = Counter()
+        async for some in in_slices(tuple(self._pods.items())):
+            rows = (
+                (key.namespace, pod.node, pod.ambient[is_ambient(key.namespace)])
+                for key, pod in some
+            )
+            counts.update(row for row in rows if row[2])
+        return counts
 
-    def missing_proxies(
+    async def missing_proxies(
         self, settings_of: Callable[[str], NamespaceSettings]
     ) -> Mapping[tuple[str, str], int]:
         """Pods that ought to have a proxy and have none, by namespace and by what asks for it.
@@ -151,13 +157,15 @@ class ClassifiedPods:
         What opted out of the exporter is not counted.
         """
         counts: Counter[tuple[str, str]] = Counter()
-        for key, pod in self._pods.items():
-            if not pod.missing_proxy:
-                continue
-            settings = settings_of(key.namespace)
-            reason = pod.missing_proxy[settings.injection]
-            if reason and not any(ignored(text).entirely for text in (settings.ignore, pod.ignore)):
-                counts[key.namespace, reason] += 1
+        async for some in in_slices(tuple(self._pods.items())):
+            for key, pod in some:
+                if not pod.missing_proxy:
+                    continue
+                settings = settings_of(key.namespace)
+                reason = pod.missing_proxy[settings.injection]
+                ignores = settings.ignore, pod.ignore
+                if reason and not any(ignored(text).entirely for text in ignores):
+                    counts[key.namespace, reason] += 1
         return counts
 
     def _remove_from_node(self, key: TargetKey, node: str) -> None:

@@ -124,13 +124,13 @@ class ClusterSource:
         """Whether every list of pods was complete once."""
         return all(self._is_complete.values())
 
-    def ambient_pods(self) -> Mapping[tuple[str, str, str], int]:
+    async def ambient_pods(self) -> Mapping[tuple[str, str, str], int]:
         """Pods to be in ambient by namespace, node and redirection: enabled, pending, missing."""
-        return self._pods.ambient(lambda name: self._settings_of(name).ambient)
+        return await self._pods.ambient(lambda name: self._settings_of(name).ambient)
 
-    def missing_proxies(self) -> Mapping[tuple[str, str], int]:
+    async def missing_proxies(self) -> Mapping[tuple[str, str], int]:
         """Pods that ought to have a proxy and have none, by namespace and by what asks for it."""
-        return self._pods.missing_proxies(self._settings_of)
+        return await self._pods.missing_proxies(self._settings_of)
 
     async def run(self, api: KubernetesClient, config: Config) -> None:
         """Watch the cluster until cancelled."""

@@ -1,9 +1,17 @@
 """Which pods this replica polls, and which it only keeps."""
 
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import chain
 from typing import Any
 
+import pytest
+
 from exporter.config import Config, IstiodConfig, ShardConfig
+from exporter.discovery.classified_pods import ClassifiedPod, ClassifiedPods
+from exporter.discovery.missing_proxies import NamespaceInjection
+from exporter.discovery.nodes_and_namespaces import NamespaceSettings
 from exporter.discovery.shard import owns
 from exporter.model import Role, TargetKey
 from tests.discovery.cluster_source import (
@@ -17,6 +25,7 @@ from tests.discovery.cluster_source import (
     pod,
     watching,
 )
+from tests.test_turn import LONGEST_SECONDS, longest_turn
 from tests.until import until
 
 LISTING = IstiodConfig(debug_token_file="/tokens/debug")
@@ -27,6 +36,12 @@ MANAGED = IstiodConfig(mode="none", debug_token_file="/tokens/debug")
 
 def shard_of(ordinal: int, istiod: IstiodConfig = LISTING) -> Config:
     return Config(shard=ShardConfig(ordinal=ordinal, total=3), istiod=istiod)
+
+
+async def until_counted(count: Callable[[], Awaitable[object]], expected: object) -> None:
+    async with asyncio.timeout(30):
+        while await count() != expected:  # noqa: ASYNC110 - it is counted when asked
+            await asyncio.sleep(0.01)
 
 
 async def test_only_the_chosen_roles_are_targets(cluster: Any) -> None:
@@ -123,7 +138,7 @@ async def test_pods_enrolled_in_ambient_are_counted_by_redirection(cluster: Any)
     cluster.put(PODS, bare("d", "plain"))
     async with watching(cluster) as seen:
         await seen.until_synced()
-        assert seen.source.ambient_pods() == {
+        assert await seen.source.ambient_pods() == {
             ("mesh", "node-1", "enabled"): 1,
             ("mesh", "node-1", "missing"): 1,
             ("plain", "node-1", "missing"): 1,
@@ -131,7 +146,36 @@ async def test_pods_enrolled_in_ambient_are_counted_by_redirection(cluster: Any)
         cluster.put(NAMESPACES, namespace("mesh"))
         cluster.put(PODS, bare("a", "mesh"))
         cluster.delete(PODS, bare("c", "plain", labels=ambient))
-        await until(lambda: not seen.source.ambient_pods())
+        await until_counted(seen.source.ambient_pods, {})
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """None of the garbage collector's, which would go through what other tests left."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collections")
+async def test_very_many_pods_are_counted_and_nobody_waits_for_long() -> None:
+    pods, count = ClassifiedPods(), 20_000
+    missing = dict.fromkeys(NamespaceInjection, "namespace")
+    for number in range(count):
+        one = ClassifiedPod(
+            is_owned=True,
+            target=None,
+            ignore="15090,9080",
+            node=f"node-{number % 500}",
+            ambient=("", "enabled"),
+            missing_proxy=missing,
+        )
+        pods.set(TargetKey(f"ns-{number % 100}", f"cart-{number}"), one)
+    ambient = asyncio.create_task(pods.ambient(lambda _: True))
+    assert await longest_turn(ambient) < LONGEST_SECONDS  # type: ignore[arg-type]
+    proxies = asyncio.create_task(pods.missing_proxies(lambda _: NamespaceSettings()))
+    assert await longest_turn(proxies) < LONGEST_SECONDS  # type: ignore[arg-type]
+    assert sum(ambient.result().values()) == sum(proxies.result().values()) == count
 
 
 async def test_pods_that_lack_their_proxy_are_counted_by_what_asks_for_it(cluster: Any) -> None:
@@ -145,7 +189,10 @@ async def test_pods_that_lack_their_proxy_are_counted_by_what_asks_for_it(cluste
     cluster.put(PODS, pod("cart", "mesh"))
     async with watching(cluster) as seen:
         await seen.until_synced()
-        assert seen.source.missing_proxies() == {("mesh", "namespace"): 1, ("plain", "pod"): 1}
+        assert await seen.source.missing_proxies() == {
+            ("mesh", "namespace"): 1,
+            ("plain", "pod"): 1,
+        }
         cluster.put(NAMESPACES, namespace("mesh", labels={"istio-injection": "disabled"}))
         cluster.put(PODS, bare("d", "plain", labels=asks))
-        await until(lambda: seen.source.missing_proxies() == {("plain", "pod"): 2})
+        await until_counted(seen.source.missing_proxies, {("plain", "pod"): 2})

@@ -156,7 +156,8 @@ async def exporting(cluster: Cluster, failed: list[str]) -> AsyncIterator[Target
             yield table
             assert [task.exception() for task in tasks if task.done()] == []
             table.state.cluster = ClusterRecord(
-                ambient_pods=source.ambient_pods(), missing_proxies=source.missing_proxies()
+                ambient_pods=await source.ambient_pods(),
+                missing_proxies=await source.missing_proxies(),
             )
         finally:
             for task in tasks:
