@@ -50,6 +50,7 @@ from exporter.turn import current_turn
 T = TypeVar("T")
 
 _NO_SETTINGS = NamespaceSettings()
+_ALWAYS_WATCHED = {"pods", "nodes", "namespaces"}
 _MAX_WAIT_SECONDS = 10.0
 """How long pods wait for nodes and namespaces, so that no ignored target is polled even once."""
 
@@ -59,14 +60,15 @@ class ClusterCallbacks:
     """Where the source reports targets, and how its requests fare.
 
     `changed()` after any change of what can be counted. `synced(resource, is_so)`,
-    `relisted(resource)`, `requested(verb, resource, code)` and `refused(resource)`, for each object
-    that is left out, take the resource's name as the exporter's own metrics do.
+    None for one that is not to be watched any more, `relisted(resource)`,
+    `requested(verb, resource, code)` and `refused(resource)`, for each object that is left out,
+    take the resource's name as the exporter's own metrics do.
     """
 
     put: Callable[[Target], None]
     drop: Callable[[TargetKey], None]
     changed: Callable[[], None]
-    synced: Callable[[str, bool], None]
+    synced: Callable[[str, bool | None], None]
     relisted: Callable[[str], None]
     requested: Callable[[str, str, str], None]
     refused: Callable[[str], None]
@@ -170,7 +172,7 @@ class ClusterSource:
             self._mark_stale(self._pods)
         self._nodes.attempted.clear()
         self._namespaces.attempted.clear()
-        self._status.reset()
+        self._status.reset(_ALWAYS_WATCHED | ({"services"} if chosen.services else set()))
 
     async def _wait_for_nodes_and_namespaces(self) -> None:
         with suppress(TimeoutError):

@@ -1,7 +1,7 @@
 """Which resources are listed and watched; logs each failure and recovery once."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.watch_options import Resource, WatchCallbacks
@@ -12,13 +12,13 @@ log = logging.getLogger(__name__)
 class WatchStatus:
     """Reports each resource's progress. A resource may be watched in several scopes.
 
-    `synced(name, is_so)`, `relisted(name)` and `requested(verb, name, code)` take the resource's
-    name as the exporter's own metrics do.
+    `synced(name, is_so)`, None for one that is not to be watched any more, `relisted(name)` and
+    `requested(verb, name, code)` take the resource's name as the exporter's own metrics do.
     """
 
     def __init__(
         self,
-        synced: Callable[[str, bool], None],
+        synced: Callable[[str, bool | None], None],
         relisted: Callable[[str], None],
         requested: Callable[[str, str, str], None],
     ) -> None:
@@ -28,8 +28,11 @@ class WatchStatus:
         self._watched: dict[str, dict[str, bool]] = {}
         self._last_error: dict[str, str] = {}
 
-    def reset(self) -> None:
-        """Start again: nothing is watched, and every failure is logged again."""
+    def reset(self, wanted: Collection[str]) -> None:
+        """Start again with these resources: none is watched, and every failure is logged again."""
+        for name in self._watched:
+            if name not in wanted:
+                self._synced(name, None)
         self._watched.clear()
         self._last_error.clear()
 

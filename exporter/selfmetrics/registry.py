@@ -191,9 +191,12 @@ class SelfMetrics:
         self._ignored_ports.set(ignored_ports)
         self._outdated.set(outdated)
 
-    def synced(self, resource: str, complete: bool) -> None:  # noqa: FBT001
-        """The list of a resource became complete, or its watch broke."""
-        self._synced.labels(resource).set(complete)
+    def synced(self, resource: str, complete: bool | None) -> None:  # noqa: FBT001
+        """The list of a resource became complete, or its watch broke; None: nobody wants it."""
+        if complete is None:
+            self._synced.remove(resource)
+        else:
+            self._synced.labels(resource).set(complete)
 
     def relisted(self, resource: str) -> None:
         """The list of a resource was read anew."""

@@ -195,6 +195,26 @@ async def test_watches_go_on_unless_what_they_depend_on_changes(folder: Path, cl
         assert cluster.queries(PODS, watch=False)[1]["labelSelector"] == "app=cart"
 
 
+async def test_a_resource_that_is_no_longer_read_is_not_said_to_be(
+    folder: Path, cluster: Any
+) -> None:
+    """And the others have a row at every moment."""
+    name, read = "istio_port_exporter_discovery_synced", ("namespaces", "nodes", "pods")
+    always = {f'{{resource="{one}"}}' for one in read}
+    services = '{resource="services"}'
+    async with (
+        asyncio.timeout(30),
+        exporting(folder, cluster=cluster, kubernetes="true", chosen=", services: true") as one,
+    ):
+        await one.until_ready()
+        while (await one.samples(name)).get(services) != 1:  # noqa: ASYNC110 - over HTTP
+            await asyncio.sleep(0.01)
+        await one.reload(kubernetes="true")
+        while (found := await one.samples(name)) != dict.fromkeys(always, 1.0):
+            assert always <= set(found) <= {*always, services}
+            await asyncio.sleep(0.01)
+
+
 async def test_a_cluster_can_be_left_and_taken_up_again(folder: Path, cluster: Any) -> None:
     cluster.put(PODS, pod("cart"))
     async with exporting(folder, refusing(1), cluster, kubernetes="true") as one:
