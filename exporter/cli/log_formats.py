@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from exporter.config import LogConfig
 
 _FIELD = re.compile(r"(?:^|(?<= ))([a-z_]+)=(%[^ ]*[a-z])(?= |$)")
-_PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f\u2028\u2029]+")
+_PLAIN = re.compile(r"[^\s\"=]+")
 _OWN = ("time", "level", "logger", "msg", "message", "exception")
 _IN_JSON = {"msg": "message"}
 """What is spelled otherwise in JSON."""
@@ -57,7 +57,10 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 class Logfmt(logging.Formatter):
-    """`time=... level=... logger=... msg="..." key=value`, quoted where a value needs it."""
+    """`time=... level=... logger=... msg="..." key=value`, quoted where a value needs it.
+
+    What would act on a terminal, or turn a line's direction, is escaped.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -80,4 +83,5 @@ def _value(value: object) -> object:
 
 def _quoted(value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+    is_plain = text.isprintable() and _PLAIN.fullmatch(text)
+    return text if is_plain else json.dumps(text)

@@ -8,6 +8,7 @@ that only two listings of every replica prove that a proxy is missing or behind.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from exporter.catalogue import istio_version_of
 from exporter.config import Config
@@ -27,8 +28,21 @@ from exporter.model import (
 _REQUIRED_LISTINGS = 2
 """How many listings of every replica prove that a proxy is missing."""
 
-_Listing = Timestamped[Mapping[tuple[str, str], SyncStatus]]
-"""One listing of a replica: its rows by cluster and proxy, and when it was returned."""
+
+class _Rows:
+    """The rows of a listing, sorted by cluster and proxy once they are looked for."""
+
+    def __init__(self, rows: ProxyListing) -> None:
+        self._rows = rows
+
+    @cached_property
+    def by_proxy(self) -> Mapping[tuple[str, str], SyncStatus]:
+        """Each row by its cluster and proxy."""
+        return {(row.cluster_id, row.proxy): row for row in self._rows}
+
+
+_Listing = Timestamped[_Rows]
+"""One listing of a replica: its rows, and when it was returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,13 @@ class ReplicaSync:
     def has_listings(self) -> bool:
         """Whether any istiod lists proxies; else no proxy has a status or a version."""
         return any(replica.listings for replica in self.replicas)
+
+    def sort(self) -> Iterator[None]:
+        """Sort the rows of each listing: milliseconds each, after which others may go on."""
+        for replica in self.replicas:
+            for listing in replica.listings:
+                _ = listing.value.by_proxy
+                yield
 
     def status(self, proxy: Target) -> ProxyStatus | None:
         """A proxy's status with `xds_known` and `xds_synced` alone.
@@ -127,17 +148,15 @@ def _replica(record: TargetRecord | None, oldest: float) -> _Replica:
         return _Replica("", ())
     listings = record.listings
     is_current = bool(listings) and listings[0].at >= oldest
-    kept = tuple(map(_indexed, listings[:_REQUIRED_LISTINGS])) if is_current else ()
-    return _Replica(record.target.cluster_id, kept)
-
-
-def _indexed(listing: Timestamped[ProxyListing]) -> _Listing:
-    return Timestamped({(row.cluster_id, row.proxy): row for row in listing.value}, listing.at)
+    kept = listings[:_REQUIRED_LISTINGS] if is_current else ()
+    rows = tuple(Timestamped(_Rows(listing.value), listing.at) for listing in kept)
+    return _Replica(record.target.cluster_id, rows)
 
 
 def _row(listing: _Listing, name: str, cluster: str) -> SyncStatus | None:
     """The row of this proxy; old istiods do not report its cluster."""
-    return listing.value.get((cluster, name)) or listing.value.get(("", name))
+    rows = listing.value.by_proxy
+    return rows.get((cluster, name)) or rows.get(("", name))
 
 
 def _is_same(cluster: str, other: str) -> bool:

@@ -58,6 +58,8 @@ class SyncPublisher:
         merged = self.reader.attempt("istiods", "", "", partial(self._merge, istiods))
         if merged is None:
             return
+        for _ in merged.sort():
+            await turn.maybe_yield()
         proxies: Iterable[Target] = ()
         if merged.has_listings:
             others = self.sets.other_shards()

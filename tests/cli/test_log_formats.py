@@ -86,6 +86,19 @@ def test_whatever_stands_in_a_value_is_one_line_that_parses(one: str, other: str
     assert (found["one"], found["other"]) == (one, other)
 
 
+@given(st.text())
+@pytest.mark.parametrize("form", [Logfmt(), JsonFormat()])
+@pytest.mark.parametrize("odd", ["", "\x1b[31m", "\x9b31m", "\u202e", "\u2066", "\x85", "\ud800"])
+def test_a_line_has_nothing_that_acts_on_a_terminal(
+    form: logging.Formatter, odd: str, text: str
+) -> None:
+    for line in (
+        form.format(record("target appeared target=%s", f"{odd}{text}")),
+        form.format(record("a %s", f"{text}{odd}")),
+    ):
+        assert line.isprintable()
+
+
 def test_a_traceback_is_a_field_of_its_line() -> None:
     with pytest.raises(ValueError, match="invalid") as caught:
         int("a\nb")
