@@ -241,6 +241,12 @@ FILE = _bytes(
     "refused with a sentence",
     "100,000 targets have some 20 MB; a device has no end",
 )
+PROBLEMS = Bound(
+    100,
+    "problems of one file that are named, with its line and key",
+    "counted in a sentence",
+    "nobody reads more, and a log keeps them; a template repeats its mistake in each target",
+)
 SECRET_FILE = _bytes(
     1024 * _KIB,
     "a file with a token, a key or certificates",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.bounds import TENANT_TEXT
+from exporter.bounds import PROBLEMS, SENTENCE, TENANT_TEXT, cut_text
 
 KeyPath = tuple[str | int, ...]
 
@@ -23,14 +23,20 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        message = _SECRET.sub("[secret]", self.message)
+        message = cut_text(_SECRET.sub("[secret]", self.message), SENTENCE)
         return ": ".join(part for part in (place, self.key, message) if part)
 
 
 class ConfigError(Exception):
-    """The user's configuration cannot be used; `problems` has the reasons, in the file's order."""
+    """The user's configuration cannot be used; `problems` has the reasons, in the file's order.
+
+    A template makes one mistake in each of thousands of targets: of very many the first are named.
+    """
 
     def __init__(self, *problems: Problem) -> None:
+        if len(problems) > PROBLEMS:
+            more = f"has {len(problems) - PROBLEMS} more problems, which are not listed"
+            problems = (*problems[:PROBLEMS], Problem(problems[0].file, 0, "", more))
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 

@@ -30,7 +30,7 @@ _REQUIRED_LISTINGS = 2
 
 
 class _Rows:
-    """The rows of a listing, sorted by cluster and proxy once they are looked for."""
+    """The rows of a listing, sorted by cluster and proxy when the first of them is wanted."""
 
     def __init__(self, rows: ProxyListing) -> None:
         self._rows = rows
