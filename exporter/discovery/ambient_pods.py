@@ -26,9 +26,9 @@ def redirection_of(pod: Pod, *, in_ambient_namespace: bool = False) -> Redirecti
     """What istio-cni has made of a pod, or ought to; None for one that is not to be in the mesh.
 
     What it has annotated is enrolled, whatever enablementSelectors it did that by. A pod with a
-    sidecar, or in its node's network, never is, nor one whose own annotation opts out.
+    sidecar, in its node's network or on Windows never is, nor one whose annotation opts out.
     """
-    if pod.is_injected or pod.spec.host_network or pod.has_ended:
+    if pod.is_injected or pod.spec.host_network or pod.has_ended or pod.is_for_windows:
         return None
     written = pod.annotations.get(_REDIRECTION)
     if written in _WRITTEN:

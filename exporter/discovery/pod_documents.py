@@ -116,6 +116,12 @@ class Container(_Part, frozen=True, dict=True, gc=True):
         return tuple(port for port in ports if parse_port(port))
 
 
+class _OperatingSystem(_Part, frozen=True):
+    """For which operating system a pod is."""
+
+    name: str = ""
+
+
 class Spec(_Part, frozen=True):
     """A pod's spec."""
 
@@ -127,6 +133,8 @@ class Spec(_Part, frozen=True):
     restart_policy: str | None = None
     termination_grace_period_seconds: int | None = None
     security_context: SecurityContext | None = None
+    os: _OperatingSystem | None = None
+    node_selector: dict[str, str] | None = None
 
 
 class StateDetail(_Part, frozen=True):
@@ -229,6 +237,12 @@ class Pod(_Part, frozen=True):
     def is_injected(self) -> bool:
         """Whether the injector has been at it, whatever it put in."""
         return "sidecar.istio.io/status" in self.annotations
+
+    @property
+    def is_for_windows(self) -> bool:
+        """Whether it runs on Windows nodes alone, on which nothing of Istio does."""
+        stated = self.spec.os.name if self.spec.os else ""
+        return "windows" in (stated, (self.spec.node_selector or {}).get("kubernetes.io/os"))
 
     @property
     def has_ended(self) -> bool:

@@ -293,8 +293,12 @@ def test_the_agents_newest_certificate_is_the_workloads_and_none_is_a_root(
     shown = [one.not_after - NOW for one in record.certificates if one.source == "agent"]
     assert shown == ([max(seconds.values())] if seconds else [])
     assert "root" not in {one.certificate for one in record.certificates}
-    has_ended = bool(shown) and shown[0] <= 0
+    has_ended = bool(shown) and shown[0] <= 0 and default is not None
     assert cause_of(record) == ("certificate_expired" if has_ended else "none")
+    on_the_wire = (CONTROL, 15006)
+    seen = agent(certificate_seconds=seconds)
+    unseen, _ = polled([one for one in seen if one.port not in on_the_wire])
+    assert (cause_of(unseen) == "certificate_expired") is (bool(shown) and shown[0] <= 0)
 
 
 @pytest.mark.parametrize(

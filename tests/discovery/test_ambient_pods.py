@@ -21,12 +21,16 @@ def test_only_what_ambient_can_hold_is_enrolled() -> None:
     ok = {"metadata": metadata, "spec": spec, "status": {"phase": "Running", "podIP": "10.0.0.7"}}
     hidden = [
         {"spec": {**spec, "hostNetwork": True}},
+        {"spec": {**spec, "os": {"name": "windows"}}},
+        {"spec": {**spec, "nodeSelector": {"kubernetes.io/os": "windows"}}},
         {"status": {"phase": "Succeeded", "podIP": "10.0.0.7"}},
         {"status": {"phase": "Failed", "podIP": "10.0.0.7"}},
         {"metadata": {**metadata, "annotations": {"sidecar.istio.io/status": "{}"}}},
         {"metadata": {**metadata, "annotations": {WRITTEN: "disabled"}}},
     ]
     assert [target.role for target in read(ok)] == [Role.AMBIENT]
+    on_linux = {**spec, "os": {"name": "linux"}, "nodeSelector": {"kubernetes.io/os": "linux"}}
+    assert [target.role for target in read({**ok, "spec": on_linux})] == [Role.AMBIENT]
     for change in hidden:
         assert read({**ok, **change}) == ()
 

@@ -27,8 +27,10 @@ def _own_has_ended(case: Case) -> Sentences:
     presented = presented_certificate(memory)
     if presented is not None and presented.value.not_after <= presented.at + step:
         return ("the certificate on the wire has ended",)
-    left = memory.agent.value.workload_certificate_seconds if memory.agent else None
-    if left is not None and left <= 0:
+    agent = memory.agent.value if memory.agent else None
+    left = agent.workload_certificate_seconds if agent else None
+    is_newest = presented is None or (agent and "default" in agent.certificate_seconds)
+    if left is not None and left <= 0 and is_newest:
         return ("the agent reports that the workload's certificate has ended",)
     certificate = memory.admin.value.workload_certificate if memory.admin else None
     if left is None and _has_ended(certificate, case.evidence.wall):
