@@ -92,10 +92,14 @@ def _excluded(exclusions: str, status_port: int) -> tuple[int, ...]:
 
 
 def _ranges(text: str) -> tuple[tuple[int, int], ...]:
-    """The ranges in a list of ports, as iptables writes them: "9000:9100"."""
+    """The ranges in a list of ports, as iptables writes them: "9000:9100", "9000:" or ":100"."""
     parts = text.split(",", TARGET_PORTS)[:TARGET_PORTS] if len(text) <= SETTINGS_TEXT else ()
-    pairs = (part.partition(":")[::2] for part in parts)
-    ends = ((parse_port(first), parse_port(last)) for first, last in pairs)
+    pairs = (part.strip().partition(":")[::2] for part in parts if ":" in part)
+    ends = (
+        (1 if first in ("", "0") else parse_port(first), parse_port(last or "65535"))
+        for first, last in pairs
+        if first or last
+    )
     return tuple((first, last) for first, last in ends if first and last)
 
 

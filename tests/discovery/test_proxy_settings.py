@@ -253,10 +253,21 @@ AS_TEXT = {name: str(value).lower() for name, value in METADATA.items()}
             sidecar(inits=(rules(excluded="9000:9100,7777, 9200 : 9300 ,5:"),)),
             {
                 "excluded_inbound_ports": (7777,),
-                "excluded_inbound_ranges": ((9000, 9100), (9200, 9300)),
+                "excluded_inbound_ranges": ((9000, 9100), (9200, 9300), (5, 65535)),
             },
             id="excluded-ranges",
         ),
+        *[
+            pytest.param(
+                sidecar(inits=(rules(excluded=text),)),
+                {"excluded_inbound_ranges": found},
+                id=f"excluded-range-{text}",
+            )
+            for text, found in (
+                *(("0:65535", ((1, 65535),)), (":80", ((1, 80),)), ("80:", ((80, 65535),))),
+                *((":", ()), ("0:", ((1, 65535),)), ("a:80", ()), ("80:b", ()), ("70000:", ())),
+            )
+        ],
         *[
             pytest.param(
                 sidecar(inits=inits, annotations=annotations),
