@@ -61,6 +61,7 @@ class KubernetesClient:
             connector=aiohttp.TCPConnector(limit=0),
             ws_response_class=DroppableWebSocket,
             middlewares=(stay_here,),
+            cookie_jar=aiohttp.DummyCookieJar(),  # they would pile up in each request
             headers={
                 "Accept": "application/json",
                 "User-Agent": f"istio-port-exporter/{__version__}",

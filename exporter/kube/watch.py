@@ -104,12 +104,15 @@ async def list_pages(
             raise
         callbacks.requested("list", "200")
         yield page
-        if not page.metadata.continue_token:
+        following = page.metadata.continue_token
+        if not following:
             return
+        if following == query.get("continue"):  # the same page again
+            break
         size = min(options.page_size, size * 2)
         room -= len(page.items or ())
         empty = _EMPTY_PAGES if page.items else empty - 1
-        query["continue"] = page.metadata.continue_token
+        query["continue"] = following
     raise KubernetesError.of(0, f"the list of {resource.name} does not end")
 
 

@@ -32,7 +32,7 @@ CALLBACKS = WatchCallbacks(
 
 
 @contextlib.asynccontextmanager
-async def api_of(answer: Any) -> AsyncIterator[KubernetesClient]:
+async def api_of(answer: Any, host: str = "127.0.0.1") -> AsyncIterator[KubernetesClient]:
     """A client of a server whose every answer is this handler's."""
     application = web.Application()
     application.router.add_get("/{path:.*}", answer)
@@ -41,7 +41,7 @@ async def api_of(answer: Any) -> AsyncIterator[KubernetesClient]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
 
     async def load() -> Credentials:
-        return Credentials(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        return Credentials(f"http://{host}:{runner.addresses[0][1]}")
 
     try:
         async with KubernetesClient(load) as api:
@@ -71,8 +71,9 @@ async def listed(api: KubernetesClient) -> int:
 
 
 async def test_a_list_of_empty_pages_without_end_fails() -> None:
-    async def answer(_request: web.Request) -> web.Response:
-        return web.json_response({"metadata": {"continue": "more"}, "items": []})
+    async def answer(request: web.Request) -> web.Response:
+        following = f"{request.query.get('continue', '')}x"
+        return web.json_response({"metadata": {"continue": following}, "items": []})
 
     async with api_of(answer) as api:
         with pytest.raises(KubernetesError, match="the list of pods does not end"):
@@ -81,10 +82,11 @@ async def test_a_list_of_empty_pages_without_end_fails() -> None:
 
 async def test_a_list_of_more_objects_than_a_cluster_has_fails() -> None:
     items = b",".join([b"1"] * 140_000)
-    page = b'{"metadata":{"continue":"more"},"items":[' + items + b"]}"
 
-    async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=page)
+    async def answer(request: web.Request) -> web.Response:
+        following = f"{request.query.get('continue', '')}x".encode()
+        body = b'{"metadata":{"continue":"%s"},"items":[' % following
+        return web.Response(body=body + items + b"]}")
 
     assert LISTED_OBJECTS < 9 * 140_000
     async with api_of(answer) as api:
@@ -235,3 +237,44 @@ async def test_whatever_loading_raises_is_a_failure_that_is_retried() -> None:
         for _ in range(3):
             with pytest.raises(KubernetesError, match="the credentials cannot be loaded"):
                 await api.get("/api", {})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_what_a_server_would_have_kept_is_never_sent(host: str) -> None:
+    """Cookies of every answer would pile up in memory, and in each request until it is refused."""
+    sent: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        sent.append(request.headers.get("Cookie", ""))
+        response = web.Response(text="{}", status=200 if len(sent) % 2 else 500)
+        for number in range(20):
+            name = f"c{len(sent)}-{number}"
+            response.headers.add("Set-Cookie", f"{name}=a; Path=/; Max-Age={10**number}")
+        return response
+
+    async with api_of(answer, host) as api:
+        for _ in range(6):
+            with contextlib.suppress(KubernetesError):
+                await api.get("/api", {})
+            with contextlib.suppress(KubernetesError):
+                async with api.forward("shop", "cart", (15000,)):
+                    pass
+    assert sent == [""] * 12
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("first", ["same", "other"])
+async def test_a_list_whose_next_page_is_the_same_one_fails_at_once(count: int, first: str) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        token = request.query.get("continue", "")
+        asked.append(token)
+        metadata = {"resourceVersion": "1", "continue": "same" if token else first}
+        return web.json_response({"metadata": metadata, "items": [{}] * count})
+
+    async with api_of(answer) as api:
+        with pytest.raises(KubernetesError, match="does not end"):
+            async for _ in list_pages(api, PODS, CALLBACKS, WatchOptions()):
+                pass
+    assert len(asked) <= 3
