@@ -211,7 +211,7 @@ class Scheduler:
 
     def _report_failed(self, row: ScheduledTarget, error: Exception) -> None:
         """What this target sends or is costs its own poll and no other's; logged once a target."""
-        row.polls += 1
+        row.polls += not row.is_made_up
         self._instrumentation.failed()
         if not row.has_failed:
             row.has_failed = True

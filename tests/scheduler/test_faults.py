@@ -9,10 +9,10 @@ import pytest
 
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
-from exporter.model import Role, SocketTable, Target, TargetKey, View
+from exporter.model import Cadence, Role, SocketTable, Target, TargetKey, View
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.scheduler.poll_scheduler import Scheduler
-from exporter.scheduler.target_table import TargetTable
+from exporter.scheduler.target_table import ScheduledTarget, TargetTable
 from exporter.state import State
 
 POLL = PollConfig(interval=0.1, timeout=0.05, concurrency=2)
@@ -150,3 +150,29 @@ async def test_a_target_that_cannot_be_planned_costs_its_own_poll_alone(
         await running
     errors = [record for record in caplog.records if record.levelname == "ERROR"]
     assert [record.getMessage() for record in errors] == ["poll failed target=shop/hostile"]
+
+
+@pytest.mark.parametrize("is_made_up", [True, False])
+async def test_a_failed_poll_counts_if_it_was_due(is_made_up: object) -> None:
+    """The slower cadences come every so many polls: one that is made up for would shift them."""
+    failed = asyncio.Event()
+
+    def pod_view(_: Target) -> None:
+        raise RecursionError
+
+    families = selected("standard")
+    table = TargetTable(POLL.interval, State(families), State(families))
+    scheduler = Scheduler(
+        Config(poll=POLL), table, ProbeInstrumentation(failed=failed.set), pod_view
+    )
+    row = ScheduledTarget(target("hostile"), 0, due=0.0, polls=4, owed=frozenset({Cadence.DETAIL}))
+    if is_made_up:
+        table.owed.append(row)
+    else:
+        table.put_back(row, 1.0)
+    running = asyncio.create_task(scheduler.run())
+    await asyncio.wait_for(failed.wait(), 10)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert row.polls == 4 + (not is_made_up)
