@@ -33,6 +33,7 @@ from exporter.discovery.nodes_and_namespaces import (
     NamespaceSettings,
     ObjectCache,
     namespace_settings_of,
+    node_ready,
     readiness_of,
 )
 from exporter.discovery.pod_documents import decode_pod
@@ -280,14 +281,11 @@ class ClusterSource:
     def _merge(self, key: TargetKey) -> bool:
         pod = self._pods.get(key)
         services = (row for cache in self._services.values() for row in cache.values.values())
-        ready = self._node_ready(pod.node) if pod else None
+        nodes = self._nodes.values if self._nodes.is_complete else None
+        ready = node_ready(pod.node, nodes) if pod else None
         context = PodContext(ready, self._settings_of(key.namespace), services)
         self._merged.update(key, pod, context)
         return True
-
-    def _node_ready(self, name: str) -> bool | None:
-        """A node that is not in the list is gone; None without a list."""
-        return self._nodes.values.get(name, False) if self._nodes.is_complete and name else None
 
     def _settings_of(self, namespace: str) -> NamespaceSettings:
         return self._namespaces.values.get(namespace, _NO_SETTINGS)

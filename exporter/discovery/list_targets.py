@@ -4,7 +4,7 @@ The rule: the right to list pods is enough. Without that for nodes or namespaces
 missing, and `unseen` reports it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -23,6 +23,7 @@ from exporter.discovery.list_requests import (
 from exporter.discovery.nodes_and_namespaces import (
     NamespaceSettings,
     namespace_settings_of,
+    node_ready,
     readiness_of,
 )
 from exporter.discovery.pod_documents import decode_pod
@@ -69,16 +70,15 @@ async def list_targets(api: KubernetesClient, config: Config) -> TargetListing:
         found = targets_of_pod(
             pod, config, namespace_ignore=settings.ignore, in_ambient_namespace=settings.ambient
         )
-        return tuple(_with_node(target, nodes) for target in found)
+        ready = node_ready(pod.spec.node_name or "", nodes)
+        return tuple(
+            replace(target, lifecycle=replace(target.lifecycle, node_ready=ready))
+            for target in found
+        )
 
     reader = ObjectReader()
     targets = (reader.read("pods", document, targets_in) or () for document in pods)
     return TargetListing(tuple(chain.from_iterable(targets)), tuple(unseen))
-
-
-def _with_node(target: Target, nodes: Mapping[str, bool] | None) -> Target:
-    ready = None if nodes is None else nodes.get(target.node, False)
-    return replace(target, lifecycle=replace(target.lifecycle, node_ready=ready))
 
 
 async def _read(

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -57,6 +57,14 @@ def readiness_of(document: Json) -> tuple[str, bool]:
     node = decode(_NODE, document)
     rows = node.status.conditions or ()
     return node.metadata.name, any(r.type == "Ready" and r.status == "True" for r in rows)
+
+
+def node_ready(name: str, nodes: Mapping[str, bool] | None) -> bool | None:
+    """Whether a pod's node is ready; one that is not in the list is gone.
+
+    None without a list, and for a pod that has no node yet.
+    """
+    return None if nodes is None or not name else nodes.get(name, False)
 
 
 def namespace_settings_of(document: Json, annotation: str) -> tuple[str, NamespaceSettings]:

@@ -50,6 +50,15 @@ async def test_targets_have_their_nodes_readiness_and_their_namespaces_annotatio
     assert listing.unseen == ()
 
 
+async def test_a_pod_without_a_node_is_on_none_that_is_gone(cluster: Any) -> None:
+    cluster.put(NODES, node("node-1", "True"))
+    waiting = pod("cart")
+    del waiting["spec"]["nodeName"]
+    cluster.put(PODS, waiting)
+    (target,) = (await listed(cluster)).targets
+    assert target.lifecycle.node_ready is None
+
+
 async def test_without_the_right_to_nodes_and_namespaces_the_targets_are_still_listed(
     cluster: Any,
 ) -> None:

@@ -10,6 +10,7 @@ from exporter.discovery.nodes_and_namespaces import (
     NamespaceSettings,
     ObjectCache,
     namespace_settings_of,
+    node_ready,
     readiness_of,
 )
 from exporter.kube.json_decoding import Json
@@ -54,6 +55,24 @@ async def updated(cache: ObjectCache[int], *events: WatchEvent) -> None:
 def test_a_node_is_ready_by_its_condition(conditions: object, ready: bool) -> None:
     node = encoded({"metadata": {"name": "n1"}, "status": {"conditions": conditions}})
     assert readiness_of(node) == ("n1", ready)
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes", "ready"),
+    [
+        ("n1", {"n1": True}, True),
+        ("n1", {"n1": False}, False),
+        ("n1", {"n2": True}, False),
+        ("n1", {}, False),
+        ("n1", None, None),
+        ("", None, None),
+        ("", {"n1": True}, None),
+    ],
+)
+def test_a_pods_node_is_ready_gone_or_not_known(
+    name: str, nodes: dict[str, bool] | None, ready: object
+) -> None:
+    assert node_ready(name, nodes) is ready
 
 
 def test_a_namespace_sets_the_ignore_annotation_and_ambient_for_its_pods() -> None:
