@@ -7,12 +7,12 @@ The rule: a command's module is imported when that command is chosen, so that `-
 import argparse
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple, TypeVar
 
 from exporter import __version__
 from exporter.cli.exit_codes import ExitCode
+from exporter.suggestions import did_you_mean
 
 _Namespace = TypeVar("_Namespace")
 
@@ -123,8 +123,7 @@ class CommandParser(argparse.ArgumentParser):
     def _unrecognized(self, unknown: Sequence[str]) -> str:
         flags = [flag for action in self._actions for flag in action.option_strings]
         name = unknown[0].partition("=")[0]
-        likely = get_close_matches(name, flags, 1) if name.startswith("-") else []
-        hint = f"; did you mean {likely[0]}?" if likely else ""
+        hint = did_you_mean(name, flags) if name.startswith("-") else ""
         return f"unrecognized arguments: {' '.join(unknown)}{hint}"
 
     def declare(self) -> None:

@@ -26,10 +26,14 @@ from exporter.config.value_types import (
     UrlPath,
 )
 from exporter.model import Settings
+from exporter.suggestions import did_you_mean
 
 REQUIRED = object()
 _WRONG = object()
 _MAX_BITS = 64
+_MOST_HINTS = 16
+"""Each takes a tenth of a millisecond: a file of another kind may have a million keys."""
+
 _MAX_SHOWN = 100
 """A longer text is no slip of the hand: it may be a key."""
 
@@ -137,7 +141,8 @@ class Converter:
         result = {}
         for name, item in value.items():
             if name not in keys:
-                self.complain((*path, name), f"unknown key; allowed: {', '.join(keys)}")
+                hint = did_you_mean(name, keys) if len(self.problems) < _MOST_HINTS else ""
+                self.complain((*path, name), f"unknown key; allowed: {', '.join(keys)}{hint}")
                 continue
             converted = self.value(keys[name], item, (*path, name))
             if converted is not _WRONG:

@@ -15,13 +15,14 @@ from exporter.catalogue import ExtraPort
 from exporter.config import (
     Config,
     ConfigError,
+    PollConfig,
     Problem,
     StaticConfig,
     load,
     ordinal_of,
     read_targets,
 )
-from exporter.config.convert import REQUIRED, Converter, Key, describe, leaves
+from exporter.config.convert import REQUIRED, Converter, Key, describe, keys_of, leaves
 from exporter.config.problems import Document
 from exporter.config.yaml_document import read_document
 from exporter.discovery.static import load_static
@@ -80,6 +81,22 @@ def test_aliases_may_repeat_what_is_bounded(tmp_path: Path) -> None:
     rows += [f"- {{pod: p{row}, address: 10.0.0.7, labels: *common}}" for row in range(50)]
     targets = read_targets(write(tmp_path, "\n".join(rows)))
     assert [target.labels for target in targets] == [{"app": "web"}] * 51
+
+
+@pytest.mark.parametrize("key", [key.name for key in keys_of(PollConfig)])
+def test_a_misspelt_key_is_answered_with_the_one_that_was_meant(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, f"poll: {{{key}z: 1, {'q' * len(key)}: 1}}"))
+    misspelt, strange = (problem.message for problem in caught.value.problems)
+    assert misspelt.endswith(f"; did you mean {key}?")
+    assert "did you mean" not in strange
+
+
+def test_a_file_of_another_kind_is_not_searched_for_what_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, "\n".join(f"poll{number}: 1" for number in range(1000))))
+    hints = [problem for problem in caught.value.problems if "did you mean" in problem.message]
+    assert 0 < len(hints) < 100
 
 
 def test_every_bad_file_has_its_message() -> None:

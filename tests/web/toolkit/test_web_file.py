@@ -28,6 +28,7 @@ INVALID = {
         (
             ":1: tls_config: unknown key; "
             "allowed: tls_server_config, http_server_config, rate_limit, basic_auth_users"
+            "; did you mean tls_server_config?"
         ),
     ),
     "empty": ("", ": is empty; a file that sets nothing says {}"),
