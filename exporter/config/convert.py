@@ -138,11 +138,11 @@ class Converter:
         if not isinstance(value, dict):
             self.complain(path, f"must be a mapping of keys, not {_name(value, path)}")
             return {}
-        result = {}
+        result, allowed = {}, ", ".join(keys)
         for name, item in value.items():
             if name not in keys:
                 hint = did_you_mean(name, keys) if len(self.problems) < _MOST_HINTS else ""
-                self.complain((*path, name), f"unknown key; allowed: {', '.join(keys)}{hint}")
+                self.complain((*path, name), f"unknown key{hint or f'; allowed: {allowed}'}")
                 continue
             converted = self.value(keys[name], item, (*path, name))
             if converted is not _WRONG:
