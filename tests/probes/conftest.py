@@ -99,6 +99,7 @@ def attempt_at() -> Callable[..., Attempt]:
             addresses=("127.0.0.1",),
             istio_version=given.get("version", "1.30.0"),
             settings=given.get("settings", Settings()),
+            trusted=given.get("trusted", False),
         )
         return Attempt(
             Direct("127.0.0.1"),

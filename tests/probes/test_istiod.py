@@ -169,10 +169,31 @@ async def test_syncz_has_an_outcome_of_its_own(
     assert not any(b"Authorization" in head for head in asked), "loopback asks for no token"
 
 
+TRUSTED = {"view": View.POD, "trusted": True}
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 1000])
+async def test_of_an_istiod_that_counts_for_nothing_no_row_is_kept(
+    serve: Any, attempt_at: Any, answer: Any, count: int, trusted: bool
+) -> None:
+    """Any tenant's pod may look like istiod, list thousands of proxies, and be one of many."""
+    body = json.dumps([{"proxy": f"cart-{number}.shop"} for number in range(count)]).encode()
+    port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(200, body)})
+    given = {"view": View.POD, "trusted": trusted}
+    observed = await probe(
+        attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", **given)
+    )
+    assert isinstance(observed.facts, IstiodFacts)
+    assert observed.facts.syncz_outcome is Outcome.OK
+    assert observed.facts.syncz is not None
+    assert len(observed.facts.syncz) == (count if trusted else 0)
+
+
 async def test_the_recorded_syncz_is_read(serve: Any, attempt_at: Any, answer: Any) -> None:
     page = await asyncio.to_thread((RECORDED / "15014_debug_syncz.http").read_bytes)
     port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": page})
-    inside = attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
+    inside = attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", **TRUSTED)
     observed = await probe(inside)
     assert isinstance(observed.facts, IstiodFacts)
     rows = observed.facts.syncz or ()
@@ -192,7 +213,7 @@ async def test_thousands_of_proxies_are_read_without_holding_the_loop(
     body = json.dumps(rows).encode()
     assert len(body) > 8 * 1024 * 1024, "more than other pages may have"
     port = await serve({"/version": answer(200, b"1.30.0"), "/debug/syncz": answer(200, body)})
-    inside = attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", view=View.POD)
+    inside = attempt_at(port, 15014, Role.ISTIOD, due=Cadence, kind="istiod", **TRUSTED)
     turns = 0
 
     async def take_turns() -> None:
