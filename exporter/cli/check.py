@@ -24,10 +24,10 @@ from exporter.cli.target_sources import (
     CheckSource,
     add_cluster_flags,
     cluster,
+    matches,
     names_cluster,
     none_of,
     selector,
-    selects,
     static,
 )
 from exporter.config import Config
@@ -130,7 +130,7 @@ async def _check(chosen: argparse.Namespace, config: Config, found: Sequence[Tar
     A flag that selects from a cluster means the cluster, static targets or not.
     """
     if found and not names_cluster(chosen):
-        targets = [target for target in found if selects(chosen.selector, target.key)]
+        targets = [target for target in found if matches(chosen.selector, target)]
         if not targets:
             print(none_of(found, chosen.selector), file=sys.stderr)
             return ExitCode.UNJUDGED

@@ -30,22 +30,28 @@ FORWARDED_AT_ONCE = 16
 _FORWARDED_TIMEOUT_SECONDS = 5.0
 """The least deadline of a probe that passes through an API server."""
 
-_KINDS = frozenset(
-    [
-        "deploy",
-        "deployment",
-        "sts",
-        "statefulset",
-        "ds",
-        "daemonset",
-        "rs",
-        "job",
-        "cronjob",
-        "rollout",
-        "workload",
-    ]
-)
-"""What may precede a workload's name; which of them does not matter."""
+_KINDS = {
+    "pod": ("pods", "po"),
+    "deployment": ("deployments", "deploy"),
+    "replicaset": ("replicasets", "rs"),
+    "statefulset": ("statefulsets", "sts"),
+    "daemonset": ("daemonsets", "ds"),
+    "job": ("jobs",),
+    "cronjob": ("cronjobs", "cj"),
+    "replicationcontroller": ("replicationcontrollers", "rc"),
+    "deploymentconfig": ("deploymentconfigs", "dc"),
+    "rollout": ("rollouts", "ro"),
+    "workload": (),
+}
+"""What may precede the name of a pod or workload, with kubectl's plural and short name.
+
+Which kind of workload it is does not matter.
+"""
+
+_KIND_OF = {name: kind for kind, others in _KINDS.items() for name in (kind, *others)}
+
+_OFTEN_OWNED = frozenset({"replicaset", "replicationcontroller", "job"})
+"""Kinds that a workload makes: their own names have an end that the workload's does not have."""
 
 _CLUSTER_FLAGS = ("kubeconfig", "context", "namespace", "all_namespaces", "labels")
 _NAMED = 10
@@ -200,7 +206,7 @@ def narrow_discovery(chosen: argparse.Namespace, config: Config, namespace: str 
     """
     kubernetes = config.discovery.kubernetes
     named, _, _ = chosen.selector.partition("/")
-    is_named = "/" in chosen.selector and named not in _KINDS
+    is_named = "/" in chosen.selector and not _kind_of(named)
     if chosen.all_namespaces or (is_named and _GLOB & set(named)):
         namespaces: tuple[str, ...] = ()
     elif is_named:
@@ -217,12 +223,28 @@ def narrow_discovery(chosen: argparse.Namespace, config: Config, namespace: str 
     return replace(config, discovery=replace(config.discovery, kubernetes=kubernetes))
 
 
+def _kind_of(text: str) -> str:
+    """The kind, of any of its names, also with a group: deployments.apps; empty for none."""
+    return _KIND_OF.get(text.partition(".")[0].lower(), "")
+
+
 def matches(selector: str, target: Target) -> bool:
-    """Whether a selector matches this target: by its names, or as deployment/web by workload."""
-    kind, _, name = selector.partition("/")
-    if kind in _KINDS and name:
-        return fnmatchcase(target.workload, name)
-    return selects(selector, target.key)
+    """Whether a selector matches this target: by its names, or as deployment/web by workload.
+
+    A namespace may be called jobs, so that jobs/web is one of its pods as well.
+    """
+    before, slash, name = selector.partition("/")
+    return selects(selector, target.key) or any(
+        fnmatchcase(one, name) for one in _names_as(_kind_of(before) if slash else "", target)
+    )
+
+
+def _names_as(kind: str, target: Target) -> tuple[str, ...]:
+    """What a target is called by a kind; nothing where that is none."""
+    if kind in ("", "pod"):
+        return (target.key.pod,) if kind else ()
+    owner = (target.key.pod.rpartition("-")[0],) if kind in _OFTEN_OWNED else ()
+    return (target.workload, *owner)
 
 
 def selects(selector: str, key: TargetKey) -> bool:

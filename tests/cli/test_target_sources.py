@@ -1,6 +1,7 @@
 """Which namespaces and targets the flags and the selector select."""
 
 import argparse
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,19 @@ from exporter.config import Config
 from exporter.model import Role, Target, TargetKey
 
 WEB = Target(key=TargetKey("shop", "web-7d9f-x2x"), role=Role.SIDECAR, addresses=(), workload="web")
+
+
+PODS = ("pod", "pods", "po", "Pod")
+KINDS = (
+    *PODS,
+    *("deployment", "deployments", "deploy", "deployment.apps", "deployments.v1.apps"),
+    *("replicaset", "replicasets", "rs", "ReplicaSet", "replicaset.apps"),
+    *("statefulset", "statefulsets", "sts", "daemonset", "daemonsets", "ds"),
+    *("job", "jobs", "job.batch", "cronjob", "cronjobs", "cj"),
+    *("replicationcontroller", "replicationcontrollers", "rc"),
+    *("deploymentconfig", "deploymentconfigs", "dc", "rollout", "rollouts", "ro", "workload"),
+)
+"""As kubectl takes them, and as its `-o name` prints them."""
 
 
 def chosen(selector: str, *flags: str) -> argparse.Namespace:
@@ -29,6 +43,7 @@ def chosen(selector: str, *flags: str) -> argparse.Namespace:
         ("sh*/web", (), ()),
         ("deployment/web", (), ("mine",)),
         ("deployment/web", ("-n", "shop"), ("shop",)),
+        *((f"{kind}/web", (), ("mine",)) for kind in KINDS),
         ("shop/web", ("-A",), ()),
     ],
 )
@@ -65,7 +80,24 @@ def test_labels_choose_pods() -> None:
         ("shop", True),
         ("web", False),
         ("", True),
+        ("job", False),
+        ("pod", False),
+        ("pod/shop", False),
+        ("pod/web", False),
+        ("jobs/web", True),
+        ("replicaset/web-7d9f", True),
+        ("replicaset/web-7d", False),
+        ("deployment/web-7d9f", False),
+        ("gateway/web", False),
+        *((f"{kind}/{'web-*' if kind in PODS else 'web'}", True) for kind in KINDS),
+        *((f"{kind}/cart", False) for kind in KINDS),
     ],
 )
 def test_selectors_match_workloads_too(selector: str, is_matched: object) -> None:
     assert matches(selector, WEB) is is_matched
+
+
+def test_a_namespace_that_is_called_like_a_kind_has_pods_too() -> None:
+    nightly = replace(WEB, key=TargetKey("jobs", "nightly"), workload="backup")
+    assert matches("jobs/nightly", nightly)
+    assert not matches("jobs/nightly", replace(nightly, key=TargetKey("shop", "nightly")))
