@@ -117,16 +117,10 @@ async def list_ports(request: web.Request) -> web.Response:
     return await json_answer(request, PortList(ports=tuple(map(port_document, PORTS))))
 
 
-async def no_such_path(request: web.Request) -> web.Response:
-    """Anything else under /api."""
-    raise web.HTTPNotFound(text=f"{request.path} is not part of this API.")
-
-
 ROUTES = (
     web.get("/api/v1/summary", show_summary),
     web.get("/api/v1/matrix", show_matrix),
     web.get("/api/v1/targets", list_targets),
     web.get("/api/v1/targets/{namespace}/{pod}", show_target),
     web.get("/api/v1/ports", list_ports),
-    web.route("*", "/api/{path:.*}", no_such_path),
 )

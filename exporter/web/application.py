@@ -74,7 +74,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
             raise
         kept = {name: error.headers[name] for name in _KEPT if name in error.headers}
         answer = web.Response(
-            body=msgspec.json.encode({"error": (error.text or error.reason).rstrip()}),
+            body=msgspec.json.encode({"error": _sentence(request, error)}),
             status=error.status,
             headers=kept,
             content_type="application/json",
@@ -82,6 +82,15 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if error.keep_alive is False:
             answer.force_close()
         return answer
+
+
+def _sentence(request: web.Request, error: web.HTTPException) -> str:
+    """The error's own text, or a sentence of ours where no route has the path or the method."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"Only {' and '.join(sorted(error.allowed_methods))} are allowed here."
+    if request.match_info.http_exception is error:
+        return f"{request.path} is not part of this API."
+    return (error.text or error.reason).rstrip()
 
 
 def create_app(context: WebContext) -> web.Application:

@@ -9,6 +9,7 @@ from msgspec import structs
 from benchmarks.records import broken_sidecar, healthy_sidecar
 from exporter.catalogue import PORTS
 from exporter.diagnosis import CAUSES
+from exporter.web.api import ROUTES
 from tests.docs.test_api import ANSWERS, DEPRECATED
 from tests.web.conftest import BROKEN, HEALTHY
 
@@ -199,10 +200,16 @@ async def test_a_parameter_that_is_given_twice_is_refused(serve: Any) -> None:
     assert (answer.status, await answer.json()) == (400, {"error": "role is given twice."})
 
 
-async def test_only_get_is_answered(serve: Any) -> None:
-    answer = await (await serve()).post("/api/v1/targets")
-    assert answer.status in (404, 405)
-    assert "error" in await answer.json()
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_only_get_and_head_are_allowed(serve: Any, method: str) -> None:
+    client = await serve()
+    for route in ROUTES:
+        path = route.path.format(namespace="team-0", pod="reviews-v0-6d4f8c7b9d-00000")
+        answer = await client.request(method, path)
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD"), path
+        assert await answer.json() == {"error": "Only GET and HEAD are allowed here."}
+        assert (await client.head(path)).status == 200
+    assert (await client.request(method, "/api/v1/nothing")).status == 404
 
 
 async def test_ports_are_the_catalogue_with_causes_in_words(serve: Any) -> None:
