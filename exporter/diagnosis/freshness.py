@@ -80,7 +80,8 @@ def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
     if memory.page is not None and now - memory.page_requested_at > KEPT_INTERVALS * page:
         changes["page"] = None
     exposure = memory.exposure
-    if exposure is not None and not is_fresh(exposure, identity, now, PROOF_INTERVALS):
+    is_probed = config.poll.exposure  # without it no probe would end what the last one found
+    if exposure and not (is_probed and is_fresh(exposure, identity, now, PROOF_INTERVALS)):
         changes["exposure"] = None
     for name, intervals in _BY_IDENTITY.items():
         known: Mapping[Any, Timestamped[Any]] = getattr(memory, name)

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from msgspec import structs
 
 from exporter.bounds import TARGET_PORTS
+from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.agent_page import COUNTERS, next_wait
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_expired
 from exporter.diagnosis.memory_update import MemoryUpdate, remember_servers, remember_stats
 from exporter.diagnosis.remembered_hellos import remember_hbone, remember_hellos
+from exporter.diagnosis.target_certificates import names_of_servers
 from exporter.model import (
     HBONE_ROLES,
     AdminFacts,
@@ -80,11 +82,25 @@ def _update_facts(evidence: Evidence, update: MemoryUpdate) -> None:
 
 
 def _remember_servers(evidence: Evidence, update: MemoryUpdate) -> None:
-    """What a gateway's servers presented; one that presents nothing now is probed at its time."""
+    """What a gateway's servers presented; one that presents nothing now is probed at its time.
+
+    A server or name that is configured no more is forgotten with what it presented.
+    """
     for seen in evidence.server_hellos:
         certificate = seen.facts.certificate if isinstance(seen.facts, TlsFacts) else None
         known = update.mapping("server_names")
         known[seen.port, seen.probe.path] = Timestamped(certificate, update.now)
+    known = update.changes.get("server_names", update.before.server_names)
+    if not known:
+        return
+    ports = {port.number for port in evidence.ports if is_server(port)}
+    admin = update.changes.get("admin", update.before.admin)
+    names = names_of_servers(admin.value if admin else None)
+    gone = [
+        (port, name) for port, name in known if port not in ports or (names and name not in names)
+    ]
+    for key in gone:
+        update.mapping("server_names").pop(key)
 
 
 def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Memory:

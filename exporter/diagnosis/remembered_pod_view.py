@@ -30,7 +30,7 @@ def with_pod_view(evidence: Evidence, memory: Memory) -> Memory:
     """
     config, target = evidence.config, evidence.target
     if config.access.loopback != "portforward" or target.netns:
-        return memory
+        return replace(memory, pod_view=None) if memory.pod_view else memory
     known = memory.pod_view
     if evidence.pod:
         return replace(memory, pod_view=_seen_now(evidence, memory))

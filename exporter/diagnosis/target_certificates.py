@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from exporter.bounds import SERVER_NAMES
 from exporter.diagnosis.evidence import Evidence
 from exporter.model import (
+    AdminFacts,
     Certificate,
     CertificateValidity,
     Memory,
@@ -66,6 +67,12 @@ def _of_admin(memory: Memory) -> Iterator[CertificateValidity]:
         yield _validity("workload", "admin", admin.workload_certificate)
     if admin.root_certificate is not None:
         yield _validity("root", "admin", admin.root_certificate)
+
+
+def names_of_servers(admin: AdminFacts | None) -> tuple[str, ...]:
+    """The names in the certificates of a gateway's servers that its Envoy has, each once."""
+    certificates = (admin.server_certificates if admin else None) or ()
+    return tuple(dict.fromkeys(name for one in certificates for name in one.dns_names))
 
 
 def server_certificates_of(memory: Memory) -> tuple[ServerCertificate, ...]:

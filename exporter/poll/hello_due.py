@@ -11,6 +11,7 @@ from itertools import islice
 from exporter.bounds import SERVER_NAMES
 from exporter.catalogue.gateway_servers import is_server
 from exporter.config import Config
+from exporter.diagnosis.target_certificates import names_of_servers
 from exporter.model import (
     Certificate,
     Memory,
@@ -28,6 +29,9 @@ from exporter.poll.plan import Plan
 
 _OF_ENVOY = frozenset({ProbeKind.READINESS, ProbeKind.STATS})
 """The probes of 15021 and 15090, which Envoy itself serves."""
+
+_JITTER_SECONDS = 0.5
+"""A poll that starts so much earlier than an interval after the last is one interval after it."""
 
 
 def is_hello_due(  # noqa: PLR0913, PLR0917 - what a poll knows
@@ -80,8 +84,7 @@ def next_due(
     """
     if not config.poll.hello:
         return math.inf
-    if server_hellos(plan, seen, memory, is_identity_due=False):
-        return 0.0
+    servers = [at for _, at in _server_hellos(plan, seen, memory, config, step)]
     saying = {part.dialer.address for part in plan.network if part.hello}
     saying &= {one.address for one in seen if one.probe.kind is ProbeKind.CONTROL}
     if not saying <= memory.hello.keys() or not memory.hello_missed.isdisjoint(saying):
@@ -89,12 +92,12 @@ def next_due(
     last = [memory.hello[address] for address in saying]
     if any(hello.value.outcome is Outcome.TIMEOUT for hello in last):
         return 0.0
-    return min([_outdated_at(hello) - step for hello in last], default=math.inf)
+    return min([*servers, *(_outdated_at(hello) - step for hello in last)], default=math.inf)
 
 
 def _is_rested(memory: Memory, interval: float, now: float) -> bool:
-    """Whether the last hello is an interval ago; half a second of jitter is none."""
-    return now - memory.hello_sent_at >= interval - 0.5
+    """Whether the last hello is an interval ago."""
+    return now - memory.hello_sent_at >= interval - _JITTER_SECONDS
 
 
 def _last_answer_of_envoy(target: Target, memory: Memory) -> float:
@@ -124,16 +127,31 @@ def _outdated_at(hello: Timestamped[Observation]) -> float:
     return certificate.not_after if isinstance(certificate, Certificate) else math.inf
 
 
-def server_hellos(
-    plan: Plan, seen: Sequence[Observation], memory: Memory, *, is_identity_due: bool
+def server_hellos(  # noqa: PLR0913 - as `is_hello_due`
+    plan: Plan,
+    seen: Sequence[Observation],
+    memory: Memory,
+    config: Config,
+    now: float,
+    *,
+    is_identity_due: bool,
+    step: float,
 ) -> list[Probe]:
     """The hellos that this poll sends to a gateway's servers, by whose names certificates are for.
 
     Each presents the certificate of one server. The names are those in the certificates that its
     Envoy has (admin's /certs, in the pod view); without them a hello without a name finds the
-    server of every host. Sent at the identity cadence, to ports that answer, and once when a port
-    or name is new.
+    server of every host. Sent at the identity cadence, to ports that answer, once when a port or
+    name is new, and at the detail interval where the certificate has ended.
     """
+    due = _server_hellos(plan, seen, memory, config, step)
+    return [probe for probe, at in due if is_identity_due or at <= now]
+
+
+def _server_hellos(
+    plan: Plan, seen: Sequence[Observation], memory: Memory, config: Config, step: float
+) -> list[tuple[Probe, float]]:
+    """Those that could be sent, each with the moment from which it is at any cadence."""
     if plan.target.role is not Role.GATEWAY:
         return []
     servers = {port.number for port in plan.ports if is_server(port)}
@@ -147,13 +165,24 @@ def server_hellos(
     first = next((address for address, _ in sorted(answering)), "")
     ports = sorted(port for address, port in answering if address == first)
     wanted = islice(_hellos(first, ports, memory), SERVER_NAMES)
-    known = memory.server_names
-    return [one for one in wanted if is_identity_due or (one.port, one.path) not in known]
+    rest = memory.effective(config.poll.detail_interval) - _JITTER_SECONDS
+    return [
+        (one, _asked_again_at(memory.server_names.get((one.port, one.path)), rest, step))
+        for one in wanted
+    ]
+
+
+def _asked_again_at(
+    shown: Timestamped[Certificate | None] | None, rest: float, step: float
+) -> float:
+    """0 for what was never asked; infinite for what presented nothing."""
+    if shown is None:
+        return 0.0
+    return math.inf if shown.value is None else max(shown.value.not_after - step, shown.at + rest)
 
 
 def _hellos(address: str, ports: Sequence[int], memory: Memory) -> Iterator[Probe]:
-    certificates = (memory.admin.value.server_certificates if memory.admin else None) or ()
-    names = dict.fromkeys(name for one in certificates for name in one.dns_names)
+    names = names_of_servers(memory.admin.value if memory.admin else None)
     for port in ports:
         for name in names or ("",):
             yield Probe(port, ProbeKind.SERVER_HELLO, View.NETWORK, address, path=name)

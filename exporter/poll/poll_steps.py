@@ -143,7 +143,7 @@ class PollSteps(Struct, frozen=True, eq=False):
                 case Outcome.REFUSED if part.direct:
                     attempts.append(self._attempt(part.direct, part.dialer))
         if config.poll.hello:
-            attempts += self._server_hellos(seen, memory)
+            attempts += self._server_hellos(seen, memory, config, now, step)
         return attempts
 
     def _of_workload(
@@ -167,12 +167,14 @@ class PollSteps(Struct, frozen=True, eq=False):
         return asked
 
     def _server_hellos(
-        self, seen: Sequence[Observation], memory: Memory
+        self, seen: Sequence[Observation], memory: Memory, config: Config, now: float, step: float
     ) -> Iterator[tuple[Prober, Attempt]]:
         """Those to a gateway's servers."""
         ways = {part.dialer.address: part.dialer for part in self.plan.network}
         due = Cadence.IDENTITY in self.due
-        for probe in server_hellos(self.plan, seen, memory, is_identity_due=due):
+        for probe in server_hellos(
+            self.plan, seen, memory, config, now, is_identity_due=due, step=step
+        ):
             yield self._attempt(probe, ways[probe.address])
 
     async def probe_pod(

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from exporter.config import AccessConfig, Config
 from exporter.model import AdminFacts, Memory, Observation, Outcome
 from tests.diagnosis.matrix import (
@@ -75,3 +77,12 @@ def test_a_namespace_is_seen_in_every_poll_so_nothing_is_remembered() -> None:
     there = replace(SIDECAR, netns="pod")
     _, memory = seen_by(sidecar() + POD, target=there, config=CONFIG)
     assert memory.pod_view is None
+
+
+@pytest.mark.parametrize("loopback", ["none", "netns"])
+def test_without_port_forwards_what_they_showed_is_forgotten(loopback: str) -> None:
+    _, memory = seen_by(REJECTED + POD, config=CONFIG)
+    assert memory.pod_view
+    config = Config(access=AccessConfig(loopback=loopback))
+    _, after = seen_by(sidecar(), memory=memory, config=config)
+    assert after.pod_view is None

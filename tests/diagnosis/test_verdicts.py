@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.config import Config, PollConfig
 from exporter.model import (
     AgentMetrics,
     Lifecycle,
@@ -345,6 +346,14 @@ def test_silence_takes_nothing_back_that_was_exposed(silence: Outcome) -> None:
     assert kept.exposure == memory.exposure
     _, closed = seen_by(sidecar(net(15000, RESET)), memory=memory)
     assert closed.exposure != memory.exposure
+
+
+def test_what_a_probe_found_ends_where_the_probe_is_switched_off() -> None:
+    found, memory = seen_by(sidecar(net(15000, OK)))
+    assert cause_of(found) == "admin_exposed"
+    without = Config(poll=PollConfig(exposure=False))
+    record, after = seen_by(sidecar(without=(15000,)), memory=memory, config=without)
+    assert (cause_of(record), after.exposure) == ("none", None)
 
 
 @pytest.mark.parametrize("status_port", [0, 15020])

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec import structs
 
 from exporter import clock
 from exporter.config import Config, PollConfig
@@ -136,13 +138,71 @@ async def test_a_certificate_that_has_ended_is_a_fault_of_its_gateway(tmp_path: 
     async with gateway(tmp_path) as (target, _):
         memory = known_to_admin("*.pay.example")
         seen = await poll_once(target, memory, EVERY_CADENCE, Config(), clock.now())
-    serving = sidecar(without=(15006, CONTROL))
-    record, _ = seen_by(serving, target=GATEWAY, memory=seen.memory, now=clock.now())
+    record, _ = judged(target, seen.memory)
     assert record.diagnosis
     assert record.diagnosis.cause == "certificate_expired"
     assert "*.pay.example has ended" in record.diagnosis.evidence[0]
     assert "credentialName" in record.diagnosis.advice
     assert "needs no restart" in record.diagnosis.advice
+
+
+def judged(target: Target, memory: Memory) -> tuple[TargetRecord, Memory]:
+    """What a healthy gateway comes to with this memory and these servers."""
+    servers = replace(GATEWAY, settings=replace(GATEWAY.settings, **servers_of(target)))
+    return seen_by(
+        sidecar(without=(15006, CONTROL)), target=servers, memory=memory, now=clock.now()
+    )
+
+
+def servers_of(target: Target) -> dict[str, tuple[int, ...]]:
+    return {"server_ports": target.settings.server_ports}
+
+
+async def test_a_certificate_that_has_ended_is_asked_for_again_at_the_detail_interval(
+    tmp_path: Path,
+) -> None:
+    async with gateway(tmp_path) as (target, asked):
+        memory, now = known_to_admin("shop.example", "*.pay.example"), clock.now()
+        first = await poll_once(target, memory, EVERY_CADENCE, Config(), now)
+        asked.clear()
+        detail = Config().poll.detail_interval
+        for seconds, names in ((detail / 2, []), (detail, ["any.pay.example"])):
+            await poll_once(target, first.memory, FAST_ONLY, Config(), now + seconds)
+            assert asked == names, "the others are not asked for"
+
+
+async def test_a_certificate_that_ends_is_asked_for_at_once_and_its_end_is_no_fault_once_renewed(
+    tmp_path: Path,
+) -> None:
+    async with gateway(tmp_path) as (target, _):
+        now, secure = clock.now(), target.settings.server_ports[0]
+        known = known_to_admin("shop.example")
+        ends = Certificate(not_before=0.0, not_after=now + 10, dns_names=("shop.example",))
+        names = {(secure, "shop.example"): Timestamped(ends, now - 3000)}
+        memory = structs.replace(known, server_names=names)
+        before = await poll_once(target, memory, FAST_ONLY, Config(), now)
+        assert before.memory.server_names[secure, "shop.example"].value == ends
+        after = await poll_once(target, memory, FAST_ONLY, Config(), now + 11)
+        assert shown(after.record) == {(secure, "shop.example"): 2040}
+
+
+async def test_a_server_and_a_name_that_are_configured_no_more_are_forgotten(
+    tmp_path: Path,
+) -> None:
+    async with gateway(tmp_path) as (target, _):
+        memory = known_to_admin("shop.example", "*.pay.example")
+        seen = await poll_once(target, memory, EVERY_CADENCE, Config(), clock.now())
+    secure, plain = target.settings.server_ports
+    _, kept = judged(target, seen.memory)
+    assert kept.server_names == seen.memory.server_names
+    settings = replace(target.settings, server_ports=(plain,))
+    record, memory = judged(replace(target, settings=settings), seen.memory)
+    assert {port for port, _ in memory.server_names} <= {plain}
+    assert secure not in {row.port for row in record.servers}
+    fewer = structs.replace(seen.memory, admin=known_to_admin("shop.example").admin)
+    record, memory = judged(target, fewer)
+    assert {name for _, name in memory.server_names} == {"shop.example"}
+    assert "ended" not in str(record.diagnosis)
 
 
 @pytest.mark.parametrize("hello", [True, False])

@@ -160,10 +160,9 @@ def test_no_bytes_crash_the_readers(body: bytes) -> None:
             read(path, start + body)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.text)
+@pytest.mark.parametrize("path", [one for one in PAGES if one is not paths.ENVOY_STATS])
 def test_a_page_that_cannot_be_read_is_left_out(path: Any) -> None:
-    if path is not paths.ENVOY_STATS:
-        assert read(path, b"not json") == AdminFacts(state="LIVE")
+    assert read(path, b"not json") == AdminFacts(state="LIVE")
 
 
 @pytest.mark.parametrize(("known", "version"), [("", "1.28.10"), ("1.28.10", "")])
