@@ -53,6 +53,7 @@ class KubernetesConfig:
     node: str = ""
     roles: tuple[Role, ...] = ()
     services: bool = False
+    cluster_scoped: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from exporter.discovery.list_requests import (
     pods_request,
     scopes_of,
     services_request,
+    watched_resources,
 )
 from exporter.discovery.merged_targets import MergedTargets, PodContext
 from exporter.discovery.nodes_and_namespaces import (
@@ -51,7 +52,6 @@ from exporter.turn import current_turn
 T = TypeVar("T")
 
 _NO_SETTINGS = NamespaceSettings()
-_ALWAYS_WATCHED = {"pods", "nodes", "namespaces"}
 _MAX_WAIT_SECONDS = 10.0
 """How long pods wait for nodes and namespaces, so that no ignored target is polled even once."""
 
@@ -142,16 +142,17 @@ class ClusterSource:
         annotation = config.discovery.ignore_annotation
         settings_of = partial(namespace_settings_of, annotation=annotation)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(
-                self._cache_objects(api, nodes_request(chosen), self._nodes, readiness_of)
-            )
-            tasks.create_task(self._cache_objects(api, NAMESPACES, self._namespaces, settings_of))
             tasks.create_task(self._update_stale())
+            if chosen.cluster_scoped:
+                nodes, namespaces = nodes_request(chosen), self._namespaces
+                tasks.create_task(self._cache_objects(api, nodes, self._nodes, readiness_of))
+                tasks.create_task(self._cache_objects(api, NAMESPACES, namespaces, settings_of))
             for scope, services in self._services.items():
                 tasks.create_task(
                     self._cache_objects(api, services_request(scope), services, service_of)
                 )
-            await self._wait_for_nodes_and_namespaces()
+            if chosen.cluster_scoped:
+                await self._wait_for_nodes_and_namespaces()
             for scope in scopes_of(chosen):
                 tasks.create_task(self._watch_pods(api, scope))
 
@@ -169,11 +170,14 @@ class ClusterSource:
         await self._remove([key for key in self._pods if not is_chosen(key.namespace, chosen)])
         before, with_services = self._services, scopes if chosen.services else ()
         self._services = {scope: self._services_in(scope) for scope in with_services}
-        if before != self._services:
+        if not chosen.cluster_scoped:
+            self._nodes = ObjectCache[bool](self._node_changed)
+            self._namespaces = ObjectCache[NamespaceSettings](self._namespace_changed)
+        if before != self._services or not chosen.cluster_scoped:
             self._mark_stale(self._pods)
         self._nodes.attempted.clear()
         self._namespaces.attempted.clear()
-        self._status.reset(_ALWAYS_WATCHED | ({"services"} if chosen.services else set()))
+        self._status.reset(watched_resources(chosen))
 
     async def _wait_for_nodes_and_namespaces(self) -> None:
         with suppress(TimeoutError):

@@ -22,6 +22,13 @@ def scopes_of(chosen: KubernetesConfig) -> tuple[str, ...]:
     return tuple(name for name in chosen.namespaces if is_chosen(name, chosen))
 
 
+def watched_resources(chosen: KubernetesConfig) -> set[str]:
+    """The names of the resources that are watched."""
+    rows = {"nodes": chosen.cluster_scoped, "namespaces": chosen.cluster_scoped}
+    rows |= {"pods": True, "services": chosen.services}
+    return {name for name, is_watched in rows.items() if is_watched}
+
+
 def pods_request(scope: str, chosen: KubernetesConfig) -> Resource:
     """The list of the pods of a namespace, or of all."""
     path = f"/api/v1/namespaces/{scope}/pods" if scope else "/api/v1/pods"

@@ -57,10 +57,13 @@ async def list_targets(api: KubernetesClient, config: Config) -> TargetListing:
         for scope in scopes_of(chosen)
         for pod in await _objects(api, pods_request(scope, chosen))
     ]
-    nodes = await _read(api, nodes_request(chosen), readiness_of, unseen)
-    namespaces = await _read(
-        api, NAMESPACES, partial(namespace_settings_of, annotation=annotation), unseen
-    )
+    nodes, namespaces = None, None
+    if chosen.cluster_scoped:
+        settings_of = partial(namespace_settings_of, annotation=annotation)
+        nodes = await _read(api, nodes_request(chosen), readiness_of, unseen)
+        namespaces = await _read(api, NAMESPACES, settings_of, unseen)
+    else:
+        unseen.append("what nodes and namespaces say: discovery.kubernetes.cluster_scoped is false")
 
     def targets_in(document: Json) -> tuple[Target, ...]:
         pod = decode_pod(document)

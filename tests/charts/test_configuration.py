@@ -9,6 +9,7 @@ import pytest
 
 from exporter.cli.main import main
 from exporter.config import Config, load
+from exporter.discovery.list_requests import watched_resources
 from tests.charts.render import Document, ci_files, of_kind, pod_specs, render, values_of
 
 FILES = pytest.mark.parametrize("file", ci_files(), ids=lambda file: file.stem)
@@ -121,6 +122,25 @@ def test_the_same_namespaces_are_polled_and_allowed(
     roles = of_kind(render(values), "Role")
     assert [row["metadata"]["namespace"] for row in roles] == ["shop", "istio-system"]
     assert config.discovery.kubernetes.namespaces == ("shop", "istio-system")
+
+
+@pytest.mark.parametrize("mode", ["deployment", "statefulset", "daemonset"])
+@pytest.mark.parametrize("is_scoped", [True, False])
+def test_nodes_and_namespaces_are_watched_where_they_may_be_listed(
+    mode: str, is_scoped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"mode": mode, "namespaces": ["istio-system"], "rbac": {"clusterScoped": is_scoped}}
+    configs = configured(values, tmp_path, monkeypatch)
+
+    chosen = [config.discovery.kubernetes for config in configs]
+    assert {one.cluster_scoped for one in chosen} == {is_scoped}
+    granted = {
+        resource
+        for role in of_kind(render(values), "ClusterRole", "Role")
+        for rule in role["rules"]
+        for resource in rule["resources"]
+    }
+    assert [watched_resources(one) for one in chosen] == [granted] * len(chosen)
 
 
 def test_a_change_of_the_configuration_replaces_the_pods() -> None:

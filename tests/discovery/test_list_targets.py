@@ -73,6 +73,21 @@ async def test_without_the_right_to_nodes_and_namespaces_the_targets_are_still_l
     ]
 
 
+async def test_nodes_and_namespaces_are_not_asked_for_where_they_are_not_to_be_read(
+    cluster: Any,
+) -> None:
+    cluster.put(NODES, node("node-1", "Unknown"))
+    cluster.put(NAMESPACES, namespace("shop", annotations={IGNORE: "true"}))
+    cluster.put(PODS, pod("cart"))
+    listing = await listed(cluster, config_of(cluster_scoped=False))
+    assert names(listing) == ["cart"]
+    assert listing.targets[0].lifecycle.node_ready is None
+    assert [sentence.split(":")[0] for sentence in listing.unseen] == [
+        "what nodes and namespaces say"
+    ]
+    assert not [path for path in (NODES, NAMESPACES) if cluster.queries(path, watch=False)]
+
+
 async def test_without_the_right_to_pods_there_is_an_error(cluster: Any) -> None:
     cluster.refused_paths = {PODS: 403}
     with pytest.raises(ForbiddenError):

@@ -10,11 +10,14 @@ from tests.discovery.cluster_source import (
     NAMESPACES,
     NODES,
     PODS,
+    Watched,
     bare,
+    config_of,
     istiod,
     namespace,
     node,
     pod,
+    to,
     watching,
 )
 from tests.until import until
@@ -111,6 +114,27 @@ async def test_a_node_that_becomes_unready_changes_its_pods(cluster: Any) -> Non
         cluster.delete(NODES, node("node-1", "True"))
         await until(lambda: seen.target("cart").lifecycle.node_ready is False)
     assert seen.log.count("drop cart") == 0
+
+
+async def test_nodes_and_namespaces_are_forgotten_once_they_are_not_to_be_read(
+    cluster: Any,
+) -> None:
+    cluster.put(NODES, node("node-1", "Unknown"))
+    cluster.put(NAMESPACES, namespace("bank", annotations={IGNORE: "true"}))
+    cluster.put(PODS, pod("cart"))
+    cluster.put(PODS, pod("vault", "bank"))
+    seen = Watched()
+    async with seen.running(to(cluster), config_of()):
+        await seen.until_synced()
+        assert seen.names == ["cart"]
+        await until(lambda: seen.target("cart").lifecycle.node_ready is False)
+    cluster.refused_paths = {NODES: 403, NAMESPACES: 403}
+    async with seen.running(to(cluster), config_of(cluster_scoped=False)):
+        await until(lambda: seen.names == ["cart", "vault"])
+        await until(lambda: seen.target("cart").lifecycle.node_ready is None)
+        await until(lambda: bool(seen.synced["pods"]))
+    assert (seen.synced["nodes"], seen.synced["namespaces"]) == (None, None)
+    assert not [one for one in seen.requested if one[2] == "403"]
 
 
 async def test_readiness_is_unknown_where_nodes_may_not_be_listed(cluster: Any) -> None:

@@ -9,6 +9,9 @@ Takes (dict "root" $ "component" "exporter").
 {{- with $values.namespaces }}
 {{- $_ := set $found "namespaces" . }}
 {{- end }}
+{{- if not $values.rbac.clusterScoped }}
+{{- $_ := set $found "cluster_scoped" false }}
+{{- end }}
 {{- $roles := dig "discovery" "kubernetes" "roles" list $values.config }}
 {{- $decided := dict "web" (dict "listen_address" (printf ":%d" (int $values.web.port))) }}
 {{- if $values.web.configSecret }}

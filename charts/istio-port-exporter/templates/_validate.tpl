@@ -3,6 +3,7 @@
 {{- define "istio-port-exporter.validate" -}}
 {{- range $path, $instead := dict
   "discovery.kubernetes.namespaces" "set namespaces"
+  "discovery.kubernetes.cluster_scoped" "set rbac.clusterScoped"
   "discovery.kubernetes.node" "mode daemonset sets it"
   "access.loopback" "set portForward.enabled, or mode daemonset"
   "istiod.debug_token_file" "set istiod.debugToken.enabled"
@@ -44,6 +45,9 @@
 {{- end }}
 {{- if and (not .Values.rbac.clusterScoped) (empty .Values.namespaces) }}
 {{- fail "rbac.clusterScoped: false needs namespaces: pods of all namespaces cannot be listed without a ClusterRole" }}
+{{- end }}
+{{- if and (not .Values.rbac.clusterScoped) (dig "istiod" "read_webhook_names" false .Values.config) }}
+{{- fail "config.istiod.read_webhook_names: needs rbac.clusterScoped, webhook configurations belong to no namespace; name them in config.istiod.webhook_names" }}
 {{- end }}
 {{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
 {{- fail "service.nodePort: needs service.type NodePort or LoadBalancer" }}
