@@ -10,7 +10,7 @@ from exporter.model import Component, PortName, ProbeKind, Role
 
 _workload = partial(Port, role=Role.AMBIENT, component=Component.ZTUNNEL)
 
-_SOCKETS = "kubectl debug -n {namespace} {pod} --image=busybox -- netstat -ltn"
+_SOCKETS = "kubectl debug -it -n {namespace} {pod} --image=busybox -- netstat -ltn"
 
 AMBIENT_PORTS: tuple[Port, ...] = (
     _workload(

@@ -38,7 +38,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
         pod_probe=ProbeKind.HTTP_READY,
         path="/ready",
         endpoint="istiod",
-        by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/ready",
+        by_hand="curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/ready",
     ),
     _istiod(
         number=15010,
@@ -73,7 +73,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
         moved_by=(argument("--monitoringAddr"),),
         probe=ProbeKind.ISTIOD,
         pod_probe=ProbeKind.ISTIOD,
-        by_hand="curl -s http://{address}:{port}/version",
+        by_hand="curl -s -m 5 http://{address}:{port}/version",
     ),
     _istiod(
         number=15017,
@@ -87,7 +87,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
         pod_probe=ProbeKind.WEBHOOK,
         path="/ready",
         endpoint="webhook",
-        by_hand="curl -sk -o /dev/null -w '%{{http_code}}\\n' https://{address}:{port}/ready",
+        by_hand="curl -sk -m 5 -o /dev/null -w '%{{http_code}}\\n' https://{address}:{port}/ready",
     ),
     _CONTROLZ,
     replace(_CONTROLZ, role=Role.CNI, component=Component.INSTALL_CNI),
@@ -100,7 +100,7 @@ CONTROL_PLANE: tuple[Port, ...] = (
         pod_probe=ProbeKind.HTTP_READY,
         path="/readyz",
         endpoint="cni",
-        by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/readyz",
+        by_hand="curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/readyz",
     ),
     _cni(
         number=15014,
@@ -116,6 +116,6 @@ CONTROL_PLANE: tuple[Port, ...] = (
         probe=ProbeKind.METRICS,
         pod_probe=ProbeKind.METRICS,
         path="/metrics",
-        by_hand="curl -s http://{address}:{port}/metrics | head",
+        by_hand="curl -s -m 5 http://{address}:{port}/metrics | head",
     ),
 )

@@ -83,7 +83,7 @@ _DNS = Port(
     ),
     enabled=lambda settings: settings.dns_capture,
     pod_probe=ProbeKind.DNS,
-    by_hand=_IN_PROXY + "dig @127.0.0.1 -p {port} kubernetes.default",
+    by_hand=_IN_PROXY + "kdig @127.0.0.1 -p {port} kubernetes.default",
 )
 
 ENVOY_PORTS: tuple[Port, ...] = (
@@ -175,7 +175,7 @@ ENVOY_PORTS: tuple[Port, ...] = (
         probe=ProbeKind.AGENT,
         pod_probe=ProbeKind.AGENT,
         endpoint="agent",
-        by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/healthz/ready",
+        by_hand="curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/healthz/ready",
     ),
     *rows_for(
         ENVOY_ROLES,
@@ -192,7 +192,7 @@ ENVOY_PORTS: tuple[Port, ...] = (
         pod_probe=ProbeKind.READINESS,
         path="/healthz/ready",
         endpoint="envoy",
-        by_hand="curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/healthz/ready",
+        by_hand="curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/healthz/ready",
     ),
     _DNS,
     replace(
@@ -226,7 +226,7 @@ ENVOY_PORTS: tuple[Port, ...] = (
         expected=_of_metrics,
         probe=ProbeKind.STATS,
         pod_probe=ProbeKind.STATS,
-        by_hand="curl -s 'http://{address}:{port}/stats/prometheus?filter=%5Eserver%5C.'",
+        by_hand="curl -s -m 5 'http://{address}:{port}/stats/prometheus?filter=%5Eserver%5C.'",
     ),
     *rows_for(
         ENVOY_ROLES,

@@ -78,7 +78,7 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         probe=ProbeKind.ZTUNNEL_STATS,
         pod_probe=ProbeKind.ZTUNNEL_STATS,
         path="/metrics",
-        by_hand="curl -s http://{address}:{port}/metrics | head",
+        by_hand="curl -s -m 5 http://{address}:{port}/metrics | head",
     ),
     _agentgateway(
         number=15020,
@@ -88,7 +88,7 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         probe=ProbeKind.METRICS,
         pod_probe=ProbeKind.METRICS,
         path="/metrics",
-        by_hand="curl -s http://{address}:{port}/metrics | head",
+        by_hand="curl -s -m 5 http://{address}:{port}/metrics | head",
     ),
     _ztunnel(
         number=15021,
@@ -99,7 +99,7 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         pod_probe=ProbeKind.ZTUNNEL_READY,
         path="/healthz/ready",
         endpoint="ztunnel",
-        by_hand="curl -s http://{address}:{port}/healthz/ready",
+        by_hand="curl -s -m 5 http://{address}:{port}/healthz/ready",
     ),
     _agentgateway(
         number=15021,
@@ -110,7 +110,7 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
         pod_probe=ProbeKind.HTTP_READY,
         path="/healthz/ready",
         endpoint="agentgateway",
-        by_hand="curl -s http://{address}:{port}/healthz/ready",
+        by_hand="curl -s -m 5 http://{address}:{port}/healthz/ready",
     ),
     _ztunnel(
         number=15053,
