@@ -86,7 +86,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help=f"end with 1 for these too: {', '.join(FAIL_ON)}, separated by commas",
     )
-    parser.add_argument("--all", action="store_true", help=f"poll more than {MANY} targets too")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help=f"poll more than {MANY} targets; without it so many end with 2",
+    )
     parser.add_argument("--watch", action="store_true", help="poll again every poll.interval")
     parser.add_argument(
         "--coverage",

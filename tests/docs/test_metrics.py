@@ -5,11 +5,21 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.app.capabilities import CAPABILITIES, OFF_BY_DEFAULT
+from exporter.control_plane.webhook_dry_run import _REASONS
 from exporter.exposition import FAMILIES
 from exporter.model import Observation, Outcome, Probe, ProbeKind, Role, View
 from exporter.selfmetrics.registry import SelfMetrics
+from exporter.web.probe import PARAMETERS
+from exporter.web.probe_limits import (
+    CLIENT_BURST,
+    CLIENT_PER_SECOND,
+    TARGET_BURST,
+    TARGET_PER_SECOND,
+)
 
-DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+DOCUMENT_FOLDER = Path(__file__).parent.parent.parent / "docs"
+DOCUMENT = (DOCUMENT_FOLDER / "metrics.md").read_text(encoding="utf-8")
 MEASURED_BY_THE_CLIENT = ("process_", "python_")
 
 Row = tuple[str, ...]
@@ -90,5 +100,58 @@ def test_every_metric_that_the_text_names_exists() -> None:
     known = {family.name for family in FAMILIES} | {
         name.strip("`") for name, *_ in documented(columns=5)
     }
+    known |= PARAMETERS
 
     assert set(re.findall(r"`?\b(istio_\w+[a-z])\b", DOCUMENT)) <= known
+
+
+def rows_under(heading: str) -> list[Row]:
+    """The rows of the tables under a heading, without their heads."""
+    part = re.split(rf"^##+ {heading}$", DOCUMENT, flags=re.MULTILINE)[1]
+    text = re.split(r"^##", part, flags=re.MULTILINE)[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [
+        tuple(cell.strip() for cell in line.strip("|").split(" | "))
+        for line, below in zip(lines, [*lines[1:], ""], strict=True)
+        if not line.startswith("|---") and not below.startswith("|---")
+    ]
+
+
+def test_every_outcome_is_listed_in_order_with_what_it_makes_of_a_port() -> None:
+    up = {True: "up", False: "down", None: "unjudged"}
+    rows = rows_under("Outcomes")
+    assert [row[:2] for row in rows] == [(f"`{one}`", up[one.up]) for one in Outcome]
+    assert all(meaning for *_, meaning in rows)
+
+
+def test_the_outcomes_of_the_dry_run_are_named() -> None:
+    row = re.search(r"^\| `istio_control_plane_webhook_path_outcome` .*$", DOCUMENT, re.MULTILINE)
+    shown = {outcome for _, outcome in _REASONS} | {Outcome.HTTP_ERROR, Outcome.NO_ACCESS}
+    assert row
+    assert shown <= set(re.findall(r"`(\w+)`", row[0]))
+
+
+def test_every_capability_is_listed_in_order_with_what_switches_it_on() -> None:
+    rows = rows_under("Capabilities")
+    default = {name: "off" if name in OFF_BY_DEFAULT else "on" for name in CAPABILITIES}
+    assert [row[:2] for row in rows] == [(f"`{name}`", state) for name, state in default.items()]
+    settings = (DOCUMENT_FOLDER / "configuration.md").read_text(encoding="utf-8")
+    for *_, switch in rows:
+        keys = re.findall(r"`(\w+\.\w+(?:\.\w+)*)", switch)
+        assert keys or "`ISTIO_DUAL_STACK`" in switch
+        assert all(f"| `{key}` |" in settings for key in keys), keys
+
+
+def test_what_a_probe_may_be_asked_and_how_often_is_listed() -> None:
+    rows = rows_under("One target: `/probe`")
+    listed = [row for row in rows if len(row) == 2]
+    assert {name.strip("`") for name, _ in listed if name.startswith("`")} == PARAMETERS
+    meanings = dict(listed)
+    assert [name for name in meanings if name.isdecimal()] == sorted(
+        name for name in meanings if name.isdecimal()
+    )
+    rates = re.findall(r"\d+", meanings["429"])
+    assert rates[:4] == [
+        f"{number:g}"
+        for number in (TARGET_PER_SECOND, TARGET_BURST, CLIENT_PER_SECOND, CLIENT_BURST)
+    ]
