@@ -18,6 +18,8 @@ import pytest
 from exporter.access.netns import Netns
 from exporter.config import Config
 from exporter.model import (
+    EVERY_CADENCE,
+    FAST_ONLY,
     Memory,
     Target,
     TargetRecord,
@@ -25,8 +27,6 @@ from exporter.model import (
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.plan import plan_of
 from exporter.poll.poll_target import (
-    EVERY_CADENCE,
-    FAST_ONLY,
     PollResult,
     poll_once,
     poll_target,
