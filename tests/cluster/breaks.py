@@ -191,7 +191,7 @@ CASES = (
         _deleting(_held("held"), later=_STUCK_SECONDS),
     ),
     Case(
-        Break("a policy shuts a pod off", "network_blocked", ""),
+        Break("a policy shuts a pod off", "network_blocked", "", later="IstioProxiesNotJudged"),
         pod(NAMESPACE, "shut"),
         _applying(isolated(NAMESPACE, {"app": "shut"})),
     ),

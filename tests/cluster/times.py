@@ -32,13 +32,15 @@ FAMILIES = (
 class Break:
     """A way to break something: in words, the cause that it has and the alert; empty for none.
 
-    `detail`: it shows in what is read at the detail cadence only.
+    `detail`: it shows in what is read at the detail cadence only. `later`: the alert where none
+    is awaited.
     """
 
     broken: str
     cause: str
     alert: str = "IstioProxyFault"
     detail: bool = False
+    later: str = ""
 
 
 @dataclass
@@ -111,7 +113,8 @@ def table(rows: list[Times]) -> Iterator[str]:
         what = row.what
         times = [row.sampled, row.named, *([row.fired] if what.alert else [])]
         seconds = [f"{value:.0f} s" if value is not None else "never" for value in times]
-        alert = f"{what.alert}, {waits[what.alert]}" if what.alert else "none"
+        name = what.alert or what.later
+        alert = f"{name}, {waits[name]}" if name else "none"
         shown = " | ".join(seconds if what.alert else [*seconds, "-"])
         yield f"| {what.broken} | [{what.cause}](#{what.cause}) | {shown} | {alert} |"
 

@@ -105,6 +105,10 @@ def by_helm(command: Command, folder: Path) -> str:
         (given[word].append(words.pop(0)) if word in given else rest.append(word))
     if verb not in ("install", "upgrade") or CHART not in [ROOT / word for word in rest]:
         return "neither helm install nor upgrade of the project's chart"
+    if not given["--namespace"]:
+        return "no --namespace: the release is in one of its own"
+    if verb == "upgrade" and not given["--values"] and "--reuse-values" not in rest:
+        return "neither --values nor --reuse-values: what was set before is lost"
     values = helm.parse_set_string(",".join(given["--set"]))
     for file in given["--values"]:
         values |= yaml.safe_load((folder / file).read_text())
@@ -187,9 +191,13 @@ def test_every_command_works_as_printed(page: Path, folder: Path) -> None:
         pytest.param("make no-such-target", "No rule to make target", id="target"),
         pytest.param("kubectl port-forward pod/a 15099", "unknown ports {15099}", id="port"),
         pytest.param(
-            "helm install a charts/istio-port-exporter --set rbac.creat=false",
+            "helm install a charts/istio-port-exporter --namespace a --set rbac.creat=false",
             "additional properties 'creat' not allowed",
             id="value",
+        ),
+        pytest.param("helm install a charts/istio-port-exporter", "no --namespace", id="namespace"),
+        pytest.param(
+            "helm upgrade a charts/istio-port-exporter --namespace a", "is lost", id="values"
         ),
         pytest.param("docker build --tag other:1 .", "does not take other:1", id="image"),
         pytest.param("promtool check rules no/such.yaml", "no such file", id="file"),

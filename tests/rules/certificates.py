@@ -5,9 +5,11 @@ from tests.rules.series import diagnosis, of
 
 EXPIRY = "istio_target_certificate_expiry_timestamp_seconds"
 BEGIN = "istio_target_certificate_not_before_timestamp_seconds"
+SERVER = "istio_proxy_server_certificate_expiry_timestamp_seconds"
 HOUR = 3600
 DAY = 24 * HOUR
 WEB = {"namespace": "shop", "pod": "web-1", "role": "sidecar"}
+ISTIOD = {"namespace": "istio-system", "pod": "istiod-1", "role": "istiod"}
 
 
 def life(
@@ -82,6 +84,61 @@ CASES = (
             diagnosis("web-2", "certificate_expired"): "1x30",
         },
         {4: {}, 8: {"IstioCertificateExpired": 2}, 30: {"IstioCertificateExpired": 2}},
+    ),
+    Case(
+        "IstioCertificateExpired",
+        "trap",
+        "istiod's serving certificate, by the cause and by its end: one alert, istiod's advice",
+        {
+            diagnosis("istiod-1", "certificate_expired", "istiod", "istio-system"): "1x30",
+            of(BEGIN, **ISTIOD, certificate="serving", source="wire"): f"{-90 * DAY}x30",
+            of(EXPIRY, **ISTIOD, certificate="serving", source="wire"): "0x30",
+        },
+        {4: {}, 8: {"IstioCertificateExpired": 1}, 30: {"IstioCertificateExpired": 1}},
+        ExpectedAlert(
+            30,
+            {**ISTIOD, "certificate": "serving"},
+            "The serving certificate of the istiod istio-system/istiod-1 has expired: proxies and"
+            " the API server refuse it. Restart this istiod, which then issues its own certificate"
+            " anew; where a secret brings it, renew that. Check the authority's certificate (secret"
+            " cacerts or istio-ca-secret) and the clocks first.",
+        ),
+    ),
+    Case(
+        "IstioCertificateExpired",
+        "trap",
+        "the certificate of a gateway's server is not the workload's: one alert",
+        {
+            diagnosis("web-1", "certificate_expired", "gateway"): "1x30",
+            of(SERVER, "web-1", "gateway", port="8443", server_name="a.example"): "0x30",
+            of(SERVER, "web-1", "gateway", port="8443", server_name="b.example"): f"{DAY}x30",
+        },
+        {4: {}, 8: {"IstioCertificateExpired": 1}, 30: {"IstioCertificateExpired": 1}},
+        ExpectedAlert(
+            30,
+            {**WEB, "role": "gateway", "certificate": "server"},
+            "A server of the gateway shop/web-1 presents a certificate that has expired: its"
+            " clients refuse it. Renew it in the secret that the Gateway names (credentialName, or"
+            " certificateRefs), or look why its issuer does not; the gateway needs no restart.",
+        ),
+    ),
+    Case(
+        "IstioCertificateExpired",
+        "trap",
+        "a server's certificate was renewed since it was read, and one that the cause is not about",
+        {
+            of(SERVER, "web-1", "gateway", port="8443", server_name="a.example"): "600x30",
+            diagnosis("web-2", "certificate_expired", "gateway"): "1x30",
+            of(SERVER, "web-2", "gateway", port="8443", server_name="a.example"): f"{DAY}x30",
+        },
+        {4: {}, 8: {"IstioCertificateExpired": 1}, 30: {"IstioCertificateExpired": 1}},
+        ExpectedAlert(
+            30,
+            {**WEB, "pod": "web-2", "role": "gateway", "certificate": "workload"},
+            "The workload certificate of the gateway shop/web-2 has expired: mTLS with it fails."
+            " Check that the agent reaches istiod's 15012 and that the clocks agree; restart the"
+            " pod to renew.",
+        ),
     ),
     Case(
         "IstioCertificatesNotRenewed",

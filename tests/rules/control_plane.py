@@ -196,8 +196,9 @@ CASES = (
             4,
             {"namespace": "istio-system"},
             "15017 of 1 istiods in istio-system does not answer; the exporter's page names them."
-            " Pods cannot be injected, and the API server refuses Istio's resources. Read istiod's"
-            " log for its serving certificate, and let the API server reach 15017.",
+            " Creations of pods that reach them fail; with all replicas down no pod is injected,"
+            " and the API server refuses Istio's resources. Read istiod's log for its serving"
+            " certificate, and let the API server reach 15017.",
         ),
     ),
     Case(

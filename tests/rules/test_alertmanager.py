@@ -25,6 +25,15 @@ def test_every_alert_that_is_inhibited_is_named_in_full_and_ours() -> None:
         assert names(rule["target_matchers"]) <= set(ALERTS), rule
 
 
+def test_alerts_that_are_matched_by_their_pod_have_one() -> None:
+    """A source without the label never inhibits, and a target without it never is."""
+    for rule in RULES:
+        for matchers in (rule["source_matchers"], rule["target_matchers"]):
+            if 'pod!=""' in matchers:
+                texts = {name: str(ALERTS[name]["annotations"]) for name in names(matchers)}
+                assert [name for name in texts if "$labels.pod" not in texts[name]] == []
+
+
 def test_an_exporter_that_is_gone_inhibits_every_alert_about_the_mesh() -> None:
     about_the_mesh = {name for name in ALERTS if not name.startswith("IstioPortExporter")}
 

@@ -88,6 +88,17 @@ def test_an_alert_is_complete(name: str) -> None:
     assert minutes(rule["keep_firing_for"]) >= 5
 
 
+def test_alerts_keep_firing_for_as_long_as_the_page_says() -> None:
+    """15m those about the mesh, 1h two about roots, 5m those about the exporter but one."""
+    kept: dict[str, set[str]] = {}
+    for name, rule in ALERTS.items():
+        kept.setdefault(rule["keep_firing_for"], set()).add(name)
+    of_exporter = {name for name in ALERTS if name.startswith("IstioPortExporter")}
+    assert kept.keys() == {"5m", "15m", "1h"}
+    assert kept["5m"] == of_exporter - {"IstioPortExporterDown"}
+    assert kept["1h"] == {"IstioRootCertificateEnding", "IstioProxyRootsDiffer"}
+
+
 def test_names_are_unique() -> None:
     names = [rule["alert"] for rule in RULES if "alert" in rule]
     assert len(names) == len(set(names))
