@@ -1,4 +1,4 @@
-"""`explain`: what a port is, who owns it and which causes show on it; what a cause means."""
+"""`explain`: what a port is, who owns it, which causes show on it; what a cause or alert means."""
 
 import argparse
 import os
@@ -13,6 +13,7 @@ import msgspec
 
 from exporter.catalogue import PORTS, Port
 from exporter.catalogue.other_ports import OTHER_PORTS, OtherPort
+from exporter.cli.alert_runbooks import AlertRunbook, alert_runbooks
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.ports import as_json, versions
 from exporter.diagnosis import CAUSES, Cause
@@ -34,18 +35,19 @@ class _Known:
         return True
 
     def __iter__(self) -> Iterator[str]:
-        """Every number, name and cause, once."""
+        """Every number, name, cause and alert, once."""
         ports = ((str(row.number), str(row.name)) for row in PORTS)
-        return iter(dict.fromkeys((*chain(*ports), *CAUSES)))
+        return iter(dict.fromkeys((*chain(*ports), *CAUSES, *_alert_names())))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument(
         "wanted",
-        metavar="PORT|CAUSE",
+        metavar="PORT|CAUSE|ALERT",
         choices=_Known(),
-        help="a port's number or name, such as virtualInbound, or a cause, such as envoy_stuck",
+        help="a port's number or name, such as virtualInbound, a cause, such as envoy_stuck, or an "
+        "alert, such as IstioProxyFault",
     )
     parser.add_argument(
         "-o", dest="output", choices=("text", "json"), default="text", help="format of the output"
@@ -54,15 +56,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
-    """Print every row of the port, one per role, or the cause; ends with 2 when there is none."""
+    """Print the rows of the port, one per role, the cause or the alert; ends with 2 for none."""
     rows, others = find(chosen.wanted), find_other(chosen.wanted)
     cause = find_cause(chosen.wanted)
-    if not rows and not others and not cause:
+    alert = alert_runbooks().get(chosen.wanted.lower())
+    if not rows and not others and not cause and not alert:
         print(_unknown(chosen.wanted), file=sys.stderr)
         return ExitCode.USAGE
     if chosen.output == "json":
         documents = [port_document(row) for row in rows] or others
-        print(_cause_as_json(cause) if cause else as_json(documents))
+        found = {"causes": [_cause_document(cause)]} if cause else {"alerts": [alert]}
+        print(_as_json(found) if cause or alert else as_json(documents))
         return ExitCode.HEALTHY
     for roles, row in _merged(rows):
         _print_part(f"{row.number} {row.name} ({roles})", _explanation(row))
@@ -70,6 +74,8 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         _print_part(f"{other.port} {other.name}", [("  ", other.purpose)])
     if cause:
         _print_part(f"{cause.id} ({cause.cause_class})", _cause_explanation(cause))
+    if alert:
+        _print_part(f"{alert.name} (alert)", _alert_explanation(alert))
     return ExitCode.HEALTHY
 
 
@@ -90,15 +96,15 @@ def find_cause(wanted: str) -> Cause | None:
 
 def _unknown(wanted: str) -> str:
     """What to type instead: what is spelled alike, else all of it."""
-    names = [*dict.fromkeys(row.name for row in PORTS), *CAUSES]
+    names = [*dict.fromkeys(row.name for row in PORTS), *CAUSES, *_alert_names()]
     likely = get_close_matches(wanted, names)
-    begin = f"{wanted!r} is neither a port of Istio nor a cause"
+    begin = f"{wanted!r} is neither a port of Istio nor a cause nor an alert"
     if likely:
         return f"{begin}. Did you mean {' or '.join(likely)}?"
     lists = (
         ("  ports   ", ", ".join(map(str, sorted({row.number for row in PORTS})))),
         ("  causes  ", ", ".join(sorted(CAUSES))),
-        ("  alerts  ", "described in docs/alerts.md"),
+        ("  alerts  ", ", ".join(sorted(_alert_names()))),
     )
     return "\n".join((f"{begin}; there are:", *map(_fitted, lists)))
 
@@ -124,8 +130,18 @@ def _cause_explanation(cause: Cause) -> list[tuple[str, str]]:
     return [("  ", cause.sentence), *((f"  {name:<{width}}", text) for name, text in facts.items())]
 
 
-def _cause_as_json(cause: Cause) -> str:
-    document = {
+def _alert_names() -> list[str]:
+    return [alert.name for alert in alert_runbooks().values()]
+
+
+def _alert_explanation(alert: AlertRunbook) -> list[tuple[str, str]]:
+    page = f"docs/alerts.md#{alert.name.lower()}, which the exporter serves below /runbooks"
+    advice = [("  what to do  ", text) for text in alert.advice]
+    return [*(("  ", text) for text in alert.meaning), *advice, ("  runbook     ", page)]
+
+
+def _cause_document(cause: Cause) -> dict[str, object]:
+    return {
         "cause": cause.id,
         "class": cause.cause_class,
         "roles": cause.roles,
@@ -134,7 +150,10 @@ def _cause_as_json(cause: Cause) -> str:
         "advice_by_role": cause.advices,
         "shows_on": cause.shown_on,
     }
-    return msgspec.json.format(msgspec.json.encode({"causes": [document]})).decode()
+
+
+def _as_json(document: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(document)).decode()
 
 
 def _merged(rows: list[Port]) -> list[tuple[str, Port]]:

@@ -60,8 +60,8 @@ COMMANDS = (
     Command(
         "explain",
         "exporter.cli.explain",
-        "explain a port of Istio or a cause",
-        ("explain 15021", "explain envoy_stuck", "explain virtualInbound -o json"),
+        "explain a port of Istio, a cause or an alert",
+        ("explain 15021", "explain envoy_stuck", "explain IstioProxyFault"),
     ),
     Command(
         "demo",

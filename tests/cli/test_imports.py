@@ -29,6 +29,7 @@ LIGHT = {
     "--help": ("msgspec", "dataclasses", *CATALOGUE),
     "explain 15021": CATALOGUE,
     "explain 15021 -o json": CATALOGUE,
+    "explain IstioProxyFault": CATALOGUE,
     "ports -o json": CATALOGUE,
     "ports -o markdown": CATALOGUE,
     "ports": ("asyncio", "yaml"),
