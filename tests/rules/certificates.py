@@ -1,7 +1,7 @@
 """Cases of the alerts about certificates. promtool's time begins at 0, so lives begin before."""
 
 from tests.rules.promtool import Case, ExpectedAlert
-from tests.rules.series import diagnosis, of
+from tests.rules.series import diagnosis, info, of
 
 EXPIRY = "istio_target_certificate_expiry_timestamp_seconds"
 BEGIN = "istio_target_certificate_not_before_timestamp_seconds"
@@ -9,6 +9,7 @@ SERVER = "istio_proxy_server_certificate_expiry_timestamp_seconds"
 HOUR = 3600
 DAY = 24 * HOUR
 WEB = {"namespace": "shop", "pod": "web-1", "role": "sidecar"}
+MISSED = "1x5 stale 1x24"
 ISTIOD = {"namespace": "istio-system", "pod": "istiod-1", "role": "istiod"}
 
 
@@ -139,6 +140,29 @@ CASES = (
             " Check that the agent reaches istiod's 15012 and that the clocks agree; restart the"
             " pod to renew.",
         ),
+    ),
+    Case(
+        "IstioCertificateExpired",
+        "trap",
+        "servers of every gateway of a deployment are one alert, of one in four its own",
+        {
+            "istio_port_exporter_build_info": MISSED,
+            info("web-{1..4}", "gateway", workload="web"): MISSED,
+            info("old-{1..2}", "gateway", workload="old"): MISSED,
+            **{
+                series: MISSED
+                for pods in ("web-1", "old-{1..2}")
+                for series in (
+                    diagnosis(pods, "certificate_expired", "gateway"),
+                    of(SERVER, pods, "gateway", port="8443", server_name=""),
+                )
+            },
+        },
+        {
+            4: {"IstioGatewaysFailing": 1},
+            8: {"IstioCertificateExpired": 1, "IstioGatewaysFailing": 1},
+            30: {"IstioCertificateExpired": 1, "IstioGatewaysFailing": 1},
+        },
     ),
     Case(
         "IstioCertificatesNotRenewed",
