@@ -15,7 +15,7 @@ import msgspec
 from exporter import clock
 from exporter.cli.target_sources import CheckSource
 from exporter.kube.api_errors import KubernetesError
-from exporter.model import HBONE_ROLES, Cadence, Memory, Target, TargetKey, TargetRecord
+from exporter.model import HBONE_ROLES, Cadence, Memory, Role, Target, TargetKey, TargetRecord
 from exporter.report.not_judged import not_judged
 from exporter.report.target_documents import TargetState, target_state
 
@@ -76,13 +76,21 @@ class Polled:
                 polls.create_task(poll_one(target))
 
     async def update_targets(self) -> None:
-        """Take the targets as they are now; while they cannot be listed, the old ones stay."""
+        """Take the targets as they are now; while they cannot be listed, the old ones stay.
+
+        What is another's pod by now, or elsewhere, begins without a memory.
+        """
+        before = {target.key: _identity(target) for target in self.targets}
         with contextlib.suppress(KubernetesError):
             self.targets = await self.source.targets()
-        kept = {target.key for target in self.targets}
+        kept = {one.key for one in self.targets if before.get(one.key) == _identity(one)}
         for by_key in (self.records, self.memories):
             for key in [key for key in by_key if key not in kept]:
                 del by_key[key]
+
+
+def _identity(target: Target) -> tuple[str, tuple[str, ...], Role]:
+    return target.uid, target.addresses, target.role
 
 
 def _is_decided_by_another_hello(record: TargetRecord) -> bool:

@@ -105,11 +105,12 @@ def unfiltered(config: Config) -> Config:
 
 
 class ClassifiedPods:
-    """Every classified pod, by name and by node."""
+    """Every classified pod, by name and by node; the gateways by namespace."""
 
     def __init__(self) -> None:
         self._pods: dict[TargetKey, ClassifiedPod] = {}
         self._on_node: defaultdict[str, set[TargetKey]] = defaultdict(set)
+        self._gateways: defaultdict[str, set[TargetKey]] = defaultdict(set)
 
     def __iter__(self) -> Iterator[TargetKey]:
         return iter(self._pods)
@@ -124,10 +125,13 @@ class ClassifiedPods:
         if before == classified:
             return False
         if before:
-            self._remove_from_node(key, before.node)
+            _remove(self._on_node, before.node, key)
+            _remove(self._gateways, key.namespace, key)
         if classified:
             self._pods[key] = classified
             self._on_node[classified.node].add(key)
+            if classified.target and classified.target.role is Role.GATEWAY:
+                self._gateways[key.namespace].add(key)
         else:
             del self._pods[key]
         return True
@@ -135,6 +139,10 @@ class ClassifiedPods:
     def on_node(self, name: str) -> tuple[TargetKey, ...]:
         """The pods of a node."""
         return tuple(self._on_node.get(name, ()))
+
+    def gateways(self, namespace: str) -> tuple[TargetKey, ...]:
+        """The gateways of a namespace, which alone have to do with Services."""
+        return tuple(self._gateways.get(namespace, ()))
 
     async def ambient(
         self, is_ambient: Callable[[str], bool]
@@ -168,7 +176,8 @@ class ClassifiedPods:
                     counts[key.namespace, reason] += 1
         return counts
 
-    def _remove_from_node(self, key: TargetKey, node: str) -> None:
-        self._on_node[node].discard(key)
-        if not self._on_node[node]:
-            del self._on_node[node]
+
+def _remove(index: defaultdict[str, set[TargetKey]], name: str, key: TargetKey) -> None:
+    index[name].discard(key)
+    if not index[name]:
+        del index[name]

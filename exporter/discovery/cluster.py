@@ -209,8 +209,8 @@ class ClusterSource:
         return self._services.get(scope) or ObjectCache[Service](self._service_changed)
 
     def _service_changed(self, name: str) -> None:
-        namespace = name.partition("/")[0]
-        self._mark_stale(key for key in self._pods if namespace in ("", key.namespace))
+        """A Service came, changed or went; no name: they were listed at last."""
+        self._mark_stale(self._pods.gateways(name.partition("/")[0]) if name else self._pods)
 
     def _mark_stale(self, keys: Iterable[TargetKey]) -> None:
         self._stale.update(dict.fromkeys(keys))
@@ -220,11 +220,11 @@ class ClusterSource:
         """Merge pods anew whose context changed: a few of them, or all."""
         while True:
             await self._has_stale.wait()
-            self._has_stale.clear()
             turn = current_turn()
             while self._stale:
                 self._update(self._stale.popitem()[0])
                 await turn.maybe_yield()
+            self._has_stale.clear()  # no earlier: whoever goes on after a reload sees what is left
             self._callbacks.changed()
 
     # --- pods ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from exporter import clock
 from exporter.diagnosis.repeats import Repeats
-from exporter.model import Cadence, Memory, Target, TargetKey, TargetRecord
+from exporter.model import Cadence, Memory, Role, Target, TargetKey, TargetRecord
 from exporter.poll.plan import Plan
 from exporter.poll.steady_poll import SteadyProbes
 from exporter.scheduler.slots import Slots
@@ -103,6 +103,11 @@ _Queued = tuple[float, int, ScheduledTarget]
 """When a poll is due, a number that no other has, and whose it is."""
 
 
+def _place(target: Target) -> tuple[tuple[str, ...], Role, str]:
+    """Where a target is polled, and as what: what is remembered is of that."""
+    return target.addresses, target.role, target.netns
+
+
 class TargetTable:
     """The targets, in the order in which they are due.
 
@@ -143,7 +148,7 @@ class TargetTable:
         return next((row.pod_view_error for row in self._rows.values() if row.pod_view_error), "")
 
     def put(self, target: Target) -> None:
-        """Poll a target, or take its new description; a new address starts its memory anew.
+        """Poll a target, or take its new description; what is polled elsewhere now starts anew.
 
         The counters of a new target are served as 0 until its first poll.
         """
@@ -153,7 +158,7 @@ class TargetTable:
         if row and row.target == target:
             return
         self._targets[target.key] = target
-        if row and row.target.addresses == target.addresses:
+        if row and _place(row.target) == _place(target):
             row.target = target
             return
         if row:

@@ -1,9 +1,11 @@
 """Targets from a cluster: what appears and is dropped, and what never drops a target."""
 
+import asyncio
 from typing import Any
 
 from exporter.config import Config
 from tests.discovery.cluster_source import (
+    IGNORE,
     NAMESPACES,
     NODES,
     PODS,
@@ -12,6 +14,7 @@ from tests.discovery.cluster_source import (
     bare,
     config_of,
     gateway,
+    namespace,
     pod,
     service,
     to,
@@ -156,3 +159,31 @@ async def test_a_gateway_loses_the_ports_of_services_that_are_listed_no_more(clu
         await until(lambda: seen.target("web-1").settings.server_ports == (8443,))
     async with seen.running(to(cluster), Config()):
         await until(lambda: seen.target("web-1").settings.server_ports == ())
+
+
+async def test_a_reload_while_pods_are_merged_anew_leaves_none_as_it_was(cluster: Any) -> None:
+    seen, number = Watched(), 600
+    cluster.put(NAMESPACES, namespace("shop"))
+    for one in range(number):
+        cluster.put(PODS, pod(f"web-{one}"))
+    async with seen.running(to(cluster), Config()):
+        await until(lambda: len(seen.targets) == number)
+        cluster.put(NAMESPACES, namespace("shop", annotations={IGNORE: "true"}))
+        while len(seen.targets) == number:  # noqa: ASYNC110 - the first of many turns
+            await asyncio.sleep(0)
+    assert seen.targets, "some are left for the watches that start now"
+    async with seen.running(to(cluster), config_of(excluded_namespaces=("other",))):
+        await until(lambda: not seen.targets)
+
+
+async def test_a_service_concerns_the_gateways_of_its_namespace_alone(cluster: Any) -> None:
+    cluster.put(PODS, gateway("web-1"))
+    cluster.put(PODS, pod("cart"))
+    cluster.put(PODS, pod("other", "bank"))
+    async with watching(cluster, config_of(services=True)) as seen:
+        await seen.until_synced(("pods", "services"))
+        await until(lambda: len(seen.names) == 3)
+        stale = seen.source._stale
+        await until(lambda: not stale)
+        seen.source._service_changed("shop/web")
+        assert {key.pod for key in stale} == {"web-1"}

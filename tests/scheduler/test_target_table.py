@@ -2,6 +2,10 @@
 
 import random
 import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from exporter.exposition import selected
 from exporter.model import Role, Target, TargetKey
@@ -51,3 +55,25 @@ def drained(table: TargetTable, interval: float) -> list[tuple[object, float]]:
     """Each target once: two intervals later all of them have been due."""
     time.sleep(2 * interval)
     return table.take_due(1000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_another"),
+    [
+        ({"addresses": ("127.0.0.2",)}, True),
+        ({"role": Role.ISTIOD}, True),
+        ({"netns": "other"}, True),
+        ({"workload": "web"}, False),
+        ({"istio_version": "1.30.0"}, False),
+    ],
+)
+def test_what_is_polled_elsewhere_or_as_another_role_begins_anew(
+    changes: dict[str, Any], is_another: bool
+) -> None:
+    table = TargetTable(1.0, State(FAMILIES), State(FAMILIES))
+    table.put(target(1))
+    row = table._rows[target(1).key]
+    row.polls = 7
+    table.put(replace(target(1), **changes))
+    assert table._rows[target(1).key].polls == (0 if is_another else 7)
+    assert row.is_gone is is_another

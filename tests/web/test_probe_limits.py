@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -44,6 +45,17 @@ async def test_all_that_ask_within_a_second_get_one_poll(serve: Any) -> None:
         answers = await asyncio.gather(*(client.get("/probe", params=query) for _ in range(5)))
         assert [answer.status for answer in answers] == [200] * 5
     assert len(polls.polled) == 1
+
+
+@pytest.mark.parametrize("changes", [{"uid": "another"}, {"addresses": ("10.9.9.9",)}])
+async def test_a_pod_that_came_again_under_its_name_gets_a_poll_of_its_own(
+    changes: dict[str, Any],
+) -> None:
+    polls, limits = Polls(), ProbeLimits()
+    for target in (TARGET, TARGET, replace(TARGET, **changes)):
+        record = await limits.record_of("client", target, partial(polls, target), None)
+        assert record.target == target
+    assert len(polls.polled) == 2
 
 
 async def test_a_result_is_not_served_once_it_is_older(serve: Any) -> None:
