@@ -131,7 +131,8 @@ async def test_a_port_forward_sees_what_the_namespace_shows(
             assert causes[0] == causes[1], name
     rights = {(row.resource, row.verb, row.code) for row in control_plane.accesses(account.user)}
     assert rights == {("pods/portforward", "get", 101)}
-    assert account.requested[:3] == [[15000, 15020, 15021, 15090], [15001], [15006]]
+    requested = [list(ports) for ports in account.requested[:3]]
+    assert requested == [[15000, 15020, 15021, 15090], [15001], [15006]]
 
 
 @pytest.mark.parametrize("verb", BOTH_VERBS)
