@@ -49,8 +49,8 @@ async def test_filters_are_in_the_address(demo: Any, watch: Any) -> None:
     await page.get_by_label("Search").fill("envoy-k")
     await page.wait_for_url("**/?q=envoy-k")
     rows = page.locator(".matrix tbody tr")
-    await rows.filter(has_text="envoy-killed").wait_for()
-    assert await rows.count() == 1
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("envoy-killed")
     await page.get_by_role("link", name="Clear filters").click()
     await expect(page.get_by_label("Search")).to_have_value("")
     await page.get_by_label("Role").select_option("istiod")
