@@ -25,13 +25,7 @@ from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.kube.object_reader import ObjectReader
-from exporter.model import (
-    EVERY_CADENCE,
-    Memory,
-    Role,
-    Target,
-    TargetKey,
-)
+from exporter.model import EVERY_CADENCE, Memory, Role, Target, TargetKey
 from exporter.poll.plan import no_pod_view
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import PollResult, poll_once

@@ -34,12 +34,7 @@ from exporter.config import Config
 from exporter.discovery.static import load_static
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.credentials import find_credentials
-from exporter.model import (
-    EVERY_CADENCE,
-    Cadence,
-    Target,
-    TargetRecord,
-)
+from exporter.model import EVERY_CADENCE, Cadence, Target, TargetRecord
 from exporter.report.health import Health, health_of
 
 MANY = 200

@@ -55,6 +55,7 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
     else:
         remember_hellos(evidence, update)
     _remember_servers(evidence, update)
+    _forget_servers(evidence, update)
     _update_state(evidence, update)
     _update_readiness(evidence, update)
     for name in _ALIKE & update.changes.keys():
@@ -82,25 +83,24 @@ def _update_facts(evidence: Evidence, update: MemoryUpdate) -> None:
 
 
 def _remember_servers(evidence: Evidence, update: MemoryUpdate) -> None:
-    """What a gateway's servers presented; one that presents nothing now is probed at its time.
-
-    A server or name that is configured no more is forgotten with what it presented.
-    """
+    """What a gateway's servers presented; one that presents nothing now is probed at its time."""
     for seen in evidence.server_hellos:
         certificate = seen.facts.certificate if isinstance(seen.facts, TlsFacts) else None
         known = update.mapping("server_names")
         known[seen.port, seen.probe.path] = Timestamped(certificate, update.now)
+
+
+def _forget_servers(evidence: Evidence, update: MemoryUpdate) -> None:
+    """A gateway's server or name that is configured no more, with what it presented."""
     known = update.changes.get("server_names", update.before.server_names)
     if not known:
         return
     ports = {port.number for port in evidence.ports if is_server(port)}
     admin = update.changes.get("admin", update.before.admin)
     names = names_of_servers(admin.value if admin else None)
-    gone = [
-        (port, name) for port, name in known if port not in ports or (names and name not in names)
-    ]
-    for key in gone:
-        update.mapping("server_names").pop(key)
+    for port, name in tuple(known):
+        if port not in ports or (names and name not in names):
+            del update.mapping("server_names")[port, name]
 
 
 def mark_answers(memory: Memory, verdicts: Iterable[Verdict], now: float) -> Memory:

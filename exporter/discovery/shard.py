@@ -9,12 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from exporter.config import Config, ShardConfig
-from exporter.model import (
-    PROXY_ROLES,
-    Role,
-    Settings,
-    Target,
-)
+from exporter.model import PROXY_ROLES, Role, Settings, Target
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _FNV_OFFSET = 0xCBF29CE484222325

@@ -17,14 +17,7 @@ from msgspec.structs import replace
 from exporter.catalogue.gateway_servers import newest_admin
 from exporter.config import Config
 from exporter.diagnosis import diagnose
-from exporter.model import (
-    Cadence,
-    Memory,
-    Observation,
-    Target,
-    TargetRecord,
-    WebhookPath,
-)
+from exporter.model import Cadence, Memory, Observation, Target, TargetRecord, WebhookPath
 from exporter.model.interning import shared_mapping
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.page_due import PageSlots, with_pages

@@ -4,11 +4,7 @@ import math
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import (
-    AGENT_ROLES,
-    FAST_ONLY,
-    Cadence,
-)
+from exporter.model import AGENT_ROLES, FAST_ONLY, Cadence
 from exporter.poll.page_due import with_pages
 from exporter.scheduler.target_table import ScheduledTarget, TargetTable
 

@@ -14,10 +14,7 @@ from collections.abc import Sequence
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import (
-    FAST_ONLY,
-    Outcome,
-)
+from exporter.model import FAST_ONLY, Outcome
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.plan import (
     CalledNames,

@@ -12,10 +12,7 @@ from msgspec import Struct
 from exporter import clock
 from exporter.config import Config
 from exporter.diagnosis.memo import Shown
-from exporter.model import (
-    FAST_ONLY,
-    Cadence,
-)
+from exporter.model import FAST_ONLY, Cadence
 from exporter.poll.plan import Plan
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import Begun, PollResult, conclude

@@ -6,13 +6,7 @@ import pytest
 
 from exporter.model import CauseClass, Memory, Observation, Outcome
 from tests.diagnosis.init_states import FAILING, INITS, RUNNING
-from tests.diagnosis.lifecycle_states import (
-    DONE,
-    ENDS,
-    PREPARED,
-    STATEFUL,
-    WITHOUT_A_PROXY,
-)
+from tests.diagnosis.lifecycle_states import DONE, ENDS, PREPARED, STATEFUL, WITHOUT_A_PROXY
 from tests.diagnosis.matrix import (
     NOW,
     application_probes,

@@ -8,11 +8,7 @@ import pytest
 from exporter.config import Config
 from exporter.demo import SHIPPED, load_states, mesh
 from exporter.exposition import render, selected
-from exporter.model import (
-    EVERY_CADENCE,
-    FAST_ONLY,
-    Memory,
-)
+from exporter.model import EVERY_CADENCE, FAST_ONLY, Memory
 from exporter.poll.poll_target import poll_once
 
 (HEALTHY,) = (state for state in load_states(SHIPPED) if state.name == "ambient-healthy")

@@ -8,20 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from prometheus_client.openmetrics.parser import (
-    text_string_to_metric_families as parse_openmetrics,
-)
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from benchmarks.exposition import Figures, measure, report
-from benchmarks.records import (
-    NOW,
-    broken_sidecar,
-    healthy_sidecar,
-    istiod,
-    seen_from_pod,
-    ztunnel,
-)
+from benchmarks.records import NOW, broken_sidecar, healthy_sidecar, istiod, seen_from_pod, ztunnel
 from exporter.exposition import (
     FAMILIES,
     PROFILES,

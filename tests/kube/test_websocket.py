@@ -8,10 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from exporter.kube.api_errors import (
-    ForbiddenError,
-    KubernetesError,
-)
+from exporter.kube.api_errors import ForbiddenError, KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import load_kubeconfig
 from exporter.tls_contexts import server_context

@@ -3,15 +3,7 @@
 import asyncio
 
 from exporter.config import Config
-from exporter.model import (
-    EVERY_CADENCE,
-    FAST_ONLY,
-    Memory,
-    Role,
-    Settings,
-    Target,
-    TargetKey,
-)
+from exporter.model import EVERY_CADENCE, FAST_ONLY, Memory, Role, Settings, Target, TargetKey
 from exporter.poll.poll_target import poll_once
 
 NOW = 1_800_000_000.0

@@ -9,16 +9,7 @@ import pytest
 
 from exporter.config import AccessConfig, Config, NetnsConfig
 from exporter.demo import SHIPPED, load_states, mesh
-from exporter.model import (
-    EVERY_CADENCE,
-    FAST_ONLY,
-    Memory,
-    Outcome,
-    Role,
-    Target,
-    TargetKey,
-    View,
-)
+from exporter.model import EVERY_CADENCE, FAST_ONLY, Memory, Outcome, Role, Target, TargetKey, View
 from exporter.poll.plan import plan_of
 from exporter.poll.poll_target import poll_once
 

@@ -11,15 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import Config
-from exporter.model import (
-    EVERY_CADENCE,
-    FAST_ONLY,
-    Memory,
-    Role,
-    Settings,
-    Target,
-    TargetKey,
-)
+from exporter.model import EVERY_CADENCE, FAST_ONLY, Memory, Role, Settings, Target, TargetKey
 from exporter.poll.poll_target import poll_once
 from exporter.report.health import Health, health_of
 from exporter.tls_contexts import server_context

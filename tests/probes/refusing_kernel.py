@@ -17,15 +17,7 @@ from collections.abc import Callable
 
 from exporter.access.direct import Direct
 from exporter.config import Config
-from exporter.model import (
-    EVERY_CADENCE,
-    Memory,
-    Probe,
-    Role,
-    Target,
-    TargetKey,
-    View,
-)
+from exporter.model import EVERY_CADENCE, Memory, Probe, Role, Target, TargetKey, View
 from exporter.poll.poll_target import poll_once
 from exporter.probes.attempt import Attempt, ProbeOptions
 from exporter.probes.probers import PROBERS, probe

@@ -17,20 +17,10 @@ import pytest
 
 from exporter.access.netns import Netns
 from exporter.config import Config
-from exporter.model import (
-    EVERY_CADENCE,
-    FAST_ONLY,
-    Memory,
-    Target,
-    TargetRecord,
-)
+from exporter.model import EVERY_CADENCE, FAST_ONLY, Memory, Target, TargetRecord
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.plan import plan_of
-from exporter.poll.poll_target import (
-    PollResult,
-    poll_once,
-    poll_target,
-)
+from exporter.poll.poll_target import PollResult, poll_once, poll_target
 from tests.real.network import FLUSH, Network, run
 from tests.real.workload import IDENTITY, ROOT, RULES, Workload, many_targets, workload
 

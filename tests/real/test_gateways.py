@@ -6,11 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.config import Config, PollConfig
-from exporter.model import (
-    EVERY_CADENCE,
-    FAST_ONLY,
-    Memory,
-)
+from exporter.model import EVERY_CADENCE, FAST_ONLY, Memory
 from exporter.poll.poll_target import PollResult, poll_once
 from tests.real import envoy
 from tests.real.pod import Pod, Shape

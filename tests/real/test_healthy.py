@@ -8,13 +8,7 @@ import pytest
 
 from exporter.catalogue import ExtraPort
 from exporter.config import AccessConfig, Config, PollConfig
-from exporter.model import (
-    EVERY_CADENCE,
-    Memory,
-    Outcome,
-    Role,
-    Settings,
-)
+from exporter.model import EVERY_CADENCE, Memory, Outcome, Role, Settings
 from exporter.poll.poll_target import poll_once
 from tests.real.pod import Pod, Shape
 

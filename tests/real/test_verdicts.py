@@ -10,11 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config import Config, PollConfig
 from exporter.exposition import assemble, render, selected
-from exporter.model import (
-    EVERY_CADENCE,
-    Memory,
-    Settings,
-)
+from exporter.model import EVERY_CADENCE, Memory, Settings
 from exporter.poll.poll_target import PollResult, poll_once
 from tests.real.pod import Pod, Shape
 

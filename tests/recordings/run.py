@@ -30,12 +30,7 @@ from exporter.demo import (
     load_states,
     mesh,
 )
-from exporter.model import (
-    EVERY_CADENCE,
-    Memory,
-    Role,
-    TargetRecord,
-)
+from exporter.model import EVERY_CADENCE, Memory, Role, TargetRecord
 from exporter.poll.poll_target import PollResult, poll_once
 
 TCP_PORTS = (15000, 15001, 15006, 15020, 15021, 15090)

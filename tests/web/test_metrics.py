@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientError, ClientSession, web
-from prometheus_client.openmetrics.parser import (
-    text_string_to_metric_families as parse_openmetrics,
-)
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from benchmarks.records import healthy_sidecar

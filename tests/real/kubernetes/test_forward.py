@@ -16,15 +16,7 @@ from exporter.config import Config
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import load_kubeconfig
 from exporter.kube.websocket import PortForwardWebSocket
-from exporter.model import (
-    EVERY_CADENCE,
-    Memory,
-    Outcome,
-    Role,
-    Target,
-    TargetKey,
-    TargetRecord,
-)
+from exporter.model import EVERY_CADENCE, Memory, Outcome, Role, Target, TargetKey, TargetRecord
 from exporter.poll.plan import PodViewFactory, no_pod_view, plan_of, pod_only
 from exporter.poll.poll_target import PollResult, poll_target
 from tests.real.kubernetes.client import Admin, Document

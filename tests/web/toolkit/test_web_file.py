@@ -9,12 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from exporter.config import ConfigError, load
 from exporter.web.toolkit.web_config import WebConfigFile
-from exporter.web.toolkit.web_file import (
-    HttpServer,
-    RateLimit,
-    TlsServer,
-    WebConfigDocument,
-)
+from exporter.web.toolkit.web_file import HttpServer, RateLimit, TlsServer, WebConfigDocument
 from tests.web.certificates import Authority, key_pem, pem, put
 
 ROOT = Path(__file__).parents[3]
