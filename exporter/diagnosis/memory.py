@@ -14,7 +14,12 @@ from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.agent_page import COUNTERS, next_wait
 from exporter.diagnosis.evidence import Evidence
 from exporter.diagnosis.freshness import current_listings, drop_expired
-from exporter.diagnosis.memory_update import MemoryUpdate, remember_servers, remember_stats
+from exporter.diagnosis.memory_update import (
+    MemoryUpdate,
+    remember_exposure,
+    remember_servers,
+    remember_stats,
+)
 from exporter.diagnosis.remembered_hellos import remember_hbone, remember_hellos
 from exporter.diagnosis.target_certificates import names_of_servers
 from exporter.model import (
@@ -72,7 +77,7 @@ def _update_facts(evidence: Evidence, update: MemoryUpdate) -> None:
     for group in evidence.network.values():
         for seen in group:
             if seen.probe.kind is exposure:
-                _update_exposure(seen, update)
+                remember_exposure(seen, update)
             elif seen.facts is not None:
                 _update(seen, evidence, update)
     for seen in evidence.pod.values():
@@ -216,12 +221,6 @@ def _update_ztunnel(seen: Observation, facts: ZtunnelFacts, update: MemoryUpdate
     update.changes["pending_polls"] = update.before.pending_polls + 1 if facts.pending else 0
     ended = {reason: count for reason, count in facts.terminations.items() if reason != "Reconnect"}
     update.grow("xds_terminations", sum(ended.values()))
-
-
-def _update_exposure(seen: Observation, update: MemoryUpdate) -> None:
-    """Silence proves nothing of admin: a network policy may drop what would be answered."""
-    if not (seen.outcome.is_silent or seen.outcome.is_unjudged):
-        update.changes["exposure"] = Timestamped(seen, update.now)
 
 
 def _update_admin(facts: AdminFacts, update: MemoryUpdate) -> None:

@@ -9,7 +9,15 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exporter.model import EnvoyStats, Growth, Memory, Settings, Timestamped
+from exporter.model import (
+    EnvoyStats,
+    Growth,
+    Memory,
+    Observation,
+    Outcome,
+    Settings,
+    Timestamped,
+)
 from exporter.model.interning import shared
 
 
@@ -94,6 +102,20 @@ def remember_servers(stats: EnvoyStats, update: MemoryUpdate) -> None:
     )
     if value != last.value:
         update.changes["stats"] = Timestamped(value, last.at)
+
+
+def remember_exposure(seen: Observation, update: MemoryUpdate) -> None:
+    """Keep what bytes that are not HTTP brought from admin, at whatever address it is open.
+
+    Silence proves nothing of admin: a network policy may drop what would be answered. Nor does an
+    address at which it is closed close it at another one.
+    """
+    if seen.outcome.is_silent or seen.outcome.is_unjudged:
+        return
+    last = update.changes.get("exposure", update.before.exposure)
+    is_open = last is not None and last.value.outcome is Outcome.OK
+    if seen.outcome is Outcome.OK or not is_open or last.value.address == seen.address:
+        update.changes["exposure"] = Timestamped(seen, update.now)
 
 
 def _judge_rejects(

@@ -1,6 +1,7 @@
 """The certificates of a target, by where they were seen: a hello, admin, the agent's page. Pure."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 from exporter.bounds import SERVER_NAMES
 from exporter.diagnosis.evidence import Evidence
@@ -17,23 +18,28 @@ from exporter.model import (
 
 def presented_certificate(memory: Memory) -> Timestamped[Certificate] | None:
     """The certificate that a hello last brought, of any address."""
-    for hello in memory.hello.values():
-        facts = hello.value.facts
-        if isinstance(facts, TlsFacts) and facts.certificate is not None:
-            return Timestamped(facts.certificate, hello.at)
-    for shown in memory.hbone.values():
-        if shown.presented is not None:
-            return Timestamped(shown.presented, shown.at)
-    return None
+    shown = _last_hello(memory)
+    if shown is not None and shown.value.certificate is not None:
+        return Timestamped(shown.value.certificate, shown.at)
+    of_ztunnel = [one for one in memory.hbone.values() if one.presented is not None]
+    newest = max(of_ztunnel, key=attrgetter("at"), default=None)
+    return Timestamped(newest.presented, newest.at) if newest and newest.presented else None
 
 
 def presented_root(memory: Memory) -> str:
     """Which root's key is behind the certificate that a hello last brought; empty for none."""
-    for hello in memory.hello.values():
-        facts = hello.value.facts
-        if isinstance(facts, TlsFacts) and facts.certificate is not None:
-            return facts.root
-    return ""
+    shown = _last_hello(memory)
+    return shown.value.root if shown else ""
+
+
+def _last_hello(memory: Memory) -> Timestamped[TlsFacts] | None:
+    """What the last hello showed that brought a certificate through the control port."""
+    shown = [
+        Timestamped(facts, hello.at)
+        for hello in memory.hello.values()
+        if isinstance(facts := hello.value.facts, TlsFacts) and facts.certificate is not None
+    ]
+    return max(shown, key=attrgetter("at"), default=None)
 
 
 def certificates_of(evidence: Evidence, memory: Memory) -> tuple[CertificateValidity, ...]:

@@ -16,6 +16,7 @@ from exporter.model import (
     ProbeKind,
     Role,
     TargetRecord,
+    Timestamped,
     TlsFacts,
     ZtunnelFacts,
 )
@@ -270,6 +271,67 @@ def test_facts_of_long_ago_are_not_shown() -> None:
     _, memory = polled(sidecar())
     record, _ = seen_by(fast(), memory=memory, now=NOW + 361)
     assert record.proxy.listeners == {}
+
+
+@pytest.mark.parametrize("addresses", [("10.0.0.7", "fd00::7"), ("fd00::7", "10.0.0.7")])
+def test_the_certificate_on_the_wire_is_the_one_that_a_hello_brought_last(
+    addresses: tuple[str, str],
+) -> None:
+    target = target_of(addresses=addresses)
+    renewed = structs.replace(CERTIFICATE, not_after=NOW + 90_000)
+    for late in addresses:
+        (early,) = {*addresses} - {late}
+        shown = {early: (NOW, CERTIFICATE, "old"), late: (NOW + 9, renewed, "new")}
+        memory = Memory(
+            hello={
+                address: Timestamped(
+                    net(
+                        15006,
+                        OK,
+                        address=address,
+                        kind=ProbeKind.HELLO,
+                        facts=TlsFacts(certificate=shown[address][1], root=shown[address][2]),
+                    ),
+                    shown[address][0],
+                )
+                for address in addresses
+            }
+        )
+        seen = [net(port, OK, address=one) for one in addresses for port in (CONTROL, 15021)]
+        record, _ = seen_by(seen, memory=memory, target=target, now=NOW + 30)
+        wire = [one.not_after for one in record.certificates if one.source == "wire"]
+        assert (wire, record.root) == ([NOW + 90_000], "new")
+
+
+@pytest.mark.parametrize("exposed", ["10.0.0.7", "fd00::7"])
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("closed", [Outcome.RESET, REFUSED, Outcome.WRONG_PROTOCOL, Outcome.CLOSED])
+def test_admin_is_exposed_at_whatever_address_it_is_open(
+    exposed: str, order: int, closed: Outcome
+) -> None:
+    addresses = ("10.0.0.7", "fd00::7")[::order]
+    target = target_of(addresses=addresses)
+
+    def poll(open_at: str, without: str = "") -> list[Observation]:
+        return [
+            *(
+                net(port, OK, address=one)
+                for one in addresses
+                for port in (CONTROL, 15020, 15021, 15090)
+            ),
+            *(
+                net(15000, OK if one == open_at else closed, address=one)
+                for one in addresses
+                if one != without
+            ),
+        ]
+
+    record, memory = seen_by(poll(exposed), target=target)
+    assert cause_of(record) == "admin_exposed"
+    silent, memory = seen_by(poll("", without=exposed), target=target, memory=memory, now=NOW + 30)
+    assert cause_of(silent) == "admin_exposed"
+    shut, _ = seen_by(poll(""), target=target, memory=memory, now=NOW + 60)
+    assert cause_of(shut) == "none"
 
 
 def test_certificates_come_with_their_source() -> None:

@@ -176,12 +176,16 @@ def lacks_a_family(case: Case) -> bool:
 
 
 def families_differ(case: Case) -> Sentences:
-    """One address refuses, or no route leads to it, where another serves."""
+    """One address refuses, or no route leads to it, where another serves.
+
+    Not of admin, which is to be open at neither.
+    """
     if len(case.target.addresses) < 2:  # noqa: PLR2004 - one address has no other
         return None
     sentences = [
         f"{port}: {addresses} {does}, another address serves"
         for port, group in case.evidence.network.items()
+        if port != case.number(PortName.ADMIN)
         for outcome, does in _FAILS.items()
         if (addresses := _addresses(group, outcome)) and any(seen.outcome.proves for seen in group)
     ]
