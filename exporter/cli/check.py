@@ -34,7 +34,7 @@ from exporter.config import Config
 from exporter.discovery.static import load_static
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.credentials import find_credentials
-from exporter.model import EVERY_CADENCE, Cadence, Target, TargetRecord
+from exporter.model import Target, TargetRecord
 from exporter.report.health import Health, health_of
 
 MANY = 200
@@ -156,7 +156,8 @@ async def _check_source(chosen: argparse.Namespace, source: CheckSource) -> Exit
         await (_watch(checked, chosen) if chosen.watch else _once(checked, chosen))
     except asyncio.CancelledError:
         print("interrupted", file=sys.stderr)
-    return exit_of(checked.records.values(), chosen.fail_on)
+    polled = (checked.records.get(target.key) for target in checked.targets)
+    return exit_of(polled, chosen.fail_on)
 
 
 def _healths(text: str) -> tuple[Health, ...]:
@@ -176,19 +177,24 @@ def _no_match(chosen: argparse.Namespace, source: CheckSource) -> str:
     return f"There is no Istio pod{what} in {where}."
 
 
-def exit_of(records: Iterable[TargetRecord], fail_on: Iterable[Health] = ()) -> ExitCode:
-    """The exit code for these records, of which those of such a health are failures."""
-    found = {health_of(record) for record in records}
+def exit_of(records: Iterable[TargetRecord | None], fail_on: Iterable[Health] = ()) -> ExitCode:
+    """The exit code for these records, of which those of such a health are failures.
+
+    None stands for a target that was not polled before the check was interrupted.
+    """
+    known = tuple(records)
+    found = {health_of(record) for record in known}
     if found & {Health.UNHEALTHY, *fail_on}:
         return ExitCode.UNHEALTHY
-    return ExitCode.HEALTHY if found - {Health.UNJUDGED} else ExitCode.UNJUDGED
+    is_judged = None not in known and found - {Health.UNJUDGED}
+    return ExitCode.HEALTHY if is_judged else ExitCode.UNJUDGED
 
 
 async def _once(checked: Polled, chosen: argparse.Namespace) -> None:
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         bar = progress.add_task("polling", total=len(checked.targets))
-        await checked.poll(EVERY_CADENCE, lambda: progress.advance(bar))
+        await checked.poll(lambda: progress.advance(bar))
     _print(checked.report(), chosen.output)
 
 
@@ -196,11 +202,10 @@ async def _watch(checked: Polled, chosen: argparse.Namespace) -> None:
     """Poll again and again until interrupted; memory shows what one poll cannot."""
     screen = console()
     is_live = screen.is_terminal and chosen.output in ("table", "wide")
-    due = EVERY_CADENCE
     live = Live(console=screen, auto_refresh=False, screen=True) if is_live else None
     with live or contextlib.nullcontext():
         while True:
-            await checked.poll(due, lambda: None)
+            await checked.poll()
             found = checked.report()
             if live:
                 whole = report_of(found.targets, found.not_judged, wide=True)
@@ -208,7 +213,6 @@ async def _watch(checked: Polled, chosen: argparse.Namespace) -> None:
                 live.update(whole if is_wide else Window(found.targets, _ENDS), refresh=True)
             else:
                 _print(found, chosen.output)
-            due = EVERY_CADENCE - {Cadence.IDENTITY}
             await asyncio.sleep(checked.source.config.poll.interval)
             await checked.update_targets()
 

@@ -14,8 +14,18 @@ import msgspec
 
 from exporter import clock
 from exporter.cli.target_sources import CheckSource
+from exporter.config import Config
 from exporter.kube.api_errors import KubernetesError
-from exporter.model import HBONE_ROLES, Cadence, Memory, Role, Target, TargetKey, TargetRecord
+from exporter.model import (
+    EVERY_CADENCE,
+    HBONE_ROLES,
+    Cadence,
+    Memory,
+    Role,
+    Target,
+    TargetKey,
+    TargetRecord,
+)
 from exporter.report.not_judged import not_judged
 from exporter.report.target_documents import TargetState, target_state
 
@@ -47,7 +57,7 @@ class Polled:
             unseen=sentences,
         )
 
-    async def poll(self, due: frozenset[Cadence], done: Callable[[], None]) -> None:
+    async def poll(self, done: Callable[[], None] = lambda: None) -> None:
         """Poll every target once; `done` is called after each."""
         from exporter.app.in_mesh import is_in_mesh
         from exporter.app.process import raise_file_limit
@@ -63,7 +73,9 @@ class Polled:
             async with slots:
                 plan = source.plan(target)
                 poll_again = partial(poll_target, plan, in_mesh=in_mesh, step=clock.step())
-                result = await poll_again(memory, due, source.config, clock.now())
+                now = clock.now()
+                due = _due(memory, source.config, now)
+                result = await poll_again(memory, due, source.config, now)
                 if _is_decided_by_another_hello(result.record):
                     await asyncio.sleep(_BETWEEN_HELLOS_SECONDS)
                     result = await poll_again(result.memory, _HELLOS, source.config, clock.now())
@@ -87,6 +99,13 @@ class Polled:
         for by_key in (self.records, self.memories):
             for key in [key for key in by_key if key not in kept]:
                 del by_key[key]
+
+
+def _due(memory: Memory, config: Config, now: float) -> frozenset[Cadence]:
+    """All cadences in a target's first poll, then that of the identity at its own interval."""
+    last = memory.polled.get(Cadence.IDENTITY)
+    is_due = last is None or now - last >= config.poll.identity_interval
+    return EVERY_CADENCE if is_due else EVERY_CADENCE - {Cadence.IDENTITY}
 
 
 def _identity(target: Target) -> tuple[str, tuple[str, ...], Role]:

@@ -113,8 +113,8 @@ def remember_exposure(seen: Observation, update: MemoryUpdate) -> None:
     if seen.outcome.is_silent or seen.outcome.is_unjudged:
         return
     last = update.changes.get("exposure", update.before.exposure)
-    is_open = last is not None and last.value.outcome is Outcome.OK
-    if seen.outcome is Outcome.OK or not is_open or last.value.address == seen.address:
+    open_at = last.value.address if last and last.value.outcome is Outcome.OK else None
+    if seen.outcome is Outcome.OK or open_at in (None, seen.address):
         update.changes["exposure"] = Timestamped(seen, update.now)
 
 

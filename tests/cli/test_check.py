@@ -245,6 +245,8 @@ def cause_of(cause_class: CauseClass) -> Diagnosis:
         ([record_of("?", diagnosis=cause_of(CauseClass.POLICY))], 3),
         ([record_of("-", diagnosis=cause_of(CauseClass.APPLICATION)), record_of("?")], 0),
         ([], 3),
+        ([record_of("+"), None], 3),
+        ([record_of("+-"), None], 1),
     ],
     ids=[
         "healthy",
@@ -257,9 +259,11 @@ def cause_of(cause_class: CauseClass) -> Diagnosis:
         "policy-and-nothing-judged",
         "application",
         "none",
+        "interrupted",
+        "interrupted-after-a-fault",
     ],
 )
-def test_exit_codes_follow_health(records: list[TargetRecord], code: int) -> None:
+def test_exit_codes_follow_health(records: list[TargetRecord | None], code: int) -> None:
     assert exit_of(records) == code
 
 
