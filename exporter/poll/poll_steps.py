@@ -1,7 +1,7 @@
 """The steps of one poll: network, follow-ups, the pod view; each runs its probes concurrently."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -53,22 +53,29 @@ class ProbeInstrumentation:
 NO_INSTRUMENTATION = ProbeInstrumentation()
 
 
-class PollSteps(Struct, frozen=True, eq=False):
-    """The steps of one poll; the probes of a step run concurrently."""
+class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
+    """The steps of one poll; the probes of a step run concurrently.
+
+    The fields are those of `poll_target`.
+    """
 
     plan: Plan
     due: frozenset[Cadence]
-    timeout: float
+    memory: Memory
+    config: Config
+    now: float
+    step: float
+    pages: PageSlots | None
     instrumentation: ProbeInstrumentation
     hellos: HelloRate
 
-    async def probe_network(self, memory: Memory) -> list[Observation]:
+    async def probe_network(self) -> list[Observation]:
         """The control port and every port that is probed directly, on each address at once.
 
         A workload that was healthy is spared the connects that tell faults apart.
         """
-        due, is_spared = self.due, memory.memo is not None
-        return await self.run(
+        due, is_spared = self.due, self.memory.memo is not None
+        return await self._run(
             [
                 self._attempt(probe, part.dialer)
                 for part in self.plan.network
@@ -77,33 +84,22 @@ class PollSteps(Struct, frozen=True, eq=False):
             ]
         )
 
-    async def probe_further(
-        self,
-        seen: list[Observation],
-        memory: Memory,
-        config: Config,
-        now: float,
-        step: float,
-        pages: PageSlots | None,
-    ) -> list[Observation]:
+    async def probe_further(self, seen: list[Observation]) -> list[Observation]:
         """What the network's answers call for, then the pod's own view; returns all that was seen.
 
-        Args as `poll_target` has them.
+        `seen`: what `probe_network` returned.
         """
-        plan = self.plan
-        seen = await self.request_pages(seen, memory, now, pages)
-        if follow_ups := self.follow_ups(seen, memory, config, now, step):
-            seen += await self.run(follow_ups)
-        if plan.pod is not None:
-            is_open = hbone_hellos.is_doubtful(plan.target, plan.on_doubt, seen, memory, self.due)
-            seen += await self.probe_pod(plan.pod, seen, is_doubtful=is_open)
+        seen = await self._request_pages(seen)
+        if follow_ups := self._follow_ups(seen):
+            seen += await self._run(follow_ups)
+        if self.plan.pod is not None:
+            seen += await self._probe_pod(self.plan.pod, seen)
         return seen
 
-    async def request_pages(
-        self, seen: list[Observation], memory: Memory, now: float, pages: PageSlots | None
-    ) -> list[Observation]:
+    async def _request_pages(self, seen: list[Observation]) -> list[Observation]:
         """The same, with the agent's page where this poll is the first abnormal one."""
-        before = agents_to_ask(seen, self.due, memory, now)
+        pages = self.pages
+        before = agents_to_ask(seen, self.due, self.memory, self.now)
         if not before or (pages is not None and not pages.take_pages()):
             return seen
         try:
@@ -117,42 +113,44 @@ class PollSteps(Struct, frozen=True, eq=False):
     ) -> list[Observation]:
         due = self.due | {Cadence.PAGE}
         ways = {part.dialer.address: part.dialer for part in self.plan.network}
-        after = await self.run(
+        after = await self._run(
             [self._attempt(one.probe, ways[one.probe.address], due) for one in before]
         )
         again = {one.probe: one for one in after if one.outcome.proves}
         return [again.get(one.probe, one) for one in seen] if again else seen
 
-    def follow_ups(
-        self, seen: Sequence[Observation], memory: Memory, config: Config, now: float, step: float
-    ) -> list[tuple[Prober, Attempt]]:
+    def _follow_ups(self, seen: Sequence[Observation]) -> list[tuple[Prober, Attempt]]:
         """15006: a hello through the control port, or 15006 itself where control refuses.
 
-        Of a workload in ambient a hello to 15008.
+        Of a workload in ambient a hello to 15008, of a gateway hellos to its servers.
         """
         if self.plan.target.role in HBONE_ROLES:
-            return self._of_workload(seen, memory, config, now, step)
-        is_identity_due = Cadence.IDENTITY in self.due
+            return self._of_workload(seen)
+        plan, memory, config = self.plan, self.memory, self.config
+        is_identity = Cadence.IDENTITY in self.due
         outcomes = {o.address: o.outcome for o in seen if o.probe.kind is ProbeKind.CONTROL}
-        is_due = is_hello_due(self.plan.target, seen, memory, config, now, is_identity_due, step)
+        is_due = is_hello_due(plan.target, seen, memory, config, self.now, is_identity, self.step)
         attempts = []
-        for part in self.plan.network:
+        for part in plan.network:
             match outcomes.get(part.dialer.address):
                 case Outcome.OK if is_due and part.hello:
                     attempts.append(self._attempt(part.hello, part.dialer))
                 case Outcome.REFUSED if part.direct:
                     attempts.append(self._attempt(part.direct, part.dialer))
         if config.poll.hello:
-            attempts += self._server_hellos(seen, memory, config, now, step)
+            ways = {part.dialer.address: part.dialer for part in plan.network}
+            to_servers = server_hellos(
+                plan, seen, memory, config, self.now, is_identity_due=is_identity, step=self.step
+            )
+            attempts += [self._attempt(probe, ways[probe.address]) for probe in to_servers]
         return attempts
 
-    def _of_workload(
-        self, seen: Sequence[Observation], memory: Memory, config: Config, now: float, step: float
-    ) -> list[tuple[Prober, Attempt]]:
+    def _of_workload(self, seen: Sequence[Observation]) -> list[tuple[Prober, Attempt]]:
         """Hellos to 15008 that are due and within their rate; ports that were spared."""
-        is_identity_due = Cadence.IDENTITY in self.due
+        plan, memory, config = self.plan, self.memory, self.config
+        is_identity = Cadence.IDENTITY in self.due
         due = hbone_hellos.due_addresses(
-            self.plan.target, seen, memory, config, now, due_identity=is_identity_due, step=step
+            plan.target, seen, memory, config, self.now, due_identity=is_identity, step=self.step
         )
         addresses = [one for one in due if self.hellos.take(time.monotonic())]
         asked = [
@@ -166,23 +164,14 @@ class PollSteps(Struct, frozen=True, eq=False):
                 asked += [self._attempt(probe, part.dialer) for probe in more]
         return asked
 
-    def _server_hellos(
-        self, seen: Sequence[Observation], memory: Memory, config: Config, now: float, step: float
-    ) -> Iterator[tuple[Prober, Attempt]]:
-        """Those to a gateway's servers."""
-        ways = {part.dialer.address: part.dialer for part in self.plan.network}
-        due = Cadence.IDENTITY in self.due
-        for probe in server_hellos(
-            self.plan, seen, memory, config, now, is_identity_due=due, step=step
-        ):
-            yield self._attempt(probe, ways[probe.address])
-
-    async def probe_pod(
-        self, pod: PodView, seen: Sequence[Observation], *, is_doubtful: bool
-    ) -> list[Observation]:
+    async def _probe_pod(self, pod: PodView, seen: Sequence[Observation]) -> list[Observation]:
         """The pod's own view; pages that the network already returned are not requested again."""
-        probes = [probe for probe in self.plan.in_pod if probe.kind.cadence in self.due]
-        on_doubt = self.plan.on_doubt if is_doubtful else None
+        plan = self.plan
+        probes = [probe for probe in plan.in_pod if probe.kind.cadence in self.due]
+        is_doubtful = hbone_hellos.is_doubtful(
+            plan.target, plan.on_doubt, seen, self.memory, self.due
+        )
+        on_doubt = plan.on_doubt if is_doubtful else None
         if on_doubt is not None and on_doubt not in probes:
             probes.append(on_doubt)
         if not probes:
@@ -192,7 +181,7 @@ class PollSteps(Struct, frozen=True, eq=False):
                 return [] if on_doubt is None else [Observation(on_doubt, Outcome.BLOCKED)]
             returned = {(o.probe.port, o.probe.kind) for o in seen if is_whole(o)}
             due = self.due | {Cadence.DETAIL} if self._lost_a_server(seen) else self.due
-            in_pod = await self.run(
+            in_pod = await self._run(
                 [
                     self._attempt(
                         probe, dialer, FAST_ONLY if (probe.port, probe.kind) in returned else due
@@ -200,7 +189,7 @@ class PollSteps(Struct, frozen=True, eq=False):
                     for probe in probes
                 ]
             )
-        optional = {p.number for p in self.plan.ports if p.expectation is Expectation.OPTIONAL}
+        optional = {p.number for p in plan.ports if p.expectation is Expectation.OPTIONAL}
         pod.needs_attention = any(is_worrying(one) and one.port not in optional for one in in_pod)
         return in_pod
 
@@ -213,7 +202,7 @@ class PollSteps(Struct, frozen=True, eq=False):
         """The servers that this poll found and that the plan `before` did not have."""
         planned = {probe for part in before.network for probe in part.probes} | {*before.in_pod}
         if self.plan.network:
-            return await self.run(
+            return await self._run(
                 [
                     self._attempt(probe, part.dialer)
                     for part in self.plan.network
@@ -227,9 +216,9 @@ class PollSteps(Struct, frozen=True, eq=False):
         async with self.plan.pod.entered([probe.port for probe in new], [], urgent=False) as dialer:
             if dialer is None:
                 return []
-            return await self.run([self._attempt(probe, dialer) for probe in new])
+            return await self._run([self._attempt(probe, dialer) for probe in new])
 
-    async def run(self, attempts: Sequence[tuple[Prober, Attempt]]) -> list[Observation]:
+    async def _run(self, attempts: Sequence[tuple[Prober, Attempt]]) -> list[Observation]:
         """Make these attempts concurrently."""
         if not attempts:
             return []
@@ -245,8 +234,7 @@ class PollSteps(Struct, frozen=True, eq=False):
         self, probe: Probe, dialer: Dialer, due: frozenset[Cadence] | None = None
     ) -> tuple[Prober, Attempt]:
         plan = self.plan
-        timeout = (
-            hbone_hellos.DEADLINE_SECONDS if probe.kind is ProbeKind.HBONE_HELLO else self.timeout
-        )
+        is_hbone = probe.kind is ProbeKind.HBONE_HELLO
+        timeout = hbone_hellos.DEADLINE_SECONDS if is_hbone else self.config.poll.timeout
         attempt = Attempt(dialer, probe, due or self.due, timeout, plan.target, plan.options)
         return PROBERS[probe.kind], attempt

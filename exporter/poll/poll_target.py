@@ -93,9 +93,19 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     due &= plan.cadences
     if pages is None:
         due = with_pages(due, plan.target, memory, config, now)
-    poll = PollSteps(plan, due, config.poll.timeout, instrumentation, hellos or HelloRate())
-    seen = begun.seen if begun else await poll.probe_network(memory)
-    seen = await poll.probe_further(seen, memory, config, now, step, pages)
+    poll = PollSteps(
+        plan=plan,
+        due=due,
+        memory=memory,
+        config=config,
+        now=now,
+        step=step,
+        pages=pages,
+        instrumentation=instrumentation,
+        hellos=hellos or HelloRate(),
+    )
+    seen = begun.seen if begun else await poll.probe_network()
+    seen = await poll.probe_further(seen)
     if admin := newest_admin(seen):
         before, plan = plan, with_servers(without_servers, admin)
         seen += await replace(poll, plan=plan).probe_new_servers(before)
