@@ -83,40 +83,40 @@ def document_of(config: DryRunConfig) -> bytes:
     return msgspec.json.encode(document)
 
 
-def read_created(body: bytes, config: DryRunConfig) -> WebhookPath:
+def read_created(body: bytes) -> WebhookPath:
     """Read the response: the pod that would be created (any bytes)."""
     try:
         pod = decode_pod(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _unjudged("the API server's response is no pod", config)
+        return _unjudged("the API server's response is no pod")
     names = {container.name for container in (*pod.containers, *(pod.spec.init_containers or ()))}
     if names.isdisjoint(_INJECTED):
-        return _unjudged("no webhook injected the pod: namespace and revision select none", config)
-    return WebhookPath(up=True, outcome=Outcome.OK, detail="", revision=config.revision)
+        return _unjudged("no webhook injected the pod: namespace and revision select none")
+    return WebhookPath(up=True, outcome=Outcome.OK)
 
 
-def read_refusal(error: KubernetesError, config: DryRunConfig) -> WebhookPath:
+def read_refusal(error: KubernetesError) -> WebhookPath:
     """Read an error response."""
     text = str(error)
     failed = _FAILED.search(text)
     if failed is not None:
-        return _read_failure(failed[1], failed[2], config)
+        return _read_failure(failed[1], failed[2])
     if error.status == _FORBIDDEN and any(f'"{name}"' in text for name in _INJECTED):
         # Validation runs after mutation, so that what forbids the pod has seen the sidecar.
-        return WebhookPath(up=True, outcome=Outcome.OK, detail="", revision=config.revision)
-    return _unjudged(text, config)
+        return WebhookPath(up=True, outcome=Outcome.OK)
+    return _unjudged(text)
 
 
-def _read_failure(webhook: str, reason: str, config: DryRunConfig) -> WebhookPath:
+def _read_failure(webhook: str, reason: str) -> WebhookPath:
     if not webhook.endswith(INJECTOR):
-        return _unjudged(f"another webhook, {webhook}, failed first", config)
+        return _unjudged(f"another webhook, {webhook}, failed first")
     text = _QUOTED.sub("", reason).lower()
     outcome = next((found for words, found in _REASONS if words in text), Outcome.HTTP_ERROR)
-    return WebhookPath(up=False, outcome=outcome, detail=reason, revision=config.revision)
+    return WebhookPath(up=False, outcome=outcome, detail=reason)
 
 
-def _unjudged(why: str, config: DryRunConfig) -> WebhookPath:
-    return WebhookPath(up=None, outcome=Outcome.NO_ACCESS, detail=why, revision=config.revision)
+def _unjudged(why: str) -> WebhookPath:
+    return WebhookPath(up=None, outcome=Outcome.NO_ACCESS, detail=why)
 
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,8 @@ class WebhookDryRun:
         try:
             while True:
                 began = clock.now()
-                self._take(replace(await self._try(api, chosen), at=began))
+                path = await self._try(api, chosen)
+                self._take(replace(path, revision=chosen.revision, at=began))
                 await asyncio.sleep(config.poll.detail_interval)
         finally:
             self._take(None)
@@ -156,9 +157,9 @@ class WebhookDryRun:
             body = await api.dry_run(path_of(chosen), document_of(chosen))
         except KubernetesError as error:
             self.requested("create", "pods", str(error.status or "error"))
-            return read_refusal(error, chosen)
+            return read_refusal(error)
         self.requested("create", "pods", "201")
-        return read_created(body, chosen)
+        return read_created(body)
 
     def _take(self, path: WebhookPath | None) -> None:
         """Keep it, publish it, and log when it changed."""

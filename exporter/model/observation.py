@@ -84,6 +84,6 @@ class WebhookPath:
 
     up: bool | None
     outcome: Outcome
-    detail: str
+    detail: str = ""
     revision: str = ""
     at: float = field(default=0.0, compare=False)

@@ -1,13 +1,22 @@
 """What a pod's creation, tried without effect, shows of the injection webhook."""
 
+import asyncio
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import DryRunConfig
-from exporter.control_plane.webhook_dry_run import document_of, path_of, read_created, read_refusal
+from exporter.config import Config, DryRunConfig, IstiodConfig
+from exporter.control_plane.webhook_dry_run import (
+    WebhookDryRun,
+    document_of,
+    path_of,
+    read_created,
+    read_refusal,
+)
 from exporter.kube.api_errors import KubernetesError
 from exporter.model import Outcome, WebhookPath
 
@@ -96,9 +105,8 @@ REFUSALS = {
 def test_what_a_refusal_shows(
     status: int, text: str, expected: tuple[bool | None, Outcome]
 ) -> None:
-    shown = read_refusal(KubernetesError.of(status, text), CONFIG)
+    shown = read_refusal(KubernetesError.of(status, text))
     assert (shown.up, shown.outcome) == expected
-    assert shown.revision == "canary"
     assert bool(shown.detail) is not shown.up
 
 
@@ -120,11 +128,33 @@ CREATED = {
 
 @pytest.mark.parametrize(("body", "up"), CREATED.values(), ids=CREATED)
 def test_what_a_pod_shows(body: bytes, up: bool | None) -> None:
-    shown = read_created(body, CONFIG)
+    shown = read_created(body)
     assert (shown.up, bool(shown.detail)) == (up, up is None)
 
 
 @given(st.binary(max_size=100), st.text(max_size=100))
 def test_any_answer_shows_something(body: bytes, text: str) -> None:
-    assert isinstance(read_created(body, CONFIG), WebhookPath)
-    assert read_refusal(KubernetesError.of(500, failed(text)), CONFIG).up is False
+    assert isinstance(read_created(body), WebhookPath)
+    assert read_refusal(KubernetesError.of(500, failed(text))).up is False
+
+
+class RefusingApi:
+    """An API server whose every dry run fails."""
+
+    async def dry_run(self, _path: str, _document: bytes) -> bytes:
+        raise KubernetesError(500, failed("EOF"))
+
+
+@pytest.mark.parametrize("revision", ["", "canary"])
+async def test_what_was_shown_is_of_the_revision_that_was_tried(revision: str) -> None:
+    shown: asyncio.Queue[WebhookPath | None] = asyncio.Queue()
+    dry_run = WebhookDryRun(shown.put_nowait, lambda _verb, _resource, _code: None)
+    config = Config(istiod=IstiodConfig(webhook_dry_run=replace(CONFIG, revision=revision)))
+    api: Any = RefusingApi()
+    running = asyncio.create_task(dry_run.run(api, config))
+    path = await shown.get()
+    running.cancel()
+    await asyncio.wait({running})
+    assert path is not None
+    assert (path.revision, path.outcome) == (revision, Outcome.CLOSED)
+    assert dry_run.last is None
