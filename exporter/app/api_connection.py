@@ -127,7 +127,7 @@ class ApiConnection:
     ) -> AsyncIterator[PortForwardWebSocket]:
         """Streams to ports of a pod. Raises KubernetesError."""
         if self._api is None:
-            raise KubernetesError.of(0, "no port-forward: there are no Kubernetes credentials")
+            raise KubernetesError(0, "no port-forward: there are no Kubernetes credentials")
         async with self._api.forward(key.namespace, key.pod, ports) as socket:
             yield socket
 

@@ -122,7 +122,7 @@ class KubernetesClient:
         assert self._session, "used outside of its context"  # noqa: S101
         credentials = await self._current()
         if self._session.closed:
-            raise KubernetesError.of(0, "no port-forward: the client was closed meanwhile")
+            raise KubernetesError(0, "no port-forward: the client was closed meanwhile")
         try:
             async with asyncio.timeout(_RESPONSE_SECONDS):
                 socket = await self._session.ws_connect(
@@ -146,9 +146,7 @@ class KubernetesClient:
         stream = PortForwardWebSocket(socket)
         try:
             if socket.protocol != PROTOCOL:
-                raise KubernetesError.of(
-                    0, f"no port-forward: the server does not support {PROTOCOL}"
-                )
+                raise KubernetesError(0, f"no port-forward: the server does not support {PROTOCOL}")
             yield stream
         finally:
             await stream.close()
@@ -204,7 +202,7 @@ class KubernetesClient:
                 return await asyncio.shield(self._loading)
         except TimeoutError:
             text = f"no credentials within {_LOADING_SECONDS:g} s: the kubeconfig's plugin waits"
-            raise KubernetesError.of(0, text) from None
+            raise KubernetesError(0, text) from None
 
     async def _loaded(self) -> Credentials:
         try:
@@ -213,7 +211,7 @@ class KubernetesClient:
             raise
         except Exception as error:  # noqa: BLE001 - no thread, no memory: another try may have them
             text = f"the credentials cannot be loaded: {type(error).__name__}"
-            raise KubernetesError.of(0, text) from None
+            raise KubernetesError(0, text) from None
         return found
 
     def _end_loading(self, loading: "asyncio.Task[Credentials]") -> None:
@@ -255,7 +253,7 @@ def _authorization(credentials: Credentials) -> dict[str, str]:
 def _unreachable(credentials: Credentials, error: Exception) -> KubernetesError:
     text = _redacted(reason_of(error), credentials) or type(error).__name__
     host = " ".join(credentials.host.split())
-    return KubernetesError.of(0, f"no response from {host}: {text}")
+    return KubernetesError(0, f"no response from {host}: {text}")
 
 
 def _message(body: bytes) -> str:

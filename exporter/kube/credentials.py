@@ -83,7 +83,7 @@ async def load_service_account(
         return replace(found, namespace=None)
     except Exception as error:  # noqa: BLE001 - of a malformed file the library raises anything
         message = f"the service account in {folder} cannot be used: {_reason(error)}"
-        raise KubernetesError.of(0, message) from None
+        raise KubernetesError(0, message) from None
 
 
 async def load_kubeconfig(paths: str, context: str | None = None) -> Credentials:
@@ -109,7 +109,7 @@ async def load_kubeconfig(paths: str, context: str | None = None) -> Credentials
         return replace(found, namespace=str(namespace or ""))
     except Exception as error:  # noqa: BLE001 - of a malformed file the library raises anything
         message = f"the kubeconfig {paths} cannot be used: {_reason(error)}"
-        raise KubernetesError.of(0, message) from None
+        raise KubernetesError(0, message) from None
 
 
 async def _library(name: str) -> Any:  # noqa: ANN401 - untyped modules

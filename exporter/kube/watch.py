@@ -54,7 +54,7 @@ async def watch_resource(
         except KubernetesError as error:
             failed = error
         except Exception as error:  # noqa: BLE001 - no thread, no memory: what is known stays known
-            failed = KubernetesError.of(0, f"the exporter failed: {type(error).__name__}")
+            failed = KubernetesError(0, f"the exporter failed: {type(error).__name__}")
         if failed:
             callbacks.failed(failed)
         if clock() - started > options.max_backoff:
@@ -113,7 +113,7 @@ async def list_pages(
         room -= len(page.items or ())
         empty = _EMPTY_PAGES if page.items else empty - 1
         query["continue"] = following
-    raise KubernetesError.of(0, f"the list of {resource.name} does not end")
+    raise KubernetesError(0, f"the list of {resource.name} does not end")
 
 
 async def watch_from(

@@ -105,7 +105,7 @@ def page_of(document: bytes, *, is_single: bool = False) -> ListPage:
     if document.count(b",") <= LIST_VALUES:
         read = _decoded(_PAGE, document)
         if isinstance(read.items, msgspec.UnsetType):
-            raise KubernetesError.of(0, "not a list of the Kubernetes API: it has no items")
+            raise KubernetesError(0, "not a list of the Kubernetes API: it has no items")
         return ListPage(read.metadata, read.items)
     if not is_single:
         raise TooLargeError(0, f"a page of the list has more than {LIST_VALUES} values")
@@ -148,7 +148,7 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", document: Json) -> T:
     try:
         return decode(decoder, document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise KubernetesError.of(0, f"not a response of the Kubernetes API: {error}") from None
+        raise KubernetesError(0, f"not a response of the Kubernetes API: {error}") from None
 
 
 async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -164,4 +164,4 @@ async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
                     yield line
             del rest[: end + 1]
         if len(rest) > WATCH_LINE:
-            raise KubernetesError.of(0, f"a line of the watch is longer than {WATCH_LINE} bytes")
+            raise KubernetesError(0, f"a line of the watch is longer than {WATCH_LINE} bytes")

@@ -94,7 +94,7 @@ class PortForwardWebSocket:
             return data
         if message.type is aiohttp.WSMsgType.CLOSE and message.data == aiohttp.WSCloseCode.OK:
             return None
-        raise KubernetesError.of(0, "the port-forward's connection was lost")
+        raise KubernetesError(0, "the port-forward's connection was lost")
 
 
 async def stay_here(
