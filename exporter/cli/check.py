@@ -19,6 +19,7 @@ from exporter.cli.check_polls import Polled, Report
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import add_config_flags, base_of, config_of
 from exporter.cli.log_formats import start_logging
+from exporter.cli.ports import as_json
 from exporter.cli.tables import Window, console, report_of
 from exporter.cli.target_sources import (
     CheckSource,
@@ -220,7 +221,7 @@ async def _watch(checked: Polled, chosen: argparse.Namespace) -> None:
 def _print(found: Report, output: str) -> None:
     match output:
         case "json":
-            print(msgspec.json.format(msgspec.json.encode(found)).decode(), flush=True)
+            print(as_json(found), flush=True)
         case "yaml":
             print("---\n" + yaml.safe_dump(msgspec.to_builtins(found), sort_keys=False), end="")
         case _:

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from itertools import chain
 
-import msgspec
-
 from exporter.catalogue import PORTS, Port
 from exporter.catalogue.other_ports import OTHER_PORTS, OtherPort
 from exporter.cli.alert_runbooks import AlertRunbook, alert_runbooks
@@ -64,9 +62,9 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         print(_unknown(chosen.wanted), file=sys.stderr)
         return ExitCode.USAGE
     if chosen.output == "json":
-        documents = [port_document(row) for row in rows] or others
+        ports = {"ports": [port_document(row) for row in rows] or others}
         found = {"causes": [_cause_document(cause)]} if cause else {"alerts": [alert]}
-        print(_as_json(found) if cause or alert else as_json(documents))
+        print(as_json(found if cause or alert else ports))
         return ExitCode.HEALTHY
     for roles, row in _merged(rows):
         _print_part(f"{row.number} {row.name} ({roles})", _explanation(row))
@@ -150,10 +148,6 @@ def _cause_document(cause: Cause) -> dict[str, object]:
         "advice_by_role": cause.advices,
         "shows_on": cause.shown_on,
     }
-
-
-def _as_json(document: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(document)).decode()
 
 
 def _merged(rows: list[Port]) -> list[tuple[str, Port]]:

@@ -4,13 +4,12 @@ The markdown output is `docs/ports.md`.
 """
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 import msgspec
 
 from exporter.catalogue import NEWEST_VERSION, PORTS, Port
-from exporter.catalogue.other_ports import OtherPort
 from exporter.cli.exit_codes import ExitCode
 from exporter.model import Role
 from exporter.report.port_documents import PortDocument, port_document
@@ -60,7 +59,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     rows = [row for row in PORTS if chosen.role in (None, row.role)]
     match chosen.output:
         case "json":
-            print(as_json([port_document(row) for row in rows]))
+            print(as_json({"ports": [port_document(row) for row in rows]}))
         case "markdown":
             print(markdown(rows), end="")
         case _:
@@ -68,9 +67,9 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     return ExitCode.HEALTHY
 
 
-def as_json(rows: Sequence[PortDocument | OtherPort]) -> str:
-    """The rows as `/api/v1/ports` returns them, indented."""
-    return msgspec.json.format(msgspec.json.encode({"ports": rows})).decode()
+def as_json(document: object) -> str:
+    """A document of structs, mappings and scalars, indented as every command prints it."""
+    return msgspec.json.format(msgspec.json.encode(document)).decode()
 
 
 def versions(row: Port) -> str:
