@@ -16,7 +16,7 @@ from exporter.web.metrics import serve_metrics
 from exporter.web.probe import LIMITS
 from exporter.web.probe import ROUTES as PROBE
 from exporter.web.probe_limits import ProbeLimits
-from exporter.web.security_headers import SECURITY_HEADERS
+from exporter.web.responses import SECURITY_HEADERS
 from exporter.web.static_pages import ROUTES as PAGES
 
 

@@ -15,7 +15,7 @@ from typing import cast
 
 from aiohttp import web
 
-from exporter.web.security_headers import SECURITY_HEADERS
+from exporter.web.responses import SECURITY_HEADERS
 
 _FULL_SENTENCE = "Too many connections open.\n"
 _FULL_HEADERS = {

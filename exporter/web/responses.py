@@ -1,6 +1,6 @@
-"""Answers whose content is known whole: with an ETag, and gzipped where that pays.
+"""The headers of every answer; answers whose content is known whole, gzipped where that pays.
 
-A browser that has the same content already gets a 304 without a body (RFC 9110 section 13.1.2).
+Those have an ETag. A browser that has the same content already gets a 304 without a body (RFC 9110 section 13.1.2).
 """
 
 import asyncio
@@ -17,6 +17,20 @@ GZIP_FROM_BYTES = 1024
 GZIP_LEVEL = 5
 ASK_AGAIN = "no-cache"
 """A Cache-Control: a browser may keep the content, and asks each time whether it still holds."""
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "istio-port-exporter",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of every answer, whoever makes it. `Server` has no version: it would say what to try."""
 
 
 @dataclass(frozen=True, slots=True)

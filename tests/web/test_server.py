@@ -13,7 +13,7 @@ from aiohttp import web
 
 from exporter.tls_contexts import client_context, server_context
 from exporter.web.application import secure
-from exporter.web.security_headers import SECURITY_HEADERS
+from exporter.web.responses import SECURITY_HEADERS
 from exporter.web.server import DEFAULT, ServerLimits, serving
 from tests.web.certificates import Authority, pem
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from yarl import URL
 
 from exporter.tls_contexts import client_context
-from exporter.web.security_headers import SECURITY_HEADERS
+from exporter.web.responses import SECURITY_HEADERS
 from exporter.web.toolkit import passwords
 from exporter.web.toolkit.web_config import WebConfigFile
 from exporter.web.toolkit.web_file import CIPHERS
