@@ -56,7 +56,7 @@ class Mover:
         """Whether an address with a port is stated here whose host is loopback."""
         stated = sources[self.place]
         values = (stated[name] for name in self.names if name in stated)
-        return any(self.parse is port_of_address and has_loopback_host(value) for value in values)
+        return any(self.parse is port_of_address and _has_loopback_host(value) for value in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def port_of_address(value: object) -> int | None:
     return port_number(port) if colon else (None if address else 0)
 
 
-def has_loopback_host(value: object) -> bool:
+def _has_loopback_host(value: object) -> bool:
     """Whether an address to listen on is one of loopback: "127.0.0.1:15010"."""
     if not isinstance(value, str):
         return False

@@ -17,7 +17,7 @@ def _optional(_settings: Settings, _line: Line) -> Expectation:
     return Expectation.OPTIONAL
 
 
-WAYPOINT_LABELS = (
+_WAYPOINT_LABELS = (
     ("gateway.networking.k8s.io/gateway-class-name", "istio-agentgateway-waypoint"),
     ("gateway.istio.io/managed", "istio.io-mesh-controller"),
     ("gateway.istio.io/managed", "istio.io-agentgateway-waypoint-controller"),
@@ -60,7 +60,7 @@ NON_ENVOY_PORTS: tuple[Port, ...] = (
                 "hbone",
                 (),
                 "only as a waypoint (class or controller in its labels)",
-                labels=WAYPOINT_LABELS,
+                labels=_WAYPOINT_LABELS,
             ),
         ),
         enabled=lambda settings: settings.hbone,

@@ -38,10 +38,10 @@ from exporter.kube.credentials import find_credentials
 from exporter.model import Target, TargetRecord
 from exporter.report.health import Health, health_of
 
-MANY = 200
+_MANY = 200
 """More targets than this are polled only with --all."""
 
-FAIL_ON = tuple(health for health in Health if health not in (Health.HEALTHY, Health.UNHEALTHY))
+_FAIL_ON = tuple(health for health in Health if health not in (Health.HEALTHY, Health.UNHEALTHY))
 """What `--fail-on` can choose: unhealthy targets are a failure anyway."""
 
 _NO_TARGETS = """\
@@ -80,12 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_healths,
         default=(),
         metavar="LIST",
-        help=f"end with 1 for these too: {', '.join(FAIL_ON)}, separated by commas",
+        help=f"end with 1 for these too: {', '.join(_FAIL_ON)}, separated by commas",
     )
     parser.add_argument(
         "--all",
         action="store_true",
-        help=f"poll more than {MANY} targets; without it so many end with 2",
+        help=f"poll more than {_MANY} targets; without it so many end with 2",
     )
     parser.add_argument("--watch", action="store_true", help="poll again every poll.interval")
     parser.add_argument(
@@ -148,8 +148,8 @@ async def _check_source(chosen: argparse.Namespace, source: CheckSource) -> Exit
     if not targets:
         print(_no_match(chosen, source), file=sys.stderr)
         return ExitCode.UNJUDGED
-    if len(targets) > MANY and not chosen.all:
-        sentence = f"{len(targets)} targets are more than {MANY}: select fewer, or add --all."
+    if len(targets) > _MANY and not chosen.all:
+        sentence = f"{len(targets)} targets are more than {_MANY}: select fewer, or add --all."
         print(sentence, file=sys.stderr)
         return ExitCode.USAGE
     checked = Polled(source, targets)
@@ -164,9 +164,9 @@ async def _check_source(chosen: argparse.Namespace, source: CheckSource) -> Exit
 def _healths(text: str) -> tuple[Health, ...]:
     """What --fail-on lists; raises ArgumentTypeError with a sentence."""
     words = text.split(",")
-    unknown = [word for word in words if word not in FAIL_ON]
+    unknown = [word for word in words if word not in _FAIL_ON]
     if unknown:
-        sentence = f"{unknown[0]!r} is none of {', '.join(FAIL_ON)}"
+        sentence = f"{unknown[0]!r} is none of {', '.join(_FAIL_ON)}"
         raise argparse.ArgumentTypeError(sentence)
     return tuple(map(Health, words))
 

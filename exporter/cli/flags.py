@@ -10,9 +10,6 @@ from pathlib import Path
 
 from exporter.config import Config, load
 
-LEVELS = ("debug", "info", "warning", "error")
-FORMATS = ("text", "json")
-
 _KEYS = (
     "web.listen_address",
     "web.telemetry_path",
@@ -21,7 +18,6 @@ _KEYS = (
     "log.level",
     "log.format",
 )
-
 
 _ADVICE = {
     errno.EADDRINUSE: "\nIs another exporter, or a demo, running there? Choose another address "
@@ -50,10 +46,13 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
         help="configuration in YAML (default: none, the built-in values)",
     )
     parser.add_argument(
-        "--log.level", dest="log.level", choices=LEVELS, help="least severity to log"
+        "--log.level",
+        dest="log.level",
+        choices=("debug", "info", "warning", "error"),
+        help="least severity to log",
     )
     parser.add_argument(
-        "--log.format", dest="log.format", choices=FORMATS, help="format of the log"
+        "--log.format", dest="log.format", choices=("text", "json"), help="format of the log"
     )
 
 

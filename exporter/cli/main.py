@@ -90,7 +90,7 @@ COMMANDS = (
     ),
 )
 
-PLUGIN = "kubectl-istio_ports"
+_PLUGIN = "kubectl-istio_ports"
 """The name that kubectl finds: `kubectl istio-ports`."""
 
 
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    is_plugin = sys.argv[0].endswith(PLUGIN)
+    is_plugin = sys.argv[0].endswith(_PLUGIN)
     name = "kubectl istio-ports" if is_plugin else "istio-port-exporter"
     top = argparse.ArgumentParser(
         prog=name,

@@ -14,7 +14,7 @@ from exporter.cli.exit_codes import ExitCode
 from exporter.model import Role
 from exporter.report.port_documents import PortDocument, port_document
 
-PREFACE = f"""\
+_PREFACE = f"""\
 # Ports
 
 Every port of Istio that the exporter knows, one row per port and role, up to Istio
@@ -82,7 +82,7 @@ def versions(row: Port) -> str:
 def markdown(rows: Iterable[Port]) -> str:
     """The page that documents the ports: a table and the commands, by role."""
     sections = (_section(role, list(of_role)) for role, of_role in _by_role(rows))
-    return "\n".join([PREFACE, *sections])
+    return "\n".join([_PREFACE, *sections])
 
 
 def _by_role(rows: Iterable[Port]) -> Iterator[tuple[Role, Iterator[Port]]]:

@@ -39,7 +39,7 @@ from exporter.model import Cadence, TargetKey, TargetRecord
 from exporter.report.not_judged import not_judged
 from exporter.report.target_documents import TargetState, target_state
 
-LISTEN_ADDRESS = "127.0.0.1:10520"
+_LISTEN_ADDRESS = "127.0.0.1:10520"
 
 INTERVALS = {
     "poll.interval": "3s",
@@ -69,7 +69,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     import uvloop
 
     start_logging(LogConfig(level="error"))
-    overrides = {"web.listen_address": LISTEN_ADDRESS, **INTERVALS, **overrides_of(chosen)}
+    overrides = {"web.listen_address": _LISTEN_ADDRESS, **INTERVALS, **overrides_of(chosen)}
     config = load(None, overrides)
     ended = ExitCode.HEALTHY
     try:

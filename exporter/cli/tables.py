@@ -21,7 +21,7 @@ _BESIDE = "yellow"
 """The style of what is neither healthy nor unhealthy nor unjudged."""
 _LEGEND = "✓ up  ✗ down  ? not judged"
 
-PIPED_WIDTH = 160
+_PIPED_WIDTH = 160
 """Columns of an output that is no terminal."""
 
 
@@ -29,7 +29,7 @@ def console() -> Console:
     """Standard output; wide where it is a file or a pipe and COLUMNS is not set."""
     found = Console()
     is_free = not found.is_terminal and "COLUMNS" not in os.environ
-    return Console(width=PIPED_WIDTH) if is_free else found
+    return Console(width=_PIPED_WIDTH) if is_free else found
 
 
 def overview(targets: Iterable[TargetState]) -> FittingTable:

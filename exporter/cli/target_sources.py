@@ -24,7 +24,7 @@ from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, pod_o
 AT_ONCE = 64
 """Targets that are polled at the same time: what a laptop's limit of open files allows."""
 
-FORWARDED_AT_ONCE = 16
+_FORWARDED_AT_ONCE = 16
 """Pods that are polled at the same time; each takes up to three port-forwards."""
 
 _FORWARDED_TIMEOUT_SECONDS = 5.0
@@ -183,7 +183,7 @@ async def cluster(
         poll = replace(config.poll, timeout=max(config.poll.timeout, _FORWARDED_TIMEOUT_SECONDS))
         config = replace(config, poll=poll)
         yield CheckSource(
-            config, FORWARDED_AT_ONCE, find, lambda target: forwarding.pod(target.key)
+            config, _FORWARDED_AT_ONCE, find, lambda target: forwarding.pod(target.key)
         )
 
 

@@ -18,7 +18,7 @@ from exporter.config.schema import Config, StaticTarget
 if TYPE_CHECKING:
     from exporter.config.yaml_document import TakeItem
 
-COMMAND_LINE = "command line"
+_COMMAND_LINE = "command line"
 
 
 def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Config:
@@ -26,7 +26,7 @@ def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Co
 
     Paths to files in it are relative to its folder. Raises ConfigError with all problems.
     """
-    document = Document(COMMAND_LINE, None, {}) if path is None else _read(path)
+    document = Document(_COMMAND_LINE, None, {}) if path is None else _read(path)
     folder = Path() if path is None else path.parent
     overrides = overrides or {}
     converter = Converter(document, folder, {tuple(key.split(".")) for key in overrides})
@@ -81,7 +81,7 @@ def _overridden(value: object, converter: Converter, overrides: Mapping[str, obj
     wanted: dict[str, object] = {}
     for key, item in overrides.items():
         _put(wanted, tuple(key.split(".")), item)
-    command = Converter(Document(COMMAND_LINE, wanted, {}), Path())
+    command = Converter(Document(_COMMAND_LINE, wanted, {}), Path())
     command.given(Config, wanted, ())
     converter.problems += command.problems
     if command.problems or not overrides or not (value is None or isinstance(value, dict)):

@@ -28,7 +28,7 @@ _RANGE_WORDS = "a range of ports such as 9000:9100"
 _DURATION_WORDS = "a duration such as 500ms, 15s, 2m or 1h"
 
 
-def read_duration(value: object) -> float:
+def _read_duration(value: object) -> float:
     """Seconds of a duration: 15s, 500ms, 2m, 1h; never negative, a year at most."""
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
@@ -47,15 +47,15 @@ def spell_duration(seconds: float) -> str:
     return f"{seconds * 1000:.10g}ms" if seconds < 1 else f"{seconds:.10g}s"
 
 
-def read_period(value: object) -> float:
-    """As `read_duration`, above zero."""
-    seconds = read_duration(value)
+def _read_period(value: object) -> float:
+    """As `_read_duration`, above zero."""
+    seconds = _read_duration(value)
     if not seconds:
         raise ValueError(f"{value!r} must be more than zero")
     return seconds
 
 
-def read_addresses(value: object) -> tuple[str, ...]:
+def _read_addresses(value: object) -> tuple[str, ...]:
     """One IP literal or one of each family, in canonical spelling; not of groups or nobody."""
     items = value if isinstance(value, list) else [value]
     if not items:
@@ -88,7 +88,7 @@ def _read_address(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
     return address
 
 
-def read_netns(value: object) -> str:
+def _read_netns(value: object) -> str:
     """A network namespace: its name under /run/netns, a path, or a pid (a number or text)."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return str(value)
@@ -97,7 +97,7 @@ def read_netns(value: object) -> str:
     raise ValueError(f"{value!r} is not a name under /run/netns, a path or a pid")
 
 
-def read_listen_address(value: object) -> str:
+def _read_listen_address(value: object) -> str:
     """`:10520`, `127.0.0.1:10520`, `[::1]:10520` or a host name with a port."""
     if isinstance(value, str):
         host, colon, port = value.rpartition(":")
@@ -109,7 +109,7 @@ def read_listen_address(value: object) -> str:
     raise ValueError(f"{value!r} is not an address such as :10520 or 127.0.0.1:10520")
 
 
-def read_telemetry_path(value: object) -> str:
+def _read_telemetry_path(value: object) -> str:
     """A path for the metrics that nothing else of the exporter is served at."""
     if not isinstance(value, str) or not _TELEMETRY_PATH.fullmatch(value):
         raise ValueError(f"{value!r} is not a path such as /metrics: letters, digits, / _ . -")
@@ -118,7 +118,7 @@ def read_telemetry_path(value: object) -> str:
     return value
 
 
-def read_port_range(value: object) -> tuple[int, int]:
+def _read_port_range(value: object) -> tuple[int, int]:
     """The first and the last port of a range: `9000:9100`."""
     first, colon, last = value.partition(":") if isinstance(value, str) else ("", "", "")
     ends = parse_port(first), parse_port(last)
@@ -127,7 +127,7 @@ def read_port_range(value: object) -> tuple[int, int]:
     return ends[0], ends[1]
 
 
-def read_selector(value: object) -> tuple[tuple[str, str], ...]:
+def _read_selector(value: object) -> tuple[tuple[str, str], ...]:
     """Labels that must be equal: `app=web,tier=front`."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not labels such as app=web,tier=front")  # noqa: TRY004
@@ -138,8 +138,8 @@ def read_selector(value: object) -> tuple[tuple[str, str], ...]:
     return tuple((name, wanted) for name, _, wanted in pairs)
 
 
-Duration = Annotated[float, Meta(description=_DURATION_WORDS, extra={"read": read_duration})]
-Period = Annotated[float, Meta(description=_DURATION_WORDS, extra={"read": read_period})]
+Duration = Annotated[float, Meta(description=_DURATION_WORDS, extra={"read": _read_duration})]
+Period = Annotated[float, Meta(description=_DURATION_WORDS, extra={"read": _read_period})]
 PortNumber = Annotated[int, Meta(ge=1, le=LARGEST_PORT, description="a port, 1 to 65535")]
 PortOrOff = Annotated[
     int, Meta(ge=0, le=LARGEST_PORT, description="a port, 1 to 65535, or 0 for off")
@@ -156,7 +156,7 @@ SpiffeId = Annotated[
     ),
 ]
 TelemetryPath = Annotated[
-    str, Meta(description="a path such as /metrics", extra={"read": read_telemetry_path})
+    str, Meta(description="a path such as /metrics", extra={"read": _read_telemetry_path})
 ]
 FamilyName = Annotated[
     str,
@@ -171,18 +171,18 @@ WebAddress = Annotated[
 FilePath = Annotated[str, Meta(description="a path to a file", extra={"file": True})]
 Addresses = Annotated[
     tuple[str, ...],
-    Meta(description="an IP address or a list of them", extra={"read": read_addresses}),
+    Meta(description="an IP address or a list of them", extra={"read": _read_addresses}),
 ]
 Netns = Annotated[
-    str, Meta(description="a name under /run/netns, a path or a pid", extra={"read": read_netns})
+    str, Meta(description="a name under /run/netns, a path or a pid", extra={"read": _read_netns})
 ]
 ListenAddress = Annotated[
-    str, Meta(description="an address such as :10520", extra={"read": read_listen_address})
+    str, Meta(description="an address such as :10520", extra={"read": _read_listen_address})
 ]
 PortRange = Annotated[
-    tuple[int, int], Meta(description=_RANGE_WORDS, extra={"read": read_port_range})
+    tuple[int, int], Meta(description=_RANGE_WORDS, extra={"read": _read_port_range})
 ]
 Selector = Annotated[
     tuple[tuple[str, str], ...],
-    Meta(description="labels such as app=web,tier=front", extra={"read": read_selector}),
+    Meta(description="labels such as app=web,tier=front", extra={"read": _read_selector}),
 ]

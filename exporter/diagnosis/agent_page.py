@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from exporter.diagnosis.evidence import Evidence
 from exporter.model import Memory, Observation, Outcome, PortName, ProbeKind
 
-LONGEST_WAIT = 6 * 3600.0
+_LONGEST_WAIT = 6 * 3600.0
 """A page that was too large is not requested again for so long at most, in seconds."""
 
 COUNTERS = ("terminations", PortName.DNS, "application")
@@ -46,5 +46,5 @@ def next_wait(outcome: Outcome, last: float, interval: float) -> float:
     One that did not come at all leaves the wait as it is.
     """
     if outcome is Outcome.TOO_LARGE:
-        return min(LONGEST_WAIT, 2 * max(last, interval))
+        return min(_LONGEST_WAIT, 2 * max(last, interval))
     return 0.0 if outcome.proves else last

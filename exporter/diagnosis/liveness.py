@@ -38,7 +38,7 @@ def is_blocked_by_network(
         return False
     if port.name == PortName.STATUS and _relays(evidence):
         return True
-    return readiness_ports_unreachable(evidence) and has_fresh_hello(evidence, memory)
+    return _readiness_ports_unreachable(evidence) and _has_fresh_hello(evidence, memory)
 
 
 def _has_full_queue(evidence: Evidence, port: TargetPort, address: str) -> bool:
@@ -80,7 +80,7 @@ def _relays(evidence: Evidence) -> bool:
     return health is not None and health.outcome is Outcome.OK
 
 
-def readiness_ports_unreachable(evidence: Evidence) -> bool:
+def _readiness_ports_unreachable(evidence: Evidence) -> bool:
     """Whether no connection to 15020, 15021 or 15090 came about over the network."""
     numbers = _numbers(evidence)
     seen_ports = [seen for number in numbers for seen in evidence.network.get(number, ())]
@@ -93,7 +93,7 @@ def _numbers(evidence: Evidence) -> list[int]:
     return [evidence.named[name].number for name in READINESS_PORTS if name in evidence.named]
 
 
-def has_fresh_hello(evidence: Evidence, memory: Memory) -> bool:
+def _has_fresh_hello(evidence: Evidence, memory: Memory) -> bool:
     """Whether Envoy has answered a hello since the uncaptured ports last answered."""
     if not evidence.control_accepts():
         return False

@@ -275,12 +275,12 @@ def _update_readiness(evidence: Evidence, update: MemoryUpdate) -> None:
     status = evidence.seen(PortName.STATUS)
     is_unready = status is not None and status.outcome is Outcome.NOT_READY
     before = update.before
-    is_kept_waiting = is_unready and envoy_serves(evidence)
+    is_kept_waiting = is_unready and _envoy_serves(evidence)
     update.changes["unready_polls"] = before.unready_polls + 1 if is_kept_waiting else 0
     update.changes["slow_polls"] = before.slow_polls + 1 if evidence.stats_are_slow() else 0
 
 
-def envoy_serves(evidence: Evidence) -> bool:
+def _envoy_serves(evidence: Evidence) -> bool:
     """Whether Envoy reports that it is live, or 15021 answers, which its workers serve."""
     stats = evidence.stats()
     if stats is not None and stats.state is not None:

@@ -28,7 +28,7 @@ from exporter.model import (
 RENEWED_AT = 0.55
 """ztunnel renews at half of a certificate's lifetime; a twentieth more is what that may take."""
 
-WAITS_SECONDS = 4.0
+_WAITS_SECONDS = 4.0
 """ztunnel waits 5 s for istiod to name a workload; with a certificate refused it closes at once."""
 
 
@@ -131,7 +131,7 @@ def current_hello(memory: Memory, seen: AddressEvidence) -> HboneHello | None:
 def ending_of(hello: Observation) -> str:
     """How a hello ended, in one word: two that end alike have the same reason."""
     if hello.outcome in (Outcome.CLOSED, Outcome.RESET):
-        return "late" if hello.seconds >= WAITS_SECONDS else "early"
+        return "late" if hello.seconds >= _WAITS_SECONDS else "early"
     return hello.outcome.value
 
 

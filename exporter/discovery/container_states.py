@@ -24,7 +24,7 @@ from exporter.discovery.redirection_rules import writes_rules
 from exporter.model import ContainerKind, ContainerState, Lifecycle, PodContainer, Termination
 from exporter.model.lifecycle import UNSCHEDULED
 
-REDIRECTION_CONTAINERS = frozenset({"istio-init", "istio-validation"})
+_REDIRECTION_CONTAINERS = frozenset({"istio-init", "istio-validation"})
 """Istio's init containers: the first sets redirection up, the second checks what istio-cni set."""
 
 _PROXY_USER = 1337
@@ -129,7 +129,7 @@ def _container(
         restarts=status.restart_count,
         is_done=ended is not None and _stays_ended(pod, container, ended),
         sets_redirection=is_init
-        and (container.name in REDIRECTION_CONTAINERS or writes_rules(container)),
+        and (container.name in _REDIRECTION_CONTAINERS or writes_rules(container)),
         bypasses_redirection=is_init and _PROXY_USER in _runs_as(pod, container),
     )
 

@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 _PLAIN = ("istio_version", "netns", "node", "workload", "revision", "cluster_id", "ignored_ports")
 """Fields that an entry and a target share; an empty one in the entry overrides nothing."""
 
-Entry = tuple[StaticTarget, Path]
+_Entry = tuple[StaticTarget, Path]
 """An entry with the folder that its paths are relative to."""
 
-OnChange = Callable[[Iterable[Target]], Awaitable[None]]
+_OnChange = Callable[[Iterable[Target]], Awaitable[None]]
 """Takes the targets; it can go through them once."""
 
 
@@ -39,7 +39,7 @@ def load_static(static: StaticConfig, base: Path) -> tuple[Target, ...]:
     return _targets_of(tuple(_entries(static, base)))
 
 
-def _targets_of(entries: tuple[Entry, ...]) -> tuple[Target, ...]:
+def _targets_of(entries: tuple[_Entry, ...]) -> tuple[Target, ...]:
     targets: dict[TargetKey, Target] = {}
     for entry, folder in entries:
         for target in _targets_of_entry(entry, folder):
@@ -49,7 +49,7 @@ def _targets_of(entries: tuple[Entry, ...]) -> tuple[Target, ...]:
     return tuple(targets.values())
 
 
-def _entries(static: StaticConfig, base: Path) -> Iterator[Entry]:
+def _entries(static: StaticConfig, base: Path) -> Iterator[_Entry]:
     for file in static.files:
         path = base / file
         for entry in read_targets(path):
@@ -176,7 +176,7 @@ class StaticSource:
         finally:
             self._stamps = {path: stamps.get(path, stamp_of(path)) for path in self._paths}
 
-    async def run(self, on_change: OnChange, on_error: Callable[[ConfigError], None]) -> None:
+    async def run(self, on_change: _OnChange, on_error: Callable[[ConfigError], None]) -> None:
         """Report the targets now and whenever a file changes; runs until it is cancelled.
 
         `on_change` also means that an earlier error is over. Each new error is reported once.

@@ -19,7 +19,7 @@ TARGETS_PER_CHUNK = 512
 Samples = Callable[[TargetRecord], Iterable[tuple[str, float]]]
 """Record -> (labels, value) pairs; labels as `labelled` writes them. An unknown value has none."""
 
-ClusterSamples = Callable[[ClusterRecord], Iterable[tuple[str, float]]]
+_ClusterSamples = Callable[[ClusterRecord], Iterable[tuple[str, float]]]
 """As `Samples`, of the mesh as a whole."""
 
 
@@ -47,7 +47,7 @@ class Family:
     stability: str = "stable"
     labels: tuple[str, ...] = ()
     samples: Samples = no_samples
-    cluster_samples: ClusterSamples = no_samples
+    cluster_samples: _ClusterSamples = no_samples
     brief: Samples | None = None
     from_istiod: bool = False
     timed: bool = False

@@ -27,7 +27,7 @@ from exporter.bounds import FILE, SECRET_FILE
 from exporter.kube.api_errors import KubernetesError
 from exporter.tls_contexts import client_context, trust
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _KUBECONFIG = Path("~/.kube/config")
 _TOKEN_SECONDS = 60.0
@@ -61,15 +61,15 @@ def find_credentials(
     """
     if paths := kubeconfig or environ.get("KUBECONFIG"):
         return lambda: load_kubeconfig(paths, context)
-    is_in_pod = environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").is_file()
+    is_in_pod = environ.get("KUBERNETES_SERVICE_HOST") and (_SERVICE_ACCOUNT / "token").is_file()
     if is_in_pod and not context:
-        return lambda: load_service_account(SERVICE_ACCOUNT, environ)
+        return lambda: load_service_account(_SERVICE_ACCOUNT, environ)
     default = _KUBECONFIG.expanduser()
     return (lambda: load_kubeconfig(str(default), context)) if default.is_file() else None
 
 
 async def load_service_account(
-    folder: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ
+    folder: Path = _SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ
 ) -> Credentials:
     """The credentials of our own pod. Raises KubernetesError."""
     library = await _library("incluster_config")

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-RESTART_WINDOW_SECONDS = 600.0
+_RESTART_WINDOW_SECONDS = 600.0
 """After a run of so long the kubelet forgets its back-off: an earlier failure explains nothing."""
 
 PREPARING = frozenset({"", "PodInitializing", "ContainerCreating"})
@@ -14,7 +14,7 @@ PREPARING = frozenset({"", "PodInitializing", "ContainerCreating"})
 UNSCHEDULED = "Unschedulable"
 """Why a pod's containers do not run while no node takes it, in Kubernetes' word."""
 
-NODE_WENT = frozenset({"Unknown", "ContainerStatusUnknown", "NodeLost"})
+_NODE_WENT = frozenset({"Unknown", "ContainerStatusUnknown", "NodeLost"})
 """Reasons of a run that ended with its node or its runtime and not by a failure of its own."""
 
 
@@ -50,7 +50,7 @@ class Termination(Struct, frozen=True):
 
         One that lost a child to the kernel's memory limit may still exit with 0.
         """
-        if self.reason in NODE_WENT:
+        if self.reason in _NODE_WENT:
             return False
         return bool(self.exit_code or self.signal) or self.reason == "OOMKilled"
 
@@ -59,7 +59,7 @@ class Termination(Struct, frozen=True):
         """Whether the run provably lasted so long that the kubelet forgot its back-off."""
         if self.started is None or self.finished is None or self.started <= 0:
             return False
-        return self.finished - self.started >= RESTART_WINDOW_SECONDS
+        return self.finished - self.started >= _RESTART_WINDOW_SECONDS
 
     def __str__(self) -> str:
         code = f"signal {self.signal}" if self.signal else f"exit code {self.exit_code}"
@@ -118,12 +118,12 @@ class PodContainer(Struct, frozen=True, kw_only=True):
             return True
         if self.ended is not None:
             return self.ended.is_failure
-        return self.restarts >= LOOP_RESTARTS and self.last is not None and self.last.is_failure
+        return self.restarts >= _LOOP_RESTARTS and self.last is not None and self.last.is_failure
 
     def is_looping(self, now: float) -> bool:
         """Whether it fails again and again, by the kubelet's own measure of a back-off."""
         last = self.last_run
-        if self.restarts < LOOP_RESTARTS:
+        if self.restarts < _LOOP_RESTARTS:
             return False
         if last is None:  # a kubelet that was restarted may have lost it
             return self.state is ContainerState.WAITING and self.reason == BACK_OFF
@@ -131,9 +131,9 @@ class PodContainer(Struct, frozen=True, kw_only=True):
             return False
         match self.state:
             case ContainerState.RUNNING:
-                return self.started is not None and now - self.started < RESTART_WINDOW_SECONDS
+                return self.started is not None and now - self.started < _RESTART_WINDOW_SECONDS
             case ContainerState.TERMINATED:
-                return last.finished is None or now - last.finished < RESTART_WINDOW_SECONDS
+                return last.finished is None or now - last.finished < _RESTART_WINDOW_SECONDS
         return self.reason not in PREPARING | CANNOT_BE_CREATED
 
     def failed_recently(self, now: float) -> bool:
@@ -143,7 +143,7 @@ class PodContainer(Struct, frozen=True, kw_only=True):
             return False
         if self.state is not ContainerState.RUNNING:
             return True
-        return self.started is None or now - self.started < RESTART_WINDOW_SECONDS
+        return self.started is None or now - self.started < _RESTART_WINDOW_SECONDS
 
     def describe(self) -> str:
         """Its state in the kubelet's words."""
@@ -158,7 +158,7 @@ class PodContainer(Struct, frozen=True, kw_only=True):
 
 
 BACK_OFF = "CrashLoopBackOff"
-LOOP_RESTARTS = 2
+_LOOP_RESTARTS = 2
 """So many restarts are a loop: one may be anybody's."""
 
 CANNOT_BE_CREATED = frozenset(

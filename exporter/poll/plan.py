@@ -162,7 +162,7 @@ def _hello_to_ztunnel(address: str, ports: Sequence[TargetPort]) -> Probe | None
     return None
 
 
-MOST_APPLICATION_PORTS = 4
+_MOST_APPLICATION_PORTS = 4
 """So many of an ambient workload's declared ports show whether strangers get in."""
 
 
@@ -178,7 +178,7 @@ def _to_workload(
     others = [port for port in target.settings.application_ports if port not in known]
     if any(map(is_own_address, target.host_addresses)):
         control, others = None, []
-    kinds = dict.fromkeys(others[:MOST_APPLICATION_PORTS], ProbeKind.TCP)
+    kinds = dict.fromkeys(others[:_MOST_APPLICATION_PORTS], ProbeKind.TCP)
     if control:
         kinds[control] = ProbeKind.CONTROL
     number = port_number_of(target, PortName.HBONE)
@@ -191,7 +191,7 @@ def _to_workload(
                 *(Probe(port, kind, View.NETWORK, address) for port, kind in kinds.items()),
             ),
             Probe(number, ProbeKind.HBONE_HELLO, View.NETWORK, address) if has_hbone else None,
-            spared=frozenset(others[:MOST_APPLICATION_PORTS]) - {control},
+            spared=frozenset(others[:_MOST_APPLICATION_PORTS]) - {control},
         )
         for address in addresses
     )

@@ -19,7 +19,7 @@ async def probe_admin(attempt: Attempt) -> ProbeResult:
     """Request /ready, then what else is due."""
     client = HttpClient(attempt)
     reply = await client.get(paths.READY)
-    answer = result_of_error_status(reply, attempt, of_envoy=True) or judge_admin(reply)
+    answer = result_of_error_status(reply, attempt, of_envoy=True) or _judge_admin(reply)
     facts = answer.facts
     if not isinstance(facts, AdminFacts):
         return answer
@@ -35,7 +35,7 @@ async def probe_admin(attempt: Attempt) -> ProbeResult:
     return ProbeResult(answer.outcome, answer.detail, facts)
 
 
-def judge_admin(reply: Reply) -> ProbeResult:
+def _judge_admin(reply: Reply) -> ProbeResult:
     """What an answer to /ready means."""
     word = reply.body.strip()
     if word not in _STATES:

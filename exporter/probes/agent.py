@@ -32,7 +32,7 @@ _FOREIGN = ProbeResult(Outcome.WRONG_IDENTITY, "the page has no metrics of the a
 
 
 def _judge_readiness(reply: Reply, attempt: Attempt) -> ProbeResult:
-    return _foreign(reply, relayed=is_relayed(reply, attempt)) or judge_agent(reply)
+    return _foreign(reply, relayed=is_relayed(reply, attempt)) or _judge_agent(reply)
 
 
 async def _probe_with_pages(attempt: Attempt) -> ProbeResult:
@@ -89,7 +89,7 @@ def _foreign(reply: Reply, *, relayed: bool) -> ProbeResult | None:
     return ProbeResult(Outcome.WRONG_IDENTITY, who)
 
 
-def judge_agent(reply: Reply) -> ProbeResult:
+def _judge_agent(reply: Reply) -> ProbeResult:
     """What an answer to /healthz/ready means; the agent knows only 200 and 503."""
     facts = AgentFacts(status=reply.status)
     match reply.status:

@@ -11,7 +11,7 @@ from exporter.model import HBONE_ROLES, Outcome
 from exporter.probes.attempt import Attempt, Closed, ProbeProtocol, ProbeResult
 from exporter.transport.protocols import HAS_HALF_OPEN_CONNECTS, HalfOpenConnect
 
-NOT_HTTP = b"\0\r\n\r\n"
+_NOT_HTTP = b"\0\r\n\r\n"
 _ENOUGH = 16
 _SHARE = 0.9
 """The share of the deadline in which a refusal has to show."""
@@ -104,7 +104,7 @@ async def probe_blackhole(attempt: Attempt) -> ProbeResult:
 async def probe_exposure(attempt: Attempt) -> ProbeResult:
     """Whether admin answers the network: `OK` where it does."""
     line = await attempt.connect(RawProtocol)
-    line.transport.write(NOT_HTTP)
+    line.transport.write(_NOT_HTTP)
     answered = await line.first
     if answered.startswith(b"HTTP/1.") and b" 400 " in answered[:14]:
         return ProbeResult(Outcome.OK, "admin answers the network")

@@ -104,7 +104,7 @@ class GrpcProtocol(ProbeProtocol):
 async def probe_grpc(attempt: Attempt) -> ProbeResult:
     """A health Check in plaintext."""
     line = await attempt.connect(lambda: GrpcProtocol(_host(attempt)))
-    return judge_status(await line.status)
+    return _judge_status(await line.status)
 
 
 async def probe_grpc_tls(attempt: Attempt) -> ProbeResult:
@@ -112,10 +112,10 @@ async def probe_grpc_tls(attempt: Attempt) -> ProbeResult:
     tls = await proven_handshake(attempt, ("h2",))
     attempt.facts = tls.facts
     line = tls.connect_socket(GrpcProtocol(_host(attempt)))
-    return judge_status(await line.status)
+    return _judge_status(await line.status)
 
 
-def judge_status(status: str) -> ProbeResult:
+def _judge_status(status: str) -> ProbeResult:
     """What a grpc-status means: OK and UNIMPLEMENTED both prove that gRPC serves."""
     if status in _SERVING:
         return ProbeResult(Outcome.OK)

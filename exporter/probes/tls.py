@@ -26,7 +26,7 @@ from exporter.probes.x509_facts import read_certificate, root_of
 from exporter.tls_contexts import client_context
 
 _CHUNK = 65536
-HELLO_ALPN = ("istio-http/1.1", "istio")
+_HELLO_ALPN = ("istio-http/1.1", "istio")
 """Both are the mesh's own (Istio pilot/pkg/networking/util ALPN lists)."""
 
 _RECORD_TYPES = frozenset((0x14, 0x15, 0x16, 0x17))
@@ -45,7 +45,7 @@ async def probe_hello(attempt: Attempt) -> ProbeResult:
     the names offered Envoy matches the first: the HTTP chain dials nothing before a request, so
     that no refused upstream closes the connection before the certificate came.
     """
-    line = await handshake(attempt, HELLO_ALPN, attempt.probe.via or attempt.probe.port)
+    line = await handshake(attempt, _HELLO_ALPN, attempt.probe.via or attempt.probe.port)
     return ProbeResult(Outcome.OK, facts=line.facts)
 
 

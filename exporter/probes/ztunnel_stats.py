@@ -16,7 +16,7 @@ _ACTIVE = b"workload_manager_active_proxy_count"
 _PENDING = b"workload_manager_pending_proxy_count"
 _TERMINATIONS = b"istio_xds_connection_terminations_total"
 
-REASONS = ("ConnectionError", "Error", "Reconnect", "Complete")
+_REASONS = ("ConnectionError", "Error", "Reconnect", "Complete")
 """Why a connection to istiod ended (ztunnel src/xds/metrics.rs); any other is `other`."""
 
 
@@ -61,7 +61,7 @@ def read_page(page: bytes, outcome: Outcome = Outcome.OK) -> ZtunnelFacts:
     """The facts of what was kept of a page (any bytes), and how reading it ended."""
     ended: dict[str, float] = {}
     for reason, count in by_label(page, _TERMINATIONS, b"reason").items():
-        known = reason if reason in REASONS else "other"
+        known = reason if reason in _REASONS else "other"
         ended[known] = ended.get(known, 0.0) + count
     return ZtunnelFacts(
         page=outcome,

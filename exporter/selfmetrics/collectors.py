@@ -14,8 +14,8 @@ from prometheus_client.registry import Collector
 PREFIX = "istio_port_exporter_"
 
 PROBE_BUCKETS = (0.005, 0.05, 0.5, 2.0)
-LATENESS_BUCKETS = (0.1, 1.0, 5.0, 15.0)
-LAG_BUCKETS = (0.005, 0.02, 0.05, 0.25, 1.0)
+_LATENESS_BUCKETS = (0.1, 1.0, 5.0, 15.0)
+_LAG_BUCKETS = (0.005, 0.02, 0.05, 0.25, 1.0)
 
 MAX_PROBE_SERIES = 64
 """Pairs of port and role that get a histogram of their own; the rest share the port `other`."""
@@ -56,8 +56,8 @@ class SelfMetricsCollector(Collector):
 
     def __init__(self) -> None:
         self.probes: dict[tuple[str, str], Histogram] = {}
-        self.lateness = Histogram(LATENESS_BUCKETS)
-        self.lag = Histogram(LAG_BUCKETS)
+        self.lateness = Histogram(_LATENESS_BUCKETS)
+        self.lag = Histogram(_LAG_BUCKETS)
 
     def probe(self, port: int, role: str) -> Histogram:
         """The histogram of a port and role, new or the shared one when there are too many."""

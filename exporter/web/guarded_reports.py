@@ -17,7 +17,7 @@ from exporter.report.target_views import TargetView, TargetViews
 from exporter.turn import current_turn
 from exporter.web.context import CONTEXT
 
-SLICE = 500
+_SLICE = 500
 """Targets that a list takes at once: two milliseconds."""
 
 
@@ -46,7 +46,7 @@ class GuardedReports:
         context = request.app[CONTEXT]
         turn = current_turn()
         views = self._views.views(context.session.targets, context.state.get)
-        while batch := list(islice(views, SLICE)):
+        while batch := list(islice(views, _SLICE)):
             self._add(batch, add)
             await turn.maybe_yield()
 

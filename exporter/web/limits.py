@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from exporter.web.context import CONTEXT
 
-MAX_BODY_BYTES = 1024
+_MAX_BODY_BYTES = 1024
 """Nothing here reads a body; some clients send a few bytes with a POST all the same."""
 
 _MAX_SECONDS = 120.0
@@ -85,9 +85,9 @@ def _is_full(count: int, most: int, *, is_first: bool) -> bool:
 def _refuse_body(request: web.Request) -> None:
     """Refuse a body that is large, or does not say how large it is."""
     size = request.content_length
-    if request.body_exists and (size is None or size > MAX_BODY_BYTES):
+    if request.body_exists and (size is None or size > _MAX_BODY_BYTES):
         refusal = web.HTTPRequestEntityTooLarge(
-            max_size=MAX_BODY_BYTES, actual_size=size or 0, text="No body is wanted here.\n"
+            max_size=_MAX_BODY_BYTES, actual_size=size or 0, text="No body is wanted here.\n"
         )
         refusal.force_close()
         raise refusal

@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 GZIP_LEVEL = 3
 """Half the time of the default level for a tenth more bytes, on this text."""
 
-GZIP_WINDOW = 16 + zlib.MAX_WBITS
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 """zlib's way to say: with a gzip header."""
 
 END_OF_OPENMETRICS = b"# EOF\n"
-VARY = "Accept, Accept-Encoding"
+_VARY = "Accept, Accept-Encoding"
 
 
 async def serve_metrics(request: web.Request) -> web.StreamResponse:
@@ -64,7 +64,7 @@ async def stream(
 
     Returns the answer and the bytes of its body before compression; None unless all were sent.
     """
-    response = web.StreamResponse(headers={"Content-Type": content_type, "Vary": VARY})
+    response = web.StreamResponse(headers={"Content-Type": content_type, "Vary": _VARY})
     zipped = accepts_gzip(request.headers.get("Accept-Encoding", ""))
     if zipped:
         response.headers["Content-Encoding"] = "gzip"
@@ -72,7 +72,7 @@ async def stream(
     try:
         await response.prepare(request)
         if request.method != "HEAD":
-            gzip = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW) if zipped else None
+            gzip = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW) if zipped else None
             turn = current_turn()
             for piece in pieces:
                 size += len(piece)

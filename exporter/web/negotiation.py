@@ -10,7 +10,7 @@ _TEXT = "text/plain"
 _VERSIONS = {_TEXT: "0.0.4", "application/openmetrics-text": "1.0.0"}
 """The version of each format that is served."""
 
-ESCAPINGS = frozenset({"allow-utf-8", "underscores", "dots", "values"})
+_ESCAPINGS = frozenset({"allow-utf-8", "underscores", "dots", "values"})
 """Escaping schemes a scraper may name; our names need none, so any of them is kept."""
 
 
@@ -57,7 +57,7 @@ def _format_of(name: str, parameters: dict[str, str]) -> Format | None:
 
 
 def _format(name: str, escaping: str = "") -> Format:
-    kept = f"; escaping={escaping}" if escaping in ESCAPINGS else ""
+    kept = f"; escaping={escaping}" if escaping in _ESCAPINGS else ""
     content_type = f"{name}; version={_VERSIONS[name]}; charset=utf-8{kept}"
     return Format(openmetrics=name != _TEXT, content_type=content_type)
 

@@ -1,6 +1,7 @@
 """The headers of every answer; answers whose content is known whole, gzipped where that pays.
 
-Those have an ETag. A browser that has the same content already gets a 304 without a body (RFC 9110 section 13.1.2).
+Those have an ETag: a browser that has the same content already gets a 304 without a body
+(RFC 9110 section 13.1.2).
 """
 
 import asyncio
@@ -13,9 +14,9 @@ from aiohttp import web
 
 from exporter.web.negotiation import accepts_gzip
 
-GZIP_FROM_BYTES = 1024
-GZIP_LEVEL = 5
-ASK_AGAIN = "no-cache"
+_GZIP_FROM_BYTES = 1024
+_GZIP_LEVEL = 5
+_ASK_AGAIN = "no-cache"
 """A Cache-Control: a browser may keep the content, and asks each time whether it still holds."""
 
 SECURITY_HEADERS = {
@@ -45,7 +46,7 @@ class Content:
 
 def content_of(body: bytes, content_type: str) -> Content:
     """The content, gzipped at once: for what is made once and served often."""
-    zipped = gzip.compress(body, mtime=0) if len(body) >= GZIP_FROM_BYTES else None
+    zipped = gzip.compress(body, mtime=0) if len(body) >= _GZIP_FROM_BYTES else None
     return Content(body, content_type, _etag_of(body), zipped)
 
 
@@ -54,14 +55,14 @@ async def json_answer(request: web.Request, value: object) -> web.Response:
     body = msgspec.json.encode(value)
     etag = _etag_of(body)
     zipped = None
-    if len(body) >= GZIP_FROM_BYTES and not _has(request, etag):
-        zipped = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
+    if len(body) >= _GZIP_FROM_BYTES and not _has(request, etag):
+        zipped = await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL, mtime=0)
     return answer(request, Content(body, "application/json", etag, zipped))
 
 
 def answer(request: web.Request, content: Content) -> web.Response:
     """The content as this request wants it: whole, gzipped, or not again."""
-    headers = {"Cache-Control": ASK_AGAIN, "Vary": "Accept-Encoding"}
+    headers = {"Cache-Control": _ASK_AGAIN, "Vary": "Accept-Encoding"}
     if _has(request, content.etag):
         response = web.Response(status=304, headers=headers)
     else:

@@ -101,7 +101,7 @@ class _Refusal(web.Response):
         return await super().prepare(request)
 
 
-class PlainErrorHandler(web.RequestHandler):
+class _PlainErrorHandler(web.RequestHandler):
     """The requests of one connection. `app`: whose headers an answer gets."""
 
     app: web.Application
@@ -149,7 +149,7 @@ async def serving(
 
 
 def _handler(app: web.Application, server: web.Server, limits: ServerLimits) -> web.RequestHandler:
-    handler = PlainErrorHandler(
+    handler = _PlainErrorHandler(
         server,
         loop=asyncio.get_running_loop(),
         logger=_log,

@@ -11,7 +11,7 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
 """A page of this size takes a few milliseconds to make."""
 
-MAX_OFFSET = 999_999_999
+_MAX_OFFSET = 999_999_999
 MAX_TEXT = 200
 SCOPE = ("namespace", "role")
 EVERY_PARAMETER = (*SCOPE, "state", "cause", "q", "offset", "limit")
@@ -33,7 +33,7 @@ def read_page(request: web.Request) -> Page:
     """The page that a request wants; raises HTTPBadRequest as `read_filters` does."""
     query = request.query
     return Page(
-        offset=_whole("offset", query.get("offset", "0"), 0, MAX_OFFSET),
+        offset=_whole("offset", query.get("offset", "0"), 0, _MAX_OFFSET),
         limit=_whole("limit", query.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT),
     )
 
@@ -65,7 +65,7 @@ def _text(value: str) -> str:
 
 
 def _whole(name: str, value: str, least: int, most: int) -> int:
-    is_whole = value.isascii() and value.isdigit() and len(value) <= len(str(MAX_OFFSET))
+    is_whole = value.isascii() and value.isdigit() and len(value) <= len(str(_MAX_OFFSET))
     if not is_whole or not least <= int(value) <= most:
         text = f"{name} must be a whole number, between {least} and {most}."
         raise web.HTTPBadRequest(text=text)

@@ -57,10 +57,10 @@ def load_web_config(path: Path) -> tuple[WebConfigDocument, Document, ssl.SSLCon
     """
     file, document = read_web_file(path)
     tls = file.tls_server_config
-    return file, document, None if tls is None else context_of_files(tls, document)
+    return file, document, None if tls is None else _context_of_files(tls, document)
 
 
-def context_of_files(tls: TlsServer, document: Document) -> ssl.SSLContext:
+def _context_of_files(tls: TlsServer, document: Document) -> ssl.SSLContext:
     """A context of the files as they are now; raises ConfigError."""
     for key in ("cert_file", "key_file", "client_ca_file"):
         if path := getattr(tls, key):

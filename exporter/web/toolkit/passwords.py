@@ -24,10 +24,10 @@ from exporter.web.toolkit.web_file import cost_of
 MAX_WAITING = 32
 """Passwords of one client that wait to be checked; more are turned away."""
 
-MAX_CLIENTS = 512
+_MAX_CLIENTS = 512
 """Clients whose passwords wait: as many as there are connections."""
 
-SUSPECTED_SECONDS = 60.0
+_SUSPECTED_SECONDS = 60.0
 """How long a client waits behind others after a wrong password."""
 
 _REMEMBERED = 1024
@@ -73,7 +73,7 @@ class PasswordChecker:
             self._right[user] = proof
         else:
             _remember(self._wrong, proof, None)
-            _remember(self._suspects, client, time.monotonic() + SUSPECTED_SECONDS)
+            _remember(self._suspects, client, time.monotonic() + _SUSPECTED_SECONDS)
         return right
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class _Lines:
         """Wait at the end of the client's line; raises TooManyChecksError."""
         lines = self._suspected if suspected else self._trusted
         line = lines.get(client)
-        if (line is None and len(lines) >= MAX_CLIENTS) or len(line or ()) >= MAX_WAITING:
+        if (line is None and len(lines) >= _MAX_CLIENTS) or len(line or ()) >= MAX_WAITING:
             raise TooManyChecksError
         lines.setdefault(client, deque()).append(check)
 

@@ -38,7 +38,7 @@ CIPHERS_OF_TLS13 = frozenset(
 """Allowed in a list, where they choose nothing: so it is in Go, too."""
 
 
-def read_cipher(value: object) -> str:
+def _read_cipher(value: object) -> str:
     """OpenSSL's name of a cipher suite that Go names; empty for one of TLS 1.3."""
     if isinstance(value, str) and value in CIPHERS_OF_TLS13:
         return ""
@@ -48,7 +48,7 @@ def read_cipher(value: object) -> str:
     raise ValueError(f"{value!r} is not a cipher suite such as {example}")
 
 
-def read_texts(value: object) -> Mapping[str, str]:
+def _read_texts(value: object) -> Mapping[str, str]:
     """A mapping of text to text; its message shows no value, for that may be a secret.
 
     A number is taken as its text, as Go's YAML does: `X-XSS-Protection: 1`.
@@ -58,15 +58,15 @@ def read_texts(value: object) -> Mapping[str, str]:
     raise ValueError("must be a mapping of text to text")
 
 
-Cipher = Annotated[
-    str, Meta(description="a cipher suite of TLS 1.2 by Go's name", extra={"read": read_cipher})
+_Cipher = Annotated[
+    str, Meta(description="a cipher suite of TLS 1.2 by Go's name", extra={"read": _read_cipher})
 ]
 Texts = Annotated[
-    Mapping[str, str], Meta(description="a mapping of text to text", extra={"read": read_texts})
+    Mapping[str, str], Meta(description="a mapping of text to text", extra={"read": _read_texts})
 ]
 
 
-TlsVersion = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
+_TlsVersion = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,9 @@ class TlsServer:
     client_ca_file: FilePath = ""
     client_ca: str = ""
     client_allowed_sans: tuple[str, ...] | None = None
-    min_version: TlsVersion = "TLS12"
-    max_version: TlsVersion = "TLS13"
-    cipher_suites: tuple[Cipher, ...] = ()
+    min_version: _TlsVersion = "TLS12"
+    max_version: _TlsVersion = "TLS13"
+    cipher_suites: tuple[_Cipher, ...] = ()
     curve_preferences: tuple[Literal["CurveP256", "CurveP384", "CurveP521", "X25519"], ...] = ()
     prefer_server_cipher_suites: bool = True
 
