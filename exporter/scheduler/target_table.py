@@ -103,9 +103,9 @@ _Queued = tuple[float, int, ScheduledTarget]
 """When a poll is due, a number that no other has, and whose it is."""
 
 
-def _place(target: Target) -> tuple[tuple[str, ...], Role, str]:
-    """Where a target is polled, and as what: what is remembered is of that."""
-    return target.addresses, target.role, target.netns
+def _identity(target: Target) -> tuple[str, tuple[str, ...], Role, str]:
+    """Which pod a target is, where it is polled, and as what: what is remembered is of that."""
+    return target.uid, target.addresses, target.role, target.netns
 
 
 class TargetTable:
@@ -148,7 +148,7 @@ class TargetTable:
         return next((row.pod_view_error for row in self._rows.values() if row.pod_view_error), "")
 
     def put(self, target: Target) -> None:
-        """Poll a target, or take its new description; what is polled elsewhere now starts anew.
+        """Poll a target, or take its new description; another pod, or one elsewhere, starts anew.
 
         The counters of a new target are served as 0 until its first poll.
         """
@@ -158,7 +158,7 @@ class TargetTable:
         if row and row.target == target:
             return
         self._targets[target.key] = target
-        if row and _place(row.target) == _place(target):
+        if row and _identity(row.target) == _identity(target):
             row.target = target
             return
         if row:

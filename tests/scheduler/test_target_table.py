@@ -63,11 +63,12 @@ def drained(table: TargetTable, interval: float) -> list[tuple[object, float]]:
         ({"addresses": ("127.0.0.2",)}, True),
         ({"role": Role.ISTIOD}, True),
         ({"netns": "other"}, True),
+        ({"uid": "of its successor"}, True),
         ({"workload": "web"}, False),
         ({"istio_version": "1.30.0"}, False),
     ],
 )
-def test_what_is_polled_elsewhere_or_as_another_role_begins_anew(
+def test_another_pod_or_what_is_polled_elsewhere_or_as_another_role_begins_anew(
     changes: dict[str, Any], is_another: bool
 ) -> None:
     table = TargetTable(1.0, State(FAMILIES), State(FAMILIES))
