@@ -40,3 +40,17 @@ def test_a_mode_is_one_kind_of_workload(mode: str, kinds: list[str]) -> None:
     assert [
         row["kind"] for row in of_kind(documents, "Deployment", "StatefulSet", "DaemonSet")
     ] == kinds
+
+
+@FILES
+def test_releases_of_one_name_in_two_namespaces_share_no_object(file: Path) -> None:
+    values = {**values_of(file), "namespaceOverride": "", "extraManifests": []}
+    for key in ("serviceMonitor", "podMonitor", "scrapeConfig", "rules", "dashboards"):
+        values[key] = {**values.get(key, {}), "namespace": "shared"}
+
+    def objects(namespace: str) -> set[tuple[str, str, str]]:
+        found = [(row["kind"], row["metadata"]) for row in render(values, namespace)]
+        return {(kind, meta.get("namespace", ""), meta["name"]) for kind, meta in found}
+
+    long = "long-" * 12
+    assert not objects(f"{long}of") & objects(f"{long}by")

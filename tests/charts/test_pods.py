@@ -109,3 +109,17 @@ def test_the_image_is_named(image: Document, expected: str) -> None:
     (pod,) = pod_specs(render({"image": image}))
 
     assert pod["containers"][0]["image"] == expected
+
+
+@pytest.mark.parametrize("is_discovered", [True, False])
+@pytest.mark.parametrize("is_forwarded", [True, False])
+def test_a_pod_that_uses_the_api_server_has_the_accounts_token(
+    *, is_discovered: bool, is_forwarded: bool
+) -> None:
+    kubernetes = {"enabled": is_discovered}
+    values = {
+        "config": {"discovery": {"kubernetes": kubernetes}},
+        "portForward": {"enabled": is_forwarded},
+    }
+    (pod,) = pod_specs(render(values))
+    assert pod["automountServiceAccountToken"] is (is_discovered or is_forwarded)

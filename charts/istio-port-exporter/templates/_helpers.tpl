@@ -21,7 +21,12 @@
 
 {{/* Names the objects that belong to the cluster, where two releases may have one name. */}}
 {{- define "istio-port-exporter.clusterName" -}}
-{{- printf "%s-%s" (include "istio-port-exporter.namespace" .) (include "istio-port-exporter.fullname" .) | trunc 63 | trimSuffix "-" }}
+{{- printf "%s-%s" (include "istio-port-exporter.namespace" .) (include "istio-port-exporter.fullname" .) | trimPrefix "-" }}
+{{- end }}
+
+{{/* Names the objects in a namespace, which may be another one than ours. Takes (dict "root" $ "namespace" "shop"). */}}
+{{- define "istio-port-exporter.nameIn" -}}
+{{- include (ternary "istio-port-exporter.fullname" "istio-port-exporter.clusterName" (eq .namespace (include "istio-port-exporter.namespace" .root))) .root }}
 {{- end }}
 
 {{- define "istio-port-exporter.selectorLabels" -}}

@@ -3,8 +3,9 @@ What the three kinds of monitors share. Takes (dict "root" $ "monitor" .Values.s
 */}}
 
 {{- define "istio-port-exporter.monitorMetadata" -}}
-name: {{ include "istio-port-exporter.fullname" .root }}
-namespace: {{ default (include "istio-port-exporter.namespace" .root) .monitor.namespace | quote }}
+{{- $namespace := default (include "istio-port-exporter.namespace" .root) .monitor.namespace }}
+name: {{ include "istio-port-exporter.nameIn" (dict "root" .root "namespace" $namespace) }}
+namespace: {{ $namespace | quote }}
 {{ include "istio-port-exporter.marks" (dict "root" .root "labels" .monitor.labels "annotations" .monitor.annotations) | trim }}
 {{- end }}
 

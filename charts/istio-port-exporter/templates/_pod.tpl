@@ -26,7 +26,7 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "istio-port-exporter.serviceAccountName" . }}
-  automountServiceAccountToken: {{ dig "discovery" "kubernetes" "enabled" true $values.config }}
+  automountServiceAccountToken: {{ or $values.portForward.enabled (dig "discovery" "kubernetes" "enabled" true $values.config) }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
   {{- if $isInside }}

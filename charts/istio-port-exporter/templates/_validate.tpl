@@ -32,6 +32,10 @@
 {{- if and (eq .Values.mode "daemonset") .Values.podDisruptionBudget.enabled }}
 {{- fail "podDisruptionBudget.enabled: a DaemonSet's pods are not evicted" }}
 {{- end }}
+{{- $roles := dig "discovery" "kubernetes" "roles" list .Values.config }}
+{{- if and (eq .Values.mode "daemonset") $roles (empty (without $roles "istiod")) }}
+{{- fail "config.discovery.kubernetes.roles: mode daemonset polls istiod beside the nodes, for which no role is left; choose mode deployment" }}
+{{- end }}
 {{- if and .Values.istiod.debugToken.enabled (not (include "istio-port-exporter.watchesIstiod" .)) }}
 {{- fail "istiod.debugToken.enabled: istiod is not polled (config.istiod.mode, config.discovery.kubernetes.roles)" }}
 {{- end }}
