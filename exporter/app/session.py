@@ -225,16 +225,20 @@ class Session:
         return self._reader.attempt("reports", "", "", say) or ""
 
     async def _take_static(self, targets: Iterable[Target]) -> None:
-        metrics = self._program.metrics
-        metrics.forgot_files()
-        for file in self.config.discovery.static.files:
-            metrics.read_file(str(self._program.base / file), readable=True)
+        self._report_files()
         await self._program.sets.take_static(targets, self.config)
 
     def _report_static_error(self, error: ConfigError) -> None:
         """A file of targets broke: its old targets stay, and the metric shows it."""
+        self._report_files()
         for problem in error.problems:
             self._program.metrics.read_file(problem.file, readable=False)
+
+    def _report_files(self) -> None:
+        metrics = self._program.metrics
+        metrics.forgot_files()
+        for file in self.config.discovery.static.files:
+            metrics.read_file(str(self._program.base / file), readable=True)
 
 
 def _is_described(target: Target) -> bool:

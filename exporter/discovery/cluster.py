@@ -159,7 +159,7 @@ class ClusterSource:
     async def clear(self) -> None:
         """Drop every target: the cluster is watched no more."""
         await self._remove(tuple(self._pods))
-        self._status.stop()
+        self._status.reset(())
         self._callbacks.changed()
 
     async def _configure(self, config: Config) -> None:

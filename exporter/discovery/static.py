@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,21 +42,38 @@ def load_static(static: StaticConfig, base: Path) -> tuple[Target, ...]:
 
 def _targets_of(entries: tuple[_Entry, ...]) -> tuple[Target, ...]:
     targets: dict[TargetKey, Target] = {}
+    problems: list[Problem] = []
     for entry, folder in entries:
-        for target in _targets_of_entry(entry, folder):
-            if target.key in targets:
-                raise _error(entry, f"{target.key} is defined twice: it has to be unique")
-            targets[target.key] = target
+        with _collected(problems):
+            for target in _targets_of_entry(entry, folder):
+                if target.key in targets:
+                    raise _error(entry, f"{target.key} is defined twice: it has to be unique")
+                targets[target.key] = target
+    if problems:
+        raise ConfigError(*problems)
     return tuple(targets.values())
 
 
 def _entries(static: StaticConfig, base: Path) -> Iterator[_Entry]:
+    problems: list[Problem] = []
     for file in static.files:
         path = base / file
-        for entry in read_targets(path):
-            yield entry, path.parent
+        with _collected(problems):
+            for entry in read_targets(path):
+                yield entry, path.parent
+    if problems:
+        raise ConfigError(*problems)
     for entry in static.targets:
         yield entry, base
+
+
+@contextmanager
+def _collected(problems: list[Problem]) -> Iterator[None]:
+    """Keep what is wrong with a file or an entry, and go on: the others may be wrong too."""
+    try:
+        yield
+    except ConfigError as error:
+        problems.extend(error.problems)
 
 
 def _targets_of_entry(entry: StaticTarget, folder: Path) -> tuple[Target, ...]:

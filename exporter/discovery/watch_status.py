@@ -1,7 +1,7 @@
 """Which resources are listed and watched; logs each failure and recovery once."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.watch_options import Resource, WatchCallbacks
@@ -36,11 +36,6 @@ class WatchStatus:
         self._watched.clear()
         self._last_error.clear()
 
-    def stop(self) -> None:
-        """Report that nothing is watched any more."""
-        for name, scopes in self._watched.items():
-            self._set(name, scopes, is_watched=False)
-
     def is_watched(self, name: str) -> bool:
         """Whether every list of a resource is complete and being watched at this moment."""
         rows = self._watched.get(name, {})
@@ -51,14 +46,14 @@ class WatchStatus:
     ) -> WatchCallbacks:
         """The callbacks for a watch of this resource. `attempted()` on each failure."""
         name = resource.name
-        self._set(name, [scope], is_watched=False)
+        self._set(name, scope, is_watched=False)
 
         def opened() -> None:
-            self._set(name, [scope], is_watched=True)
+            self._set(name, scope, is_watched=True)
             self._log_change(resource.path, None)
 
         def failed(error: KubernetesError) -> None:
-            self._set(name, [scope], is_watched=False)
+            self._set(name, scope, is_watched=False)
             self._log_change(resource.path, error)
             attempted()
 
@@ -69,9 +64,8 @@ class WatchStatus:
             relisted=lambda: self._relisted(name),
         )
 
-    def _set(self, name: str, scopes: Iterable[str], *, is_watched: bool) -> None:
-        rows = self._watched.setdefault(name, {})
-        rows.update(dict.fromkeys(scopes, is_watched))
+    def _set(self, name: str, scope: str, *, is_watched: bool) -> None:
+        self._watched.setdefault(name, {})[scope] = is_watched
         self._synced(name, self.is_watched(name))
 
     def _log_change(self, path: str, error: KubernetesError | None) -> None:

@@ -125,6 +125,7 @@ class TargetTable:
         self.interval = interval
         self._rows: dict[TargetKey, ScheduledTarget] = {}
         self._targets: dict[TargetKey, Target] = {}
+        self._learned_versions: dict[TargetKey, str] = {}
         self._queue: list[_Queued] = []
         self._in_order: deque[_Queued] = deque()
         self._order = itertools.count()
@@ -153,8 +154,13 @@ class TargetTable:
         The counters of a new target are served as 0 until its first poll.
         """
         row = self._rows.get(target.key)
-        if not target.istio_version and row and row.target.uid == target.uid:
-            target = replace(target, istio_version=row.target.istio_version)
+        if target.istio_version or not row or row.target.uid != target.uid:
+            self._learned_versions.pop(target.key, None)
+        elif version := self._learned_versions.get(target.key):
+            target = replace(target, istio_version=version)
+        self._take(target, row)
+
+    def _take(self, target: Target, row: ScheduledTarget | None) -> None:
         if row and row.target == target:
             return
         self._targets[target.key] = target
@@ -172,14 +178,16 @@ class TargetTable:
         log.info("target appeared target=%s role=%s", target.key, target.role)
 
     def set_version(self, key: TargetKey, version: str) -> None:
-        """Complete a target whose own description has no version, for as long as it is there."""
+        """Complete a target whose own description has no version, until that has one or it goes."""
         target = self._targets.get(key)
-        if target is not None and not target.istio_version:
-            self.put(replace(target, istio_version=version))
+        if target is not None and (not target.istio_version or key in self._learned_versions):
+            self._learned_versions[key] = version
+            self._take(replace(target, istio_version=version), self._rows.get(key))
 
     def drop(self, key: TargetKey) -> None:
         """Forget a target at once: it is not polled again and its series are gone."""
         self._targets.pop(key, None)
+        self._learned_versions.pop(key, None)
         if row := self._rows.pop(key, None):
             row.due = _NEVER
             log.info("target vanished target=%s", key)

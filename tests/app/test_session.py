@@ -143,6 +143,25 @@ def test_a_target_file_that_breaks_keeps_the_old_targets(served: Served) -> None
     assert served.samples()[name, "targets.yaml"] == 1
 
 
+def test_of_two_broken_files_the_mended_one_is_readable_again(served: Served) -> None:
+    name = "istio_port_exporter_discovery_file_up"
+    files = ("targets.yaml", "more.yaml")
+    good = dict(zip(files, (TARGET % "cart", TARGET % "web"), strict=True))
+    (served.folder / "more.yaml").write_text(good["more.yaml"])
+    served.config.write_text(CONFIG.replace("[targets.yaml]", "[targets.yaml, more.yaml]"))
+    served.process.send_signal(signal.SIGHUP)
+    until(lambda: ("istio_port_up", "web") in served.samples(), "both are read")
+    for first, second in (files, files[::-1]):
+        for one, text, up in (
+            (first, "{broken", {first: 0, second: 1}),
+            (second, "{broken", {first: 0, second: 0}),
+            (first, good[first], {first: 1, second: 0}),
+            (second, good[second], {first: 1, second: 1}),
+        ):
+            (served.folder / one).write_text(text)
+            until(lambda up=up: {file: served.samples()[name, file] for file in files} == up, one)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_at_once_and_cleanly(served: Served, stop: signal.Signals) -> None:
     served.process.send_signal(stop)

@@ -38,7 +38,7 @@ class Watched:
     def __init__(self, options: WatchOptions = OPTIONS) -> None:
         self.targets: dict[TargetKey, Target] = {}
         self.log: list[str] = []
-        self.synced: dict[str, bool] = {}
+        self.synced: dict[str, bool | None] = {}
         self.relisted: list[str] = []
         self.refused: list[str] = []
         self.requested: Counter[tuple[str, str, str]] = Counter()

@@ -287,6 +287,25 @@ async def test_a_broken_file_is_reported_once_and_changes_nothing(
     assert [record.name for record in caplog.records] == ["exporter.discovery.static"]
 
 
+@pytest.mark.parametrize("broken", ["{broken", "- {address: nowhere}"])
+async def test_every_broken_file_is_named_whichever_comes_first(
+    tmp_path: Path, broken: str
+) -> None:
+    good = {name: f"- {{address: 10.0.0.{number}}}" for number, name in enumerate("abc", start=1)}
+    for name, text in good.items():
+        write(tmp_path / name, text)
+    async with watching(StaticConfig(files=tuple(good)), tmp_path) as heard:
+        await heard.until(changes=1)
+        for errors, (name, text) in enumerate(
+            (("a", broken), ("c", broken), ("a", good["a"])), start=1
+        ):
+            write(tmp_path / name, text)
+            await heard.until(changes=1, errors=errors)
+    told = [{line.split(":")[0] for line in error.splitlines()} for error in heard.errors]
+    a, c = str(tmp_path / "a"), str(tmp_path / "c")
+    assert told == [{a}, {a, c}, {c}]
+
+
 async def test_missing_file_may_appear_later(tmp_path: Path) -> None:
     async with watching(StaticConfig(files=("targets.yaml",)), tmp_path) as heard:
         await heard.until(changes=0, errors=1)

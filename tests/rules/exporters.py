@@ -11,6 +11,10 @@ EVERY_SECOND = range(1, LONG, 2)
 OTHER = "10.0.1.1:10520"
 LAST_POLL = of("istio_target_last_poll_timestamp_seconds", "web-{0..3}-{1..9}", cadence="fast")
 
+SYNCED = (
+    f'istio_port_exporter_discovery_synced{{resource="pods",job="{JOB}",instance="10.0.0.0:10520"}}'
+)
+
 
 def killed(every: int) -> tuple[list[int], list[int]]:
     """Minutes without a scrape and minutes of a new start, of an exporter that is killed."""
@@ -234,7 +238,7 @@ VARIANTS = (
         "istiod goes while the exporter reads its list again",
         {
             **exporter(LONG),
-            'istio_port_exporter_discovery_synced{resource="pods"}': "1x10 0 1x79",
+            SYNCED: "1x10 0 1x79",
             **life("far-{1..60}", (LONG, "ok"), namespace="far", workload="far"),
             **life(
                 "istiod-{1..2}", (10, "ok"), (80, "gone"), role="istiod", namespace="istio-system"
@@ -245,6 +249,19 @@ VARIANTS = (
             14: {"IstioRevisionWithoutControlPlane": 1},
             89: {"IstioRevisionWithoutControlPlane": 1},
         },
+        "IstioRevisionWithoutControlPlane",
+    ),
+    case(
+        "a reload ends the discovery in Kubernetes: istiods that are not polled are not gone",
+        {
+            **exporter(LONG),
+            SYNCED: "1x20 stale",
+            **life("far-{1..60}", (LONG, "ok"), namespace="far", workload="far"),
+            **life(
+                "istiod-{1..2}", (20, "ok"), (70, "gone"), role="istiod", namespace="istio-system"
+            ),
+        },
+        {22: {}, 30: {}, 89: {"IstioControlPlaneNotWatched": 1}},
         "IstioRevisionWithoutControlPlane",
     ),
     case(

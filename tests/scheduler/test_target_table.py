@@ -78,3 +78,37 @@ def test_another_pod_or_what_is_polled_elsewhere_or_as_another_role_begins_anew(
     table.put(replace(target(1), **changes))
     assert table._rows[target(1).key].polls == (0 if is_another else 7)
     assert row.is_gone is is_another
+
+
+@pytest.mark.parametrize(
+    ("steps", "version"),
+    [
+        (["", "istiod 1.30.0"], "1.30.0"),
+        (["", "istiod 1.30.0", ""], "1.30.0"),
+        (["", "istiod 1.30.0", "istiod 1.31.0"], "1.31.0"),
+        (["1.29.0", "istiod 1.30.0"], "1.29.0"),
+        (["", "istiod 1.30.0", "1.29.0"], "1.29.0"),
+        (["", "istiod 1.30.0", "1.29.0", "istiod 1.31.0"], "1.29.0"),
+        (["", "istiod 1.30.0", "1.29.0", ""], ""),
+        (["1.29.0", "", "istiod 1.30.0"], "1.30.0"),
+        (["", "istiod 1.30.0", "gone", ""], ""),
+        (["", "istiod 1.30.0", "another pod"], ""),
+        (["", "istiod 1.30.0", "another pod", "istiod 1.31.0"], "1.31.0"),
+        (["istiod 1.30.0"], None),
+    ],
+)
+def test_a_version_is_the_targets_own_or_the_last_that_an_istiod_listed(
+    steps: list[str], version: str | None
+) -> None:
+    table, key = TargetTable(1.0, State(FAMILIES), State(FAMILIES)), target(1).key
+    for step in steps:
+        kind, _, listed = step.partition(" ")
+        if kind == "istiod":
+            table.set_version(key, listed)
+        elif step == "gone":
+            table.drop(key)
+        elif step == "another pod":
+            table.put(replace(target(1), uid="another"))
+        else:
+            table.put(replace(target(1), istio_version=step))
+    assert getattr(table.targets.get(key), "istio_version", None) == version
