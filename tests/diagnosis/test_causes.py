@@ -18,7 +18,17 @@ from exporter.model import (
     WebhookPath,
 )
 from tests.diagnosis.cases import DARK, EXAMPLES, ISTIOD, TAKEN, Example, debug, istiod
-from tests.diagnosis.matrix import NOW, SIDECAR, cause_of, inside, net, seen_by, sidecar, target_of
+from tests.diagnosis.matrix import (
+    NOW,
+    SIDECAR,
+    cause_of,
+    dropped,
+    inside,
+    net,
+    seen_by,
+    sidecar,
+    target_of,
+)
 
 DETAIL = 120.0
 NO_LISTENERS = AdminFacts(state="LIVE", listeners=())
@@ -176,6 +186,30 @@ CALLS = {
         "webhook_not_serving",
         "serving certificate",
     ),
+    "dropped from here alone": (
+        tried(Outcome.OK, up=True),
+        istiod(dropped(15017)),
+        "network_blocked",
+        "Allow the exporter to reach",
+    ),
+    "dropped from here, called of another revision": (
+        tried(Outcome.OK, up=True, revision="old"),
+        istiod(dropped(15017)),
+        "webhook_unreachable",
+        "Open 15017",
+    ),
+    "dropped, and nothing shown": (
+        tried(Outcome.NO_ACCESS, up=None),
+        istiod(dropped(15017)),
+        "webhook_unreachable",
+        "Open 15017",
+    ),
+    "dropped, and distrusted": (
+        tried(Outcome.TLS_ERROR),
+        istiod(dropped(15017)),
+        "webhook_unreachable",
+        "caBundle",
+    ),
 }
 
 
@@ -187,6 +221,8 @@ def test_the_api_servers_own_call_counts_where_the_port_answers(
     record, _ = seen_by(seen, target=canary, webhook=path)
     assert cause_of(record) == cause
     assert advice in (record.diagnosis.advice if record.diagnosis else "")
+    is_told = record.diagnosis and any("a reason" in one for one in record.diagnosis.evidence)
+    assert bool(is_told) is (cause == "webhook_unreachable" and path.up is False)
 
 
 @pytest.mark.parametrize(("seconds", "cause"), [(1.0, "none"), (-1.0, "webhook_unreachable")])

@@ -39,27 +39,38 @@ def _detail(case: Case, name: PortName) -> Iterator[str]:
 
 
 def webhook_is_dropped(case: Case) -> Sentences:
-    """15017 is dropped while istiod answers; or answers while the API server cannot call it."""
+    """15017 is dropped while istiod answers; or answers while the API server cannot call it.
+
+    What is dropped on the way from here alone, the API server may have called all the same.
+    """
     if case.outcome(PortName.HTTP_DEBUG) is not Outcome.OK:
         return None
-    webhook = case.outcome(PortName.HTTPS_WEBHOOKS)
-    if webhook is Outcome.BLOCKED:
-        return case.describe(PortName.HTTP_DEBUG, PortName.HTTPS_WEBHOOKS)
-    if webhook is Outcome.OK and (failed := _failed_call(case)) is not None:
-        return (
-            *case.describe(PortName.HTTPS_WEBHOOKS),
-            f"the API server cannot call it: {failed.detail}",
-        )
+    webhook, failed = case.outcome(PortName.HTTPS_WEBHOOKS), _failed_call(case)
+    called = (f"the API server cannot call it: {failed.detail}",) if failed else ()
+    if webhook is Outcome.BLOCKED and not is_called(case):
+        return (*case.describe(PortName.HTTP_DEBUG, PortName.HTTPS_WEBHOOKS), *called)
+    if webhook is Outcome.OK and called:
+        return (*case.describe(PortName.HTTPS_WEBHOOKS), *called)
     return None
 
 
+def is_called(case: Case) -> bool:
+    """Whether the API server's last dry run has called the webhook of such an istiod."""
+    path = _call(case)
+    return path is not None and path.up is True
+
+
 def _failed_call(case: Case) -> WebhookPath | None:
-    """The API server's failed call of this istiod's webhook, if it tried since this istiod ran."""
+    """The API server's failed call of this istiod's webhook, if it failed."""
+    path = _call(case)
+    return path if path and path.up is False else None
+
+
+def _call(case: Case) -> WebhookPath | None:
+    """The API server's last call of this istiod's webhook, if it tried since this istiod ran."""
     path, lifecycle = case.evidence.webhook, case.target.lifecycle
-    if path is None or path.up is not False:
-        return None
     since = lifecycle.started or lifecycle.created
-    if since is not None and path.at < since:
+    if path is None or (since is not None and path.at < since):
         return None
     return path if path.revision in ("", case.target.revision) else None
 

@@ -4,6 +4,7 @@ from exporter.catalogue import TargetPort
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.conditions.ambient_workload import admit_advice
+from exporter.diagnosis.conditions.istiod_replica import is_called
 from exporter.diagnosis.evidence import UNANSWERED, describe
 from exporter.diagnosis.inbound import direct_at
 from exporter.diagnosis.liveness import READINESS_PORTS, kubernetes_reports_ready
@@ -103,10 +104,13 @@ def network_blocks(case: Case) -> Sentences:
             return ("no port answers", "Kubernetes reports that container and node are ready")
         return None
     kept = (_kept_from_us(case, port) for port in case.evidence.ports)
-    blocked = tuple(describe(seen) for seen in kept if seen is not None)
+    blocked = [seen for seen in kept if seen is not None]
     if not blocked:
         return None
-    return (*blocked, *_proof(case))
+    webhook = case.number(PortName.HTTPS_WEBHOOKS)
+    is_webhooks = any(seen.port == webhook for seen in blocked) and is_called(case)
+    called = (f"the API server has called the webhook of {webhook}",) if is_webhooks else ()
+    return (*map(describe, blocked), *_proof(case), *called)
 
 
 def reach_advice(case: Case) -> str:
@@ -135,7 +139,7 @@ def _kept_from_us(case: Case, port: TargetPort) -> Observation | None:
         return None
     if verdict.outcome is Outcome.REJECTED:
         return seen
-    if case.target.role is Role.ISTIOD and port.name == PortName.HTTPS_WEBHOOKS:
+    if port.name == PortName.HTTPS_WEBHOOKS and not is_called(case):
         return None
     return seen if verdict.outcome is Outcome.BLOCKED or _only_in_pod(case, seen) else None
 
