@@ -61,23 +61,28 @@ def every_port(targets: Iterable[TargetState]) -> FittingTable:
 def advice(targets: Iterable[TargetState]) -> Iterator[RenderableType]:
     """Each cause once: what it is, what to do, and the targets with their evidence.
 
-    Faults come first, each class in the order of its targets.
+    What to do may differ from target to target. Faults come first, each class in the order of its
+    targets.
     """
-    found: dict[str, list[tuple[TargetState, Diagnosis]]] = {}
+    found: dict[str, dict[str, list[tuple[TargetState, Diagnosis]]]] = {}
     for target in sorted(targets, key=_badness):
-        if target.diagnosis:
-            found.setdefault(target.diagnosis.cause, []).append((target, target.diagnosis))
+        if one := target.diagnosis:
+            found.setdefault(one.cause, {}).setdefault(one.advice, []).append((target, one))
     for cause, affected in found.items():
-        first = affected[0][1]
+        first = next(diagnosis for rows in affected.values() for _, diagnosis in rows)
         yield Text(f"\n{cause}", "bold", end="").append(f" ({first.cause_class})\n", "not bold")
         yield indented(Text(first.sentence))
-        yield indented(Text(first.advice))
-        for target, diagnosis in affected:
-            evidence = "; ".join(diagnosis.evidence)
-            line = _plain(f"{target.namespace}/{target.pod}")
-            yield indented(line.append_text(_plain(f": {evidence}" if evidence else "", "dim")))
+        for remedy, rows in affected.items():
+            yield indented(Text(remedy))
+            yield from (_affected(*row) for row in rows)
     if found:
         yield ""
+
+
+def _affected(target: TargetState, diagnosis: Diagnosis) -> RenderableType:
+    evidence = "; ".join(diagnosis.evidence)
+    line = _plain(f"{target.namespace}/{target.pod}")
+    return indented(line.append_text(_plain(f": {evidence}" if evidence else "", "dim")))
 
 
 def report_of(

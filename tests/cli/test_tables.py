@@ -91,6 +91,22 @@ def test_advice_is_given_once_for_a_cause_with_each_targets_evidence() -> None:
         assert f"  {target.namespace}/{target.pod}" in text.split(diagnosis.advice)[1]
 
 
+def test_each_target_stands_below_the_advice_that_is_for_it() -> None:
+    advices = ("Allow 15020.", "Allow 15120.", "Allow 15020.")
+    shown = []
+    for number, advice in enumerate(advices):
+        blocked = Diagnosis("network_blocked", CauseClass.POLICY, "The network drops.", advice)
+        record = structs.replace(broken_sidecar(number), diagnosis=blocked)
+        shown.append(target_state(record.target, record))
+    text = printed(report_of(shown, ()))
+    told = [line.strip() for line in text[text.index("network_blocked (policy)") :].splitlines()]
+    assert [line for line in told if line in {*advices}] == ["Allow 15020.", "Allow 15120."]
+    assert told.count("The network drops.") == 1
+    names = [f"{one.namespace}/{one.pod}" for one in shown]
+    above = {line: told[: told.index(line)] for line in names}
+    assert [[one for one in above[name] if one in advices][-1] for name in names] == [*advices]
+
+
 def test_what_is_not_judged_is_listed_beneath() -> None:
     text = printed(report_of([HEALTHY], ("port 15001 of a sidecar: no_access",)))
     assert "Not judged:\n  port 15001 of a sidecar: no_access" in text
