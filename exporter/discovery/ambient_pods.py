@@ -22,6 +22,11 @@ _OPTED_OUT = "disabled"
 _WRITTEN = (Redirection.ENABLED, Redirection.PENDING)
 
 
+def is_ambient_namespace(labels: Mapping[str, str]) -> bool:
+    """Whether a namespace's labels enrol its pods."""
+    return labels.get(_DATAPLANE_MODE) == "ambient"
+
+
 def redirection_of(pod: Pod, *, in_ambient_namespace: bool = False) -> Redirection | None:
     """What istio-cni has made of a pod, or ought to; None for one that is not to be in the mesh.
 
@@ -40,12 +45,11 @@ def redirection_of(pod: Pod, *, in_ambient_namespace: bool = False) -> Redirecti
     return Redirection.MISSING if is_enrolled else None
 
 
-def ambient_redirection(pod: Pod, namespace_labels: Mapping[str, str]) -> str:
+def ambient_redirection(pod: Pod, *, in_ambient_namespace: bool) -> str:
     """The same for counting pods: empty also for one without an address, which has no traffic."""
     if pod.status is not None and not pod.status.addresses:
         return ""
-    is_ambient = namespace_labels.get(_DATAPLANE_MODE) == "ambient"
-    return redirection_of(pod, in_ambient_namespace=is_ambient) or ""
+    return redirection_of(pod, in_ambient_namespace=in_ambient_namespace) or ""
 
 
 def bypasses_capture(pod: Pod) -> bool:

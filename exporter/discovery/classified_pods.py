@@ -9,15 +9,13 @@ from exporter.bounds import SETTINGS_TEXT
 from exporter.config import Config
 from exporter.discovery.ambient_pods import ambient_redirection, redirection_of
 from exporter.discovery.missing_proxies import NamespaceInjection, missing_proxy
-from exporter.discovery.nodes_and_namespaces import AMBIENT, NamespaceSettings
+from exporter.discovery.nodes_and_namespaces import NamespaceSettings
 from exporter.discovery.pod_documents import Pod
 from exporter.discovery.pods import ignored, targets_of_pod
 from exporter.discovery.shard import is_owned, is_synced_by_istiods, owns, without_details
 from exporter.kube.object_reader import ObjectMetadata
 from exporter.model import Role, Target, TargetKey
 from exporter.turn import in_slices
-
-_AMBIENT_LABELS = dict([AMBIENT])
 
 MissingProxy = Mapping[NamespaceInjection, str]
 _NONE_MISSING: MissingProxy = {}
@@ -64,7 +62,10 @@ def classify_pod(pod: Pod, config: Config, unfiltered_config: Config) -> Classif
     """
     found = next(iter(targets_of_pod(pod, unfiltered_config, in_ambient_namespace=True)), None)
     needs_ambient = found is not None and found.role is Role.AMBIENT and not redirection_of(pod)
-    ambient = (ambient_redirection(pod, {}), ambient_redirection(pod, _AMBIENT_LABELS))
+    ambient = (
+        ambient_redirection(pod, in_ambient_namespace=False),
+        ambient_redirection(pod, in_ambient_namespace=True),
+    )
     missing = _missing_proxy(pod, None if found and found.role is Role.AMBIENT else found)
     shard = config.shard
     if not owns(found.uid if found else pod.metadata.uid, shard.ordinal, shard.total):

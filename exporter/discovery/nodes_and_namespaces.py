@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from exporter.bounds import SETTINGS_TEXT
+from exporter.discovery.ambient_pods import is_ambient_namespace
 from exporter.discovery.missing_proxies import NamespaceInjection, namespace_injection
 from exporter.discovery.pod_documents import Metadata
 from exporter.kube.json_decoding import Json, decode
@@ -18,7 +19,6 @@ from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.turn import current_turn
 
 T = TypeVar("T")
-AMBIENT = ("istio.io/dataplane-mode", "ambient")
 
 
 class _Condition(msgspec.Struct, frozen=True):
@@ -70,11 +70,10 @@ def node_ready(name: str, nodes: Mapping[str, bool] | None) -> bool | None:
 def namespace_settings_of(document: Json, annotation: str) -> tuple[str, NamespaceSettings]:
     """A namespace's name and settings; `annotation` is the ignore annotation's name."""
     metadata = decode(_NAMESPACE, document).metadata
-    label, value = AMBIENT
     labels = metadata.labels or {}
     return metadata.name, NamespaceSettings(
         ignore=(metadata.annotations or {}).get(annotation, "")[: SETTINGS_TEXT + 1],
-        ambient=labels.get(label) == value,
+        ambient=is_ambient_namespace(labels),
         injection=namespace_injection(labels),
     )
 

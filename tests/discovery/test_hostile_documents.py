@@ -112,7 +112,7 @@ pods = st.fixed_dictionaries(
 
 
 def planned(pod: Pod) -> None:
-    ambient_redirection(pod, {})
+    ambient_redirection(pod, in_ambient_namespace=False)
     for target in targets_of_pod(pod):
         plan = plan_of(target, Config())
         assert all(1 <= port.number <= 65535 for port in plan.ports)

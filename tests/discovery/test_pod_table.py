@@ -10,7 +10,6 @@ from tests.discovery.pod_documents import Row, described, read_table
 
 TABLE = read_table()
 NO_TARGETS = [row for row in TABLE if row.target is None]
-AMBIENT = {"istio.io/dataplane-mode": "ambient"}
 
 
 def test_table_is_long_enough_to_mean_something() -> None:
@@ -29,4 +28,4 @@ def test_pod_is_exactly_this_target(row: Row) -> None:
 )
 def test_pod_counts_in_ambient(row: Row) -> None:
     pod = decode_pod(json.dumps(row.pod).encode())
-    assert ambient_redirection(pod, AMBIENT) == row.ambient
+    assert ambient_redirection(pod, in_ambient_namespace=True) == row.ambient

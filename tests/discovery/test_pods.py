@@ -5,7 +5,7 @@ import json
 import pytest
 
 from exporter.config import Config, DiscoveryConfig, IstiodConfig, KubernetesConfig
-from exporter.discovery.ambient_pods import ambient_redirection
+from exporter.discovery.ambient_pods import ambient_redirection, is_ambient_namespace
 from exporter.discovery.pod_documents import decode_pod
 from exporter.discovery.pods import Ignored, ignored, targets_of_pod
 from exporter.model import Role, TargetKey
@@ -174,7 +174,8 @@ def test_ambient_redirection_of_a_pod(
     pod: Document, namespace_labels: dict[str, str], redirection: str
 ) -> None:
     read = decode_pod(json.dumps(pod).encode())
-    assert ambient_redirection(read, namespace_labels) == redirection
+    is_ambient = is_ambient_namespace(namespace_labels)
+    assert ambient_redirection(read, in_ambient_namespace=is_ambient) == redirection
 
 
 def test_ignored_ports_of_many_digits_are_none() -> None:
