@@ -117,18 +117,15 @@ class Converter:
         given = self.given(kind, value, path)
         keys = keys_of(kind)
         missing = [key.name for key in keys if key.default is REQUIRED and key.name not in given]
+        for name in missing:
+            if not (isinstance(value, dict) and name in value):
+                self.complain(path, f"needs the key {name}")
         if missing:
-            self._complain_missing(missing, value, path)
             return _WRONG
         if kind is StaticTarget:
             line = self.document.lines.get(path, 0)
             given["source"] = SourceLocation(self.document.file, line)
         return kind(**given)
-
-    def _complain_missing(self, missing: list[str], value: object, path: KeyPath) -> None:
-        for name in missing:
-            if not (isinstance(value, dict) and name in value):
-                self.problems.append(self.document.problem(path, f"needs the key {name}"))
 
     def given(self, kind: Any, value: object, path: KeyPath) -> dict[str, Any]:  # noqa: ANN401
         """The converted values of the keys that a mapping names."""
