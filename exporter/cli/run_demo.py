@@ -174,7 +174,7 @@ async def _changes(exporter: Exporter) -> AsyncIterator[None]:
         current = [
             (
                 record.target.key,
-                record.diagnosis and record.diagnosis.cause,
+                record.cause,
                 [(v.port, v.up) for v in record.verdicts],
             )
             for record in exporter.state.records()

@@ -10,7 +10,7 @@ from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.liveness import is_lost_rejection, kubernetes_reports_ready
 from exporter.diagnosis.port_owner import foreign_listener, holder_of_inbound
 from exporter.diagnosis.port_reading import PortReading
-from exporter.model import Memory, Observation, Outcome, TlsFacts, View
+from exporter.model import Memory, Observation, Outcome, View
 
 _CLOSES = frozenset({Outcome.OK, Outcome.CLOSED, Outcome.RESET})
 """How a direct connection to 15006 ends where Envoy accepts it and closes."""
@@ -66,7 +66,7 @@ def _read_hello(evidence: Evidence, memory: Memory, address: str) -> PortReading
         return PortReading(Outcome.CAPTURED, "no TLS hello was sent")
     hello = last.value
     match hello.outcome:
-        case Outcome.OK if isinstance(hello.facts, TlsFacts) and hello.facts.certificate:
+        case Outcome.OK if hello.certificate:
             return PortReading(Outcome.OK, "the workload's certificate came", hello.seconds)
         case Outcome.TIMEOUT:
             return PortReading(Outcome.TIMEOUT, "a TLS hello is not answered", hello.seconds)

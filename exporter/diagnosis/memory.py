@@ -90,9 +90,8 @@ def _update_facts(evidence: Evidence, update: MemoryUpdate) -> None:
 def _remember_servers(evidence: Evidence, update: MemoryUpdate) -> None:
     """What a gateway's servers presented; one that presents nothing now is probed at its time."""
     for seen in evidence.server_hellos:
-        certificate = seen.facts.certificate if isinstance(seen.facts, TlsFacts) else None
         known = update.mapping("server_names")
-        known[seen.port, seen.probe.path] = Timestamped(certificate, update.now)
+        known[seen.port, seen.probe.path] = Timestamped(seen.certificate, update.now)
 
 
 def _forget_servers(evidence: Evidence, update: MemoryUpdate) -> None:

@@ -17,7 +17,6 @@ from exporter.model import (
     PortName,
     ProbeKind,
     Timestamped,
-    TlsFacts,
 )
 
 
@@ -48,8 +47,7 @@ def _is_first_miss(evidence: Evidence, before: Memory, hello: Observation) -> bo
     last = before.hello.get(hello.address)
     if hello.outcome is not Outcome.TIMEOUT or last is None or hello.address in before.hello_missed:
         return False
-    facts = last.value.facts
-    certificate = facts.certificate if isinstance(facts, TlsFacts) else None
+    certificate = last.value.certificate
     if last.value.outcome is not Outcome.OK or certificate is None:
         return False
     return certificate.not_after > evidence.wall and _envoy_answers(evidence, hello.address)
@@ -110,12 +108,10 @@ def _is_kept(evidence: Evidence, before: Memory, address: str, hello: HboneHello
 
 
 def _after(last: HboneHello | None, hello: Observation, now: float) -> HboneHello:
-    facts = hello.facts
-    certificate = facts.certificate if isinstance(facts, TlsFacts) else None
     is_alike = last is not None and last.is_current and ending_of(last.seen) == ending_of(hello)
     return HboneHello(
         seen=hello,
         at=now,
         alike=last.alike + 1 if last and is_alike else 1,
-        certificate=certificate or (last.certificate if last else None),
+        certificate=hello.certificate or (last.certificate if last else None),
     )

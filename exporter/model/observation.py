@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from exporter.model.enums import Outcome, ProbeKind, View
-from exporter.model.facts import Facts
+from exporter.model.facts import Certificate, Facts, TlsFacts
 
 
 class Probe(Struct, frozen=True, gc=False):
@@ -59,6 +59,11 @@ class Observation(Struct, frozen=True, gc=False):
     def address(self) -> str:
         """The address that was probed; empty in the pod view."""
         return self.probe.address
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The one that a TLS hello brought; None without one."""
+        return self.facts.certificate if isinstance(self.facts, TlsFacts) else None
 
 
 class Timed(Protocol):

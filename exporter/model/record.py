@@ -151,6 +151,11 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
     polls: int | None = None
     faulty_polls: int = 0
 
+    @property
+    def cause(self) -> str:
+        """The id of its cause; empty without one."""
+        return self.diagnosis.cause if self.diagnosis else ""
+
     def with_times_moved(self, seconds: float) -> "TargetRecord":
         """The record with later times of polls, for a wall clock that was set."""
         if not seconds:

@@ -22,7 +22,6 @@ from exporter.model import (
     Role,
     Target,
     Timestamped,
-    TlsFacts,
     View,
 )
 from exporter.poll.plan import Plan
@@ -122,9 +121,8 @@ def _outdated_at(hello: Timestamped[Observation]) -> float:
     """
     if hello.value.outcome is Outcome.WRONG_PROTOCOL:
         return 0.0
-    facts = hello.value.facts
-    certificate = facts.certificate if isinstance(facts, TlsFacts) else None
-    return certificate.not_after if isinstance(certificate, Certificate) else math.inf
+    certificate = hello.value.certificate
+    return certificate.not_after if certificate else math.inf
 
 
 def server_hellos(  # noqa: PLR0913 - as `is_hello_due`

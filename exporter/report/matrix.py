@@ -57,10 +57,6 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[MatrixRow, ...]
 
 
-Document = Callable[[TargetKey, Callable[[], MatrixRow]], MatrixRow | None]
-"""What an action makes for a target, or stands for it in JSON; None where it raises."""
-
-
 class MatrixBuilder:
     """Takes the targets by name, some at a time, and builds the matrix of them."""
 
@@ -76,7 +72,11 @@ class MatrixBuilder:
             self._rows[view.health].append(view)
         self._verdicts.update([view.verdicts for view in matching])
 
-    def matrix(self, page: Page, document: Document) -> Matrix:
+    def matrix(
+        self,
+        page: Page,
+        document: Callable[[TargetKey, Callable[[], MatrixRow]], MatrixRow | None],
+    ) -> Matrix:
         """The document of one page; `document` makes that of a row, or None of one to leave out."""
         views = [view for rows in self._rows.values() for view in rows]
         rows = [document(view.target.key, partial(_row, view)) for view in page.of(views)]

@@ -69,12 +69,8 @@ _NO_CONFIGURATION = {
 """What the causes before the first configuration leave to say of it."""
 
 
-def _cause_of(record: TargetRecord) -> str:
-    return record.diagnosis.cause if record.diagnosis else ""
-
-
 def _xds(record: TargetRecord, _ports: Ports) -> Judgement:
-    if _cause_of(record) == "istiod_unreachable":
+    if record.cause == "istiod_unreachable":
         return False, "has never answered"
     return _either(record.proxy.xds_connected, "connected", "no connection to istiod")
 
@@ -84,7 +80,7 @@ def _configuration(record: TargetRecord, _ports: Ports) -> Judgement:
     rejected = [resource for resource, is_rejected in proxy.rejected.items() if is_rejected]
     if rejected:
         return False, f"rejected: {', '.join(rejected)}"
-    if missing := _NO_CONFIGURATION.get(_cause_of(record)):
+    if missing := _NO_CONFIGURATION.get(record.cause):
         return False, missing
     unbound = [name for name, is_bound in proxy.bound.items() if not is_bound]
     if unbound:

@@ -64,18 +64,18 @@ class Page(msgspec.Struct, frozen=True):
         return views[self.offset : self.offset + self.limit]
 
 
-Attempt = Callable[[TargetKey, Callable[[], Any]], Any]
-"""Returns what an action for a target does; None where it raises anything."""
-
-
 class TargetViews:
     """The views of all targets, in order; each is made again when its record has changed.
 
     Reading every verdict of 20,000 records takes ten times as long as comparing the records. A
-    record of which no view can be made counts as none.
+    record of which no view can be made counts as none. `attempt(key, action)` returns what the
+    action does, None where it raises anything.
     """
 
-    def __init__(self, attempt: Attempt = lambda _key, action: action()) -> None:
+    def __init__(
+        self,
+        attempt: Callable[[TargetKey, Callable[[], Any]], Any] = lambda _key, action: action(),
+    ) -> None:
         self._attempt = attempt
         self._keys: list[TargetKey] = []
         self._sorted: list[TargetKey] = []
@@ -124,7 +124,7 @@ class TargetViews:
             target,
             record,
             health_of(record),
-            record.diagnosis.cause if record.diagnosis else "",
+            record.cause,
             last_poll,
             self._verdicts.setdefault(verdicts, verdicts),
         )

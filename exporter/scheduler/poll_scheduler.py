@@ -267,7 +267,7 @@ class Scheduler:
         interval = row.memory.effective(self._table.interval)
         expires = clock.now() + STALE_AFTER_INTERVALS * interval
         self._table.state.put(record, expires)
-        cause = record.diagnosis.cause if record.diagnosis else ""
+        cause = record.cause
         if cause != row.cause:
             log.info(
                 "diagnosis changed target=%s was=%s now=%s",
