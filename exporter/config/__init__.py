@@ -1,7 +1,7 @@
 """Configuration: a YAML file and command line overrides in, one frozen `Config` out."""
 
-from exporter.config.constraints import LABEL_NAME, LABEL_SELECTOR, ordinal_of
-from exporter.config.load import load, read_targets
+from exporter.config.constraints import LABEL_NAME, LABEL_SELECTOR
+from exporter.config.load import load, ordinal_of, read_targets
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.schema import (
     AccessConfig,

@@ -172,11 +172,3 @@ RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     _ports,
     _targets,
 )
-
-
-def ordinal_of(pod: str) -> int:
-    """A StatefulSet pod's ordinal: exporter-3 -> 3. Raises ValueError for other names."""
-    found = re.search(r"-(\d+)$", pod)
-    if found is None:
-        raise ValueError(f"{pod!r} is not the name of a StatefulSet's pod such as exporter-0")
-    return int(found[1])

@@ -6,11 +6,12 @@ each with file, line and key, and nothing half-checked comes out.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.config.constraints import broken_rules, broken_target, ordinal_of
+from exporter.config.constraints import broken_rules, broken_target
 from exporter.config.convert import Converter
 from exporter.config.problems import ConfigError, Document, KeyPath, Problem
 from exporter.config.schema import Config, StaticTarget
@@ -118,6 +119,14 @@ def _from_environment(value: object, converter: Converter) -> object:
             _put(wanted, path, otherwise)
         value = _merged(value, wanted)
     return value
+
+
+def ordinal_of(pod: str) -> int:
+    """A StatefulSet pod's ordinal: exporter-3 -> 3. Raises ValueError for other names."""
+    found = re.search(r"-(\d+)$", pod)
+    if found is None:
+        raise ValueError(f"{pod!r} is not the name of a StatefulSet's pod such as exporter-0")
+    return int(found[1])
 
 
 def _own_ordinal() -> int:
