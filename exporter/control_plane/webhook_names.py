@@ -85,7 +85,7 @@ class WebhookNames:
         )
         try:
             async for page in list_pages(api, CONFIGURATIONS, callbacks, WatchOptions()):
-                for document in page.items or ():
+                for document in page.items:
                     found += reader.read(CONFIGURATIONS.name, document, names_of) or ()
         except KubernetesError as error:
             self._report(str(error))

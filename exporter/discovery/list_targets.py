@@ -104,5 +104,5 @@ async def _objects(api: KubernetesClient, resource: Resource) -> list[msgspec.Ra
     return [
         document
         async for page in list_pages(api, resource, WatchCallbacks(), WatchOptions())
-        for document in page.items or ()
+        for document in page.items
     ]

@@ -72,7 +72,7 @@ async def list_and_watch(
     async with aclosing(list_pages(api, resource, callbacks, options)) as pages:
         async for page in pages:
             version = page.metadata.resource_version
-            for document in page.items or ():
+            for document in page.items:
                 yield WatchEvent(EventType.PUT, document)
     yield WatchEvent(EventType.LIST_END)
     async with aclosing(watch_from(api, resource, version, callbacks, options)) as events:
@@ -110,7 +110,7 @@ async def list_pages(
         if following == query.get("continue"):  # the same page again
             break
         size = min(options.page_size, size * 2)
-        room -= len(page.items or ())
+        room -= len(page.items)
         empty = _EMPTY_PAGES if page.items else empty - 1
         query["continue"] = following
     raise KubernetesError(0, f"the list of {resource.name} does not end")

@@ -42,8 +42,8 @@ class _ListMetadata(msgspec.Struct, frozen=True):
 class ListPage(msgspec.Struct, frozen=True):
     """One page of a list; its items are still JSON."""
 
-    metadata: _ListMetadata = _ListMetadata()
-    items: tuple[msgspec.Raw, ...] | None = None
+    metadata: _ListMetadata
+    items: tuple[msgspec.Raw, ...]
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -106,7 +106,7 @@ def page_of(document: bytes, *, is_single: bool = False) -> ListPage:
         read = _decoded(_PAGE, document)
         if isinstance(read.items, msgspec.UnsetType):
             raise KubernetesError(0, "not a list of the Kubernetes API: it has no items")
-        return ListPage(read.metadata, read.items)
+        return ListPage(read.metadata, read.items or ())
     if not is_single:
         raise TooLargeError(0, f"a page of the list has more than {LIST_VALUES} values")
     _refuse_too_many_values(document)

@@ -123,7 +123,7 @@ async def test_a_pod_of_very_many_values_costs_no_list_and_no_watch(odd: bytes) 
 
     async with api_of(answer) as api:
         pages = [page async for page in list_pages(api, PODS, CALLBACKS, WatchOptions())]
-    assert [bytes(item) for page in pages for item in page.items or ()] == pods
+    assert [bytes(item) for page in pages for item in page.items] == pods
     event = event_of(b'{"type":"ADDED","object":%s}' % odd)
     assert event is not None
     assert bytes(event.document) == odd

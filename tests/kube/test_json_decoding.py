@@ -23,7 +23,7 @@ def deep_pod(name: str, levels: int) -> bytes:
 def test_a_deep_pod_is_decoded_and_so_is_its_page(levels: int) -> None:
     items = b",".join([deep_pod("a", 2), deep_pod("b", levels), deep_pod("c", 2)])
     page = page_of(b'{"metadata":{"resourceVersion":"7"},"items":[%s]}' % items)
-    found = [decode_pod(item).metadata.name for item in page.items or ()]
+    found = [decode_pod(item).metadata.name for item in page.items]
     assert (page.metadata.resource_version, found) == ("7", ["a", "b", "c"])
     event = event_of(b'{"type":"ADDED","object":%s}' % deep_pod("b", levels))
     assert event is not None
@@ -45,7 +45,7 @@ def test_half_a_character_costs_neither_its_object_nor_the_page(escaped: str, te
     page = page_of(f'{{"items":[{pod},{pod}]}}'.encode())
     event = event_of(f'{{"type":"ADDED","object":{pod}}}'.encode())
     assert event is not None
-    for document in (*(page.items or ()), event.document, pod.encode()):
+    for document in (*page.items, event.document, pod.encode()):
         assert decode_pod(document).labels == {"x": text}
 
 

@@ -54,7 +54,7 @@ def test_a_page_has_its_version_its_next_page_and_its_items() -> None:
     metadata = {"resourceVersion": "7", "continue": "next"}
     page = page_of(json.dumps({"metadata": metadata, "items": [POD]}).encode())
     assert (page.metadata.resource_version, page.metadata.continue_token) == ("7", "next")
-    assert [json.loads(bytes(item)) for item in page.items or ()] == [POD]
+    assert [json.loads(bytes(item)) for item in page.items] == [POD]
 
 
 @given(st.one_of(st.binary(), st.text().map(str.encode)))

@@ -27,7 +27,7 @@ def _own_has_ended(case: Case) -> Sentences:
     presented = presented_certificate(memory)
     if presented is not None and presented.value.not_after <= presented.at + step:
         return ("the certificate on the wire has ended",)
-    agent = memory.agent.value if memory.agent else None
+    agent = case.agent()
     left = agent.workload_certificate_seconds if agent else None
     is_newest = presented is None or (agent and "default" in agent.certificate_seconds)
     if left is not None and left <= 0 and is_newest:
