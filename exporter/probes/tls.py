@@ -22,6 +22,7 @@ from exporter.probes.attempt import (
     ProtocolT,
     TooLarge,
 )
+from exporter.probes.server_hello import MOST_BYTES, chooses_finite_field
 from exporter.probes.x509_facts import read_certificate, root_of
 from exporter.tls_contexts import client_context
 
@@ -97,7 +98,10 @@ class TlsProtocol(ProbeProtocol):
     connection lasts; the line on top has bounds of its own.
     """
 
-    __slots__ = ("_ended", "_in", "_inner", "_left", "_out", "_port", "_tls", "done", "facts")
+    __slots__ = (
+        *("_ended", "_in", "_inner", "_left", "_out", "_port", "_start", "_tls"),
+        *("done", "facts"),
+    )
 
     def __init__(
         self,
@@ -114,6 +118,7 @@ class TlsProtocol(ProbeProtocol):
         self._left: int = HANDSHAKE
         self._port = port
         self._ended: Exception | None = None
+        self._start: bytes | None = b""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.facts = TlsFacts(via=port)
 
@@ -132,8 +137,22 @@ class TlsProtocol(ProbeProtocol):
             self._lose(TooLarge())
             self.transport.abort()
             return
+        if self._start is not None and (fault := self._fault_of_start(data)):
+            self._fail(fault)
+            return
         self._in.write(data)
         self._advance()
+
+    def _fault_of_start(self, data: bytes) -> Exception | None:
+        """What is wrong with the server's first message, which OpenSSL has not seen whole yet."""
+        start = (self._start or b"") + data[:MOST_BYTES]
+        chooses = chooses_finite_field(start)
+        self._start = start if chooses is None else None
+        if chooses:
+            return ssl.SSLError("the server chose a group that no proxy has")
+        if chooses is None and len(start) >= MOST_BYTES:
+            return Malformed("the answer is not TLS")
+        return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the handshake, or the line on top."""
@@ -237,8 +256,14 @@ def _tls13_context() -> ssl.SSLContext:
 
 
 def unnamed_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
-    """A client context that trusts nobody yet and requires no name."""
+    """A client context that trusts nobody yet and requires no name.
+
+    It offers no Diffie-Hellman over finite fields, whose numbers the server chooses: with 10,000
+    bits OpenSSL computes for a second, in which nobody else has a turn. No proxy has these ciphers.
+    """
     context = client_context()
+    ciphers = (row["name"] for row in context.get_ciphers() if row["kea"] != "kx-dhe")
+    context.set_ciphers(":".join(ciphers))
     context.check_hostname = False
     context.set_alpn_protocols(list(alpn))
     return context
