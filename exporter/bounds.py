@@ -166,6 +166,12 @@ HEADERS = _bytes(
     "`too_large`",
     "counted with the page; Envoy takes 60 KiB itself",
 )
+PIECES = Bound(
+    65_536,
+    "pieces in which the body of an HTTP answer comes, as chunks",
+    "`too_large`",
+    "32 MB in Go's chunks of 2 kB have 16,000. Each takes 1 us, and 32 MB by single bytes took 5 s",
+)
 STATS_PAGE = _bytes(
     160 * _KIB,
     "`/stats/prometheus` of Envoy, filtered, and what is kept of any page of metrics",

@@ -11,11 +11,11 @@ from exporter.discovery.ambient_pods import ambient_redirection, redirection_of
 from exporter.discovery.missing_proxies import NamespaceInjection, missing_proxy
 from exporter.discovery.nodes_and_namespaces import NamespaceSettings
 from exporter.discovery.pod_documents import Pod
-from exporter.discovery.pods import ignored, targets_of_pod
+from exporter.discovery.pods import ignores_all, targets_of_pod
 from exporter.discovery.shard import is_owned, is_synced_by_istiods, owns, without_details
 from exporter.kube.object_reader import ObjectMetadata
 from exporter.model import Role, Target, TargetKey
-from exporter.turn import in_slices
+from exporter.turn import current_turn, in_slices
 
 MissingProxy = Mapping[NamespaceInjection, str]
 _NONE_MISSING: MissingProxy = {}
@@ -166,15 +166,16 @@ class ClassifiedPods:
         What opted out of the exporter is not counted.
         """
         counts: Counter[tuple[str, str]] = Counter()
+        turn = current_turn()
         async for some in in_slices(tuple(self._pods.items())):
             for key, pod in some:
                 if not pod.missing_proxy:
                     continue
                 settings = settings_of(key.namespace)
                 reason = pod.missing_proxy[settings.injection]
-                ignores = settings.ignore, pod.ignore
-                if reason and not any(ignored(text).entirely for text in ignores):
+                if reason and not (ignores_all(settings.ignore) or ignores_all(pod.ignore)):
                     counts[key.namespace, reason] += 1
+                await turn.maybe_yield()  # anybody may write long annotations
         return counts
 
 

@@ -25,7 +25,7 @@ from exporter.model import ENVOY_ROLES, Interception, Role, Settings, Target, Ta
 from exporter.model.interning import shared
 from exporter.parsing import parse_address
 
-__all__ = ["Ignored", "classify", "decode_pod", "ignored", "targets_of_pod"]
+__all__ = ["Ignored", "classify", "decode_pod", "ignored", "ignores_all", "targets_of_pod"]
 """What others need to classify a pod, `decode_pod` with it: scripts import both from here."""
 
 _PROXY_ROLES = {
@@ -56,8 +56,12 @@ class Ignored:
 
 def ignored(annotation: str) -> Ignored:
     """The value of the ignore annotation: "true", or ports such as "15090, 9080"."""
-    is_true = len(annotation) <= SETTINGS_TEXT and annotation.strip().lower() == "true"
-    return Ignored(entirely=is_true, ports=port_list(annotation))
+    return Ignored(entirely=ignores_all(annotation), ports=port_list(annotation))
+
+
+def ignores_all(annotation: str) -> bool:
+    """Whether the value of the ignore annotation is "true"."""
+    return len(annotation) <= SETTINGS_TEXT and annotation.strip().lower() == "true"
 
 
 def targets_of_pod(

@@ -192,5 +192,5 @@ def _beside_gateway(pod: Pod, proxy: Container) -> tuple[int, ...]:
 
 def _app_probe_paths(text: str) -> tuple[str, ...]:
     """Paths of the rewritten probes; /app-lifecycle would change the application."""
-    paths = [path for path in _mapping(text) if str(path).startswith("/app-health/")]
-    return tuple(sorted(path for path in paths if len(path) <= ARGUMENT)[:CONTAINERS])
+    keys = (key for key in _mapping(text) if isinstance(key, str) and len(key) <= ARGUMENT)
+    return tuple(sorted(key for key in keys if key.startswith("/app-health/"))[:CONTAINERS])

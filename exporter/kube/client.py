@@ -6,7 +6,7 @@ Out: bytes as the API server sent them, or a `KubernetesError`, whose text never
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Self
 
 import aiohttp
@@ -32,6 +32,7 @@ _CONNECT_SECONDS = 10.0
 _RESPONSE_SECONDS = 30.0
 _DOCUMENT_SECONDS = 60.0
 _TEXT_BYTES = 4096
+_TEXT_SECONDS = 5.0
 _MAX_TEXT = 600
 """An error quotes a webhook's whole address before the reason."""
 
@@ -227,8 +228,12 @@ class KubernetesClient:
     async def _refusal(
         self, response: aiohttp.ClientResponse, credentials: Credentials
     ) -> KubernetesError:
+        """What the server says; one that does not say it in time has refused all the same."""
         self._discard(credentials, response.status)
-        body = await response.content.read(_TEXT_BYTES)
+        body = b""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TEXT_SECONDS):
+                body = await response.content.read(_TEXT_BYTES)
         after = response.headers.get("Retry-After", "")
         seconds = parse_number(after)
         answer = f"{response.status} {response.reason or ''}".rstrip()

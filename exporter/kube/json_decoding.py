@@ -2,11 +2,13 @@ r"""JSON of the Kubernetes API, however deeply it is nested, and with half chara
 
 The API server takes fields nested some ten thousand levels deep (`metadata.managedFields`) from
 anybody who may create a pod. The decoder raises RecursionError there, for the whole page of a list
-that has such a pod. No field that is read here is nested deeply, so deeper ones are cut off.
+that has such a pod. No field that is read here is nested deeply, so deeper ones are cut off: of a
+long document where pages and lines are taken apart, in a thread, for that takes long.
 So with an escaped half of a character (`\\ud800`), which no decoder takes: it is replaced.
 """
 
 import re
+from collections.abc import Callable
 from itertools import islice
 from typing import TypeVar
 
@@ -28,13 +30,41 @@ _ESCAPE = re.compile(
 )
 """An escaped backslash; half a character, or the two halves of one."""
 
+LONG = 32_768
+"""A document of fewer bytes is made shallow in 12 ms, whatever is in it."""
+
 _REPLACEMENT = rb"\ufffd"
 _MOST_HALVES = 1000
 """An object with more than so many is none."""
 
 
-def decode(decoder: "msgspec.json.Decoder[T]", document: Json) -> T:
-    """The value of a document. Raises msgspec.DecodeError and UnicodeDecodeError."""
+def decode_in_thread(decoder: "msgspec.json.Decoder[T]", document: Json) -> T:
+    """As `decode`, also of a long document that is nested too deeply.
+
+    How deep that is depends on how much of the stack the caller uses, so that it is tried with less
+    than anybody else has: no part of what is decoded here is too deep for others.
+    """
+    if memoryview(document).nbytes <= LONG:
+        return decode(decoder, document)
+    return _with_less_stack(_SPARE, lambda: decode(decoder, document, in_thread=True))
+
+
+_SPARE = 100
+"""The event loop's callbacks and coroutines take some thirty."""
+
+
+def _with_less_stack(levels: int, action: Callable[[], T]) -> T:
+    """What `action` returns, called from so much deeper: in Python, and in C, which count apart."""
+    if not levels:
+        return action()
+    return next(_with_less_stack(levels - 1, action) for _ in "1")
+
+
+def decode(decoder: "msgspec.json.Decoder[T]", document: Json, *, in_thread: bool = False) -> T:
+    """The value of a document; of a long one that is nested too deeply only where `in_thread`.
+
+    Raises msgspec.DecodeError and UnicodeDecodeError.
+    """
     try:
         return decoder.decode(document)
     except RecursionError:
@@ -45,7 +75,9 @@ def decode(decoder: "msgspec.json.Decoder[T]", document: Json) -> T:
         mended = with_whole_characters(bytes(document))
         if mended is None:
             raise
-        return decode(decoder, mended)
+        return decode(decoder, mended, in_thread=in_thread)
+    if not in_thread and memoryview(document).nbytes > LONG:
+        raise msgspec.DecodeError("the document is nested too deeply")
     try:
         return decoder.decode(shallow(bytes(document)))
     except RecursionError:  # it never closes what it opens

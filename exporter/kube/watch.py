@@ -18,6 +18,7 @@ from dataclasses import replace
 from exporter.bounds import LIST_PAGE, LISTED_OBJECTS, WATCH_LINE
 from exporter.kube.api_errors import GoneError, KubernetesError, SilentWatchError, TooLargeError
 from exporter.kube.client import KubernetesClient
+from exporter.kube.json_decoding import LONG
 from exporter.kube.watch_events import EventType, ListPage, WatchEvent, event_of, page_of
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from exporter.parsing import parse_number
@@ -30,9 +31,6 @@ _SMALLER = 8
 
 _EMPTY_PAGES = 20
 """So many pages in a row without an object: the list goes on without end."""
-
-_LONG_LINE = 65536
-"""Longer lines are decoded in a thread: a deeply nested one takes long."""
 
 _TOO_LARGE = "Too large resource version"
 """How a restored API server refuses a version that it has not reached yet."""
@@ -223,7 +221,7 @@ async def watch_once(
             callbacks.opened()
             async with aclosing(_until_idle(lines, options.idle_timeout)) as received:
                 async for line in received:
-                    is_long = len(line) > _LONG_LINE
+                    is_long = len(line) > LONG
                     event = await asyncio.to_thread(event_of, line) if is_long else event_of(line)
                     if event:
                         yield event

@@ -10,7 +10,7 @@ import msgspec
 
 from exporter.bounds import LIST_VALUES, OBJECT_VALUES, WATCH_LINE
 from exporter.kube.api_errors import KubernetesError, TooLargeError
-from exporter.kube.json_decoding import Json, decode
+from exporter.kube.json_decoding import Json, decode, decode_in_thread
 
 T = TypeVar("T")
 
@@ -146,7 +146,7 @@ def _version_of(document: msgspec.Raw) -> str:
 
 def _decoded(decoder: "msgspec.json.Decoder[T]", document: Json) -> T:
     try:
-        return decode(decoder, document)
+        return decode_in_thread(decoder, document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise KubernetesError(0, f"not a response of the Kubernetes API: {error}") from None
 

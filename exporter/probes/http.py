@@ -10,7 +10,7 @@ from typing import Protocol
 import httptools
 from msgspec import Struct
 
-from exporter.bounds import HEADERS
+from exporter.bounds import HEADERS, PIECES
 from exporter.model import Outcome
 from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, TooLarge
 from exporter.probes.page_reader import PageReader
@@ -49,6 +49,7 @@ class HttpProtocol(ProbeProtocol):
         "_left",
         "_limit",
         "_parser",
+        "_pieces",
         "_reader",
         "_server",
         "_waiter",
@@ -82,6 +83,7 @@ class HttpProtocol(ProbeProtocol):
         self._body: bytes | bytearray = b""
         self._server = b""
         self._headed = self._by_length = False
+        self._pieces = 0
         self._whole: Reply | None = None
         self._waiter = waiter
         self.transport.write(request)
@@ -116,6 +118,8 @@ class HttpProtocol(ProbeProtocol):
             self._fail(fault)
         elif not self._headed and self._limit - self._left > HEADERS:
             self._fail(TooLarge(HEADERS))
+        elif self._pieces > PIECES:
+            self._fail(TooLarge(self._limit - self._left))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the request in flight: an answer without a length ends with the connection."""
@@ -143,6 +147,7 @@ class HttpProtocol(ProbeProtocol):
 
     def on_body(self, data: bytes) -> None:
         """Collect the body (called by the parser)."""
+        self._pieces += 1
         if self._reader is None:
             if not self._body:
                 self._body = data  # one piece, as a rule

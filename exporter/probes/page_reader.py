@@ -42,7 +42,7 @@ class PageReader:
             if len(self._start) <= self._first:
                 return
             data = self._end_start()
-        if self._names:
+        if self._names and self._room >= 0:
             self._scan(self._rest or b"", data)
         else:
             self._rest = b""

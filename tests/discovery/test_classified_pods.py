@@ -158,14 +158,15 @@ def no_collections() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_collections")
-async def test_very_many_pods_are_counted_and_nobody_waits_for_long() -> None:
+@pytest.mark.parametrize("ignore", ["15090,9080", "9080," * 3000], ids=["short", "long"])
+async def test_very_many_pods_are_counted_and_nobody_waits_for_long(ignore: str) -> None:
     pods, count = ClassifiedPods(), 20_000
     missing = dict.fromkeys(NamespaceInjection, "namespace")
     for number in range(count):
         one = ClassifiedPod(
             is_owned=True,
             target=None,
-            ignore="15090,9080",
+            ignore=ignore,
             node=f"node-{number % 500}",
             ambient=("", "enabled"),
             missing_proxy=missing,

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from exporter.discovery.pod_documents import Pod, decode_pod
 from exporter.discovery.pods import targets_of_pod
 from exporter.parsing import parse_address
 from exporter.poll.plan import plan_of
-from tests.discovery.untrusted_text import texts
+from tests.discovery.untrusted_text import CONFIGS, texts
 
 numbers = st.one_of(st.integers(), st.sampled_from((0, 1, 15020, 65535, 65536, 2**31, 10**400)))
 
@@ -128,3 +129,16 @@ def test_any_pod_is_a_target_or_none_or_no_pod(document: dict[str, Any]) -> None
     except (msgspec.DecodeError, UnicodeDecodeError):
         return
     planned(pod)
+
+
+@pytest.mark.parametrize("text", CONFIGS, ids=range(len(CONFIGS)))
+@pytest.mark.parametrize("name", [*VARIABLES, *ANNOTATIONS])
+def test_a_text_of_a_sidecar_costs_it_no_more_than_what_it_states(name: str, text: str) -> None:
+    container = {
+        "name": "istio-proxy",
+        "args": ["proxy", "sidecar"],
+        "env": [{"name": name, "value": text}],
+    }
+    metadata = {"name": "a", "annotations": {name: text}}
+    document = {"metadata": metadata, "spec": {"containers": [container]}}
+    assert len(targets_of_pod(msgspec.convert(document, Pod))) == 1

@@ -39,7 +39,22 @@ TIMES = ("2026-01-01T00:00:00Z", "0001-01-01T00:00:00", "9999-12-31T23:59:59-23:
 DEEP = "[" * 1200 + "]" * 1200
 
 
-CONFIGS = (DEEP, '{"statusPort": 1e400}', "statusPort: 0x" + "F" * 5000, "- 1", "{1: 2}", "a: &a b")
+VERY_LARGE = "0x" + "F" * 5000
+"""A number that YAML reads and Python does not print."""
+
+
+CONFIGS = (
+    DEEP,
+    '{"statusPort": 1e400}',
+    f"statusPort: {VERY_LARGE}",
+    f"? {VERY_LARGE}\n: x",
+    f"proxyMetadata: {{A: {VERY_LARGE}}}",
+    "2020-01-01: x",
+    "? !!binary aGk=\n: x",
+    "- 1",
+    "{1: 2}",
+    "a: &a b",
+)
 
 
 texts = st.one_of(

@@ -65,6 +65,32 @@ async def test_what_a_refusal_says_cannot_write_elsewhere_on_a_terminal(*, is_st
     assert "red" in str(raised.value)
 
 
+@pytest.mark.parametrize("status", [301, 401, 403, 404, 410, 429, 500, 503])
+@pytest.mark.parametrize("is_watch", [True, False])
+async def test_a_refusal_whose_text_never_comes_is_one_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, *, status: int, is_watch: bool
+) -> None:
+    monkeypatch.setattr("exporter.kube.client._TEXT_SECONDS", 0.1)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=status, headers={"Retry-After": "7"})
+        response.content_length = 100
+        await response.prepare(request)
+        await asyncio.sleep(30)
+        return response
+
+    async def ask(api: KubernetesClient) -> None:
+        if not is_watch:
+            await api.get("/api", {})
+        async with api.stream("/api", {}):
+            pass
+
+    async with api_of(answer) as api, asyncio.timeout(5):
+        with pytest.raises(KubernetesError, match=str(status)) as raised:
+            await ask(api)
+    assert (raised.value.status, raised.value.retry_after) == (status, 7)
+
+
 async def listed(api: KubernetesClient) -> int:
     pages = [page async for page in list_pages(api, PODS, CALLBACKS, WatchOptions())]
     return len(pages)

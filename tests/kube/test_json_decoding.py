@@ -1,17 +1,21 @@
 """Documents of any depth are decoded."""
 
+import asyncio
 import json
 import time
+from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.discovery.pod_documents import decode_pod
+from exporter.discovery.pod_documents import Pod, decode_pod
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.json_decoding import shallow
 from exporter.kube.object_reader import metadata_of
 from exporter.kube.watch_events import event_of, page_of
+from tests.cpu_time import LIMIT, compared, seconds
 
 
 def deep_pod(name: str, levels: int) -> bytes:
@@ -89,3 +93,39 @@ def test_a_document_that_never_closes_what_it_opens_is_no_document(opening: byte
     ):
         with pytest.raises(KubernetesError):
             read()
+
+
+WIDE = b",".join([b'"":[[],[],[]]'] * 40_000)
+"""As many brackets as half a megabyte has room for."""
+
+
+def wide_and_deep_pod(levels: int) -> bytes:
+    nested = b'{"f:a":' * levels + b"{}" + b"}" * levels
+    return b'{"metadata":{"name":"a","managedFields":[%s,{%s}]}}' % (nested, WIDE)
+
+
+@pytest.mark.parametrize("levels", [890, 930, *range(970, 990, 3), 9900, 9960, 9985])
+async def test_what_a_thread_has_decoded_is_never_too_deep_for_the_event_loop(levels: int) -> None:
+    line = b'{"type":"ADDED","object":%s}' % wide_and_deep_pod(levels)
+    event = await asyncio.to_thread(event_of, line)
+    page = await asyncio.to_thread(page_of, b'{"items":[%s]}' % wide_and_deep_pod(levels))
+    for document in (event.document if event else b"", *(page.items or ())):
+        began = time.thread_time()
+        name = await called_by_coroutines(lambda document=document: decode_pod(document), 12)
+        took = time.thread_time() - began
+        assert name.metadata.name == "a"
+        assert compared(took) < LIMIT
+
+
+async def called_by_coroutines(action: Callable[[], Pod], depth: int) -> Pod:
+    return await called_by_coroutines(action, depth - 1) if depth else action()
+
+
+def test_a_long_document_is_not_made_shallow_where_it_would_take_long() -> None:
+    document = wide_and_deep_pod(12_000)
+
+    def read() -> None:
+        with pytest.raises(msgspec.DecodeError):
+            decode_pod(document)
+
+    assert seconds(read) < LIMIT

@@ -106,3 +106,18 @@ async def test_an_endless_page_costs_no_memory(
             await HttpClient(attempt).get(paths.METRICS, reader=reader)
     attempt.close()
     assert len(reader.kept) <= KEPT_BYTES
+
+
+def test_lines_that_nothing_is_kept_of_any_more_take_no_time() -> None:
+    page = b"count 1\n" * (4 * KEPT_BYTES)
+    reader = PageReader((b"count",))
+    began = time.thread_time()
+    for piece in in_pieces(page, 32_768):
+        reader.feed(piece)
+    first = time.thread_time() - began
+    kept = reader.kept
+    began = time.thread_time()
+    for piece in in_pieces(page, 32_768) * 4:
+        reader.feed(piece)
+    assert time.thread_time() - began < first
+    assert reader.kept == kept
