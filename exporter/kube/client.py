@@ -228,7 +228,7 @@ class KubernetesClient:
     async def _refusal(
         self, response: aiohttp.ClientResponse, credentials: Credentials
     ) -> KubernetesError:
-        """What the server says; one that does not say it in time has refused all the same."""
+        """The reason in the response; without one in time it is a refusal all the same."""
         self._discard(credentials, response.status)
         body = b""
         with suppress(TimeoutError):
