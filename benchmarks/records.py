@@ -134,7 +134,7 @@ def broken_sidecar(index: int = 0) -> TargetRecord:
     record = seen_from_pod(healthy_sidecar(index))
     return structs.replace(
         record,
-        servers=(ServerCertificate(8443, "shop.example", 1767225600.0),),
+        servers=(ServerCertificate(8443, "shop.example", 1759449600.0, 1767225600.0),),
         verdicts=(
             Verdict(
                 15000,

@@ -14,6 +14,12 @@ NO_BEGIN = "Not known: no handshake has shown a certificate"
 """The agent reports the end alone."""
 USED = Scale(unit="percentunit", steps=((None, "green"), (0.75, "orange"), (1, "red")))
 
+SERVER = "cluster, port, server_name"
+SERVER_EXPIRY = best("istio_proxy_server_certificate_expiry_timestamp_seconds", SERVER, WHERE)
+SERVER_BEGIN = best("istio_proxy_server_certificate_not_before_timestamp_seconds", SERVER, WHERE)
+SERVER_LEFT = Scale(unit="s", steps=((None, "red"), (0, "green")))
+SERVER_USED = Scale(unit="percentunit", steps=((None, "green"), (0.9, "orange"), (1, "red")))
+
 DETAILS = (
     Row(
         "Listeners and configuration",
@@ -106,6 +112,23 @@ DETAILS = (
                 ],
                 RATE,
                 nothing="Not known: the agent's own metrics were not read",
+            ),
+            table(
+                "Certificates of a gateway's servers",
+                "What clients of a gateway are shown, by port and name; your issuer renews them, "
+                "most at two thirds of their lifetime. Without a port: not seen on the wire.",
+                [
+                    f"{SERVER_EXPIRY} - time()",
+                    f"(time() - {SERVER_BEGIN}) / ({SERVER_EXPIRY} - {SERVER_BEGIN})",
+                ],
+                (
+                    Column("port"),
+                    Column("server_name", "name"),
+                    Column("Value #A", "expires in", SERVER_LEFT),
+                    Column("Value #B", "lifetime used", SERVER_USED),
+                ),
+                width=24,
+                nothing="No gateway, or no server of it presents a certificate",
             ),
         ),
     ),

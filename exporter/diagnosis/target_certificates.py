@@ -91,7 +91,8 @@ def server_certificates_of(memory: Memory) -> tuple[ServerCertificate, ...]:
     listed = {(0, name): one for one in of_admin for name in one.dns_names if name not in names}
     found = sorted((presented | listed).items(), key=lambda item: item[0])
     return tuple(
-        ServerCertificate(port, name, one.not_after) for (port, name), one in found[:SERVER_NAMES]
+        ServerCertificate(port, name, one.not_before, one.not_after)
+        for (port, name), one in found[:SERVER_NAMES]
     )
 
 

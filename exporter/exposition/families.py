@@ -134,6 +134,13 @@ FAMILIES: tuple[Family, ...] = (
         samples=samples.server_expiry,
     ),
     Family(
+        name="istio_proxy_server_certificate_not_before_timestamp_seconds",
+        help="When that certificate becomes valid.",
+        stability="experimental",
+        labels=("port", "server_name"),
+        samples=samples.server_not_before,
+    ),
+    Family(
         name="istio_proxy_root_info",
         help="The root behind the certificate that the proxy presents, by its key; 1.",
         profile="full",

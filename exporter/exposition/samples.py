@@ -16,6 +16,7 @@ from exporter.model import (
     IstiodFacts,
     Outcome,
     Role,
+    ServerCertificate,
     TargetRecord,
     Verdict,
 )
@@ -224,10 +225,16 @@ def _rank(source: str) -> int:
 
 def server_expiry(record: TargetRecord) -> list[Sample]:
     """`istio_proxy_server_certificate_expiry_timestamp_seconds`: by port and name."""
-    return [
-        (f',port="{row.port or ""}",server_name="{escaped(row.server_name)}"', row.not_after)
-        for row in record.servers
-    ]
+    return [(_server(row), row.not_after) for row in record.servers]
+
+
+def server_not_before(record: TargetRecord) -> list[Sample]:
+    """`istio_proxy_server_certificate_not_before_timestamp_seconds`: by port and name."""
+    return [(_server(row), row.not_before) for row in record.servers]
+
+
+def _server(row: ServerCertificate) -> str:
+    return f',port="{row.port or ""}",server_name="{escaped(row.server_name)}"'
 
 
 def control_plane_info(record: TargetRecord) -> tuple[Sample, ...]:

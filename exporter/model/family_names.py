@@ -21,6 +21,7 @@ FAMILY_NAMES = (
     "istio_target_identity_info",
     "istio_proxy_root_info",
     "istio_proxy_server_certificate_expiry_timestamp_seconds",
+    "istio_proxy_server_certificate_not_before_timestamp_seconds",
     "istio_proxy_captured",
     "istio_proxy_envoy_live",
     "istio_proxy_listeners",

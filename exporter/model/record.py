@@ -79,10 +79,11 @@ _NO_PROXY = ProxyStatus()
 
 
 class ServerCertificate(Struct, frozen=True, gc=False):
-    """Until when a gateway's certificate for a name is valid; port 0 where no hello showed it."""
+    """How long a gateway's certificate for a name is valid; port 0 where no hello showed it."""
 
     port: int
     server_name: str
+    not_before: float
     not_after: float
 
 

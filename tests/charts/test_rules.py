@@ -33,6 +33,7 @@ UNFED: dict[str, set[str]] = {
         "IstioProxyAdminExposed",
         "IstioProxyListenerNotBound",
         "IstioCertificatesNotRenewed",
+        "IstioGatewayCertificateEnding",
         "IstioRootCertificateEnding",
         "IstioRootCertificateExpired",
         "IstioControlPlaneReplicasDisagree",

@@ -6,6 +6,7 @@ from tests.rules.series import diagnosis, info, of
 EXPIRY = "istio_target_certificate_expiry_timestamp_seconds"
 BEGIN = "istio_target_certificate_not_before_timestamp_seconds"
 SERVER = "istio_proxy_server_certificate_expiry_timestamp_seconds"
+SERVER_BEGIN = "istio_proxy_server_certificate_not_before_timestamp_seconds"
 HOUR = 3600
 DAY = 24 * HOUR
 WEB = {"namespace": "shop", "pod": "web-1", "role": "sidecar"}
@@ -19,6 +20,12 @@ def life(
     """The two series of a certificate."""
     shown = {"certificate": certificate, "source": source}
     return {of(BEGIN, pod, **shown): start, of(EXPIRY, pod, **shown): end}
+
+
+def server(start: str, end: str, name: str = "a.example", **labels: str) -> dict[str, str]:
+    """The two series of the certificate that a gateway presents for a name."""
+    shown = {"pod": "web-1", "role": "gateway", "port": "8443", "server_name": name} | labels
+    return {of(SERVER_BEGIN, **shown): start, of(SERVER, **shown): end}
 
 
 def root(pod: str, fingerprint: str, values: str) -> dict[str, str]:
@@ -198,6 +205,72 @@ CASES = (
         "five hundred at once: one for each namespace",
         life(f"{-20 * HOUR}x30", f"{4 * HOUR}x30", pod="web-{0..499}"),
         {9: {}, 15: {"IstioCertificatesNotRenewed": 1}, 30: {"IstioCertificatesNotRenewed": 1}},
+    ),
+    Case(
+        "IstioGatewayCertificateEnding",
+        "fires",
+        "eight days of ninety are left, at two names of each of three pods",
+        server(f"{-82 * DAY}x120", f"{8 * DAY}x120", pod="web-{1..3}")
+        | server(f"{-82 * DAY}x120", f"{8 * DAY}x120", "b.example", pod="web-{1..3}"),
+        {74: {}, 80: {"IstioGatewayCertificateEnding": 1}},
+        ExpectedAlert(
+            80,
+            {"namespace": "shop"},
+            "Certificates that gateways in shop present are in the last tenth of their"
+            " lifetime (servers and names: 2). Clients will refuse them once they have expired."
+            " Renew them in the secret that the Gateway names (credentialName, or certificateRefs),"
+            " or look why their issuer does not.",
+        ),
+    ),
+    Case(
+        "IstioGatewayCertificateEnding",
+        "quiet",
+        "thirty days of ninety, when an issuer renews; ten years of which one is left",
+        server(f"{-60 * DAY}x120", f"{30 * DAY}x120")
+        | server(f"{-3315 * DAY}x120", f"{335 * DAY}x120", "b.example"),
+        {120: {}},
+    ),
+    Case(
+        "IstioGatewayCertificateEnding",
+        "trap",
+        "one of four hours, renewed in time and read once an hour",
+        {
+            of(SERVER_BEGIN, "web-1", "gateway", port="8443", server_name=""): "0x219 9600x240",
+            of(SERVER, "web-1", "gateway", port="8443", server_name=""): "14400x219 24000x240",
+        },
+        {240: {}, 450: {}},
+    ),
+    Case(
+        "IstioGatewayCertificateEnding",
+        "trap",
+        "an issuer that stopped ends every name of three namespaces: one for the mesh, until then",
+        {
+            series: values
+            for namespace in ("shop", "bank", "blog")
+            for series, values in server(
+                f"{-142 * HOUR}x200", f"{2 * HOUR}x200", namespace=namespace
+            ).items()
+        },
+        {80: {"IstioGatewayCertificateEnding": 1}, 140: {}},
+        ExpectedAlert(
+            80,
+            {},
+            "Certificates that gateways in several namespaces present are in the last tenth of"
+            " their lifetime (servers and names: 3). Clients will refuse them once they have"
+            " expired."
+            " Renew them in the secret that the Gateway names (credentialName, or certificateRefs),"
+            " or look why their issuer does not.",
+        ),
+    ),
+    Case(
+        "IstioGatewayCertificateEnding",
+        "trap",
+        "scrapes are missed now and then",
+        {
+            series: "_x4".join([f" {values} "] * 10).strip()
+            for series, values in server(f"{-82 * DAY}x15", f"{8 * DAY}x15").items()
+        },
+        {80: {"IstioGatewayCertificateEnding": 1}, 180: {"IstioGatewayCertificateEnding": 1}},
     ),
     Case(
         "IstioRootCertificateEnding",

@@ -111,6 +111,7 @@ not here need those of `*`, which every profile has. A test compares it with the
   "IstioProxyAdminExposed" (list "standard" "istio_port_exposed")
   "IstioProxyListenerNotBound" (list "standard" "istio_proxy_listener_bound")
   "IstioCertificatesNotRenewed" (list "standard" $expiry $begin)
+  "IstioGatewayCertificateEnding" (list "standard" "istio_proxy_server_certificate_expiry_timestamp_seconds" "istio_proxy_server_certificate_not_before_timestamp_seconds")
   "IstioRootCertificateEnding" (list "standard" $expiry)
   "IstioRootCertificateExpired" (list "standard" $expiry)
   "IstioCertificateBehindAgent" (list "full")
