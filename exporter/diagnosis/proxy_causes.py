@@ -111,6 +111,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         id="ztunnel_not_ready",
         roles=(Role.ZTUNNEL,),
         condition=node_agents.ztunnel_is_not_ready,
+        remedy=node_agents.node_agent_remedy,
         sentence="This node's ztunnel is not ready: ambient traffic of the node stops.",
         advice="Look at the pending tasks: no istio-cni on the node, or no way to istiod.",
         ports=(PortName.ADMIN, PortName.HBONE, PortName.STATS, PortName.READINESS, PortName.DNS),

@@ -20,12 +20,9 @@ from exporter.discovery.pod_documents import (
     StateReport,
     Status,
 )
-from exporter.discovery.redirection_rules import writes_rules
+from exporter.discovery.redirection_rules import checks_rules, writes_rules
 from exporter.model import ContainerKind, ContainerState, Lifecycle, PodContainer, Termination
 from exporter.model.lifecycle import UNSCHEDULED
-
-_REDIRECTION_CONTAINERS = frozenset({"istio-init", "istio-validation"})
-"""Istio's init containers: the first sets redirection up, the second checks what istio-cni set."""
 
 _PROXY_USER = 1337
 """The user, and the group, whose connections redirection leaves alone."""
@@ -128,8 +125,8 @@ def _container(
         last=_termination(before.terminated),
         restarts=status.restart_count,
         is_done=ended is not None and _stays_ended(pod, container, ended),
-        sets_redirection=is_init
-        and (container.name in _REDIRECTION_CONTAINERS or writes_rules(container)),
+        sets_redirection=is_init and (writes_rules(container) or checks_rules(container)),
+        checks_redirection=is_init and checks_rules(container),
         bypasses_redirection=is_init and _PROXY_USER in _runs_as(pod, container),
     )
 

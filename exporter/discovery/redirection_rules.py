@@ -28,6 +28,12 @@ def writes_rules(container: Container) -> bool:
     return container.name == "istio-init" or starts("istio-iptables", command, arguments)
 
 
+def checks_rules(container: Container) -> bool:
+    """Whether a container only checks the rules that istio-cni has written, whatever its name."""
+    is_usual = container.name == "istio-validation"
+    return is_usual or (writes_rules(container) and _UNAPPLIED in container.words)
+
+
 def redirection_settings(role: Role, sources: Sources, status_port: int) -> dict[str, Any]:
     """The fields of `Settings` about redirection, of a proxy with this status port."""
     exclusions = _stated(sources, "excludeInboundPorts", *_EXCLUDE) or ""

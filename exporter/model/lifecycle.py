@@ -71,8 +71,9 @@ class PodContainer(Struct, frozen=True, kw_only=True):
 
     `reason`: why it waits. `started`: since when it runs, `has_started`: whether its startup probe
     lets those behind a native sidecar begin. `ended`: how the present run ended, `last` the one
-    before. `is_done`: it has ended and is not started again. `sets_redirection`: one
-    of Istio's init containers. `bypasses_redirection`: it runs as the proxy's user.
+    before. `is_done`: it has ended and is not started again. `sets_redirection`: one of Istio's
+    init containers; `checks_redirection`: it only checks what istio-cni has set up.
+    `bypasses_redirection`: it runs as the proxy's user.
     """
 
     name: str
@@ -86,6 +87,7 @@ class PodContainer(Struct, frozen=True, kw_only=True):
     restarts: int = 0
     is_done: bool = False
     sets_redirection: bool = False
+    checks_redirection: bool = False
     bypasses_redirection: bool = False
 
     @property
@@ -105,6 +107,18 @@ class PodContainer(Struct, frozen=True, kw_only=True):
         """
         could_not = before.state is ContainerState.WAITING and before.reason in CANNOT_BE_CREATED
         return could_not and self.is_prepared and self.restarts == before.restarts
+
+    @property
+    def lacks_image(self) -> bool:
+        """Whether it waits because its image cannot be had."""
+        is_waiting = self.state is ContainerState.WAITING
+        return is_waiting and self.reason in CANNOT_BE_CREATED - {"CreateContainerConfigError"}
+
+    @property
+    def was_never_made(self) -> bool:
+        """Whether it waits for its first run, as far as the kubelet remembers."""
+        is_waiting = self.state is ContainerState.WAITING
+        return is_waiting and self.last is None and self.reason != BACK_OFF
 
     @property
     def has_completed(self) -> bool:

@@ -8,6 +8,7 @@ from tests.diagnosis.pod_states import (
     DARK,
     DRAINING,
     HEALTHY,
+    IMAGE,
     INIT,
     MIGRATE,
     NATIVE,
@@ -15,6 +16,7 @@ from tests.diagnosis.pod_states import (
     PROXY,
     REFUSED,
     REJECTED,
+    RULES,
     UNPULLED,
     UNSTARTED,
     VALIDATION,
@@ -31,6 +33,7 @@ from tests.diagnosis.pod_states import (
     waiting,
 )
 
+CHECKING = ("--run-validation", "--skip-rule-apply")
 NETWORK = ("native sidecars", "1337", "excludeOutboundPorts", "holdApplicationUntilProxyStarts")
 RUNNING = "init_container_running"
 FAILING = "init_container_failing"
@@ -242,5 +245,40 @@ INITS = [
         )
         for why in UNPULLED
         for init in (INIT, VALIDATION)
+    ),
+    *(
+        State(
+            f"redirection cannot be started: {why}, {init['name']}",
+            REDIRECTION,
+            classic(init, waiting(why), age=30),
+            REFUSED,
+            (why, init["name"], "runAsNonRoot", "istio-cni"),
+            ("check its image",),
+        )
+        for why in UNSTARTED
+        for init in (INIT, VALIDATION)
+    ),
+    State(
+        "redirection's last run was forgotten",
+        REDIRECTION,
+        classic(INIT, waiting("CrashLoopBackOff", restarts=4)),
+        REFUSED,
+        ("istio-init", "NET_ADMIN"),
+        ("check its image",),
+    ),
+    *(
+        State(
+            f"who checks istio-cni's rules fails: {name}, {'a path' if path else 'a name'}",
+            REDIRECTION,
+            classic(
+                {"name": name, "image": IMAGE, "args": [path + RULES[0], *RULES[1:], *CHECKING]},
+                waiting("CrashLoopBackOff", restarts=7, last=run(126)),
+            ),
+            REFUSED,
+            (name, "has not set redirection up"),
+            ("NET_ADMIN",),
+        )
+        for name in ("istio-validation", "mesh-check")
+        for path in ("", "/usr/local/bin/")
     ),
 ]

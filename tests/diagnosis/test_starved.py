@@ -68,6 +68,22 @@ def test_a_proxy_that_accepts_everything_and_answers_nothing_gets_no_cpu(
     assert "CPU limit" in record.diagnosis.advice
 
 
+@pytest.mark.parametrize("stats", [TIMEOUT, Outcome.OK])
+@pytest.mark.parametrize(
+    ("role", "readiness", "metrics"), [(Role.ZTUNNEL, 15021, 15020), (Role.CNI, 8000, 15014)]
+)
+def test_the_advice_on_a_node_agent_that_is_silent_is_about_cpu(
+    role: Role, readiness: int, metrics: int, stats: Outcome
+) -> None:
+    advice = []
+    for outcome in (TIMEOUT, Outcome.NOT_READY):
+        seen = [net(readiness, outcome, kind=ProbeKind.HTTP_READY), net(metrics, stats)]
+        record, _ = seen_by(seen, target=target_of(role))
+        assert record.diagnosis is not None
+        advice.append("CPU limit" in record.diagnosis.advice)
+    assert advice == [True, False]
+
+
 @pytest.mark.parametrize(("throttled", "periods"), [(812, 830), (0, 9000)])
 def test_what_the_cgroup_counts_stands_in_the_evidence(throttled: int, periods: int) -> None:
     counted = CpuThrottling(periods=periods, throttled=throttled, seconds=0.25 * throttled)

@@ -14,8 +14,6 @@ _LONGEST_SECONDS = 3600.0
 _LONGEST_PREPARATION_SECONDS = 600.0
 """The kubelet needs so long at most for Istio's image, for volumes and for the pod's network."""
 
-_VALIDATION = "istio-validation"
-
 
 def _before_the_proxy(case: Case) -> PodContainer | None:
     """The init container for which the proxy's start waits.
@@ -59,14 +57,20 @@ def redirection_remedy(case: Case) -> str:
             " image or the pod's network (istio-cni of this node) is missing; kubectl describe pod"
             " shows which."
         )
-    if init.state is ContainerState.WAITING and init.last is None:
+    if init.lacks_image:
         return (
             f"The kubelet cannot start {init.name}: check its image, the registry and the pull"
             " secret (kubectl describe pod)."
         )
-    return _VALIDATION_REMEDY if init.name == _VALIDATION else ""
+    if init.was_never_made:
+        return _UNMADE_REMEDY.format(init.name)
+    return _VALIDATION_REMEDY if init.checks_redirection else ""
 
 
+_UNMADE_REMEDY = (
+    "The kubelet cannot start {}: kubectl describe pod shows why, such as runAsNonRoot, a missing"
+    " config map or a security policy. Where no container may run as root, use istio-cni."
+)
 _VALIDATION_REMEDY = (
     "istio-cni has not set redirection up in this pod: look at the istio-cni pod of this node and"
     " its log, then delete this pod, or let istio-cni's repair do so."

@@ -4,7 +4,7 @@ Pure.
 """
 
 from exporter.diagnosis.case import NO_FAULT, Case, Sentences
-from exporter.diagnosis.conditions.proxy_processes import describe_if_down
+from exporter.diagnosis.conditions.proxy_processes import describe_if_down, start_remedy
 from exporter.model import PortName
 
 
@@ -14,6 +14,17 @@ def ztunnel_is_not_ready(case: Case) -> Sentences:
     if seen is None or case.outcome(PortName.READINESS) in NO_FAULT:
         return None
     return (*case.describe(PortName.READINESS), *((seen.detail,) if seen.detail else ()))
+
+
+def node_agent_remedy(case: Case) -> str:
+    """What to do about a node agent that was not started, or that hangs; empty elsewhere."""
+    return start_remedy(case) or (_SILENT if case.hangs(PortName.READINESS) else "")
+
+
+_SILENT = (
+    "It accepts connections and answers none: look at its CPU limit and throttling and at the CPU"
+    " of its node; if it stays, restart its pod."
+)
 
 
 def cni_is_not_ready(case: Case) -> Sentences:

@@ -23,7 +23,7 @@ from exporter.model import (
     ProbeKind,
     Role,
 )
-from exporter.model.lifecycle import BACK_OFF, CANNOT_BE_CREATED, UNSCHEDULED
+from exporter.model.lifecycle import UNSCHEDULED
 
 _OWN = (
     PortName.STATUS,
@@ -95,13 +95,12 @@ def start_remedy(case: Case) -> str:
         return _UNSCHEDULED_REMEDY
     if proxy is None or proxy.state is not ContainerState.WAITING or not lifecycle.is_down:
         return ""
-    if proxy.reason in CANNOT_BE_CREATED and "Image" in proxy.reason:
+    if proxy.lacks_image:
         return (
             f"The kubelet cannot pull the image of {proxy.name}: check its name, the registry and"
             " the pull secret (kubectl describe pod)."
         )
-    has_run = proxy.last_run is not None or proxy.reason == BACK_OFF
-    return "" if has_run else _UNSTARTED_REMEDY.format(proxy.name)
+    return _UNSTARTED_REMEDY.format(proxy.name) if proxy.was_never_made else ""
 
 
 _UNSCHEDULED_REMEDY = (
