@@ -1,11 +1,20 @@
 """The chart is sound: Helm lints it, and every values file in ci/ renders."""
 
 from pathlib import Path
+from typing import Any
 
 import helm_python as helm
 import pytest
 
-from tests.charts.render import CHART, ci_files, of_kind, render, values_of
+from tests.charts.render import (
+    CHART,
+    Document,
+    ci_files,
+    of_kind,
+    render,
+    render_files,
+    values_of,
+)
 
 FILES = pytest.mark.parametrize("file", ci_files(), ids=lambda file: file.stem)
 
@@ -54,3 +63,26 @@ def test_releases_of_one_name_in_two_namespaces_share_no_object(file: Path) -> N
 
     long = "long-" * 12
     assert not objects(f"{long}of") & objects(f"{long}by")
+
+
+@pytest.mark.parametrize("mode", ["deployment", "statefulset", "daemonset"])
+def test_maps_whose_keys_are_all_commented_out_count_as_empty_ones(mode: str) -> None:
+    chosen = {"mode": mode, **{name: {"enabled": True} for name in ("rules", "dashboards")}}
+    blank, empty = (
+        filled(values_of(CHART / "values.yaml"), chosen, free) for free in (None, dict[str, Any]())
+    )
+    assert (blank["config"], empty["rules"]["overrides"]) == (None, {})
+    assert render_files(blank) == render_files(empty)
+
+
+def filled(defaults: Document, chosen: Document, free: object) -> Document:
+    """Values with what is chosen, and `free` for each map of the user's own keys."""
+    found: Document = {}
+    for key, value in defaults.items():
+        if value == {}:
+            found[key] = free
+        elif isinstance(value, dict):
+            found[key] = filled(value, chosen.get(key, {}), free)
+        elif key in chosen:
+            found[key] = chosen[key]
+    return found

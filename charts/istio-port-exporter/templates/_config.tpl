@@ -12,7 +12,7 @@ Takes (dict "root" $ "component" "exporter").
 {{- if not $values.rbac.clusterScoped }}
 {{- $_ := set $found "cluster_scoped" false }}
 {{- end }}
-{{- $roles := dig "discovery" "kubernetes" "roles" list $values.config }}
+{{- $roles := dig "discovery" "kubernetes" "roles" list (default dict $values.config) }}
 {{- $decided := dict "web" (dict "listen_address" (printf ":%d" (int $values.web.port))) }}
 {{- if $values.web.configSecret }}
 {{- $_ := set $decided.web "config_file" "/etc/istio-port-exporter/web/web-config.yml" }}
@@ -44,7 +44,7 @@ Takes (dict "root" $ "component" "exporter").
 {{- with $found }}
 {{- $_ := set $decided "discovery" (dict "kubernetes" .) }}
 {{- end }}
-{{- toYaml (mergeOverwrite (deepCopy $values.config) $decided) }}
+{{- toYaml (mergeOverwrite (deepCopy (default dict $values.config)) $decided) }}
 {{- end }}
 
 {{/* "true" for the component that reads istiod's debug pages with a token. */}}

@@ -53,7 +53,7 @@ An object's labels and annotations: those of the chart, those of every object, i
 {{- $labels := mergeOverwrite (include "istio-port-exporter.labels" .root | fromYaml) (deepCopy (default dict .labels)) }}
 labels:
   {{- toYaml $labels | nindent 2 }}
-{{- with mergeOverwrite (deepCopy .root.Values.commonAnnotations) (deepCopy (default dict .annotations)) }}
+{{- with mergeOverwrite (deepCopy (default dict .root.Values.commonAnnotations)) (deepCopy (default dict .annotations)) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -104,8 +104,8 @@ app.kubernetes.io/component: {{ .component }}
 
 {{/* "true" when the exporter polls istiod. */}}
 {{- define "istio-port-exporter.watchesIstiod" -}}
-{{- $mode := dig "istiod" "mode" "auto" .Values.config }}
-{{- $roles := dig "discovery" "kubernetes" "roles" list .Values.config }}
+{{- $mode := dig "istiod" "mode" "auto" (default dict .Values.config) }}
+{{- $roles := dig "discovery" "kubernetes" "roles" list (default dict .Values.config) }}
 {{- if and (ne $mode "none") (or (empty $roles) (has "istiod" $roles)) }}true{{ end }}
 {{- end }}
 
@@ -129,13 +129,13 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "istio-port-exporter.telemetryPath" -}}
-{{- dig "web" "telemetry_path" "/metrics" .Values.config }}
+{{- dig "web" "telemetry_path" "/metrics" (default dict .Values.config) }}
 {{- end }}
 
 {{/* Istio's ports that are probed from the network, and those that values add, as texts. Takes the root. A JSON list. */}}
 {{- define "istio-port-exporter.probedPorts" -}}
 {{- $ports := list "8000" "8080" "15000" "15006" "15008" "15010" "15012" "15014" "15017" "15020" "15021" "15090" "15091" "15092" }}
-{{- range default list .Values.config.ports }}
+{{- range default list (default dict .Values.config).ports }}
 {{- $ports = append $ports (int .port | toString) }}
 {{- end }}
 {{- toJson $ports }}
@@ -144,7 +144,7 @@ app.kubernetes.io/component: {{ .component }}
 {{/* The control port: the nearest free one below the configured one. Takes the root. */}}
 {{- define "istio-port-exporter.controlPort" -}}
 {{- $ports := include "istio-port-exporter.probedPorts" . | fromJsonArray }}
-{{- $control := int (dig "poll" "control_port" 15999 .Values.config) }}
+{{- $control := int (dig "poll" "control_port" 15999 (default dict .Values.config)) }}
 {{- range until 64 }}
 {{- if has (toString $control) $ports }}{{ $control = int (sub $control 1) }}{{ end }}
 {{- end }}

@@ -10,7 +10,7 @@ metadata:
   annotations:
     checksum/config: {{ include "istio-port-exporter.config" . | sha256sum }}
     sidecar.istio.io/inject: "false"
-    {{- with mergeOverwrite (deepCopy $values.commonAnnotations) (deepCopy $values.podAnnotations) }}
+    {{- with mergeOverwrite (deepCopy (default dict $values.commonAnnotations)) (deepCopy (default dict $values.podAnnotations)) }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   labels:
@@ -26,7 +26,7 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "istio-port-exporter.serviceAccountName" . }}
-  automountServiceAccountToken: {{ or $values.portForward.enabled (dig "discovery" "kubernetes" "enabled" true $values.config) }}
+  automountServiceAccountToken: {{ or $values.portForward.enabled (dig "discovery" "kubernetes" "enabled" true (default dict $values.config)) }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
   {{- if $isInside }}

@@ -39,7 +39,7 @@
 {{- $rules := .values.rules }}
 {{- $labels := .values.sampleLabels }}
 {{- $rule := deepCopy .rule }}
-{{- $own := dig (default "" $rule.alert) dict $rules.overrides }}
+{{- $own := dig (default "" $rule.alert) dict (default dict $rules.overrides) }}
 {{- /* Whoever renames the label here knows that Prometheus clobbers it. */}}
 {{- $isRenamed := ne $labels.namespace "namespace" }}
 {{- $isOn := not (and $isRenamed (eq (default "" $rule.alert) "IstioPortExporterLabelsClobbered")) }}
@@ -68,8 +68,8 @@
 {{- with $own.severity }}
 {{- $_ := set $rule.labels "severity" . }}
 {{- end }}
-{{- $_ := set $rule "labels" (merge (dict) (default dict $own.labels) $rules.additionalRuleLabels $rule.labels) }}
-{{- $_ := set $rule "annotations" (merge (dict) (default dict $own.annotations) $rules.additionalRuleAnnotations $rule.annotations) }}
+{{- $_ := set $rule "labels" (merge (dict) (default dict $own.labels) (default dict $rules.additionalRuleLabels) $rule.labels) }}
+{{- $_ := set $rule "annotations" (merge (dict) (default dict $own.annotations) (default dict $rules.additionalRuleAnnotations) $rule.annotations) }}
 {{- if $rules.shadow }}
 {{- $_ := set $rule.labels "intended_severity" $rule.labels.severity }}
 {{- $_ := set $rule.labels "severity" "none" }}
@@ -127,8 +127,8 @@ not here need those of `*`, which every profile has. A test compares it with the
 {{- define "istio-port-exporter.missingFamilies" -}}
 {{- $needs := dig .alert list (include "istio-port-exporter.needs" . | fromJson) }}
 {{- if $needs }}
-{{- $profile := dig "metrics" "profile" "standard" .values.config }}
-{{- $disabled := dig "metrics" "disabled_families" list .values.config }}
+{{- $profile := dig "metrics" "profile" "standard" (default dict .values.config) }}
+{{- $disabled := dig "metrics" "disabled_families" list (default dict .values.config) }}
 {{- $missing := list }}
 {{- range rest $needs }}
 {{- if has . $disabled }}

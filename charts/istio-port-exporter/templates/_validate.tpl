@@ -13,7 +13,7 @@
   "web.listen_address" "set web.port"
   "web.config_file" "set web.configSecret"
 }}
-{{- $below := $.Values.config }}
+{{- $below := default dict $.Values.config }}
 {{- $isThere := true }}
 {{- range splitList "." $path }}
 {{- if and $isThere (kindIs "map" $below) (hasKey $below .) }}
@@ -32,7 +32,7 @@
 {{- if and (eq .Values.mode "daemonset") .Values.podDisruptionBudget.enabled }}
 {{- fail "podDisruptionBudget.enabled: a DaemonSet's pods are not evicted" }}
 {{- end }}
-{{- $roles := dig "discovery" "kubernetes" "roles" list .Values.config }}
+{{- $roles := dig "discovery" "kubernetes" "roles" list (default dict .Values.config) }}
 {{- if and (eq .Values.mode "daemonset") $roles (empty (without $roles "istiod")) }}
 {{- fail "config.discovery.kubernetes.roles: mode daemonset polls istiod beside the nodes, for which no role is left; choose mode deployment" }}
 {{- end }}
@@ -43,14 +43,14 @@
 {{- if empty .Values.istiod.webhookDryRun.namespace }}
 {{- fail "istiod.webhookDryRun.namespace: name the namespace whose pods may be created; one used for this alone" }}
 {{- end }}
-{{- if not (dig "discovery" "kubernetes" "enabled" true .Values.config) }}
+{{- if not (dig "discovery" "kubernetes" "enabled" true (default dict .Values.config)) }}
 {{- fail "istiod.webhookDryRun.enabled: config.discovery.kubernetes.enabled is false, but the dry run uses the API server" }}
 {{- end }}
 {{- end }}
 {{- if and (not .Values.rbac.clusterScoped) (empty .Values.namespaces) }}
 {{- fail "rbac.clusterScoped: false needs namespaces: pods of all namespaces cannot be listed without a ClusterRole" }}
 {{- end }}
-{{- if and (not .Values.rbac.clusterScoped) (dig "istiod" "read_webhook_names" false .Values.config) }}
+{{- if and (not .Values.rbac.clusterScoped) (dig "istiod" "read_webhook_names" false (default dict .Values.config)) }}
 {{- fail "config.istiod.read_webhook_names: needs rbac.clusterScoped, webhook configurations belong to no namespace; name them in config.istiod.webhook_names" }}
 {{- end }}
 {{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
@@ -79,7 +79,7 @@
 {{- with include "istio-port-exporter.missingFamilies" (dict "values" .Values "alert" "*") }}
 {{- fail (printf "rules.enabled: the rules cannot be fed: %s" .) }}
 {{- end }}
-{{- range $alert, $own := .Values.rules.overrides }}
+{{- range $alert, $own := default dict .Values.rules.overrides }}
 {{- with include "istio-port-exporter.missingFamilies" (dict "values" $.Values "alert" $alert) }}
 {{- if dig "enabled" false $own }}
 {{- fail (printf "rules.overrides.%s: the alert cannot be fed: %s" $alert .) }}
@@ -87,7 +87,7 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- range keys .Values.rules.overrides | sortAlpha }}
+{{- range keys (default dict .Values.rules.overrides) | sortAlpha }}
 {{- if not (has . (include "istio-port-exporter.alerts" $ | fromJsonArray)) }}
 {{- fail (printf "rules.overrides: there is no alert named %s" .) }}
 {{- end }}
