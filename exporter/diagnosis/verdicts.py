@@ -37,17 +37,18 @@ _ON_THE_WAY = {Outcome.BLOCKED: "blocked on the way", Outcome.REJECTED: "rejecte
 
 
 class Judgement(Struct, eq=False):
-    """Verdicts by port, in the order of the target's ports.
+    """Verdicts by port on what a poll saw, in the order of the target's ports.
 
     `durations`: how long the probe took that decided, where one did.
     """
 
+    evidence: Evidence
+    memory: Memory
     verdicts: dict[int, Verdict] = {}
     durations: dict[int, float] = {}
 
     def take(
         self,
-        evidence: Evidence,
         port: TargetPort,
         reading: PortReading,
         *,
@@ -58,7 +59,7 @@ class Judgement(Struct, eq=False):
 
         `naive`: the result of a plain connect where this poll has none.
         """
-        connects = _naive_of(evidence, port)
+        connects = _naive_of(self.evidence, port)
         self.verdicts[port.number] = Verdict(
             port.number,
             port.component,
@@ -73,9 +74,9 @@ class Judgement(Struct, eq=False):
         if reading.seconds:
             self.durations[port.number] = reading.seconds
 
-    def of(self, evidence: Evidence, name: PortName) -> Verdict | None:
+    def of(self, name: PortName) -> Verdict | None:
         """The verdict on the port of that name, where it could be probed at all."""
-        port = evidence.named.get(name)
+        port = self.evidence.named.get(name)
         verdict = self.verdicts.get(port.number) if port else None
         return None if verdict is None or verdict.outcome is Outcome.NO_ACCESS else verdict
 
@@ -85,7 +86,7 @@ def judge(evidence: Evidence, memory: Memory) -> Judgement:
 
     A port that is expected to be optional and gives no answer has none.
     """
-    judged = Judgement()
+    judged = Judgement(evidence, memory)
     is_envoy = evidence.target.role in ENVOY_ROLES
     is_ambient = evidence.target.role is Role.AMBIENT
     is_ztunnel = evidence.target.role is Role.ZTUNNEL
@@ -94,35 +95,33 @@ def judge(evidence: Evidence, memory: Memory) -> Judgement:
         name = port.name
         if evidence.in_mesh:
             # Behind our own sidecar every answer may be that sidecar's.
-            judged.take(evidence, port, _UNTRUSTED)
+            judged.take(port, _UNTRUSTED)
         elif is_envoy and name == PortName.ADMIN:
             admin = port
         elif is_envoy and name == PortName.VIRTUAL_INBOUND:
-            judged.take(evidence, port, judge_inbound(evidence, memory, port))
+            judged.take(port, judge_inbound(evidence, memory, port))
         elif is_ambient and name in JUDGED_HERE:
-            judged.take(evidence, port, judge_workload_port(evidence, memory, port))
+            judged.take(port, judge_workload_port(evidence, memory, port))
         elif is_ztunnel and name == PortName.HBONE:
-            _judge_own_hbone(evidence, memory, port, judged)
+            _judge_own_hbone(judged, port)
         else:
-            _judge_port(evidence, memory, port, judged)
+            _judge_port(judged, port)
     if admin is not None:
-        _judge_admin(evidence, memory, admin, judged)
+        _judge_admin(judged, admin)
     return judged
 
 
-def _judge_own_hbone(
-    evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement
-) -> None:
+def _judge_own_hbone(judged: Judgement, port: TargetPort) -> None:
     """A ztunnel's own 15008, by its hello, where it accepts at all.
 
     It is optional, so silence says nothing of it: a healthy ztunnel whose port answers no hello
     was recorded, and one that hangs is silent on 15021 too.
     """
-    if not any(accepts(row.hbone) for row in addresses_of(evidence)):
+    if not any(accepts(row.hbone) for row in addresses_of(judged.evidence)):
         return
-    reading = judge_workload_port(evidence, memory, port)
+    reading = judge_workload_port(judged.evidence, judged.memory, port)
     if not reading.outcome.is_silent:
-        judged.take(evidence, port, reading)
+        judged.take(port, reading)
 
 
 def _naive_of(evidence: Evidence, port: TargetPort) -> bool | None:
@@ -138,11 +137,12 @@ def _naive_of(evidence: Evidence, port: TargetPort) -> bool | None:
 _UNTRUSTED = PortReading(Outcome.CAPTURED, "the exporter is inside the mesh")
 
 
-def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement) -> None:
+def _judge_port(judged: Judgement, port: TargetPort) -> None:
+    evidence, memory = judged.evidence, judged.memory
     in_pod, over_network = evidence.pod.get(port.number), evidence.worst(port.number)
     if in_pod is None and over_network is None:
         if port.expectation is not Expectation.OPTIONAL:
-            judged.take(evidence, port, _unprobed(evidence, port))
+            judged.take(port, _unprobed(evidence, port))
         return
     if in_pod is None or (
         over_network is not None and _network_overrules(evidence, port, over_network)
@@ -161,7 +161,7 @@ def _judge_port(evidence: Evidence, memory: Memory, port: TargetPort, judged: Ju
     if port.expectation is Expectation.OPTIONAL and not outcome.proves:
         return
     detail = _with_address(evidence, seen, outcome, detail)
-    judged.take(evidence, port, PortReading(outcome, detail, seen.seconds, seen.view))
+    judged.take(port, PortReading(outcome, detail, seen.seconds, seen.view))
 
 
 def _with_address(evidence: Evidence, seen: Observation, outcome: Outcome, detail: str) -> str:
@@ -222,16 +222,17 @@ def exposed_by(evidence: Evidence, memory: Memory) -> str:
     return ""
 
 
-def _judge_admin(evidence: Evidence, memory: Memory, port: TargetPort, judged: Judgement) -> None:
+def _judge_admin(judged: Judgement, port: TargetPort) -> None:
+    evidence, memory = judged.evidence, judged.memory
     exposed = bool(exposed_by(evidence, memory))
     in_pod = evidence.pod.get(port.number)
     if in_pod is not None:
         reading = _admin_in_pod(memory, port, in_pod)
     else:
-        reading = _admin_by_other_ports(evidence, judged, exposed=exposed)
+        reading = _admin_by_other_ports(judged, exposed=exposed)
     shown = memory.exposure if not port.captured else None
     naive = shown.value.connected if shown else None
-    judged.take(evidence, port, reading, naive=naive, exposed=exposed)
+    judged.take(port, reading, naive=naive, exposed=exposed)
 
 
 def _admin_in_pod(memory: Memory, port: TargetPort, in_pod: Observation) -> PortReading:
@@ -241,22 +242,22 @@ def _admin_in_pod(memory: Memory, port: TargetPort, in_pod: Observation) -> Port
     return PortReading(in_pod.outcome, in_pod.detail, in_pod.seconds, View.POD)
 
 
-def _admin_by_other_ports(evidence: Evidence, judged: Judgement, *, exposed: bool) -> PortReading:
+def _admin_by_other_ports(judged: Judgement, *, exposed: bool) -> PortReading:
     """15000 by what the other ports prove: 15090 is relayed to it."""
-    stats = judged.of(evidence, PortName.STATS)
+    stats = judged.of(PortName.STATS)
     if stats is not None and (stats.up or stats.outcome is Outcome.TOO_LARGE):
         return PortReading(Outcome.OK, f"{stats.port} answers, which is relayed to it")
     if exposed:
         return PortReading(Outcome.OK, "it answers from the network")
-    health = judged.of(evidence, PortName.HEALTH)
-    inbound = judged.of(evidence, PortName.VIRTUAL_INBOUND)
+    health = judged.of(PortName.HEALTH)
+    inbound = judged.of(PortName.VIRTUAL_INBOUND)
     envoy = [verdict for verdict in (health, stats) if verdict]
     if inbound is not None and inbound.outcome in UNANSWERED | _NOBODY:
         envoy.append(inbound)
     served = inbound is not None and inbound.up
     if envoy and not served and all(verdict.outcome.is_silent for verdict in envoy):
         return PortReading(Outcome.TIMEOUT, "every port of Envoy is silent")
-    status = judged.of(evidence, PortName.STATUS)
+    status = judged.of(PortName.STATUS)
     held = [*envoy, status] if status else envoy
     if held and not served and all(verdict.outcome in _NOBODY for verdict in held):
         return PortReading(Outcome.REFUSED, "Envoy and agent hold none of their ports")
