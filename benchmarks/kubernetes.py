@@ -23,11 +23,12 @@ import uvloop
 from benchmarks.processes import Failed
 from exporter.app.process import collect_garbage_rarely
 from exporter.config import Config
-from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
+from exporter.discovery.cluster import ClusterSource
 from exporter.exposition import selected
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import load_kubeconfig
 from exporter.scheduler.target_table import TargetTable
+from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
 from tests.real.kubernetes import assets, pods
 from tests.real.kubernetes.client import Admin
@@ -158,17 +159,7 @@ async def _list(path: str, count: int) -> dict[str, Any]:
         if len(source.owned) == count and source.is_synced:
             synced.set()
 
-    source = ClusterSource(
-        ClusterCallbacks(
-            put=table.put,
-            drop=table.drop,
-            changed=changed,
-            synced=lambda _name, _is_so: None,
-            relisted=lambda _name: None,
-            requested=lambda _verb, _name, _code: None,
-            refused=lambda _name: None,
-        )
-    )
+    source = ClusterSource(table.put, table.drop, changed, SelfMetrics("benchmark"))
     began, used = time.perf_counter(), time.process_time()
     async with KubernetesClient(partial(load_kubeconfig, path)) as api:
         tasks = [asyncio.create_task(source.run(api, Config())), asyncio.create_task(synced.wait())]

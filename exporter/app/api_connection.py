@@ -46,10 +46,8 @@ class ApiConnection:
         state: State,
         metrics: SelfMetrics,
     ) -> None:
-        self.dry_run = WebhookDryRun(
-            tried=self._take_webhook_path, requested=metrics.asked_kubernetes
-        )
-        self._called = WebhookNames(metrics.asked_kubernetes, metrics.refused_object)
+        self.dry_run = WebhookDryRun(self._take_webhook_path, metrics)
+        self._called = WebhookNames(metrics)
         self._find_credentials = find_credentials
         self._sets = sets
         self._state = state

@@ -20,6 +20,7 @@ from exporter.discovery.pod_documents import decode_pod
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.model import Outcome, WebhookPath
+from exporter.selfmetrics.registry import SelfMetrics
 
 _FAILED = re.compile(r'failed calling webhook "([^"]+)": (.*)', re.DOTALL)
 _QUOTED = re.compile(r'"[^"]*"')
@@ -124,13 +125,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class WebhookDryRun:
-    """Keeps what the last dry run showed; `tried` and `requested` are called after each.
-
-    `requested` takes verb, resource and code, as the exporter's own metrics do.
-    """
+    """Keeps what the last dry run showed; `tried` is called after each."""
 
     tried: Callable[[WebhookPath | None], None]
-    requested: Callable[[str, str, str], None]
+    metrics: SelfMetrics
     last: WebhookPath | None = None
 
     async def run(self, api: KubernetesClient, config: Config) -> None:
@@ -156,9 +154,9 @@ class WebhookDryRun:
         try:
             body = await api.dry_run(path_of(chosen), document_of(chosen))
         except KubernetesError as error:
-            self.requested("create", "pods", str(error.status or "error"))
+            self.metrics.asked_kubernetes("create", "pods", str(error.status or "error"))
             return read_refusal(error)
-        self.requested("create", "pods", "201")
+        self.metrics.asked_kubernetes("create", "pods", "201")
         return read_created(body)
 
     def _take(self, path: WebhookPath | None) -> None:

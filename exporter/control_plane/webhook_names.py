@@ -6,7 +6,7 @@ The rule: a failed list takes no name back, and no object that cannot be read co
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from exporter.kube.json_decoding import Json, decode
 from exporter.kube.object_reader import ObjectReader
 from exporter.kube.watch import list_pages
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
+from exporter.selfmetrics.registry import SelfMetrics
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +56,9 @@ _DECODER = msgspec.json.Decoder(_Configuration)
 
 @dataclass(slots=True)
 class WebhookNames:
-    """The names that were read last.
+    """The names that were read last."""
 
-    `requested` takes verb, resource and code, `refused` the resource, for each object that is left
-    out, as the exporter's own metrics do.
-    """
-
-    requested: Callable[[str, str, str], None]
-    refused: Callable[[str], None]
+    metrics: SelfMetrics
     names: tuple[str, ...] = ()
     _failure: str = field(default="", init=False)
 
@@ -70,7 +66,7 @@ class WebhookNames:
         """Read them once a detail interval until cancelled; they are forgotten then."""
         if not config.istiod.read_webhook_names:
             return
-        reader = ObjectReader(self.refused)
+        reader = ObjectReader(self.metrics.refused_object)
         try:
             while True:
                 await self._read(api, reader)
@@ -80,9 +76,8 @@ class WebhookNames:
 
     async def _read(self, api: KubernetesClient, reader: ObjectReader) -> None:
         found: list[str] = []
-        callbacks = WatchCallbacks(
-            requested=lambda verb, code: self.requested(verb, CONFIGURATIONS.name, code)
-        )
+        count, resource = self.metrics.asked_kubernetes, CONFIGURATIONS.name
+        callbacks = WatchCallbacks(requested=lambda verb, code: count(verb, resource, code))
         try:
             async for page in list_pages(api, CONFIGURATIONS, callbacks, WatchOptions()):
                 for document in page.items:

@@ -8,7 +8,6 @@ target. An outage, a refused request or a failed list removes none.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -47,6 +46,7 @@ from exporter.kube.watch import watch_resource
 from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import Resource, WatchOptions
 from exporter.model import Target, TargetKey
+from exporter.selfmetrics.registry import SelfMetrics
 from exporter.turn import current_turn
 
 T = TypeVar("T")
@@ -56,35 +56,27 @@ _MAX_WAIT_SECONDS = 10.0
 """How long pods wait for nodes and namespaces, so that no ignored target is polled even once."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterCallbacks:
-    """Where the source reports targets, and how its requests fare.
+class ClusterSource:
+    """Watches a cluster. `run` may be called again with another configuration.
 
-    `changed()` after any change of what can be counted. `synced(resource, is_so)`,
-    None for one that is not to be watched any more, `relisted(resource)`,
-    `requested(verb, resource, code)` and `refused(resource)`, for each object that is left out,
-    take the resource's name as the exporter's own metrics do.
+    `put` and `drop` take the targets as they come, change and go. `changed` is called after any
+    change of what can be counted.
     """
 
-    put: Callable[[Target], None]
-    drop: Callable[[TargetKey], None]
-    changed: Callable[[], None]
-    synced: Callable[[str, bool | None], None]
-    relisted: Callable[[str], None]
-    requested: Callable[[str, str, str], None]
-    refused: Callable[[str], None]
-
-
-class ClusterSource:
-    """Watches a cluster. `run` may be called again with another configuration."""
-
-    def __init__(self, callbacks: ClusterCallbacks, options: WatchOptions | None = None) -> None:
-        self._callbacks = callbacks
+    def __init__(
+        self,
+        put: Callable[[Target], None],
+        drop: Callable[[TargetKey], None],
+        changed: Callable[[], None],
+        metrics: SelfMetrics,
+        options: WatchOptions | None = None,
+    ) -> None:
+        self._changed = changed
         self._options = options or WatchOptions()
-        self._status = WatchStatus(callbacks.synced, callbacks.relisted, callbacks.requested)
-        self._reader = ObjectReader(callbacks.refused)
+        self._status = WatchStatus(metrics)
+        self._reader = ObjectReader(metrics.refused_object)
         self._pods = ClassifiedPods()
-        self._merged = MergedTargets(callbacks.put, callbacks.drop)
+        self._merged = MergedTargets(put, drop)
         self._nodes = ObjectCache[bool](self._node_changed)
         self._namespaces = ObjectCache[NamespaceSettings](self._namespace_changed)
         self._services: dict[str, ObjectCache[Service]] = {}
@@ -160,7 +152,7 @@ class ClusterSource:
         """Drop every target: the cluster is watched no more."""
         await self._remove(tuple(self._pods))
         self._status.reset(())
-        self._callbacks.changed()
+        self._changed()
 
     async def _configure(self, config: Config) -> None:
         chosen = config.discovery.kubernetes
@@ -225,7 +217,7 @@ class ClusterSource:
                 self._update(self._stale.popitem()[0])
                 await turn.maybe_yield()
             self._has_stale.clear()  # no earlier: whoever goes on after a reload sees what is left
-            self._callbacks.changed()
+            self._changed()
 
     # --- pods ----------------------------------------------------------------------------------
 
@@ -249,7 +241,7 @@ class ClusterSource:
         in_scope = (key for key in self._pods if not scope or key.namespace == scope)
         await self._remove([key for key in in_scope if key not in listed])
         self._is_complete[scope] = True
-        self._callbacks.changed()
+        self._changed()
 
     def _take(self, event: WatchEvent) -> TargetKey | None:
         """Keep or remove a pod and update its target; None for one that cannot be read."""
@@ -259,7 +251,7 @@ class ClusterSource:
             return None
         if self._pods.set(read.key, read.classified):
             self._update(read.key)
-            self._callbacks.changed()
+            self._changed()
         return read.key if read.is_readable else None
 
     def _read_pod(self, document: Json, *, is_gone: bool) -> ReadPod:
@@ -273,7 +265,7 @@ class ClusterSource:
             self._pods.set(key, None)
             self._update(key)
             await turn.maybe_yield()
-        self._callbacks.changed()
+        self._changed()
 
     # --- pods in their context -----------------------------------------------------------------
 

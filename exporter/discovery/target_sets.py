@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Protocol
 
 from exporter.config import Config
-from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
+from exporter.discovery.cluster import ClusterSource
 from exporter.discovery.shard import is_on_shard, is_synced_by_istiods
 from exporter.model import Role, Target, TargetKey
 from exporter.selfmetrics.registry import SelfMetrics
@@ -46,15 +46,7 @@ class TargetSets:
         self.has_cluster = False
         self.changed = asyncio.Event()
         self.cluster = ClusterSource(
-            ClusterCallbacks(
-                put=self._put_cluster,
-                drop=self._drop_cluster,
-                changed=self.changed.set,
-                synced=metrics.synced,
-                relisted=metrics.relisted,
-                requested=metrics.asked_kubernetes,
-                refused=metrics.refused_object,
-            )
+            self._put_cluster, self._drop_cluster, self.changed.set, metrics
         )
         self._polled = polled
         self._static = {target.key: target for target in self.preset}

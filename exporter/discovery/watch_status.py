@@ -5,26 +5,16 @@ from collections.abc import Callable, Collection
 
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.watch_options import Resource, WatchCallbacks
+from exporter.selfmetrics.registry import SelfMetrics
 
 log = logging.getLogger(__name__)
 
 
 class WatchStatus:
-    """Reports each resource's progress. A resource may be watched in several scopes.
+    """Reports each resource's progress. A resource may be watched in several scopes."""
 
-    `synced(name, is_so)`, None for one that is not to be watched any more, `relisted(name)` and
-    `requested(verb, name, code)` take the resource's name as the exporter's own metrics do.
-    """
-
-    def __init__(
-        self,
-        synced: Callable[[str, bool | None], None],
-        relisted: Callable[[str], None],
-        requested: Callable[[str, str, str], None],
-    ) -> None:
-        self._synced = synced
-        self._relisted = relisted
-        self._requested = requested
+    def __init__(self, metrics: SelfMetrics) -> None:
+        self._metrics = metrics
         self._watched: dict[str, dict[str, bool]] = {}
         self._last_error: dict[str, str] = {}
 
@@ -32,7 +22,7 @@ class WatchStatus:
         """Start again with these resources: none is watched, and every failure is logged again."""
         for name in self._watched:
             if name not in wanted:
-                self._synced(name, None)
+                self._metrics.synced(name, None)
         self._watched.clear()
         self._last_error.clear()
 
@@ -58,15 +48,15 @@ class WatchStatus:
             attempted()
 
         return WatchCallbacks(
-            requested=lambda verb, code: self._requested(verb, name, code),
+            requested=lambda verb, code: self._metrics.asked_kubernetes(verb, name, code),
             opened=opened,
             failed=failed,
-            relisted=lambda: self._relisted(name),
+            relisted=lambda: self._metrics.relisted(name),
         )
 
     def _set(self, name: str, scope: str, *, is_watched: bool) -> None:
         self._watched.setdefault(name, {})[scope] = is_watched
-        self._synced(name, self.is_watched(name))
+        self._metrics.synced(name, self.is_watched(name))
 
     def _log_change(self, path: str, error: KubernetesError | None) -> None:
         """Log when a watch begins to fail, fails differently, or works again."""

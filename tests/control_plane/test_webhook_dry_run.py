@@ -19,6 +19,7 @@ from exporter.control_plane.webhook_dry_run import (
 )
 from exporter.kube.api_errors import KubernetesError
 from exporter.model import Outcome, WebhookPath
+from exporter.selfmetrics.registry import SelfMetrics
 
 CONFIG = DryRunConfig(enabled=True, namespace="shop", revision="canary")
 CALL = 'Post "https://istiod.istio-system.svc:443/inject?timeout=10s": '
@@ -148,7 +149,7 @@ class RefusingApi:
 @pytest.mark.parametrize("revision", ["", "canary"])
 async def test_what_was_shown_is_of_the_revision_that_was_tried(revision: str) -> None:
     shown: asyncio.Queue[WebhookPath | None] = asyncio.Queue()
-    dry_run = WebhookDryRun(shown.put_nowait, lambda _verb, _resource, _code: None)
+    dry_run = WebhookDryRun(shown.put_nowait, SelfMetrics("1.0.0"))
     config = Config(istiod=IstiodConfig(webhook_dry_run=replace(CONFIG, revision=revision)))
     api: Any = RefusingApi()
     running = asyncio.create_task(dry_run.run(api, config))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,7 +79,8 @@ async def reading(cluster: Any, refused: list[str]) -> AsyncIterator[WebhookName
     async def load() -> Credentials:
         return Credentials(cluster.address)
 
-    names = WebhookNames(lambda _verb, _resource, _code: None, refused.append)
+    metrics: Any = SimpleNamespace(asked_kubernetes=lambda *_: None, refused_object=refused.append)
+    names = WebhookNames(metrics)
     async with KubernetesClient(load) as api:
         task = asyncio.create_task(names.run(api, CONFIG))
         try:

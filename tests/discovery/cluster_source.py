@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
+from types import SimpleNamespace
 from typing import Any, Self
 
 from exporter.config import Config, DiscoveryConfig, KubernetesConfig
-from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
+from exporter.discovery.cluster import ClusterSource
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials, LoadCredentials
 from exporter.kube.watch_options import WatchOptions
@@ -42,18 +43,13 @@ class Watched:
         self.relisted: list[str] = []
         self.refused: list[str] = []
         self.requested: Counter[tuple[str, str, str]] = Counter()
-        self.source = ClusterSource(
-            ClusterCallbacks(
-                put=self._put,
-                drop=self._drop,
-                changed=lambda: None,
-                synced=self.synced.__setitem__,
-                relisted=self.relisted.append,
-                requested=lambda *what: self.requested.update([what]),
-                refused=self.refused.append,
-            ),
-            options,
+        metrics: Any = SimpleNamespace(
+            synced=self.synced.__setitem__,
+            relisted=self.relisted.append,
+            asked_kubernetes=lambda *what: self.requested.update([what]),
+            refused_object=self.refused.append,
         )
+        self.source = ClusterSource(self._put, self._drop, lambda: None, metrics, options)
 
     def _put(self, target: Target) -> None:
         self.targets[target.key] = target

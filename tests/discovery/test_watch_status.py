@@ -1,5 +1,6 @@
 """Whether the watches work, and what is logged when they do not."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from exporter.discovery.watch_status import WatchStatus
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.watch_options import Resource
+from exporter.selfmetrics.registry import SelfMetrics
 from tests.discovery.cluster_source import PODS, Watched, pod, watching
 from tests.until import until
 
@@ -43,7 +45,8 @@ async def test_a_failure_is_logged_once_and_so_is_the_recovery(
 
 def test_a_resource_is_watched_once_every_scope_of_it_is() -> None:
     synced: list[tuple[str, bool]] = []
-    status = WatchStatus(lambda *row: synced.append(row), lambda _: None, lambda *_: None)
+    metrics: Any = SimpleNamespace(synced=lambda *row: synced.append(row))
+    status = WatchStatus(metrics)
     assert not status.is_watched("pods")
     shop, bank = (status.callbacks(Resource("pods", f"/{scope}"), scope) for scope in "ab")
     shop.opened()
@@ -58,7 +61,7 @@ def test_a_resource_is_watched_once_every_scope_of_it_is() -> None:
 
 def test_a_failure_ends_the_wait_for_the_first_list() -> None:
     attempts: list[None] = []
-    status = WatchStatus(lambda *_: None, lambda _: None, lambda *_: None)
+    status = WatchStatus(SelfMetrics("1.0.0"))
     nodes = Resource("nodes", "/api/v1/nodes")
     status.callbacks(nodes, attempted=lambda: attempts.append(None)).failed(KubernetesError(0, "x"))
     assert attempts == [None]

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.bounds import LABEL_VALUE
 from exporter.catalogue import PORTS
 from exporter.config import Config, DiscoveryConfig, KubernetesConfig, PollConfig
-from exporter.discovery.cluster import ClusterCallbacks, ClusterSource
+from exporter.discovery.cluster import ClusterSource
 from exporter.exposition import FAMILIES, assemble, render_cluster
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials
@@ -31,6 +31,7 @@ from exporter.poll.poll_target import ProbeInstrumentation
 from exporter.report.target_documents import target_state
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
+from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
 from tests.kube.api_server import Cluster, serving
 from tests.scheduler.hostile_objects import (
@@ -135,16 +136,8 @@ async def exporting(cluster: Cluster, failed: list[str]) -> AsyncIterator[Target
         return Credentials(cluster.address)
 
     table = TargetTable(POLL.interval, State(FAMILIES), State(FAMILIES))
-    callbacks = ClusterCallbacks(
-        put=table.put,
-        drop=table.drop,
-        changed=lambda: None,
-        synced=lambda _resource, _is_so: None,
-        relisted=lambda _resource: None,
-        requested=lambda _verb, _resource, _code: None,
-        refused=lambda _resource: None,
-    )
-    source = ClusterSource(callbacks, OPTIONS)
+    metrics = SelfMetrics("1.0.0")
+    source = ClusterSource(table.put, table.drop, lambda: None, metrics, OPTIONS)
     counted = ProbeInstrumentation(failed=lambda: failed.append("a poll"))
     scheduler = Scheduler(CONFIG, table, counted)
     async with KubernetesClient(load) as api:

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,7 +120,8 @@ async def trying(
     tried = Tried()
     chosen = DryRunConfig(enabled=True, namespace=corner)
     config = Config(istiod=IstiodConfig(webhook_dry_run=chosen))
-    runs = WebhookDryRun(tried.shown.put_nowait, lambda *what: tried.requested.append(what))
+    metrics: Any = SimpleNamespace(asked_kubernetes=lambda *what: tried.requested.append(what))
+    runs = WebhookDryRun(tried.shown.put_nowait, metrics)
     async with KubernetesClient(lambda: load_kubeconfig(str(file))) as api:
         running = asyncio.create_task(runs.run(api, config))
         try:
