@@ -44,12 +44,15 @@ def is_captured(port: int, target: Target) -> bool:
     """Whether a connection from the network to this port is redirected to 15006.
 
     Source: tools/istio-iptables/pkg/capture/run.go; exclusions do not exist beside an include
-    list; 15008 has its own RETURN rule. istio-cni's rules in an ambient pod leave 15008 out alone.
+    list; 15008 has its own RETURN rule, but in the table of REDIRECT alone, which TPROXY does not
+    use for inbound connections. istio-cni's rules in an ambient pod leave 15008 out alone.
     """
     settings = target.settings
     if target.role is Role.AMBIENT:
         return target.captured and port != _HBONE
     if not target.captured or settings.interception is Interception.NONE:
+        return False
+    if port == _HBONE and settings.interception is Interception.REDIRECT:
         return False
     if settings.included_inbound_ports is not None:
         return port in settings.included_inbound_ports
@@ -57,7 +60,7 @@ def is_captured(port: int, target: Target) -> bool:
         return False
     exempt = settings.exempt_ports
     usual = (*ALWAYS_EXCLUDED, settings.status_port) if exempt is None else exempt
-    return port not in (*usual, *settings.excluded_inbound_ports, _HBONE)
+    return port not in (*usual, *settings.excluded_inbound_ports)
 
 
 def control_port(target: Target, preferred: int, configured: Iterable[int] = ()) -> int | None:

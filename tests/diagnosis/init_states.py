@@ -258,6 +258,19 @@ INITS = [
         for why in UNSTARTED
         for init in (INIT, VALIDATION)
     ),
+    *(
+        State(
+            f"redirection is set up once more, the proxy has run: {again}, {n}",
+            REDIRECTION,
+            pod((APP, waiting()), (PROXY, proxy), inits=((INIT, ended(run(1))),)),
+            REFUSED,
+            ("istio-init", "Delete the pod" if again else "NET_ADMIN"),
+            ("NET_ADMIN" if again else "Delete the pod",),
+        )
+        for n, (again, proxy) in enumerate(
+            ((True, LOST), (True, waiting(restarts=1)), (False, waiting()))
+        )
+    ),
     State(
         "redirection's last run was forgotten",
         REDIRECTION,

@@ -177,6 +177,7 @@ def test_a_sidecar_is_captured_where_something_writes_its_rules(
 
 
 BY_CONFIG = proxy_config(statusPort=15120)
+WITH_HBONE = {"ISTIO_META_ENABLE_HBONE": "true"}
 
 
 def validation(excluded: str) -> Document:
@@ -243,6 +244,22 @@ def test_the_control_port_is_none_that_a_range_leaves_alone() -> None:
             sidecar(env={"ENVOY_STATUS_PORT": "16021"}),
             {16021: True, 15021: False, 15090: False},
             id="15021 moved by its variable",
+        ),
+        *(
+            pytest.param(
+                sidecar(env=WITH_HBONE | mode, inits=inits),
+                {15008: captures, 15021: False, 8080: True},
+                id=f"15008 has a rule in the table of REDIRECT alone: {why}",
+            )
+            for why, mode, inits, captures in (
+                ("REDIRECT", {}, (rules(),), False),
+                ("TPROXY", {}, (rules("TPROXY"),), True),
+                ("REDIRECT, cni", {}, (), False),
+                ("TPROXY, cni", {"ISTIO_META_INTERCEPTION_MODE": "TPROXY"}, (), True),
+                ("REDIRECT, included", {}, (rules(included="15008,8080"),), False),
+                ("TPROXY, included", {}, (rules("TPROXY", included="15008,8080"),), True),
+                ("TPROXY, not included", {}, (rules("TPROXY", included="8080"),), False),
+            )
         ),
     ],
 )

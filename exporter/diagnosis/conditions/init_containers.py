@@ -64,9 +64,22 @@ def redirection_remedy(case: Case) -> str:
         )
     if init.was_never_made:
         return _UNMADE_REMEDY.format(init.name)
-    return _VALIDATION_REMEDY if init.checks_redirection else ""
+    if init.checks_redirection:
+        return _VALIDATION_REMEDY
+    return _REPEATED_REMEDY.format(init.name) if _has_run_before(case) else ""
 
 
+def _has_run_before(case: Case) -> bool:
+    """Whether the proxy ran in this pod, so that redirection was set up once already."""
+    proxy = case.target.lifecycle.proxy_container
+    return proxy is not None and (proxy.last_run is not None or proxy.restarts > 0)
+
+
+_REPEATED_REMEDY = (
+    "Delete the pod. Its proxy has run before: redirection was set up then, and {0} is run again"
+    " and fails on the rules that are still there, if its log says so; the node may have removed"
+    " its ended container."
+)
 _UNMADE_REMEDY = (
     "The kubelet cannot start {}: kubectl describe pod shows why, such as runAsNonRoot, a missing"
     " config map or a security policy. Where no container may run as root, use istio-cni."
