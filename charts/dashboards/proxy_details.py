@@ -116,7 +116,7 @@ DETAILS = (
             table(
                 "Certificates of a gateway's servers",
                 "What clients of a gateway are shown, by port and name; your issuer renews them, "
-                "most at two thirds of their lifetime. Without a port: not seen on the wire.",
+                "most at two thirds of their lifetime. Port 0: Envoy has it, no hello showed it.",
                 [
                     f"{SERVER_EXPIRY} - time()",
                     f"(time() - {SERVER_BEGIN}) / ({SERVER_EXPIRY} - {SERVER_BEGIN})",
@@ -125,7 +125,7 @@ DETAILS = (
                     Column("port"),
                     Column("server_name", "name"),
                     Column("Value #A", "expires in", SERVER_LEFT),
-                    Column("Value #B", "lifetime used", SERVER_USED),
+                    Column("Value #B", "used", SERVER_USED),
                 ),
                 width=24,
                 nothing="No gateway, or no server of it presents a certificate",

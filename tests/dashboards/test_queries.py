@@ -53,6 +53,7 @@ CHOSEN = {
 NO_KUBERNETES = "the demo uses no Kubernetes API"
 NO_TOKEN = "the demo's istiod serves no debug interface"
 NO_RULES = "this Prometheus has no rules"
+NO_SERVERS = "no gateway of the demo presents a certificate"
 EMPTY = {
     "overview.json: Firing alerts: A": NO_RULES,
     "proxy.json: Firing alerts: A": NO_RULES,
@@ -71,6 +72,8 @@ EMPTY = {
     "overview.json: Workloads by node: A": NO_KUBERNETES,
     "overview.json: Ztunnel's lost connections to istiod: A": "no ztunnel here lost istiod",
     "proxy.json: Cause: C": "some of the demo's proxies have a cause, and all are chosen",
+    "proxy.json: Certificates of a gateway's servers: A": NO_SERVERS,
+    "proxy.json: Certificates of a gateway's servers: B": NO_SERVERS,
     "proxy.json: Known to an istiod: A": NO_TOKEN,
     "proxy.json: Behind istiod: A": NO_TOKEN,
 }
