@@ -144,6 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return ExitCode.USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return ExitCode.UNJUDGED
     except BrokenPipeError:
         # The reader of our output has closed it; there is nobody left to write to.
         sys.stderr.close()

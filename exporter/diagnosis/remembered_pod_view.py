@@ -51,9 +51,24 @@ def _seen_now(evidence: Evidence, memory: Memory) -> RememberedPodView:
     return RememberedPodView(
         at=now,
         every=now - before.at if before else 0.0,
-        seen={port: _without_pages(one) for port, one in evidence.pod.items()},
+        seen={
+            port: _without_pages(one)
+            for port, one in evidence.pod.items()
+            if not _was_ready_a_moment_ago(evidence, one)
+        },
         over_network=_network_outcomes(evidence),
     )
+
+
+def _was_ready_a_moment_ago(evidence: Evidence, seen: Observation) -> bool:
+    """Whether the network showed a port ready in the same poll, which the pod's view did not.
+
+    Readiness changed between both, and what the network goes on to show is newer.
+    """
+    before = evidence.worst(seen.port)
+    if before is None or before.probe.kind is not seen.probe.kind:
+        return False
+    return seen.outcome is Outcome.NOT_READY and before.outcome is Outcome.OK
 
 
 def _without_pages(seen: Observation) -> Observation:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -341,3 +342,23 @@ def test_watch_polls_again_until_it_is_interrupted(tmp_path: Path) -> None:
         for document in printed.split(b"\n}\n")[:2]
     ]
     assert times[0] < times[1]
+
+
+def test_an_interrupt_while_the_api_server_hangs_ends_with_a_word(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        hanging.settimeout(30)
+        server = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+        cluster = {"name": "c", "cluster": {"server": server}}
+        context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+        user = {"name": "u", "user": {"token": "none"}}
+        document = {"clusters": [cluster], "contexts": [context], "users": [user]}
+        file.write_text(json.dumps({**document, "kind": "Config", "current-context": "x"}))
+        command = [sys.executable, "-m", "exporter", "check", "--kubeconfig", str(file)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+            connection, _ = hanging.accept()
+            with connection:
+                assert connection.recv(1)
+                process.send_signal(signal.SIGINT)
+                _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (3, b"interrupted\n")

@@ -86,3 +86,25 @@ def test_without_port_forwards_what_they_showed_is_forgotten(loopback: str) -> N
     config = Config(access=AccessConfig(loopback=loopback))
     _, after = seen_by(sidecar(), memory=memory, config=config)
     assert after.pod_view is None
+
+
+@pytest.mark.parametrize("port", [15020, 15021])
+def test_a_moment_without_readiness_in_the_pod_view_ends_with_the_next_poll(port: int) -> None:
+    moment = inside(port, Outcome.NOT_READY, connected=None)
+    with_it = [moment if one.port == port else one for one in POD]
+    _, memory = seen_by(sidecar() + POD, config=CONFIG)
+    states = []
+    for number, seen in enumerate((with_it, [], []), start=1):
+        now = NOW + 30.0 * number
+        record, memory = seen_by(sidecar() + seen, memory=memory, now=now, config=CONFIG)
+        states.append((all(record.ready.values()), ups(record)[15001], cause_of(record)))
+    assert states[0][0] is False
+    assert states[1:] == [(True, True, "none")] * 2
+
+
+def test_a_port_that_is_not_ready_in_either_view_stays_so_between_port_forwards() -> None:
+    moment = inside(15020, Outcome.NOT_READY, connected=None)
+    over_network = sidecar(net(15020, Outcome.NOT_READY))
+    _, memory = seen_by([*over_network, *POD[:3], moment], config=CONFIG)
+    record, _ = seen_by(over_network, memory=memory, now=NOW + 30.0, config=CONFIG)
+    assert record.ready["agent"] is False
