@@ -91,9 +91,8 @@ class ApiConnection:
                     self._configured.clear()
                     await self._apply_config(tasks, api)
                     await self._configured.wait()
-                await self._watches.stop()
-                await self._dry_runs.stop()
-                await self._name_reads.stop()
+                for task in (self._watches, self._dry_runs, self._name_reads):
+                    await task.stop()
             finally:
                 self._api = None
 
@@ -110,7 +109,6 @@ class ApiConnection:
         await self._dry_runs.ensure_running(
             tasks, partial(self.dry_run.run, api), _dry_run_part(config)
         )
-
         await self._name_reads.ensure_running(
             tasks, partial(self._called.run, api), _names_part(config)
         )
