@@ -5,7 +5,6 @@ inside, by port-forward with the user's own rights. `check` in a pod polls over 
 """
 
 import argparse
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 
 from exporter.access.portforward import PortForwards
-from exporter.config import LABEL_NAME, LABEL_SELECTOR, Config
+from exporter.config import Config, broken_namespace, broken_selector
 from exporter.discovery.list_targets import TargetListing, list_targets
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
@@ -147,15 +146,14 @@ def selector(text: str) -> str:
 
 
 def _namespace(text: str) -> str:
-    if text and not LABEL_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a namespace; no wildcards")
+    if text and (wrong := broken_namespace(text)):
+        raise argparse.ArgumentTypeError(wrong)
     return text
 
 
 def _labels(text: str) -> str:
-    if text and not re.fullmatch(LABEL_SELECTOR, text):
-        sentence = f"{text!r} is not a label selector such as app=web or tier in (front,back)"
-        raise argparse.ArgumentTypeError(sentence)
+    if wrong := broken_selector(text):
+        raise argparse.ArgumentTypeError(wrong)
     return text
 
 

@@ -1,6 +1,6 @@
 """Configuration: a YAML file and command line overrides in, one frozen `Config` out."""
 
-from exporter.config.constraints import LABEL_NAME, LABEL_SELECTOR
+from exporter.config.constraints import broken_namespace, broken_selector
 from exporter.config.load import load, ordinal_of, read_targets
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.schema import (

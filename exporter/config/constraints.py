@@ -14,7 +14,7 @@ from exporter.parsing import parse_version
 
 Broken = tuple[KeyPath, str]
 
-LABEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_LABEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """A namespace, or a revision (RFC 1123 label)."""
 
 _KEY = r"(?:[a-z0-9.-]+/)?[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -23,11 +23,24 @@ _REQUIREMENT = (
     rf"\s*(?:!\s*)?{_KEY}\s*|\s*{_KEY}\s*(?:==?|!=|<|>)\s*{_VALUE}\s*"
     rf"|\s*{_KEY}\s+(?:not)?in\s*\(\s*{_VALUE}\s*(?:,\s*{_VALUE}\s*)*\)\s*"
 )
-LABEL_SELECTOR = rf"(?:{_REQUIREMENT})(?:,(?:{_REQUIREMENT}))*"
+_LABEL_SELECTOR = rf"(?:{_REQUIREMENT})(?:,(?:{_REQUIREMENT}))*"
 """What the API server takes as a labelSelector (k8s.io/apimachinery, labels.Parse)."""
 
 
 _PORT_SETTINGS = {key.name for key in fields(Settings) if key.name.endswith("_port")}
+
+
+def broken_namespace(name: str) -> str:
+    """What is wrong with the name of a namespace; empty where nothing is."""
+    is_name = _LABEL_NAME.fullmatch(name)
+    return "" if is_name else f"{name!r} is not the name of a namespace; no wildcards"
+
+
+def broken_selector(text: str) -> str:
+    """What is wrong with a label selector, which may be empty; empty where nothing is."""
+    if not text or re.fullmatch(_LABEL_SELECTOR, text):
+        return ""
+    return f"{text!r} is not a label selector such as app=web or tier in (front,back)"
 
 
 def broken_rules(config: Config) -> Iterator[Broken]:
@@ -77,7 +90,7 @@ def _dry_run(config: Config) -> Iterator[Broken]:
         yield ("istiod", "webhook_dry_run", "enabled"), "needs discovery.kubernetes.enabled"
     for name in ("namespace", "revision"):
         text = getattr(chosen, name)
-        if not LABEL_NAME.fullmatch(text) and (text or name == "namespace"):
+        if not _LABEL_NAME.fullmatch(text) and (text or name == "namespace"):
             yield ("istiod", "webhook_dry_run", name), f"{text!r} is no name of Kubernetes"
 
 
@@ -90,20 +103,16 @@ def _namespaces(config: Config) -> Iterator[Broken]:
         (("istiod", "namespaces"), config.istiod.namespaces),
     ):
         for index, name in enumerate(names):
-            if not LABEL_NAME.fullmatch(name):
-                yield (*path, index), f"{name!r} is not the name of a namespace; no wildcards"
+            if wrong := broken_namespace(name):
+                yield (*path, index), wrong
     if chosen.namespaces and set(chosen.namespaces) <= set(chosen.excluded_namespaces):
         named = ".".join((*kubernetes, "namespaces"))
         yield (*kubernetes, "excluded_namespaces"), f"leaves none of those of {named}"
 
 
 def _label_selector(config: Config) -> Iterator[Broken]:
-    text = config.discovery.kubernetes.label_selector
-    if text and not re.fullmatch(LABEL_SELECTOR, text):
-        yield (
-            ("discovery", "kubernetes", "label_selector"),
-            f"{text!r} is not a label selector such as app=web or tier in (front,back)",
-        )
+    if wrong := broken_selector(config.discovery.kubernetes.label_selector):
+        yield ("discovery", "kubernetes", "label_selector"), wrong
 
 
 def _shard(config: Config) -> Iterator[Broken]:
