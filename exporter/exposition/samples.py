@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from exporter.bounds import TENANT_TEXT, cut_text
 from exporter.catalogue import plain_version
-from exporter.exposition.text_format import Samples, escaped, labelled
+from exporter.exposition.text_format import Sample, Samples, escaped, labelled
 from exporter.model import (
     Cadence,
     CertificateValidity,
@@ -21,7 +21,6 @@ from exporter.model import (
     Verdict,
 )
 
-Sample = tuple[str, float]
 _SOURCES = ("wire", "admin", "agent")
 
 

@@ -16,10 +16,13 @@ from exporter.model import ClusterRecord, TargetRecord
 TARGETS_PER_CHUNK = 512
 """How many targets' blocks are joined in one go: about 0.2 MB of a family with seven series."""
 
-Samples = Callable[[TargetRecord], Iterable[tuple[str, float]]]
-"""Record -> (labels, value) pairs; labels as `labelled` writes them. An unknown value has none."""
+Sample = tuple[str, float]
+"""Labels, as `labelled` writes them, and a value."""
 
-_ClusterSamples = Callable[[ClusterRecord], Iterable[tuple[str, float]]]
+Samples = Callable[[TargetRecord], Iterable[Sample]]
+"""What a family has of a record. An unknown value has no sample."""
+
+_ClusterSamples = Callable[[ClusterRecord], Iterable[Sample]]
 """As `Samples`, of the mesh as a whole."""
 
 
@@ -179,9 +182,7 @@ def _labels_of(record: TargetRecord) -> str:
     )
 
 
-def _block(
-    name: str, target: str, samples: Iterable[tuple[str, float]], most: int | None = SERIES
-) -> bytes:
+def _block(name: str, target: str, samples: Iterable[Sample], most: int | None = SERIES) -> bytes:
     if not samples:
         return b""
     opening = name + target
