@@ -146,12 +146,6 @@ class Case(Struct, frozen=True, eq=False):
         """Admin's last facts, while fresh."""
         return self.memory.admin.value if self.memory.admin else None
 
-    def admin_state(self) -> str:
-        """The state in admin's /ready in this poll; empty where it was not requested."""
-        seen = self.evidence.seen(PortName.ADMIN)
-        facts = seen.facts if seen else None
-        return (facts.state or "") if isinstance(facts, AdminFacts) else ""
-
     def agent(self) -> AgentMetrics | None:
         """The agent's counters as last read."""
         return self.memory.agent.value if self.memory.agent else None

@@ -14,6 +14,7 @@ from msgspec import Struct
 from exporter.catalogue import TargetPort
 from exporter.config import Config
 from exporter.model import (
+    AdminFacts,
     EnvoyStats,
     Observation,
     Outcome,
@@ -106,6 +107,12 @@ class Evidence(Struct, eq=False):
         observation = self.seen(PortName.STATS)
         facts = observation.facts if observation else None
         return facts if isinstance(facts, EnvoyStats) else None
+
+    def admin_state(self) -> str:
+        """The state in admin's /ready in this poll; empty where it was not requested."""
+        seen = self.seen(PortName.ADMIN)
+        facts = seen.facts if seen else None
+        return (facts.state or "") if isinstance(facts, AdminFacts) else ""
 
     def stats_are_slow(self) -> bool:
         """Whether Envoy's main thread took long for 15090, or was silent while 15021 answered."""

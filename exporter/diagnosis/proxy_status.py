@@ -100,11 +100,8 @@ def _live(evidence: Evidence) -> bool | None:
     stats = evidence.stats()
     if stats is not None and (stats.live is not None or stats.state is not None):
         return stats.live is not False and stats.state in (0, None)
-    admin = evidence.seen(PortName.ADMIN)
-    facts = admin.facts if admin else None
-    if isinstance(facts, AdminFacts) and facts.state:
-        return facts.state == "LIVE"
-    return None
+    state = evidence.admin_state()
+    return state == "LIVE" if state else None
 
 
 def _workloads(memory: Memory) -> dict[str, float]:

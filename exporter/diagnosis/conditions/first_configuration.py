@@ -45,7 +45,7 @@ def configuration_is_partial(case: Case) -> Sentences:
     """No configuration that Envoy could serve with, although XDS answers or a certificate came."""
     if not case.lacks_configuration():
         return None
-    agent, state = case.agent(), case.admin_state()
+    agent, state = case.agent(), case.evidence.admin_state()
     if agent is not None and agent.xds_responses > 0:
         answers = f"{agent.xds_responses:.0f} XDS answers came"
         return (*case.describe(*READINESS_PORTS), answers)
