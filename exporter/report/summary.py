@@ -12,7 +12,7 @@ from exporter.report.target_views import Filters, TargetView
 
 
 class CauseCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of the targets have a cause, and what to do about it."""
+    """How many of the targets have a cause, and what to do about it on most of them."""
 
     cause: str
     cause_class: str = msgspec.field(name="class")
@@ -80,7 +80,7 @@ class SummaryBuilder:
         self._is_expired = is_expired
         self._now = now
         self._states: Counter[str] = Counter()
-        self._causes: Counter[str] = Counter()
+        self._advices: Counter[tuple[str, str]] = Counter()
         self._namespaces: Counter[tuple[str, bool]] = Counter()
         self._roles: Counter[tuple[str, bool]] = Counter()
         self._polled: list[float] = []
@@ -93,7 +93,7 @@ class SummaryBuilder:
         namespaces = [(v.target.key.namespace, v.health is bad) for v in views]
         roles = [(v.target.role, v.health is bad) for v in views]
         chosen = [view for view in views if self._filters.is_in_scope(view.target)]
-        causes = [CAUSES[view.cause].id for view in chosen if view.cause]
+        causes = [(CAUSES[view.cause].id, _advice_of(view)) for view in chosen if view.cause]
         polled = [view for view in chosen if view.last_poll is not None]
         times = [float(view.last_poll) for view in polled if view.last_poll is not None]
         overdue = sum(self._is_expired(view.target.key) for view in polled)
@@ -101,7 +101,7 @@ class SummaryBuilder:
         self._namespaces.update(namespaces)
         self._roles.update(roles)
         self._states.update([view.health for view in chosen])
-        self._causes.update(causes)
+        self._advices.update(causes)
         self._polled += times
         self._overdue += overdue
 
@@ -121,7 +121,7 @@ class SummaryBuilder:
             now=self._now,
             targets=self._states.total(),
             states={health: self._states[health] for health in Health},
-            causes=tuple(_cause_count(cause, n) for cause, n in _most_urgent(self._causes)),
+            causes=_cause_counts(self._advices),
             polls=polls,
             looks=polls,
             namespaces=_groups(self._namespaces),
@@ -133,24 +133,36 @@ class SummaryBuilder:
         )
 
 
-def _most_urgent(causes: Counter[str]) -> Iterable[tuple[str, int]]:
+def _advice_of(view: TargetView) -> str:
+    """What its diagnosis advises; for some causes that depends on the target."""
+    diagnosis = view.record.diagnosis if view.record else None
+    return diagnosis.advice if diagnosis else ""
+
+
+def _cause_counts(advices: Counter[tuple[str, str]]) -> tuple[CauseCount, ...]:
     """Faults first, then by how many targets have the cause, then in the table's order."""
+    targets: Counter[str] = Counter()
+    usual: dict[str, str] = {}
+    for (cause, advice), count in advices.most_common():
+        targets[cause] += count
+        usual.setdefault(cause, advice)
     table = list(CAUSES)
     order = list(CauseClass)
     order.sort(key=lambda cause_class: cause_class is not CauseClass.FAULT)
-    return sorted(
-        causes.items(),
-        key=lambda item: (order.index(CAUSES[item[0]].cause_class), -item[1], table.index(item[0])),
+    rows = sorted(
+        targets,
+        key=lambda one: (order.index(CAUSES[one].cause_class), -targets[one], table.index(one)),
     )
+    return tuple(_cause_count(cause, usual[cause], targets[cause]) for cause in rows)
 
 
-def _cause_count(cause: str, targets: int) -> CauseCount:
+def _cause_count(cause: str, advice: str, targets: int) -> CauseCount:
     row = CAUSES[cause]
     return CauseCount(
         cause=cause,
         cause_class=row.cause_class,
         sentence=row.sentence,
-        advice=row.advice,
+        advice=advice,
         targets=targets,
     )
 

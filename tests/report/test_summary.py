@@ -38,7 +38,9 @@ async def test_it_counts_states_and_causes_and_lists_what_is_not_judged(serve: A
     }
     (cause,) = found["causes"]
     assert cause["targets"] == 1
-    assert cause["advice"] == CAUSES[cause["cause"]].advice
+    broken = broken_sidecar(0).diagnosis
+    assert broken is not None
+    assert cause["advice"] == broken.advice
     assert found["not_judged"] == ["15001 is not seen from here"]
 
 
@@ -64,6 +66,18 @@ async def test_faults_come_first_then_causes_of_many_targets(serve: Any) -> None
         ("agent_gone", 1),
         ("network_blocked", 5),
     ]
+
+
+async def test_a_cause_has_the_advice_that_is_for_most_of_its_targets(serve: Any) -> None:
+    cause, advices = CAUSES["certificate_expired"], ["Look.", "Restart istiod.", "Restart istiod."]
+    client = await serve(
+        *(
+            structs.replace(healthy_sidecar(index), diagnosis=cause.diagnosis((), advice))
+            for index, advice in enumerate(advices)
+        )
+    )
+    (found,) = (await summary(client))["causes"]
+    assert (found["targets"], found["advice"]) == (3, "Restart istiod.")
 
 
 @pytest.mark.parametrize(
