@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -30,8 +31,8 @@ def limit_requests() -> Middleware:
 
     What is over `web.max_requests` or `web.max_probes` gets a 503 at once rather than a place in
     a queue; the orchestrator's questions are always answered. No client takes the last quarter of
-    either, where it has the metrics, or anything else, under way already. A request that takes
-    too long is cut off: its client does not read.
+    either, where it has the metrics, or anything else, under way already. A request is under way
+    until its answer is sent, and cut off where that takes too long: its client does not read.
     """
     in_flight: Counter[_Slot] = Counter()
 
@@ -45,7 +46,9 @@ def limit_requests() -> Middleware:
         in_flight[slot] += 1
         try:
             async with asyncio.timeout(_MAX_SECONDS):
-                return await handler(request)
+                response = await handler(request)
+                await _send(request, response)
+                return response
         except TimeoutError:
             if request.transport:
                 request.transport.abort()
@@ -56,6 +59,15 @@ def limit_requests() -> Middleware:
                 del in_flight[slot]
 
     return limit
+
+
+async def _send(request: web.Request, response: web.StreamResponse) -> None:
+    """Send an answer while its place is taken: one that nobody reads waits in memory."""
+    with suppress(ConnectionError):  # the client left
+        writer = await response.prepare(request)
+        await response.write_eof()
+        if writer:
+            await writer.drain()
 
 
 def _slot_of(request: web.Request) -> _Slot:

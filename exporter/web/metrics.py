@@ -86,6 +86,6 @@ async def stream(
                 await response.write(await asyncio.to_thread(gzip.flush))
         await response.write_eof()
         is_whole = request.method != "HEAD"
-    except ConnectionResetError:
+    except ConnectionError:  # aiohttp has two kinds of it
         log.debug("client left path=%s", request.path)
     return response, size if is_whole else None

@@ -30,8 +30,9 @@ class ServerLimits:
     `client_connections`: of one address. `request_seconds`: from a request's first byte to the end
     of its headers, and until a connection's first request. `idle_seconds`: from one request to the
     next; more than a scrape interval of a minute. `unread_seconds`: how long an answer may wait for
-    a client that does not read it. `shutdown_seconds`: for the answers in flight when the exporter
-    ends.
+    a client that does not read it. `kernel_bytes`: how much of it waits in the kernel, which would
+    take megabytes, so that its request would count as answered. `shutdown_seconds`: for the answers
+    in flight when the exporter ends.
     """
 
     connections: int = 512
@@ -44,6 +45,7 @@ class ServerLimits:
     body_seconds: float = 2.0
     handshake_seconds: float = 10.0
     unread_seconds: float = 60.0
+    kernel_bytes: int = 131_072
     shutdown_seconds: float = 10.0
 
 
@@ -136,6 +138,7 @@ async def serving(
     listener.setsockopt(
         socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.unread_seconds * 1000)
     )
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.kernel_bytes)
     listener.setblocking(False)  # noqa: FBT003 - as sockets have it
     accepting = asyncio.create_task(_accept(listener, table, tls, limits))
     try:
@@ -159,6 +162,7 @@ def _handler(app: web.Application, server: web.Server, limits: ServerLimits) -> 
         max_headers=limits.headers,
         keepalive_timeout=limits.idle_seconds,
         lingering_time=limits.body_seconds,
+        auto_decompress=False,  # 200 kB would become 200 MB, before anybody is asked who he is
     )
     handler.app = app
     return handler

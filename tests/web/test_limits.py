@@ -1,13 +1,22 @@
 import asyncio
+import socket
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from benchmarks.records import healthy_sidecar
+from benchmarks.records import broken_sidecar, healthy_sidecar
 from exporter.config import Config, WebConfig
+from exporter.exposition import render_synced
 from exporter.model import Memory, Target, TargetRecord
 from exporter.poll.poll_target import PollResult
+from exporter.selfmetrics.registry import SelfMetrics
+from exporter.state import State
+from exporter.web.application import create_app
+from exporter.web.context import WebContext
+from exporter.web.server import serving
+from tests.web.conftest import FAMILIES, Session, state_of
 
 KEY = healthy_sidecar(0).target.key
 PROBE = {"target": str(KEY)}
@@ -120,3 +129,45 @@ async def test_one_client_leaves_a_quarter_of_the_places_to_others(serve: Any, p
         held.released.set()
         for answer in probing:
             assert (await (await answer).text()).startswith("# HELP")
+
+
+PAGES = ("/api/v1/targets?limit=500", "/metrics")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_an_answer_that_nobody_reads_keeps_its_place(path: str) -> None:
+    records = [broken_sidecar(number) for number in range(500)]
+    targets = {record.target.key: record.target for record in records}
+    app = create_app(
+        WebContext(
+            state=state_of(*records),
+            synced=State(FAMILIES, render_synced),
+            self_metrics=SelfMetrics("1.2.3"),
+            session=Session(limited(4, 2), targets),
+        )
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    loop = asyncio.get_running_loop()
+    async with serving(app, listener):
+        with ExitStack() as unread:
+            begun: list[bytes] = []
+            for wanted in (*[path] * 12, *[path] * 4, "/-/healthy"):
+                if len(begun) == 12:
+                    await asyncio.sleep(1)
+                own = unread.enter_context(await not_reading(port, wanted))
+                begun.append(await loop.sock_recv(own, 12))
+    *answers, health = begun
+    assert answers.count(b"HTTP/1.1 200") == 3, "a quarter of the places is for others"
+    assert health == b"HTTP/1.1 200"
+
+
+async def not_reading(port: int, path: str) -> socket.socket:
+    """A client that has asked, and reads little."""
+    own = socket.socket()
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    own.setblocking(False)  # noqa: FBT003 - as sockets have it
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(own, ("127.0.0.1", port))
+    await loop.sock_sendall(own, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return own

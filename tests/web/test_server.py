@@ -1,7 +1,10 @@
 """Clients that are slow, large or many, against a real socket."""
 
 import asyncio
+import gzip
 import socket
+import time
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -15,6 +18,7 @@ from exporter.tls_contexts import client_context, server_context
 from exporter.web.application import secure
 from exporter.web.responses import SECURITY_HEADERS
 from exporter.web.server import DEFAULT, ServerLimits, serving
+from tests.cpu_time import LIMIT, compared
 from tests.web.certificates import Authority, pem
 
 PLENTY = b"x" * 50_000_000
@@ -100,6 +104,24 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
             while b"fine" not in await told(port, again):  # noqa: ASYNC110 - the kernel lets go
                 await asyncio.sleep(0.1)
         deaf.close()
+
+
+BOMB = bytes(100_000_000)
+
+
+@pytest.mark.parametrize("line", [b"GET /", b"POST /", b"GET /nowhere"])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_no_body_is_unpacked(line: bytes, encoding: str) -> None:
+    body = gzip.compress(BOMB) if encoding == "gzip" else zlib.compress(BOMB)
+    head = b"%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Encoding: %s\r\n" % (
+        line,
+        encoding.encode(),
+    )
+    sent = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    async with served() as port:
+        began = time.thread_time()
+        await told(port, sent)
+        assert compared(time.thread_time() - began) < 2 * LIMIT, "what the client's side takes, too"
 
 
 @asynccontextmanager
