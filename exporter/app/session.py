@@ -26,7 +26,7 @@ from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.kube.object_reader import ObjectReader
 from exporter.model import EVERY_CADENCE, Memory, Role, Target, TargetKey
-from exporter.poll.plan import no_pod_view
+from exporter.poll.plan import no_pod_view, plan_of
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import PollResult, poll_once
 from exporter.report.not_judged import traffic_past_the_mesh
@@ -113,14 +113,13 @@ class Session:
             skipped=metrics.poll_skipped,
             failed=partial(metrics.refused_object, "targets"),
         )
-        self._scheduler = Scheduler(
-            config,
-            program.table,
-            instrumentation,
-            (lambda target: forwards.pod(target.key)) if forwards else no_pod_view,
-            program.sets.names,
-            program.api.webhook_names,
+        make_plan = partial(
+            plan_of,
+            forward=(lambda target: forwards.pod(target.key)) if forwards else no_pod_view,
+            is_named=program.sets.names,
+            called=program.api.webhook_names,
         )
+        self._scheduler = Scheduler(config, program.table, instrumentation, make_plan)
         self._publisher = SyncPublisher(
             config=config,
             polled=program.table.targets,

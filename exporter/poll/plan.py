@@ -84,14 +84,14 @@ def no_pod_view(_target: Target) -> None:
     return
 
 
-IsNamed = Callable[[Target, str], bool]
+_IsNamed = Callable[[Target, str], bool]
 """Whether the API names this target, as it was found, at this address now."""
 
-CalledNames = Callable[[], tuple[str, ...]]
+_CalledNames = Callable[[], tuple[str, ...]]
 """By which names the API server calls the injection webhook, as far as that is known."""
 
 
-def never_named(_target: Target, address: str) -> bool:
+def _never_named(_target: Target, address: str) -> bool:
     """Without a current discovery nobody is named."""
     return nobody_names(address)
 
@@ -100,8 +100,8 @@ def plan_of(
     target: Target,
     config: Config,
     forward: PodViewFactory = no_pod_view,
-    is_named: IsNamed = never_named,
-    called: CalledNames = tuple,
+    is_named: _IsNamed = _never_named,
+    called: _CalledNames = tuple,
 ) -> Plan:
     """What to send to this target, by its role, its settings and the configuration."""
     ports = ports_of(target, config.ports, applications=config.poll.application_ports)
@@ -262,7 +262,7 @@ def _namespace_of(target: Target, addresses: tuple[str, ...], config: Config) ->
 
 
 def _trust_of(
-    target: Target, config: Config, is_named: IsNamed, called: CalledNames
+    target: Target, config: Config, is_named: _IsNamed, called: _CalledNames
 ) -> MeshTrust | None:
     """How this target proves itself: istiod where it is expected, and the API's own for a token.
 

@@ -10,21 +10,13 @@ for in turn: neither black holes nor slow pages delay the others.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import FAST_ONLY, Outcome
+from exporter.model import FAST_ONLY, Outcome, Target
 from exporter.poll.hbone_hellos import HelloRate
-from exporter.poll.plan import (
-    CalledNames,
-    IsNamed,
-    Plan,
-    PodViewFactory,
-    never_named,
-    no_pod_view,
-    plan_of,
-)
+from exporter.poll.plan import Plan, plan_of
 from exporter.poll.poll_steps import NO_INSTRUMENTATION, ProbeInstrumentation
 from exporter.poll.poll_target import PollResult, poll_target
 from exporter.poll.steady_poll import steady_probes
@@ -51,17 +43,13 @@ class Scheduler:
         config: Config,
         table: TargetTable,
         instrumentation: ProbeInstrumentation = NO_INSTRUMENTATION,
-        pod_view: PodViewFactory = no_pod_view,
-        is_named: IsNamed = never_named,
-        called: CalledNames = tuple,
+        make_plan: Callable[[Target, Config], Plan] = plan_of,
     ) -> None:
-        """Poll nothing yet. `pod_view`, `is_named` and `called` as `plan_of` takes them."""
+        """Poll nothing yet."""
         self._config = config
         self._table = table
         self._instrumentation = instrumentation
-        self._pod_view = pod_view
-        self._is_named = is_named
-        self._called = called
+        self._make_plan = make_plan
         self._cadences = DueCadences(config, table)
         self._steady = SteadyPolls(config, table.state, instrumentation, self._end_steady)
         self._in_a_row = FEWEST_IN_A_ROW
@@ -255,9 +243,7 @@ class Scheduler:
         """The same, made when the target's first poll by this scheduler starts."""
         plan = self._known_plan(row)
         if plan is None:
-            plan = row.plan = plan_of(
-                row.target, self._config, self._pod_view, self._is_named, self._called
-            )
+            plan = row.plan = self._make_plan(row.target, self._config)
             row.steady = steady_probes(plan, FAST_ONLY, self._config.poll.timeout)
             row.planned_by, row.planned_target = self._plans, row.target
         return plan

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
 from exporter.model import Cadence, Role, SocketTable, Target, TargetKey, View
+from exporter.poll.plan import Plan, plan_of
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import ScheduledTarget, TargetTable
@@ -105,7 +107,8 @@ async def test_a_faulty_probe_never_keeps_its_slot(
     views = {name: Faulty(fault) for name in "abcd"}
     families = selected("standard")
     table = TargetTable(POLL.interval, State(families), State(families))
-    scheduler = Scheduler(Config(poll=POLL), table, pod_view=lambda t: views[t.key.pod])
+    make_plan = partial(plan_of, forward=lambda t: views[t.key.pod])
+    scheduler = Scheduler(Config(poll=POLL), table, make_plan=make_plan)
     for name in views:
         table.put(target(name))
     running = asyncio.create_task(scheduler.run())
@@ -136,7 +139,7 @@ async def test_a_target_that_cannot_be_planned_costs_its_own_poll_alone(
     families = selected("standard")
     table = TargetTable(POLL.interval, State(families), State(families))
     counted = ProbeInstrumentation(failed=lambda: failed.append("hostile"))
-    scheduler = Scheduler(Config(poll=POLL), table, counted, pod_view)
+    scheduler = Scheduler(Config(poll=POLL), table, counted, partial(plan_of, forward=pod_view))
     for name in ("hostile", "honest"):
         table.put(target(name))
     running = asyncio.create_task(scheduler.run())
@@ -157,14 +160,13 @@ async def test_a_failed_poll_counts_if_it_was_due(is_made_up: object) -> None:
     """The slower cadences come every so many polls: one that is made up for would shift them."""
     failed = asyncio.Event()
 
-    def pod_view(_: Target) -> None:
+    def make_plan(_target: Target, _config: Config) -> Plan:
         raise RecursionError
 
     families = selected("standard")
     table = TargetTable(POLL.interval, State(families), State(families))
-    scheduler = Scheduler(
-        Config(poll=POLL), table, ProbeInstrumentation(failed=failed.set), pod_view
-    )
+    counted = ProbeInstrumentation(failed=failed.set)
+    scheduler = Scheduler(Config(poll=POLL), table, counted, make_plan)
     row = ScheduledTarget(target("hostile"), 0, due=0.0, polls=4, owed=frozenset({Cadence.DETAIL}))
     if is_made_up:
         table.owed.append(row)

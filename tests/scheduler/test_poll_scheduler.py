@@ -6,13 +6,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 
 from exporter.config import Config, PollConfig
 from exporter.exposition import selected
 from exporter.model import Lifecycle, Observation, Role, Settings, Target, TargetKey, Timed
-from exporter.poll.plan import PodViewFactory, no_pod_view
+from exporter.poll.plan import PodViewFactory, no_pod_view, plan_of
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.probes.direct_runs import DirectRun
 from exporter.scheduler.poll_scheduler import Scheduler
@@ -92,7 +93,8 @@ async def polling(
 ) -> AsyncIterator[tuple[TargetTable, State, Counted]]:
     state, counted = State(FAMILIES), Counted()
     table = TargetTable(poll.interval, state, State(FAMILIES))
-    scheduler = Scheduler(Config(poll=poll), table, counted.instrumentation(), pod_view)
+    make_plan = partial(plan_of, forward=pod_view)
+    scheduler = Scheduler(Config(poll=poll), table, counted.instrumentation(), make_plan)
     running = asyncio.create_task(scheduler.run())
     try:
         yield table, state, counted
