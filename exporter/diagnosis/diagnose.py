@@ -15,7 +15,7 @@ from exporter.diagnosis.agent_page import is_wanted_sooner
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.causes import first_cause, undetected_causes
 from exporter.diagnosis.evidence import Evidence, read_evidence
-from exporter.diagnosis.lost_answers import read_lost
+from exporter.diagnosis.lost_answers import read_lost, silent_probes
 from exporter.diagnosis.memo import memo_of, reused_record
 from exporter.diagnosis.memory import mark_answers, remember
 from exporter.diagnosis.proxy_status import proxy_of, readiness_of
@@ -69,9 +69,10 @@ def diagnose(  # noqa: PLR0913 - the inputs of a poll
     evidence = Evidence(target, ports, config, now, in_mesh, step)
     if not in_mesh and (reused := reused_record(evidence, observations, memory)):
         return reused
+    silent = silent_probes(observations)
     observations = read_lost(ports, observations, memory)
     observations, since = read_refusals(target, observations, memory.refused_since, now)
-    memory = replace(memory, memo=None, record=None, refused_since=since)
+    memory = replace(memory, memo=None, record=None, refused_since=since, silent=silent)
     evidence.webhook = webhook if target.role is Role.ISTIOD else None
     read_evidence(evidence, observations)
     known = memory if in_mesh else remember(evidence, with_pod_view(evidence, memory))

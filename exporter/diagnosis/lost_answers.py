@@ -1,8 +1,9 @@
 """What one lost packet may be. Pure.
 
 A port that answered in the poll before and is silent now may have lost a packet: it is unjudged in
-this poll, and its silence in the next one counts. So is one that is silent in its target's first
-poll, where another follows; who polls once judges it. More silence at once is no chance: it counts.
+this poll, and its silence in the next one counts, though the pod's own view shows that it is up. So
+is one that is silent in its target's first poll, where another follows; who polls once judges it.
+More silence at once is no chance: it counts.
 """
 
 from collections import Counter
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from exporter.catalogue import TargetPort
-from exporter.model import Memory, Observation, Outcome, PortName, ProbeKind, View
+from exporter.model import Memory, Observation, Outcome, PortName, Probe, ProbeKind, View
 
 _AFTER_AN_ANSWER = (
     "no answer this once: it answered in the poll before, so a packet may have been lost"
@@ -40,6 +41,7 @@ def read_lost(
         seen.probe
         for seen in silent
         if (len(silent) == 1 or (seen.connected is False and counts[seen.address] < _TOO_MANY))
+        and seen.probe not in memory.silent
         and (is_first or _judged_by(seen, inbound) in memory.last_ok.up)
     }
     detail = _AT_FIRST if is_first else _AFTER_AN_ANSWER
@@ -49,6 +51,11 @@ def read_lost(
         else seen
         for seen in observations
     ]
+
+
+def silent_probes(observations: Iterable[Observation]) -> frozenset[Probe]:
+    """The probes over the network to which nothing came back, for the next poll's memory."""
+    return frozenset([seen.probe for seen in observations if _is_silent(seen)])
 
 
 def _is_silent(seen: Observation) -> bool:

@@ -2,7 +2,7 @@
 
 Without it a verdict would change with every poll that gets no port-forward. The rule: what was seen
 in the pod holds for two of its own intervals, and only as long as the network shows the same as
-then.
+then, but for a lost packet.
 """
 
 from itertools import chain
@@ -40,7 +40,7 @@ def with_pod_view(evidence: Evidence, memory: Memory) -> Memory:
     expected = max(known.every, memory.view_interval + memory.effective(config.poll.interval))
     if evidence.now - known.at > _INTERVALS * expected:
         return memory  # it says no more than when it was, from which the next knows its interval
-    if _network_outcomes(evidence) == known.over_network:
+    if _is_same(_network_outcomes(evidence), known.over_network):
         evidence.pod.update(known.seen)
         evidence.proved_in_pod = any(seen.outcome.proves for seen in known.seen.values())
     return memory
@@ -75,6 +75,14 @@ def _without_pages(seen: Observation) -> Observation:
     """Pages have memories of their own."""
     facts = AdminFacts(state=seen.facts.state) if isinstance(seen.facts, AdminFacts) else None
     return replace(seen, facts=facts, seconds=0.0)
+
+
+def _is_same(
+    now: frozenset[tuple[Probe, Outcome]], before: frozenset[tuple[Probe, Outcome]]
+) -> bool:
+    """Whether the network shows the same; what one lost packet may be shows nothing."""
+    lost = {probe for probe, outcome in now | before if outcome is Outcome.LOST}
+    return all(probe in lost for probe, _ in now ^ before)
 
 
 def _network_outcomes(evidence: Evidence) -> frozenset[tuple[Probe, Outcome]]:

@@ -86,6 +86,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `unready_polls`: in how many polls in a row the agent was not ready while Envoy served.
     `slow_polls`: in how many polls in a row Envoy's statistics took long, or did not come.
     `pending_polls`: in how many detail polls in a row ztunnel had pending workloads.
+    `silent`: the probes over the network to which nothing came back in the last poll.
     `refused_since`: since when the network refuses everything of a container that is ready.
     `pod_view`: what the last port-forward showed; `view_interval`: how many seconds apart the
     budget allows them.
@@ -129,6 +130,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     polled: Mapping[Cadence, float] = NO_ENTRIES
     took: Mapping[Cadence, float] = NO_ENTRIES
     fault: str = ""
+    silent: frozenset[Probe] = frozenset()
     refused_since: float | None = None
     pod_view: RememberedPodView | None = None
     view_interval: float = 0.0

@@ -1,5 +1,7 @@
 """One lost packet is no verdict; what stays silent, or falls silent all over, is one."""
 
+from dataclasses import replace
+
 import pytest
 
 from exporter.exposition import FAMILIES, render
@@ -11,6 +13,7 @@ from tests.diagnosis.matrix import (
     SIDECAR,
     cause_of,
     dropped,
+    inside,
     net,
     page,
     seen_by,
@@ -60,6 +63,20 @@ def test_silence_after_an_answer_counts_in_the_second_poll_in_a_row(
         assert {ups(once)[port] for port in ports} == {None}
         exposed = b"".join(render(once, FAMILIES)).decode()
         assert exposed.count('reason="lost"') == len(ports)
+
+
+@pytest.mark.parametrize("ports", [(15020,), (15021,), (15090,), (15020, 15090)])
+def test_silence_counts_in_the_second_poll_though_the_pods_view_shows_that_the_port_is_up(
+    ports: tuple[int, ...],
+) -> None:
+    pod = [inside(port, Outcome.OK) for port in (15000, 15001, 15006, 15020, 15021, 15090)]
+    silent = [*with_changes(sidecar(), *map(dropped, ports)), *pod]
+    works = [*sidecar(), *pod]
+    there = replace(SIDECAR, netns="pod")
+    found = records(there, works, *[silent] * 4, works, silent, silent)
+    causes = [cause_of(one) for one in found]
+    blocked = ["network_blocked"] * 3
+    assert causes == ["none", "none", *blocked, "none", "none", "network_blocked"]
 
 
 @pytest.mark.parametrize(("what", "ports", "cause"), LOST)

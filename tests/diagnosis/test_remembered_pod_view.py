@@ -12,6 +12,7 @@ from tests.diagnosis.matrix import (
     SIDECAR,
     all_of,
     cause_of,
+    dropped,
     inside,
     net,
     rejected,
@@ -108,3 +109,17 @@ def test_a_port_that_is_not_ready_in_either_view_stays_so_between_port_forwards(
     _, memory = seen_by([*over_network, *POD[:3], moment], config=CONFIG)
     record, _ = seen_by(over_network, memory=memory, now=NOW + 30.0, config=CONFIG)
     assert record.ready["agent"] is False
+
+
+@pytest.mark.parametrize("port", [CONTROL, 15020, 15021, 15090])
+def test_a_lost_packet_takes_nothing_from_what_a_port_forward_showed(port: int) -> None:
+    memory = Memory(is_followed=True)
+    seen = [[*sidecar(), *POD], sidecar(dropped(port)), sidecar(dropped(port))]
+    found = []
+    for number, one in enumerate(seen):
+        now = NOW + 30.0 * number
+        record, memory = seen_by(one, memory=memory, now=now, config=CONFIG)
+        found.append({number: up for number, up in ups(record).items() if number != port})
+    with_it, lost, silent = found
+    assert (with_it[15001], lost) == (True, with_it)
+    assert silent != with_it
