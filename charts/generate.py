@@ -170,7 +170,8 @@ def _annotated_schema(kind: Any, meta: msgspec.Meta) -> dict[str, Any]:  # noqa:
         "minimum": meta.ge,
         "maximum": meta.le,
         "exclusiveMinimum": meta.gt,
-        "pattern": meta.pattern,
+        "pattern": meta.pattern
+        and meta.pattern.replace(r"\Z", "$"),  # as Go and JavaScript have it
     }
     given = {name: limit for name, limit in limits.items() if limit is not None}
     return {"description": words, **schema, **given}

@@ -147,11 +147,11 @@ PortOrOff = Annotated[
 Count = Annotated[int, Meta(ge=1, le=_MAX_COUNT, description=f"a whole number, 1 to {_MAX_COUNT}")]
 Ordinal = Annotated[int, Meta(ge=0, description="a whole number, 0 or more, or auto")]
 Rate = Annotated[float, Meta(gt=0, description="a number above 0")]
-UrlPath = Annotated[str, Meta(pattern=r"^/[^\s?#]*$", description="a path that starts with /")]
+UrlPath = Annotated[str, Meta(pattern=r"^/[^\s?#]*\Z", description="a path that starts with /")]
 SpiffeId = Annotated[
     str,
     Meta(
-        pattern=r"^(spiffe://[^/\s]+/\S+|/\S+)?$",
+        pattern=r"^(spiffe://[^/\s]+/\S+|/\S+)?\Z",
         description="a SPIFFE ID, or what follows its trust domain such as /ns/shop/sa/web",
     ),
 ]
@@ -161,12 +161,13 @@ TelemetryPath = Annotated[
 FamilyName = Annotated[
     str,
     Meta(
-        pattern=f"^({'|'.join(FAMILY_NAMES)})$",
+        pattern=rf"^({'|'.join(FAMILY_NAMES)})\Z",
         description="the name of a metric family such as istio_port_up",
     ),
 ]
 WebAddress = Annotated[
-    str, Meta(pattern=r"^(https?://[^\s#]+)?$", description="an http or https address, without a #")
+    str,
+    Meta(pattern=r"^(https?://[^\s#]+)?\Z", description="an http or https address, without a #"),
 ]
 FilePath = Annotated[str, Meta(description="a path to a file", extra={"file": True})]
 Addresses = Annotated[

@@ -40,7 +40,7 @@ def stamp_of(path: Path) -> FileStamp:
     """What changes when a file does, also where a link was turned elsewhere; None without one."""
     try:
         found = os.stat(path)  # noqa: PTH116 - a hot path: half the cost of Path.stat
-    except OSError:
+    except (OSError, ValueError):  # no file has a name with a null byte
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
 

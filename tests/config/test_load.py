@@ -105,6 +105,42 @@ def test_every_bad_file_has_its_message() -> None:
     assert files == set(MESSAGES)
 
 
+ENDED_BY_A_LINE = {
+    "a path": ('ports: [{port: 9080, role: sidecar, path: "%s"}]', "/health"),
+    "a family": ('metrics: {disabled_families: ["%s"]}', "istio_port_up"),
+    "an address": ('web: {runbook_url: "%s"}', "https://a.example/b"),
+    "an identity": (
+        'discovery: {static: {targets: [{address: 10.0.0.1, settings: {identity: "%s"}}]}}',
+        "/ns/a/sa/b",
+    ),
+    "a path of metrics": ('web: {telemetry_path: "%s"}', "/metrics"),
+    "a duration": ('poll: {interval: "%s"}', "30s"),
+}
+"""A block of YAML (`|`) ends with one, and nothing would ever match it."""
+
+
+@pytest.mark.parametrize(("text", "value"), ENDED_BY_A_LINE.values(), ids=ENDED_BY_A_LINE)
+def test_a_text_that_a_line_ends_is_another_text(tmp_path: Path, text: str, value: str) -> None:
+    load(write(tmp_path, text % value))
+    for end in ("\\n", "\\r\\n", " "):
+        with pytest.raises(ConfigError):
+            load(write(tmp_path, text % (value + end)))
+
+
+PATHS_OF_FILES = {
+    "targets": 'discovery: {static: {files: ["%s"]}}',
+    "a pod": 'discovery: {static: {targets: [{pod: "%s.json"}]}}',
+    "a token": 'istiod: {debug_token_file: "%s"}',
+}
+
+
+@pytest.mark.parametrize("name", ["a\\0b", "x" * 300, ".", "nothing/here"])
+@pytest.mark.parametrize("text", PATHS_OF_FILES.values(), ids=PATHS_OF_FILES)
+def test_a_name_that_no_file_has_is_told(tmp_path: Path, text: str, name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_static(load(write(tmp_path, text % name)).discovery.static, tmp_path)
+
+
 def test_missing_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "nowhere.yaml"
     with pytest.raises(ConfigError) as caught:

@@ -152,7 +152,7 @@ def _demand_readable(path: Path, key: str, document: Document) -> None:
 def _load(load: Callable[[], None], key: str, document: Document) -> None:
     try:
         load()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         if isinstance(error, ssl.SSLError) and not error.reason:
             reason = "the certificate or the key is not PEM"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from exporter.config import ConfigError
+from exporter.config import ConfigError, Problem
 from exporter.config.yaml_document import FileStamp, stamp_of
 from exporter.web.toolkit.deviations import deviations, given_up
 from exporter.web.toolkit.listening_tls import load_web_config, newest_context
@@ -123,8 +123,17 @@ class WebConfigFile:
 
 
 def _load(path: Path, before: _Open | None) -> _Open:
-    """What the file and its certificates say; raises ConfigError where less would be protected."""
-    file, document, context = load_web_config(path)
+    """What the file and its certificates say; raises ConfigError, also where less is protected.
+
+    Whatever is wrong with a file ends no request and not the process.
+    """
+    try:
+        file, document, context = load_web_config(path)
+    except ConfigError:
+        raise
+    except Exception as error:
+        message = f"cannot be used: {type(error).__name__}"
+        raise ConfigError(Problem(str(path), 0, "", message)) from error
     if before and (lost := list(given_up(before.file, file))):
         raise ConfigError(*(document.problem(key, message) for key, message in lost))
     return _Open(file, context, tuple(deviations(file, document.value)))

@@ -195,6 +195,8 @@ def _broken_tls(tls: TlsServer) -> Iterator[tuple[KeyPath, str]]:
         yield ("min_version",), f"{tls.min_version} is above max_version, {tls.max_version}"
     if tls.max_version < "TLS12":
         yield ("max_version",), f"{tls.max_version} is not served, and nothing below TLS12 is"
+    if tls.cipher_suites and not any(tls.cipher_suites) and tls.max_version < "TLS13":
+        yield ("cipher_suites",), f"leaves none for max_version, {tls.max_version}"
     if tls.has_client_ca and tls.client_auth_type == "NoClientCert":
         key = "client_ca_file" if tls.client_ca_file else "client_ca"
         yield (key,), "needs a client_auth_type that verifies, such as RequireAndVerifyClientCert"

@@ -57,6 +57,18 @@ INVALID = {
         "tls_server_config: {cert_file: ., key_file: tls.key}",
         ":1: tls_server_config.cert_file: cannot be read: Is a directory",
     ),
+    "certificate-of-no-name": (
+        'tls_server_config: {cert_file: "a\\0b", key_file: tls.key}',
+        ":1: tls_server_config.cert_file: cannot be read: Invalid argument",
+    ),
+    "authority-that-is-no-ascii": (
+        f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca: é}}\n",
+        ":1: tls_server_config.client_ca: cannot be used: cadata should be an ascii string",
+    ),
+    "no-cipher-suite-is-left": (
+        f"{TLS}, cipher_suites: [TLS_AES_128_GCM_SHA256], max_version: TLS12}}\n",
+        ":1: tls_server_config.cipher_suites: leaves none for max_version, TLS12",
+    ),
     "invented-version": (
         f"{TLS},\n  min_version: TLS111}}",
         ":2: tls_server_config.min_version: 'TLS111' is not one of TLS10, TLS11, TLS12, TLS13",
@@ -215,3 +227,21 @@ def test_a_file_that_is_a_secret_is_refused_without_a_word_of_it(
         said = str(caught.value)
         lines = [line for line in secret.splitlines() if "-----" not in line]
         assert not [line for line in lines if line and line in said]
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError, OverflowError, MemoryError])
+def test_whatever_a_file_makes_the_libraries_raise_is_a_problem_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    path = tmp_path / "web.yml"
+    path.write_text("basic_auth_users: {}\n")
+    file = WebConfigFile(path)
+
+    def fail(_path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("exporter.web.toolkit.web_config.load_web_config", fail)
+    with pytest.raises(ConfigError, match=f"cannot be used: {error.__name__}"):
+        file.check()
+    path.write_text("basic_auth_users: {} \n")
+    assert file._current() is file._open
