@@ -17,6 +17,8 @@ HASHED = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
 TLS = "tls_server_config: {cert_file: tls.crt, key_file: tls.key"
 MUTUAL = f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt}}\n"
 
+NO_ASCII = "cadata should be an ascii string or a bytes-like object"
+
 INVALID = {
     "unknown-key": (
         "tls_config: {}",
@@ -63,7 +65,7 @@ INVALID = {
     ),
     "authority-that-is-no-ascii": (
         f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca: é}}\n",
-        ":1: tls_server_config.client_ca: cannot be used: cadata should be an ascii string",
+        f":1: tls_server_config.client_ca: cannot be used: {NO_ASCII}",
     ),
     "no-cipher-suite-is-left": (
         f"{TLS}, cipher_suites: [TLS_AES_128_GCM_SHA256], max_version: TLS12}}\n",
