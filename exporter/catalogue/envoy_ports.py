@@ -86,6 +86,13 @@ _DNS = Port(
     by_hand=_IN_PROXY + "kdig @127.0.0.1 -p {port} kubernetes.default",
 )
 
+_DNS_SERVER = Switch(
+    "dns_capture",
+    ("ISTIO_META_ENABLE_DNS_SERVER",),
+    "ISTIO_META_ENABLE_DNS_SERVER switches it on",
+)
+"""Capture starts it on sidecars alone (pkg/istio-agent/agent.go, isDNSServerEnabled)."""
+
 ENVOY_PORTS: tuple[Port, ...] = (
     *rows_for(
         ENVOY_ROLES,
@@ -195,17 +202,8 @@ ENVOY_PORTS: tuple[Port, ...] = (
         by_hand="curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' http://{address}:{port}/healthz/ready",
     ),
     _DNS,
-    replace(
-        _DNS,
-        role=Role.GATEWAY,
-        switches=(
-            Switch(
-                "dns_capture",
-                ("ISTIO_META_ENABLE_DNS_SERVER",),
-                "ISTIO_META_ENABLE_DNS_SERVER switches it on",
-            ),
-        ),
-    ),
+    replace(_DNS, role=Role.PROXYLESS),
+    *(replace(_DNS, role=role, switches=(_DNS_SERVER,)) for role in (Role.GATEWAY, Role.WAYPOINT)),
     *rows_for(
         ENVOY_ROLES,
         number=15090,

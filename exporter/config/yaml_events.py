@@ -45,11 +45,12 @@ class YamlEvents:
             return
         yield from self._read(iter(get, None))
         get()
-        event = get()
-        if not isinstance(event, yaml.StreamEndEvent):
-            raise yaml.composer.ComposerError(
-                problem="but found another document", problem_mark=event.start_mark
-            )
+        while not isinstance(event := get(), yaml.StreamEndEvent):
+            if not _is_nothing(get()):
+                raise yaml.composer.ComposerError(
+                    problem="but found another document", problem_mark=event.start_mark
+                )
+            get()
 
     def _read(self, events: Iterable[Event]) -> Iterator[Event]:
         """Those of one value, as the parser has them: the first to close is the last."""
@@ -114,3 +115,8 @@ class YamlEvents:
         if self._repeated > _MAX_REPEATED:
             message = f"aliases repeat more than {_MAX_REPEATED} values"
             raise ConfigError(Problem(self._file, event.start_mark.line + 1, "", message))
+
+
+def _is_nothing(event: Event) -> bool:
+    """Whether a document has no value, as behind the `---` with which istioctl ends its output."""
+    return isinstance(event, yaml.ScalarEvent) and not event.value and not event.style

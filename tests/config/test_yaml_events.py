@@ -77,6 +77,18 @@ def test_what_is_wrong_with_anchors_is_told_with_its_line(
     assert {problem.line for problem in caught.value.problems} == {line}
 
 
+@pytest.mark.parametrize("nothing", ["---\n", "---\n# a comment\n", "---\n---\n", "...\n---\n"])
+@pytest.mark.parametrize("text", ["a: 1\n", "---\na: 1\n", "[1]\n", '{"a": [1]}\n'])
+def test_nothing_after_the_last_mark_is_no_document(text: str, nothing: str) -> None:
+    assert read_document(text + nothing, "file") == read_document(text, "file")
+
+
+@pytest.mark.parametrize("second", ["''", "0", "~", "[]", "b: 2"])
+def test_a_value_after_a_mark_is_another_document(second: str) -> None:
+    with pytest.raises(ConfigError, match="another document"):
+        read_document(f"a: 1\n---\n{second}\n---\n", "file")
+
+
 def test_what_items_are_read_from_is_not_kept() -> None:
     """Not only in the end: a reload of thousands of targets would take much more for a moment."""
     count = 1_000

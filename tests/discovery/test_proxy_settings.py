@@ -326,10 +326,23 @@ def test_gateway_ports_are_the_ones_it_declares_itself() -> None:
     assert (found.app_ports, found.server_ports) == ((8080, 8443), ())
 
 
-def test_dns_of_a_gateway_is_the_server_not_the_capture() -> None:
-    capture = settings(document(proxy("router", env={"ISTIO_META_DNS_CAPTURE": "true"})))
-    server = settings(document(proxy("router", env={"ISTIO_META_ENABLE_DNS_SERVER": "true"})))
-    assert (capture.dns_capture, server.dns_capture) == (False, True)
+@pytest.mark.parametrize(
+    ("role", "env", "captures"),
+    [
+        ("sidecar", {}, True),
+        ("sidecar", {"DISABLE_ENVOY": "true"}, True),
+        ("router", {}, False),
+        ("waypoint", {}, False),
+    ],
+)
+def test_dns_is_served_by_every_agent_and_captured_of_sidecars_alone(
+    role: str, env: dict[str, str], *, captures: bool
+) -> None:
+    served = []
+    for name in ("ISTIO_META_DNS_CAPTURE", "ISTIO_META_ENABLE_DNS_SERVER", "OTHER"):
+        found = target(document(proxy(role, env=env | {name: "true"})))
+        served.append(15053 in {port.number for port in ports_of(found)})
+    assert served == [captures, True, False]
 
 
 def test_ztunnel_has_its_own_key_for_the_stats_port() -> None:
