@@ -1,5 +1,6 @@
 import asyncio
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,41 @@ async def test_of_an_istiod_that_counts_for_nothing_no_row_is_kept(
     assert observed.facts.syncz_outcome is Outcome.OK
     assert observed.facts.syncz is not None
     assert len(observed.facts.syncz) == (count if trusted else 0)
+
+
+async def test_of_an_istiod_that_counts_for_nothing_no_page_is_held(
+    listen: Any, attempt_at: Any
+) -> None:
+    """Ten pods that each send 64 MB at the same time would be the end of the exporter."""
+    piece, count = (b'{"proxy":"%s"},' % (b"a" * 16_369)) * 64, 24
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.readuntil(b"\r\n\r\n"):
+            is_syncz = b"syncz" in request
+            size = (count * len(piece) + 4) if is_syncz else 6
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            if b"/version" in request:
+                writer.write(b"1.30.0")
+            elif is_syncz:
+                writer.write(b"[")
+                for _ in range(count):
+                    writer.write(piece)
+                    await writer.drain()
+                writer.write(b"{}]")
+            else:
+                writer.write(b"a_b 1\n")
+
+    given = {"view": View.POD, "trusted": False}
+    attempt = attempt_at(
+        await listen(talk), 15014, Role.ISTIOD, due=Cadence, kind="istiod", **given
+    )
+    tracemalloc.start()
+    observed = await probe(attempt)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(observed.facts, IstiodFacts)
+    assert (observed.facts.syncz, observed.facts.syncz_outcome) == ((), Outcome.OK)
+    assert most < 6 * len(piece), "the sender's buffers are in it"
 
 
 async def test_the_recorded_syncz_is_read(serve: Any, attempt_at: Any, answer: Any) -> None:
