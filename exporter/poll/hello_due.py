@@ -64,7 +64,8 @@ def is_hello_due(  # noqa: PLR0913, PLR0917 - what a poll knows
         return due_identity or _is_rested(memory, config.poll.interval, now)
     last = [memory.hello[address] for address in accepting]
     envoy_fails = _envoy_ports_fail(observations)
-    if envoy_fails and min(hello.at for hello in last) <= _last_answer_of_envoy(target, memory):
+    has_answered = min(hello.at for hello in last) <= _last_answer_of_envoy(target, memory)
+    if envoy_fails and has_answered and not _has_pod_view(memory):
         return True
     if envoy_fails or any(_outdated_at(hello) <= now + step for hello in last):
         return _is_rested(memory, config.poll.detail_interval, now)
@@ -97,6 +98,11 @@ def next_due(
 def _is_rested(memory: Memory, interval: float, now: float) -> bool:
     """Whether the last hello is an interval ago."""
     return now - memory.hello_sent_at >= interval - _JITTER_SECONDS
+
+
+def _has_pod_view(memory: Memory) -> bool:
+    """Whether the pod's own view shows Envoy's ports, and up, whatever the network does to them."""
+    return memory.sockets is not None or memory.pod_view is not None
 
 
 def _last_answer_of_envoy(target: Target, memory: Memory) -> float:

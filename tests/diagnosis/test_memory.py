@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from exporter.config import Config
+from exporter.config import AccessConfig, Config
 from exporter.model import (
     AdminFacts,
     AgentMetrics,
@@ -249,6 +249,26 @@ def test_asks_for_a_hello_when_it_would_decide_something() -> None:
     assert not asks(silent, asked, 60)
     assert asks(silent, asked, 151)
     assert asks(fast(), asked, 60)
+
+
+@pytest.mark.parametrize("loopback", ["netns", "portforward"])
+@pytest.mark.parametrize("outcome", [REFUSED, TIMEOUT, Outcome.REJECTED])
+def test_a_hello_is_not_repeated_in_every_poll_that_sees_envoy_from_inside_alone(
+    loopback: str, outcome: Outcome
+) -> None:
+    target = replace(SIDECAR, netns="pod" if loopback == "netns" else "")
+    config = Config(access=AccessConfig(loopback=loopback))
+    pod = [inside(port, OK) for port in (15000, 15001, 15006, 15020, 15021, 15090)]
+    pod += [sockets()] if loopback == "netns" else []
+    fails = fast(*(net(port, outcome, connected=False) for port in (15021, 15090)))
+    _, memory = seen_by(sidecar() + pod, target=target, config=config)
+    sent = []
+    for now in (NOW + 30.0 * number for number in range(1, 13)):
+        is_due = is_hello_due(target, fails, memory, config, now, due_identity=False)
+        sent += [now] * is_due
+        seen = [*fails, *([hello(OK)] if is_due else []), *pod]
+        _, memory = seen_by(seen, target=target, config=config, memory=memory, now=now)
+    assert [at - NOW for at in sent] == [120.0, 240.0, 360.0]
 
 
 def test_starting_ends_with_the_grace() -> None:
