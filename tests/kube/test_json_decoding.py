@@ -53,6 +53,24 @@ def test_half_a_character_costs_neither_its_object_nor_the_page(escaped: str, te
         assert decode_pod(document).labels == {"x": text}
 
 
+FILLERS = {
+    "backslashes": rb"\\" * 400_000,
+    "whole characters": rb"\ud83d\ude00" * 70_000,
+    "lines": rb"\n" * 400_000,
+}
+
+
+@pytest.mark.parametrize("filler", FILLERS.values(), ids=FILLERS)
+def test_half_a_character_among_very_many_escapes_takes_no_long(filler: bytes) -> None:
+    labels = rb'{"x":"\ud800%s\udc00"}' % filler
+    document = b'{"metadata":{"name":"a","labels":%s}}' % labels
+    found: list[Pod] = []
+    took = seconds(lambda: found.append(decode_pod(document)))
+    whole = json.loads(b'"%s"' % filler)
+    assert found[0].labels == {"x": f"\ufffd{whole}\ufffd"}
+    assert took < LIMIT
+
+
 def test_a_page_of_halves_is_none() -> None:
     began = time.thread_time()
     with pytest.raises(KubernetesError):
