@@ -260,8 +260,10 @@ def _update_istiod(facts: IstiodFacts, update: MemoryUpdate) -> None:
 
 def _update_state(evidence: Evidence, update: MemoryUpdate) -> None:
     """Since when Envoy reports that it is initialising, by its own statistics on 15090."""
-    stats = evidence.stats()
+    stats, seen = evidence.stats(), evidence.seen(PortName.STATS)
     since = update.before.initializing_since
+    if seen is not None and seen.outcome is Outcome.LOST:
+        return
     if stats is not None and is_initializing(stats):
         if since is None:
             update.changes["initializing_since"] = update.now

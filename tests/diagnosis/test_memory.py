@@ -251,6 +251,14 @@ def test_asks_for_a_hello_when_it_would_decide_something() -> None:
     assert asks(fast(), asked, 60)
 
 
+def test_a_lost_packet_does_not_begin_the_start_grace_anew() -> None:
+    begun = stats(state=2.0, live=False)
+    lost = [*(one for one in begun if one.port != 15090), dropped(15090)]
+    once, _ = polled(begun, begun, begun, every=30.0)
+    late, _ = polled(begun, lost, begun, every=30.0)
+    assert cause_of(once) == cause_of(late) != "starting"
+
+
 @pytest.mark.parametrize("loopback", ["netns", "portforward"])
 @pytest.mark.parametrize("outcome", [REFUSED, TIMEOUT, Outcome.REJECTED])
 def test_a_hello_is_not_repeated_in_every_poll_that_sees_envoy_from_inside_alone(
