@@ -137,22 +137,27 @@ class TlsProtocol(ProbeProtocol):
             self._lose(TooLarge())
             self.transport.abort()
             return
-        if self._start is not None and (fault := self._fault_of_start(data)):
-            self._fail(fault)
-            return
+        if self._start is None:
+            self._feed(data)
+        else:
+            self._feed_start(self._start, data)
+
+    def _feed(self, data: bytes) -> None:
         self._in.write(data)
         self._advance()
 
-    def _fault_of_start(self, data: bytes) -> Exception | None:
-        """What is wrong with the server's first message, which OpenSSL has not seen whole yet."""
-        start = (self._start or b"") + data[:MOST_BYTES]
+    def _feed_start(self, before: bytes, data: bytes) -> None:
+        """Feed the server's first message, unless OpenSSL would compute for long with it."""
+        start = before + data[:MOST_BYTES]
         chooses = chooses_finite_field(start)
         self._start = start if chooses is None else None
         if chooses:
-            return ssl.SSLError("the server chose a group that no proxy has")
-        if chooses is None and len(start) >= MOST_BYTES:
-            return Malformed("the answer is not TLS")
-        return None
+            self._fail(ssl.SSLError("the server chose a group that no proxy has"))
+        elif chooses is None and len(start) >= MOST_BYTES:
+            self._feed(data[: MOST_BYTES - len(before)])  # OpenSSL may know what is wrong with it
+            self._fail(TooLarge())
+        else:
+            self._feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the handshake, or the line on top."""

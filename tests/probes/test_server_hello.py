@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from exporter.model import Outcome
 from exporter.probes import tls
+from exporter.probes.attempt import TooLarge
 from exporter.probes.probers import probe
-from exporter.probes.server_hello import MOST_BYTES, chooses_finite_field
+from exporter.probes.server_hello import chooses_finite_field
 from exporter.probes.tls import TlsProtocol, unnamed_context
 from exporter.tls_contexts import server_context
 
@@ -97,12 +98,28 @@ async def test_openssl_computes_nothing_for_it(group: int, piece: int) -> None:
         await line.done
 
 
-async def test_a_first_message_without_end_ends_the_connection() -> None:
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    ("endless", "error"),
+    [
+        (_record(bytes(4)) * 500, TooLarge),
+        (_record(bytes(16384)), TooLarge),
+        (_record(b"\x02\x00\x40\x00" + bytes(4000)), TooLarge),
+        (_record(b"\x01\x5a", 0x15) * 500, ssl.SSLError),
+    ],
+    ids=["requests", "a long record", "a long hello", "alerts"],
+)
+async def test_a_first_message_without_end_ends_the_connection(
+    endless: bytes, error: type[Exception], piece: int
+) -> None:
     line, connection = TlsProtocol(("h2",), 1), Connection()
     line.connection_made(connection)  # type: ignore[arg-type]
-    for _ in range(MOST_BYTES // 9 + 1):
-        line.data_received(_record(bytes(4)))
+    for at in range(0, len(endless), piece):
+        if connection.is_open:
+            line.data_received(endless[at : at + piece])
     assert not connection.is_open
+    with pytest.raises(error):
+        await line.done
 
 
 async def _wait(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
