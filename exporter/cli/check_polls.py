@@ -6,6 +6,7 @@ at once where its first hello decides nothing.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +29,8 @@ from exporter.model import (
 )
 from exporter.report.not_judged import not_judged
 from exporter.report.target_documents import TargetState, target_state
+
+log = logging.getLogger(__name__)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +61,11 @@ class Polled:
         )
 
     async def poll(self, done: Callable[[], None] = lambda: None) -> None:
-        """Poll every target once; `done` is called after each."""
+        """Poll every target once; `done` is called after each.
+
+        What one of them sends or is costs its own poll and no other's: it is logged, and the target
+        has no result of this poll.
+        """
         from exporter.app.in_mesh import is_in_mesh
         from exporter.app.process import raise_file_limit
         from exporter.poll.poll_target import poll_target
@@ -81,11 +88,18 @@ class Polled:
                     result = await poll_again(result.memory, _HELLOS, source.config, clock.now())
             self.memories[target.key] = result.memory
             self.records[target.key] = result.record
+
+        async def poll_alone(target: Target) -> None:
+            try:
+                await poll_one(target)
+            except Exception:
+                log.exception("poll failed target=%s", target.key)
+                self.records.pop(target.key, None)
             done()
 
         async with asyncio.TaskGroup() as polls:
             for target in self.targets:
-                polls.create_task(poll_one(target))
+                polls.create_task(poll_alone(target))
 
     async def update_targets(self) -> None:
         """Take the targets as they are now; while they cannot be listed, the old ones stay.

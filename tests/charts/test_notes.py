@@ -42,6 +42,11 @@ def notes(values: Document) -> str:
         pytest.param(
             {"namespaces": ["shop"]}, "istio-system is not among namespaces", id="no istiod"
         ),
+        pytest.param(
+            {"namespaces": ["a", "b"], "config": {"istiod": {"namespaces": []}}},
+            "outside of the namespaces a, b",
+            id="no trusted istiod",
+        ),
         pytest.param({"namespaces": ["a", "b"]}, "outside of the namespaces a, b", id="some"),
         pytest.param(
             {"namespaces": ["a"], "rbac": {"clusterScoped": False}}, "Nodes that are", id="no nodes"
@@ -51,6 +56,7 @@ def notes(values: Document) -> str:
 )
 def test_the_notes_list_what_an_install_cannot_see(values: Document, message: str) -> None:
     assert message in notes(values)
+    assert "%!" not in notes(values)
     assert message == "is root on every node" or message not in notes(ALL_SEEING)
 
 

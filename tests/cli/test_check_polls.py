@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from exporter.cli.check import exit_of
 from exporter.cli.check_polls import Polled
+from exporter.cli.exit_codes import ExitCode
 from exporter.cli.target_sources import static
 from exporter.config import Config, PollConfig
 from exporter.model import EVERY_CADENCE, Cadence, Memory, Role, Target, TargetKey, TargetRecord
@@ -78,3 +80,30 @@ async def test_each_target_is_read_whole_at_first_and_its_identity_at_its_own_in
         await polled.poll()
     whole = [pod for pod, is_whole in seen if is_whole]
     assert whole == ["web-0", "web-1", "web-0", "web-1"]
+
+
+async def test_a_poll_that_raises_costs_no_other_poll_and_the_target_its_own_result(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [replace(BEFORE, key=TargetKey("shop", f"web-{number}")) for number in range(1, 5)]
+
+    async def poll(plan: Plan, *_: Any, **__: Any) -> PollResult:
+        if plan.target.key in broken:
+            raise ValueError("what nobody thought of")
+        return PollResult(TargetRecord(target=plan.target), Memory(), ())
+
+    async def outside() -> bool:
+        return False
+
+    monkeypatch.setattr("exporter.poll.poll_target.poll_target", poll)
+    monkeypatch.setattr("exporter.app.in_mesh.is_in_mesh", outside)
+    polled = Polled(static(Config(), [BEFORE, *others]), [BEFORE, *others])
+    broken: set[TargetKey] = set()
+    for found in ({BEFORE, *others}, {*others}):
+        polls = itertools.count()
+        await polled.poll(lambda polls=polls: next(polls))
+        assert {record.target for record in polled.records.values()} == found
+        assert next(polls) == 1 + len(others)
+        broken.add(BEFORE.key)
+    assert "poll failed target=shop/web-0" in caplog.text
+    assert exit_of(map(polled.records.get, (BEFORE.key,))) is ExitCode.UNJUDGED
