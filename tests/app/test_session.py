@@ -151,15 +151,14 @@ def test_of_two_broken_files_the_mended_one_is_readable_again(served: Served) ->
     served.config.write_text(CONFIG.replace("[targets.yaml]", "[targets.yaml, more.yaml]"))
     served.process.send_signal(signal.SIGHUP)
     until(lambda: ("istio_port_up", "web") in served.samples(), "both are read")
-    for first, second in (files, files[::-1]):
-        for one, text, up in (
-            (first, "{broken", {first: 0, second: 1}),
-            (second, "{broken", {first: 0, second: 0}),
-            (first, good[first], {first: 1, second: 0}),
-            (second, good[second], {first: 1, second: 1}),
-        ):
-            (served.folder / one).write_text(text)
-            until(lambda up=up: {file: served.samples()[name, file] for file in files} == up, one)
+    first, second = files
+    for one, text, up in (
+        (first, "{broken", {first: 0, second: 1}),
+        (second, "{broken", {first: 0, second: 0}),
+        (first, good[first], {first: 1, second: 0}),
+    ):
+        (served.folder / one).write_text(text)
+        until(lambda up=up: {file: served.samples()[name, file] for file in files} == up, one)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
