@@ -61,7 +61,7 @@ def is_called(case: Case) -> bool:
 
 
 def _failed_call(case: Case) -> WebhookPath | None:
-    """The API server's failed call of this istiod's webhook, if it failed."""
+    """The API server's last call of this istiod's webhook, if it failed."""
     path = _call(case)
     return path if path and path.up is False else None
 
