@@ -2,7 +2,8 @@
 
 OpenSSL works on memory (`ssl.MemoryBIO`); `TlsProtocol` pumps bytes between it and the socket and
 carries another line's protocol on top. Strategy: the certificate counts as soon as our side of
-the handshake is done, whatever follows - Istio then closes or alerts `certificate required`.
+the handshake is done, whatever follows - Istio then closes or alerts `certificate required`. In
+TLS 1.2, to which COMPLIANCE_POLICY=fips-140-2 restricts proxies, it does so within the handshake.
 """
 
 import asyncio
@@ -99,7 +100,7 @@ class TlsProtocol(ProbeProtocol):
     """
 
     __slots__ = (
-        *("_ended", "_in", "_inner", "_left", "_out", "_port", "_start", "_tls"),
+        *("_ended", "_in", "_inner", "_left", "_out", "_port", "_shown", "_start", "_tls"),
         *("done", "facts"),
     )
 
@@ -119,6 +120,7 @@ class TlsProtocol(ProbeProtocol):
         self._port = port
         self._ended: Exception | None = None
         self._start: bytes | None = b""
+        self._shown = TlsFacts(via=port)
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.facts = TlsFacts(via=port)
 
@@ -184,11 +186,7 @@ class TlsProtocol(ProbeProtocol):
     def _advance(self) -> None:
         try:
             if not self.done.done():
-                self._tls.do_handshake()
-                self._flush()
-                self.facts = self._presented()
-                self.done.set_result(None)
-                self._left = HANDSHAKE
+                self._shake_hands()
             self._read()
         except ssl.SSLWantReadError:
             self._flush()
@@ -197,6 +195,22 @@ class TlsProtocol(ProbeProtocol):
             self._lose(TooLarge() if error.reason == "EXCESSIVE_MESSAGE_SIZE" else error)
         except (Malformed, TooLarge) as error:
             self._lose(error)
+
+    def _shake_hands(self) -> None:
+        """Complete the handshake, or keep what was presented once OpenSSL has verified its key."""
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            if self._out.pending:
+                self._shown = self._presented()
+            raise
+        self._flush()
+        self._end_handshake(self._presented())
+        self._left = HANDSHAKE
+
+    def _end_handshake(self, facts: TlsFacts) -> None:
+        self.facts = facts
+        self.done.set_result(None)
 
     def _read(self) -> None:
         """Hand decrypted bytes up; without a line on top what follows is left unread."""
@@ -223,6 +237,8 @@ class TlsProtocol(ProbeProtocol):
 
     def _lose(self, error: Exception) -> None:
         """The end of the handshake or, once it is done, of the line on top."""
+        if self._shown.certificate and not self.done.done():
+            self._end_handshake(self._shown)
         self._fail(error)
         self._ended = self._ended or error
         if self._inner is not None:

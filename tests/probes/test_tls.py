@@ -116,12 +116,18 @@ def test_what_is_no_certificate_is_a_value_error(der: Any) -> None:
         certificate_of(der)
 
 
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
 @pytest.mark.parametrize("mutual", [False, True], ids=["one-sided", "asks for ours"])
 @pytest.mark.parametrize("then", [_wait, _close], ids=["stays", "closes"])
 async def test_the_certificate_counts_whatever_follows(
-    listen: Any, attempt_at: Any, tls: Any, mutual: Any, then: Any
+    listen: Any, attempt_at: Any, tls: Any, mutual: Any, then: Any, version: ssl.TLSVersion
 ) -> None:
-    port = await listen(then, ssl=tls("h2", mutual=mutual))
+    context = tls("h2", mutual=mutual)
+    context.minimum_version = context.maximum_version = version
+    port = await listen(then, ssl=context)
     observed = await probe(attempt_at(port, 15020, kind="tls"))
     assert observed.outcome is Outcome.OK
     assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT, alpn="h2", via=port)
