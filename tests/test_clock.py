@@ -16,7 +16,8 @@ from exporter.model import Cadence, Lifecycle, Role, Settings, Target, TargetKey
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
-from tests.scheduler.test_poll_scheduler import _agent, _silence, listening, until
+from tests.listening import listening
+from tests.scheduler.test_poll_scheduler import _agent, _silence, until
 
 POLL = PollConfig(interval=0.2, detail_interval=0.4, identity_interval=3600.0, timeout=0.1)
 FAMILIES = selected("full", ())

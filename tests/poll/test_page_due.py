@@ -20,6 +20,7 @@ from exporter.model import (
     TargetKey,
 )
 from exporter.poll.poll_target import PollResult, poll_once
+from tests.listening import listening
 
 NOW = 1_800_000_000.0
 DETAIL = FAST_ONLY | {Cadence.DETAIL}
@@ -38,15 +39,12 @@ class Agent:
     requested: int = 0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                if b"/stats/" in head:
-                    await self._send_page(writer)
-                else:
-                    writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % self.status)
-        except (OSError, asyncio.IncompleteReadError):
-            writer.close()
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b"/stats/" in head:
+                await self._send_page(writer)
+            else:
+                writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % self.status)
 
     async def _send_page(self, writer: asyncio.StreamWriter) -> None:
         self.requested += 1
@@ -64,23 +62,21 @@ Poll = Callable[[float, frozenset[Cadence]], Awaitable[PollResult]]
 @asynccontextmanager
 async def polled_agent() -> AsyncIterator[tuple[Agent, Poll]]:
     agent, memory = Agent(), Memory()
-    server = await asyncio.start_server(agent.answer, "127.0.0.1", 0)
-    agent.port = server.sockets[0].getsockname()[1]
-    target = Target(
-        key=TargetKey("shop", "grpc"),
-        role=Role.PROXYLESS,
-        addresses=("127.0.0.1",),
-        settings=Settings(status_port=agent.port),
-    )
+    async with listening(agent.answer) as agent.port:
+        target = Target(
+            key=TargetKey("shop", "grpc"),
+            role=Role.PROXYLESS,
+            addresses=("127.0.0.1",),
+            settings=Settings(status_port=agent.port),
+        )
 
-    async def poll(seconds: float, due: frozenset[Cadence] = FAST_ONLY) -> PollResult:
-        nonlocal memory
-        seen = await poll_once(target, memory, due, Config(), NOW + seconds)
-        memory = seen.memory
-        return seen
+        async def poll(seconds: float, due: frozenset[Cadence] = FAST_ONLY) -> PollResult:
+            nonlocal memory
+            seen = await poll_once(target, memory, due, Config(), NOW + seconds)
+            memory = seen.memory
+            return seen
 
-    async with server:
-        yield agent, poll  # type: ignore[misc]
+        yield agent, poll
 
 
 async def test_a_healthy_agents_page_is_requested_at_its_own_cadence_only() -> None:

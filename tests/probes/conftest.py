@@ -5,6 +5,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from exporter.catalogue import PORTS_BY_ROLE
 from exporter.model import Cadence, Probe, ProbeKind, Role, Settings, Target, TargetKey, View
 from exporter.probes.attempt import Attempt, ProbeOptions
 from exporter.tls_contexts import server_context
+from tests.listening import listening
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Listen = Callable[..., Awaitable[int]]
@@ -27,33 +29,12 @@ Listen = Callable[..., Awaitable[int]]
 @pytest.fixture
 async def listen() -> AsyncIterator[Listen]:
     """Start a listener that runs `talk` for each connection; returns its port."""
-    servers: list[asyncio.Server] = []
-    tasks: set[asyncio.Task[Any]] = set()
+    async with AsyncExitStack() as listeners:
 
-    async def start(talk: Talk, **kwargs: Any) -> int:
-        async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                await talk(reader, writer)
-            except (OSError, asyncio.IncompleteReadError):
-                pass
-            finally:
-                writer.close()
+        async def start(talk: Talk, **kwargs: Any) -> int:
+            return await listeners.enter_async_context(listening(talk, backlog=2048, **kwargs))
 
-        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.ensure_future(run(reader, writer))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-        server = await asyncio.start_server(accepted, "127.0.0.1", 0, backlog=2048, **kwargs)
-        servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
-
-    yield start
-    for server in servers:
-        server.close()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        yield start
 
 
 @pytest.fixture

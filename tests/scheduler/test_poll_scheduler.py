@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,6 +19,7 @@ from exporter.probes.direct_runs import DirectRun
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
+from tests.listening import listening
 from tests.until import until
 
 POLL = PollConfig(interval=0.2, detail_interval=0.4, identity_interval=3600.0, timeout=0.1)
@@ -61,30 +62,10 @@ async def _agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         body = PAGE if b"/stats" in head else b""
         answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
         writer.write(answer)
-    writer.close()
 
 
-async def _silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _silence(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
     await reader.read()
-    writer.close()
-
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
-
-
-@asynccontextmanager
-async def listening(serve: Serve, address: str = "127.0.0.1") -> AsyncIterator[int]:
-    async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await serve(reader, writer)  # type: ignore[misc]
-        except ConnectionError:
-            writer.close()
-
-    server = await asyncio.start_server(guarded, address, 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
 
 
 @asynccontextmanager

@@ -10,7 +10,8 @@ import pytest
 
 from exporter.config import PollConfig
 from exporter.model import AgentFacts, Observation, Outcome, Role, Settings, Target, TargetKey
-from tests.scheduler.test_poll_scheduler import PAGE, POLL, agent_on, listening, polling, until
+from tests.listening import listening
+from tests.scheduler.test_poll_scheduler import PAGE, POLL, agent_on, polling, until
 
 
 def slow_agent(page_seconds: float, health_seconds: float = 0.0) -> object:

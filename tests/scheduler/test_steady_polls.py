@@ -23,7 +23,8 @@ from exporter.model import (
 from exporter.scheduler.poll_scheduler import Scheduler
 from exporter.scheduler.target_table import TargetTable
 from exporter.state import State
-from tests.scheduler.test_poll_scheduler import PAGE, Counted, agent_on, listening, until
+from tests.listening import listening
+from tests.scheduler.test_poll_scheduler import PAGE, Counted, agent_on, until
 
 POLL = PollConfig(interval=0.1, timeout=0.3, hello=False)
 KEY = TargetKey("shop", "web")
