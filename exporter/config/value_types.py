@@ -11,6 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from exporter.catalogue.changing_paths import may_be_sent
 from exporter.model.family_names import FAMILY_NAMES
 from exporter.parsing import LARGEST_PORT, parse_port
 
@@ -19,6 +20,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LABEL = re.compile(r"[A-Za-z0-9./_-]+")
 _MORE_THAN_ADDRESS = re.compile(r"[\d.]+[:/]\d+|\[[\da-f:]+\](:\d+)?|[\da-f:]+/\d+", re.IGNORECASE)
 _TELEMETRY_PATH = re.compile(r"/[A-Za-z0-9/_.-]+")
+_URL_PATH = re.compile(r"/[^\s?#]*")
 _OWN_PAGES = ("/probe", "/runbooks")
 _OWN_FOLDERS = ("/api/", "/-/", "/runbooks/", "/static/")
 _PORT_DIGITS = 5
@@ -118,6 +120,15 @@ def _read_telemetry_path(value: object) -> str:
     return value
 
 
+def _read_url_path(value: object) -> str:
+    """A path to send, without a query."""
+    if not isinstance(value, str) or not _URL_PATH.fullmatch(value):
+        raise ValueError(f"{value!r} is not a path that starts with /")
+    if not may_be_sent(value):
+        raise ValueError(f"{value!r} is never sent: it could change a target, or is not ASCII")
+    return value
+
+
 def _read_port_range(value: object) -> tuple[int, int]:
     """The first and the last port of a range: `9000:9100`."""
     first, colon, last = value.partition(":") if isinstance(value, str) else ("", "", "")
@@ -147,7 +158,9 @@ PortOrOff = Annotated[
 Count = Annotated[int, Meta(ge=1, le=_MAX_COUNT, description=f"a whole number, 1 to {_MAX_COUNT}")]
 Ordinal = Annotated[int, Meta(ge=0, description="a whole number, 0 or more, or auto")]
 Rate = Annotated[float, Meta(gt=0, description="a number above 0")]
-UrlPath = Annotated[str, Meta(pattern=r"^/[^\s?#]*\Z", description="a path that starts with /")]
+UrlPath = Annotated[
+    str, Meta(description="a path that starts with /", extra={"read": _read_url_path})
+]
 SpiffeId = Annotated[
     str,
     Meta(

@@ -22,6 +22,7 @@ from exporter.bounds import (
     WORD_PAGE,
     Bound,
 )
+from exporter.catalogue.changing_paths import may_be_sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +92,6 @@ FIXED = tuple(path for path in tuple(globals().values()) if isinstance(path, Pat
 GRPC_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 """The one gRPC method: istiod answers it with a status and does nothing."""
 
-_CHANGING = re.compile(
-    r"/(quitquitquit|drain|app-lifecycle|inject|validate|healthcheck|logging|reset_counters"
-    r"|runtime_modify|reopen_logs|cpuprofiler|heapprofiler|tap|debug/|stats/recentlookups)"
-    r"|/(homej/exit|scopej|signalj|memj)|[?&](push|clear)\b",
-    re.IGNORECASE,
-)
-_VISIBLE = re.compile(r"/[!-~]*")
 _APP_HEALTH = re.compile(r"/app-health/[A-Za-z0-9._-]+/(readyz|livez|startupz)")
 
 _BY_TEXT = {path.text: path for path in FIXED}
@@ -137,6 +131,6 @@ def configured(text: str) -> Path:
     known = _BY_TEXT.get(text)
     if known is not None and known is not SYNCZ:
         return known
-    if not _VISIBLE.fullmatch(text) or _CHANGING.search(text):
+    if not may_be_sent(text):
         raise Forbidden(f"must not be sent: {text!r}")
     return _path(text, STATUS_PAGE, kept=False)

@@ -12,6 +12,8 @@ from exporter.probes import paths
 
 NEVER = (
     "/quitquitquit",
+    "/%71uitquitquit",
+    "/%2f%71uitquitquit",
     "/drain",
     "/drain_listeners",
     "/app-lifecycle/app/prestophook",
