@@ -123,6 +123,12 @@ POD_LABELS = Bound(
     _LEFT_OUT,
     "they are kept in memory for selectors; Istio and Helm add about ten",
 )
+SERVICES = Bound(
+    64,
+    "Services that select one gateway",
+    _LEFT_OUT,
+    "a gateway has one or two; the ports of all are put together whenever one of them changes",
+)
 ADDRESSES = Bound(4, "addresses of a pod", _LEFT_OUT, "Kubernetes gives one for each IP family")
 CERTIFICATE_NAMES = Bound(
     16, "alternative names of a certificate", _LEFT_OUT, "a workload's has one, istiod's about five"
@@ -168,7 +174,7 @@ HEADERS = _bytes(
 )
 PIECES = Bound(
     65_536,
-    "pieces in which the body of an HTTP answer comes, as chunks",
+    "pieces in which the body of an HTTP answer comes, as chunks, and trailers behind it",
     "`too_large`",
     "32 MB in Go's chunks of 2 kB have 16,000. Each takes 1 us, and 32 MB by single bytes took 5 s",
 )

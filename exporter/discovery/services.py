@@ -8,11 +8,12 @@ its listeners; any other's ports are reported only while they answer, because Is
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import msgspec
 
-from exporter.bounds import TARGET_PORTS
+from exporter.bounds import SERVICES, TARGET_PORTS
 from exporter.discovery.pod_documents import Metadata
 from exporter.kube.json_decoding import Json, decode
 from exporter.model import Role, Target
@@ -72,7 +73,8 @@ def with_services(target: Target, services: Iterable[Service]) -> Target:
     """A gateway with the target ports of its Services; any other target unchanged."""
     if target.role is not Role.GATEWAY:
         return target
-    ports = {port for row in services if row.selects(target) for port in row.ports}
+    selecting = islice((row for row in services if row.selects(target)), SERVICES)
+    ports = {port for row in selecting for port in row.ports}
     name = "server_ports" if _MANAGED in target.labels else "app_ports"
     merged = tuple(sorted(ports.union(getattr(target.settings, name)))[:TARGET_PORTS])
     changes: dict[str, Any] = {name: merged}

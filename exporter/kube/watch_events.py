@@ -35,8 +35,14 @@ class WatchEvent:
 
 
 class _ListMetadata(msgspec.Struct, frozen=True):
-    resource_version: str = msgspec.field(default="", name="resourceVersion")
-    continue_token: str = msgspec.field(default="", name="continue")
+    """Both are part of the next request's address. A version is a number of 64 bits."""
+
+    resource_version: Annotated[str, msgspec.Meta(max_length=64)] = msgspec.field(
+        default="", name="resourceVersion"
+    )
+    continue_token: Annotated[str, msgspec.Meta(max_length=4096)] = msgspec.field(
+        default="", name="continue"
+    )
 
 
 class ListPage(msgspec.Struct, frozen=True):
@@ -81,8 +87,8 @@ class _Status(msgspec.Struct, frozen=True):
 
 
 _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_LONGEST_VERSION = 64
-"""It is a number of 64 bits, and part of the next request's address."""
+_NOT_BLANK = re.compile(rb"\S[^\n]*")
+"""A line from its first byte that is no blank."""
 
 _PAGE = msgspec.json.Decoder(_Page)
 _SINGLE = msgspec.json.Decoder(_SinglePage)
@@ -138,10 +144,9 @@ def _refuse_too_many_values(document: bytes) -> None:
 def _version_of(document: msgspec.Raw) -> str:
     """An object's version; empty where none can be read: the watch goes on."""
     try:
-        version = decode(_OBJECT, document).metadata.resource_version
+        return decode(_OBJECT, document).metadata.resource_version
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
-    return version if len(version) <= _LONGEST_VERSION else ""
 
 
 def _decoded(decoder: "msgspec.json.Decoder[T]", document: Json) -> T:
@@ -152,16 +157,18 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", document: Json) -> T:
 
 
 async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """Whole lines from chunks of any size; aiohttp's own reader refuses the line of a big pod."""
+    """Whole lines from chunks of any size; aiohttp's own reader refuses the line of a big pod.
+
+    Without the blanks before them, and without blank ones, of which a chunk may have thousands.
+    """
     rest = bytearray()
     async for chunk in chunks:
         searched = len(rest)
         rest += chunk
         end = rest.rfind(b"\n", searched)
         if end >= 0:
-            for line in bytes(rest[:end]).split(b"\n"):
-                if line.strip():
-                    yield line
+            for line in _NOT_BLANK.finditer(bytes(rest[:end])):
+                yield line[0]
             del rest[: end + 1]
         if len(rest) > WATCH_LINE:
             raise KubernetesError(0, f"a line of the watch is longer than {WATCH_LINE} bytes")

@@ -6,7 +6,7 @@ page that cannot be read leaves the facts as they were. Masks and filters keep t
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import TypeVar
@@ -138,10 +138,10 @@ def _with_listeners(facts: AdminFacts, body: bytes) -> AdminFacts:
         return facts
     found: list[BoundListener] = []
     for status in document.listener_statuses:
+        name = cut_text(status.name, TENANT_TEXT)  # once: it may have a megabyte
         for address in (status.local_address, *status.additional_local_addresses):
             at = address.socket_address if address else None
             if at is not None and _is_own(at) and len(found) < LISTENERS:
-                name = cut_text(status.name, TENANT_TEXT)
                 found.append(BoundListener(name=name, address=at.address, port=at.port_value))
     return replace(facts, listeners=tuple(found))
 
@@ -201,13 +201,13 @@ def _with_certificates(facts: AdminFacts, body: bytes) -> AdminFacts:
     if document is None:
         return facts
     workload, root = None, None
-    for pair in document.certificates:
-        own = [cert for cert in map(_certificate, pair.cert_chain) if cert and cert.spiffe_id]
-        roots = [cert for cert in map(_certificate, pair.ca_cert) if cert]
-        if own and (workload is None or own[0].not_after > workload.not_after):
-            workload = own[0]
-        if roots and (root is None or (own and own[0] is workload)):
-            root = roots[0]
+    for pair in document.certificates[:_MOST_PAIRS]:
+        own = next((cert for cert in _certificates(pair.cert_chain) if cert.spiffe_id), None)
+        first_root = next(_certificates(pair.ca_cert), None)
+        if own and (workload is None or own.not_after > workload.not_after):
+            workload = own
+        if first_root and (root is None or (own and own is workload)):
+            root = first_root
     return replace(
         facts,
         workload_certificate=workload,
@@ -229,11 +229,22 @@ _SERVER_NAME = re.compile(r"(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,8}", r
 
 def _server_certificates(document: _Certs) -> Iterator[Certificate]:
     """The certificates that are no workload's, with the names that a hello can ask for."""
-    for pair in document.certificates:
-        for certificate in filter(None, map(_certificate, pair.cert_chain[:1])):
+    for pair in document.certificates[:_MOST_PAIRS]:
+        for certificate in _certificates(pair.cert_chain[:1]):
             names = tuple(name for name in certificate.dns_names if _SERVER_NAME.fullmatch(name))
             if names and not certificate.spiffe_id:
                 yield replace(certificate, dns_names=names)
+
+
+_MOST_PAIRS = 512
+"""A page has room for no more honest ones, which have 500 bytes; each certificate takes 3 us."""
+
+_MOST_CHAINED = 4
+
+
+def _certificates(rows: Sequence[_Cert]) -> Iterator[Certificate]:
+    """The first of these, without those that have no dates."""
+    return filter(None, map(_certificate, rows[:_MOST_CHAINED]))
 
 
 def _certificate(cert: _Cert) -> Certificate | None:

@@ -132,7 +132,13 @@ class HttpProtocol(ProbeProtocol):
             self._end(self.lost)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note who answers and whether the answer declares its length (called by the parser)."""
+        """Note who answers and whether the answer declares its length (called by the parser).
+
+        What stands behind the body is a piece of it, and no header.
+        """
+        if self._headed:
+            self._pieces += 1
+            return
         if len(name) not in _TELLING:
             return
         match name.lower():

@@ -82,6 +82,7 @@ _log.addFilter(_OncePerFault())
 
 _SENTENCES = {
     HTTPStatus.BAD_REQUEST: "This is no HTTP/1.1 request, or too large a one.\n",
+    HTTPStatus.EXPECTATION_FAILED: "Nothing but 100-continue can be expected.\n",
     HTTPStatus.GATEWAY_TIMEOUT: "The answer took too long.\n",
 }
 _FAULT = "The exporter could not answer; its log says why.\n"
@@ -134,6 +135,7 @@ async def serving(
     server = runner.server
     if server is None:
         raise RuntimeError("a runner that was set up has a server")
+    server.request_handler = partial(_refuse_expectations, app, server.request_handler)
     table.make_handler = partial(_handler, app, server, limits)
     listener.setsockopt(
         socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.unread_seconds * 1000)
@@ -149,6 +151,16 @@ async def serving(
         listener.close()
         table.close()
         await runner.cleanup()
+
+
+async def _refuse_expectations(
+    app: web.Application, handler: Handler, request: web.Request
+) -> web.StreamResponse:
+    """Answer before aiohttp does, which quotes what is expected and fails where it is no text."""
+    expected = request.headers.get("Expect", "")
+    if expected and expected.lower() != "100-continue":
+        return _Refusal(app, HTTPStatus.EXPECTATION_FAILED)
+    return await handler(request)
 
 
 def _handler(app: web.Application, server: web.Server, limits: ServerLimits) -> web.RequestHandler:

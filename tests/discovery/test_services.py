@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from exporter.bounds import SERVICES
 from exporter.catalogue import ports_of
 from exporter.discovery.services import service_of, with_services
 from exporter.model import Expectation, Role, Settings, Target, TargetKey
@@ -71,6 +72,14 @@ def test_a_service_that_leads_elsewhere_changes_nothing(target: Target, document
 def test_what_is_no_service_raises() -> None:
     with pytest.raises(msgspec.ValidationError):
         service_of(b'{"metadata": {"name": 7}}')
+
+
+def test_of_very_many_services_some_count() -> None:
+    found = [
+        service_of(service(MANAGED, rows=[{"port": number}]))[1] for number in range(80, 80 + 1000)
+    ]
+    settings = with_services(gateway(MANAGED), found).settings
+    assert settings.server_ports == tuple(range(80, 80 + SERVICES))
 
 
 def test_only_valid_ports_of_a_service_count() -> None:

@@ -73,6 +73,18 @@ def test_an_error_event_with_a_status_that_is_none_of_http_is_no_answer(code: ob
         event_of(line("ERROR", {"code": code}))
 
 
+@pytest.mark.parametrize(("name", "most"), [("resourceVersion", 64), ("continue", 4096)])
+def test_a_list_whose_next_request_would_have_a_long_address_is_no_list(
+    name: str, most: int
+) -> None:
+    def page(size: int) -> bytes:
+        return json.dumps({"metadata": {name: "7" * size}, "items": []}).encode()
+
+    assert page_of(page(most)).items == ()
+    with pytest.raises(KubernetesError, match="not a response of the Kubernetes API"):
+        page_of(page(most + 1))
+
+
 def test_a_version_that_is_too_long_for_an_address_is_none() -> None:
     event = event_of(line("ADDED", {"metadata": {"resourceVersion": "7" * 100_000}}))
     assert event is not None

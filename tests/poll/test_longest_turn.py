@@ -7,7 +7,7 @@ of garbage are not the input's doing.
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +30,9 @@ from exporter.bounds import (
     STATS_PAGE,
     SYNCZ_PAGE,
     SYNCZ_ROW,
+    TARGET_PORTS,
 )
+from exporter.bounds import LISTENERS as MOST_LISTENERS
 from exporter.catalogue import ports_of
 from exporter.config import Config
 from exporter.control_plane.webhook_names import names_of
@@ -38,11 +40,11 @@ from exporter.diagnosis import diagnose
 from exporter.discovery.classified_pods import classify_pod, unfiltered
 from exporter.discovery.nodes_and_namespaces import namespace_settings_of, readiness_of
 from exporter.discovery.pod_documents import decode_pod
-from exporter.discovery.services import service_of
+from exporter.discovery.services import Service, service_of, with_services
 from exporter.exposition import FAMILIES, render
 from exporter.kube.json_decoding import Json
 from exporter.kube.object_reader import ObjectReader
-from exporter.kube.watch_events import event_of, page_of
+from exporter.kube.watch_events import event_of, lines_of, page_of
 from exporter.model import (
     AdminFacts,
     IstiodFacts,
@@ -63,6 +65,7 @@ from exporter.probes.grpc import GrpcProtocol
 from exporter.probes.http import HttpProtocol, Reply
 from exporter.probes.istiod import read_metrics, read_syncz
 from exporter.probes.page_reader import PageReader
+from exporter.probes.paths import LISTENERS
 from exporter.probes.plain_http import judge_metrics
 from exporter.probes.stats import read_stats
 from exporter.probes.x509_facts import certificate_of
@@ -106,6 +109,7 @@ METRICS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "/metrics": (b"x", lambda page: judge_metrics(Reply(200, b"", page))),
 }
 
+SHORT_DATES = b'{"valid_from":"2026W01","expiration_time":"2026W01"}'
 PIECES = {
     "nothing": b"{},",
     "lists": b"[],",
@@ -115,6 +119,8 @@ PIECES = {
     "warming": b'{"name":"a","warming_state":{},"draining_state":{},"error_state":{}},',
     "unready": b'{"target_names":["a","b","c","d","e","f"]},',
     "certificates": b'{"cert_chain":[{"valid_from":"2026-01-01T00:00:00Z"}],"ca_cert":[{}]},',
+    "short dates": b'{"cert_chain":[%s],"ca_cert":[%s]},' % (SHORT_DATES, SHORT_DATES),
+    "chains": b'{"cert_chain":[%s%s]},' % ((SHORT_DATES + b",") * 2000, SHORT_DATES),
     "deep": b"[" * 60 + b"]" * 60 + b",",
 }
 KEYS = (b"listener_statuses", b"configs", b"unready_targets_dumps", b"certificates", b"x")
@@ -142,6 +148,15 @@ def test_a_page_of_metrics(port: str) -> None:
 def test_a_page_of_admin() -> None:
     took = {name: seconds(action) for name, action in admin_actions().items()}
     assert max(took.values()) < LIMIT, {name: s for name, s in took.items() if s > LIMIT}
+
+
+def test_a_listener_with_a_long_name_and_many_addresses() -> None:
+    start = b'{"listener_statuses":[{"name":"%s","additional_local_addresses":[' % (b"a" * 2**20)
+    address = b'{"socket_address":{"address":"::","port_value":1}},'
+    page = filled(start, address, b"{}]}]}", 3 * 2**19)
+    read = PAGES[LISTENERS]
+    assert len(read(AdminFacts(), page).listeners or ()) == MOST_LISTENERS
+    assert seconds(lambda: read(AdminFacts(), page)) < LIMIT
 
 
 def test_one_row_of_a_listing() -> None:
@@ -297,6 +312,17 @@ def test_a_page_of_a_list_and_a_line_of_a_watch(value: bytes) -> None:
     assert seconds(lambda: event_of(line)) < LIMIT
 
 
+@pytest.mark.parametrize("blank", [b"\n", b" \n", b"\r\n", b" "])
+def test_blank_lines_of_a_watch(blank: bytes) -> None:
+    async def chunk() -> AsyncIterator[bytes]:
+        yield blank * (2**18 // len(blank))
+
+    async def read() -> None:
+        assert [line async for line in lines_of(chunk())] == []
+
+    assert compared(min(max(steps(read())) for _ in range(2))) < LIMIT
+
+
 # --- objects of the Kubernetes API -------------------------------------------------------------
 
 
@@ -402,6 +428,16 @@ def test_another_object(read: Callable[[Json], object], key: str, item: object) 
     assert seconds(lambda: ObjectReader().read("x", encoded[:OBJECT], read)) < LIMIT
     text = json.dumps(document).encode()
     assert seconds(lambda: ObjectReader().read("x", text, read)) < LIMIT
+
+
+def test_a_gateway_that_very_many_services_select() -> None:
+    target = Target(key=TargetKey("shop", "web"), role=Role.GATEWAY, addresses=(), labels=SELECTOR)
+    ports = tuple(range(1, TARGET_PORTS + 1))
+    services = [Service("shop", SELECTOR, ports) for _ in range(10_000)]
+    assert seconds(lambda: with_services(target, services)) < LIMIT
+
+
+SELECTOR = {"app": "web"}
 
 
 def test_an_object_that_is_too_large_is_refused_by_its_name() -> None:

@@ -46,6 +46,11 @@ def line_after(*chunks: bytes, end: Any = False, limit: int = 10_000) -> Waiter[
 
 
 ANSWERS = {
+    "trailers": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nserver: envoy\r\n\r\n",
+        False,
+        (200, b""),
+    ),
     "by length": (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", False, (200, b"hi")),
     "no body": (b"HTTP/1.1 204 No\r\n\r\n", False, (204, b"")),
     "chunked": (
@@ -231,16 +236,23 @@ def test_a_page_in_pieces_of_two_bytes_takes_no_more_memory_than_the_page() -> N
     assert held < 240_000
 
 
-TINY = {"bytes": b"1\r\na\r\n", "lines": b"1\r\n\n\r\n"}
+TINY = {
+    "bytes": (b"", b"1\r\na\r\n"),
+    "lines": (b"", b"1\r\n\n\r\n"),
+    "trailers": (b"0\r\n", b"a:\r\n"),
+}
+"""What follows the headers, and what comes without end then."""
 
 
 @pytest.mark.parametrize("path", [paths.METRICS, paths.ROOT, paths.SYNCZ], ids=lambda one: one.text)
-@pytest.mark.parametrize("chunk", TINY.values(), ids=TINY)
-async def test_no_page_comes_in_tiny_pieces_without_end(chunk: bytes, path: paths.Path) -> None:
+@pytest.mark.parametrize(("start", "chunk"), TINY.values(), ids=TINY)
+async def test_no_page_comes_in_tiny_pieces_without_end(
+    start: bytes, chunk: bytes, path: paths.Path
+) -> None:
     line = HttpProtocol()
     line.connection_made(Connection())  # type: ignore[arg-type]
     waiter = line.send(b"", path.most, None if path.kept else PageReader((b"pilot_xds",)))
-    line.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    line.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + start)
     sent = 0
     while not waiter.done():
         line.data_received(chunk * 5000)

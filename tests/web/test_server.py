@@ -259,7 +259,7 @@ NO_HTTP = [
     b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
     b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    b"GET / HTTP/1.1\r\nExpect: x\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nExpect: <b>\xff\r\nHost: x\r\n\r\n",
     b"\x00" * 100,
     b"GET / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nabcde",
     b"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\nabcde",
