@@ -20,12 +20,14 @@ from exporter.discovery.pod_documents import (
     StateReport,
     Status,
 )
-from exporter.discovery.redirection_rules import checks_rules, writes_rules
+from exporter.discovery.redirection_rules import (
+    checks_rules,
+    iptables_flags,
+    skipped_ids,
+    writes_rules,
+)
 from exporter.model import ContainerKind, ContainerState, Lifecycle, PodContainer, Termination
 from exporter.model.lifecycle import UNSCHEDULED
-
-_PROXY_USER = 1337
-"""The user, and the group, whose connections redirection leaves alone."""
 
 _LONGEST_GRACE = 10**9
 _ENDING_POLICIES = ("Never", "OnFailure")
@@ -92,8 +94,9 @@ def _has_statuses(pod: Pod) -> bool:
 def _containers(pod: Pod) -> Iterator[PodContainer]:
     """Every container in the order in which the kubelet starts them."""
     status, spec = pod.status or _NO_STATUS, pod.spec
-    read = partial(_container, pod)
-    for row in (spec.init_containers or ())[:CONTAINERS]:
+    inits = (spec.init_containers or ())[:CONTAINERS]
+    read = partial(_container, pod, skipped_ids(iptables_flags(inits)))
+    for row in inits:
         is_native = row.restart_policy == "Always"
         kind = ContainerKind.NATIVE_SIDECAR if is_native else ContainerKind.INIT
         yield read(row, kind, _status_of(status.init_container_statuses, row.name))
@@ -107,7 +110,11 @@ def _status_of(rows: tuple[ContainerStatus, ...] | None, name: str) -> Container
 
 
 def _container(
-    pod: Pod, container: Container, kind: ContainerKind, status: ContainerStatus
+    pod: Pod,
+    skipped: tuple[frozenset[str], frozenset[str]],
+    container: Container,
+    kind: ContainerKind,
+    status: ContainerStatus,
 ) -> PodContainer:
     now, before = status.state or StateReport(), status.last_state or StateReport()
     ended = _termination(now.terminated)
@@ -127,7 +134,7 @@ def _container(
         is_done=ended is not None and _stays_ended(pod, container, ended),
         sets_redirection=is_init and (writes_rules(container) or checks_rules(container)),
         checks_redirection=is_init and checks_rules(container),
-        bypasses_redirection=is_init and _PROXY_USER in _runs_as(pod, container),
+        bypasses_redirection=is_init and _is_among(skipped, _runs_as(pod, container)),
     )
 
 
@@ -150,6 +157,13 @@ def _stays_ended(pod: Pod, container: Container, ended: Termination) -> bool:
     """Whether a container that has ended so is not started again: its own policy or the pod's."""
     policy = container.restart_policy or pod.spec.restart_policy
     return policy == "Never" or (policy == "OnFailure" and not (ended.exit_code or ended.signal))
+
+
+def _is_among(
+    skipped: tuple[frozenset[str], frozenset[str]], ids: tuple[int | None, int | None]
+) -> bool:
+    """Whether the user or the group is one that redirection leaves alone."""
+    return any(str(one) in each for one, each in zip(ids, skipped, strict=True))
 
 
 def _runs_as(pod: Pod, container: Container) -> tuple[int | None, int | None]:

@@ -6,7 +6,7 @@ with outranks the annotations. Malformed parts count as absent. Pure.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -22,7 +22,11 @@ from exporter.config.yaml_events import LOADER
 from exporter.discovery.ambient_pods import bypasses_capture, redirection_of
 from exporter.discovery.command_lines import flags_of
 from exporter.discovery.pod_documents import Container, Pod
-from exporter.discovery.redirection_rules import redirection_settings, writes_rules
+from exporter.discovery.redirection_rules import (
+    iptables_flags,
+    redirection_settings,
+    writes_rules,
+)
 from exporter.model import ENVOY_ROLES, Redirection, Role, Settings
 
 _MAX_BITS = 64
@@ -94,7 +98,7 @@ def sources_of(pod: Pod, proxy: Container) -> Sources:
         Place.PROXY_METADATA: metadata,
         Place.VARIABLE: {**metadata, **proxy.environment},
         Place.ARGUMENT: flags_of(proxy.words),
-        Place.IPTABLES: _iptables_flags((pod.spec.init_containers or ())[:CONTAINERS]),
+        Place.IPTABLES: iptables_flags((pod.spec.init_containers or ())[:CONTAINERS]),
     }
 
 
@@ -147,19 +151,6 @@ def _is_plain(item: object) -> bool:
     if isinstance(item, int):
         return item.bit_length() <= _MAX_BITS
     return isinstance(item, str | float)
-
-
-def _iptables_flags(containers: Iterable[Container]) -> dict[str, str]:
-    """The flags of istio-iptables in istio-init; empty where there is none.
-
-    Each of them is a variable, too, which the flag outranks: ENVOY_PORT is --envoy-port.
-    """
-    for container in containers:
-        if writes_rules(container):
-            variables = container.environment.items()
-            named = {f"--{name.lower().replace('_', '-')}": value for name, value in variables}
-            return named | flags_of(container.words)
-    return {}
 
 
 def _is_issued_elsewhere(sources: Sources) -> bool:

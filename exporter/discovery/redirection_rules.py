@@ -3,12 +3,13 @@
 What istio-init was started with outranks the annotations, which istio-cni reads. Pure.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from exporter.bounds import SETTINGS_TEXT, TARGET_PORTS
 from exporter.catalogue import ALWAYS_EXCLUDED
 from exporter.catalogue.movers import Place, Sources, port_number
-from exporter.discovery.command_lines import starts
+from exporter.discovery.command_lines import flags_of, starts
 from exporter.discovery.pod_documents import Container
 from exporter.model import Interception, Role, Settings
 from exporter.parsing import parse_port
@@ -32,6 +33,37 @@ def checks_rules(container: Container) -> bool:
     """Whether a container only checks the rules that istio-cni has written, whatever its name."""
     is_usual = container.name == "istio-validation"
     return is_usual or (writes_rules(container) and _UNAPPLIED in container.words)
+
+
+def iptables_flags(containers: Iterable[Container]) -> dict[str, str]:
+    """The flags of istio-iptables in istio-init; empty where there is none.
+
+    Each of them is a variable, too, which the flag outranks: ENVOY_PORT is --envoy-port.
+    """
+    for container in containers:
+        if writes_rules(container):
+            variables = container.environment.items()
+            named = {f"--{name.lower().replace('_', '-')}": value for name, value in variables}
+            return named | flags_of(container.words)
+    return {}
+
+
+def skipped_ids(flags: Mapping[str, str]) -> tuple[frozenset[str], frozenset[str]]:
+    """The users and the groups whose connections the rules leave alone.
+
+    They are the proxy's: 1337, but on OpenShift, where the namespace has a range of its own
+    (pkg/kube/inject, GetProxyIDs). Without groups those of the users count (istio-iptables, -g).
+    """
+    users = flags.get("-u") or flags.get("--proxy-uid") or _PROXY_ID
+    groups = flags.get("-g") or flags.get("--proxy-gid") or users
+    return _listed(users), _listed(groups)
+
+
+_PROXY_ID = "1337"
+
+
+def _listed(ids: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in ids[:SETTINGS_TEXT].split(","))
 
 
 def redirection_settings(role: Role, sources: Sources, status_port: int) -> dict[str, Any]:

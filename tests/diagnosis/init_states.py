@@ -3,6 +3,7 @@
 from tests.diagnosis.pod_states import (
     APP,
     AS_GROUP,
+    AS_NAMESPACE,
     AS_PROXY,
     CREATING,
     DARK,
@@ -13,6 +14,7 @@ from tests.diagnosis.pod_states import (
     MIGRATE,
     NATIVE,
     NO_OUTBOUND,
+    OPENSHIFT,
     PROXY,
     REFUSED,
     REJECTED,
@@ -128,6 +130,21 @@ INITS = [
     State("init has one", RUNNING, classic(MIGRATE, running(90)), REFUSED, lacks=NETWORK[1:]),
     State("as proxy's user", RUNNING, set_up(AS_PROXY, running(90)), REFUSED, lacks=NETWORK[1:]),
     State("as its group", RUNNING, set_up(AS_GROUP, running(90)), REFUSED, lacks=NETWORK[1:]),
+    *(
+        State(
+            f"on OpenShift, as {user}",
+            RUNNING,
+            classic(init, running(90), first=((OPENSHIFT, ended()),)),
+            REFUSED,
+            names,
+            lacks,
+        )
+        for user, init, names, lacks in (
+            ("proxy's user", AS_NAMESPACE, (), NETWORK[1:]),
+            ("usual user of the proxy elsewhere", AS_PROXY, NETWORK, ()),
+            ("usual group of the proxy elsewhere", AS_GROUP, NETWORK, ()),
+        )
+    ),
     State(
         "outbound connections are not redirected",
         RUNNING,

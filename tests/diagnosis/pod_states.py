@@ -29,6 +29,8 @@ APP = {"name": "app", "image": "shop/app:1"}
 MIGRATE = {"name": "migrate", "image": "shop/migrate:1"}
 AS_PROXY = {**MIGRATE, "securityContext": {"runAsUser": 1337}}
 AS_GROUP = {**MIGRATE, "securityContext": {"runAsUser": 1000, "runAsGroup": 1337}}
+OPENSHIFT = {**INIT, "name": "istio-validation", "args": [*RULES, "-u", "1000629999"]}
+AS_NAMESPACE = {**MIGRATE, "securityContext": {"runAsUser": 1000629999}}
 NO_OUTBOUND = {**INIT, "args": [*RULES, "-i", ""]}
 AUTO = {"name": "istio-proxy", "image": "auto"}
 

@@ -127,9 +127,9 @@ def network_remedy(case: Case) -> str:
 _NETWORK_REMEDY = (
     "Read the log of this init container. If it waits for the network: use native sidecars"
     " (ENABLE_NATIVE_SIDECARS, Istio 1.27 by default), run it as the proxy's user (runAsUser:"
-    " 1337), exclude its destinations (traffic.sidecar.istio.io/excludeOutboundPorts or"
-    " excludeOutboundIPRanges), or move its work into the application's container with"
-    " holdApplicationUntilProxyStarts."
+    " 1337; on OpenShift the one behind -u of istio-validation), exclude its destinations"
+    " (traffic.sidecar.istio.io/excludeOutboundPorts or excludeOutboundIPRanges), or move its work"
+    " into the application's container with holdApplicationUntilProxyStarts."
 )
 
 
