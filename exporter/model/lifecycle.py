@@ -18,6 +18,14 @@ _NODE_WENT = frozenset({"Unknown", "ContainerStatusUnknown", "NodeLost"})
 """Reasons of a run that ended with its node or its runtime and not by a failure of its own."""
 
 
+def _is_recent(moment: float, now: float) -> bool:
+    """Whether a failure before this moment explains something now.
+
+    One that is far in the future, by a clock of its node that is ahead, is as good as long ago.
+    """
+    return abs(now - moment) < _RESTART_WINDOW_SECONDS
+
+
 class ContainerKind(StrEnum):
     """How a container runs: to its end before those that follow, beside all of them, or last."""
 
@@ -73,7 +81,7 @@ class PodContainer(Struct, frozen=True, kw_only=True):
     lets those behind a native sidecar begin. `ended`: how the present run ended, `last` the one
     before. `is_done`: it has ended and is not started again. `sets_redirection`: one of Istio's
     init containers; `checks_redirection`: it only checks what istio-cni has set up.
-    `bypasses_redirection`: it runs as the proxy's user.
+    `bypasses_redirection`: it runs as a user or a group that redirection leaves alone.
     """
 
     name: str
@@ -145,9 +153,9 @@ class PodContainer(Struct, frozen=True, kw_only=True):
             return False
         match self.state:
             case ContainerState.RUNNING:
-                return self.started is not None and now - self.started < _RESTART_WINDOW_SECONDS
+                return self.started is not None and _is_recent(self.started, now)
             case ContainerState.TERMINATED:
-                return last.finished is None or now - last.finished < _RESTART_WINDOW_SECONDS
+                return last.finished is None or _is_recent(last.finished, now)
         return self.reason not in PREPARING | CANNOT_BE_CREATED
 
     def failed_recently(self, now: float) -> bool:
@@ -157,7 +165,7 @@ class PodContainer(Struct, frozen=True, kw_only=True):
             return False
         if self.state is not ContainerState.RUNNING:
             return True
-        return self.started is None or now - self.started < _RESTART_WINDOW_SECONDS
+        return self.started is None or _is_recent(self.started, now)
 
     def describe(self) -> str:
         """Its state in the kubelet's words."""

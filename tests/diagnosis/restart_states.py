@@ -107,6 +107,27 @@ RESTARTS = [
     State("started once again", "starting", again(OOM, restarts=1), REFUSED, ("OOMKilled",)),
     State("the run before was long", "none", again(run(1, seconds=601), ready=True), HEALTHY),
     State("has run for ten minutes", "none", again(OOM, age=601, ready=True), HEALTHY),
+    *(
+        State(f"runs well, its node's clock {ahead} s ahead", "none", document, HEALTHY)
+        for ahead in (7200, 90_000)
+        for document in (again(run(ago=10 - ahead), age=-ahead, restarts=3, ready=True),)
+    ),
+    *(
+        State(f"does not run, its node's clock {ahead} s ahead", DOWN, document, REFUSED)
+        for ahead in (600, 7200, 90_000)
+        for document in (sidecar_in(running(-ahead, ready=False)),)
+    ),
+    *(
+        State(f"starts, its node's clock {ahead} s ahead", "starting", document, REFUSED)
+        for ahead in (-90_000, -600, -60, 5, 60, 600, 7200)
+        for document in (sidecar_in(running(-ahead, ready=False), age=10),)
+    ),
+    State(
+        "the exporter's clock is behind",
+        DOWN,
+        sidecar_in(running(-7200, ready=False), age=-7205),
+        REFUSED,
+    ),
     State("node was rebooted", "none", again(REBOOT, restarts=5, ready=True), HEALTHY),
     State("clean exits", "none", again(run(0, "Completed"), ready=True), HEALTHY),
     State("clean exits, waits", DOWN, looping(run(0, "Completed")), REFUSED, ("Completed",)),

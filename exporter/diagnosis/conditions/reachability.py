@@ -48,20 +48,34 @@ def is_starting(case: Case) -> Sentences:
         return prepared
     is_unreported = lifecycle.container_ready is None and not lifecycle.is_down
     is_as_its_pod = is_unreported or (lifecycle.is_down and not lifecycle.restarts)
-    since = lifecycle.started or (lifecycle.created if is_as_its_pod else None)
+    since = _start(case) or (lifecycle.created if is_as_its_pod else None)
     if since is not None:
         is_unscheduled = lifecycle.trouble == UNSCHEDULED
         longest = _LONGEST_PREPARATION_SECONDS if is_unscheduled else grace
-        if case.now - since >= longest or lifecycle.container_ready:
+        if abs(case.now - since) >= longest or lifecycle.container_ready:
             return None
         is_down = any(verdict.up is False for verdict in case.verdicts.values())
         if lifecycle.container_ready is None and case.is_ready() and not is_down:
             return None
-        what = "container started" if lifecycle.started else "pod was made"
+        what = "container started" if since == lifecycle.started else "pod was made"
         return (f"the {what} {case.now - since:.0f} s ago", *case.describe_container())
     if lifecycle.is_down:
         return None
     return _is_initialising(case, grace)
+
+
+def _start(case: Case) -> float | None:
+    """When the container started; when its pod was made, where its node's clock cannot be right.
+
+    The kubelet has written the one, the API server the other: no container is older than its pod,
+    or starts far in the future.
+    """
+    lifecycle = case.target.lifecycle
+    started, made = lifecycle.started, lifecycle.created
+    if started is None or made is None:
+        return started
+    is_possible = made <= started < case.now + case.config.discovery.start_grace
+    return started if is_possible else made
 
 
 _LONGEST_PREPARATION_SECONDS = 600.0
@@ -74,7 +88,7 @@ def _is_prepared(case: Case) -> Sentences:
     if proxy is None or lifecycle.created is None or not proxy.is_prepared or not proxy.reason:
         return None
     age = case.now - lifecycle.created
-    if proxy.last_run or age >= _LONGEST_PREPARATION_SECONDS:
+    if proxy.last_run or abs(age) >= _LONGEST_PREPARATION_SECONDS:
         return None
     return (f"the pod was made {age:.0f} s ago", *case.describe_container())
 
