@@ -19,6 +19,7 @@ from exporter.config import Config
 from exporter.diagnosis.evidence import SLOW_SECONDS, Evidence, read_evidence
 from exporter.diagnosis.freshness import next_expiry
 from exporter.diagnosis.memory import remember
+from exporter.diagnosis.remembered_pod_view import end_of_pod_view, with_pod_view
 from exporter.model import (
     AdminFacts,
     AgentFacts,
@@ -146,7 +147,7 @@ def _with_details(
 ) -> Memory | None:
     """The memory after a poll of the detail cadence; None where more than times has changed."""
     again = Evidence(evidence.target, evidence.ports, evidence.config, evidence.now)
-    update = remember(read_evidence(again, observations), memory)
+    update = remember(read_evidence(again, observations), with_pod_view(again, memory))
     last = memory.stats
     if (update.stats and update.stats.value) != (last and last.value):
         return None
@@ -165,8 +166,6 @@ def memo_of(
     """
     if record.diagnosis is not None or record.undetected or evidence.in_mesh:
         return None
-    if memory.pod_view is not None:  # what it holds for depends on time
-        return None
     role, has_identity = evidence.target.role, memory.polled.get(Cadence.IDENTITY) == evidence.now
     if role is Role.ISTIOD or (has_identity and role is not Role.AMBIENT):
         return None
@@ -176,7 +175,7 @@ def memo_of(
     expected = tuple(_at_fast(seen, role) for seen in kept)
     target, ports, config = evidence.target, evidence.ports, evidence.config
     again = Evidence(target, ports, config, evidence.now + config.poll.interval)
-    update = remember(read_evidence(again, expected), memory)
+    update = remember(read_evidence(again, expected), with_pod_view(again, memory))
     if replace(update, polls=memory.polls) != memory:
         return None
     deciding = _deciding(expected)
@@ -186,11 +185,12 @@ def memo_of(
         if verdict.port in record.durations and (verdict.view, verdict.port) in deciding
     ]
     up = tuple([verdict.port for verdict in record.verdicts if verdict.up])
-    ends = [one.not_after for one in record.certificates if one.not_after > evidence.wall]
+    ends = [one.not_after - evidence.step for one in record.certificates]
+    ends.append(end_of_pod_view(memory, config))
     until = min(
         _next_judged(target, config, evidence.now),
         next_expiry(memory, config, evidence.now),
-        *(end - evidence.step for end in ends),
+        *(end for end in ends if end >= evidence.now),
     )
     probes = tuple([seen.probe for seen in expected])
     shown = shared(tuple([Shown(s.outcome, s.connected, s.detail, s.facts) for s in expected]))

@@ -5,10 +5,12 @@ in the pod holds for two of its own intervals, and only as long as the network s
 then, but for a lost packet.
 """
 
+import math
 from itertools import chain
 
 from msgspec.structs import replace
 
+from exporter.config import Config
 from exporter.diagnosis.evidence import Evidence
 from exporter.model import (
     AdminFacts,
@@ -36,14 +38,22 @@ def with_pod_view(evidence: Evidence, memory: Memory) -> Memory:
         return replace(memory, pod_view=_seen_now(evidence, memory))
     if known is None:
         return memory
-    # What the last two views showed, or what the budget allows now, and a poll to notice.
-    expected = max(known.every, memory.view_interval + memory.effective(config.poll.interval))
-    if evidence.now - known.at > _INTERVALS * expected:
+    if evidence.now > end_of_pod_view(memory, config):
         return memory  # it says no more than when it was, from which the next knows its interval
     if _is_same(_network_outcomes(evidence), known.over_network):
         evidence.pod.update(known.seen)
         evidence.proved_in_pod = any(seen.outcome.proves for seen in known.seen.values())
     return memory
+
+
+def end_of_pod_view(memory: Memory, config: Config) -> float:
+    """Until when what is remembered of the pod holds; infinite where nothing is."""
+    known = memory.pod_view
+    if known is None:
+        return math.inf
+    # What the last two views showed, or what the budget allows now, and a poll to notice.
+    expected = max(known.every, memory.view_interval + memory.effective(config.poll.interval))
+    return known.at + _INTERVALS * expected
 
 
 def _seen_now(evidence: Evidence, memory: Memory) -> RememberedPodView:

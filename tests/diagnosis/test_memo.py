@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exporter.catalogue import TargetPort, ports_of
-from exporter.config import Config
+from exporter.config import AccessConfig, Config
 from exporter.diagnosis import diagnose
 from exporter.diagnosis.memo import Memo
 from exporter.model import (
@@ -34,9 +34,11 @@ from tests.diagnosis.matrix import (
     sidecar,
     target_of,
 )
+from tests.diagnosis.test_remembered_pod_view import POD
 from tests.diagnosis.test_total import OBSERVATIONS, TARGETS
 
 CONFIG = Config()
+FORWARDED = Config(access=AccessConfig(loopback="portforward"))
 FAST = frozenset({Cadence.FAST})
 DETAIL = FAST | {Cadence.DETAIL}
 ALL = frozenset(Cadence)
@@ -272,3 +274,41 @@ def test_targets_that_were_judged_together_are_judged_again_apart() -> None:
     assert all(NOW < one <= NOW + 120 for one in untils)
     tenths = Counter(int((one - NOW) / 12) for one in untils)
     assert all(60 < tenths[tenth] < 140 for tenth in range(10))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    view_interval=st.sampled_from([0.0, 60.0, 200.0]),
+    polls=st.lists(
+        st.tuples(st.sampled_from(DUE), st.booleans(), st.sampled_from([1, 30, 60, 121])),
+        min_size=4,
+        max_size=12,
+    ),
+)
+@example(view_interval=60.0, polls=[(FAST, False, 30)] * 12)
+def test_between_port_forwards_the_record_is_the_judged_one(
+    view_interval: float, polls: list[tuple[frozenset[Cadence], bool, int]]
+) -> None:
+    ports, now = ports_of(SIDECAR), NOW
+    short = whole = Memory(view_interval=view_interval)
+    for due, is_forwarded, seconds in [(ALL, True, 1), *polls]:
+        now += seconds
+        seen = [*USUAL[due], *(POD if is_forwarded else ())]
+        reused, short = judged(SIDECAR, ports, seen, short, now, due, config=FORWARDED)
+        anew, whole = judged(
+            SIDECAR, ports, seen, replace(whole, memo=None), now, due, config=FORWARDED
+        )
+        assert reused == anew
+        assert untold(short) == untold(whole)
+
+
+def test_a_healthy_targets_record_is_reused_between_port_forwards_until_the_last_one_ends() -> None:
+    ports, memory = ports_of(SIDECAR), Memory(view_interval=10.0)
+    _, memory = judged(SIDECAR, ports, sidecar() + POD, memory, NOW, ALL, config=FORWARDED)
+    _, memory = judged(SIDECAR, ports, HEALTHY, memory, NOW + 1, FAST, config=FORWARDED)
+    record, after = judged(SIDECAR, ports, HEALTHY, memory, NOW + 2, FAST, config=FORWARDED)
+    assert memory.memo is not None
+    assert after.memo is memory.memo
+    assert {verdict.port: verdict.up for verdict in record.verdicts}[15001] is True
+    assert isinstance(memory.memo, Memo)
+    assert memory.memo.until == NOW + 2 * (10 + 30)
