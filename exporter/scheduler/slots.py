@@ -48,8 +48,8 @@ class Slots(Generic[T]):
 
     def take(self, item: T, start: Callable[[T], bool], *, is_slow: bool) -> None:
         """Start a poll now or once there is a slot; `start` returns whether it still has to run."""
-        if not (is_slow or self._waiting or self._waiting_slow) and self._taken < self._limit:
-            self._taken += start(item)
+        if not (is_slow or self._waiting or self._waiting_slow) and self._has_room():
+            self._begin(item, start, is_slow=False)
             return
         (self._waiting_slow if is_slow else self._waiting).append((item, start))
         self._fill()
@@ -79,13 +79,17 @@ class Slots(Generic[T]):
 
     def _fill(self) -> None:
         while self._has_room() and self._taken_slow < self._slow_limit and self._waiting_slow:
-            item, start = self._waiting_slow.popleft()
-            started = start(item)
-            self._taken += started
-            self._taken_slow += started
+            self._begin(*self._waiting_slow.popleft(), is_slow=True)
         while self._has_room() and self._waiting:
-            item, start = self._waiting.popleft()
-            self._taken += start(item)
+            self._begin(*self._waiting.popleft(), is_slow=False)
+
+    def _begin(self, item: T, start: Callable[[T], bool], *, is_slow: bool) -> None:
+        """Take the slot first: a poll that ends at once gives it back before `start` returns."""
+        self._taken += 1
+        self._taken_slow += is_slow
+        if not start(item):
+            self._taken -= 1
+            self._taken_slow -= is_slow
 
     def _has_room(self) -> bool:
         return self._taken < self._limit

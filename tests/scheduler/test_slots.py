@@ -1,5 +1,7 @@
 from collections.abc import Callable
 
+import pytest
+
 from exporter.scheduler.slots import MOST_IN_A_ROW, Slots, next_row
 
 
@@ -26,6 +28,21 @@ def test_whoever_finds_no_room_begins_in_turn() -> None:
     slots.give_back(is_slow=False)
     assert begun == ["a", "b", "c"]
     slots.give_back(is_slow=False)
+    assert begun == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_whoever_ends_at_once_leaves_its_place_to_the_next(*, is_slow: bool) -> None:
+    slots: Slots[str] = Slots(2)
+    begun: list[str] = []
+
+    def start(name: str) -> bool:
+        begun.append(name)
+        slots.give_back(is_slow=is_slow)
+        return True
+
+    for name in "abcd":
+        slots.take(name, start, is_slow=is_slow)
     assert begun == ["a", "b", "c", "d"]
 
 
