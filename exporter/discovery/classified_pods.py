@@ -106,12 +106,11 @@ def unfiltered(config: Config) -> Config:
 
 
 class ClassifiedPods:
-    """Every classified pod, by name and by node; the gateways by namespace."""
+    """Every classified pod, by name, node and namespace; the gateways by namespace."""
 
     def __init__(self) -> None:
         self._pods: dict[TargetKey, ClassifiedPod] = {}
-        self._on_node: defaultdict[str, set[TargetKey]] = defaultdict(set)
-        self._gateways: defaultdict[str, set[TargetKey]] = defaultdict(set)
+        self._groups: defaultdict[tuple[str, str], set[TargetKey]] = defaultdict(set)
 
     def __iter__(self) -> Iterator[TargetKey]:
         return iter(self._pods)
@@ -125,25 +124,29 @@ class ClassifiedPods:
         before = self._pods.get(key)
         if before == classified:
             return False
-        if before:
-            _remove(self._on_node, before.node, key)
-            _remove(self._gateways, key.namespace, key)
+        for group in _groups_of(key, before) if before else ():
+            self._groups[group].discard(key)
+            if not self._groups[group]:
+                del self._groups[group]
         if classified:
             self._pods[key] = classified
-            self._on_node[classified.node].add(key)
-            if classified.target and classified.target.role is Role.GATEWAY:
-                self._gateways[key.namespace].add(key)
+            for group in _groups_of(key, classified):
+                self._groups[group].add(key)
         else:
             del self._pods[key]
         return True
 
     def on_node(self, name: str) -> tuple[TargetKey, ...]:
         """The pods of a node."""
-        return tuple(self._on_node.get(name, ()))
+        return tuple(self._groups.get(("node", name), ()))
+
+    def in_namespace(self, name: str) -> tuple[TargetKey, ...]:
+        """The pods of a namespace."""
+        return tuple(self._groups.get(("namespace", name), ()))
 
     def gateways(self, namespace: str) -> tuple[TargetKey, ...]:
         """The gateways of a namespace, which alone have to do with Services."""
-        return tuple(self._gateways.get(namespace, ()))
+        return tuple(self._groups.get(("gateways", namespace), ()))
 
     async def ambient(
         self, is_ambient: Callable[[str], bool]
@@ -179,7 +182,9 @@ class ClassifiedPods:
         return counts
 
 
-def _remove(index: defaultdict[str, set[TargetKey]], name: str, key: TargetKey) -> None:
-    index[name].discard(key)
-    if not index[name]:
-        del index[name]
+def _groups_of(key: TargetKey, pod: ClassifiedPod) -> Iterator[tuple[str, str]]:
+    """What it is found by."""
+    yield "node", pod.node
+    yield "namespace", key.namespace
+    if pod.target and pod.target.role is Role.GATEWAY:
+        yield "gateways", key.namespace

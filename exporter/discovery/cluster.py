@@ -195,7 +195,7 @@ class ClusterSource:
         self._mark_stale(self._pods.on_node(name) if name else self._pods)
 
     def _namespace_changed(self, name: str) -> None:
-        self._mark_stale(key for key in self._pods if key.namespace == name)
+        self._mark_stale(self._pods.in_namespace(name))
 
     def _services_in(self, scope: str) -> ObjectCache[Service]:
         return self._services.get(scope) or ObjectCache[Service](self._service_changed)
@@ -238,7 +238,7 @@ class ClusterSource:
                 await turn.maybe_yield()
 
     async def _finish_list(self, scope: str, listed: set[TargetKey]) -> None:
-        in_scope = (key for key in self._pods if not scope or key.namespace == scope)
+        in_scope = self._pods.in_namespace(scope) if scope else self._pods
         await self._remove([key for key in in_scope if key not in listed])
         self._is_complete[scope] = True
         self._changed()

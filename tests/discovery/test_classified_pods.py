@@ -197,3 +197,20 @@ async def test_pods_that_lack_their_proxy_are_counted_by_what_asks_for_it(cluste
         cluster.put(NAMESPACES, namespace("mesh", labels={"istio-injection": "disabled"}))
         cluster.put(PODS, bare("d", "plain", labels=asks))
         await until_counted(seen.source.missing_proxies, {("plain", "pod"): 2})
+
+
+def test_pods_are_found_by_node_and_namespace_where_they_are_now() -> None:
+    pods = ClassifiedPods()
+
+    def on(node: str) -> ClassifiedPod:
+        return ClassifiedPod(True, None, "", node, ("", ""), {})
+
+    web, cart = TargetKey("shop", "web"), TargetKey("shop", "cart")
+    pods.set(web, on("a"))
+    pods.set(cart, on("a"))
+    pods.set(TargetKey("bank", "web"), on("a"))
+    pods.set(web, on("b"))
+    assert (set(pods.in_namespace("shop")), pods.on_node("b")) == ({web, cart}, (web,))
+    for key in tuple(pods):
+        pods.set(key, None)
+    assert (pods.in_namespace("shop"), pods.on_node("a"), pods._groups) == ((), (), {})
