@@ -51,7 +51,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         id="connections_ended",
         roles=(*AGENT_ROLES, Role.AGENTGATEWAY),
         condition=proxy_processes.connections_are_ended,
-        sentence="Every port accepts connections and ends each without an answer.",
+        sentence="The proxy accepts connections and ends each without an answer.",
         advice=(
             "Look at what ends them: the proxy's limits on connections, memory and open files "
             "(its log, overload.envoy in its statistics), or a policy that resets on the way."

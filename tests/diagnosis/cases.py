@@ -342,6 +342,25 @@ EXAMPLES = (
         "connections_ended",
         sidecar(*all_of(Outcome.RESET, (15020, 15021, 15090)), hello(Outcome.RESET)),
     ),
+    *(
+        Example(
+            f"every-connection-of-envoy-{ending}",
+            "connections_ended",
+            sidecar(*all_of(ending, (15021, 15090)), hello(ending)),
+        )
+        for ending in (Outcome.RESET, Outcome.CLOSED)
+    ),
+    Example(
+        "every-connection-of-a-gateway's-envoy",
+        "connections_ended",
+        [*all_of(Outcome.RESET, (15021, 15090)), net(15020, OK, facts=page())],
+        GATEWAY,
+    ),
+    Example(
+        "every-connection-of-envoy-but-the-hello",
+        "none",
+        sidecar(*all_of(Outcome.RESET, (15021, 15090))),
+    ),
     Example(
         "every-connection-closed",
         "connections_ended",

@@ -155,16 +155,19 @@ def container_is_starved(case: Case) -> Sentences:
 def connections_are_ended(case: Case) -> Sentences:
     """Every port that is sent a request accepts and ends the connection without an answer.
 
-    A hello to 15006 that is reset alone proves nothing: mTLS may be off. For a proxy in ambient
-    ztunnel accepts, whatever is behind it.
+    The agent may answer all the same: Envoy's limits are not its. A hello to 15006 that is reset
+    alone proves nothing: mTLS may be off. For a proxy in ambient ztunnel accepts, whatever is
+    behind it.
     """
-    if case.target.settings.ambient:
+    if case.target.settings.ambient or case.is_up(PortName.VIRTUAL_INBOUND):
         return None
-    requested = list(_requested(case.evidence))
+    agents = case.number(PortName.STATUS) if case.answers(PortName.STATUS) else 0
+    requested = [seen for seen in _requested(case.evidence) if seen.port != agents]
     is_ended = requested and all(seen.outcome in _ENDED for seen in requested)
     if not is_ended or not any(seen.connected for seen in requested):
         return None
-    sentence = "every port accepts, and ends each connection without an answer"
+    ports = "every port of Envoy" if agents else "every port"
+    sentence = f"{ports} accepts, and ends each connection without an answer"
     return (sentence, *_describe_all(case))
 
 
