@@ -203,7 +203,9 @@ def test_pods_are_found_by_node_and_namespace_where_they_are_now() -> None:
     pods = ClassifiedPods()
 
     def on(node: str) -> ClassifiedPod:
-        return ClassifiedPod(True, None, "", node, ("", ""), {})
+        return ClassifiedPod(
+            is_owned=True, target=None, ignore="", node=node, ambient=("", ""), missing_proxy={}
+        )
 
     web, cart = TargetKey("shop", "web"), TargetKey("shop", "cart")
     pods.set(web, on("a"))
