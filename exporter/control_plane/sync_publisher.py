@@ -76,12 +76,8 @@ class SyncPublisher:
             await turn.maybe_yield()
 
     def _put(self, merged: ReplicaSync, proxy: Target, expires: float) -> bool:
-        """Render a proxy's status, and complete its version; False where it has no status.
-
-        A static target may have become another version since its own was learned; a pod may not.
-        """
-        may_change = not proxy.istio_version or not proxy.uid
-        if may_change and (version := merged.version(proxy)):
+        """Render a proxy's status, and complete its version; False where it has no status."""
+        if version := merged.version(proxy):
             self.set_version(proxy.key, version)
         status = merged.status(proxy)
         if status is None or not self._is_current(proxy):

@@ -180,7 +180,9 @@ class TargetTable:
     def set_version(self, key: TargetKey, version: str) -> None:
         """Complete a target whose own description has no version, until that has one or it goes."""
         target = self._targets.get(key)
-        if target is not None and (not target.istio_version or key in self._learned_versions):
+        if target is None or target.istio_version == version:
+            return
+        if not target.istio_version or key in self._learned_versions:
             self._learned_versions[key] = version
             self._take(replace(target, istio_version=version), self._rows.get(key))
 
