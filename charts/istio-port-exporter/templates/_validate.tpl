@@ -36,6 +36,10 @@
 {{- if and (eq .Values.mode "daemonset") $roles (empty (without $roles "istiod")) }}
 {{- fail "config.discovery.kubernetes.roles: mode daemonset polls istiod beside the nodes, for which no role is left; choose mode deployment" }}
 {{- end }}
+{{- $static := dig "discovery" "static" dict (default dict .Values.config) }}
+{{- if and (eq .Values.mode "daemonset") (or $static.targets $static.files) }}
+{{- fail "config.discovery.static: mode daemonset has every node poll the same targets; list them in a release of mode deployment" }}
+{{- end }}
 {{- if and .Values.istiod.debugToken.enabled (not (include "istio-port-exporter.watchesIstiod" .)) }}
 {{- fail "istiod.debugToken.enabled: istiod is not polled (config.istiod.mode, config.discovery.kubernetes.roles)" }}
 {{- end }}
