@@ -82,10 +82,10 @@ LIFECYCLE_CAUSES: tuple[Cause, ...] = (
         id="redirection_setup_failing",
         roles=AGENT_ROLES,
         condition=init_containers.redirection_setup_fails,
-        sentence="Redirection is not set up in this pod, so its proxy is not started.",
+        sentence="Istio's init container fails or does not end, so the proxy is not started.",
         advice=(
-            "Read the init container's log; it needs NET_ADMIN and the node's iptables, or "
-            "istio-cni on that node in its place."
+            "Read the init container's log; to set redirection up it needs NET_ADMIN and the node's "
+            "iptables, or istio-cni on that node in its place."
         ),
         remedy=init_containers.redirection_remedy,
         also="Kubernetes",

@@ -29,6 +29,9 @@ from exporter.discovery.redirection_rules import (
 from exporter.model import ContainerKind, ContainerState, Lifecycle, PodContainer, Termination
 from exporter.model.lifecycle import UNSCHEDULED
 
+_CORE_DUMP = "enable-core-dump"
+"""Injected for global.proxy.enableCoreDump: it sets the kernel's core_pattern, and runs as root."""
+
 _LONGEST_GRACE = 10**9
 _ENDING_POLICIES = ("Never", "OnFailure")
 _COMPLETED = Termination("Completed")
@@ -119,6 +122,7 @@ def _container(
     now, before = status.state or StateReport(), status.last_state or StateReport()
     ended = _termination(now.terminated)
     is_init = kind is ContainerKind.INIT
+    sets_redirection = writes_rules(container) or checks_rules(container)
     if is_init and ended is not None and not (ended.exit_code or ended.signal):
         ended = _COMPLETED
     return PodContainer(
@@ -132,7 +136,8 @@ def _container(
         last=_termination(before.terminated),
         restarts=status.restart_count,
         is_done=ended is not None and _stays_ended(pod, container, ended),
-        sets_redirection=is_init and (writes_rules(container) or checks_rules(container)),
+        is_istios=is_init and (sets_redirection or container.name == _CORE_DUMP),
+        sets_redirection=is_init and sets_redirection,
         checks_redirection=is_init and checks_rules(container),
         bypasses_redirection=is_init and _is_among(skipped, _runs_as(pod, container)),
     )

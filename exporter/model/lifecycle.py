@@ -79,8 +79,9 @@ class PodContainer(Struct, frozen=True, kw_only=True):
 
     `reason`: why it waits. `started`: since when it runs, `has_started`: whether its startup probe
     lets those behind a native sidecar begin. `ended`: how the present run ended, `last` the one
-    before. `is_done`: it has ended and is not started again. `sets_redirection`: one of Istio's
-    init containers; `checks_redirection`: it only checks what istio-cni has set up.
+    before. `is_done`: it has ended and is not started again. `is_istios`: an init container that
+    Istio's injector adds; `sets_redirection`: one that sets redirection up, or only checks what
+    istio-cni has set up (`checks_redirection`).
     `bypasses_redirection`: it runs as a user or a group that redirection leaves alone.
     """
 
@@ -94,6 +95,7 @@ class PodContainer(Struct, frozen=True, kw_only=True):
     last: Termination | None = None
     restarts: int = 0
     is_done: bool = False
+    is_istios: bool = False
     sets_redirection: bool = False
     checks_redirection: bool = False
     bypasses_redirection: bool = False

@@ -41,6 +41,7 @@ RUNNING = "init_container_running"
 FAILING = "init_container_failing"
 REDIRECTION = "redirection_setup_failing"
 
+CORE_DUMP = {"name": "enable-core-dump", "image": IMAGE, "command": ["/bin/sh"]}
 SQL = {"name": "sql-proxy", "image": "shop/sql-proxy:1", "restartPolicy": "Always"}
 STARTING = {**running(590, ready=False), "started": False}
 UNSTARTED_LONG = {**running(3700, ready=False), "started": False}
@@ -288,6 +289,18 @@ INITS = [
             ((True, LOST), (True, waiting(restarts=1)), (False, waiting()))
         )
     ),
+    *(
+        State(
+            f"Istio's core dumps cannot be enabled: {status}",
+            REDIRECTION,
+            set_up(CORE_DUMP, status),
+            REFUSED,
+            ("enable-core-dump", "privileged"),
+            ("NET_ADMIN", "istio-cni"),
+        )
+        for status in (waiting("CrashLoopBackOff", restarts=3, last=run(1)), waiting(UNSTARTED[0]))
+    ),
+    State("Istio's core dumps are enabled", RUNNING, set_up(CORE_DUMP, running(3)), REFUSED),
     State(
         "redirection's last run was forgotten",
         REDIRECTION,

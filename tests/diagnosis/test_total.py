@@ -108,6 +108,7 @@ CONTAINERS = st.builds(
     last=ENDINGS,
     restarts=st.sampled_from((0, 1, 2)),
     is_done=st.booleans(),
+    is_istios=st.booleans(),
     sets_redirection=st.booleans(),
     bypasses_redirection=st.booleans(),
 )

@@ -39,9 +39,9 @@ def _behind_the_proxy(case: Case) -> PodContainer | None:
 
 
 def redirection_setup_fails(case: Case) -> Sentences:
-    """istio-init or istio-validation fails, cannot be pulled, or does not end."""
+    """An init container of Istio's fails, cannot be pulled, or does not end."""
     init = _before_the_proxy(case)
-    if init is None or not init.sets_redirection or not _does_not_end(case, init):
+    if init is None or not init.is_istios or not _does_not_end(case, init):
         return None
     return _describe(case, init)
 
@@ -62,6 +62,8 @@ def redirection_remedy(case: Case) -> str:
             f"The kubelet cannot start {init.name}: check its image, the registry and the pull"
             " secret (kubectl describe pod)."
         )
+    if not init.sets_redirection:
+        return _CORE_DUMP_REMEDY
     if init.was_never_made:
         return _UNMADE_REMEDY.format(init.name)
     if init.checks_redirection:
@@ -84,6 +86,10 @@ _UNMADE_REMEDY = (
     "The kubelet cannot start {}: kubectl describe pod shows why, such as runAsNonRoot, a missing"
     " config map or a security policy. Where no container may run as root, use istio-cni."
 )
+_CORE_DUMP_REMEDY = (
+    "Redirection is set up. enable-core-dump has to run privileged and as root: allow that, or turn"
+    " it off (global.proxy.enableCoreDump) and delete this pod."
+)
 _VALIDATION_REMEDY = (
     "istio-cni has not set redirection up in this pod: look at the istio-cni pod of this node and"
     " its log, then delete this pod, or let istio-cni's repair do so."
@@ -93,7 +99,7 @@ _VALIDATION_REMEDY = (
 def init_container_fails(case: Case) -> Sentences:
     """The application's own init container fails or has run for an hour, before the proxy."""
     init = _before_the_proxy(case)
-    if init is None or init.sets_redirection or not _does_not_end(case, init):
+    if init is None or init.is_istios or not _does_not_end(case, init):
         return None
     return (*_describe(case, init), *_waits_for_network(case, init))
 
@@ -135,7 +141,7 @@ _NETWORK_REMEDY = (
 
 def _does_not_end(case: Case, init: PodContainer) -> bool:
     begun = _begun(case, init)
-    is_unstarted = init.sets_redirection and init.is_prepared and init.last is None
+    is_unstarted = init.is_istios and init.is_prepared and init.last is None
     longest = _LONGEST_PREPARATION_SECONDS if is_unstarted else _LONGEST_SECONDS
     is_old = begun is not None and case.now - begun >= longest
     return init.is_failing or is_old
@@ -167,7 +173,7 @@ def _waits_for_network(case: Case, init: PodContainer) -> tuple[str, ...]:
         return ()
     if not settings.captures_outbound:
         return ()
-    if init.sets_redirection or init.bypasses_redirection:
+    if init.is_istios or init.bypasses_redirection:
         return ()
     is_set = any(
         row.sets_redirection and row.has_completed and target.lifecycle.precedes(row, init)
