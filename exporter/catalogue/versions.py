@@ -22,13 +22,19 @@ SERVICE_MESH: Mapping[tuple[int, int], str] = {
     (3, 0): "1.24",
     (3, 1): "1.26",
     (3, 2): "1.27",
+    (3, 3): "1.28",
+    (3, 4): "1.30",
 }
 """The releases of OpenShift Service Mesh, and the Istio line of each."""
 
 
 def plain_version(text: str) -> str:
-    """The version of Istio that a text contains: "1.28.10" of "v1.28.10-distroless"; else empty."""
-    found = _PLAIN.search(text[:256])
+    """The version of Istio that a text contains: "1.28.10" of "v1.28.10-distroless"; else empty.
+
+    One that Istio's name precedes outranks others, as in "1.5.0-istio-1.28.10".
+    """
+    text = text[:256]
+    found = _PLAIN.search(text.lower().rpartition("istio")[2]) or _PLAIN.search(text)
     return found[1] if found else ""
 
 
