@@ -1,15 +1,15 @@
 """Causes in a proxy that runs: certificates, redirection, istiod, statistics, applications."""
 
 from exporter.diagnosis.cause import Cause
-from exporter.diagnosis.conditions import ambient_workload, running_proxy
+from exporter.diagnosis.conditions import ambient_workload, certificate_dates, running_proxy
 from exporter.model import AGENT_ROLES, ALL_ROLES, ENVOY_ROLES, CauseClass, PortName, Role
 
 RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
     Cause(
         id="certificate_expired",
         roles=ALL_ROLES,
-        condition=running_proxy.certificate_has_ended,
-        remedy=running_proxy.server_certificate_remedy,
+        condition=certificate_dates.certificate_has_ended,
+        remedy=certificate_dates.server_certificate_remedy,
         sentence="The workload's certificate has ended.",
         advice=(
             "Check that the agent reaches istiod's 15012 and the clocks; restart the pod to renew."
@@ -38,7 +38,8 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
     Cause(
         id="certificate_not_yet_valid",
         roles=ALL_ROLES,
-        condition=running_proxy.certificate_begins_later,
+        condition=certificate_dates.certificate_begins_later,
+        remedy=certificate_dates.later_server_remedy,
         sentence="The workload's certificate is not valid yet: peers refuse it.",
         advice=(
             "Compare the clocks of the certificate authority, of the pod's node and of the "

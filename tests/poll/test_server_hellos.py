@@ -146,6 +146,16 @@ async def test_a_certificate_that_has_ended_is_a_fault_of_its_gateway(tmp_path: 
     assert "needs no restart" in record.diagnosis.advice
 
 
+def test_a_certificate_that_has_not_begun_is_a_fault_of_its_gateway() -> None:
+    begins = Certificate(not_before=clock.now() + 3600, not_after=clock.now() + 9e6)
+    shown = {(8443, "shop.example"): Timestamped(begins, clock.now())}
+    record, _ = judged(GATEWAY, Memory(server_names=shown))
+    assert record.diagnosis
+    assert record.diagnosis.cause == "certificate_not_yet_valid"
+    assert "8443 presents for shop.example begins in" in record.diagnosis.evidence[0]
+    assert "credentialName" in record.diagnosis.advice
+
+
 def judged(target: Target, memory: Memory) -> tuple[TargetRecord, Memory]:
     """What a healthy gateway comes to with this memory and these servers."""
     servers = replace(GATEWAY, settings=replace(GATEWAY.settings, **servers_of(target)))

@@ -1,4 +1,4 @@
-"""Conditions of the causes on a proxy that runs: certificates, redirection, istiod, data. Pure."""
+"""Conditions of the causes on a proxy that runs: redirection, istiod, statistics, data. Pure."""
 
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
@@ -7,85 +7,13 @@ from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
 from exporter.diagnosis.memory_update import has_no_servers
 from exporter.diagnosis.proxy_status import xds_failures
-from exporter.diagnosis.target_certificates import presented_certificate
 from exporter.diagnosis.verdicts import exposed_by
-from exporter.model import Certificate, Outcome, PortName
+from exporter.model import Outcome, PortName
 
 _SERVER_ERROR = 500
 
 _TWICE = 2
 """Agent and Envoy are probed one after the other, so a single poll may fall between two states."""
-
-
-def certificate_has_ended(case: Case) -> Sentences:
-    """A certificate that had already ended when a hello, the agent or admin showed it."""
-    return _own_has_ended(case) or _servers_has_ended(case)
-
-
-def _own_has_ended(case: Case) -> Sentences:
-    memory, step = case.memory, case.evidence.step
-    presented = presented_certificate(memory)
-    if presented is not None and presented.value.not_after <= presented.at + step:
-        return ("the certificate on the wire has ended",)
-    agent = case.agent()
-    left = agent.workload_certificate_seconds if agent else None
-    is_newest = presented is None or (agent and "default" in agent.certificate_seconds)
-    if left is not None and left <= 0 and is_newest:
-        return ("the agent reports that the workload's certificate has ended",)
-    certificate = memory.admin.value.workload_certificate if memory.admin else None
-    if left is None and _has_ended(certificate, case.evidence.wall):
-        return ("Envoy's admin shows a workload certificate that has ended",)
-    for port, seen in memory.serving.items():
-        if seen.value.not_after <= seen.at + step:
-            return (f"the certificate that {port} presents has ended",)
-    return None
-
-
-def _servers_has_ended(case: Case) -> Sentences:
-    """The same of the certificates that a gateway's servers present."""
-    for (port, name), server in case.memory.server_names.items():
-        if _has_ended(server.value, server.at + case.evidence.step):
-            return (f"the certificate that {port} presents for {name or 'any name'} has ended",)
-    return None
-
-
-def server_certificate_remedy(case: Case) -> str:
-    """What to do about a gateway's server, whose certificate is the user's; empty for others."""
-    if _own_has_ended(case) is not None or _servers_has_ended(case) is None:
-        return ""
-    return (
-        "Renew the certificate in the secret that the Gateway names (credentialName, or "
-        "certificateRefs), or look why its issuer does not; the gateway needs no restart."
-    )
-
-
-def _has_ended(certificate: Certificate | None, now: float) -> bool:
-    return certificate is not None and certificate.not_after <= now
-
-
-_CLOCK_TOLERANCE = 10.0
-"""Seconds that two hosts' clocks may differ without a certificate being at fault."""
-
-
-def certificate_begins_later(case: Case) -> Sentences:
-    """A certificate that was presented, or that admin shows, begins in the future."""
-    memory = case.memory
-    presented = presented_certificate(memory)
-    shown = [("the certificate on the wire", presented.value if presented else None)]
-    shown += [
-        (f"the certificate that {port} presents", seen.value)
-        for port, seen in memory.serving.items()
-    ]
-    admin = case.admin()
-    if admin is not None:
-        shown.append(
-            ("the workload certificate that Envoy's admin shows", admin.workload_certificate)
-        )
-    for what, certificate in shown:
-        seconds = certificate.not_before - case.evidence.wall if certificate else 0.0
-        if seconds > _CLOCK_TOLERANCE:
-            return (f"{what} begins in {seconds:.0f} s",)
-    return None
 
 
 def redirection_is_missing(case: Case) -> Sentences:
