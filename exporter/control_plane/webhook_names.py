@@ -20,8 +20,8 @@ from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.json_decoding import Json, decode
 from exporter.kube.object_reader import ObjectReader
-from exporter.kube.watch import list_pages
-from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
+from exporter.kube.watch import ResourceWatch
+from exporter.kube.watch_options import Resource, WatchCallbacks
 from exporter.selfmetrics.registry import SelfMetrics
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class WebhookNames:
         count, resource = self.metrics.asked_kubernetes, CONFIGURATIONS.name
         callbacks = WatchCallbacks(requested=lambda verb, code: count(verb, resource, code))
         try:
-            async for page in list_pages(api, CONFIGURATIONS, callbacks, WatchOptions()):
+            async for page in ResourceWatch(api, CONFIGURATIONS, callbacks).pages():
                 for document in page.items:
                     found += reader.read(CONFIGURATIONS.name, document, names_of) or ()
         except KubernetesError as error:

@@ -84,8 +84,8 @@ LIFECYCLE_CAUSES: tuple[Cause, ...] = (
         condition=init_containers.redirection_setup_fails,
         sentence="Istio's init container fails or does not end, so the proxy is not started.",
         advice=(
-            "Read the init container's log; to set redirection up it needs NET_ADMIN and the node's "
-            "iptables, or istio-cni on that node in its place."
+            "Read the init container's log; to set redirection up it needs NET_ADMIN and the "
+            "node's iptables, or istio-cni on that node in its place."
         ),
         remedy=init_containers.redirection_remedy,
         also="Kubernetes",

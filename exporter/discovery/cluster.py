@@ -42,7 +42,7 @@ from exporter.discovery.watch_status import WatchStatus
 from exporter.kube.client import KubernetesClient
 from exporter.kube.json_decoding import Json
 from exporter.kube.object_reader import ObjectReader
-from exporter.kube.watch import watch_resource
+from exporter.kube.watch import ResourceWatch
 from exporter.kube.watch_events import EventType, WatchEvent
 from exporter.kube.watch_options import Resource, WatchOptions
 from exporter.model import Target, TargetKey
@@ -187,7 +187,8 @@ class ClusterSource:
         read: Callable[[Json], tuple[str, T]],
     ) -> None:
         callbacks = self._status.callbacks(resource, attempted=cache.attempted.set)
-        async with aclosing(watch_resource(api, resource, callbacks, self._options)) as events:
+        watch = ResourceWatch(api, resource, callbacks, self._options)
+        async with aclosing(watch.events()) as events:
             await cache.update_from(events, partial(self._reader.read, resource.name, read=read))
 
     def _node_changed(self, name: str) -> None:
@@ -226,7 +227,8 @@ class ClusterSource:
         callbacks = self._status.callbacks(resource, scope)
         listed: set[TargetKey] | None = None
         turn = current_turn()
-        async with aclosing(watch_resource(api, resource, callbacks, self._options)) as events:
+        watch = ResourceWatch(api, resource, callbacks, self._options)
+        async with aclosing(watch.events()) as events:
             async for event in events:
                 if event.type is EventType.LIST_START:
                     listed = set()

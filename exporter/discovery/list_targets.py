@@ -32,8 +32,8 @@ from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.json_decoding import Json
 from exporter.kube.object_reader import ObjectReader
-from exporter.kube.watch import list_pages
-from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
+from exporter.kube.watch import ResourceWatch
+from exporter.kube.watch_options import Resource
 from exporter.model import Target
 
 T = TypeVar("T")
@@ -102,7 +102,5 @@ async def _read(
 
 async def _objects(api: KubernetesClient, resource: Resource) -> list[msgspec.Raw]:
     return [
-        document
-        async for page in list_pages(api, resource, WatchCallbacks(), WatchOptions())
-        for document in page.items
+        document async for page in ResourceWatch(api, resource).pages() for document in page.items
     ]

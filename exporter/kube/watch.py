@@ -1,9 +1,8 @@
 """Lists and watches one Kubernetes resource: a client in, events out, until cancelled.
 
-Generators with one concern each: `list_pages` reads a paged list, `watch_once` one HTTP stream,
-`watch_from` resumes that, `list_and_watch` joins both, `watch_resource` repeats it. The rule: a
-failure goes to the callbacks, is retried after a backoff and yields no event, so that what was
-known stays known.
+Generators with one concern each: `pages` reads a paged list, `_stream` one HTTP stream, `_watch`
+resumes that, `_list_and_watch` joins both, `events` repeats it. The rule: a failure goes to the
+callbacks, is retried after a backoff and yields no event, so that what was known stays known.
 """
 
 import asyncio
@@ -13,7 +12,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field
 
 from exporter.bounds import LIST_PAGE, LISTED_OBJECTS, WATCH_LINE
 from exporter.kube.api_errors import GoneError, KubernetesError, SilentWatchError, TooLargeError
@@ -36,119 +35,147 @@ _TOO_LARGE = "Too large resource version"
 """How a restored API server refuses a version that it has not reached yet."""
 
 
-async def watch_resource(
-    api: KubernetesClient, resource: Resource, callbacks: WatchCallbacks, options: WatchOptions
-) -> AsyncGenerator[WatchEvent]:
-    """List and watch until cancelled; lists again when the version has expired."""
-    backoff = Backoff(options)
-    clock = asyncio.get_running_loop().time
-    while True:
-        failed: KubernetesError | None = None
-        started = clock()
-        try:
-            async with aclosing(list_and_watch(api, resource, callbacks, options)) as events:
-                async for event in events:
-                    yield event
-        except KubernetesError as error:
-            failed = error
-        except Exception as error:  # noqa: BLE001 - no thread, no memory: what is known stays known
-            failed = KubernetesError(0, f"the exporter failed: {type(error).__name__}")
-        if failed:
-            callbacks.failed(failed)
-        if clock() - started > options.max_backoff:
-            backoff.reset()
-        await backoff.wait(failed)
-        callbacks.relisted()
+@dataclass(frozen=True, slots=True)
+class ResourceWatch:
+    """A resource of an API server; what happens meanwhile goes to `callbacks`."""
 
+    api: KubernetesClient
+    resource: Resource
+    callbacks: WatchCallbacks = field(default_factory=WatchCallbacks)
+    options: WatchOptions = field(default_factory=WatchOptions)
 
-async def list_and_watch(
-    api: KubernetesClient, resource: Resource, callbacks: WatchCallbacks, options: WatchOptions
-) -> AsyncGenerator[WatchEvent]:
-    """The list and then every change; ends when the list has to be read again."""
-    version = ""
-    yield WatchEvent(EventType.LIST_START)
-    async with aclosing(list_pages(api, resource, callbacks, options)) as pages:
-        async for page in pages:
-            version = page.metadata.resource_version
-            for document in page.items:
-                yield WatchEvent(EventType.PUT, document)
-    yield WatchEvent(EventType.LIST_END)
-    async with aclosing(watch_from(api, resource, version, callbacks, options)) as events:
-        async for event in events:
-            yield event
-
-
-async def list_pages(
-    api: KubernetesClient, resource: Resource, callbacks: WatchCallbacks, options: WatchOptions
-) -> AsyncGenerator[ListPage]:
-    """Every page of a list; all pages are of one version. Raises KubernetesError."""
-    query = dict(resource.query)
-    size, room, empty = options.page_size, int(LISTED_OBJECTS), _EMPTY_PAGES
-    while room >= 0 and empty:
-        query["limit"] = str(size)
-        most = LIST_PAGE if size > 1 else WATCH_LINE
-        try:
-            document = await api.get(resource.path, query, most)
-            page = await asyncio.to_thread(page_of, document, is_single=size == 1)
-        except TooLargeError as error:
-            callbacks.requested("list", "200")
-            if size == 1:
-                raise
-            size = max(1, size // _SMALLER)
-            log.info("kubernetes list in smaller pages path=%s reason=%r", resource.path, error)
-            continue
-        except KubernetesError as error:
-            callbacks.requested("list", _code(error))
-            raise
-        callbacks.requested("list", "200")
-        yield page
-        following = page.metadata.continue_token
-        if not following:
-            return
-        if following == query.get("continue"):  # the same page again
-            break
-        size = min(options.page_size, size * 2)
-        room -= len(page.items)
-        empty = _EMPTY_PAGES if page.items else empty - 1
-        query["continue"] = following
-    raise KubernetesError(0, f"the list of {resource.name} does not end")
-
-
-async def watch_from(
-    api: KubernetesClient,
-    resource: Resource,
-    version: str,
-    callbacks: WatchCallbacks,
-    options: WatchOptions,
-) -> AsyncGenerator[WatchEvent]:
-    """Every change after this version, over any number of streams; ends when it has expired.
-
-    A stream that was open for a while is followed by the next at once, with or without an event: a
-    proxy may close whatever is quiet.
-    """
-    backoff = Backoff(options)
-    callbacks = _noted_by(backoff, callbacks)
-    while True:
-        failed: KubernetesError | None = None
-        try:
-            stream = watch_once(api, resource, version, callbacks, options)
-            async with aclosing(stream) as events:
-                async for event in events:
-                    backoff.reset()
-                    version = _later(version, event.version)
-                    if event.type is not EventType.BOOKMARK:
+    async def events(self) -> AsyncGenerator[WatchEvent]:
+        """List and watch until cancelled; lists again when the version has expired."""
+        backoff = Backoff(self.options)
+        clock = asyncio.get_running_loop().time
+        while True:
+            failed: KubernetesError | None = None
+            started = clock()
+            try:
+                async with aclosing(self._list_and_watch()) as events:
+                    async for event in events:
                         yield event
-        except SilentWatchError:
-            return
-        except GoneError as error:
-            callbacks.failed(error)
-            return
-        except KubernetesError as error:
-            callbacks.failed(error)
-            if _TOO_LARGE in str(error):
+            except KubernetesError as error:
+                failed = error
+            except Exception as error:  # noqa: BLE001 - no thread, no memory: what is known stays
+                failed = KubernetesError(0, f"the exporter failed: {type(error).__name__}")
+            if failed:
+                self.callbacks.failed(failed)
+            if clock() - started > self.options.max_backoff:
+                backoff.reset()
+            await backoff.wait(failed)
+            self.callbacks.relisted()
+
+    async def _list_and_watch(self) -> AsyncGenerator[WatchEvent]:
+        """The list and then every change; ends when the list has to be read again."""
+        version = ""
+        yield WatchEvent(EventType.LIST_START)
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                version = page.metadata.resource_version
+                for document in page.items:
+                    yield WatchEvent(EventType.PUT, document)
+        yield WatchEvent(EventType.LIST_END)
+        async with aclosing(self._watch(version)) as events:
+            async for event in events:
+                yield event
+
+    async def pages(self) -> AsyncGenerator[ListPage]:
+        """Every page of a list; all pages are of one version. Raises KubernetesError."""
+        query = dict(self.resource.query)
+        size, room, empty = self.options.page_size, int(LISTED_OBJECTS), _EMPTY_PAGES
+        while room >= 0 and empty:
+            query["limit"] = str(size)
+            most = LIST_PAGE if size > 1 else WATCH_LINE
+            try:
+                document = await self.api.get(self.resource.path, query, most)
+                page = await asyncio.to_thread(page_of, document, is_single=size == 1)
+            except TooLargeError as error:
+                self.callbacks.requested("list", "200")
+                if size == 1:
+                    raise
+                size = max(1, size // _SMALLER)
+                log.info(
+                    "kubernetes list in smaller pages path=%s reason=%r", self.resource.path, error
+                )
+                continue
+            except KubernetesError as error:
+                self.callbacks.requested("list", _code(error))
+                raise
+            self.callbacks.requested("list", "200")
+            yield page
+            following = page.metadata.continue_token
+            if not following:
                 return
-            failed = error
-        await backoff.wait(failed)
+            if following == query.get("continue"):  # the same page again
+                break
+            size = min(self.options.page_size, size * 2)
+            room -= len(page.items)
+            empty = _EMPTY_PAGES if page.items else empty - 1
+            query["continue"] = following
+        raise KubernetesError(0, f"the list of {self.resource.name} does not end")
+
+    async def _watch(self, version: str) -> AsyncGenerator[WatchEvent]:
+        """Every change after this version, over any number of streams; ends when it has expired.
+
+        A stream that was open for a while is followed by the next at once, with or without an
+        event: a proxy may close whatever is quiet.
+        """
+        backoff = Backoff(self.options)
+        while True:
+            failed: KubernetesError | None = None
+            try:
+                async with aclosing(self.stream(version, backoff)) as events:
+                    async for event in events:
+                        backoff.reset()
+                        version = _later(version, event.version)
+                        if event.type is not EventType.BOOKMARK:
+                            yield event
+            except SilentWatchError:
+                return
+            except GoneError as error:
+                self.callbacks.failed(error)
+                return
+            except KubernetesError as error:
+                self.callbacks.failed(error)
+                if _TOO_LARGE in str(error):
+                    return
+                failed = error
+            await backoff.wait(failed)
+
+    async def stream(self, version: str, backoff: "Backoff") -> AsyncGenerator[WatchEvent]:
+        """The events of one HTTP stream.
+
+        A silent watch is not resumed: an API server that was restored to an older state has not
+        reached the version yet, and a watch from there stays silent without an error. Nor is it an
+        outage: nothing may have changed, and not every resource has bookmarks then. The list is
+        current until reading it again fails.
+
+        Raises KubernetesError, SilentWatchError after `idle_timeout`.
+        """
+        query = {
+            **self.resource.query,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(max(1, round(self.options.server_timeout))),
+        }
+        is_open, turn = False, current_turn()
+        try:
+            async with self.api.stream(self.resource.path, query) as lines:
+                is_open = True
+                self.callbacks.requested("watch", "200")
+                backoff.note_opened()
+                self.callbacks.opened()
+                async with aclosing(_until_idle(lines, self.options.idle_timeout)) as received:
+                    async for line in received:
+                        if event := await _read(line):
+                            yield event
+                        await turn.maybe_yield()
+        except KubernetesError as error:
+            if not is_open:
+                self.callbacks.requested("watch", _code(error))
+            raise
 
 
 _LONGEST_RETRY_AFTER = 300.0
@@ -182,54 +209,9 @@ class Backoff:
         await asyncio.sleep(wait + min(retry_after, _LONGEST_RETRY_AFTER))
 
 
-def _noted_by(backoff: Backoff, callbacks: WatchCallbacks) -> WatchCallbacks:
-    """The same callbacks; each stream that opens is noted for the backoff."""
-
-    def opened() -> None:
-        backoff.note_opened()
-        callbacks.opened()
-
-    return replace(callbacks, opened=opened)
-
-
-async def watch_once(
-    api: KubernetesClient,
-    resource: Resource,
-    version: str,
-    callbacks: WatchCallbacks,
-    options: WatchOptions,
-) -> AsyncGenerator[WatchEvent]:
-    """The events of one HTTP stream. Raises KubernetesError, GoneError after `idle_timeout`.
-
-    A silent watch is not resumed: an API server that was restored to an older state has not
-    reached the version yet, and a watch from there stays silent without an error. Nor is it an
-    outage: nothing may have changed, and not every resource has bookmarks then. The list is current
-    until reading it again fails.
-    """
-    query = {
-        **resource.query,
-        "watch": "true",
-        "allowWatchBookmarks": "true",
-        "resourceVersion": version,
-        "timeoutSeconds": str(max(1, round(options.server_timeout))),
-    }
-    is_open, turn = False, current_turn()
-    try:
-        async with api.stream(resource.path, query) as lines:
-            is_open = True
-            callbacks.requested("watch", "200")
-            callbacks.opened()
-            async with aclosing(_until_idle(lines, options.idle_timeout)) as received:
-                async for line in received:
-                    is_long = len(line) > LONG
-                    event = await asyncio.to_thread(event_of, line) if is_long else event_of(line)
-                    if event:
-                        yield event
-                    await turn.maybe_yield()
-    except KubernetesError as error:
-        if not is_open:
-            callbacks.requested("watch", _code(error))
-        raise
+async def _read(line: bytes) -> WatchEvent | None:
+    """The event in a line; that of a long one is read in a thread."""
+    return await asyncio.to_thread(event_of, line) if len(line) > LONG else event_of(line)
 
 
 async def _until_idle(lines: AsyncIterator[bytes], seconds: float) -> AsyncGenerator[bytes]:

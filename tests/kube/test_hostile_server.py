@@ -16,7 +16,7 @@ from exporter.bounds import LIST_VALUES, LISTED_OBJECTS, OBJECT_VALUES
 from exporter.kube.api_errors import ForbiddenError, KubernetesError, TooLargeError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials, load_kubeconfig
-from exporter.kube.watch import list_pages, watch_once
+from exporter.kube.watch import Backoff, ResourceWatch
 from exporter.kube.watch_events import event_of, page_of
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from tests.cpu_time import LIMIT, compared, seconds
@@ -92,7 +92,7 @@ async def test_a_refusal_whose_text_never_comes_is_one_all_the_same(
 
 
 async def listed(api: KubernetesClient) -> int:
-    pages = [page async for page in list_pages(api, PODS, CALLBACKS, WatchOptions())]
+    pages = [page async for page in ResourceWatch(api, PODS, CALLBACKS).pages()]
     return len(pages)
 
 
@@ -148,7 +148,7 @@ async def test_a_pod_of_very_many_values_costs_no_list_and_no_watch(odd: bytes) 
         )
 
     async with api_of(answer) as api:
-        pages = [page async for page in list_pages(api, PODS, CALLBACKS, WatchOptions())]
+        pages = [page async for page in ResourceWatch(api, PODS, CALLBACKS).pages()]
     assert [bytes(item) for page in pages for item in page.items] == pods
     event = event_of(b'{"type":"ADDED","object":%s}' % odd)
     assert event is not None
@@ -183,7 +183,7 @@ async def test_lines_that_are_no_events_leave_others_their_turn(line: bytes) -> 
 
     async def watch() -> None:
         async with contextlib.aclosing(
-            watch_once(api, PODS, "1", CALLBACKS, WatchOptions())
+            ResourceWatch(api, PODS, CALLBACKS).stream("1", Backoff(WatchOptions()))
         ) as events:
             async for _ in events:
                 pass
@@ -301,6 +301,6 @@ async def test_a_list_whose_next_page_is_the_same_one_fails_at_once(count: int, 
 
     async with api_of(answer) as api:
         with pytest.raises(KubernetesError, match="does not end"):
-            async for _ in list_pages(api, PODS, CALLBACKS, WatchOptions()):
+            async for _ in ResourceWatch(api, PODS, CALLBACKS).pages():
                 pass
     assert len(asked) <= 3

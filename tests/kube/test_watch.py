@@ -13,7 +13,7 @@ import pytest
 from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import Credentials
-from exporter.kube.watch import watch_resource
+from exporter.kube.watch import ResourceWatch
 from exporter.kube.watch_events import EventType
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from tests.until import until
@@ -67,7 +67,7 @@ async def following(address: str, options: WatchOptions = PACE) -> AsyncIterator
             relisted=seen.relist,
         )
         async with KubernetesClient(load) as api:
-            async for event in watch_resource(api, PODS, callbacks, options):
+            async for event in ResourceWatch(api, PODS, callbacks, options).events():
                 named = event.type in (EventType.PUT, EventType.DROP)
                 name = msgspec.json.decode(event.document)["metadata"]["name"] if named else ""
                 seen.events.append(f"{event.type} {name}".strip())
