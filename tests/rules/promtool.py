@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from tests.rules.reached import reached
+
 RULES = Path(__file__).parent.parent.parent / "charts" / "istio-port-exporter" / "rules"
 FILES = sorted(RULES.glob("*.yaml"))
 JOB = "istio-port-exporter"
@@ -170,16 +172,24 @@ def _scraped(selector: str, instance: str) -> str:
     return f"{name}{{{shown}}}"
 
 
-def judge(case: Case, replicas: int, folder: Path, cluster: str = "") -> str:
-    """The complaint of promtool; empty when the case holds."""
-    document = {
-        "rule_files": [str(file) for file in FILES],
-        "evaluation_interval": "1m",
-        "tests": [case.test(replicas, cluster)],
-    }
-    test = folder / "test.yaml"
-    test.write_text(yaml.safe_dump(document))
+def judge(
+    case: Case, replicas: int, folder: Path, cluster: str = "", *, every_rule: bool = False
+) -> str:
+    """The complaint of promtool; empty when the case holds.
+
+    What cannot give a sample from the case's series is not evaluated, unless it is every rule.
+    """
+    test = case.test(replicas, cluster)
+    selectors = [one["series"] for one in test["input_series"]]
+    groups = all_groups() if every_rule else reached(all_groups(), selectors)
+    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
+    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
+    (folder / "test.yaml").write_text(yaml.safe_dump(document))
     done = subprocess.run(
-        ("promtool", "test", "rules", test), capture_output=True, text=True, check=False
+        ("promtool", "test", "rules", "test.yaml"),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout + done.stderr if done.returncode else ""
