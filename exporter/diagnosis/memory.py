@@ -272,12 +272,12 @@ def _update_state(evidence: Evidence, update: MemoryUpdate) -> None:
 
 
 def _update_readiness(evidence: Evidence, update: MemoryUpdate) -> None:
-    """In how many polls in a row the agent returned 503 while Envoy served, or Envoy was slow."""
-    status = evidence.seen(PortName.STATUS)
-    is_unready = status is not None and status.outcome is Outcome.NOT_READY
-    before = update.before
-    is_kept_waiting = is_unready and _envoy_serves(evidence)
-    update.changes["unready_polls"] = before.unready_polls + 1 if is_kept_waiting else 0
+    """In how many polls in a row readiness failed while both served, or Envoy was slow."""
+    status, health = evidence.seen(PortName.STATUS), evidence.seen(PortName.HEALTH)
+    answers = [one.outcome for one in (status, health) if one is not None]
+    is_unready = Outcome.NOT_READY in answers and bool(status and status.outcome.proves)
+    before, is_kept = update.before, is_unready and _envoy_serves(evidence)
+    update.changes["unready_polls"] = before.unready_polls + 1 if is_kept else 0
     update.changes["slow_polls"] = before.slow_polls + 1 if evidence.stats_are_slow() else 0
 
 

@@ -148,8 +148,9 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         id="agent_stats_slow",
         roles=ENVOY_ROLES,
         condition=running_proxy.agent_stats_are_slow,
+        remedy=running_proxy.cut_off_remedy,
         undetected=running_proxy.is_first_poll,
-        sentence="Readiness fails though Envoy serves: the agent's statistics calls take too long.",
+        sentence="Readiness fails though Envoy serves: it and the agent are too slow for each other.",
         advice=(
             "Reduce the number of statistics (proxyStatsMatcher, Sidecar resources) and look at "
             "CPU limits and throttling."

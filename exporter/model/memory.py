@@ -83,7 +83,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `took` maps cadences to how many seconds the last poll took in which they were due, where that
     was longer than the poll interval.
     `fault` is the cause of the last fault before Kubernetes began to delete the pod.
-    `unready_polls`: in how many polls in a row the agent was not ready while Envoy served.
+    `unready_polls`: in how many polls in a row readiness failed while agent and Envoy served.
     `slow_polls`: in how many polls in a row Envoy's statistics took long, or did not come.
     `pending_polls`: in how many detail polls in a row ztunnel had pending workloads.
     `silent`: the probes over the network to which nothing came back in the last poll.

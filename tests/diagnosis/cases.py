@@ -175,6 +175,8 @@ def agent_counted(**counters: object) -> list[Observation]:
 
 ENDED = Certificate(not_before=NOW - 90_000, not_after=NOW - 60)
 NOT_READY_503 = (net(15020, NOT_READY, facts=page(503)), net(15021, NOT_READY))
+CUT_OFF = sidecar(net(15021, NOT_READY, facts=ReadinessFacts(status=503)))
+NO_AGENT = [one for one in CUT_OFF if one.port != 15020]
 UNREADY = sidecar(*NOT_READY_503)
 UNREADY_GATEWAY = [*NOT_READY_503, net(15090, OK, facts=STATS), net(8443, OK)]
 UNREADY_WITHOUT_STATS = sidecar(*NOT_READY_503, without=(15090,))
@@ -572,6 +574,9 @@ EXAMPLES = (
     Example("stats-hang-once", "none", NO_STATS, earlier=[sidecar()]),
     Example("unready-twice-while-envoy-serves", "agent_stats_slow", UNREADY, earlier=[UNREADY]),
     Example("unready-once", "none", UNREADY, earlier=[sidecar()]),
+    Example("cut-off-twice", "agent_stats_slow", CUT_OFF, earlier=[CUT_OFF]),
+    Example("cut-off-once", "none", CUT_OFF, earlier=[sidecar()]),
+    Example("cut-off-from-an-agent-that-is-off", "none", NO_AGENT, earlier=[NO_AGENT, NO_AGENT]),
     Example("unready-before-envoy-served", "none", UNREADY, earlier=[unconfigured(AGENT)]),
     Example("unready-and-ready-again", "none", sidecar(), earlier=[UNREADY, UNREADY]),
     Example(

@@ -134,20 +134,40 @@ def admin_is_slow(case: Case) -> Sentences:
 
 
 def agent_stats_are_slow(case: Case) -> Sentences:
-    """The agent is not ready in two polls in a row, while a configured Envoy serves.
+    """Readiness fails in two polls in a row, while a configured Envoy serves and the agent answers.
 
     After the first configuration the agent's readiness rests on its own call for Envoy's
-    statistics alone, to which it gives a second.
+    statistics alone, to which it gives a second; Envoy gives the agent a quarter to accept.
     """
     if case.memory.unready_polls < _TWICE or not _is_configured(case):
         return None
+    ports = case.describe(*READINESS_PORTS)
+    if _is_cut_off(case):
+        return (*ports, "the agent was ready in two polls or more, and Envoy did not reach it")
     sentences = (
-        *case.describe(*READINESS_PORTS),
+        *ports,
         "the agent was not ready in two polls or more, while Envoy served its configuration",
     )
     if case.target.settings.dns_capture:
         return (*sentences, "with DNS capture the agent may wait for its table of names instead")
     return sentences
+
+
+def _is_cut_off(case: Case) -> bool:
+    """Whether the agent is ready, so that 15021 fails on the way from Envoy to it."""
+    return case.agent_answer() is Outcome.OK
+
+
+def cut_off_remedy(case: Case) -> str:
+    """What to do where Envoy does not reach a ready agent; empty where the agent is not ready."""
+    return _CUT_OFF_REMEDY if _is_cut_off(case) else ""
+
+
+_CUT_OFF_REMEDY = (
+    "Look at CPU limits and throttling: Envoy gives the agent 0.25 s to accept. If there is none,"
+    " look for what keeps Envoy from 127.0.0.1 and the status port in the pod: rules, policies, no"
+    " free connections."
+)
 
 
 def _is_configured(case: Case) -> bool:
