@@ -1,7 +1,8 @@
 """What is wrong with a file, by file, line and key; no word of it shows a secret."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.bounds import PROBLEMS, SENTENCE, TENANT_TEXT, cut_text
@@ -28,17 +29,38 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """The user's configuration cannot be used; `problems` has the reasons, in the file's order.
+    """The user's configuration cannot be used; `every` has the reasons, in the files' order.
 
-    A template makes one mistake in each of thousands of targets: of very many the first are named.
+    A template makes one mistake in each of thousands of targets: of very many `problems`, which are
+    named, has the first, and those first of each file.
     """
 
     def __init__(self, *problems: Problem) -> None:
+        self.every = problems
         if len(problems) > PROBLEMS:
-            more = f"has {len(problems) - PROBLEMS} more problems, which are not listed"
-            problems = (*problems[:PROBLEMS], Problem(problems[0].file, 0, "", more))
+            named, rest = _first_of_each_file(problems)
+            files = {one.file for one in rest}
+            file, have = (
+                (rest[0].file, "has") if len(files) == 1 else ("", f"{len(files)} files have")
+            )
+            more = f"{have} {len(rest)} more problems, which are not listed"
+            problems = (*named, Problem(file, 0, "", more))
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+def _first_of_each_file(problems: Sequence[Problem]) -> tuple[list[Problem], list[Problem]]:
+    """Those that are named, with as many files as can be, and the others; each in their order."""
+    before: Counter[str] = Counter()
+    ranks = []
+    for place, one in enumerate(problems):
+        ranks.append((before[one.file], place))
+        before[one.file] += 1
+    named = {place for _, place in sorted(ranks)[:PROBLEMS]}
+    return (
+        [one for place, one in enumerate(problems) if place in named],
+        [one for place, one in enumerate(problems) if place not in named],
+    )
 
 
 @dataclass(frozen=True, slots=True)

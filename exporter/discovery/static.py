@@ -73,7 +73,7 @@ def _collected(problems: list[Problem]) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        problems.extend(error.problems)
+        problems.extend(error.every)
 
 
 def _targets_of_entry(entry: StaticTarget, folder: Path) -> tuple[Target, ...]:
