@@ -262,6 +262,13 @@ FAMILIES: tuple[Family, ...] = (
         samples=samples.control_plane_info,
     ),
     Family(
+        name="istio_control_plane_trusted",
+        help="Whether the API server proves that this is an istiod, so that it counts.",
+        profile="minimal",
+        labels=("revision",),
+        samples=samples.control_plane_trusted,
+    ),
+    Family(
         name="istio_proxy_ambient_pods",
         help="Pods enrolled in ambient, by whether their redirection is in place.",
         profile="minimal",

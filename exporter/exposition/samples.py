@@ -247,6 +247,14 @@ def control_plane_info(record: TargetRecord) -> tuple[Sample, ...]:
     return ((labelled(revision=record.target.revision, version=version), 1),)
 
 
+def control_plane_trusted(record: TargetRecord) -> tuple[Sample, ...]:
+    """`istio_control_plane_trusted`: of istiods alone."""
+    target = record.target
+    if target.role is not Role.ISTIOD:
+        return ()
+    return ((labelled(revision=target.revision), target.trusted),)
+
+
 def ambient_pods(record: ClusterRecord) -> list[Sample]:
     """`istio_proxy_ambient_pods`: redirection is enabled, pending or missing."""
     return [

@@ -39,6 +39,7 @@ FAMILY_NAMES = (
     "istio_control_plane_xds_rejects_total",
     "istio_control_plane_push_errors_total",
     "istio_control_plane_info",
+    "istio_control_plane_trusted",
     "istio_proxy_ambient_pods",
     "istio_proxy_missing_pods",
     "istio_control_plane_webhook_path_up",

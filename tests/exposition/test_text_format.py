@@ -193,6 +193,18 @@ def test_an_istiod_replica_tells_what_it_counts(name: str, expected: list[str]) 
     assert lines(bare(), name) == []
 
 
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_of_istiods_alone_shows_whether_they_count(*, is_trusted: bool) -> None:
+    def text(role: Role) -> str:
+        key = TargetKey("ns", "pod")
+        target = Target(key=key, role=role, addresses=(), revision="a", trusted=is_trusted)
+        (family,) = (one for one in FAMILIES if one.name == "istio_control_plane_trusted")
+        return render(TargetRecord(target=target), (family,))[0].decode()
+
+    assert text(Role.ISTIOD).endswith(f',role="istiod",revision="a"}} {int(is_trusted)}\n')
+    assert text(Role.GATEWAY) == ""
+
+
 @pytest.mark.parametrize("reported", ["1.28.10", "OSSM_2.6.1-1.28.10-abcdef-Clean", "v1.28.10-x"])
 def test_the_plain_version_that_an_istiod_reports_joins_its_info_and_its_targets(
     reported: str,

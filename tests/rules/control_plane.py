@@ -1,7 +1,7 @@
 """Cases of the alerts about istiod, its webhooks and versions."""
 
-from tests.rules.promtool import Case, ExpectedAlert
-from tests.rules.series import diagnosis, info, istiod, istiod_ready, of
+from tests.rules.promtool import Case, ExpectedAlert, Series
+from tests.rules.series import diagnosis, info, istiod, istiod_ready, of, ready
 
 PUSH_ERRORS = of("istio_control_plane_push_errors_total", "istiod-1", "istiod", "istio-system")
 PROXIES = {info("web-{0..9}"): "1x90"}
@@ -12,6 +12,19 @@ def replica(pod: str, family: str, **labels: str) -> str:
     """A series of an istiod replica."""
     return of(family, pod, "istiod", "istio-system", **labels)
 
+
+def seeming(ready_values: str) -> Series:
+    """A pod of a tenant's that looks like an istiod."""
+    pod = ("seeming", "istiod", "tenant")
+    return {
+        info(*pod, version="1.31.0"): "1x90",
+        of("istio_control_plane_info", *pod, revision="default", version="1.31.0"): "1x90",
+        of("istio_control_plane_trusted", *pod, revision="default"): "0x90",
+        ready("seeming", "istiod", "istiod", "tenant"): ready_values,
+    }
+
+
+TRUSTED = replica("istiod-{1..2}", "istio_control_plane_trusted", revision="default")
 
 CASES = (
     Case(
@@ -66,6 +79,65 @@ CASES = (
             90: {"IstioRevisionWithoutControlPlane": 1},
         },
         unbroken=(10, 90),
+    ),
+    Case(
+        "IstioRevisionWithoutControlPlane",
+        "trap",
+        "istiod is gone, and a pod of a tenant's is a ready istiod by its own account",
+        {
+            **PROXIES,
+            **seeming("1x90"),
+            istiod("istiod-{1..2}"): "1x5 stale",
+            TRUSTED: "1x5 stale",
+            istiod_ready("istiod-{1..2}"): "1x5 stale",
+        },
+        {
+            15: {"IstioRevisionWithoutControlPlane": 1},
+            90: {"IstioRevisionWithoutControlPlane": 1},
+        },
+        unbroken=(15, 90),
+    ),
+    Case(
+        "IstioRevisionWithoutControlPlane",
+        "quiet",
+        "an ordinary restart, beside a pod of a tenant's that is an istiod by its own account",
+        {
+            **PROXIES,
+            **seeming("0x90"),
+            istiod("istiod-1"): "1x90",
+            TRUSTED: "1x90",
+            istiod_ready("istiod-1"): "1x20 0 0 1x67",
+            diagnosis("istiod-1", "starting", "istiod", "istio-system"): "_x20 1 1 stale",
+        },
+        {n: {"IstioControlPlaneNotReady": 1} for n in (19, 21, 22, 40, 90)},
+    ),
+    Case(
+        "IstioControlPlaneReplicasDisagree",
+        "quiet",
+        "a pod of a tenant's reports another version, and is no version of the control plane",
+        {
+            **PROXIES,
+            **seeming("1x90"),
+            istiod("istiod-1"): "1x90",
+            TRUSTED: "1x90",
+            istiod_ready("istiod-1"): "1x90",
+            replica(
+                "istiod-1", "istio_control_plane_info", revision="default", version="1.28.1"
+            ): "1x90",
+        },
+        {90: {}},
+    ),
+    Case(
+        "IstioRevisionWithoutControlPlane",
+        "quiet",
+        "one of two istiods is ready, neither of which the API server proves",
+        {
+            **PROXIES,
+            istiod("istiod-{1..2}"): "1x30",
+            TRUSTED: "0x30",
+            istiod_ready("istiod-1"): "1x30",
+        },
+        {30: {}},
     ),
     Case(
         "IstioRevisionWithoutControlPlane",
