@@ -150,7 +150,7 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         condition=running_proxy.agent_stats_are_slow,
         remedy=running_proxy.cut_off_remedy,
         undetected=running_proxy.is_first_poll,
-        sentence="Readiness fails though Envoy serves: it and the agent are too slow for each other.",
+        sentence="Readiness fails though Envoy serves: it and the agent answer each other late.",
         advice=(
             "Reduce the number of statistics (proxyStatsMatcher, Sidecar resources) and look at "
             "CPU limits and throttling."
