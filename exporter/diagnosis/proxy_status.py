@@ -43,8 +43,9 @@ def readiness_of(evidence: Evidence, verdicts: Mapping[int, Verdict]) -> dict[st
         verdict = verdicts.get(port.number) if port else None
         if name is PortName.HEALTH and not has_agent:
             continue
-        if verdict is not None and verdict.up is not None:
-            ready[endpoint] = verdict.outcome is Outcome.OK
+        if verdict is None or verdict.up is None or verdict.outcome is Outcome.FORBIDDEN:
+            continue  # a refusal to say is no word on readiness
+        ready[endpoint] = verdict.outcome is Outcome.OK
     return ready
 
 

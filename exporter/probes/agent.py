@@ -2,8 +2,9 @@
 
 The metrics page also makes the agent scrape Envoy and the application, so it is filtered to the
 agent's part, has a deadline of its own, and never changes the readiness outcome unless it shows
-that another process answers. A body or a Server header of the readiness answer shows it at once.
-The application's own probes are requested only where chosen.
+that another process answers. A body or a Server header of the readiness answer shows it at once,
+but for the name of an Envoy that a policy engine may put on the way (cilium/cilium#40020). The
+application's own probes are requested only where chosen.
 """
 
 import re
@@ -20,7 +21,8 @@ from exporter.probes.page_reader import PAGE_SECONDS, PageReader
 from exporter.probes.single_get import SingleGet
 
 _LOCALHOST_ONLY = b"Only requests from localhost are allowed"
-_ENVOYS = frozenset((b"envoy", b"istio-envoy"))
+_ON_THE_WAY = b"envoy"
+_ENVOYS = frozenset((_ON_THE_WAY, b"istio-envoy"))
 _SCRAPED = frozenset(("envoy", "application", "agent"))
 _CERTIFICATES = frozenset(CERTIFICATE_RESOURCES)
 _ENDED = re.compile(
@@ -72,10 +74,14 @@ def _foreign(reply: Reply, *, relayed: bool) -> ProbeResult | None:
     """Who answers in the agent's place: its answer has neither a body nor a Server header.
 
     A moved status port is captured: the redirection relays the agent's answer, which has no body,
-    and adds its own name. Without the agent it answers 503 with its reason in the body.
+    and adds its own name. Without the agent it answers 503 with its reason in the body. So does an
+    Envoy on the way; whether it has relayed the agent's answer, the page of metrics shows.
     """
-    if relayed and not reply.body:
+    if not reply.body and (relayed or reply.server == _ON_THE_WAY):
         return None
+    if _is_denied(reply):
+        detail = f"answered with HTTP {reply.status} by an Envoy on the way"
+        return ProbeResult(Outcome.REJECTED, detail)
     if reply.status == 503 and reply.server == b"istio-envoy":  # noqa: PLR2004
         return ProbeResult(Outcome.CAPTURED, "only the pod's redirection answered")
     if reply.server in _ENVOYS:
@@ -87,6 +93,11 @@ def _foreign(reply: Reply, *, relayed: bool) -> ProbeResult | None:
     else:
         return None
     return ProbeResult(Outcome.WRONG_IDENTITY, who)
+
+
+def _is_denied(reply: Reply) -> bool:
+    """Whether a policy that an Envoy enforces on the way denies the request."""
+    return reply.server == _ON_THE_WAY and reply.status in (401, 403)
 
 
 def _judge_agent(reply: Reply) -> ProbeResult:
@@ -123,7 +134,8 @@ async def _page(client: HttpClient, attempt: Attempt) -> tuple[Outcome, AgentMet
 
 def judge_page(reply: Reply) -> tuple[Outcome, AgentMetrics | None]:
     """What an answer to the metrics page means: how it ended, and the metrics where they came."""
-    if reply.status == 403 and _LOCALHOST_ONLY in reply.body:  # noqa: PLR2004
+    is_local = reply.status == 403 and _LOCALHOST_ONLY in reply.body  # noqa: PLR2004
+    if is_local or _is_denied(reply):
         return Outcome.FORBIDDEN, None
     if reply.status >= 500:  # noqa: PLR2004
         return Outcome.HTTP_ERROR, None

@@ -374,3 +374,18 @@ def test_a_gateways_server_is_unjudged_by_a_connect_in_ambient(
     settings = Settings(ambient=ambient, server_ports=(80,))
     gateway = target_of(role=Role.GATEWAY, captured=False, settings=settings)
     assert verdict_of([net(15021, OK), net(80, outcome)], 80, target=gateway).up is up
+
+
+@pytest.mark.parametrize("port", [15020, 15021])
+def test_a_port_that_forbids_is_up_and_no_word_on_readiness(port: int) -> None:
+    record, _ = seen_by(sidecar(net(port, Outcome.FORBIDDEN, detail="HTTP 403")))
+    assert ups(record)[port] is True
+    assert record.ready == {"envoy" if port == 15020 else "agent": True}
+
+
+def test_what_a_policy_denies_on_the_way_to_the_agent_is_the_networks() -> None:
+    detail = "answered with HTTP 403 by an Envoy on the way"
+    record, _ = seen_by(sidecar(net(15020, Outcome.REJECTED, connected=True, detail=detail)))
+    assert cause_of(record) == "network_blocked"
+    assert ups(record)[15020] is None
+    assert record.ready == {"envoy": True}

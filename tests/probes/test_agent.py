@@ -74,8 +74,12 @@ async def test_readiness_is_the_status(
 
 
 VOICES = {
-    "an envoy": ((200, b"", b"envoy"), False, Outcome.WRONG_IDENTITY),
-    "an unready envoy": ((503, b"", b"Envoy"), False, Outcome.WRONG_IDENTITY),
+    "the agent, by an envoy on the way": ((200, b"", b"envoy"), False, Outcome.OK),
+    "the unready agent, by one": ((503, b"", b"Envoy"), False, Outcome.NOT_READY),
+    "an envoy that denies": ((403, b"Access denied", b"envoy"), False, Outcome.REJECTED),
+    "an envoy that reaches nobody": ((503, b"reset", b"envoy"), False, Outcome.WRONG_IDENTITY),
+    "an envoy that knows no such path": ((404, b"", b"envoy"), False, Outcome.WRONG_IDENTITY),
+    "an envoy with a body": ((200, b"ok", b"envoy"), False, Outcome.WRONG_IDENTITY),
     "another server": ((200, b"", b"nginx"), False, Outcome.WRONG_IDENTITY),
     "another server, not ready": ((503, b"", b"Werkzeug/3"), False, Outcome.WRONG_IDENTITY),
     "another server on a captured port": ((200, b"", b"nginx"), True, Outcome.WRONG_IDENTITY),
@@ -135,6 +139,25 @@ async def test_the_page_proves_the_agent_and_no_more(
     assert isinstance(observed.facts, AgentFacts)
     assert observed.facts.page is page
     assert (observed.facts.metrics is not None) is (page is Outcome.OK)
+
+
+BY_ENVOY = {
+    "the agent's": ((200, PAGE), Outcome.OK, Outcome.OK),
+    "another's": ((200, b"app_up 1\n"), Outcome.WRONG_IDENTITY, Outcome.WRONG_IDENTITY),
+    "denied": ((403, b"Access denied"), Outcome.OK, Outcome.FORBIDDEN),
+}
+
+
+@pytest.mark.parametrize(("given", "outcome", "page"), BY_ENVOY.values(), ids=BY_ENVOY)
+async def test_of_what_an_envoy_relays_the_page_proves_whose_it_is(
+    serve: Any, attempt_at: Any, answer: Any, given: Any, outcome: Outcome, page: Any
+) -> None:
+    pages = {
+        "/healthz/ready": answer(200, b"", b"envoy"),
+        paths.AGENT_PAGE.text: answer(*given, b"envoy"),
+    }
+    observed = await probe(attempt_at(await serve(pages), 15020, due=PAGE_DUE, kind="agent"))
+    assert (observed.outcome, observed.facts.page) == (outcome, page)
 
 
 async def test_a_slow_page_leaves_readiness_as_it_is(
