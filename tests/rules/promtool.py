@@ -179,10 +179,28 @@ def judge(
 
     What cannot give a sample from the case's series is not evaluated, unless it is every rule.
     """
-    test = case.test(replicas, cluster)
-    selectors = [one["series"] for one in test["input_series"]]
-    groups = all_groups() if every_rule else reached(all_groups(), selectors)
-    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
+    test, groups = case.test(replicas, cluster), all_groups()
+    return complaint(test, groups if every_rule else reached(groups, selectors(test)), folder)
+
+
+def selectors(test: dict[str, Any]) -> list[str]:
+    """Of the series that a unit test gives."""
+    return [row["series"] for row in test["input_series"]]
+
+
+def complaint(
+    test: dict[str, Any], groups: list[dict[str, Any]], folder: Path, *, in_order: bool = False
+) -> str:
+    """What promtool says of a unit test with these groups; empty when it passes.
+
+    The rules are evaluated at the interval of the series: group by group, or in a random order.
+    """
+    document = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": test["interval"],
+        "group_eval_order": [group["name"] for group in groups] if in_order else [],
+        "tests": [test],
+    }
     (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
     (folder / "test.yaml").write_text(yaml.safe_dump(document))
     done = subprocess.run(
