@@ -6,23 +6,20 @@ when a certificate should have been renewed or has ended.
 """
 
 import math
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from exporter.catalogue import port_number_of
-from exporter.config import Config
 from exporter.diagnosis.workload_evidence import RENEWED_AT, accepts, by_address
 from exporter.model import (
     Cadence,
-    HboneHello,
-    Memory,
     Observation,
     Outcome,
     PortName,
     Probe,
     ProbeKind,
-    Target,
 )
 from exporter.poll.plan import AddressPlan
+from exporter.poll.poll_inputs import PollInputs
 
 DEADLINE_SECONDS = 7.0
 """ztunnel waits 5 s for istiod to name the workload before it closes (measured: 5.01 s)."""
@@ -56,40 +53,15 @@ class HelloRate:
         return True
 
 
-def due_addresses(  # noqa: PLR0913 - what a poll knows
-    target: Target,
-    observations: Iterable[Observation],
-    memory: Memory,
-    config: Config,
-    now: float,
-    *,
-    due_identity: bool,
-    step: float = 0.0,
-) -> Iterator[str]:
-    """The addresses to which a hello is to be sent in this poll, whose 15008 accepts now.
-
-    Args:
-        target: the workload.
-        observations: what this poll has seen so far.
-        memory: what the last poll returned.
-        config: intervals, and whether hellos are allowed at all.
-        now: seconds since the epoch.
-        due_identity: the identity cadence is due.
-        step: how far the wall clock, by which certificates end, is ahead of `now`.
-    """
-    if not config.poll.hello:
+def due_addresses(poll: PollInputs, observations: Iterable[Observation]) -> Iterator[str]:
+    """The addresses to which a hello is to be sent in this poll, whose 15008 accepts now."""
+    if not poll.config.poll.hello:
         return
-    port = port_number_of(target, PortName.HBONE)
+    port = port_number_of(poll.plan.target, PortName.HBONE)
     for seen in observations:
         if seen.probe.port != port or seen.outcome is not Outcome.OK:
             continue
-        last = memory.hbone.get(seen.probe.address)
-        if (
-            last is None
-            or due_identity
-            or not last.is_current
-            or now >= _due_at(last, config, step)
-        ):
+        if poll.is_identity_due or poll.now >= _due_at(poll, seen.probe.address):
             yield seen.address
 
 
@@ -103,53 +75,45 @@ def spared_probes(part: AddressPlan, observations: Iterable[Observation]) -> Ite
         yield from (probe for probe in part.probes if probe.port in missing)
 
 
-def is_doubtful(
-    target: Target,
-    on_doubt: Probe | None,
-    observations: Sequence[Observation],
-    memory: Memory,
-    due: Container[Cadence],
-) -> bool:
+def is_doubtful(poll: PollInputs, observations: Sequence[Observation]) -> bool:
     """Whether the pod's own view is to show if ztunnel serves a workload that refuses it.
 
     A policy engine that resets connections looks like a pod outside the mesh. A socket table costs
     nothing; what goes through the API server is asked once a detail interval.
     """
+    on_doubt = poll.plan.on_doubt
     if on_doubt is None or all(seen.outcome is Outcome.OK for seen in observations):
         return False
-    rows = by_address(target, observations)
+    rows = by_address(poll.plan.target, observations)
     if on_doubt.kind is ProbeKind.SOCKETS:
         return any(not accepts(row.hbone) for row in rows)
     if any(accepts(row.hbone) for row in rows):
         return False
-    in_pod = memory.hbone.get("")
+    in_pod = poll.memory.hbone.get("")
     is_answered = in_pod is not None and in_pod.seen.outcome is not Outcome.BLOCKED
-    was_asked = is_answered and Cadence.DETAIL not in due
+    was_asked = is_answered and Cadence.DETAIL not in poll.due
     return not was_asked and any(row.lets_strangers_in for row in rows)
 
 
-def next_due(addresses: Iterable[str], memory: Memory, config: Config, step: float) -> float:
+def next_due(poll: PollInputs, addresses: Iterable[str]) -> float:
     """From when on a poll that sees 15008 accept sends a hello, at the fast cadence.
 
-    Seconds since the epoch; 0 where it is due, infinite for never. `step`: as in
-    `due_addresses`.
+    Seconds since the epoch; 0 where it is due, infinite for never.
     """
-    if not config.poll.hello:
+    if not poll.config.poll.hello:
         return math.inf
-    last = [memory.hbone.get(address) for address in addresses]
-    return min(
-        [_due_at(one, config, step) if one and one.is_current else 0.0 for one in last],
-        default=math.inf,
-    )
+    return min([_due_at(poll, address) for address in addresses], default=math.inf)
 
 
-def _due_at(last: HboneHello, config: Config, step: float) -> float:
-    """When the hello after this one is due."""
-    poll = config.poll
+def _due_at(poll: PollInputs, address: str) -> float:
+    """When the hello after the last one is due; 0 for at once."""
+    last, intervals, step = poll.memory.hbone.get(address), poll.config.poll, poll.step
+    if last is None or not last.is_current:
+        return 0.0
     if last.seen.outcome is not Outcome.OK:
-        doubled: float = poll.interval * 2.0 ** min(last.alike - 1, 32)
-        return last.at - _JITTER_SECONDS + min(doubled, poll.detail_interval)
-    due = [last.at - _JITTER_SECONDS + poll.identity_interval]
+        doubled: float = intervals.interval * 2.0 ** min(last.alike - 1, 32)
+        return last.at - _JITTER_SECONDS + min(doubled, intervals.detail_interval)
+    due = [last.at - _JITTER_SECONDS + intervals.identity_interval]
     if last.certificate is not None:
         begin, end = last.certificate.not_before, last.certificate.not_after
         renewed = begin + RENEWED_AT * (end - begin) - step

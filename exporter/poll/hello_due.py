@@ -10,7 +10,7 @@ from itertools import islice
 
 from exporter.bounds import SERVER_NAMES
 from exporter.catalogue.gateway_servers import is_server
-from exporter.config import Config
+from exporter.diagnosis.memory import last_answer
 from exporter.diagnosis.target_certificates import names_of_servers
 from exporter.model import (
     Certificate,
@@ -20,11 +20,10 @@ from exporter.model import (
     Probe,
     ProbeKind,
     Role,
-    Target,
     Timestamped,
     View,
 )
-from exporter.poll.plan import Plan
+from exporter.poll.poll_inputs import PollInputs
 
 _OF_ENVOY = frozenset({ProbeKind.READINESS, ProbeKind.STATS})
 """The probes of 15021 and 15090, which Envoy itself serves."""
@@ -33,66 +32,49 @@ _JITTER_SECONDS = 0.5
 """A poll that starts so much earlier than an interval after the last is one interval after it."""
 
 
-def is_hello_due(  # noqa: PLR0913, PLR0917 - what a poll knows
-    target: Target,
-    observations: Sequence[Observation],
-    memory: Memory,
-    config: Config,
-    now: float,
-    due_identity: bool,  # noqa: FBT001 - the contract of the poll
-    step: float = 0.0,
-) -> bool:
-    """Whether to send a hello in this poll.
-
-    Args:
-        target: whom it is sent to.
-        observations: what this poll has seen so far, the control port's connect included.
-        memory: what the last poll returned.
-        config: intervals, and whether hellos are allowed at all.
-        now: seconds since the epoch.
-        due_identity: the identity cadence is due.
-        step: how far the wall clock, by which certificates end, is ahead of `now`.
-    """
+def is_hello_due(poll: PollInputs, observations: Sequence[Observation]) -> bool:
+    """Whether to send a hello in this poll, which has seen this, the control port's connect too."""
+    memory, intervals, now = poll.memory, poll.config.poll, poll.now
     accepting = [
         seen.probe.address
         for seen in observations
         if seen.probe.kind is ProbeKind.CONTROL and seen.outcome is Outcome.OK
     ]
-    if not accepting or not config.poll.hello:
+    if not accepting or not intervals.hello:
         return False
-    if due_identity or any(address not in memory.hello for address in accepting):
-        return due_identity or _is_rested(memory, config.poll.interval, now)
+    if poll.is_identity_due:
+        return True
+    if any(address not in memory.hello for address in accepting):
+        return _is_rested(memory, intervals.interval, now)
     last = [memory.hello[address] for address in accepting]
     envoy_fails = _envoy_ports_fail(observations)
-    has_answered = min(hello.at for hello in last) <= _last_answer_of_envoy(target, memory)
+    has_answered = min(hello.at for hello in last) <= _last_answer_of_envoy(poll)
     if envoy_fails and has_answered and not _has_pod_view(memory):
         return True
-    if envoy_fails or any(_outdated_at(hello) <= now + step for hello in last):
-        return _is_rested(memory, config.poll.detail_interval, now)
+    if envoy_fails or any(_outdated_at(hello) <= now + poll.step for hello in last):
+        return _is_rested(memory, intervals.detail_interval, now)
     undecided = any(hello.value.outcome is Outcome.TIMEOUT for hello in last)
     undecided = undecided or not memory.hello_missed.isdisjoint(accepting)
-    return undecided and _is_rested(memory, config.poll.interval, now)
+    return undecided and _is_rested(memory, intervals.interval, now)
 
 
-def next_due(
-    plan: Plan, seen: Sequence[Observation], memory: Memory, config: Config, step: float
-) -> float:
+def next_due(poll: PollInputs, seen: Sequence[Observation]) -> float:
     """From when on a poll that sees this sends a hello, at the fast cadence, where all is well.
 
-    Seconds since the epoch; 0 where one may be due at once, infinite for never. `step`: as in
-    `is_hello_due`.
+    Seconds since the epoch; 0 where one may be due at once, infinite for never.
     """
-    if not config.poll.hello:
+    if not poll.config.poll.hello:
         return math.inf
-    servers = [at for _, at in _server_hellos(plan, seen, memory, config, step)]
-    saying = {part.dialer.address for part in plan.network if part.hello}
+    memory = poll.memory
+    servers = [at for _, at in _server_hellos(poll, seen)]
+    saying = {part.dialer.address for part in poll.plan.network if part.hello}
     saying &= {one.address for one in seen if one.probe.kind is ProbeKind.CONTROL}
     if not saying <= memory.hello.keys() or not memory.hello_missed.isdisjoint(saying):
         return 0.0
     last = [memory.hello[address] for address in saying]
     if any(hello.value.outcome is Outcome.TIMEOUT for hello in last):
         return 0.0
-    return min([*servers, *(_outdated_at(hello) - step for hello in last)], default=math.inf)
+    return min([*servers, *(_outdated_at(hello) - poll.step for hello in last)], default=math.inf)
 
 
 def _is_rested(memory: Memory, interval: float, now: float) -> bool:
@@ -105,9 +87,9 @@ def _has_pod_view(memory: Memory) -> bool:
     return memory.sockets is not None or memory.pod_view is not None
 
 
-def _last_answer_of_envoy(target: Target, memory: Memory) -> float:
-    ports = (target.settings.health_port, target.settings.stats_port)
-    return max(memory.last_ok.get(port) or 0.0 for port in ports)
+def _last_answer_of_envoy(poll: PollInputs) -> float:
+    settings = poll.plan.target.settings
+    return last_answer(poll.memory.last_ok, (settings.health_port, settings.stats_port))
 
 
 def _envoy_ports_fail(observations: Sequence[Observation]) -> bool:
@@ -131,16 +113,7 @@ def _outdated_at(hello: Timestamped[Observation]) -> float:
     return certificate.not_after if certificate else math.inf
 
 
-def server_hellos(  # noqa: PLR0913 - as `is_hello_due`
-    plan: Plan,
-    seen: Sequence[Observation],
-    memory: Memory,
-    config: Config,
-    now: float,
-    *,
-    is_identity_due: bool,
-    step: float,
-) -> list[Probe]:
+def server_hellos(poll: PollInputs, seen: Sequence[Observation]) -> list[Probe]:
     """The hellos that this poll sends to a gateway's servers, by whose names certificates are for.
 
     Each presents the certificate of one server. The names are those in the certificates that its
@@ -148,14 +121,13 @@ def server_hellos(  # noqa: PLR0913 - as `is_hello_due`
     server of every host. Sent at the identity cadence, to ports that answer, once when a port or
     name is new, and at the detail interval where the certificate has ended.
     """
-    due = _server_hellos(plan, seen, memory, config, step)
-    return [probe for probe, at in due if is_identity_due or at <= now]
+    due = _server_hellos(poll, seen) if poll.config.poll.hello else []
+    return [probe for probe, at in due if poll.is_identity_due or at <= poll.now]
 
 
-def _server_hellos(
-    plan: Plan, seen: Sequence[Observation], memory: Memory, config: Config, step: float
-) -> list[tuple[Probe, float]]:
+def _server_hellos(poll: PollInputs, seen: Sequence[Observation]) -> list[tuple[Probe, float]]:
     """Those that could be sent, each with the moment from which it is at any cadence."""
+    plan, memory = poll.plan, poll.memory
     if plan.target.role is not Role.GATEWAY:
         return []
     servers = {port.number for port in plan.ports if is_server(port)}
@@ -169,9 +141,9 @@ def _server_hellos(
     first = next((address for address, _ in sorted(answering)), "")
     ports = sorted(port for address, port in answering if address == first)
     wanted = islice(_hellos(first, ports, memory), SERVER_NAMES)
-    rest = memory.effective(config.poll.detail_interval) - _JITTER_SECONDS
+    rest = memory.effective(poll.config.poll.detail_interval) - _JITTER_SECONDS
     return [
-        (one, _asked_again_at(memory.server_names.get((one.port, one.path)), rest, step))
+        (one, _asked_again_at(memory.server_names.get((one.port, one.path)), rest, poll.step))
         for one in wanted
     ]
 

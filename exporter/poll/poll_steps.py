@@ -8,13 +8,11 @@ from msgspec import Struct
 
 from exporter.access.dialer import Dialer, PodView
 from exporter.catalogue.gateway_servers import is_server
-from exporter.config import Config
 from exporter.model import (
     FAST_ONLY,
     HBONE_ROLES,
     Cadence,
     Expectation,
-    Memory,
     Observation,
     Outcome,
     Probe,
@@ -28,6 +26,7 @@ from exporter.poll.hello_due import is_hello_due, server_hellos
 from exporter.poll.page_due import PageSlots, agents_to_ask
 from exporter.poll.plan import Plan
 from exporter.poll.pod_view import by_closing, is_abnormal, is_whole, is_worrying
+from exporter.poll.poll_inputs import PollInputs
 from exporter.probes.attempt import Attempt, Prober
 from exporter.probes.probers import PROBERS
 from exporter.probes.runner import probe_all
@@ -59,12 +58,7 @@ class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
     The fields are those of `poll_target`.
     """
 
-    plan: Plan
-    due: frozenset[Cadence]
-    memory: Memory
-    config: Config
-    now: float
-    step: float
+    poll: PollInputs
     pages: PageSlots | None
     instrumentation: ProbeInstrumentation
     hellos: HelloRate
@@ -74,11 +68,11 @@ class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
 
         A workload that was healthy is spared the connects that tell faults apart.
         """
-        due, is_spared = self.due, self.memory.memo is not None
+        due, is_spared = self.poll.due, self.poll.memory.memo is not None
         return await self._run(
             [
                 self._attempt(probe, part.dialer)
-                for part in self.plan.network
+                for part in self.poll.plan.network
                 for probe in part.probes
                 if probe.kind.cadence in due and not (is_spared and probe.port in part.spared)
             ]
@@ -92,14 +86,14 @@ class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
         seen = await self._request_pages(seen)
         if follow_ups := self._follow_ups(seen):
             seen += await self._run(follow_ups)
-        if self.plan.pod is not None:
-            seen += await self._probe_pod(self.plan.pod, seen)
+        if self.poll.plan.pod is not None:
+            seen += await self._probe_pod(self.poll.plan.pod, seen)
         return seen
 
     async def _request_pages(self, seen: list[Observation]) -> list[Observation]:
         """The same, with the agent's page where this poll is the first abnormal one."""
         pages = self.pages
-        before = agents_to_ask(seen, self.due, self.memory, self.now)
+        before = agents_to_ask(seen, self.poll.due, self.poll.memory, self.poll.now)
         if not before or (pages is not None and not pages.take_pages()):
             return seen
         try:
@@ -111,8 +105,8 @@ class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
     async def _with_pages(
         self, seen: list[Observation], before: Sequence[Observation]
     ) -> list[Observation]:
-        due = self.due | {Cadence.PAGE}
-        ways = {part.dialer.address: part.dialer for part in self.plan.network}
+        due = self.poll.due | {Cadence.PAGE}
+        ways = {part.dialer.address: part.dialer for part in self.poll.plan.network}
         after = await self._run(
             [self._attempt(one.probe, ways[one.probe.address], due) for one in before]
         )
@@ -124,12 +118,11 @@ class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
 
         Of a workload in ambient a hello to 15008, of a gateway hellos to its servers.
         """
-        if self.plan.target.role in HBONE_ROLES:
+        if self.poll.plan.target.role in HBONE_ROLES:
             return self._of_workload(seen)
-        plan, memory, config = self.plan, self.memory, self.config
-        is_identity = Cadence.IDENTITY in self.due
+        plan = self.poll.plan
         outcomes = {o.address: o.outcome for o in seen if o.probe.kind is ProbeKind.CONTROL}
-        is_due = is_hello_due(plan.target, seen, memory, config, self.now, is_identity, self.step)
+        is_due = is_hello_due(self.poll, seen)
         attempts = []
         for part in plan.network:
             match outcomes.get(part.dialer.address):
@@ -137,41 +130,30 @@ class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
                     attempts.append(self._attempt(part.hello, part.dialer))
                 case Outcome.REFUSED if part.direct:
                     attempts.append(self._attempt(part.direct, part.dialer))
-        if config.poll.hello:
-            ways = {part.dialer.address: part.dialer for part in plan.network}
-            to_servers = server_hellos(
-                plan, seen, memory, config, self.now, is_identity_due=is_identity, step=self.step
-            )
-            attempts += [self._attempt(probe, ways[probe.address]) for probe in to_servers]
-        return attempts
+        ways = {part.dialer.address: part.dialer for part in plan.network}
+        to_servers = server_hellos(self.poll, seen)
+        return attempts + [self._attempt(probe, ways[probe.address]) for probe in to_servers]
 
     def _of_workload(self, seen: Sequence[Observation]) -> list[tuple[Prober, Attempt]]:
         """Hellos to 15008 that are due and within their rate; ports that were spared."""
-        plan, memory, config = self.plan, self.memory, self.config
-        is_identity = Cadence.IDENTITY in self.due
-        due = hbone_hellos.due_addresses(
-            plan.target, seen, memory, config, self.now, due_identity=is_identity, step=self.step
-        )
+        due = hbone_hellos.due_addresses(self.poll, seen)
         addresses = [one for one in due if self.hellos.take(time.monotonic())]
         asked = [
             self._attempt(part.hello, part.dialer)
-            for part in self.plan.network
+            for part in self.poll.plan.network
             if part.hello and part.dialer.address in addresses
         ]
         if not all(one.outcome is Outcome.OK for one in seen):
-            for part in self.plan.network:
+            for part in self.poll.plan.network:
                 more = hbone_hellos.spared_probes(part, seen)
                 asked += [self._attempt(probe, part.dialer) for probe in more]
         return asked
 
     async def _probe_pod(self, pod: PodView, seen: Sequence[Observation]) -> list[Observation]:
         """The pod's own view; pages that the network already returned are not requested again."""
-        plan = self.plan
-        probes = [probe for probe in plan.in_pod if probe.kind.cadence in self.due]
-        is_doubtful = hbone_hellos.is_doubtful(
-            plan.target, plan.on_doubt, seen, self.memory, self.due
-        )
-        on_doubt = plan.on_doubt if is_doubtful else None
+        plan = self.poll.plan
+        probes = [probe for probe in plan.in_pod if probe.kind.cadence in self.poll.due]
+        on_doubt = plan.on_doubt if hbone_hellos.is_doubtful(self.poll, seen) else None
         if on_doubt is not None and on_doubt not in probes:
             probes.append(on_doubt)
         if not probes:
@@ -180,7 +162,7 @@ class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
             if dialer is None:
                 return [] if on_doubt is None else [Observation(on_doubt, Outcome.BLOCKED)]
             returned = {(o.probe.port, o.probe.kind) for o in seen if is_whole(o)}
-            due = self.due | {Cadence.DETAIL} if self._lost_a_server(seen) else self.due
+            due = self.poll.due | {Cadence.DETAIL} if self._lost_a_server(seen) else self.poll.due
             in_pod = await self._run(
                 [
                     self._attempt(
@@ -196,24 +178,25 @@ class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
     def _lost_a_server(self, seen: Sequence[Observation]) -> bool:
         """Whether a gateway's server refuses: it may have been removed since admin was read."""
         refused = {o.port for o in seen if o.outcome is Outcome.REFUSED}
-        return any(port.number in refused for port in self.plan.ports if is_server(port))
+        return any(port.number in refused for port in self.poll.plan.ports if is_server(port))
 
     async def probe_new_servers(self, before: Plan) -> list[Observation]:
         """The servers that this poll found and that the plan `before` did not have."""
+        plan = self.poll.plan
         planned = {probe for part in before.network for probe in part.probes} | {*before.in_pod}
-        if self.plan.network:
+        if plan.network:
             return await self._run(
                 [
                     self._attempt(probe, part.dialer)
-                    for part in self.plan.network
+                    for part in plan.network
                     for probe in part.probes
                     if probe not in planned
                 ]
             )
-        new = [probe for probe in self.plan.in_pod if probe not in planned]
-        if self.plan.pod is None or not new:
+        new = [probe for probe in plan.in_pod if probe not in planned]
+        if plan.pod is None or not new:
             return []
-        async with self.plan.pod.entered([probe.port for probe in new], [], urgent=False) as dialer:
+        async with plan.pod.entered([probe.port for probe in new], [], urgent=False) as dialer:
             if dialer is None:
                 return []
             return await self._run([self._attempt(probe, dialer) for probe in new])
@@ -227,14 +210,14 @@ class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
             seen = await probe_all(attempts)
         finally:
             self.instrumentation.under_way(-len(attempts))
-        self.instrumentation.ended(seen, self.plan.target.role)
+        self.instrumentation.ended(seen, self.poll.plan.target.role)
         return seen
 
     def _attempt(
         self, probe: Probe, dialer: Dialer, due: frozenset[Cadence] | None = None
     ) -> tuple[Prober, Attempt]:
-        plan = self.plan
+        plan = self.poll.plan
         is_hbone = probe.kind is ProbeKind.HBONE_HELLO
-        timeout = hbone_hellos.DEADLINE_SECONDS if is_hbone else self.config.poll.timeout
-        attempt = Attempt(dialer, probe, due or self.due, timeout, plan.target, plan.options)
+        timeout = hbone_hellos.DEADLINE_SECONDS if is_hbone else self.poll.config.poll.timeout
+        attempt = Attempt(dialer, probe, due or self.poll.due, timeout, plan.target, plan.options)
         return PROBERS[probe.kind], attempt

@@ -22,6 +22,7 @@ from exporter.model.interning import shared_mapping
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.page_due import PageSlots, with_pages
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
+from exporter.poll.poll_inputs import PollInputs
 from exporter.poll.poll_steps import NO_INSTRUMENTATION, PollSteps, ProbeInstrumentation
 from exporter.turn import current_turn
 
@@ -93,50 +94,33 @@ async def poll_target(  # noqa: PLR0913 - the scheduler hands in what it counts 
     due &= plan.cadences
     if pages is None:
         due = with_pages(due, plan.target, memory, config, now)
-    poll = PollSteps(
-        plan=plan,
-        due=due,
-        memory=memory,
-        config=config,
-        now=now,
-        step=step,
-        pages=pages,
-        instrumentation=instrumentation,
-        hellos=hellos or HelloRate(),
+    poll = PollInputs(plan, memory, due, config, now, step)
+    steps = PollSteps(
+        poll=poll, pages=pages, instrumentation=instrumentation, hellos=hellos or HelloRate()
     )
-    seen = begun.seen if begun else await poll.probe_network()
-    seen = await poll.probe_further(seen)
+    seen = begun.seen if begun else await steps.probe_network()
+    seen = await steps.probe_further(seen)
     if admin := newest_admin(seen):
-        before, plan = plan, with_servers(without_servers, admin)
-        seen += await replace(poll, plan=plan).probe_new_servers(before)
+        poll = replace(poll, plan=with_servers(without_servers, admin))
+        seen += await replace(steps, poll=poll).probe_new_servers(plan)
     begun = Begun(seen, started)
     await current_turn().wait()
-    return conclude(
-        plan, memory, due, config, now, begun, in_mesh=in_mesh, step=step, webhook=webhook
-    )
+    return conclude(poll, begun, in_mesh=in_mesh, webhook=webhook)
 
 
-def conclude(  # noqa: PLR0913 - as `poll_target`
-    plan: Plan,
-    memory: Memory,
-    due: frozenset[Cadence],
-    config: Config,
-    now: float,
-    begun: Begun,
-    *,
-    in_mesh: bool = False,
-    step: float = 0.0,
-    webhook: WebhookPath | None = None,
+def conclude(
+    poll: PollInputs, begun: Begun, *, in_mesh: bool = False, webhook: WebhookPath | None = None
 ) -> PollResult:
     """The result of a poll that has seen all that it wanted to."""
+    plan, memory, config, now, step = poll.plan, poll.memory, poll.config, poll.now, poll.step
     seen, took = begun.seen, time.monotonic() - begun.started
     polled = {**memory.polled}
-    for cadence in due:
+    for cadence in poll.due:
         polled[cadence] = now  # merging two mappings makes one with room for both
     memory = replace(
         memory,
         polled=polled,
-        took=_long(memory.took, due, took, config.poll.interval),
+        took=_long(memory.took, poll.due, took, config.poll.interval),
         view_interval=plan.pod.seconds_between_views() if plan.pod else 0.0,
     )
     record, remembered = diagnose(

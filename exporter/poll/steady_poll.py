@@ -5,11 +5,11 @@ Pure. Of a poll in ambient, its task and coroutines would cost as much as all of
 
 from collections.abc import Sequence
 
-from exporter.config import Config
 from exporter.diagnosis.repeats import Repeats, repeats_of
-from exporter.model import HBONE_ROLES, Cadence, Memory, Observation, Outcome, Probe
+from exporter.model import HBONE_ROLES, Cadence, Observation, Outcome, Probe
 from exporter.poll import hbone_hellos, hello_due
 from exporter.poll.plan import Plan
+from exporter.poll.poll_inputs import PollInputs
 from exporter.probes.attempt import Attempt, Prober
 from exporter.probes.direct_runs import is_direct
 from exporter.probes.probers import PROBERS
@@ -34,40 +34,24 @@ def steady_probes(plan: Plan, due: frozenset[Cadence], timeout: float) -> Steady
     return tuple(found)
 
 
-def is_all(
-    plan: Plan,
-    seen: Sequence[Observation],
-    memory: Memory,
-    config: Config,
-    now: float,
-    step: float,
-) -> bool:
+def is_all(poll: PollInputs, seen: Sequence[Observation]) -> bool:
     """Whether nothing follows upon what was seen: every port is well, and no hello is due."""
     if not all(one.outcome is Outcome.OK for one in seen):
         return False
-    if plan.target.role not in HBONE_ROLES:
-        return now < hello_due.next_due(plan, seen, memory, config, step)
-    due = hbone_hellos.due_addresses(
-        plan.target, seen, memory, config, now, due_identity=False, step=step
-    )
-    return not any(due)
+    if poll.plan.target.role not in HBONE_ROLES:
+        return poll.now < hello_due.next_due(poll, seen)
+    return not any(hbone_hellos.due_addresses(poll, seen))
 
 
-def repeats_after(
-    plan: Plan, probes: SteadyProbes, memory: Memory, config: Config, step: float
-) -> Repeats | None:
-    """Where the polls after the one that left this memory are counted that see the same."""
-    wanted = [attempt.probe for _, attempt in probes]
-    hello_at = _next_hello(plan, wanted, memory, config, step)
-    return repeats_of(plan.target, plan.ports, wanted, memory, config, hello_at)
+def repeats_after(poll: PollInputs, probes: SteadyProbes) -> Repeats | None:
+    """Where this poll and those after it are counted that see the same as the one before."""
+    plan, wanted = poll.plan, [attempt.probe for _, attempt in probes]
+    hello_at = _next_hello(poll, wanted)
+    return repeats_of(plan.target, plan.ports, wanted, poll.memory, poll.config, hello_at)
 
 
-def _next_hello(
-    plan: Plan, probes: Sequence[Probe], memory: Memory, config: Config, step: float
-) -> float:
+def _next_hello(poll: PollInputs, probes: Sequence[Probe]) -> float:
     """From when on a poll in which every port is well sends a hello; 0 for at once."""
-    if plan.target.role in HBONE_ROLES:
-        addresses = [probe.address for probe in probes]
-        return hbone_hellos.next_due(addresses, memory, config, step)
-    seen = [Observation(probe, Outcome.OK) for probe in probes]
-    return hello_due.next_due(plan, seen, memory, config, step)
+    if poll.plan.target.role in HBONE_ROLES:
+        return hbone_hellos.next_due(poll, [probe.address for probe in probes])
+    return hello_due.next_due(poll, [Observation(probe, Outcome.OK) for probe in probes])

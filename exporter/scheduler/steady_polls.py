@@ -14,6 +14,7 @@ from exporter.config import Config
 from exporter.diagnosis.memo import Shown
 from exporter.model import FAST_ONLY, Cadence
 from exporter.poll.plan import Plan
+from exporter.poll.poll_inputs import PollInputs
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import Begun, PollResult, conclude
 from exporter.poll.steady_poll import SteadyProbes, is_all, repeats_after, steady_probes
@@ -93,7 +94,7 @@ class SteadyPolls:
             return False
         known = row.repeats
         if known is None:
-            known = repeats_after(plan, row.steady, row.memory, self._config, step)
+            known = repeats_after(self._inputs(poll, plan), row.steady)
             if known is None:
                 return False
             row.count_repeats(known)
@@ -114,13 +115,15 @@ class SteadyPolls:
 
     def result(self, poll: RunningPoll, plan: Plan, runs: list[DirectRun]) -> PollResult | None:
         """The result of one that is no repeat; None where something follows upon what it saw."""
-        memory, step = poll.row.memory, clock.step()
         begun = poll.begun = Begun([run.observation() for run in runs], poll.started)
-        if self._state.in_mesh:
+        inputs = self._inputs(poll, plan)
+        if self._state.in_mesh or not is_all(inputs, begun.seen):
             return None
-        if not is_all(plan, begun.seen, memory, self._config, poll.at, step):
-            return None
-        return conclude(plan, memory, poll.cadences, self._config, poll.at, begun, step=step)
+        return conclude(inputs, begun)
+
+    def _inputs(self, poll: RunningPoll, plan: Plan) -> PollInputs:
+        row = poll.row
+        return PollInputs(plan, row.memory, poll.cadences, self._config, poll.at, clock.step())
 
     async def wait(self) -> None:
         """Until none runs."""

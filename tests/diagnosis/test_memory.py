@@ -5,6 +5,8 @@ from msgspec import structs
 
 from exporter.config import AccessConfig, Config
 from exporter.model import (
+    EVERY_CADENCE,
+    FAST_ONLY,
     AdminFacts,
     AgentMetrics,
     BoundListener,
@@ -15,12 +17,15 @@ from exporter.model import (
     Outcome,
     ProbeKind,
     Role,
+    Target,
     TargetRecord,
     Timestamped,
     TlsFacts,
     ZtunnelFacts,
 )
 from exporter.poll.hello_due import is_hello_due
+from exporter.poll.plan import plan_of
+from exporter.poll.poll_inputs import PollInputs
 from tests.diagnosis.matrix import (
     AGENT,
     CERTIFICATE,
@@ -233,12 +238,26 @@ def test_an_old_hello_does_not_excuse_ports_that_fell_silent_since() -> None:
     assert cause_of(seen_by(seen, memory=memory, now=NOW + 30)[0]) == "network_blocked"
 
 
+def inputs(
+    memory: Memory,
+    now: float,
+    target: Target = SIDECAR,
+    config: Config | None = None,
+    *,
+    due: bool = False,
+) -> PollInputs:
+    """What a poll goes by; `due`: the identity cadence is."""
+    config = config or Config()
+    cadences = EVERY_CADENCE if due else FAST_ONLY
+    return PollInputs(plan_of(target, config), memory, cadences, config, now)
+
+
 def test_asks_for_a_hello_when_it_would_decide_something() -> None:
     _, memory = polled(sidecar())
     silent = fast(net(15021, TIMEOUT), net(15090, TIMEOUT))
 
     def asks(seen: list[Observation], memory: Memory, after: float, *, due: bool = False) -> bool:
-        return is_hello_due(SIDECAR, seen, memory, Config(), NOW + after, due)
+        return is_hello_due(inputs(memory, NOW + after, due=due), seen)
 
     assert asks(fast(), Memory(), 0)
     assert asks(fast(), memory, 30, due=True)
@@ -272,7 +291,7 @@ def test_a_hello_is_not_repeated_in_every_poll_that_sees_envoy_from_inside_alone
     _, memory = seen_by(sidecar() + pod, target=target, config=config)
     sent = []
     for now in (NOW + 30.0 * number for number in range(1, 13)):
-        is_due = is_hello_due(target, fails, memory, config, now, due_identity=False)
+        is_due = is_hello_due(inputs(memory, now, target, config), fails)
         sent += [now] * is_due
         seen = [*fails, *([hello(OK)] if is_due else []), *pod]
         _, memory = seen_by(seen, target=target, config=config, memory=memory, now=now)
@@ -527,9 +546,9 @@ def test_one_lost_hello_does_not_outweigh_a_valid_certificate() -> None:
     once, missed = seen_by(lost, memory=memory, now=NOW + 30)
     twice, _ = seen_by(lost, memory=missed, now=NOW + 60)
     assert (ups(once)[15006], ups(twice)[15006]) == (True, False)
-    assert is_hello_due(SIDECAR, fast(), missed, Config(), NOW + 60, due_identity=False)
+    assert is_hello_due(inputs(missed, NOW + 60), fast())
     _, mended = seen_by([*fast(), hello(OK)], memory=missed, now=NOW + 60)
-    assert not is_hello_due(SIDECAR, fast(), mended, Config(), NOW + 90, due_identity=False)
+    assert not is_hello_due(inputs(mended, NOW + 90), fast())
     assert ups(seen_by(lost, memory=mended, now=NOW + 90)[0])[15006] is True
 
 

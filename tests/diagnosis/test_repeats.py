@@ -27,6 +27,7 @@ from exporter.model import (
     Timestamped,
 )
 from exporter.poll.plan import Plan, plan_of
+from exporter.poll.poll_inputs import PollInputs
 from exporter.poll.steady_poll import repeats_after, steady_probes
 from exporter.state import State
 from tests.diagnosis.ambient_states import BYPASSING, DUAL, READY, WITHOUT_PORTS, WORKLOAD, hello
@@ -86,7 +87,8 @@ def settled(target: Target, step: float = 0.0) -> tuple[Plan, TargetRecord, Memo
 
 
 def counting(plan: Plan, memory: Memory, step: float = 0.0) -> Repeats:
-    found = repeats_after(plan, steady_probes(plan, FAST, TIMEOUT), memory, CONFIG, step)
+    probes = steady_probes(plan, FAST, TIMEOUT)
+    found = repeats_after(PollInputs(plan, memory, FAST, CONFIG, NOW, step), probes)
     assert found is not None
     return found
 
@@ -117,14 +119,19 @@ def test_nothing_is_counted_of_what_is_not_healthy_or_was_judged_by_other_things
     plan, _, memory = settled(WORKLOAD)
     probes = steady_probes(plan, FAST, TIMEOUT)
     other = plan_of(changed(WORKLOAD, node="elsewhere"), CONFIG)
-    more = plan_of(DUAL, CONFIG)
     slow = structs.replace(memory, took={Cadence.FAST: 31.0})
-    assert repeats_after(plan, probes, structs.replace(memory, memo=None), CONFIG, 0.0) is None
-    assert repeats_after(other, probes, memory, CONFIG, 0.0) is None
-    assert repeats_after(more, steady_probes(more, FAST, TIMEOUT), memory, CONFIG, 0.0) is None
-    assert repeats_after(plan, probes[:1], memory, CONFIG, 0.0) is None
-    assert repeats_after(plan, probes, slow, CONFIG, 0.0) is None
-    assert repeats_after(plan, probes, memory, Config(), 0.0) is None
+    poll = PollInputs(plan, memory, FAST, CONFIG, NOW)
+    assert repeats_after(poll, probes) is not None
+    for differs in (
+        {"memory": structs.replace(memory, memo=None)},
+        {"plan": other},
+        {"memory": slow},
+        {"config": Config()},
+    ):
+        assert repeats_after(structs.replace(poll, **differs), probes) is None
+    assert repeats_after(poll, probes[:1]) is None
+    more = structs.replace(poll, plan=plan_of(DUAL, CONFIG))
+    assert repeats_after(more, steady_probes(more.plan, FAST, TIMEOUT)) is None
 
 
 def test_counting_ends_with_the_memo_or_when_a_hello_is_due() -> None:

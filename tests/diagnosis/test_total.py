@@ -7,6 +7,7 @@ from exporter.catalogue import ports_of
 from exporter.config import Config
 from exporter.diagnosis import CAUSES, diagnose
 from exporter.model import (
+    FAST_ONLY,
     AdminFacts,
     AgentFacts,
     AgentMetrics,
@@ -31,6 +32,8 @@ from exporter.model import (
     View,
 )
 from exporter.poll.hello_due import is_hello_due
+from exporter.poll.plan import plan_of
+from exporter.poll.poll_inputs import PollInputs
 from tests.diagnosis.matrix import CERTIFICATE, CONTROL, NOW, target_of
 
 COUNTS = st.none() | st.integers(0, 9).map(float)
@@ -139,10 +142,10 @@ def test_diagnose_is_total(
     *, target: Target, polls: list[list[Observation]], in_mesh: bool
 ) -> None:
     memory = Memory()
-    ports = ports_of(target)
+    ports, plan = ports_of(target), plan_of(target, Config())
     for index, seen in enumerate(polls):
         now = NOW + index * 120
-        is_hello_due(target, seen, memory, Config(), now, due_identity=False)
+        is_hello_due(PollInputs(plan, memory, FAST_ONLY, Config(), now), seen)
         record, memory = diagnose(target, ports, seen, memory, Config(), now, in_mesh=in_mesh)
         assert record.target is target
         assert record.diagnosis is None or record.diagnosis.cause in CAUSES

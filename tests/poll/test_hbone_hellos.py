@@ -7,9 +7,18 @@ from msgspec import structs
 
 from exporter.config import Config
 from exporter.diagnosis.diagnose import diagnose
-from exporter.model import Cadence, Memory, Observation, Outcome
+from exporter.model import (
+    EVERY_CADENCE,
+    FAST_ONLY,
+    Cadence,
+    Memory,
+    Observation,
+    Outcome,
+    Target,
+)
 from exporter.poll.hbone_hellos import HelloRate, due_addresses, is_doubtful, next_due
 from exporter.poll.plan import plan_of
+from exporter.poll.poll_inputs import PollInputs
 from tests.diagnosis.ambient_states import (
     CERTIFICATE,
     DUAL,
@@ -32,6 +41,16 @@ DAY = 86400.0
 CONFIG = Config()
 
 
+def inputs(
+    memory: Memory,
+    now: float,
+    target: Target = WORKLOAD,
+    due: frozenset[Cadence] = FAST_ONLY,
+    config: Config = CONFIG,
+) -> PollInputs:
+    return PollInputs(plan_of(target, config), memory, due, config, now)
+
+
 def times_of_hellos(said: Observation, seconds: float, begin: float = NOW) -> list[float]:
     """When hellos are sent that all end the same, polled every 30 s; seconds after the first."""
     memory, sent = Memory(), []
@@ -39,8 +58,9 @@ def times_of_hellos(said: Observation, seconds: float, begin: float = NOW) -> li
     for number in range(int(seconds / INTERVAL) + 1):
         now = begin + number * INTERVAL
         poll = seen()[:3]
-        is_due = any(due_addresses(WORKLOAD, poll, memory, CONFIG, now, due_identity=False))
-        assert is_due == (now >= next_due([V4], memory, CONFIG, 0.0))
+        goes_by = inputs(memory, now)
+        is_due = any(due_addresses(goes_by, poll))
+        assert is_due == (now >= next_due(goes_by, [V4]))
         if is_due:
             sent.append(now - begin)
             poll.append(said)
@@ -70,10 +90,12 @@ def test_failures_are_repeated_at_the_next_poll_and_then_less_and_less(said: Obs
 
 
 def due(
-    poll: list[Observation], memory: Memory, target: object = WORKLOAD, **options: bool
+    poll: list[Observation],
+    memory: Memory,
+    target: Target = WORKLOAD,
+    cadences: frozenset[Cadence] = FAST_ONLY,
 ) -> list[str]:
-    options = {"due_identity": False, **options}
-    return list(due_addresses(target, poll, memory, CONFIG, NOW + 30, **options))
+    return list(due_addresses(inputs(memory, NOW + 30, target, cadences), poll))
 
 
 def after(*polls: list[Observation]) -> Memory:
@@ -91,7 +113,7 @@ def test_a_change_of_15008s_connect_brings_one() -> None:
 
 
 def test_the_identity_cadence_brings_one() -> None:
-    assert due(seen()[:3], after(seen()), due_identity=True) == [V4]
+    assert due(seen()[:3], after(seen()), cadences=EVERY_CADENCE) == [V4]
 
 
 def test_only_addresses_whose_15008_accepts_get_one() -> None:
@@ -106,7 +128,8 @@ def test_another_address_of_the_pod_gets_its_own() -> None:
 
 def test_hellos_that_are_switched_off_are_never_due() -> None:
     quiet = replace(CONFIG, poll=replace(CONFIG.poll, hello=False))
-    found = due_addresses(WORKLOAD, seen(), Memory(), quiet, NOW, due_identity=True)
+    goes_by = inputs(Memory(), NOW, due=EVERY_CADENCE, config=quiet)
+    found = due_addresses(goes_by, seen())
     assert list(found) == []
 
 
@@ -125,11 +148,9 @@ def test_a_rate_begins_anew_after_a_pause() -> None:
 
 
 def test_the_pods_view_is_asked_where_strangers_seem_to_get_in_and_once_a_detail_interval() -> None:
-    plan = plan_of(WORKLOAD, CONFIG)
     strangers, fine = seen(REFUSED, REFUSED, OK), seen()
-    fast = frozenset({Cadence.FAST})
-    assert is_doubtful(WORKLOAD, plan.on_doubt, strangers, Memory(), fast)
-    assert not is_doubtful(WORKLOAD, plan.on_doubt, fine, Memory(), fast)
+    assert is_doubtful(inputs(Memory(), NOW), strangers)
+    assert not is_doubtful(inputs(Memory(), NOW), fine)
     known = after([*strangers, hello(REFUSED, address="")])
-    assert not is_doubtful(WORKLOAD, plan.on_doubt, strangers, known, fast)
-    assert is_doubtful(WORKLOAD, plan.on_doubt, strangers, known, frozenset(Cadence))
+    assert not is_doubtful(inputs(known, NOW), strangers)
+    assert is_doubtful(inputs(known, NOW, due=EVERY_CADENCE), strangers)
