@@ -4,7 +4,6 @@ from exporter.diagnosis.cause import Cause
 from exporter.diagnosis.conditions import (
     istiod_replica,
     node_agents,
-    proxy_processes,
     running_proxy,
 )
 from exporter.model import ALL_ROLES, CauseClass, PortName, Role
@@ -28,7 +27,7 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         id="istiod_not_ready",
         roles=(Role.ISTIOD,),
         condition=istiod_replica.istiod_is_not_ready,
-        remedy=proxy_processes.start_remedy,
+        remedy=istiod_replica.istiod_remedy,
         sentence="This istiod replica is not ready.",
         advice="Read istiod's log; without an API server it never becomes ready.",
         ports=(PortName.HTTP_DEBUG, PortName.GRPC_XDS, PortName.TLS_XDS, PortName.HTTP_MONITORING),

@@ -131,6 +131,23 @@ def test_the_evidence_names_a_port_where_it_was_moved_to(
     assert words in " ".join(record.diagnosis.evidence)
 
 
+@pytest.mark.parametrize(
+    ("seen", "remedy"),
+    [
+        (net(15012, Outcome.REFUSED), "PILOT_CERT_PROVIDER"),
+        (net(15012, Outcome.TLS_ERROR), "PILOT_CERT_PROVIDER"),
+        (net(8080, Outcome.NOT_READY), "API server"),
+    ],
+)
+def test_an_istiod_that_is_ready_without_15012_lacks_its_certificate(
+    seen: Observation, remedy: str
+) -> None:
+    record, _ = seen_by(istiod(seen), target=ISTIOD)
+    assert cause_of(record) == "istiod_not_ready"
+    assert record.diagnosis is not None
+    assert remedy in record.diagnosis.advice
+
+
 def test_without_a_remedy_of_its_own_the_causes_advice_stands() -> None:
     record, _ = seen_by(istiod(net(15014, Outcome.FORBIDDEN)), target=ISTIOD)
     assert record.diagnosis is not None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from exporter.diagnosis.case import NO_FAULT, Case, Sentences
-from exporter.diagnosis.conditions.proxy_processes import describe_if_down
+from exporter.diagnosis.conditions.proxy_processes import describe_if_down, start_remedy
 from exporter.diagnosis.evidence import describe
 from exporter.model import Outcome, PortName, WebhookPath
 
@@ -29,6 +29,21 @@ def istiod_is_not_ready(case: Case) -> Sentences:
             *_detail(case, PortName.TLS_XDS),
         )
     return describe_if_down(case)
+
+
+def istiod_remedy(case: Case) -> str:
+    """What to do where it was not started, or is ready and 15012 alone fails; empty elsewhere."""
+    is_ready = case.outcome(PortName.HTTP_DEBUG) is Outcome.OK
+    return start_remedy(case) or (_XDS_REMEDY if is_ready else "")
+
+
+_XDS_REMEDY = (
+    "No proxy can connect to this istiod. Read its log for its serving certificate (`The secure"
+    " discovery service is disabled`), and look at PILOT_CERT_PROVIDER, at the secret istiod-tls or"
+    " cacerts, and at --secureGRPCAddr."
+)
+"""Without a certificate or its root istiod leaves the port out, or fails every handshake
+(pilot/pkg/bootstrap/server.go, initSecureDiscoveryService)."""
 
 
 def _detail(case: Case, name: PortName) -> Iterator[str]:
