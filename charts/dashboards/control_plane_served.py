@@ -7,7 +7,7 @@ from charts.dashboards.values import PLAIN, RATE, UP, Column, Query, Scale, best
 
 MESH = 'cluster=~"$cluster"'
 ISTIOD = f'{MESH}, namespace=~"$istiod_namespace", role="istiod"'
-PROXIES = f'{MESH}, role!~"istiod|cni"'
+PROXIES = f'{MESH}, role!~"istiod|cni|ambient"'
 CONNECTED = best("istio_control_plane_connected_proxies", "cluster, namespace, pod", ISTIOD)
 INFO = best("istio_target_info", "cluster, namespace, pod, revision, version", PROXIES)
 XDS = best("istio_proxy_xds_connected", "cluster, namespace, pod", PROXIES)

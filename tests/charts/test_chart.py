@@ -1,10 +1,12 @@
 """The chart is sound: Helm lints it, and every values file in ci/ renders."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import helm_python as helm
 import pytest
+import yaml
 
 from tests.charts.render import (
     CHART,
@@ -86,3 +88,21 @@ def filled(defaults: Document, chosen: Document, free: object) -> Document:
         elif key in chosen:
             found[key] = chosen[key]
     return found
+
+
+@pytest.mark.parametrize(("enabled", "is_there"), [(True, True), (False, False)])
+def test_an_umbrella_chart_may_switch_it_by_a_condition(
+    enabled: bool, is_there: bool, tmp_path: Path
+) -> None:
+    shutil.copytree(CHART, tmp_path / "charts" / CHART.name)
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    switched = {"name": CHART.name, "version": version, "condition": f"{CHART.name}.enabled"}
+    umbrella = {"apiVersion": "v2", "name": "mesh", "version": "1.0.0", "dependencies": [switched]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(umbrella))
+
+    with helm.Chart.load(tmp_path) as chart:
+        files = chart.render(
+            {CHART.name: {"enabled": enabled}}, name="mesh", namespace="mesh", is_install=True
+        )
+
+    assert bool(files) is is_there

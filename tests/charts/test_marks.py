@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.render import CHART, ci_files, hooks, of_kind, render, values_of
+from tests.charts.render import CHART, ci_files, hooks, of_kind, render, render_files, values_of
 from tests.docs.pages import ROOT, fences
 from tests.real.programs import free_address, serving
 
@@ -60,6 +60,30 @@ def test_an_own_label_outranks_a_common_one() -> None:
     values = {"commonLabels": {"a": "common"}, "service": {"labels": {"a": "own"}}}
     [service] = of_kind(render(values), "Service")
     assert service["metadata"]["labels"]["a"] == "own"
+
+
+@pytest.mark.parametrize("mode", ["deployment", "statefulset", "daemonset"])
+def test_no_label_or_annotation_is_there_twice_whoever_sets_it(mode: str) -> None:
+    """A text with a key twice is refused by what reads it strictly, such as kustomize."""
+    inject = {"sidecar.istio.io/inject": "false", "istio.io/dataplane-mode": "none", "team": "mesh"}
+    everywhere = {"commonLabels": inject, "commonAnnotations": inject}
+    values = {"mode": mode, **everywhere, "podLabels": inject, "podAnnotations": inject}
+
+    for name, text in render_files(values).items():
+        if name != "NOTES.txt":
+            for document in filter(None, yaml.compose_all(text)):
+                assert twice(document) == [], name
+
+
+def twice(node: yaml.Node) -> list[str]:
+    """Keys that a mapping in the node has twice."""
+    if isinstance(node, yaml.SequenceNode):
+        return [key for item in node.value for key in twice(item)]
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    keys = [key.value for key, _ in node.value]
+    inner = [key for _, value in node.value for key in twice(value)]
+    return [key for key in dict.fromkeys(keys) if keys.count(key) > 1] + inner
 
 
 def test_the_service_has_the_type_that_is_chosen_and_the_headless_one_none() -> None:

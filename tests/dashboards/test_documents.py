@@ -106,6 +106,13 @@ def test_the_cluster_stays_through_every_aggregation_and_join(query: Asked) -> N
     assert [labels for labels in grouped + joins if not labels.startswith("cluster")] == []
 
 
+def test_no_pod_in_ambient_counts_as_a_proxy_of_some_version() -> None:
+    """It has neither a version nor a revision: in a table of them it would be a nameless line."""
+    counted = [query for query in queries() if re.search(r"^\w*\(?count by .*version", query.expr)]
+    assert counted
+    assert [query.name for query in counted if 'role!~"istiod|cni|ambient"' not in query.expr] == []
+
+
 @pytest.mark.parametrize("file", UIDS)
 def test_lines_and_bands_have_a_legend(file: str) -> None:
     drawn = [

@@ -40,9 +40,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: istio-port-exporter
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end }}
 
 {{/*
@@ -50,7 +47,7 @@ An object's labels and annotations: those of the chart, those of every object, i
 "annotations" map), of which the maps may be left out.
 */}}
 {{- define "istio-port-exporter.marks" -}}
-{{- $labels := mergeOverwrite (include "istio-port-exporter.labels" .root | fromYaml) (deepCopy (default dict .labels)) }}
+{{- $labels := mergeOverwrite (include "istio-port-exporter.labels" .root | fromYaml) (deepCopy (default dict .root.Values.commonLabels)) (deepCopy (default dict .labels)) }}
 labels:
   {{- toYaml $labels | nindent 2 }}
 {{- with mergeOverwrite (deepCopy (default dict .root.Values.commonAnnotations)) (deepCopy (default dict .annotations)) }}

@@ -6,24 +6,15 @@
 {{- $isInside := and (eq $values.mode "daemonset") (eq .component "exporter") }}
 {{- $hasToken := include "istio-port-exporter.hasToken" . }}
 {{- $hasRoot := and (include "istio-port-exporter.watchesIstiod" .root) (eq .component (include "istio-port-exporter.istiodComponent" .root)) }}
+{{- $annotations := dict "checksum/config" (include "istio-port-exporter.config" . | sha256sum) "sidecar.istio.io/inject" "false" }}
+{{- /* In the mesh, the exporter's own proxy would answer for every target. */}}
+{{- $outside := dict "sidecar.istio.io/inject" "false" "istio.io/dataplane-mode" "none" }}
+{{- $labels := include "istio-port-exporter.componentLabels" . | fromYaml }}
 metadata:
   annotations:
-    checksum/config: {{ include "istio-port-exporter.config" . | sha256sum }}
-    sidecar.istio.io/inject: "false"
-    {{- with mergeOverwrite (deepCopy (default dict $values.commonAnnotations)) (deepCopy (default dict $values.podAnnotations)) }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- toYaml (mergeOverwrite $annotations (deepCopy (default dict $values.commonAnnotations)) (deepCopy (default dict $values.podAnnotations))) | nindent 4 }}
   labels:
-    {{- include "istio-port-exporter.componentLabels" . | nindent 4 }}
-    {{- with $values.commonLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-    {{- /* In the mesh, the exporter's own proxy would answer for every target. */}}
-    sidecar.istio.io/inject: "false"
-    istio.io/dataplane-mode: none
-    {{- with $values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- toYaml (mergeOverwrite $labels (deepCopy (default dict $values.commonLabels)) $outside (deepCopy (default dict $values.podLabels))) | nindent 4 }}
 spec:
   serviceAccountName: {{ include "istio-port-exporter.serviceAccountName" . }}
   automountServiceAccountToken: {{ or $values.portForward.enabled (dig "discovery" "kubernetes" "enabled" true (default dict $values.config)) }}

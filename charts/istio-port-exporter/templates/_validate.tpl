@@ -26,6 +26,13 @@
 {{- fail (printf "config.%s is set by the chart: %s" $path $instead) }}
 {{- end }}
 {{- end }}
+{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels }}
+{{- range list "name" "instance" "component" }}
+{{- if hasKey (default dict $labels) (printf "app.kubernetes.io/%s" .) }}
+{{- fail (printf "%s: app.kubernetes.io/%s is the chart's own, by which selectors find the pods and the Service; set nameOverride, or leave it out" $path .) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and (eq .Values.mode "daemonset") .Values.portForward.enabled }}
 {{- fail "portForward.enabled: mode daemonset reaches loopback ports from inside the pods already" }}
 {{- end }}
