@@ -9,7 +9,7 @@ import yaml
 from exporter.catalogue import PORTS
 from exporter.config import Config
 from exporter.model import Role
-from tests.charts.render import Document, of_kind, rbac, render
+from tests.charts.render import Document, of_kind, pod_specs, rbac, render
 from tests.docs.pages import ROOT, fences
 
 PAGE = ROOT / "docs" / "kubernetes.md"
@@ -104,6 +104,22 @@ def test_the_printed_policy_admits_it_to_every_port_of_a_proxy() -> None:
 
     requested = {row.number for row in PORTS if row.probe and row.role in proxies}
     assert ports_of(yaml.safe_load(text)) == requested | {Config().poll.control_port}
+
+
+def test_the_printed_scrape_leaves_out_pods_that_have_ended() -> None:
+    """An evicted pod stays in the list: it would be an exporter that is down."""
+    (text,) = [fence.text for fence in fences(PAGE) if fence.file == "prometheus-in-cluster.yml"]
+    (job,) = yaml.safe_load(text)["scrape_configs"]
+    dropped = [row["source_labels"] for row in job["relabel_configs"] if row["action"] == "drop"]
+
+    assert dropped == [["__meta_kubernetes_pod_phase"]]
+
+
+def test_the_printed_values_leave_user_and_group_to_the_cluster() -> None:
+    texts = [fence.text for fence in fences(PAGE) if "runAsUser: null" in fence.text]
+
+    (pod,) = pod_specs(render(yaml.safe_load("".join(texts))))
+    assert set(pod["securityContext"]) == {"runAsNonRoot", "seccompProfile"}
 
 
 def test_every_family_that_is_named_exists() -> None:

@@ -17,6 +17,7 @@ from exporter.web.probe_limits import (
     TARGET_BURST,
     TARGET_PER_SECOND,
 )
+from tests.docs.pages import pages
 
 DOCUMENT_FOLDER = Path(__file__).parent.parent.parent / "docs"
 DOCUMENT = (DOCUMENT_FOLDER / "metrics.md").read_text(encoding="utf-8")
@@ -103,6 +104,13 @@ def test_every_metric_that_the_text_names_exists() -> None:
     known |= PARAMETERS
 
     assert set(re.findall(r"`?\b(istio_\w+[a-z])\b", DOCUMENT)) <= known
+
+
+def test_no_query_drops_what_names_a_proxy() -> None:
+    """Pods of a namespace would be one: of a port that one of them answers on, none is down."""
+    for page in pages():
+        dropped = re.findall(r"\bwithout \(([a-z, ]*)\)", page.read_text(encoding="utf-8"))
+        assert not {"namespace", "pod", "role"} & set(re.findall(r"\w+", str(dropped))), page
 
 
 def rows_under(heading: str) -> list[Row]:

@@ -57,6 +57,10 @@ CASES = (
         },
         {30: {}, 59: {}},
     ),
+    quiet(
+        "two bad minutes, the first ones of Prometheus: a short fault as any other",
+        life("web-{1..3}", (2, "envoy_stuck"), (58, "ok"), workload="web"),
+    ),
     at_once(
         "three gateways of five",
         {**gateways("gw-{1..3}", TEN, (50, "envoy_stuck")), **gateways("gw-{4..5}", (60, "ok"))},

@@ -294,7 +294,8 @@ CASES = (
             18,
             {"job": JOB},
             "The configuration file of the job istio-port-exporter is invalid; the previous"
-            " configuration is in use. Run istio-port-exporter config check on the file.",
+            " configuration is in use. istio-port-exporter config check --config.file FILE names"
+            " the line.",
         ),
     ),
     Case(

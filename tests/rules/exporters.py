@@ -87,6 +87,17 @@ def killed_with(every: int) -> Case:
     )
 
 
+def replaced(lives: int, away: int = 1, *, beside: int = 0, until: int = LONG) -> Series:
+    """An exporter whose pod is replaced every so many minutes, some after it or some beside it."""
+    series: Series = {}
+    for begin in range(0, until, lives + away):
+        alive = range(begin, LONG if begin + lives >= until else begin + lives + beside)
+        away_at = [m for m in range(LONG) if m not in alive]
+        of_pod = exporter(LONG, away_at, [begin], instance=f"10.0.2.{begin}:10520")
+        series |= {k: v.replace("0", "_") if k.startswith("up") else v for k, v in of_pod.items()}
+    return series
+
+
 PF, EDGE = {"IstioProxiesFailing": 1}, {"IstioGatewaysFailing": 1}
 DOWN = {"IstioPortExporterDown": 1}
 CASES = (
@@ -133,6 +144,28 @@ CASES = (
             89: {},
         },
         "IstioPortExporterIsolated",
+    ),
+    case(
+        "an exporter that is evicted every five minutes, each time another pod",
+        replaced(4),
+        {20: {}, 40: DOWN, 89: DOWN},
+        "IstioPortExporterDown",
+    ),
+    case(
+        "an exporter that keeps up for three minutes of ten",
+        {
+            **exporter(LONG),
+            'istio_port_exporter_targets{role="sidecar"}': f"36x{LONG}",
+            LAST_POLL: "1x9 " + "stale _x6 1x2 " * 8,
+        },
+        {10: {}, 40: {"IstioPortExporterStale": 1}, 89: {"IstioPortExporterStale": 1}},
+        "IstioPortExporterStale",
+    ),
+    case(
+        "three rollouts of the exporter within an hour, each pod for a while beside the next",
+        replaced(15, 0, beside=1, until=60),
+        {30: {}, 89: {}},
+        "IstioPortExporterDown",
     ),
 )
 

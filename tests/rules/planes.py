@@ -234,6 +234,27 @@ VARIANTS = (
     ),
     case(
         ALONE,
+        "a revision is removed while its last gateways end: they need no istiod",
+        {
+            **istiods("istiod-1", (LONG, "ok")),
+            **istiods("old-1", (40, "ok"), (50, "gone"), revision="old"),
+            **life("old-{1..2}", (35, "ok"), (30, "draining"), (25, "gone"), revision="old"),
+        },
+        {89: {}},
+    ),
+    case(
+        ALONE,
+        "a revision is removed while one of its gateways stays",
+        {
+            **istiods("istiod-1", (LONG, "ok")),
+            **istiods("old-1", (40, "ok"), (50, "gone"), revision="old"),
+            **life("old-1", (35, "ok"), (30, "draining"), (25, "gone"), revision="old"),
+            **life("old-2", (LONG, "ok"), revision="old"),
+        },
+        {40: {}, 46: {ALONE: 1}, 89: {ALONE: 1}},
+    ),
+    case(
+        ALONE,
         "istiod's namespace admits no exporter: what is unknown is said",
         istiods("istiod-{1..2}", TEN, (80, "network_blocked")),
         {10: {}, 28: {"IstioProxiesNotJudged": 1}, 89: {"IstioProxiesNotJudged": 1}},

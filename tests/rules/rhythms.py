@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tests.rules.churn import merged
 from tests.rules.lives import Span, again, exporter, life
-from tests.rules.promtool import Case, Series
+from tests.rules.promtool import Case, ExpectedAlert, Series
 from tests.rules.series import of
 from tests.rules.turns import by_turns
 
@@ -19,6 +19,7 @@ ZTUNNEL = {"role": "ztunnel", "namespace": "istio-system", "workload": "ztunnel"
 ALL, EDGE, CUT = "IstioProxiesFailing", "IstioGatewaysFailing", "IstioAmbientNodeCut"
 ALONE, NOT_READY = "IstioRevisionWithoutControlPlane", "IstioControlPlaneNotReady"
 WEBHOOK, PORT = "IstioWebhookDown", "IstioControlPlanePortDown"
+WEBHOOK_PATH = 'istio_control_plane_webhook_path_up{revision="canary"}'
 
 
 def rhythm(down: int, up: int, cause: str, last: str = "ok") -> list[Span]:
@@ -127,6 +128,34 @@ CASES = (
     trap("a port of a ready istiod flaps", PORT, 22, port_down(3, 3)),
     trap("the ztunnels of three nodes flap: the alert of their nodes", CUT, 13, nodes(3, 3, 3)),
     missed("xxxx......"),
+    trap(
+        "a capability comes and goes",
+        "IstioPortExporterCapabilityLost",
+        40,
+        {'istio_port_exporter_capability{capability="debug_token"}': "1x9 " + "0x6 1x2 " * 11},
+    ),
+    Case(
+        WEBHOOK,
+        "trap",
+        "nobody polls the istiod, and the API server does not reach its webhook",
+        {WEBHOOK_PATH: "1x9 0x30"},
+        {START: {}, 14: {WEBHOOK: 1}, 39: {WEBHOOK: 1}},
+        ExpectedAlert(
+            14,
+            {"revision": "canary"},
+            "The API server does not reach the injection webhook of revision canary;"
+            " istio_control_plane_webhook_path_outcome has how its call ended. Creations of pods"
+            " that reach them fail; with all replicas down no pod is injected, and the API server"
+            " refuses Istio's resources. Read istiod's log for its serving certificate, and let"
+            " the API server reach 15017.",
+        ),
+    ),
+    trap("every second call of it fails", WEBHOOK, 35, {WEBHOOK_PATH: "1x9 " + "0 0 1 1 " * 28}),
+    quiet(
+        "the dry run fails where istiods are polled: it is in their diagnoses",
+        WEBHOOK,
+        {**istiods((LONG, "ok")), WEBHOOK_PATH: f"1x9 0x{LONG}"},
+    ),
 )
 
 VARIANTS = (

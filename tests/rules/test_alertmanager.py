@@ -40,6 +40,13 @@ def test_an_exporter_that_is_gone_inhibits_every_alert_about_the_mesh() -> None:
     assert names(RULES[0]["target_matchers"]) == about_the_mesh
 
 
+def test_only_a_cluster_without_any_exporter_inhibits_all() -> None:
+    """One of two in the mesh, or a job that has another name since, leaves those that report."""
+    assert RULES[0]["source_matchers"] == ['alertname="IstioPortExporterAbsent"', 'job=""']
+    others = [matcher for rule in RULES[1:] for matcher in rule["source_matchers"]]
+    assert not any("IstioPortExporter" in matcher for matcher in others)
+
+
 def test_nothing_inhibits_another_cluster_or_node() -> None:
     for rule in RULES:
         assert "cluster" in rule["equal"]

@@ -1,6 +1,6 @@
 """Cases of two clusters in one Prometheus: neither silences, hides or counts the other."""
 
-from tests.rules.promtool import Case
+from tests.rules.promtool import Case, ExpectedAlert
 from tests.rules.series import diagnosis, info, istiod, istiod_ready, of
 
 EXPIRY = "istio_target_certificate_expiry_timestamp_seconds"
@@ -26,6 +26,12 @@ EXPORTER = {"istio_port_exporter_build_info": "1x120"}
 ISTIOD = {istiod("istiod-1"): "1x120", istiod_ready("istiod-1"): "1x120"}
 PROXIES = {info("web-{1..9}"): "1x120"}
 HEALTHY = {**EXPORTER, **ISTIOD, **PROXIES}
+ABSENT = (
+    "Prometheus scrapes no istio-port-exporter{}, so none of its alerts can fire. Look at its"
+    " pods, its ServiceMonitor or scrape configuration, and Prometheus' page of targets. If it was"
+    " removed on purpose, this alert ends within six hours; silence it until then, and remove these"
+    " rules where no exporter is left."
+)
 
 CASES = (
     Case(
@@ -34,6 +40,26 @@ CASES = (
         "a cluster's exporter vanishes together with its target",
         both(HEALTHY, {"istio_port_exporter_build_info": "1x60 stale"}),
         {70: {}, 78: {"IstioPortExporterAbsent": 1}, 120: {"IstioPortExporterAbsent": 1}},
+        ExpectedAlert(78, {"cluster": "east"}, ABSENT.format("")),
+        watched=False,
+    ),
+    Case(
+        "IstioPortExporterAbsent",
+        "trap",
+        "a cluster's job has another name since: the alert names the old one, and inhibits nothing",
+        both(
+            HEALTHY,
+            {
+                'istio_port_exporter_build_info{job="old",instance="10.0.0.9:10520"}': "1x60 stale",
+                "istio_port_exporter_build_info": "_x60 1x60",
+            },
+        ),
+        {70: {}, 78: {"IstioPortExporterAbsent": 1}, 120: {"IstioPortExporterAbsent": 1}},
+        ExpectedAlert(
+            78,
+            {"job": "old", "cluster": "east"},
+            ABSENT.format(" of the job old, which was there for most of the last six hours"),
+        ),
         watched=False,
     ),
     Case(
