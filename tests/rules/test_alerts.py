@@ -16,6 +16,7 @@ from tests.rules import (
     exporter_itself,
     exporters,
     limits,
+    missing,
     outages,
     planes,
     proxies,
@@ -50,6 +51,7 @@ CASES: tuple[Case, ...] = (
     *agents.CASES,
     *rhythms.CASES,
     *limits.CASES,
+    *missing.CASES,
 )
 CLUSTER_OF = {1: ("",), 2: ("east",)}
 """One replica runs without a cluster label and two with one, which holds both for half the time."""

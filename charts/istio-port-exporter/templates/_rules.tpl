@@ -119,6 +119,7 @@ not here need those of `*`, which every profile has. A test compares it with the
   "IstioControlPlaneReplicasDisagree" (list "standard" "istio_control_plane_info" "istio_control_plane_connected_proxies")
   "IstioControlPlanePushErrors" (list "standard" "istio_control_plane_push_errors_total")
   "IstioZtunnelWorkloadsMissing" (list "standard" "istio_proxy_workloads")
+  "IstioPodsWithoutProxy" (list "minimal" "istio_proxy_missing_pods")
   "IstioAmbientRedirectionMissing" (list "minimal" "istio_proxy_ambient_pods")
 ) }}
 {{- end }}
