@@ -124,6 +124,8 @@ class CommandParser(argparse.ArgumentParser):
         flags = [flag for action in self._actions for flag in action.option_strings]
         name = unknown[0].partition("=")[0]
         hint = did_you_mean(name, flags) if name.startswith("-") else ""
+        if name.endswith((".yaml", ".yml")) and "--config.file" in flags:
+            hint = f"; did you mean --config.file {name}?"
         return f"unrecognized arguments: {' '.join(unknown)}{hint}"
 
     def declare(self) -> None:

@@ -201,6 +201,8 @@ def test_a_closed_pipe_is_no_traceback() -> None:
         (["check", "--namspace", "shop"], "check", "--namespace"),
         (["explain", "15021", "15006"], "explain", None),
         (["config", "check", "more"], "config check", None),
+        (["config", "check", "my.yaml"], "config check", "--config.file my.yaml"),
+        (["serve", "my.yml"], "serve", "--config.file my.yml"),
         (["serve", "--web.listen-adress=:1"], "serve", "--web.listen-address"),
     ],
 )

@@ -88,9 +88,9 @@ CASES = (
         ExpectedAlert(
             28,
             {"job": JOB, "instance": "10.0.0.0:10520"},
-            "10.0.0.0:10520 has 10 targets, but polls have stopped or many targets have no"
-            " samples. Look at its CPU limit, at istio_port_exporter_poll_lateness_seconds and at"
-            " istio_port_exporter_polls_skipped_total; shard it or lengthen poll.interval.",
+            "10.0.0.0:10520 has 10 targets, but polls have stopped or start late, or many targets"
+            " have no samples. Look at its CPU limit, at istio_port_exporter_poll_lateness_seconds"
+            " and at istio_port_exporter_polls_skipped_total; shard it or lengthen poll.interval.",
         ),
         replicas=(1,),
     ),

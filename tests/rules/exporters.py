@@ -10,6 +10,7 @@ LONG = 90
 EVERY_SECOND = range(1, LONG, 2)
 OTHER = "10.0.1.1:10520"
 LAST_POLL = of("istio_target_last_poll_timestamp_seconds", "web-{0..3}-{1..9}", cadence="fast")
+LATENESS = "istio_port_exporter_poll_lateness_seconds"
 
 SYNCED = (
     f'istio_port_exporter_discovery_synced{{resource="pods",job="{JOB}",instance="10.0.0.0:10520"}}'
@@ -159,6 +160,18 @@ CASES = (
             LAST_POLL: "1x9 " + "stale _x6 1x2 " * 8,
         },
         {10: {}, 40: {"IstioPortExporterStale": 1}, 89: {"IstioPortExporterStale": 1}},
+        "IstioPortExporterStale",
+    ),
+    case(
+        "an exporter whose polls start late, of which every target has samples",
+        {
+            **exporter(LONG),
+            'istio_port_exporter_targets{role="sidecar"}': f"36x{LONG}",
+            LAST_POLL: f"1x{LONG}",
+            f"{LATENESS}_count": f"0+20x{LONG}",
+            f'{LATENESS}_bucket{{le="15.0"}}': "0+20x29 606+6x60",
+        },
+        {30: {}, 48: {"IstioPortExporterStale": 1}, 89: {"IstioPortExporterStale": 1}},
         "IstioPortExporterStale",
     ),
     case(
