@@ -26,12 +26,12 @@ def is_blocked_by_network(
         return False
     if evidence.nothing_responds():
         return kubernetes_reports_ready(evidence.target.lifecycle)
-    if port.captured:
-        return False
     is_silent = seen.outcome.is_silent and seen.connected is False
     responds = seen.address in evidence.responding
     if is_silent and responds and not _has_full_queue(evidence, port, seen.address):
         return True  # its kernel would at least have refused
+    if port.captured:
+        return False
     if evidence.target.role not in ENVOY_ROLES or port.name not in READINESS_PORTS:
         return False
     if any(other.outcome.proves for other in evidence.network.get(port.number, ())):
@@ -45,14 +45,15 @@ def _has_full_queue(evidence: Evidence, port: TargetPort, address: str) -> bool:
     """Whether the kernel may have dropped the connect, since nobody accepts from the port's queue.
 
     So it does for a process that hangs: others of its ports accept, and none answers; or for all
-    processes, where nothing answers at all.
+    processes, where nothing answers at all. A captured port's queue is 15006's, which is Envoy's.
     """
     probed = [(each, evidence.network.get(each.number, ())) for each in evidence.ports]
     hung = {each.component for each, group in probed if any(map(_is_hung_at(address), group))}
     if any(map(_is_hung_at(address), evidence.hellos)):
         hung.add(Component.ENVOY)
     answering = {each.component for each, group in probed if any(o.outcome.proves for o in group)}
-    return port.component in hung - answering or (bool(hung) and not answering)
+    owner = Component.ENVOY if port.captured else port.component
+    return owner in hung - answering or (bool(hung) and not answering)
 
 
 def _is_hung_at(address: str) -> Callable[[Observation], bool]:

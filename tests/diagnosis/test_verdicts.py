@@ -292,6 +292,27 @@ def test_moved_ports_are_judged_by_their_own_answer() -> None:
     assert record.diagnosis is None
 
 
+BEHIND = replace(SIDECAR, settings=Settings(status_port=15120, exempt_ports=(15021, 15090)))
+"""A sidecar whose ProxyConfig moved the status port behind the redirection."""
+
+DROPPED_BEHIND = dropped(15120, kind=ProbeKind.AGENT, captured=True)
+
+
+def test_a_captured_port_that_the_network_drops_is_blocked_where_others_answer() -> None:
+    record, _ = seen_by([*sidecar(without=(15020,)), DROPPED_BEHIND], target=BEHIND)
+    assert ups(record)[15120] is None
+    assert cause_of(record) == "network_blocked"
+    assert record.diagnosis is not None
+    assert "15120, 15021 and 15090" in record.diagnosis.advice
+
+
+def test_a_captured_port_is_silent_where_envoy_hangs_whose_queue_it_is() -> None:
+    hangs = [*all_of(TIMEOUT, (15021, 15090)), net(CONTROL, OK), hello(TIMEOUT)]
+    record, _ = seen_by([*hangs, DROPPED_BEHIND], target=BEHIND)
+    assert ups(record)[15120] is False
+    assert cause_of(record) == "container_starved"
+
+
 INSIDE = (15000, 15001, 15006, 15020, 15021, 15090)
 
 

@@ -136,7 +136,7 @@ def reach_advice(case: Case) -> str:
         for port in case.evidence.ports
         if port.expectation is Expectation.OPEN
         and port.probe is not None
-        and not port.captured
+        and (port.name in READINESS_PORTS or not port.captured)
         and not is_server(port)
     ]
     *first, last = numbers or ["its ports"]
