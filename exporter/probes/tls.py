@@ -276,15 +276,25 @@ def _tls13_context() -> ssl.SSLContext:
     return context
 
 
-def unnamed_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
-    """A client context that trusts nobody yet and requires no name.
+_CURVES = frozenset({"kx-ecdhe", "kx-any"})
+"""OpenSSL's names of key exchanges over elliptic curves; the latter is that of TLS 1.3."""
 
-    It offers no Diffie-Hellman over finite fields, whose numbers the server chooses: with 10,000
-    bits OpenSSL computes for a second, in which nobody else has a turn. No proxy has these ciphers.
+
+def offer_curves_alone(context: ssl.SSLContext) -> None:
+    """Leave out every other key exchange, whatever Python was built to offer; no proxy needs one.
+
+    With finite fields the server chooses the numbers: with 10,000 bits OpenSSL computes for a
+    second, in which nobody else has a turn. With RSA a server without the certificate's key is
+    found out at the very end, when its certificate counts already.
     """
-    context = client_context()
-    ciphers = (row["name"] for row in context.get_ciphers() if row["kea"] != "kx-dhe")
+    ciphers = (row["name"] for row in context.get_ciphers() if row["kea"] in _CURVES)
     context.set_ciphers(":".join(ciphers))
+
+
+def unnamed_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
+    """A client context that trusts nobody yet and requires no name."""
+    context = client_context()
+    offer_curves_alone(context)
     context.check_hostname = False
     context.set_alpn_protocols(list(alpn))
     return context

@@ -12,8 +12,8 @@ from exporter.probes import tls
 from exporter.probes.attempt import TooLarge
 from exporter.probes.probers import probe
 from exporter.probes.server_hello import chooses_finite_field
-from exporter.probes.tls import TlsProtocol, unnamed_context
-from exporter.tls_contexts import server_context
+from exporter.probes.tls import TlsProtocol, offer_curves_alone, unnamed_context
+from exporter.tls_contexts import client_context, server_context
 
 FINITE = {"ffdhe2048": 0x0100, "ffdhe3072": 0x0101, "ffdhe8192": 0x0104, "of later": 0x01FF}
 CURVES = {"P-256": 0x17, "P-521": 0x19, "X25519": 0x1D, "X25519MLKEM768": 0x11EC}
@@ -155,3 +155,11 @@ def test_no_hello_offers_numbers_that_the_server_chooses(
     assert {row["kea"] for row in offered} <= {"kx-any", "kx-ecdhe"}
     usual = {row["name"] for row in server_context().get_ciphers() if "ECDHE" in row["name"]}
     assert usual <= {row["name"] for row in offered}
+
+
+def test_none_is_offered_whatever_python_was_built_to_offer() -> None:
+    context = client_context()
+    context.set_ciphers("DEFAULT")
+    assert {"kx-rsa"} < {row["kea"] for row in context.get_ciphers()}
+    offer_curves_alone(context)
+    assert {row["kea"] for row in context.get_ciphers()} == {"kx-any", "kx-ecdhe"}
