@@ -1,5 +1,7 @@
 """Equal values are kept once, and none is taken for an equal one of another type."""
 
+import tracemalloc
+
 import pytest
 
 from exporter.model import Growth, IstiodFacts, Memory, ProxyStatus
@@ -36,6 +38,19 @@ def test_the_tables_are_bounded() -> None:
         shared_mapping({number: number})
 
     assert shared(("one", "of", "many")) == kept
+
+
+def test_long_values_of_which_each_is_another_take_little_memory() -> None:
+    """As the settings of one pod whose annotations change."""
+    tracemalloc.start()
+    for number in range(400):
+        text = f"{number}" * 50_000
+        shared((text,))
+        shared_mapping({"a": text + "b"})
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert kept < 20 * 2**20
 
 
 def test_what_has_no_entries_has_the_one_empty_mapping_and_nobody_adds_to_it() -> None:
