@@ -30,6 +30,11 @@ def notes(values: Document) -> str:
         pytest.param({}, "honor_labels: true", id="scraped by nobody"),
         pytest.param({}, "Everybody who can reach port 10520", id="open to all"),
         pytest.param(
+            {"web": {"configSecret": "own"}},
+            "where own asks for either, set web.probe",
+            id="kubelet",
+        ),
+        pytest.param(
             {"config": {"istiod": {"mode": "none"}}},
             "istiod's pods are not polled",
             id="managed",

@@ -71,6 +71,14 @@
 {{- if and $budget.enabled (eq (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) }}
 {{- fail "podDisruptionBudget: set either minAvailable or maxUnavailable" }}
 {{- end }}
+{{- if $budget.enabled }}
+{{- $most := toString (ternary $budget.maxUnavailable "1" (kindIs "invalid" $budget.minAvailable)) }}
+{{- $least := toString (default "0" $budget.minAvailable) }}
+{{- $share := divf (float64 (trimSuffix "%" $least)) (ternary 100 .Values.replicas (hasSuffix "%" $least)) }}
+{{- if or (has $most (list "0" "0%")) (ge (ceil (mulf $share .Values.replicas)) (float64 .Values.replicas)) }}
+{{- fail (printf "podDisruptionBudget: of %d replicas none could be evicted, and each drain of their nodes would wait for ever" (int .Values.replicas)) }}
+{{- end }}
+{{- end }}
 {{- $monitors := list }}
 {{- range list "serviceMonitor" "podMonitor" "scrapeConfig" }}
 {{- if (index $.Values .).enabled }}
