@@ -287,3 +287,18 @@ def test_the_object_has_the_namespace_and_labels_of_the_values() -> None:
 
     assert document["metadata"]["namespace"] == "rules"
     assert document["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_a_label_by_which_rules_find_alerts_cannot_be_added_to_these() -> None:
+    joins = {
+        name
+        for rule in all_rules()
+        for labels in re.findall(
+            r"on \(([\w, ]+)\) \(?\s*(?:last_over_time\()?ALERTS", rule["expr"]
+        )
+        for name in labels.split(", ")
+    }
+    assert {"cluster", "namespace", "pod", "revision", "node", "name"} <= joins
+    for name in joins:
+        with pytest.raises(helm.HelmError, match=f"join alerts with samples by {name},"):
+            render({"rules": {"enabled": True, "additionalRuleLabels": {name: "mine"}}})

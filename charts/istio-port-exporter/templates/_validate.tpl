@@ -106,6 +106,18 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- $added := dict "additionalRuleLabels" (default dict .Values.rules.additionalRuleLabels) }}
+{{- range $alert, $own := default dict .Values.rules.overrides }}
+{{- $_ := set $added (printf "overrides.%s.labels" $alert) (default dict $own.labels) }}
+{{- end }}
+{{- $joined := concat (list "alertname" "instance" "job" "name" "node" "revision" "scope" "workload") (values .Values.sampleLabels) }}
+{{- range $path, $labels := $added }}
+{{- range $name := keys $labels | sortAlpha }}
+{{- if has $name $joined }}
+{{- fail (printf "rules.%s: the rules join alerts with samples by %s, and no alert would silence another; set it on the samples (relabelings of the monitor), or as external label of Prometheus" $path $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- range keys (default dict .Values.rules.overrides) | sortAlpha }}
 {{- if not (has . (include "istio-port-exporter.alerts" $ | fromJsonArray)) }}
 {{- fail (printf "rules.overrides: there is no alert named %s" .) }}
