@@ -89,12 +89,16 @@ def test_an_image_that_is_named_needs_no_note(image: Document) -> None:
 @pytest.mark.parametrize(
     ("metrics", "left_out", "kept"),
     [
-        ({}, ["IstioCertificateBehindAgent", "IstioProxyRootsDiffer"], ["IstioProxyAdminExposed"]),
-        ({"profile": "minimal"}, ["IstioProxyAdminExposed"], ["IstioProxyFault"]),
-        ({"profile": "full"}, [], ["IstioProxyRootsDiffer", "IstioProxyAdminExposed"]),
         (
-            {"profile": "full", "disabled_families": ["istio_port_exposed"]},
-            ["IstioProxyAdminExposed"],
+            {},
+            ["IstioCertificateBehindAgent", "IstioProxyRootsDiffer"],
+            ["IstioProxyListenerNotBound"],
+        ),
+        ({"profile": "minimal"}, ["IstioProxyListenerNotBound"], ["IstioProxyFault"]),
+        ({"profile": "full"}, [], ["IstioProxyRootsDiffer", "IstioProxyListenerNotBound"]),
+        (
+            {"profile": "full", "disabled_families": ["istio_proxy_listener_bound"]},
+            ["IstioProxyListenerNotBound"],
             ["IstioProxyRootsDiffer"],
         ),
     ],

@@ -31,7 +31,6 @@ FULL_ONLY = {"IstioCertificateBehindAgent", "IstioProxyRootsDiffer"}
 UNFED: dict[str, set[str]] = {
     "minimal": FULL_ONLY
     | {
-        "IstioProxyAdminExposed",
         "IstioProxyListenerNotBound",
         "IstioCertificatesNotRenewed",
         "IstioGatewayCertificateEnding",

@@ -246,9 +246,27 @@ CASES = (
     Case(
         "IstioProxyAdminExposed",
         "trap",
-        "the smallest profile has the diagnosis only",
+        "the smallest profile has the diagnosis only, which names no port",
         {diagnosis("web-1", "admin_exposed"): "1x30"},
-        {9: {}, 12: {"IstioProxyFault": 1}},
+        {4: {}, 7: {"IstioProxyAdminExposed": 1}, 30: {"IstioProxyAdminExposed": 1}},
+        ExpectedAlert(
+            7,
+            WEB,
+            "A port of shop/web-1 answers from the network: whoever reaches the pod can read its"
+            " secrets and stop it. Bind it to 127.0.0.1 again; look for a custom bootstrap or"
+            " proxyAdminPort settings.",
+        ),
+    ),
+    Case(
+        "IstioProxyAdminExposed",
+        "trap",
+        "forty pods in the smallest profile are one alert",
+        {
+            info("web-{1..40}"): "1x40",
+            info("far-{1..200}", namespace="far"): "1x40",
+            diagnosis("web-{1..40}", "admin_exposed"): "_x10 1x30",
+        },
+        {10: {}, 15: {"IstioProxiesFailing": 1}, 40: {"IstioProxiesFailing": 1}},
     ),
     Case(
         "IstioProxyListenerNotBound",

@@ -108,7 +108,6 @@ not here need those of `*`, which every profile has. A test compares it with the
 {{- $begin := "istio_target_certificate_not_before_timestamp_seconds" }}
 {{- toJson (dict
   "*" (list "minimal" "istio_port_up" "istio_target_info" "istio_target_ready" "istio_target_diagnosis" "istio_target_last_poll_timestamp_seconds" "istio_target_polls_total" "istio_target_faulty_polls_total")
-  "IstioProxyAdminExposed" (list "standard" "istio_port_exposed")
   "IstioProxyListenerNotBound" (list "standard" "istio_proxy_listener_bound")
   "IstioCertificatesNotRenewed" (list "standard" $expiry $begin)
   "IstioGatewayCertificateEnding" (list "standard" "istio_proxy_server_certificate_expiry_timestamp_seconds" "istio_proxy_server_certificate_not_before_timestamp_seconds")
