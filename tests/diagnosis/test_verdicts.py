@@ -313,6 +313,32 @@ def test_a_captured_port_is_silent_where_envoy_hangs_whose_queue_it_is() -> None
     assert cause_of(record) == "container_starved"
 
 
+MOVED = {
+    15020: (net(15120, RESET, kind=ProbeKind.AGENT, captured=True), Settings(status_port=15120)),
+    15021: (
+        net(16021, CLOSED, kind=ProbeKind.READINESS, captured=True),
+        Settings(health_port=16021),
+    ),
+    15090: (net(16090, RESET, kind=ProbeKind.STATS, captured=True), Settings(stats_port=16090)),
+}
+
+
+@pytest.mark.parametrize("usual", MOVED)
+def test_that_15006_ends_plaintext_says_nothing_of_a_captured_port(usual: int) -> None:
+    ended, settings = MOVED[usual]
+    seen = [*sidecar(without=(usual,)), ended]
+    record, _ = seen_by(seen, target=replace(SIDECAR, settings=settings))
+    assert ups(record)[ended.port] is None
+    assert (cause_of(record), False in record.ready.values()) == ("none", False)
+
+
+def test_an_agent_is_gone_where_envoy_answers_in_place_of_its_captured_port() -> None:
+    unserved = net(15120, Outcome.CAPTURED, kind=ProbeKind.AGENT, captured=True)
+    alone = [*sidecar(net(15021, Outcome.NOT_READY), without=(15020,)), unserved]
+    record, _ = seen_by(alone, target=BEHIND)
+    assert (ups(record)[15120], cause_of(record)) == (None, "agent_gone")
+
+
 INSIDE = (15000, 15001, 15006, 15020, 15021, 15090)
 
 

@@ -238,12 +238,16 @@ def agent_is_stuck(case: Case) -> Sentences:
 
 
 def agent_is_gone(case: Case) -> Sentences:
-    """15020 refuses, Envoy answers, and relays nothing but its own 503."""
+    """15020 refuses, Envoy answers, and relays nothing but its own 503.
+
+    In place of a status port that is captured Envoy answers itself that nothing listens there.
+    """
     if not case.answers(PortName.STATS) and not case.answers(PortName.HEALTH):
         return None
-    if (
-        case.outcome(PortName.STATUS) is not Outcome.REFUSED
-        or case.outcome(PortName.HEALTH) is Outcome.OK
-    ):
+    seen = case.evidence.seen(PortName.STATUS)
+    is_unserved = seen is not None and seen.probe.captured and seen.outcome is Outcome.CAPTURED
+    if not is_unserved and case.outcome(PortName.STATUS) is not Outcome.REFUSED:
+        return None
+    if case.outcome(PortName.HEALTH) is Outcome.OK:
         return None
     return case.describe(*READINESS_PORTS)
