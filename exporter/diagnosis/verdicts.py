@@ -33,7 +33,10 @@ _NOBODY = frozenset({Outcome.REFUSED, Outcome.WRONG_IDENTITY, Outcome.WRONG_PROT
 """Outcomes of a port that its owner does not hold."""
 
 _REFUSES_PLAINTEXT = frozenset({Outcome.RESET, Outcome.CLOSED})
-"""How STRICT mTLS ends a request to a captured port, whatever serves it."""
+"""How a sidecar with STRICT mTLS ends a request to a captured port, whatever serves it.
+
+In ambient so ends a request that nobody serves, too.
+"""
 
 _ON_THE_WAY = {Outcome.BLOCKED: "blocked on the way", Outcome.REJECTED: "rejected by the network"}
 """What the network did to a port, so that nothing is known of it."""
@@ -194,7 +197,8 @@ def _from_network(
         is_lost_rejection(evidence, seen) or is_blocked_by_network(evidence, memory, port, seen)
     ):
         return Outcome.BLOCKED
-    if seen.probe.captured and seen.outcome in _REFUSES_PLAINTEXT:
+    by_envoy = seen.probe.captured and evidence.target.role is Role.SIDECAR
+    if by_envoy and seen.outcome in _REFUSES_PLAINTEXT:
         return Outcome.CAPTURED
     if not seen.probe.kind.is_answered_by_redirection or seen.outcome is not Outcome.OK:
         return seen.outcome

@@ -8,9 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from exporter.catalogue import ExtraPort, ports_of
 from exporter.config import Config
+from exporter.diagnosis import diagnose
 from exporter.exposition import render, selected
-from exporter.model import Cadence, Memory, Observation, Outcome, Redirection, TargetRecord
+from exporter.model import (
+    Cadence,
+    Memory,
+    Observation,
+    Outcome,
+    ProbeKind,
+    Redirection,
+    Role,
+    TargetRecord,
+)
 from tests.diagnosis.ambient_states import (
     BYPASSING,
     CERTIFICATE,
@@ -32,7 +43,7 @@ from tests.diagnosis.ambient_states import (
     hello,
     seen,
 )
-from tests.diagnosis.matrix import CONTROL, NOW, cause_of, inside, seen_by, ups
+from tests.diagnosis.matrix import CONTROL, NOW, cause_of, inside, net, seen_by, ups
 
 BYPASSED = {"outside_mesh", "redirection_missing", "not_enrolled"}
 
@@ -231,3 +242,10 @@ def test_what_is_remembered_never_outlives_a_refusal_or_two_identity_intervals(
             proved = now if said.outcome is OK else None
         is_fresh = proved is not None and now - proved <= 2 * 3600
         assert (ups(record)[15008] is True) == is_fresh
+
+
+def test_a_port_of_the_user_whose_requests_ztunnel_closes_is_down() -> None:
+    ports = ports_of(WORKLOAD, [ExtraPort(port=9000, role=Role.AMBIENT, probe="http")])
+    closed = net(9000, Outcome.CLOSED, kind=ProbeKind.HTTP, captured=True)
+    record, _ = diagnose(WORKLOAD, ports, [closed], Memory(), Config(), NOW, in_mesh=False)
+    assert ups(record)[9000] is False
