@@ -83,7 +83,7 @@ def _is_rested(memory: Memory, interval: float, now: float) -> bool:
 
 
 def _has_pod_view(memory: Memory) -> bool:
-    """Whether the pod's own view shows Envoy's ports, and up, whatever the network does to them."""
+    """Whether the pod has a view of its own, which shows Envoy whatever the network does."""
     return memory.sockets is not None or memory.pod_view is not None
 
 
