@@ -320,9 +320,9 @@ CASES = (
             'istio_target_last_poll_timestamp_seconds{namespace="monitoring",pod="exporter-1",'
             'exported_namespace="shop",exported_pod="web-1",role="sidecar",cadence="fast"}': "1x60"
         },
-        {9: {}, 12: {"IstioPortExporterLabelsClobbered": 1}},
+        {2: {}, 5: {"IstioPortExporterLabelsClobbered": 1}},
         ExpectedAlert(
-            12,
+            5,
             {"job": JOB},
             "1 series of the job istio-port-exporter have the label exported_namespace: their"
             " namespace and pod are the exporter's. Set honor_labels on the scrape job.",

@@ -13,6 +13,8 @@ RULES: list[dict[str, Any]] = yaml.safe_load((ROOT / "config" / "alertmanager.ym
     "inhibit_rules"
 ]
 
+CLOBBERED = "IstioPortExporterLabelsClobbered"
+
 
 def names(matchers: list[str]) -> set[str]:
     """The alerts that these matchers name."""
@@ -43,8 +45,14 @@ def test_an_exporter_that_is_gone_inhibits_every_alert_about_the_mesh() -> None:
 def test_only_a_cluster_without_any_exporter_inhibits_all() -> None:
     """One of two in the mesh, or a job that has another name since, leaves those that report."""
     assert RULES[0]["source_matchers"] == ['alertname="IstioPortExporterAbsent"', 'job=""']
-    others = [matcher for rule in RULES[1:] for matcher in rule["source_matchers"]]
-    assert not any("IstioPortExporter" in matcher for matcher in others)
+    others = {name for rule in RULES[1:] for name in names(rule["source_matchers"])}
+    assert {name for name in others if name in ALERTS and "Exporter" in name} == {CLOBBERED}
+
+
+def test_alerts_whose_pods_have_the_exporters_name_are_inhibited() -> None:
+    [rule] = [rule for rule in RULES if CLOBBERED in str(rule["source_matchers"])]
+
+    assert rule["target_matchers"] == RULES[0]["target_matchers"]
 
 
 def test_nothing_inhibits_another_cluster_or_node() -> None:
