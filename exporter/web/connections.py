@@ -65,13 +65,23 @@ class ClientConnection(asyncio.Protocol):
 
     async def _open(self, sock: socket.socket, tls: ssl.SSLContext | None, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        timeout = seconds if tls else None
+        handshake: float | None = None
         try:
+            if tls:
+                began = loop.time()
+                async with asyncio.timeout(seconds):
+                    await _readable(sock)
+                    await self._table.handshakes.wait()
+                handshake = max(seconds - (loop.time() - began), _SHORTEST_HANDSHAKE_SECONDS)
             await loop.connect_accepted_socket(
-                lambda: self, sock, ssl=tls, ssl_handshake_timeout=timeout
+                lambda: self, sock, ssl=tls, ssl_handshake_timeout=handshake
             )
-        except OSError:
+        except OSError:  # TimeoutError is one
             sock.close()
+        except asyncio.CancelledError:
+            if self._transport is None and handshake is None:
+                sock.close()
+            raise
         finally:
             if self._transport is None:
                 self._table.remove(self)
@@ -153,6 +163,45 @@ class ClientConnection(asyncio.Protocol):
             self._deadline = None
 
 
+async def _readable(sock: socket.socket) -> None:
+    """Wait for a client's first bytes."""
+    loop = asyncio.get_running_loop()
+    came = asyncio.Event()
+    loop.add_reader(sock, came.set)
+    try:
+        await came.wait()
+    finally:
+        loop.remove_reader(sock)
+
+
+class Handshakes:
+    """Begins one TLS handshake after the other, each of which is milliseconds of computation.
+
+    Whoever waits here has a client's hello. It is answered within a few turns of the event loop,
+    and the next one after that: all that come at once would be answered in the same turn.
+    """
+
+    def __init__(self) -> None:
+        self._one = asyncio.Lock()
+
+    async def wait(self) -> None:
+        """Return when it is this handshake's turn."""
+        await self._one.acquire()
+        self._after(_ITERATIONS)
+
+    def _after(self, iterations: int) -> None:
+        if iterations:
+            asyncio.get_running_loop().call_soon(self._after, iterations - 1)
+        else:
+            self._one.release()
+
+
+_ITERATIONS = 4
+"""Of the event loop, in which a hello that has come is answered."""
+
+_SHORTEST_HANDSHAKE_SECONDS = 0.1
+
+
 class ConnectionTable:
     """The connections of all clients, at most `most`, and `most_of_one` of each.
 
@@ -162,6 +211,7 @@ class ConnectionTable:
     make_handler: Callable[[], asyncio.Protocol]
 
     def __init__(self, most: int, most_of_one: int) -> None:
+        self.handshakes = Handshakes()
         self._most = most
         self._most_of_one = most_of_one
         self._of: dict[str, dict[ClientConnection, None]] = {}
