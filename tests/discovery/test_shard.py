@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from exporter.config import ordinal_of
 from exporter.discovery.shard import fnv64a, jump, owns
+from tests.cpu_time import LIMIT, seconds
 
 UIDS = [f"603de7be-a11f-4793-8b8d-{number:012d}" for number in range(3000)]
 
@@ -23,6 +24,10 @@ def test_hash_is_the_published_one(data: bytes, value: int) -> None:
 )
 def test_jump_is_the_published_one(key: int, buckets: int, bucket: int) -> None:
     assert jump(key, buckets) == bucket
+
+
+def test_a_uid_without_end_is_owned_in_no_time() -> None:
+    assert seconds(lambda: owns("u" * 2**20, 0, 3)) < LIMIT
 
 
 @given(st.text(), st.integers(min_value=1, max_value=40))
