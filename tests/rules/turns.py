@@ -88,7 +88,7 @@ CASES = (
     ),
     case(
         "pods of which each exposes its admin port are replaced every four minutes",
-        {START: {}, 58: ONE, LONG - 1: ONE},
+        {START: {}, 58: {ALL: 1}, LONG - 1: {ALL: 1}},
         replaced(3, "admin_exposed", **WEB),
         well(4, **WEB),
     ),
