@@ -125,7 +125,7 @@ CASES = (
         20,
         istiods(*rhythm(3, 3, "webhook_not_serving")),
     ),
-    trap("a port of a ready istiod flaps", PORT, 22, port_down(3, 3)),
+    trap("a port of a ready istiod flaps", PORT, 24, port_down(3, 3)),
     trap("the ztunnels of three nodes flap: the alert of their nodes", CUT, 13, nodes(3, 3, 3)),
     missed("xxxx......"),
     trap(
