@@ -177,7 +177,14 @@ def test_links_between_dashboards_lead_to_one() -> None:
     )
 
 
+ONLY_FOR_RULES = {
+    "istio_target_identity_info",
+    "istio_proxy_root_info",
+    "istio_control_plane_trusted",
+}
+
+
 def test_every_family_of_a_target_is_on_some_panel() -> None:
     shown = {name for query in queries() for name in FAMILY.findall(query.expr)}
     unshown = {family.name for family in FAMILIES} - shown
-    assert unshown == {"istio_target_identity_info", "istio_proxy_root_info"}
+    assert unshown == ONLY_FOR_RULES

@@ -231,7 +231,7 @@ async def test_polls_of_the_detail_cadence_that_are_one_get_a_port_take_no_task_
     ("answer", "outcome"),
     [
         (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", Outcome.NOT_READY),
-        (b"HTTP/1.1 200 OK\r\nServer: envoy\r\nContent-Length: 0\r\n\r\n", Outcome.WRONG_IDENTITY),
+        (b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n", Outcome.WRONG_IDENTITY),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Outcome.WRONG_IDENTITY),
         (b"SSH-2.0\r\n", Outcome.WRONG_PROTOCOL),
         (b"", Outcome.CLOSED),
