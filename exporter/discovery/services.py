@@ -1,15 +1,14 @@
 """Services that select gateways, and their target ports. Pure.
 
 In: Services as the API returns them. Out: a gateway's target with those ports. The rule: a Service
-alone proves no fault. Only the one that istiod makes for a Gateway of the Gateway API lists exactly
-its listeners; any other's ports are reported only while they answer, because Istio's chart opens
-80 and 443 whether or not a Gateway selects them.
+alone proves no fault. Only the one that istiod makes for a Gateway of the Gateway API, which owns
+it (files/kube-gateway.yaml), lists exactly its listeners; any other's ports are reported only while
+they answer, because Istio's chart opens 80 and 443 whether or not a Gateway selects them.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 import msgspec
 
@@ -18,8 +17,6 @@ from exporter.discovery.pod_documents import Metadata
 from exporter.kube.json_decoding import Json, decode
 from exporter.model import Role, Target
 from exporter.parsing import parse_port
-
-_MANAGED = "gateway.networking.k8s.io/gateway-name"
 
 
 class _Port(msgspec.Struct, frozen=True, rename="camel"):
@@ -43,11 +40,15 @@ _SERVICE = msgspec.json.Decoder(_Service)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The pods that a Service selects, and its TCP target ports; named ports are left out."""
+    """The pods that a Service selects, and its TCP target ports; named ports are left out.
+
+    `is_of_gateway`: a Gateway owns it, so that the ports are the Gateway's listeners.
+    """
 
     namespace: str
     selector: Mapping[str, str]
     ports: tuple[int, ...]
+    is_of_gateway: bool
 
     def selects(self, target: Target) -> bool:
         """Whether the target is one of its pods; a Service without a selector has none."""
@@ -64,18 +65,24 @@ def service_of(document: Json) -> tuple[str, Service]:
     rows = [row for row in (found.spec.ports or ())[:TARGET_PORTS] if row.protocol == "TCP"]
     numbers = [row.target_port or row.port for row in rows]
     ports = tuple(dict.fromkeys(n for n in numbers if isinstance(n, int) and parse_port(n)))
-    namespace = found.metadata.namespace
-    selector = found.spec.selector or {}
-    return f"{namespace}/{found.metadata.name}", Service(namespace, selector, ports)
+    metadata, selector = found.metadata, found.spec.selector or {}
+    is_of_gateway = any(owner.kind == "Gateway" for owner in metadata.owner_references or ())
+    service = Service(metadata.namespace, selector, ports, is_of_gateway)
+    return f"{metadata.namespace}/{metadata.name}", service
 
 
 def with_services(target: Target, services: Iterable[Service]) -> Target:
     """A gateway with the target ports of its Services; any other target unchanged."""
     if target.role is not Role.GATEWAY:
         return target
-    selecting = islice((row for row in services if row.selects(target)), SERVICES)
-    ports = {port for row in selecting for port in row.ports}
-    name = "server_ports" if _MANAGED in target.labels else "app_ports"
-    merged = tuple(sorted(ports.union(getattr(target.settings, name)))[:TARGET_PORTS])
-    changes: dict[str, Any] = {name: merged}
-    return replace(target, settings=replace(target.settings, **changes))
+    listeners, others = set(target.settings.server_ports), set(target.settings.app_ports)
+    for row in islice((row for row in services if row.selects(target)), SERVICES):
+        (listeners if row.is_of_gateway else others).update(row.ports)
+    settings = replace(
+        target.settings, server_ports=_some(listeners), app_ports=_some(others - listeners)
+    )
+    return replace(target, settings=settings)
+
+
+def _some(ports: set[int]) -> tuple[int, ...]:
+    return tuple(sorted(ports)[:TARGET_PORTS])

@@ -149,5 +149,6 @@ def namespace(name: str, **metadata: Any) -> dict[str, Any]:
 
 def service(*ports: int) -> dict[str, Any]:
     rows = [{"port": port, "targetPort": port} for port in ports]
-    metadata = {"name": "web", "namespace": "shop"}
+    owners = [{"kind": "Gateway", "name": "web"}]
+    metadata = {"name": "web", "namespace": "shop", "ownerReferences": owners}
     return {"metadata": metadata, "spec": {"selector": GATEWAY_API, "ports": rows}}

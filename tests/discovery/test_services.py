@@ -23,10 +23,14 @@ PORTS = (
 
 
 def service(
-    selector: dict[str, str] | None, namespace: str = "shop", rows: Sequence[object] = PORTS
+    selector: dict[str, str] | None,
+    namespace: str = "shop",
+    rows: Sequence[object] = PORTS,
+    owner: str = "Gateway",
 ) -> bytes:
+    owners = [{"kind": owner, "name": "web"}] if owner else None
     document = {
-        "metadata": {"name": "web", "namespace": namespace},
+        "metadata": {"name": "web", "namespace": namespace, "ownerReferences": owners},
         "spec": {"selector": selector, "ports": rows},
     }
     return json.dumps(document).encode()
@@ -40,19 +44,28 @@ def served(target: Target, document: bytes) -> Settings:
     return with_services(target, [service_of(document)[1]]).settings
 
 
-def test_a_gateway_api_gateway_has_to_serve_the_ports_of_its_service() -> None:
+def test_a_gateway_has_to_serve_the_ports_of_the_service_that_its_gateway_owns() -> None:
     settings = served(gateway(MANAGED), service(MANAGED))
     assert settings == Settings(server_ports=(8080, 8443, 15021))
 
 
-def test_any_other_gateway_may_serve_it() -> None:
-    target = gateway(CLASSIC)
-    found = service_of(service(CLASSIC))
-    wanted = {p.number: p.expectation for p in ports_of(with_services(target, [found[1]]))}
+@pytest.mark.parametrize("labels", [CLASSIC, MANAGED], ids=["classic", "of the Gateway API"])
+@pytest.mark.parametrize("owner", ["", "HelmRelease"])
+def test_it_may_serve_those_of_any_other(labels: dict[str, str], owner: str) -> None:
+    found = service_of(service(labels, owner=owner))
+    target = with_services(gateway(labels), [found[1]])
+    wanted = {p.number: p.expectation for p in ports_of(target)}
     assert {number: wanted[number] for number in (8080, 8443)} == dict.fromkeys(
         (8080, 8443), Expectation.OPTIONAL
     )
     assert wanted[15021] is Expectation.OPEN
+
+
+def test_a_port_of_two_services_has_to_be_served_where_one_is_the_gateways() -> None:
+    of_gateway = service_of(service(MANAGED, rows=[{"port": 80}]))[1]
+    other = service_of(service(MANAGED, rows=[{"port": 80}, {"port": 9000}], owner=""))[1]
+    settings = with_services(gateway(MANAGED), [other, of_gateway]).settings
+    assert settings == Settings(server_ports=(80,), app_ports=(9000,))
 
 
 @pytest.mark.parametrize(
