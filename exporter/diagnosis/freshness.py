@@ -1,11 +1,12 @@
 """How long what a slower cadence read is believed. Pure.
 
 Memory in, memory without what nobody has reported again for too long out. Neither a fault nor a
-certificate outlives the page or the handshake that showed it.
+certificate outlives the page or the handshake that showed it. How long a port-forward's view of the
+pod counts is `remembered_pod_view`'s.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from exporter.config import Config
 from exporter.diagnosis.agent_page import COUNTERS
 from exporter.diagnosis.evidence import Evidence
 from exporter.model import (
+    AgentMetrics,
     Cadence,
     Growth,
     IstiodFacts,
@@ -64,53 +66,51 @@ def drop_expired(memory: Memory, config: Config, now: float) -> Memory:
 
     That an update was rejected stays, and the counters that order it.
     """
-    detail, identity, page = _spans(memory, config)
-    changes: dict[str, Any] = {
-        name: None
-        for name, span in (("agent", page), *[(name, detail) for name in _DETAILS])
-        if (seen := getattr(memory, name)) is not None and not is_fresh(seen, span, now)
-    }
-    growth = _current_growth(replace(memory, **changes), detail, now)
+    changes: dict[str, Any] = {}
+    for name, key, end in _ends(memory, config):
+        if end >= now:
+            continue
+        if key is None:
+            changes[name] = None
+        else:
+            known = changes.get(name, getattr(memory, name))
+            changes[name] = {one: seen for one, seen in known.items() if one != key}
+    if memory.exposure and not config.poll.exposure:
+        changes["exposure"] = None  # no probe would end what the last one found
+    growth = _current_growth(replace(memory, **changes), config, now)
     if growth != memory.growth:
         changes["growth"] = growth
     if "stats" in changes:
         changes["warming_polls"] = 0
     if "ztunnel" in changes:
         changes["pending_polls"] = 0
-    if memory.page is not None and now - memory.page_requested_at > KEPT_INTERVALS * page:
-        changes["page"] = None
-    exposure = memory.exposure
-    is_probed = config.poll.exposure  # without it no probe would end what the last one found
-    if exposure and not (is_probed and is_fresh(exposure, identity, now, PROOF_INTERVALS)):
-        changes["exposure"] = None
-    for name, intervals in _BY_IDENTITY.items():
-        known: Mapping[Any, Timestamped[Any]] = getattr(memory, name)
-        if not all(is_fresh(seen, identity, now, intervals) for seen in known.values()):
-            changes[name] = {
-                key: seen for key, seen in known.items() if is_fresh(seen, identity, now, intervals)
-            }
     return replace(memory, **changes) if changes else memory
 
 
 def next_expiry(memory: Memory, config: Config, now: float) -> float:
     """When `drop_expired` would next change this memory, by itself; infinite for never."""
-    detail, identity, page = _spans(memory, config)
-    reads = [(getattr(memory, name), KEPT_INTERVALS * detail) for name in _DETAILS]
-    if _without_steps(memory.growth) != memory.growth:
-        reads.append((memory.agent, KEPT_INTERVALS * detail))
-    reads += [
-        (memory.agent, KEPT_INTERVALS * page),
-        (memory.exposure, PROOF_INTERVALS * identity),
-        *(
-            (seen, intervals * identity)
-            for name, intervals in _BY_IDENTITY.items()
-            for seen in getattr(memory, name).values()
-        ),
-    ]
-    ends = [seen.at + seconds for seen, seconds in reads if seen is not None]
-    if memory.page is not None:
-        ends.append(memory.page_requested_at + KEPT_INTERVALS * page)
+    ends = [end for _, _, end in _ends(memory, config)]
+    if memory.agent is not None and _without_steps(memory.growth) != memory.growth:
+        ends.append(_end_of_steps(memory.agent, memory, config))
     return min((end for end in ends if end >= now), default=math.inf)
+
+
+def _ends(memory: Memory, config: Config) -> Iterator[tuple[str, Hashable, float]]:
+    """Until when each part of the memory is believed, by field and key; no key: the whole field."""
+    detail, identity, page = _spans(memory, config)
+    spans = dict.fromkeys(_DETAILS, KEPT_INTERVALS * detail)
+    spans["admin"] = KEPT_INTERVALS * max(detail, memory.view_interval)
+    spans |= {"agent": KEPT_INTERVALS * page, "exposure": PROOF_INTERVALS * identity}
+    for name, span in spans.items():
+        seen: Timestamped[Any] | None = getattr(memory, name)
+        if seen is not None:
+            yield name, None, seen.at + span
+    if memory.page is not None:
+        yield "page", None, memory.page_requested_at + KEPT_INTERVALS * page
+    for name, intervals in _BY_IDENTITY.items():
+        known: Mapping[Hashable, Timestamped[Any]] = getattr(memory, name)
+        for key, seen in known.items():
+            yield name, key, seen.at + intervals * identity
 
 
 def _spans(memory: Memory, config: Config) -> tuple[float, float, float]:
@@ -123,7 +123,7 @@ def _spans(memory: Memory, config: Config) -> tuple[float, float, float]:
     )
 
 
-def _current_growth(memory: Memory, detail: float, now: float) -> Mapping[str, Growth]:
+def _current_growth(memory: Memory, config: Config, now: float) -> Mapping[str, Growth]:
     """The growths that still count; the agent's values stay as long as its page is believed."""
     ended = {
         name
@@ -132,9 +132,14 @@ def _current_growth(memory: Memory, detail: float, now: float) -> Mapping[str, G
         for name in names
     }
     growth = {name: grown for name, grown in memory.growth.items() if name not in ended}
-    if memory.agent is not None and not is_fresh(memory.agent, detail, now):
+    if memory.agent is not None and now > _end_of_steps(memory.agent, memory, config):
         return _without_steps(growth)
     return growth
+
+
+def _end_of_steps(agent: Timestamped[AgentMetrics], memory: Memory, config: Config) -> float:
+    """Until when the agent's counters count as having grown."""
+    return agent.at + KEPT_INTERVALS * memory.effective(config.poll.detail_interval)
 
 
 def _without_steps(growth: Mapping[str, Growth]) -> Mapping[str, Growth]:
@@ -145,8 +150,8 @@ def _without_steps(growth: Mapping[str, Growth]) -> Mapping[str, Growth]:
 def current_listings(evidence: Evidence, before: Memory) -> tuple[Timestamped[ProxyListing], ...]:
     """An istiod's last two answers to syncz after this poll, newest first.
 
-    None, where it does not answer now, or did not answer the last request: what it listed before
-    may be another replica's by now.
+    Empty where it is silent, or left the last request unanswered: what it listed before may be
+    another replica's by now.
     """
     for seen in (*chain.from_iterable(evidence.network.values()), *evidence.pod.values()):
         if isinstance(seen.facts, IstiodFacts) and seen.facts.syncz is not None:

@@ -89,7 +89,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `silent`: the probes over the network to which nothing came back in the last poll.
     `refused_since`: since when the network refuses everything of a container that is ready.
     `pod_view`: what the last port-forward showed; `view_interval`: how many seconds apart the
-    budget allows them.
+    budget allows them; `view_owes`: the cadences that were due since the last one, but the fast.
     `server_names`: what a gateway's server presented by port and name; None where nothing.
     `record` is the last one where `diagnose` may use it again, as long as a poll shows nothing else
     than `memo`, which is its own.
@@ -134,6 +134,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     refused_since: float | None = None
     pod_view: RememberedPodView | None = None
     view_interval: float = 0.0
+    view_owes: frozenset[Cadence] = frozenset()
     record: TargetRecord | None = None
     memo: object = None
 

@@ -162,7 +162,8 @@ class PollSteps(Struct, frozen=True, eq=False, kw_only=True):
             if dialer is None:
                 return [] if on_doubt is None else [Observation(on_doubt, Outcome.BLOCKED)]
             returned = {(o.probe.port, o.probe.kind) for o in seen if is_whole(o)}
-            due = self.poll.due | {Cadence.DETAIL} if self._lost_a_server(seen) else self.poll.due
+            due = self.poll.due | self.poll.memory.view_owes
+            due = due | {Cadence.DETAIL} if self._lost_a_server(seen) else due
             in_pod = await self._run(
                 [
                     self._attempt(

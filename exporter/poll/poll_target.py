@@ -9,7 +9,7 @@ TLS hello, or 15006 itself); then the pod's own view. One attempt each, no retri
 """
 
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from exporter.catalogue.gateway_servers import newest_admin
 from exporter.config import Config
 from exporter.diagnosis import diagnose
-from exporter.model import Cadence, Memory, Observation, Target, TargetRecord, WebhookPath
-from exporter.model.interning import shared_mapping
+from exporter.model import Cadence, Memory, Observation, Target, TargetRecord, View, WebhookPath
+from exporter.model.interning import shared, shared_mapping
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.page_due import PageSlots, with_pages
 from exporter.poll.plan import Plan, PodViewFactory, no_pod_view, plan_of, with_servers
@@ -122,6 +122,7 @@ def conclude(
         polled=polled,
         took=_long(memory.took, poll.due, took, config.poll.interval),
         view_interval=plan.pod.seconds_between_views() if plan.pod else 0.0,
+        view_owes=_owed_by_view(poll, seen),
     )
     record, remembered = diagnose(
         plan.target,
@@ -135,6 +136,23 @@ def conclude(
         webhook=webhook,
     )
     return PollResult(record.with_times_moved(step), remembered, tuple(seen))
+
+
+_READ_IN_POD = frozenset({Cadence.DETAIL, Cadence.IDENTITY})
+_NONE: frozenset[Cadence] = frozenset()
+
+
+def _owed_by_view(poll: PollInputs, seen: Iterable[Observation]) -> frozenset[Cadence]:
+    """What the next view of the pod is to read: few polls have a port-forward, and few of them it.
+
+    Admin's pages would else be read where a port-forward and their cadence happen to meet.
+    """
+    plan, owed = poll.plan, poll.memory.view_owes
+    if plan.pod is None or not plan.in_pod:
+        return _NONE
+    if any(one.view is View.POD and one.outcome.proves for one in seen):
+        return _NONE
+    return owed if poll.due & _READ_IN_POD <= owed else shared(owed | (poll.due & _READ_IN_POD))
 
 
 def _long(
