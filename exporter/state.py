@@ -1,8 +1,9 @@
 """The last record of every target, the bytes rendered from it, and the cluster; outlives reloads.
 
-One writer (the scheduler) and many readers on one event loop, so no locks. The rule: every block
-was rendered with the same families. A reload that changes them renders beside what is served
-(`prepare`), in slices, and then swaps (`commit`): in no time, however many there are.
+Everybody who writes or reads is on one event loop, and each change is made within one turn: there
+are no locks. The rule: every block was rendered with the same families. A reload that changes them
+renders beside what is served (`prepare`), in slices, and then swaps (`commit`): in no time, however
+many there are.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

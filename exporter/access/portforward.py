@@ -3,7 +3,7 @@
 One WebSocket carries the ports of a poll whose answers tell all; a port whose closing has to be
 seen gets a WebSocket of its own. How a WebSocket is opened is handed in. The rule: only what came
 out of the pod, or out of the error channel, is evidence; what happens on the way there is
-`NoAccess`.
+`NoAccess`. How long a view counts is `diagnosis/remembered_pod_view.py`'s.
 """
 
 import asyncio

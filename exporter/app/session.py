@@ -151,7 +151,7 @@ class Session:
 
     @property
     def is_ready(self) -> bool:
-        """Whether discovery was synced once and every target was polled then."""
+        """Whether discovery was synced once and every target polled; so it stays over reloads."""
         program = self._program
         if not program.was_ready:
             program.was_ready = program.sets.is_synced and program.table.is_warm

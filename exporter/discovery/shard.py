@@ -1,7 +1,8 @@
 """Which replica owns a target: a pure function of its uid, the same everywhere.
 
 FNV-64a spreads the uids, Google's jump consistent hash (Lamping and Veach, 2014) divides
-them, so that going from n to n+1 replicas moves only one target in n+1.
+them, so that going from n to n+1 replicas moves only one target in n+1. While replicas disagree on
+their number a target may be polled twice, or by none.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """Bare TCP: a connect, a listener that closes at once, and bytes that are not HTTP.
 
 `exposure` tests whether admin answers the network without sending it, or the pod's redirection,
-a request: an exposed admin answers `400` to the bytes, a loopback-only one resets (recorded).
+a request: an exposed admin answers `400` to the bytes, a loopback-only one resets (recorded). What
+a connect proves is decided in `diagnosis/verdicts.py`.
 """
 
 import asyncio

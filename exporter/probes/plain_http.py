@@ -43,4 +43,4 @@ probe_controlz = SingleGet(lambda _: paths.CONTROLZ_HOME, _status_up_to(299))
 """ControlZ's summary page."""
 
 probe_any_http = SingleGet(lambda _: paths.ROOT, _status_up_to(499))
-"""A debug interface whose pages are big or change with versions: any HTTP answer will do."""
+"""A debug interface whose pages are big or change with versions: any answer below 500."""

@@ -18,7 +18,8 @@ from exporter.probes.metrics_text import by_label, sample
 from exporter.probes.single_get import SingleGet
 
 _STATES = (0, 1, 2, 3)
-_LDS, _CDS = b"envoy_listener_manager_lds_update_", b"envoy_cluster_manager_cds_update_"
+_LISTENERS = b"envoy_listener_manager_"
+_LDS, _CDS = _LISTENERS + b"lds_update_", b"envoy_cluster_manager_cds_update_"
 
 
 def _due_page(attempt: Attempt) -> paths.Path:
@@ -50,45 +51,42 @@ def judge_stats(reply: Reply, *, complete: bool) -> ProbeResult:
 
 @lru_cache(maxsize=64)
 def _read_fast(page: bytes) -> EnvoyStats:
-    """A page without counters: those of healthy proxies are all the same."""
+    """Of a page that most proxies return alike: a gateway's differs by its counts of listeners."""
     return read_stats(page, complete=False)
 
 
 def read_stats(page: bytes, *, complete: bool) -> EnvoyStats:
     """The facts of a page in Prometheus text (any bytes).
 
-    `usedonly` leaves out what was never counted, so on a complete page of a running Envoy an
-    absent counter is 0; so on a gateway's fast page.
+    `usedonly` leaves out what was never counted: where any counter of listeners is there, one that
+    is absent is 0.
     """
     live, state = sample(page, b"envoy_server_live"), sample(page, b"envoy_server_state")
     fast = EnvoyStats(
         live=None if live is None else live > 0,
         state=int(state) if state in _STATES else None,
     )
-    has_listeners = b"envoy_listener_manager_" in page
+    has_listeners = _LISTENERS in page
     zero = 0.0 if has_listeners else None
     if has_listeners or complete:
         fast = replace(
             fast,
-            listeners_active=sample(page, b"envoy_listener_manager_total_listeners_active", zero),
-            listeners_warming=sample(page, b"envoy_listener_manager_total_listeners_warming", zero),
+            listeners_active=sample(page, _LISTENERS + b"total_listeners_active", zero),
+            listeners_warming=sample(page, _LISTENERS + b"total_listeners_warming", zero),
             lds_success=sample(page, _LDS + b"success", zero),
         )
     return _with_details(page, fast, zero) if complete else fast
 
 
 def _with_details(page: bytes, fast: EnvoyStats, zero: float | None) -> EnvoyStats:
-    started = sample(page, b"envoy_listener_manager_workers_started")
+    started = sample(page, _LISTENERS + b"workers_started")
     connections = by_label(page, b"envoy_cluster_upstream_cx_active", b"cluster_name")
     return replace(
         fast,
         complete=True,
         workers_started=None if started is None else started > 0,
-        listeners_draining=sample(page, b"envoy_listener_manager_total_listeners_draining", zero),
-        listener_create_failures=sample(
-            page, b"envoy_listener_manager_listener_create_failure", 0.0
-        )
-        or 0.0,
+        listeners_draining=sample(page, _LISTENERS + b"total_listeners_draining", zero),
+        listener_create_failures=sample(page, _LISTENERS + b"listener_create_failure") or 0.0,
         cds_success=sample(page, _CDS + b"success", zero),
         cds_rejected=sample(page, _CDS + b"rejected", zero),
         cds_failure=sample(page, _CDS + b"failure", zero),

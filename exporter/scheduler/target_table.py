@@ -149,8 +149,9 @@ class TargetTable:
         return next((row.pod_view_error for row in self._rows.values() if row.pod_view_error), "")
 
     def put(self, target: Target) -> None:
-        """Poll a target, or take its new description; another pod, or one elsewhere, starts anew.
+        """Poll a target, or take its new description; its memory starts anew at another address.
 
+        Another pod of its name has to be dropped before, with its samples: `MergedTargets` does.
         The counters of a new target are served as 0 until its first poll.
         """
         row = self._rows.get(target.key)
