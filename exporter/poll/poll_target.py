@@ -143,9 +143,9 @@ _NONE: frozenset[Cadence] = frozenset()
 
 
 def _owed_by_view(poll: PollInputs, seen: Iterable[Observation]) -> frozenset[Cadence]:
-    """What the next view of the pod is to read: few polls have a port-forward, and few of them it.
+    """The slower cadences that were due since the last view of the pod; the next one reads them.
 
-    Admin's pages would else be read where a port-forward and their cadence happen to meet.
+    Of many pods few polls have a port-forward, and fewer still one while admin's pages are due.
     """
     plan, owed = poll.plan, poll.memory.view_owes
     if plan.pod is None or not plan.in_pod:
