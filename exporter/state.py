@@ -1,4 +1,4 @@
-"""The last record of every target, the bytes rendered from it, and the cluster; outlives reloads.
+"""The last record of every target, and the bytes rendered from it; outlives reloads.
 
 Everybody who writes or reads is on one event loop, and each change is made within one turn: there
 are no locks. The rule: every block was rendered with the same families. A reload that changes them
@@ -14,16 +14,19 @@ from msgspec import Struct
 from exporter.diagnosis.repeats import Repeats
 from exporter.exposition import Blocks, Family, render
 from exporter.kube.object_reader import ObjectReader
-from exporter.model import ClusterRecord, TargetKey, TargetRecord
+from exporter.model import TargetKey, TargetRecord
 from exporter.turn import current_turn
 
 Last = tuple[TargetRecord, Blocks]
 Render = Callable[[TargetRecord, Sequence[Family], Last | None], Blocks]
 
-_RENEWED_AT_ONCE = 32
+_RENDERED_AT_ONCE = 32
+_STALE_AFTER_INTERVALS = 3
 
-STALE_AFTER_INTERVALS = 3
-"""A target's samples vanish when they were not renewed for so many effective intervals."""
+
+def expiry(now: float, interval: float) -> float:
+    """When samples vanish that were made now, unless newer ones come: after three intervals."""
+    return now + _STALE_AFTER_INTERVALS * interval
 
 
 class _Entry(Struct, gc=False):
@@ -81,11 +84,7 @@ class _NextRendering:
 
 
 class State:
-    """Records and rendered blocks by target, in the order in which targets first came.
-
-    `cluster`: what is known of the mesh as a whole; who learns a part of it replaces that part.
-    `in_mesh`: the exporter runs behind a sidecar of its own: nothing that it sees can be trusted.
-    """
+    """Records and rendered blocks by target, in the order in which targets first came."""
 
     def __init__(
         self,
@@ -96,8 +95,6 @@ class State:
         """Hold nothing yet. `refused` is called for each record that other families cannot show."""
         self.families = families
         self._reader = ObjectReader(refused)
-        self.cluster = ClusterRecord()
-        self.in_mesh = False
         self._render = render_with
         self._entries: dict[TargetKey, _Entry] = {}
         self._blocks: dict[TargetKey, Blocks] = {}
@@ -109,8 +106,8 @@ class State:
 
         Args:
             record: what the last poll found.
-            expires: when its samples are too old to be served (seconds since the epoch, by a clock
-                that nobody sets; three effective intervals after the poll).
+            expires: when its samples are too old to be served (`expiry`; seconds since the epoch,
+                by a clock that nobody sets).
         """
         key = record.target.key
         before = self._entries.get(key)
@@ -130,7 +127,7 @@ class State:
             entry.newest()
             entry.repeats = repeats
 
-    def renew(self) -> Iterator[None]:
+    def render_repeats(self) -> Iterator[None]:
         """Render what polls have found again, some targets at a time; `blocks` does the rest.
 
         Twice, for polls go on: the second time is short, so that few are left.
@@ -138,11 +135,11 @@ class State:
         for _ in range(2):
             for at, key in enumerate(self.keys()):
                 if entry := self._entries.get(key):
-                    self._renew(key, entry)
-                if at % _RENEWED_AT_ONCE == 0:
+                    self._render_newest(key, entry)
+                if at % _RENDERED_AT_ONCE == 0:
                     yield
 
-    def _renew(self, key: TargetKey, entry: _Entry) -> None:
+    def _render_newest(self, key: TargetKey, entry: _Entry) -> None:
         record = entry.newest()
         if entry.is_rendered:
             return
@@ -165,7 +162,7 @@ class State:
         return None if entry is None or entry.record.polls == 0 else entry.newest()
 
     def is_expired(self, key: TargetKey, now: float) -> bool:
-        """Whether a target's samples are not served because nobody renewed them in time."""
+        """Whether a target's samples are not served because its last poll is too long ago."""
         entry = self._entries.get(key)
         return entry is not None and entry.is_expired(now)
 
@@ -193,7 +190,7 @@ class State:
         """
         for key, entry in self._entries.items():
             if entry.repeats is not None or not entry.is_rendered:
-                self._renew(key, entry)
+                self._render_newest(key, entry)
         both = zip(self._entries.values(), self._blocks.values(), strict=True)
         return [blocks for entry, blocks in both if entry.expires > now]
 
@@ -223,7 +220,3 @@ class State:
         while self._old_blocks:
             self._old_blocks.popitem()
             await turn.maybe_yield()
-
-    def __len__(self) -> int:
-        """How many targets were polled."""
-        return sum(entry.record.polls != 0 for entry in self._entries.values())

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,9 +20,8 @@ from exporter.kube.api_errors import KubernetesError
 from exporter.kube.client import KubernetesClient
 from exporter.kube.credentials import LoadCredentials
 from exporter.kube.websocket import PortForwardWebSocket
-from exporter.model import TargetKey, WebhookPath
+from exporter.model import ClusterRecord, TargetKey, WebhookPath
 from exporter.selfmetrics.registry import SelfMetrics
-from exporter.state import State
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +41,14 @@ class ApiConnection:
         self,
         find_credentials: Callable[[], LoadCredentials | None],
         sets: TargetSets,
-        state: State,
+        cluster: ClusterRecord,
         metrics: SelfMetrics,
     ) -> None:
         self.dry_run = WebhookDryRun(self._take_webhook_path, metrics)
         self._called = WebhookNames(metrics)
         self._find_credentials = find_credentials
         self._sets = sets
-        self._state = state
+        self._cluster = cluster
         self._config = Config()
         self._configured = asyncio.Event()
         self._load: LoadCredentials | None = None
@@ -134,7 +132,7 @@ class ApiConnection:
             log.error(_NOTHING_TO_WATCH)
 
     def _take_webhook_path(self, path: WebhookPath | None) -> None:
-        self._state.cluster = replace(self._state.cluster, webhook_path=path)
+        self._cluster.webhook_path = path
 
 
 class _Restartable:

@@ -31,7 +31,7 @@ from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import render_synced, selected
 from exporter.kube.credentials import LoadCredentials, find_credentials
-from exporter.model import Target
+from exporter.model import ClusterRecord, Target
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
@@ -83,6 +83,7 @@ class Exporter:
         self._context = WebContext(
             state=self.state,
             synced=self._parts.synced,
+            cluster=self._parts.cluster,
             self_metrics=self._parts.metrics,
             session=self.session,
         )
@@ -212,15 +213,16 @@ def _parts_of(
 ) -> ProgramParts:
     config = reading.config
     metrics = SelfMetrics(__version__)
-    state = State(reading.families, refused=metrics.refused_object)
+    state, cluster = State(reading.families, refused=metrics.refused_object), ClusterRecord()
     synced = State(reading.families, render_synced, metrics.refused_object)
     table = TargetTable(config.poll.interval, state, synced)
     sets = TargetSets(targets, table, metrics)
-    api = ApiConnection(find_credentials, sets, state, metrics)
+    api = ApiConnection(find_credentials, sets, cluster, metrics)
     return ProgramParts(
         base=base,
         state=state,
         synced=synced,
+        cluster=cluster,
         table=table,
         sets=sets,
         api=api,

@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from exporter.app.capabilities import CAPABILITIES, OFF_BY_DEFAULT, MissingCapability
@@ -17,7 +17,7 @@ from exporter.catalogue import is_newer_than_known
 from exporter.config import ShardConfig
 from exporter.discovery.target_sets import TargetSets
 from exporter.kube.object_reader import ObjectReader
-from exporter.model import Target
+from exporter.model import ClusterRecord, Target
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.turn import current_turn, until_tick
@@ -56,6 +56,7 @@ class SelfChecks:
     shard: ShardConfig
     missing_capabilities: Callable[[], Awaitable[tuple[MissingCapability, ...]]]
     table: TargetTable
+    cluster: ClusterRecord
     sets: TargetSets
     metrics: SelfMetrics
     reader: ObjectReader
@@ -72,10 +73,9 @@ class SelfChecks:
     async def locate(self) -> None:
         """Find out whether we run in the mesh, and report which share is ours."""
         in_mesh = is_mesh_pod(self._own_target()) or await is_in_mesh()
-        state = self.table.state
-        if in_mesh and not state.in_mesh:
+        if in_mesh and not self.cluster.in_mesh:
             log.error("our own connections go through the mesh: nothing that we see can be trusted")
-        state.in_mesh = in_mesh
+        self.cluster.in_mesh = in_mesh
         self.metrics.placed(in_mesh=in_mesh, ordinal=self.shard.ordinal, total=self.shard.total)
 
     def _own_target(self) -> Target | None:
@@ -116,12 +116,12 @@ class SelfChecks:
             self.reader.attempt("reports", key.pod, key.namespace, count)
             await turn.maybe_yield()
         outdated = any(tally.versions.values())
-        cluster, state = self.sets.cluster, self.table.state
+        found = self.sets.cluster
         self.metrics.counted_targets(
-            tally.roles, cluster.ignored, tally.ignored_ports, outdated=outdated
+            tally.roles, found.ignored, tally.ignored_ports, outdated=outdated
         )
-        ambient, missing = await cluster.ambient_pods(), await cluster.missing_proxies()
-        state.cluster = replace(state.cluster, ambient_pods=ambient, missing_proxies=missing)
+        self.cluster.ambient_pods = await found.ambient_pods()
+        self.cluster.missing_proxies = await found.missing_proxies()
         await self.report_capabilities()
 
     async def _review(self) -> None:

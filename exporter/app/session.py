@@ -25,7 +25,7 @@ from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import Family
 from exporter.kube.object_reader import ObjectReader
-from exporter.model import EVERY_CADENCE, Memory, Role, Target, TargetKey
+from exporter.model import EVERY_CADENCE, ClusterRecord, Memory, Role, Target, TargetKey
 from exporter.poll.plan import no_pod_view, plan_of
 from exporter.poll.poll_steps import ProbeInstrumentation
 from exporter.poll.poll_target import PollResult, poll_once
@@ -81,6 +81,7 @@ class ProgramParts:
     base: Path
     state: State
     synced: State
+    cluster: ClusterRecord
     table: TargetTable
     sets: TargetSets
     api: ApiConnection
@@ -119,7 +120,9 @@ class Session:
             is_named=program.sets.names,
             called=program.api.webhook_names,
         )
-        self._scheduler = Scheduler(config, program.table, instrumentation, make_plan)
+        self._scheduler = Scheduler(
+            config, program.table, instrumentation, make_plan, program.cluster
+        )
         self._publisher = SyncPublisher(
             config=config,
             polled=program.table.targets,
@@ -133,6 +136,7 @@ class Session:
             shard=config.shard,
             missing_capabilities=self._missing_capabilities,
             table=program.table,
+            cluster=program.cluster,
             sets=program.sets,
             metrics=metrics,
             reader=self._reader,
@@ -174,7 +178,7 @@ class Session:
             EVERY_CADENCE,
             replace(self.config, poll=poll),
             clock.now(),
-            in_mesh=self._program.state.in_mesh,
+            in_mesh=self._program.cluster.in_mesh,
             step=clock.step(),
             forward=(lambda one: forwards.probed_pod(one.key)) if forwards else no_pod_view,
         )

@@ -24,7 +24,7 @@ from exporter.control_plane.proxy_sync import (
 from exporter.discovery.target_sets import TargetSets
 from exporter.kube.object_reader import ObjectReader
 from exporter.model import Role, Target, TargetKey, TargetRecord
-from exporter.state import STALE_AFTER_INTERVALS, State
+from exporter.state import State, expiry
 from exporter.turn import current_turn, some_of
 
 
@@ -52,7 +52,7 @@ class SyncPublisher:
 
     async def publish(self) -> None:
         """Render what the replicas together report of every proxy, and drop what they do not."""
-        expires = clock.now() + STALE_AFTER_INTERVALS * self.config.poll.interval
+        expires = expiry(clock.now(), self.config.poll.interval)
         turn = current_turn()
         istiods = await some_of(tuple(self.polled.values()), _is_istiod)
         merged = self.reader.attempt("istiods", "", "", partial(self._merge, istiods))

@@ -165,15 +165,17 @@ class TargetRecord(Struct, frozen=True, kw_only=True, gc=False):
         return replace(self, polled=polled, last_ok=self.last_ok.moved(seconds))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClusterRecord:
-    """What the exporter reports of the mesh as a whole and of no single target.
+    """What is known of the mesh as a whole and of no single target.
 
+    `in_mesh`: the exporter runs behind a sidecar of its own: nothing that it sees can be trusted.
     `ambient_pods`: how many pods are enrolled in ambient by (namespace, node, redirection).
     `missing_proxies`: how many pods ought to have a proxy and have none by (namespace, reason).
     `webhook_path`: the last dry run's result; None while none is made.
     """
 
+    in_mesh: bool = False
     ambient_pods: Mapping[tuple[str, str, str], int] = dataclasses.field(default_factory=dict)
     missing_proxies: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
     webhook_path: WebhookPath | None = None

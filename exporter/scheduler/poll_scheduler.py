@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from exporter import clock
 from exporter.config import Config
-from exporter.model import FAST_ONLY, Outcome, Target
+from exporter.model import FAST_ONLY, ClusterRecord, Outcome, Target
 from exporter.poll.hbone_hellos import HelloRate
 from exporter.poll.plan import Plan, plan_of
 from exporter.poll.poll_steps import NO_INSTRUMENTATION, ProbeInstrumentation
@@ -25,7 +25,7 @@ from exporter.scheduler.due_cadences import DueCadences
 from exporter.scheduler.slots import FEWEST_IN_A_ROW, next_row
 from exporter.scheduler.steady_polls import RunningPoll, SteadyPolls
 from exporter.scheduler.target_table import Due, ScheduledTarget, TargetTable
-from exporter.state import STALE_AFTER_INTERVALS
+from exporter.state import expiry
 from exporter.turn import TICK_SECONDS, current_turn, until_tick
 
 log = logging.getLogger(__name__)
@@ -44,14 +44,18 @@ class Scheduler:
         table: TargetTable,
         instrumentation: ProbeInstrumentation = NO_INSTRUMENTATION,
         make_plan: Callable[[Target, Config], Plan] = plan_of,
+        cluster: ClusterRecord | None = None,
     ) -> None:
         """Poll nothing yet."""
         self._config = config
         self._table = table
         self._instrumentation = instrumentation
         self._make_plan = make_plan
+        self._cluster = cluster or ClusterRecord()
         self._cadences = DueCadences(config, table)
-        self._steady = SteadyPolls(config, table.state, instrumentation, self._end_steady)
+        self._steady = SteadyPolls(
+            config, table.state, self._cluster, instrumentation, self._end_steady
+        )
         self._in_a_row = FEWEST_IN_A_ROW
         self._last_tick = time.monotonic()
         self._is_stopped = self._is_cancelled = False
@@ -218,17 +222,16 @@ class Scheduler:
         self._publish(row, result)
 
     async def _result(self, poll: RunningPoll) -> PollResult:
-        state = self._table.state
         return await poll_target(
             self._plan(poll.row),
             poll.row.memory,
             poll.cadences,
             self._config,
             poll.at,
-            in_mesh=state.in_mesh,
+            in_mesh=self._cluster.in_mesh,
             step=clock.step(),
             pages=self._table.slots,
-            webhook=state.cluster.webhook_path,
+            webhook=self._cluster.webhook_path,
             instrumentation=self._instrumentation,
             hellos=self._hellos,
             begun=poll.begun,
@@ -251,8 +254,7 @@ class Scheduler:
     def _publish(self, row: ScheduledTarget, result: PollResult) -> None:
         record = result.record
         interval = row.memory.effective(self._table.interval)
-        expires = clock.now() + STALE_AFTER_INTERVALS * interval
-        self._table.state.put(record, expires)
+        self._table.state.put(record, expiry(clock.now(), interval))
         cause = record.cause
         if cause != row.cause:
             log.info(

@@ -12,7 +12,7 @@ from msgspec import Struct
 from exporter import clock
 from exporter.config import Config
 from exporter.diagnosis.memo import Shown
-from exporter.model import FAST_ONLY, Cadence
+from exporter.model import FAST_ONLY, Cadence, ClusterRecord
 from exporter.poll.plan import Plan
 from exporter.poll.poll_inputs import PollInputs
 from exporter.poll.poll_steps import ProbeInstrumentation
@@ -21,7 +21,7 @@ from exporter.poll.steady_poll import SteadyProbes, is_all, repeats_after, stead
 from exporter.probes.attempt import ProbeResult
 from exporter.probes.direct_runs import DirectRun, DirectRuns
 from exporter.scheduler.target_table import ScheduledTarget
-from exporter.state import STALE_AFTER_INTERVALS, State
+from exporter.state import State, expiry
 
 
 class RunningPoll(Struct, eq=False):
@@ -46,11 +46,13 @@ class SteadyPolls:
         self,
         config: Config,
         state: State,
+        cluster: ClusterRecord,
         instrumentation: ProbeInstrumentation,
         ended: Ended,
     ) -> None:
         self._config = config
         self._state = state
+        self._cluster = cluster
         self._instrumentation = instrumentation
         self._ended = ended
         self._runs: DirectRuns | None = None
@@ -59,7 +61,7 @@ class SteadyPolls:
     def begin(self, poll: RunningPoll, plan: Plan) -> bool:
         """Start a poll where it is one of these; whether it is."""
         memory, probes = poll.row.memory, self._probes_of(poll, plan)
-        if not probes or self._state.in_mesh:
+        if not probes or self._cluster.in_mesh:
             return False
         if memory.memo is None or memory.admin is not None:  # which may name more ports
             return False
@@ -90,7 +92,7 @@ class SteadyPolls:
         Only polls of the fast cadence are. `interval`: seconds between polls.
         """
         row, step = poll.row, clock.step()
-        if poll.cadences != FAST_ONLY or row.is_gone or row.is_slow or self._state.in_mesh:
+        if poll.cadences != FAST_ONLY or row.is_gone or row.is_slow or self._cluster.in_mesh:
             return False
         known = row.repeats
         if known is None:
@@ -109,7 +111,7 @@ class SteadyPolls:
         known.polls += 1
         known.at = poll.at
         known.seconds = seconds
-        known.expires = poll.at + STALE_AFTER_INTERVALS * interval
+        known.expires = expiry(poll.at, interval)
         row.polls += not row.is_made_up
         return True
 
@@ -117,7 +119,7 @@ class SteadyPolls:
         """The result of one that is no repeat; None where something follows upon what it saw."""
         begun = poll.begun = Begun([run.observation() for run in runs], poll.started)
         inputs = self._inputs(poll, plan)
-        if self._state.in_mesh or not is_all(inputs, begun.seen):
+        if self._cluster.in_mesh or not is_all(inputs, begun.seen):
             return None
         return conclude(inputs, begun)
 

@@ -22,7 +22,7 @@ from exporter.model import Cadence, Memory, Role, Target, TargetKey, TargetRecor
 from exporter.poll.plan import Plan
 from exporter.poll.steady_poll import SteadyProbes
 from exporter.scheduler.slots import Slots
-from exporter.state import STALE_AFTER_INTERVALS, State
+from exporter.state import State, expiry
 from exporter.turn import current_turn
 
 log = logging.getLogger(__name__)
@@ -171,8 +171,7 @@ class TargetTable:
         if row:
             row.due = _NEVER
         else:
-            expires = clock.now() + STALE_AFTER_INTERVALS * self.interval
-            self.state.put(TargetRecord(target=target, polls=0), expires)
+            self.state.put(TargetRecord(target=target, polls=0), expiry(clock.now(), self.interval))
         row = self._rows[target.key] = ScheduledTarget(target, target.spread)
         self._schedule(row, self._next_in_phase(row, time.monotonic()))
         self.appeared.set()
@@ -243,8 +242,8 @@ class TargetTable:
             if not row.is_gone:
                 self._schedule(row, self._rephased(row, time.monotonic()))
                 now = clock.now()
-                stale = STALE_AFTER_INTERVALS * row.memory.effective(interval)
-                self.state.keep(row.target.key, now, now + stale)
+                expires = expiry(now, row.memory.effective(interval))
+                self.state.keep(row.target.key, now, expires)
             await turn.maybe_yield()
 
     def _schedule(self, row: ScheduledTarget, due: float) -> None:

@@ -1,13 +1,13 @@
 """What the web needs of the rest of the program: data, and the session that runs now."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiohttp import web
 
 from exporter.config import Config
-from exporter.model import Target, TargetKey
+from exporter.model import ClusterRecord, Target, TargetKey
 from exporter.poll.poll_target import PollResult
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
@@ -49,6 +49,7 @@ class WebContext:
     synced: State
     self_metrics: SelfMetrics
     session: WebSession
+    cluster: ClusterRecord = field(default_factory=ClusterRecord)
     reload: Callable[[], Awaitable[str | None]] | None = None
 
 

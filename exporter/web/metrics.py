@@ -46,10 +46,10 @@ async def serve_metrics(request: web.Request) -> web.StreamResponse:
 def _pieces(
     context: WebContext, names: frozenset[str] | None, *, openmetrics: bool
 ) -> Iterator[bytes]:
-    for _ in context.state.renew():
+    for _ in context.state.render_repeats():
         yield b""
     now, families = clock.now(), context.state.families
-    cluster = render_cluster(context.state.cluster, families)
+    cluster = render_cluster(context.cluster, families)
     blocks = [*context.state.blocks(now), *context.synced.blocks(now), cluster]
     yield from assemble(families, blocks, openmetrics, names)
     yield context.self_metrics.expose(openmetrics, names)

@@ -79,7 +79,7 @@ async def measure(folder: Path, count: int) -> dict[str, tuple[float, float]]:
     async with watched(found, "start"):
         exporter = await asyncio.to_thread(Exporter, lambda: load(file), folder)
         running = asyncio.create_task(exporter.run())
-        while len(exporter.state) < count:  # noqa: ASYNC110 - records have no event
+        while not exporter.session.is_ready:  # noqa: ASYNC110 - records have no event
             await asyncio.sleep(0.1)
     for changed in RELOADS:
         file.write_text(CONFIG % {**DEFAULTS, **changed})

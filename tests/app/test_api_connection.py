@@ -9,6 +9,7 @@ from exporter.config import Config, DiscoveryConfig, KubernetesConfig
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import render_synced
 from exporter.kube.credentials import Credentials
+from exporter.model import ClusterRecord
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
@@ -33,7 +34,7 @@ async def test_it_watches_again_in_whichever_turn_of_the_loop_it_is_wanted_again
     metrics = SelfMetrics("0")
     state, synced = State(()), State((), render_synced)
     sets = TargetSets((), TargetTable(1.0, state, synced), metrics)
-    api = ApiConnection(lambda: lambda: credentials(), sets, state, metrics)  # noqa: PLW0108 - new ones each time
+    api = ApiConnection(lambda: lambda: credentials(), sets, ClusterRecord(), metrics)  # noqa: PLW0108 - new ones each time
     api.configure(ON, has_static=False)
     running = asyncio.create_task(api.run())
 

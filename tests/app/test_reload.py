@@ -129,7 +129,7 @@ async def test_it_is_ready_and_synced_in_every_turn_of_the_loop_during_a_reload(
 
         def checks() -> tuple[bool, bool, int]:
             session = one.exporter.session
-            return session.is_ready, session.is_healthy, len(one.exporter.state)
+            return session.is_ready, session.is_healthy, len(one.exporter.state.keys())
 
         async with watching(checks) as found:
             for change in (

@@ -196,7 +196,7 @@ async def test_what_was_counted_is_served_as_if_it_had_been_published(profile: s
     for number in range(1, 4):
         counted(known, number)
         wanted = record_after(known)
-        for _ in state.renew():
+        for _ in state.render_repeats():
             pass
         assert state.blocks(NOW) == [render(wanted, families)]
         assert state.get(key) == wanted
@@ -232,7 +232,7 @@ def test_polls_that_end_while_a_scrape_renders_others_are_mostly_rendered_there_
         counted(known, 1)
         all_known.append(known)
     pauses = 0
-    for _ in state.renew():
+    for _ in state.render_repeats():
         if pauses < 5:  # while the first half of the work is done, in which each target is once
             for known in all_known[:: 5 - pauses]:
                 counted(known, 2)

@@ -133,19 +133,19 @@ async def test_a_pod_that_cannot_be_entered_is_trouble_unless_it_ends(
 ) -> None:
     async with listening(_agent) as port, polling() as (table, state, _):
         table.put(replace(agent_on(port), netns="no-such-namespace", lifecycle=life))
-        await until(lambda: len(state) == 1)
+        await until(lambda: len([*state.records()]) == 1)
         assert ("no-such-namespace" in table.pod_view_error) == is_trouble
 
 
 async def test_a_dropped_target_is_forgotten_at_once() -> None:
     async with listening(_agent) as port, polling() as (table, state, counted):
         table.put(agent_on(port))
-        await until(lambda: len(state) == 1)
+        await until(lambda: len([*state.records()]) == 1)
         table.drop(TargetKey("shop", "agent"))
-        assert len(state) == 0
+        assert len([*state.records()]) == 0
         polls = len(counted.lateness)
         await asyncio.sleep(0.5)
-        assert len(state) == 0
+        assert len([*state.records()]) == 0
         assert len(counted.lateness) == polls
 
 
@@ -155,7 +155,7 @@ async def test_a_target_dropped_during_its_look_stays_forgotten() -> None:
         await until(lambda: len(counted.lateness) == 1)
         table.drop(TargetKey("shop", "agent"))
         await asyncio.sleep(0.4)
-        assert len(state) == 0
+        assert len([*state.records()]) == 0
 
 
 async def test_a_target_put_again_is_polled_once_an_interval() -> None:
@@ -171,7 +171,7 @@ async def test_a_target_put_again_is_polled_once_an_interval() -> None:
 async def test_a_new_address_starts_the_memory_anew() -> None:
     async with listening(_agent) as port, polling() as (table, state, _):
         table.put(agent_on(port))
-        await until(lambda: len(state) == 1)
+        await until(lambda: len([*state.records()]) == 1)
         table.put(replace(agent_on(port), addresses=("127.0.0.2",)))
         key = TargetKey("shop", "agent")
         await until(lambda: (r := state.get(key)) is not None and r.verdicts[0].up is False)
@@ -189,7 +189,7 @@ async def test_black_holes_do_not_delay_the_others() -> None:
             table.put(agent_on(hole, f"hole-{n}"))
         for n in range(20):
             table.put(agent_on(port, f"agent-{n}"))
-        await until(lambda: len(state) == 40, seconds=15)
+        await until(lambda: len([*state.records()]) == 40, seconds=15)
         start = len(counted.ended)
         await asyncio.sleep(1.0)
         answered = sum(o.port == port for o in counted.ended[start:])
@@ -213,7 +213,7 @@ async def test_samples_outlast_looks_that_take_longer_than_the_interval() -> Non
     poll = replace(POLL, interval=0.05, detail_interval=0.05, timeout=0.4)
     async with listening(_silence) as hole, polling(poll) as (table, state, counted):
         table.put(agent_on(hole))
-        await until(lambda: len(state) == 1)
+        await until(lambda: len([*state.records()]) == 1)
         told = []
         while len(counted.lateness) < 4:
             told.append(len(state.blocks(time.time())))
