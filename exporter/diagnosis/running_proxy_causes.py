@@ -119,8 +119,9 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         condition=running_proxy.gateway_has_no_servers,
         sentence="No server is configured on this gateway: it listens on none of its ports.",
         advice=(
-            "Check that a Gateway selects this pod by its labels and namespace, and that "
-            "istioctl analyze accepts it; delete a gateway that nobody needs."
+            "Check that a Gateway selects this pod by its labels and namespace, that istioctl "
+            "analyze accepts it, and that its TCP and TLS PASSTHROUGH servers have a route, "
+            "without which istiod leaves them out; delete a gateway that nobody needs."
         ),
         ports=(PortName.STATS,),
         also="a gateway's server ports",

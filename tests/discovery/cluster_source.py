@@ -148,7 +148,7 @@ def namespace(name: str, **metadata: Any) -> dict[str, Any]:
 
 
 def service(*ports: int) -> dict[str, Any]:
-    rows = [{"port": port, "targetPort": port} for port in ports]
+    rows = [{"port": port, "targetPort": port, "appProtocol": "http"} for port in ports]
     owners = [{"kind": "Gateway", "name": "web"}]
     metadata = {"name": "web", "namespace": "shop", "ownerReferences": owners}
     return {"metadata": metadata, "spec": {"selector": GATEWAY_API, "ports": rows}}
