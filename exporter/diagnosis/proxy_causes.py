@@ -26,7 +26,7 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         id="proxy_not_running",
         roles=PROXY_ROLES,
         condition=proxy_processes.proxy_is_down,
-        remedy=proxy_processes.start_remedy,
+        remedy=proxy_processes.down_remedy,
         sentence="The proxy is not running: its ports refuse connections.",
         advice=(
             "Look at the container: kubectl describe pod, its last state, restarts and "

@@ -130,7 +130,17 @@ RESTARTS = [
     ),
     State("node was rebooted", "none", again(REBOOT, restarts=5, ready=True), HEALTHY),
     State("clean exits", "none", again(run(0, "Completed"), ready=True), HEALTHY),
-    State("clean exits, waits", DOWN, looping(run(0, "Completed")), REFUSED, ("Completed",)),
+    *(
+        State(f"told to end, {name}", DOWN, document, REFUSED, ("it was told to end", "15012"))
+        for name, document in {
+            "waits": looping(run(0, "Completed")),
+            "its hook failed": sidecar_in(
+                waiting("PostStartHookError", restarts=1, last=run(0, "Completed"))
+            ),
+            "ended for good": sidecar_in(ended() | {"ready": False}, restartPolicy="OnFailure"),
+        }.items()
+    ),
+    State("failed once", DOWN, looping(run(1), restarts=1), REFUSED, lacks=("it was told to end",)),
     State(
         "image is gone",
         DOWN,

@@ -113,6 +113,32 @@ _UNSTARTED_REMEDY = (
 )
 
 
+def down_remedy(case: Case) -> str:
+    """The same of a proxy, or what to do where its agent ended on request; empty elsewhere."""
+    return start_remedy(case) or (_ON_REQUEST_REMEDY if _ended_on_request(case) else "")
+
+
+def _ended_on_request(case: Case) -> bool:
+    """Whether the container does not run though its last run was no failure.
+
+    The agent ends with 0 after a SIGTERM alone: the kubelet sends it where a hook or a probe fails
+    (pilot/cmd/pilot-agent, istio/istio#45627).
+    """
+    proxy = case.target.lifecycle.proxy_container
+    if proxy is None or proxy.last_run is None or PortName.STATUS not in case.evidence.named:
+        return False
+    return case.target.lifecycle.is_down and str(proxy.last_run) == _CLEAN_END
+
+
+_CLEAN_END = "Completed (exit code 0)"
+_ON_REQUEST_REMEDY = (
+    "It did not fail, it was told to end: by the kubelet, whose hook or probe failed (with"
+    " holdApplicationUntilProxyStarts the proxy has a minute to become ready), or by a POST to"
+    " /quitquitquit; kubectl describe pod shows which. If it was never ready, look at the way to"
+    " istiod's 15012. Where restartPolicy keeps it from starting again, delete the pod."
+)
+
+
 _AGENT_WITHOUT_ENVOY = (Outcome.REFUSED, Outcome.OK, Outcome.NO_ACCESS, Outcome.TIMEOUT, None)
 """What 15020 may answer where Envoy does not run; a 503 has causes of its own."""
 
