@@ -2,7 +2,9 @@
 
 import asyncio
 import ctypes
+import errno
 import gc
+import os
 import resource
 import socket
 import time
@@ -17,8 +19,37 @@ To wake up for a trifle costs more than the trifle."""
 _RELEASE_SECONDS = 30.0
 
 
+_ADVICE = {
+    errno.EADDRINUSE: "\nIs another exporter, or a demo, running there? Choose another address "
+    "with --web.listen-address, such as 127.0.0.1:10521.",
+    errno.EADDRNOTAVAIL: "\nThis machine has no such address. Choose one of its own with "
+    "--web.listen-address, or all of them with :10520.",
+    errno.EACCES: "\nThis user may not listen on a port below 1024. Choose another address with "
+    "--web.listen-address, such as :10520.",
+}
+
+
+class ListenError(OSError):
+    """An address cannot be bound; the text has the reason, and what to do."""
+
+    def __init__(self, address: str, error: OSError) -> None:
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else error.strerror or str(error)
+        super().__init__(f"cannot listen on {address}: {reason}{_ADVICE.get(code, '')}")
+
+
 def bind(address: str) -> socket.socket:
-    """A socket listening on `host:port`; without a host on every address of both families."""
+    """A socket listening on `host:port`; without a host on every address of both families.
+
+    Raises ListenError.
+    """
+    try:
+        return _listening(address)
+    except OSError as error:
+        raise ListenError(address, error) from error
+
+
+def _listening(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     if not host and socket.has_dualstack_ipv6():

@@ -4,8 +4,6 @@ The names are those of the exporter-toolkit; a flag overrides the file.
 """
 
 import argparse
-import errno
-import os
 from pathlib import Path
 
 from exporter.config import Config, load
@@ -18,22 +16,6 @@ _KEYS = (
     "log.level",
     "log.format",
 )
-
-_ADVICE = {
-    errno.EADDRINUSE: "\nIs another exporter, or a demo, running there? Choose another address "
-    "with --web.listen-address, such as 127.0.0.1:10521.",
-    errno.EADDRNOTAVAIL: "\nThis machine has no such address. Choose one of its own with "
-    "--web.listen-address, or all of them with :10520.",
-    errno.EACCES: "\nThis user may not listen on a port below 1024. Choose another address with "
-    "--web.listen-address, such as :10520.",
-}
-
-
-def cannot_listen(address: str, error: OSError) -> str:
-    """What to print where an address cannot be bound, with advice."""
-    code = error.errno or 0
-    reason = os.strerror(code) if code > 0 else error.strerror or str(error)
-    return f"cannot listen on {address}: {reason}{_ADVICE.get(code, '')}"
 
 
 def add_config_flags(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from exporter import clock
 from exporter.app.process import bind, raise_file_limit
 from exporter.app.program import Exporter
 from exporter.cli.exit_codes import ExitCode
-from exporter.cli.flags import add_web_flags, cannot_listen, overrides_of
+from exporter.cli.flags import add_web_flags, overrides_of
 from exporter.cli.log_formats import start_logging
 from exporter.cli.tables import Window, console, report_of
 from exporter.config import Config, LogConfig, load
@@ -78,10 +78,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             enter_own_network()
         uvloop.run(_demo(config, listener, chosen.targets, once=chosen.once))
     except* (OSError, MeshError) as group:
-        reason: object = group.exceptions[0]
-        if isinstance(reason, OSError):
-            reason = cannot_listen(config.web.listen_address, reason)
-        print(f"The demo cannot start: {reason}", file=sys.stderr)
+        print(f"The demo cannot start: {group.exceptions[0]}", file=sys.stderr)
         ended = ExitCode.UNJUDGED
     return ended
 

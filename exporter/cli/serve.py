@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from exporter.cli.exit_codes import ExitCode
-from exporter.cli.flags import add_config_flags, add_web_flags, base_of, cannot_listen, config_of
+from exporter.cli.flags import add_config_flags, add_web_flags, base_of, config_of
 from exporter.cli.log_formats import start_logging
 
 
@@ -16,9 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
-    """Serve; ends with 0 after SIGTERM or Ctrl-C, 3 when the address cannot be bound."""
+    """Serve; ends with 0 after SIGTERM or Ctrl-C, 3 when it cannot start or bind the address."""
     import uvloop
 
+    from exporter.app.process import ListenError
     from exporter.app.program import serve
 
     config = config_of(chosen)
@@ -26,6 +27,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     try:
         uvloop.run(serve(lambda: config_of(chosen), base_of(chosen), start_logging))
     except OSError as error:
-        print(cannot_listen(config.web.listen_address, error), file=sys.stderr)
+        text = str(error) if isinstance(error, ListenError) else f"cannot start: {error}"
+        print(text, file=sys.stderr)
         return ExitCode.UNJUDGED
     return ExitCode.HEALTHY

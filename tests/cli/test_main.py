@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli.flags import cannot_listen
+from exporter.app.process import ListenError
 from exporter.cli.main import main, parser
 
 COMMANDS = ("serve", "check", "ports", "explain", "demo", "config", "completion")
@@ -163,7 +163,7 @@ def test_an_address_in_use_ends_with_3_and_a_sentence() -> None:
     ],
 )
 def test_an_address_that_cannot_be_bound_comes_with_advice(code: int, advice: str) -> None:
-    first, second = cannot_listen("192.0.2.9:80", OSError(code, "any")).splitlines()
+    first, second = str(ListenError("192.0.2.9:80", OSError(code, "any"))).splitlines()
     assert first == f"cannot listen on 192.0.2.9:80: {os.strerror(code)}"
     assert advice in second
 
