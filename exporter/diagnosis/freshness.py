@@ -7,40 +7,24 @@ pod counts is `remembered_pod_view`'s.
 
 import math
 from collections.abc import Hashable, Iterator, Mapping
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec.structs import replace
 
 from exporter.config import Config
 from exporter.diagnosis.agent_page import COUNTERS
-from exporter.diagnosis.evidence import Evidence
 from exporter.model import (
     AgentMetrics,
-    Cadence,
     Growth,
-    IstiodFacts,
     Memory,
-    Outcome,
-    PortName,
-    ProxyListing,
     Timestamped,
 )
-
-T = TypeVar("T")
 
 KEPT_INTERVALS = 3
 """What a cadence read is believed for this many of its effective intervals."""
 
 PROOF_INTERVALS = 2
 """A hello and an exposure are believed for this many identity intervals."""
-
-
-def is_fresh(
-    seen: Timestamped[T], interval: float, now: float, intervals: int = KEPT_INTERVALS
-) -> bool:
-    """Whether something remembered may still be used."""
-    return now - seen.at <= intervals * interval
 
 
 _DETAILS = ("stats", "admin", "ztunnel", "sockets", "istiod", "app_health")
@@ -145,18 +129,3 @@ def _end_of_steps(agent: Timestamped[AgentMetrics], memory: Memory, config: Conf
 def _without_steps(growth: Mapping[str, Growth]) -> Mapping[str, Growth]:
     """The growths with the agent's counters as if they had not grown."""
     return {**growth, **{name: Growth(growth[name].value) for name in COUNTERS if name in growth}}
-
-
-def current_listings(evidence: Evidence, before: Memory) -> tuple[Timestamped[ProxyListing], ...]:
-    """An istiod's last two answers to syncz after this poll, newest first.
-
-    Empty where it is silent, or left the last request unanswered: what it listed before may be
-    another replica's by now.
-    """
-    for seen in (*chain.from_iterable(evidence.network.values()), *evidence.pod.values()):
-        if isinstance(seen.facts, IstiodFacts) and seen.facts.syncz is not None:
-            return (Timestamped(seen.facts.syncz, evidence.now), *before.listings[:1])
-    monitoring = evidence.seen(PortName.HTTP_MONITORING)
-    was_requested = before.polled.get(Cadence.DETAIL) == evidence.now
-    is_silent = monitoring is None or monitoring.outcome is not Outcome.OK
-    return () if was_requested or is_silent else before.listings

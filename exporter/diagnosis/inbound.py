@@ -6,7 +6,6 @@ virtualInbound; that 15006 itself closes a direct connection says that redirecti
 
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import Evidence
-from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.liveness import is_lost_rejection, kubernetes_reports_ready
 from exporter.diagnosis.port_owner import foreign_listener, holder_of_inbound
 from exporter.diagnosis.port_reading import PortReading
@@ -49,7 +48,7 @@ def _pod_decides(in_pod: Observation, readings: list[PortReading]) -> bool:
 def _read(evidence: Evidence, memory: Memory, connect: Observation) -> PortReading:
     outcome = connect.outcome
     if outcome is Outcome.OK:
-        return _read_hello(evidence, memory, connect.address)
+        return _read_hello(memory, connect.address)
     if outcome is Outcome.REFUSED:
         return _read_direct(evidence, connect.address)
     if outcome.is_silent:
@@ -58,11 +57,10 @@ def _read(evidence: Evidence, memory: Memory, connect: Observation) -> PortReadi
     return PortReading(unjudged, connect.detail, reached=False)
 
 
-def _read_hello(evidence: Evidence, memory: Memory, address: str) -> PortReading:
+def _read_hello(memory: Memory, address: str) -> PortReading:
     """The control port accepts: the last hello there decides."""
     last = memory.hello.get(address)
-    interval = evidence.config.poll.identity_interval
-    if last is None or not is_fresh(last, interval, evidence.now, PROOF_INTERVALS):
+    if last is None:
         return PortReading(Outcome.CAPTURED, "no TLS hello was sent")
     hello = last.value
     match hello.outcome:

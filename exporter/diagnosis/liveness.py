@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import UNANSWERED, Evidence
-from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.memory import last_answer
 from exporter.model import ENVOY_ROLES, Component, Lifecycle, Memory, Observation, Outcome, PortName
 
@@ -99,10 +98,6 @@ def _has_fresh_hello(evidence: Evidence, memory: Memory) -> bool:
     if not evidence.control_accepts():
         return False
     answered = last_answer(memory.last_ok, _numbers(evidence))
-    interval = evidence.config.poll.identity_interval
     return any(
-        hello.at > answered
-        and hello.value.outcome in _SERVED
-        and is_fresh(hello, interval, evidence.now, PROOF_INTERVALS)
-        for hello in memory.hello.values()
+        hello.at > answered and hello.value.outcome in _SERVED for hello in memory.hello.values()
     )

@@ -6,6 +6,7 @@ again for three of its intervals.
 """
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 from msgspec import structs
 
@@ -13,10 +14,11 @@ from exporter.bounds import TARGET_PORTS
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.agent_page import COUNTERS, next_wait
 from exporter.diagnosis.evidence import Evidence
-from exporter.diagnosis.freshness import current_listings, drop_expired
+from exporter.diagnosis.freshness import drop_expired
 from exporter.diagnosis.memory_update import (
     MemoryUpdate,
     remember_exposure,
+    remember_listings,
     remember_servers,
     remember_stats,
 )
@@ -54,13 +56,12 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
     _forget_what_refused(evidence, update)
     _update_facts(evidence, update)
     if evidence.target.role is Role.ISTIOD:
-        update.changes["listings"] = current_listings(evidence, before)
+        remember_listings(evidence, update)
     if evidence.target.role in HBONE_ROLES:
         remember_hbone(evidence, update)
     else:
         remember_hellos(evidence, update)
     _remember_servers(evidence, update)
-    _forget_servers(evidence, update)
     _update_state(evidence, update)
     _update_readiness(evidence, update)
     for name in _ALIKE & update.changes.keys():
@@ -88,14 +89,13 @@ def _update_facts(evidence: Evidence, update: MemoryUpdate) -> None:
 
 
 def _remember_servers(evidence: Evidence, update: MemoryUpdate) -> None:
-    """What a gateway's servers presented; one that presents nothing now is probed at its time."""
+    """What a gateway's servers presented; one that presents nothing now is probed at its time.
+
+    A server or name that is configured no more is forgotten.
+    """
     for seen in evidence.server_hellos:
         known = update.mapping("server_names")
         known[seen.port, seen.probe.path] = Timestamped(seen.certificate, update.now)
-
-
-def _forget_servers(evidence: Evidence, update: MemoryUpdate) -> None:
-    """A gateway's server or name that is configured no more, with what it presented."""
     known = update.changes.get("server_names", update.before.server_names)
     if not known:
         return
@@ -227,13 +227,12 @@ def _update_admin(facts: AdminFacts, update: MemoryUpdate) -> None:
         remember_stats(facts.stats, update)
     if facts.rejected is not None:
         update.mapping("rejected")["lds"] = bool(facts.rejected)
-    if any(part is not None for part in _detail_of(facts)):
+    if any(part is not None for part in _details_of(facts)):
         last = update.before.admin.value if update.before.admin else AdminFacts()
         update.changes["admin"] = Timestamped(_merge(last, facts), update.now)
 
 
-def _detail_of(facts: AdminFacts) -> tuple[object, ...]:
-    return (facts.stats, facts.listeners, facts.rejected, facts.workload_certificate, facts.unready)
+_details_of = attrgetter("stats", "listeners", "rejected", "workload_certificate", "unready")
 
 
 def _merge(last: AdminFacts, facts: AdminFacts) -> AdminFacts:

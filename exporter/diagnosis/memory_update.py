@@ -9,12 +9,16 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from exporter.diagnosis.evidence import Evidence
 from exporter.model import (
+    Cadence,
     EnvoyStats,
     Growth,
+    IstiodFacts,
     Memory,
     Observation,
     Outcome,
+    PortName,
     Settings,
     Timestamped,
 )
@@ -116,6 +120,24 @@ def remember_exposure(seen: Observation, update: MemoryUpdate) -> None:
     open_at = last.value.address if last and last.value.outcome is Outcome.OK else None
     if seen.outcome is Outcome.OK or open_at in (None, seen.address):
         update.changes["exposure"] = Timestamped(seen, update.now)
+
+
+def remember_listings(evidence: Evidence, update: MemoryUpdate) -> None:
+    """Keep an istiod's last two answers to syncz, newest first.
+
+    None where it is silent, or left the last request unanswered: what it listed before may be
+    another replica's by now.
+    """
+    before = update.before
+    for seen in evidence.all_observations():
+        if isinstance(seen.facts, IstiodFacts) and seen.facts.syncz is not None:
+            newest = Timestamped(seen.facts.syncz, update.now)
+            update.changes["listings"] = (newest, *before.listings[:1])
+            return
+    monitoring = evidence.seen(PortName.HTTP_MONITORING)
+    was_requested = before.polled.get(Cadence.DETAIL) == update.now
+    if was_requested or monitoring is None or monitoring.outcome is not Outcome.OK:
+        update.changes["listings"] = ()
 
 
 def _judge_rejects(

@@ -8,8 +8,8 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
     Cause(
         id="certificate_expired",
         roles=ALL_ROLES,
-        condition=certificate_dates.certificate_has_ended,
-        remedy=certificate_dates.server_certificate_remedy,
+        condition=certificate_dates.HAS_ENDED.holds,
+        remedy=certificate_dates.HAS_ENDED.remedy,
         sentence="The workload's certificate has ended.",
         advice=(
             "Check that the agent reaches istiod's 15012 and the clocks; restart the pod to renew."
@@ -38,8 +38,8 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
     Cause(
         id="certificate_not_yet_valid",
         roles=ALL_ROLES,
-        condition=certificate_dates.certificate_begins_later,
-        remedy=certificate_dates.later_server_remedy,
+        condition=certificate_dates.BEGINS_LATER.holds,
+        remedy=certificate_dates.BEGINS_LATER.remedy,
         sentence="The workload's certificate is not valid yet: peers refuse it.",
         advice=(
             "Compare the clocks of the certificate authority, of the pod's node and of the "

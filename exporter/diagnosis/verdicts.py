@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from exporter.catalogue import TargetPort
 from exporter.diagnosis.evidence import UNANSWERED, Evidence
-from exporter.diagnosis.freshness import PROOF_INTERVALS, is_fresh
 from exporter.diagnosis.inbound import judge_inbound
 from exporter.diagnosis.liveness import is_blocked_by_network, is_lost_rejection
 from exporter.diagnosis.port_owner import foreign_listener, unproved_agent
@@ -221,9 +220,7 @@ def exposed_by(evidence: Evidence, memory: Memory) -> str:
     """What shows Envoy's admin open to the network; empty where nothing does."""
     exposure = memory.exposure
     if exposure is not None and exposure.value.outcome is Outcome.OK:
-        interval = evidence.config.poll.identity_interval
-        if is_fresh(exposure, interval, evidence.now, PROOF_INTERVALS):
-            return "admin answers bytes from the network that are not HTTP with its 400"
+        return "admin answers bytes from the network that are not HTTP with its 400"
     number = evidence.target.settings.admin_port
     for socket in memory.listening:
         if socket.port == number and socket.process == "envoy" and not socket.is_loopback:

@@ -1,18 +1,35 @@
 """Conditions of the causes about certificates, of workloads and of servers of gateways. Pure."""
 
-from collections.abc import ItemsView, Iterable
+from collections.abc import Callable, ItemsView, Iterable
+from typing import NamedTuple
 
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.target_certificates import presented_certificate
 from exporter.model import Certificate, Timestamped
 
 
-def certificate_has_ended(case: Case) -> Sentences:
-    """A certificate that had already ended when a hello, the agent or admin showed it."""
-    return _own_has_ended(case) or _servers_has_ended(case)
+class CertificateFault(NamedTuple):
+    """What may be wrong with a workload's own certificate, else with one of a gateway's servers.
+
+    The latter are the user's, who needs other advice.
+    """
+
+    of_workload: Callable[[Case], Sentences]
+    of_servers: Callable[[Case], Sentences]
+    servers_advice: str
+
+    def holds(self, case: Case) -> Sentences:
+        """What is wrong with the one or the other."""
+        return self.of_workload(case) or self.of_servers(case)
+
+    def remedy(self, case: Case) -> str:
+        """What to do about a gateway's server; empty where it is the workload's certificate."""
+        is_servers = self.of_workload(case) is None and self.of_servers(case) is not None
+        return self.servers_advice if is_servers else ""
 
 
 def _own_has_ended(case: Case) -> Sentences:
+    """A certificate that had already ended when a hello, the agent or admin showed it."""
     memory, step = case.memory, case.evidence.step
     presented = presented_certificate(memory)
     if presented is not None and presented.value.not_after <= presented.at + step:
@@ -47,16 +64,6 @@ def _of_server(port: int, name: str) -> str:
     return f"the certificate that {port} presents for {name or 'any name'}"
 
 
-def server_certificate_remedy(case: Case) -> str:
-    """What to do about a gateway's server, whose certificate is the user's; empty for others."""
-    if _own_has_ended(case) is not None or _servers_has_ended(case) is None:
-        return ""
-    return (
-        "Renew the certificate in the secret that the Gateway names (credentialName, or "
-        "certificateRefs), or look why its issuer does not; the gateway needs no restart."
-    )
-
-
 def _has_ended(certificate: Certificate | None, now: float) -> bool:
     return certificate is not None and certificate.not_after <= now
 
@@ -65,12 +72,8 @@ _CLOCK_TOLERANCE = 10.0
 """Seconds that two hosts' clocks may differ without a certificate being at fault."""
 
 
-def certificate_begins_later(case: Case) -> Sentences:
-    """A certificate that was presented, or that admin shows, begins in the future."""
-    return _own_begins_later(case) or _servers_begins_later(case)
-
-
 def _own_begins_later(case: Case) -> Sentences:
+    """A certificate that was presented, or that admin shows, begins in the future."""
     memory = case.memory
     presented = presented_certificate(memory)
     shown = [("the certificate on the wire", presented.value if presented else None)]
@@ -99,12 +102,16 @@ def _later(case: Case, shown: Iterable[tuple[str, Certificate | None]]) -> Sente
     return None
 
 
-def later_server_remedy(case: Case) -> str:
-    """What to do about a gateway's server, whose certificate is the user's; empty for others."""
-    if _own_begins_later(case) is not None or _servers_begins_later(case) is None:
-        return ""
-    return (
-        "Compare the certificate in the secret that the Gateway names (credentialName, or "
-        "certificateRefs) with the clocks of its issuer and of the exporter; clients refuse it "
-        "until it begins."
-    )
+HAS_ENDED = CertificateFault(
+    _own_has_ended,
+    _servers_has_ended,
+    "Renew the certificate in the secret that the Gateway names (credentialName, or "
+    "certificateRefs), or look why its issuer does not; the gateway needs no restart.",
+)
+BEGINS_LATER = CertificateFault(
+    _own_begins_later,
+    _servers_begins_later,
+    "Compare the certificate in the secret that the Gateway names (credentialName, or "
+    "certificateRefs) with the clocks of its issuer and of the exporter; clients refuse it "
+    "until it begins.",
+)
