@@ -1,11 +1,13 @@
 """Plain HTTP endpoints: metrics pages, debug interfaces, and ports of the user's own."""
 
+from functools import partial
+
 from exporter.model import Outcome
 from exporter.probes import paths
-from exporter.probes.attempt import Attempt, ProbeResult
-from exporter.probes.http import Reply, result_of_error_status
+from exporter.probes.attempt import ProbeResult
+from exporter.probes.http import Reply
 from exporter.probes.metrics_text import is_metrics
-from exporter.probes.single_get import Judge, SingleGet
+from exporter.probes.single_get import Judge, SingleGet, accepting
 
 
 def judge_metrics(reply: Reply) -> ProbeResult:
@@ -22,18 +24,13 @@ def _by_status(reply: Reply, *, most: int) -> ProbeResult:
     return ProbeResult(Outcome.HTTP_ERROR, f"HTTP {reply.status}")
 
 
-def _judge_page(reply: Reply, attempt: Attempt) -> ProbeResult:
-    return result_of_error_status(reply, attempt) or judge_metrics(reply)
-
-
 def _status_up_to(most: int) -> Judge:
-    def judge(reply: Reply, attempt: Attempt) -> ProbeResult:
-        return result_of_error_status(reply, attempt) or _by_status(reply, most=most)
-
-    return judge
+    return accepting(partial(_by_status, most=most))
 
 
-probe_metrics = SingleGet(lambda at: paths.metrics(at.probe.path or "/metrics"), _judge_page)
+probe_metrics = SingleGet(
+    lambda at: paths.metrics(at.probe.path or "/metrics"), accepting(judge_metrics)
+)
 """A page of metrics in Prometheus text."""
 
 probe_http = SingleGet(lambda at: paths.configured(at.probe.path or "/"), _status_up_to(399))

@@ -8,7 +8,7 @@ from exporter.model import Outcome, ReadinessFacts
 from exporter.probes import paths
 from exporter.probes.attempt import Attempt, ProbeResult
 from exporter.probes.http import Reply, is_relayed, result_of_error_status
-from exporter.probes.single_get import SingleGet
+from exporter.probes.single_get import SingleGet, accepting
 
 _PENDING = b"not ready, pending:"
 _MOST_PENDING = 1024
@@ -17,24 +17,6 @@ _MOST_PENDING = 1024
 def _judge_envoy(reply: Reply, attempt: Attempt) -> ProbeResult:
     refused = result_of_error_status(reply, attempt, of_envoy=True)
     return refused or judge_health(reply, relayed=is_relayed(reply, attempt))
-
-
-def _judge_ztunnel(reply: Reply, attempt: Attempt) -> ProbeResult:
-    return result_of_error_status(reply, attempt) or judge_ztunnel(reply)
-
-
-def _judge_ready(reply: Reply, attempt: Attempt) -> ProbeResult:
-    return result_of_error_status(reply, attempt) or judge_ready(reply)
-
-
-probe_readiness = SingleGet(lambda _: paths.HEALTHZ_READY, _judge_envoy)
-"""Envoy's health port; without Envoy's header another process holds it."""
-
-probe_ztunnel_ready = SingleGet(lambda _: paths.HEALTHZ_READY, _judge_ztunnel)
-"""Whether ztunnel is ready, and what it waits for."""
-
-probe_http_ready = SingleGet(lambda at: paths.configured(at.probe.path), _judge_ready)
-"""The port's own readiness path: 200 or 503."""
 
 
 def judge_health(reply: Reply, *, relayed: bool = False) -> ProbeResult:
@@ -65,3 +47,13 @@ def judge_ready(reply: Reply) -> ProbeResult:
         return ProbeResult(Outcome.OK, facts=facts)
     outcome = Outcome.NOT_READY if reply.status == 503 else Outcome.HTTP_ERROR  # noqa: PLR2004
     return ProbeResult(outcome, f"HTTP {reply.status}", facts)
+
+
+probe_readiness = SingleGet(lambda _: paths.HEALTHZ_READY, _judge_envoy)
+"""Envoy's health port; without Envoy's header another process holds it."""
+
+probe_ztunnel_ready = SingleGet(lambda _: paths.HEALTHZ_READY, accepting(judge_ztunnel))
+"""Whether ztunnel is ready, and what it waits for."""
+
+probe_http_ready = SingleGet(lambda at: paths.configured(at.probe.path), accepting(judge_ready))
+"""The port's own readiness path: 200 or 503."""

@@ -12,13 +12,25 @@ from typing import cast
 
 from exporter.model import Observation, Outcome
 from exporter.probes.attempt import Attempt, Prober, ProbeResult, failed, failure
-from exporter.probes.http import HttpClient, HttpProtocol, Reply, host_lines, reader_of
+from exporter.probes.http import (
+    HttpClient,
+    HttpProtocol,
+    Reply,
+    host_lines,
+    reader_of,
+    result_of_error_status,
+)
 from exporter.probes.paths import Path
 from exporter.transport.protocols import ENDS_PROCESS
 from exporter.transport.waiter import Waiter
 
 Judge = Callable[[Reply, Attempt], ProbeResult]
 """What an answer means."""
+
+
+def accepting(judge: Callable[[Reply], ProbeResult]) -> Judge:
+    """Judges an answer by itself, unless its status is an error for any port."""
+    return lambda reply, attempt: result_of_error_status(reply, attempt) or judge(reply)
 
 
 @dataclass(frozen=True, slots=True)
