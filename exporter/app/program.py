@@ -12,7 +12,6 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from exporter import __version__, clock
@@ -30,7 +29,7 @@ from exporter.config import Config, ConfigError, LogConfig, Problem, StaticConfi
 from exporter.discovery.static import StaticSource
 from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import render_synced, selected
-from exporter.kube.credentials import LoadCredentials, find_credentials
+from exporter.kube import credentials
 from exporter.model import ClusterRecord, Target
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
@@ -59,7 +58,7 @@ class Exporter:
         base: Path,
         targets: Sequence[Target] = (),
         listener: socket.socket | None = None,
-        find_credentials: Callable[[], LoadCredentials | None] = lambda: None,
+        find_credentials: Callable[[], credentials.LoadCredentials | None] = lambda: None,
         start_logging: Callable[[LogConfig], None] = lambda _: None,
     ) -> None:
         """Read the configuration and what it names; raises ConfigError.
@@ -176,12 +175,12 @@ class Exporter:
         ones.
         """
         parts, config = self._parts, reading.config
-        for state in (parts.state, parts.synced):
+        for state in parts.states:
             await state.prepare(reading.families)
         await self.session.stop()
         await parts.table.set_interval(config.poll.interval)
         session = Session(reading, parts)
-        for state in (parts.state, parts.synced):
+        for state in parts.states:
             state.commit()
         self.session = self._context.session = session
         self._offer_reload(config)
@@ -190,7 +189,7 @@ class Exporter:
         self._tasks.create_task(session.run())
         parts.metrics.reloaded(successful=True, now=clock.wall())
         log.info("configuration reloaded")
-        for state in (parts.state, parts.synced):
+        for state in parts.states:
             await state.discard()
 
     @contextlib.asynccontextmanager
@@ -209,7 +208,7 @@ def _parts_of(
     reading: Reading,
     base: Path,
     targets: Sequence[Target],
-    find_credentials: Callable[[], LoadCredentials | None],
+    find_credentials: Callable[[], credentials.LoadCredentials | None],
 ) -> ProgramParts:
     config = reading.config
     metrics = SelfMetrics(__version__)
@@ -238,10 +237,13 @@ async def serve(
     """Run the exporter until SIGTERM or SIGINT; SIGHUP reloads. Raises ConfigError, OSError."""
     raise_file_limit()
     collect_garbage_rarely()
-    make = partial(
-        Exporter, load, base, find_credentials=find_credentials, start_logging=start_logging
+    exporter = await asyncio.to_thread(
+        Exporter,
+        load,
+        base,
+        find_credentials=credentials.find_credentials,
+        start_logging=start_logging,
     )
-    exporter = await asyncio.to_thread(make)
     running = asyncio.create_task(exporter.run())
     loop = asyncio.get_running_loop()
     for stop in (signal.SIGTERM, signal.SIGINT):

@@ -91,6 +91,11 @@ class ProgramParts:
     logged_capabilities: dict[str, str] = field(default_factory=dict)
     was_ready: bool = False
 
+    @property
+    def states(self) -> tuple[State, State]:
+        """What is rendered with the configuration's families."""
+        return self.state, self.synced
+
 
 class Session:
     """The parts of one configuration in one task group."""

@@ -1,7 +1,7 @@
 """The fields of a Kubernetes Pod that discovery needs, as msgspec structs; the rest is skipped.
 
 Everything is optional except the name: a pod document without a status still shows what the
-pod is. Pure.
+pod is. Pure, but for the clock by which `started_at` is.
 """
 
 from functools import cached_property
