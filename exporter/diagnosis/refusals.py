@@ -1,7 +1,9 @@
 """Refusals that come from a policy on the way and not from the pod. Pure.
 
 A policy that resets connections looks as a process that is gone. Kubernetes shows the difference: a
-container whose own readiness probe would have failed by now, and that is still ready, serves.
+container whose own readiness probe would have failed by now, and that is still ready, serves; or
+Envoy does, whose 15021 fetches from the agent what refuses us on 15020. Where one port is refused
+by a policy, the others that refuse show nothing either.
 A gateway or waypoint in ambient refuses nothing itself: its ztunnel accepts every connection, and
 closes it where nobody listens, or where a policy of the mesh denies it.
 """
@@ -11,6 +13,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from exporter.model import (
+    ENVOY_ROLES,
     Lifecycle,
     Observation,
     Outcome,
@@ -25,15 +28,16 @@ from exporter.model import (
 def read_refusals(
     target: Target, observations: Sequence[Observation], before: float | None, now: float
 ) -> tuple[Sequence[Observation], float | None]:
-    """The observations with each refusal as what it is, and since when everything is refused.
+    """The observations with each refusal as what it is, and since when readiness is refused.
 
-    `before` is the latter as the last poll left it; None where not everything is refused, or
-    Kubernetes does not report the container ready.
+    `before` is the latter as the last poll left it; None where what the kubelet probes is not
+    refused, or Kubernetes does not report the container ready.
     """
     meant = _as_meant(target, observations)
     since = _refused_since(target, meant, before, now)
-    is_policy = _come_from_a_policy(target.lifecycle, since, now)
-    return (_as_rejected(meant) if is_policy else meant), since
+    if _come_from_a_policy(target.lifecycle, since, now):
+        return _as_rejected(meant, _STAYS_READY), since
+    return (_as_rejected(meant, _RELAYED) if _is_relayed(target, meant) else meant), since
 
 
 def _as_meant(target: Target, observations: Sequence[Observation]) -> Sequence[Observation]:
@@ -72,10 +76,11 @@ def _is_bare(seen: Observation) -> bool:
 def _refused_since(
     target: Target, observations: Sequence[Observation], before: float | None, now: float
 ) -> float | None:
-    """Since when the network refuses everything while Kubernetes reports the container ready.
+    """Since when the network refuses what the kubelet probes, and the container is ready.
 
-    None where it does not. `before` is what this returned for the last poll. In ambient the kubelet
-    gets past a redirection that refuses everybody else: there only what ztunnel closed counts.
+    Everything has to refuse where that port is not known, or not seen. None where it does not.
+    `before` is what this returned for the last poll. In ambient the kubelet gets past a redirection
+    that refuses everybody else: there everything counts, and only what ztunnel closed.
     """
     lifecycle, is_ambient = target.lifecycle, _is_in_ambient(target)
     seen = [
@@ -85,7 +90,8 @@ def _refused_since(
         and one.probe.kind is not ProbeKind.EXPOSURE
         and not (is_ambient and _is_bare(one) and one.outcome is Outcome.OK)
     ]
-    if not seen or any(one.outcome is not Outcome.REFUSED for one in seen):
+    probed = [one for one in seen if one.port == lifecycle.probed_port and not is_ambient]
+    if not seen or any(one.outcome is not Outcome.REFUSED for one in probed or seen):
         return None
     if is_ambient and not all(one.connected for one in seen):
         return None
@@ -108,14 +114,25 @@ def _come_from_a_policy(lifecycle: Lifecycle, since: float | None, now: float) -
     return now - since > unready_after
 
 
-def _as_rejected(observations: Sequence[Observation]) -> list[Observation]:
+def _is_relayed(target: Target, observations: Sequence[Observation]) -> bool:
+    """Whether Envoy reaches the agent, whose port refuses us."""
+    if target.role not in ENVOY_ROLES:
+        return False
+    seen = [one for one in observations if one.view is View.NETWORK]
+    health = {one.outcome for one in seen if one.port == target.settings.health_port}
+    status = {one.outcome for one in seen if one.port == target.settings.status_port}
+    return health == {Outcome.OK} and status == {Outcome.REFUSED}
+
+
+def _as_rejected(observations: Sequence[Observation], why: str) -> list[Observation]:
     """The same observations with the network's refusals as what they are."""
     return [
-        replace(seen, outcome=Outcome.REJECTED, detail=_DETAIL)
+        replace(seen, outcome=Outcome.REJECTED, detail=why)
         if seen.view is View.NETWORK and seen.outcome is Outcome.REFUSED
         else seen
         for seen in observations
     ]
 
 
-_DETAIL = "refused on the way: the container has stayed ready for longer than its probe allows"
+_STAYS_READY = "refused on the way: the container has stayed ready for longer than its probe allows"
+_RELAYED = "refused on the way: Envoy reaches the agent"

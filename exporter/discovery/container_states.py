@@ -64,6 +64,7 @@ def lifecycle_of(pod: Pod, proxy: Container, *, is_istios: bool = False) -> Life
         proxy=proxy.name,
         containers=tuple(_containers(pod)) if _has_statuses(pod) else (),
         unready_after=proxy.readiness_probe.unready_after if proxy.readiness_probe else None,
+        probed_port=proxy.readiness_probe.port if proxy.readiness_probe else 0,
         may_end=spec.restart_policy in _ENDING_POLICIES,
         missing_proxy="gateway" if is_uninjected_gateway(pod) else "",
     )

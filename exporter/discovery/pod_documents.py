@@ -65,11 +65,23 @@ class SecurityContext(_Part, frozen=True):
     run_as_group: int | None = None
 
 
+class _ProbedEndpoint(_Part, frozen=True):
+    """What the kubelet requests over HTTP: a port, by its number or its name."""
+
+    port: int | str = 0
+
+
 class _ReadinessProbe(_Part, frozen=True):
     """How often the kubelet probes, and after how many failures a container is not ready."""
 
     period_seconds: int | None = None
     failure_threshold: int | None = None
+    http_get: _ProbedEndpoint | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it requests by number; 0 for none."""
+        return (self.http_get and parse_port(self.http_get.port)) or 0
 
     @property
     def unready_after(self) -> float:

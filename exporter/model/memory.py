@@ -87,7 +87,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `slow_polls`: in how many polls in a row Envoy's statistics took long, or did not come.
     `pending_polls`: in how many detail polls in a row ztunnel had pending workloads.
     `silent`: the probes over the network to which nothing came back in the last poll.
-    `refused_since`: since when the network refuses everything of a container that is ready.
+    `refused_since`: since when the network refuses what the kubelet probes of a ready container.
     `pod_view`: what the last port-forward showed; `view_interval`: how many seconds apart the
     budget allows them; `view_owes`: the cadences that were due since the last one, but the fast.
     `server_names`: what a gateway's server presented by port and name; None where nothing.

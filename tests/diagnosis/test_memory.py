@@ -159,8 +159,14 @@ def test_a_page_over_the_limit_leaves_the_status_as_it_is() -> None:
 
 
 def test_a_refusal_ends_the_proof_of_the_agent() -> None:
-    record, _ = polled(sidecar(), sidecar(net(15020, REFUSED)), unread(TIMEOUT))
+    gone = sidecar(net(15020, REFUSED), net(15021, Outcome.NOT_READY))
+    record, _ = polled(sidecar(), gone, unread(TIMEOUT))
     assert ups(record)[15020] is None
+
+
+def test_a_refusal_on_the_way_to_an_agent_that_envoy_reaches_ends_no_proof() -> None:
+    record, _ = polled(sidecar(), sidecar(net(15020, REFUSED)), unread(TIMEOUT))
+    assert ups(record)[15020] is True
 
 
 def without_stats_port(admin: AdminFacts, health: Outcome = OK) -> list[Observation]:

@@ -62,6 +62,44 @@ def test_refusals_come_from_a_policy_only_where_the_kubelet_would_have_noticed(
         assert "stayed ready" in " ".join(record.diagnosis.evidence)
 
 
+ADMITTED = {
+    (Role.SIDECAR, 15020): ("proxy_not_running", 15021),
+    (Role.SIDECAR, 15090): ("agent_gone", 15021),
+    (Role.GATEWAY, 15020): ("proxy_not_running", 15021),
+    (Role.GATEWAY, 15090): ("agent_gone", 15021),
+    (Role.ZTUNNEL, 15020): ("ztunnel_not_ready", 15021),
+    (Role.ISTIOD, 15014): ("istiod_not_ready", 8080),
+    (Role.CNI, 15014): ("cni_not_ready", 8000),
+}
+
+
+@pytest.mark.parametrize(("role", "admitted"), ADMITTED)
+@pytest.mark.parametrize("is_probed", [True, False])
+def test_a_policy_that_admits_one_port_is_known_by_the_port_that_the_kubelet_probes(
+    role: Role, admitted: int, *, is_probed: bool
+) -> None:
+    cause, probed = ADMITTED[role, admitted]
+    lifecycle = replace(READY, probed_port=probed if is_probed else 0)
+    memory, target = Memory(), target_of(role, lifecycle=lifecycle)
+    numbers = [CONTROL, 15006] if role is Role.SIDECAR else []
+    numbers += [port.number for port in ports_of(target) if port.probe and port.number != 15000]
+    seen = [*all_of(Outcome.REFUSED, {*numbers} - {admitted}), net(admitted, Outcome.OK)]
+    for seconds in (0, 30, 60, 90):
+        record, memory = seen_by(seen, target=target, memory=memory, now=NOW + seconds)
+        blocked = is_probed and seconds == 90
+        assert cause_of(record) == ("network_blocked" if blocked else cause)
+    assert (False in ups(record).values()) is not is_probed
+
+
+@pytest.mark.parametrize("role", [Role.GATEWAY, Role.WAYPOINT])
+def test_what_refuses_beside_an_agent_that_envoy_reaches_is_kept_by_a_policy(role: Role) -> None:
+    others = {port.number for port in ports_of(target_of(role)) if port.probe} - {15000, 15021}
+    seen = [*all_of(Outcome.REFUSED, others), net(15021, Outcome.OK)]
+    record, _ = seen_by(seen, target=target_of(role))
+    assert cause_of(record) == "network_blocked"
+    assert {number: ups(record)[number] for number in others} == dict.fromkeys(others)
+
+
 ENROLLED = (Role.GATEWAY, Role.WAYPOINT, Role.AGENTGATEWAY, Role.ISTIOD, Role.CNI)
 IN_AMBIENT = {
     **{(role, Redirection.ENABLED): "not_served" for role in (Role.AMBIENT, *ENROLLED)},

@@ -196,3 +196,21 @@ def test_the_readiness_probe_tells_how_long_a_failure_takes_to_show(
 ) -> None:
     container = proxy() if probe is None else {**proxy(), "readinessProbe": probe}
     assert target(document(app(8080), container)).lifecycle.unready_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ({"path": "/healthz/ready", "port": 15021}, 15021),
+        ({"port": "15021"}, 15021),
+        ({"port": "status-port"}, 0),
+        ({"port": 10**30}, 0),
+        ({}, 0),
+        (None, 0),
+    ],
+)
+def test_the_readiness_probe_shows_which_port_the_kubelet_requests(
+    endpoint: dict[str, object] | None, port: int
+) -> None:
+    container = {**proxy(), "readinessProbe": {"httpGet": endpoint, "periodSeconds": 15}}
+    assert target(document(app(8080), container)).lifecycle.probed_port == port
