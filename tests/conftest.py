@@ -6,7 +6,8 @@ Without them a test is skipped and the summary says why; with CI=true it fails: 
 there by not running.
 
 `make test` runs two files at a time (pytest-xdist). Beside a test that is `@pytest.mark.alone` no
-other runs: one that measures, or that is disturbed by what others do to the machine.
+other runs: one that measures, or that is disturbed by what others do to the machine. Only what is
+`@pytest.mark.background` does: a test that waits for a program of the lowest priority.
 """
 
 import contextlib
@@ -113,7 +114,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """First of all, so that no test's time limit runs while it waits."""
-    with turn(item) if hasattr(item.config, "workerinput") else contextlib.nullcontext():
+    waits = hasattr(item.config, "workerinput") and not item.get_closest_marker("background")
+    with turn(item) if waits else contextlib.nullcontext():
         return (yield)
 
 

@@ -147,6 +147,8 @@ def test_renamed_labels_change_no_other_word() -> None:
     assert undone == [rule for rule in all_rules() if rule.get("alert") != CLOBBERED]
 
 
+@pytest.mark.slow  # an alert after the other; what a change needs is the test before
+@pytest.mark.background
 @pytest.mark.usefixtures("promtool")
 def test_alerts_with_renamed_labels_fire_as_the_plain_ones(tmp_path: Path) -> None:
     """Each alert that fires within hours has the same texts for samples with renamed labels."""

@@ -4,10 +4,13 @@ A case is series by minute and the alerts that fire at some of its minutes: thos
 then or ever. Each runs with one replica of the exporter and with two, and has to end alike.
 """
 
+import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,9 @@ Series = dict[str, str]
 """Selectors to values as promtool writes them, one a minute. `web-{0..29}` is thirty series."""
 
 
+@cache
 def all_groups() -> list[dict[str, Any]]:
-    """The groups of every file, in order."""
+    """The groups of every file, in order: read once, and never changed."""
     return [group for file in FILES for group in yaml.safe_load(file.read_text())["groups"]]
 
 
@@ -194,6 +198,8 @@ def complaint(
     """What promtool says of a unit test with these groups; empty when it passes.
 
     The rules are evaluated at the interval of the series: group by group, or in a random order.
+    promtool takes what others leave of the processors, and a sixth less of them by collecting its
+    garbage later.
     """
     document = {
         "rule_files": ["rules.yaml"],
@@ -201,11 +207,12 @@ def complaint(
         "group_eval_order": [group["name"] for group in groups] if in_order else [],
         "tests": [test],
     }
-    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
-    (folder / "test.yaml").write_text(yaml.safe_dump(document))
+    (folder / "rules.yaml").write_text(json.dumps({"groups": groups}))  # which is YAML too
+    (folder / "test.yaml").write_text(json.dumps(document))
     done = subprocess.run(
-        ("promtool", "test", "rules", "test.yaml"),
+        ("nice", "-n", "19", "promtool", "test", "rules", "test.yaml"),
         cwd=folder,
+        env={**os.environ, "GOGC": "400"},
         capture_output=True,
         text=True,
         check=False,

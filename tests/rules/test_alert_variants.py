@@ -21,7 +21,7 @@ from tests.rules import (
 )
 from tests.rules.promtool import Case, judge
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.background, pytest.mark.timeout(900)]
 
 VARIANTS: tuple[Case, ...] = (
     *edge.VARIANTS,

@@ -30,6 +30,8 @@ from tests.rules import (
 )
 from tests.rules.promtool import ALERTS, Case, judge
 
+pytestmark = [pytest.mark.background, pytest.mark.timeout(900)]
+
 CASES: tuple[Case, ...] = (
     *outages.CASES,
     *proxies.CASES,
