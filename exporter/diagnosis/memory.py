@@ -19,6 +19,7 @@ from exporter.diagnosis.memory_update import (
     MemoryUpdate,
     remember_exposure,
     remember_listings,
+    remember_readiness,
     remember_servers,
     remember_stats,
 )
@@ -63,7 +64,7 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
         remember_hellos(evidence, update)
     _remember_servers(evidence, update)
     _update_state(evidence, update)
-    _update_readiness(evidence, update)
+    remember_readiness(evidence, update)
     for name in _ALIKE & update.changes.keys():
         update.changes[name] = shared_mapping(update.changes[name])
     return structs.replace(before, **update.changes)
@@ -268,25 +269,6 @@ def _update_state(evidence: Evidence, update: MemoryUpdate) -> None:
             update.changes["initializing_since"] = update.now
     elif since is not None:
         update.changes["initializing_since"] = None
-
-
-def _update_readiness(evidence: Evidence, update: MemoryUpdate) -> None:
-    """In how many polls in a row readiness failed while both served, or Envoy was slow."""
-    status, health = evidence.seen(PortName.STATUS), evidence.seen(PortName.HEALTH)
-    answers = [one.outcome for one in (status, health) if one is not None]
-    is_unready = Outcome.NOT_READY in answers and bool(status and status.outcome.proves)
-    before, is_kept = update.before, is_unready and _envoy_serves(evidence)
-    update.changes["unready_polls"] = before.unready_polls + 1 if is_kept else 0
-    update.changes["slow_polls"] = before.slow_polls + 1 if evidence.stats_are_slow() else 0
-
-
-def _envoy_serves(evidence: Evidence) -> bool:
-    """Whether Envoy reports that it is live, or 15021 answers, which its workers serve."""
-    stats = evidence.stats()
-    if stats is not None and stats.state is not None:
-        return stats.state == 0 and stats.live is not False and stats.workers_started is not False
-    health = evidence.seen(PortName.HEALTH)
-    return health is not None and health.outcome.proves
 
 
 def is_initializing(stats: EnvoyStats) -> bool:

@@ -168,3 +168,39 @@ def _order_rejects(
         known.pop(resource, None)
     elif refused or succeeded:
         known[resource] = refused
+
+
+def remember_readiness(evidence: Evidence, update: MemoryUpdate) -> None:
+    """In how many polls in a row readiness failed while both served, or Envoy was slow."""
+    status, health = evidence.seen(PortName.STATUS), evidence.seen(PortName.HEALTH)
+    answers = [one.outcome for one in (status, health) if one is not None]
+    is_unready = Outcome.NOT_READY in answers and bool(status and status.outcome.proves)
+    before, is_kept = update.before, is_unready and _envoy_serves(evidence)
+    update.changes["unready_polls"] = before.unready_polls + 1 if is_kept else 0
+    update.changes["slow_polls"] = before.slow_polls + 1 if evidence.stats_are_slow() else 0
+    _remember_held(evidence, update)
+
+
+def _envoy_serves(evidence: Evidence) -> bool:
+    """Whether Envoy reports that it is live, or 15021 answers, which its workers serve."""
+    stats = evidence.stats()
+    if stats is not None and stats.state is not None:
+        return stats.state == 0 and stats.live is not False and stats.workers_started is not False
+    health = evidence.seen(PortName.HEALTH)
+    return health is not None and health.outcome.proves
+
+
+def _remember_held(evidence: Evidence, update: MemoryUpdate) -> None:
+    """Since when the port that the kubelet probes is ready over the network, and the container not.
+
+    Only of a container that runs, on a node that is ready: others have no kubelet that would probe.
+    """
+    lifecycle, since = evidence.target.lifecycle, update.before.held_since
+    seen = evidence.network.get(lifecycle.probed_port, ())
+    is_probed = lifecycle.started is not None and lifecycle.node_ready is True
+    is_held = is_probed and lifecycle.container_ready is False and not lifecycle.terminating
+    is_ready = bool(seen) and all(one.outcome is Outcome.OK for one in seen)
+    if is_held and is_ready:
+        update.changes["held_since"] = update.now if since is None else since
+    elif since is not None:
+        update.changes["held_since"] = None

@@ -4,6 +4,9 @@ from exporter.diagnosis.cause import Cause
 from exporter.diagnosis.conditions import ambient_workload, certificate_dates, running_proxy
 from exporter.model import AGENT_ROLES, ALL_ROLES, ENVOY_ROLES, CauseClass, PortName, Role
 
+_PROBED = tuple(role for role in ALL_ROLES if role is not Role.AMBIENT)
+"""The roles whose readiness probe is Istio's."""
+
 RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
     Cause(
         id="certificate_expired",
@@ -100,6 +103,23 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         ),
         ports=(PortName.VIRTUAL_OUTBOUND, PortName.VIRTUAL_INBOUND),
         also="the socket table",
+    ),
+    Cause(
+        id="kubelet_cut_off",
+        roles=_PROBED,
+        condition=running_proxy.kubelet_is_cut_off,
+        undetected=running_proxy.kubelet_may_be_cut_off,
+        sentence=(
+            "Kubernetes holds the container not ready, though what its kubelet probes is ready: no "
+            "Service leads to the pod."
+        ),
+        advice=(
+            "Read the probe's failures in the pod's events (kubectl describe pod), then look for "
+            "what keeps the node from its own pod: policies, host firewalls, security groups, "
+            "masquerading; or a probe's timeout that is too short."
+        ),
+        ports=(PortName.HEALTH, PortName.STATUS, PortName.READINESS, PortName.HTTP_DEBUG),
+        also="Kubernetes",
     ),
     Cause(
         id="xds_disconnected",

@@ -88,6 +88,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `pending_polls`: in how many detail polls in a row ztunnel had pending workloads.
     `silent`: the probes over the network to which nothing came back in the last poll.
     `refused_since`: since when the network refuses what the kubelet probes of a ready container.
+    `held_since`: since when it answers what the kubelet probes of a container that is not ready.
     `pod_view`: what the last port-forward showed; `view_interval`: how many seconds apart the
     budget allows them; `view_owes`: the cadences that were due since the last one, but the fast.
     `server_names`: what a gateway's server presented by port and name; None where nothing.
@@ -132,6 +133,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     fault: str = ""
     silent: frozenset[Probe] = frozenset()
     refused_since: float | None = None
+    held_since: float | None = None
     pod_view: RememberedPodView | None = None
     view_interval: float = 0.0
     view_owes: frozenset[Cadence] = frozenset()

@@ -90,6 +90,7 @@ def _alive(**fields: object) -> Target:
 READY = {"container_ready": True, "node_ready": True}
 NOT_YET = {"container_ready": False, "node_ready": True}
 DOWN = {"container_ready": False, "started": None, "node_ready": True}
+HELD = _alive(**NOT_YET, started=NOW - 900, probed_port=15021)
 LOST = {"node_ready": False}
 DARK = [dropped(port) for port in (CONTROL, 15020, 15021, 15090)]
 REJECTED = [rejected(port) for port in (CONTROL, 15000, 15020, 15021, 15090)]
@@ -572,6 +573,8 @@ EXAMPLES = (
     Example("stats-slow-and-the-agent-hangs", "admin_slow", [*SLOW_STATS, net(15020, TIMEOUT)]),
     Example("stats-hang", "admin_slow", NO_STATS, earlier=[SLOW_STATS]),
     Example("stats-hang-once", "none", NO_STATS, earlier=[sidecar()]),
+    Example("kubelet-cut-off", "kubelet_cut_off", sidecar(), HELD, earlier=[sidecar(), sidecar()]),
+    Example("kubelet-late", "none", sidecar(), HELD, earlier=[sidecar()]),
     Example("unready-twice-while-envoy-serves", "agent_stats_slow", UNREADY, earlier=[UNREADY]),
     Example("unready-once", "none", UNREADY, earlier=[sidecar()]),
     Example("cut-off-twice", "agent_stats_slow", CUT_OFF, earlier=[CUT_OFF]),

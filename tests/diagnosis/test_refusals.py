@@ -26,6 +26,7 @@ from tests.diagnosis.matrix import (
     dropped,
     net,
     seen_by,
+    sidecar,
     target_of,
     ups,
 )
@@ -98,6 +99,47 @@ def test_what_refuses_beside_an_agent_that_envoy_reaches_is_kept_by_a_policy(rol
     record, _ = seen_by(seen, target=target_of(role))
     assert cause_of(record) == "network_blocked"
     assert {number: ups(record)[number] for number in others} == dict.fromkeys(others)
+
+
+HELD = replace(READY, container_ready=False, probed_port=15021)
+NOT_READY = {
+    "for minutes": ({}, (0, 60, 121), "kubelet_cut_off"),
+    "not for long": ({}, (0, 60, 120), "none"),
+    "its probe may fail for longer": ({"unready_after": 300.0}, (0, 200, 300), "none"),
+    "ready": ({"container_ready": True}, (0, 300), "none"),
+    "of a node that is not ready": ({"node_ready": False}, (0, 300), "none"),
+    "of a node that is not known": ({"node_ready": None}, (0, 300), "none"),
+    "does not run": ({"started": None, "restarts": 1}, (0, 300), "none"),
+    "probed on a port that we do not see": ({"probed_port": 4}, (0, 300), "none"),
+    "probed otherwise": ({"probed_port": 0}, (0, 300), "none"),
+}
+
+
+@pytest.mark.parametrize(("changes", "polls", "cause"), NOT_READY.values(), ids=NOT_READY)
+def test_a_kubelet_that_does_not_see_what_we_see_is_cut_off(
+    changes: dict[str, object], polls: tuple[float, ...], cause: str
+) -> None:
+    memory, target = Memory(), replace(SIDECAR, lifecycle=replace(HELD, **changes))
+    for seconds in polls:
+        record, memory = seen_by(sidecar(), target=target, memory=memory, now=NOW + seconds)
+        is_begun = changes.keys() <= {"unready_after"} and cause_of(record) == "none"
+        assert ("kubelet_cut_off" in record.undetected) is is_begun
+    assert cause_of(record) == cause
+
+
+def test_a_poll_in_which_it_is_not_ready_for_us_either_begins_anew() -> None:
+    memory, target = Memory(), replace(SIDECAR, lifecycle=HELD)
+    unready = sidecar(net(15021, Outcome.NOT_READY))
+    for seconds, seen in ((0, sidecar()), (60, unready), (150, sidecar()), (200, sidecar())):
+        record, memory = seen_by(seen, target=target, memory=memory, now=NOW + seconds)
+        assert cause_of(record) == "none"
+
+
+def test_a_pod_that_is_deleted_is_not_held() -> None:
+    memory, target = Memory(), replace(SIDECAR, lifecycle=replace(HELD, terminating=True))
+    for seconds in (0, 150):
+        record, memory = seen_by(sidecar(), target=target, memory=memory, now=NOW + seconds)
+    assert cause_of(record) == "draining"
 
 
 ENROLLED = (Role.GATEWAY, Role.WAYPOINT, Role.AGENTGATEWAY, Role.ISTIOD, Role.CNI)

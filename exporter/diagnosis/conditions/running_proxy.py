@@ -3,6 +3,7 @@
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.conditions.istiod_replica import debug_refusal
+from exporter.diagnosis.container_evidence import duration
 from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
 from exporter.diagnosis.memory_update import has_no_servers
@@ -47,6 +48,27 @@ def admin_is_open(case: Case) -> Sentences:
     """15000 answers from the network, or listens where the network reaches it."""
     exposed = exposed_by(case.evidence, case.memory)
     return (exposed,) if exposed else None
+
+
+_LONGEST_HELD_SECONDS = 120.0
+"""The kubelet probes every few seconds, and one success is enough; a busy one reports it late."""
+
+
+def kubelet_is_cut_off(case: Case) -> Sentences:
+    """What the kubelet probes is ready for us, and the container stays not ready for minutes."""
+    since, lifecycle = case.memory.held_since, case.target.lifecycle
+    if since is None:
+        return None
+    longest = max(_LONGEST_HELD_SECONDS, lifecycle.unready_after or 0.0)
+    if case.now - since <= longest:
+        return None
+    sentence = f"{lifecycle.probed_port}, which the kubelet probes, has been ready for us for"
+    return (f"{sentence} {duration(case.now - since)}", *case.describe_container())
+
+
+def kubelet_may_be_cut_off(case: Case) -> bool:
+    """Whether that began and is not old enough."""
+    return case.memory.held_since is not None and kubelet_is_cut_off(case) is None
 
 
 _USED_UP = 0.9
