@@ -36,9 +36,14 @@ def by_turns(
     )
 
 
-def replaced(down: int, cause: str, *, well: int = 0, minutes: int = LONG, **labels: str) -> Series:
-    """A pod that starts, is well for a while and broken for a while, and is replaced by another."""
-    each = 1 + well + down
+def replaced(
+    down: int, cause: str, *, well: int = 0, gone: int = 0, minutes: int = LONG, **labels: str
+) -> Series:
+    """A pod that starts, is well for a while and broken for a while, and is replaced by another.
+
+    gone: minutes without a pod in between, as between the runs of a CronJob.
+    """
+    each = 1 + well + down + gone
     lives = []
     for n, born in enumerate(range(START, minutes, each)):
         states = ["gone"] * born + ["starting"] + ["ok"] * well + [cause] * down
@@ -96,6 +101,12 @@ CASES = (
         "each of three pods is broken in turn",
         {START: {}, 30: {}, 48: ONE, LONG - 1: ONE},
         by_turns(3, 8, "envoy_stuck", **WEB),
+    ),
+    case(
+        "each run of a CronJob is broken for three minutes of fifteen, and mostly none is there",
+        {START: {}, 120: {}, 160: ONE, HOURS - 1: ONE},
+        replaced(3, "istiod_unreachable", gone=11, minutes=HOURS, workload="job"),
+        minutes=HOURS,
     ),
     case(
         "both istiods are out by turns for three minutes each",
@@ -157,6 +168,12 @@ VARIANTS = (
         "each run of a job is broken for three minutes of ten",
         {START: {}, 199: ONE},
         replaced(3, "istiod_unreachable", well=6, minutes=HOURS, workload="job"),
+        minutes=HOURS,
+    ),
+    case(
+        "a run of a CronJob is broken for a minute once, those of every other hour are well",
+        {HOURS - 1: {}},
+        replaced(1, "istiod_unreachable", well=2, gone=116, minutes=HOURS, workload="job"),
         minutes=HOURS,
     ),
     case(
