@@ -258,8 +258,9 @@ CASES = (
         ExpectedAlert(
             14,
             {},
-            "It expired 4m 0s ago: proxies refuse each other's certificates. Distribute a new root"
-            " as trusted, then restart istiod and the workloads.",
+            "It expired 4m 0s ago: proxies that trust no other root refuse each other's"
+            " certificates. Distribute a new root as trusted, then restart istiod and the"
+            " workloads; where they have it, take the old one out.",
         ),
     ),
     Case(
