@@ -13,7 +13,16 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.charts.render import CHART, Document, ci_files, of_kind, render, values_of
+from tests.charts.render import (
+    CHART,
+    NAMESPACE,
+    RELEASE,
+    Document,
+    ci_files,
+    of_kind,
+    render,
+    values_of,
+)
 
 FILES = pytest.mark.parametrize("file", ci_files(), ids=lambda file: file.stem)
 CHART_YAML = yaml.safe_load((CHART / "Chart.yaml").read_text())
@@ -27,9 +36,8 @@ OPERATOR = {
 }
 SCRAPE = {"honorLabels", "metricRelabelings", "relabelings", "scheme", "tlsConfig", "basicAuth"}
 ENDPOINT = SCRAPE | {"port", "path", "interval", "scrapeTimeout"}
-MONITOR = {"jobLabel", "namespaceSelector", "selector"}
+MONITOR = {"namespaceSelector", "selector"}
 SCRAPE_CONFIG = SCRAPE | {
-    "jobName",
     "metricsPath",
     "scrapeInterval",
     "scrapeTimeout",
@@ -109,6 +117,16 @@ def test_the_proxies_labels_are_kept(file: Path) -> None:
         spec = document["spec"]
         rows = spec.get("endpoints") or spec.get("podMetricsEndpoints") or [spec]
         assert all(row["honorLabels"] is True for row in rows)
+
+
+@FILES
+def test_the_job_is_the_release_and_its_namespace(file: Path) -> None:
+    """The alerts about exporters compare those of a job."""
+    for document in monitored(file):
+        spec = document["spec"]
+        rows = spec.get("endpoints") or spec.get("podMetricsEndpoints") or [spec]
+        job = {"targetLabel": "job", "replacement": f"{NAMESPACE}/{RELEASE}"}
+        assert all(job in row["relabelings"] for row in rows)
 
 
 @FILES

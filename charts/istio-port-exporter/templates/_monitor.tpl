@@ -24,10 +24,17 @@ namespace: {{ $namespace | quote }}
   {{- with include "istio-port-exporter.monitorOptions" . | trim }}
   {{- . | nindent 2 }}
   {{- end }}
-  {{- with .monitor.relabelings }}
   relabelings:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+    {{- include "istio-port-exporter.monitorRelabelings" . | trim | nindent 4 }}
+{{- end }}
+
+{{/* The alerts compare exporters of a job, so a release is one, apart from all others of the cluster. */}}
+{{- define "istio-port-exporter.monitorRelabelings" -}}
+- targetLabel: job
+  replacement: {{ printf "%s/%s" (include "istio-port-exporter.namespace" .root) .root.Release.Name | quote }}
+{{- with .monitor.relabelings }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "istio-port-exporter.monitorOptions" -}}
