@@ -58,6 +58,11 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def bracketed(address: str) -> str:
+    """The address as it stands before a port: an IPv6 one in brackets."""
+    return f"[{address}]" if ":" in address else address
+
+
 def parse_host_address(text: str) -> IPv4Address | IPv6Address | None:
     """An IP literal of one host: whoever connects to 0.0.0.0 or :: gets its own machine.
 

@@ -25,7 +25,7 @@ class Direct:
     def __init__(self, address: str) -> None:
         mapped = getattr(ip_address(address), "ipv4_mapped", None)
         self.host = str(mapped or address)
-        self.family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self.family = family_of(self.host)
         self.address = address
         self.view = View.NETWORK
 
@@ -41,6 +41,11 @@ class Direct:
     async def sockets(self) -> SocketTable:
         """Never: the network does not show a pod's socket table."""
         raise NoAccess("The socket table is seen only inside the pod's network namespace.")
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    """The family of sockets that reach an IP literal."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 async def connect_datagram(
@@ -64,9 +69,8 @@ def source_address(address: str) -> str:
 
     Nothing is sent to find out.
     """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        with socket.socket(family_of(address), socket.SOCK_DGRAM) as asking:
             asking.connect((address, _DISCARD))
             own: str = asking.getsockname()[0]
     except OSError:

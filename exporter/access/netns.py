@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from exporter.access.cpu_throttling import read_throttling
 from exporter.access.dialer import DatagramT, NoAccess
-from exporter.access.direct import connect_datagram
+from exporter.access.direct import connect_datagram, family_of
 from exporter.access.pod_processes import LocateNamespace, PodNamespace
 from exporter.access.socket_table import read_sockets
 from exporter.model import SocketTable, View
@@ -96,7 +96,7 @@ class Netns:
         return await loop.run_in_executor(_reader, _run_in_namespace, self._locate, _read_table)
 
     async def _socket(self, loopback: str, kind: socket.SocketKind) -> socket.socket:
-        family = socket.AF_INET6 if ":" in loopback else socket.AF_INET
+        family = family_of(loopback)
         making = _worker.submit(
             _run_in_namespace,
             self._locate,

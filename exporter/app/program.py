@@ -31,6 +31,7 @@ from exporter.discovery.target_sets import TargetSets
 from exporter.exposition import render_synced, selected
 from exporter.kube import credentials
 from exporter.model import ClusterRecord, Target
+from exporter.parsing import bracketed
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
@@ -201,7 +202,7 @@ class Exporter:
         tls = self._web_config.context() if self._web_config else None
         async with serving(application, listener, tls):
             host, port = listener.getsockname()[:2]
-            yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            yield f"{bracketed(host)}:{port}"
 
 
 def _parts_of(

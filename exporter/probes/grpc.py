@@ -14,6 +14,7 @@ import h2.exceptions
 
 from exporter.bounds import HTTP2
 from exporter.model import Outcome
+from exporter.parsing import bracketed
 from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, TooLarge
 from exporter.probes.mesh_trust import proven_handshake
 from exporter.probes.paths import GRPC_HEALTH_CHECK
@@ -103,7 +104,7 @@ class GrpcProtocol(ProbeProtocol):
 
 async def probe_grpc(attempt: Attempt) -> ProbeResult:
     """A health Check in plaintext."""
-    line = await attempt.connect(lambda: GrpcProtocol(_host(attempt)))
+    line = await attempt.connect(lambda: GrpcProtocol(bracketed(attempt.dialer.address)))
     return _judge_status(await line.status)
 
 
@@ -111,7 +112,7 @@ async def probe_grpc_tls(attempt: Attempt) -> ProbeResult:
     """A handshake that keeps the certificate, then the same Check on it."""
     tls = await proven_handshake(attempt, ("h2",))
     attempt.facts = tls.facts
-    line = tls.connect_socket(GrpcProtocol(_host(attempt)))
+    line = tls.connect_socket(GrpcProtocol(bracketed(attempt.dialer.address)))
     return _judge_status(await line.status)
 
 
@@ -121,8 +122,3 @@ def _judge_status(status: str) -> ProbeResult:
         return ProbeResult(Outcome.OK)
     outcome = Outcome.FORBIDDEN if status in _REFUSING else Outcome.HTTP_ERROR
     return ProbeResult(outcome, f"gRPC status {status[:16]}")
-
-
-def _host(attempt: Attempt) -> str:
-    address = attempt.dialer.address
-    return f"[{address}]" if ":" in address else address

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from exporter.bounds import HEADERS, PIECES
 from exporter.model import Outcome
+from exporter.parsing import bracketed
 from exporter.probes.attempt import Attempt, Closed, Malformed, ProbeProtocol, ProbeResult, TooLarge
 from exporter.probes.page_reader import PageReader
 from exporter.probes.paths import Path
@@ -247,9 +248,7 @@ class HttpClient:
 
 def host_lines(attempt: Attempt) -> bytes:
     """What follows a path's `head`: the value of Host, and the end of the headers."""
-    address = attempt.dialer.address
-    host = f"[{address}]" if ":" in address else address
-    return f"{host}:{attempt.probe.port}\r\n\r\n".encode()
+    return f"{bracketed(attempt.dialer.address)}:{attempt.probe.port}\r\n\r\n".encode()
 
 
 def reader_of(path: Path) -> PageReader | None:

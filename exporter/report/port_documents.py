@@ -5,6 +5,7 @@ import msgspec
 from exporter.catalogue import Port
 from exporter.diagnosis import causes_on
 from exporter.model import Target
+from exporter.parsing import bracketed
 
 
 class CauseShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +62,7 @@ def command_by_hand(command: str, number: int, target: Target | None = None) -> 
     """The command that examines the port by hand; with placeholders where no target is given."""
     address = target.addresses[0] if target and target.addresses else "POD_IP"
     return command.format(
-        address=f"[{address}]" if ":" in address else address,
+        address=bracketed(address),
         port=number,
         pod=target.key.pod if target else "POD",
         namespace=target.key.namespace if target else "NAMESPACE",
