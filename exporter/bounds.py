@@ -101,7 +101,7 @@ SERIES = Bound(
 )
 SENTENCES = Bound(
     32,
-    "the evidence of a diagnosis; reasons and names that Envoy gives on an admin page",
+    "the evidence of a diagnosis; reasons that Envoy gives on an admin page",
     _LEFT_OUT,
     "a page for people; causes have up to ten",
 )
@@ -198,7 +198,7 @@ LISTENERS_PAGE_OBJECTS = Bound(
 )
 ADMIN_PAGE = _bytes(
     256 * _KIB,
-    "admin's `/init_dump`, `/certs` and `/server_info`",
+    "admin's `/certs` and `/server_info`",
     _NO_PAGE,
     "recorded: 13 kB of certificates, 127 kB of bootstrap",
 )

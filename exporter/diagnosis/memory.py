@@ -233,7 +233,7 @@ def _update_admin(facts: AdminFacts, update: MemoryUpdate) -> None:
         update.changes["admin"] = Timestamped(_merge(last, facts), update.now)
 
 
-_details_of = attrgetter("stats", "listeners", "rejected", "workload_certificate", "unready")
+_details_of = attrgetter("stats", "listeners", "rejected", "workload_certificate")
 
 
 def _merge(last: AdminFacts, facts: AdminFacts) -> AdminFacts:

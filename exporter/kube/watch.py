@@ -1,6 +1,6 @@
 """Lists and watches one Kubernetes resource: a client in, events out, until cancelled.
 
-Generators with one concern each: `pages` reads a paged list, `_stream` one HTTP stream, `_watch`
+Generators with one concern each: `pages` reads a paged list, `stream` one HTTP stream, `_watch`
 resumes that, `_list_and_watch` joins both, `events` repeats it. The rule: a failure goes to the
 callbacks, is retried after a backoff and yields no event, so that what was known stays known.
 """

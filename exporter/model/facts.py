@@ -133,7 +133,7 @@ class AdminFacts(Struct, frozen=True, kw_only=True, gc=False):
     """What 15000 returned in the pod view; parts not requested in this poll are None.
 
     `state` is /ready's word (LIVE, INITIALIZING, ...). `rejected` maps a listener's name to
-    Envoy's reason. `unready` is /init_dump.
+    Envoy's reason.
     """
 
     state: str | None = None
@@ -145,7 +145,6 @@ class AdminFacts(Struct, frozen=True, kw_only=True, gc=False):
     server_certificates: tuple[Certificate, ...] | None = None
     istio_version: str = ""
     root_certificate: Certificate | None = None
-    unready: tuple[str, ...] | None = None
 
 
 class ZtunnelFacts(Struct, frozen=True, kw_only=True, gc=False):

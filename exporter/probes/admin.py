@@ -24,7 +24,7 @@ async def probe_admin(attempt: Attempt) -> ProbeResult:
     if not isinstance(facts, AdminFacts):
         return answer
     attempt.settle()
-    for path in _due_pages(facts, attempt):
+    for path in _due_pages(attempt):
         attempt.allow(attempt.timeout)
         try:
             page = await client.get(path)
@@ -45,12 +45,12 @@ def _judge_admin(reply: Reply) -> ProbeResult:
     return ProbeResult(outcome, "" if outcome is Outcome.OK else state, AdminFacts(state=state))
 
 
-def _due_pages(facts: AdminFacts, attempt: Attempt) -> tuple[paths.Path, ...]:
+def _due_pages(attempt: Attempt) -> tuple[paths.Path, ...]:
     """The bootstrap, which is large, only where nothing else shows the proxy's version."""
     due = attempt.due
     pages: tuple[paths.Path, ...] = ()
     if Cadence.DETAIL in due:
-        pages += _DETAIL if facts.state == "LIVE" else (*_DETAIL, paths.INIT_DUMP)
+        pages += _DETAIL
     if Cadence.IDENTITY in due:
         pages += (paths.CERTS,)
         if not attempt.target.istio_version:

@@ -77,15 +77,6 @@ class _Dump(msgspec.Struct):
     configs: tuple[_Dynamic, ...] = ()
 
 
-class _Unready(msgspec.Struct):
-    name: str = ""
-    target_names: tuple[str, ...] = ()
-
-
-class _InitDump(msgspec.Struct):
-    unready_targets_dumps: tuple[_Unready, ...] = ()
-
-
 class _NodeMetadata(msgspec.Struct):
     version: str = msgspec.field(default="", name="ISTIO_VERSION")
 
@@ -182,20 +173,6 @@ def _rejected(document: _Dump) -> Mapping[str, str]:
     return rejected
 
 
-def _with_unready(facts: AdminFacts, body: bytes) -> AdminFacts:
-    document = _decode(body, _InitDump)
-    if document is None:
-        return facts
-    dumps = document.unready_targets_dumps
-    targets = _sentences(name for dump in dumps for name in dump.target_names)
-    return replace(facts, unready=targets or _sentences(dump.name for dump in dumps))
-
-
-def _sentences(texts: Iterable[str]) -> tuple[str, ...]:
-    """What Envoy waits for, in its own words."""
-    return tuple(cut_text(text, SENTENCE) for text in islice(texts, SENTENCES))
-
-
 def _with_certificates(facts: AdminFacts, body: bytes) -> AdminFacts:
     document = _decode(body, _Certs)
     if document is None:
@@ -265,7 +242,6 @@ PAGES: Mapping[paths.Path, Callable[[AdminFacts, bytes], AdminFacts]] = MappingP
         paths.ENVOY_STATS: _with_stats,
         paths.LISTENERS: _with_listeners,
         paths.LISTENER_STATES: _with_listener_states,
-        paths.INIT_DUMP: _with_unready,
         paths.CERTS: _with_certificates,
         paths.SERVER_INFO: _with_version,
     }

@@ -82,7 +82,6 @@ AGENT_PAGE = _path(
 )
 LISTENERS = _path("/listeners?format=json", LISTENERS_PAGE)
 LISTENER_STATES = _path(_LISTENER_STATES, LISTENERS_PAGE)
-INIT_DUMP = _path("/init_dump", ADMIN_PAGE)
 CERTS = _path("/certs", ADMIN_PAGE)
 SERVER_INFO = _path("/server_info", ADMIN_PAGE)
 

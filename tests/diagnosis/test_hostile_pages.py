@@ -150,10 +150,6 @@ DOCUMENTS = st.one_of(
         st.lists(st.tuples(WORDS, STATE), max_size=600),
     ),
     st.builds(
-        lambda names: {"unready_targets_dumps": [{"name": "a", "target_names": names}]},
-        st.lists(WORDS, max_size=40),
-    ),
-    st.builds(
         lambda rows: {"certificates": rows},
         st.lists(
             st.fixed_dictionaries(

@@ -117,13 +117,12 @@ PIECES = {
     "numbers": b"1,",
     "listeners": b'{"name":"a","local_address":{"socket_address":{"address":"::"}}},',
     "warming": b'{"name":"a","warming_state":{},"draining_state":{},"error_state":{}},',
-    "unready": b'{"target_names":["a","b","c","d","e","f"]},',
     "certificates": b'{"cert_chain":[{"valid_from":"2026-01-01T00:00:00Z"}],"ca_cert":[{}]},',
     "short dates": b'{"cert_chain":[%s],"ca_cert":[%s]},' % (SHORT_DATES, SHORT_DATES),
     "chains": b'{"cert_chain":[%s%s]},' % ((SHORT_DATES + b",") * 2000, SHORT_DATES),
     "deep": b"[" * 60 + b"]" * 60 + b",",
 }
-KEYS = (b"listener_statuses", b"configs", b"unready_targets_dumps", b"certificates", b"x")
+KEYS = (b"listener_statuses", b"configs", b"certificates", b"x")
 
 
 def admin_actions() -> dict[str, Action]:

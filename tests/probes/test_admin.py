@@ -48,10 +48,6 @@ LISTENER_STATES = b"""{"configs": [
   "failed_configuration": {"name": "virtualInbound", "address": {"socket_address": {}}}}},
  {"@type": "x", "name": "0.0.0.0_8443", "warming_state": {}},
  {"@type": "x", "name": "old", "draining_state": {"version_info": "1"}}]}"""
-INIT_DUMP = b"""{"unready_targets_dumps": [
- {"name": "init manager Listener-local-init-manager 0.0.0.0_15090 729"},
- {"name": "init manager Listener-local-init-manager 0.0.0.0_8443 106",
-  "target_names": ["shared target SdsApi kubernetes://missing-secret"]}]}"""
 CERTS = b"""{"certificates": [
  {"ca_cert": [], "cert_chain": [{"path": "/etc/tls.crt", "subject_alt_names": [{"dns": "a.b"}],
   "valid_from": "2026-11-01T00:00:00Z", "expiration_time": "2027-11-01T00:00:00Z"}]},
@@ -78,12 +74,6 @@ def test_lists_warming_and_rejected_listeners() -> None:
     facts = read(paths.LISTENER_STATES, LISTENER_STATES)
     assert facts.warming == ("0.0.0.0_8443",)
     assert facts.rejected == {"virtualInbound": "no such filter"}
-
-
-def test_names_what_envoy_waits_for() -> None:
-    facts = read(paths.INIT_DUMP, INIT_DUMP)
-    assert facts.unready == ("shared target SdsApi kubernetes://missing-secret",)
-    assert read(paths.INIT_DUMP, b"{}").unready == ()
 
 
 def test_tells_the_workloads_certificate_from_others() -> None:
@@ -123,17 +113,20 @@ async def test_asks_what_is_due(
     assert (observed.facts.stats is not None) is (len(expected) > 1)
 
 
-async def test_asks_what_envoy_waits_for_only_when_it_is_not_live(
+async def test_an_envoy_that_is_not_live_has_pages_too(
     serve: Any, attempt_at: Any, answer: Any
 ) -> None:
-    pages = {"/ready": answer(503, b"INITIALIZING\n"), "/init_dump": answer(200, INIT_DUMP)}
+    pages = {
+        "/ready": answer(503, b"INITIALIZING\n"),
+        paths.LISTENER_STATES.text: answer(200, LISTENER_STATES),
+    }
     port = await serve(pages)
     observed = await probe(
         attempt_at(port, 15000, due=(Cadence.FAST, Cadence.DETAIL), kind="admin")
     )
     assert observed.outcome is Outcome.NOT_READY
     assert isinstance(observed.facts, AdminFacts)
-    assert observed.facts.unready
+    assert observed.facts.warming == ("0.0.0.0_8443",)
     assert observed.facts.listeners is None
 
 

@@ -47,7 +47,6 @@ def test_only_these_paths_are_ever_sent_unconfigured() -> None:
         "/stats/prometheus",
         "/listeners",
         "/config_dump",
-        "/init_dump",
         "/certs",
         "/server_info",
     }
