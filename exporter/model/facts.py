@@ -163,15 +163,13 @@ class ZtunnelFacts(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TlsFacts(Struct, frozen=True, kw_only=True, gc=False):
-    """What a TLS handshake showed. `via` is the port that was dialled for it.
+    """What a TLS handshake showed.
 
     `root` names the key of the authority behind the chain, in 16 hex digits.
     """
 
     certificate: Certificate | None = None
     root: str = ""
-    alpn: str = ""
-    via: int = 0
 
 
 class XdsResource(Struct, frozen=True, kw_only=True, gc=False):
@@ -180,8 +178,6 @@ class XdsResource(Struct, frozen=True, kw_only=True, gc=False):
     `behind`: the nonce that it acknowledged last, where another one was sent since.
     """
 
-    sent: bool
-    acked: bool
     synced: bool
     error: str = ""
     behind: str = ""

@@ -41,7 +41,7 @@ _TYPES = frozenset(
 )
 """What istiod counts rejects by (Istio pilot/pkg/xds/v3/model.go, GetMetricType)."""
 
-_IN_STEP = XdsResource(sent=True, acked=True, synced=True)
+_IN_STEP = XdsResource(synced=True)
 """One for all: nearly every resource of nearly every proxy is in step."""
 
 _FAMILIES = (b"pilot_xds", b"pilot_total_xds_rejects", b"istio_build")
@@ -243,8 +243,6 @@ def _resource(row: _Resource) -> XdsResource:
     if row.sent and row.sent == row.acked and not row.last_error:
         return _IN_STEP
     return XdsResource(
-        sent=bool(row.sent),
-        acked=bool(row.acked),
         synced=False,
         error=cut_text(row.last_error, SENTENCE),
         behind="" if row.sent == row.acked else cut_text(row.acked, LABEL_VALUE),

@@ -83,7 +83,7 @@ async def authorize(attempt: Attempt) -> bytes:
     context = _mesh_context(trust.root_file, _GRPC)
     if context is None:
         raise NoAccess(f"the mesh's root certificate cannot be read: {trust.root_file}")
-    line = await attempt.dialer.connect(trust.port, lambda: TlsProtocol(_GRPC, trust.port, context))
+    line = await attempt.dialer.connect(trust.port, lambda: TlsProtocol(_GRPC, context))
     try:
         await line.done
     finally:

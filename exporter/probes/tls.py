@@ -65,9 +65,7 @@ async def probe_hbone_hello(attempt: Attempt) -> ProbeResult:
 async def probe_server_hello(attempt: Attempt) -> ProbeResult:
     """The certificate that a gateway's server presents for a name, or for none."""
     name = attempt.probe.path.replace("*", "any", 1)
-    port = attempt.probe.port
-    attempt.facts = TlsFacts(via=port)
-    line = await attempt.connect(lambda: TlsProtocol(_WEB_ALPN, port, server_name=name))
+    line = await attempt.connect(lambda: TlsProtocol(_WEB_ALPN, server_name=name))
     await line.done
     return ProbeResult(Outcome.OK, facts=line.facts)
 
@@ -86,8 +84,7 @@ async def handshake(
         Malformed: the answer is not TLS. TooLarge: it is, and longer than is read. ssl.SSLError:
             it is, and it failed. Closed, OSError.
     """
-    attempt.facts = TlsFacts(via=port)
-    line = await attempt.connect(lambda: TlsProtocol(alpn, port, context), port)
+    line = await attempt.connect(lambda: TlsProtocol(alpn, context), port)
     await line.done
     return line
 
@@ -100,14 +97,13 @@ class TlsProtocol(ProbeProtocol):
     """
 
     __slots__ = (
-        *("_ended", "_in", "_inner", "_left", "_out", "_port", "_shown", "_start", "_tls"),
+        *("_ended", "_in", "_inner", "_left", "_out", "_shown", "_start", "_tls"),
         *("done", "facts"),
     )
 
     def __init__(
         self,
         alpn: tuple[str, ...],
-        port: int,
         context: ssl.SSLContext | None = None,
         server_name: str = "",
     ) -> None:
@@ -117,12 +113,11 @@ class TlsProtocol(ProbeProtocol):
         )
         self._inner: ProbeProtocol | None = None
         self._left: int = HANDSHAKE
-        self._port = port
         self._ended: Exception | None = None
         self._start: bytes | None = b""
-        self._shown = TlsFacts(via=port)
+        self._shown = TlsFacts()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.facts = TlsFacts(via=port)
+        self.facts = TlsFacts()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the ClientHello."""
@@ -227,9 +222,8 @@ class TlsProtocol(ProbeProtocol):
         if any(len(der) > CERTIFICATE for der in chain):
             raise TooLarge(int(CERTIFICATE))
         certificate = read_certificate(chain[0]) if chain else None
-        alpn = self._tls.selected_alpn_protocol() or ""
         root = root_of(chain[-1]) if chain else ""
-        return TlsFacts(certificate=certificate, root=root, alpn=alpn, via=self._port)
+        return TlsFacts(certificate=certificate, root=root)
 
     def _flush(self) -> None:
         if self._out.pending:

@@ -35,7 +35,7 @@ CART = Target(
     addresses=("10.0.0.7",),
     cluster_id="Kubernetes",
 )
-IN_STEP = XdsResource(sent=True, acked=True, synced=True)
+IN_STEP = XdsResource(synced=True)
 NO_RESOURCES: Mapping[str, XdsResource] = {}
 
 
@@ -156,8 +156,8 @@ def test_which_roles_are_missed_and_which_are_only_found(role: Role) -> None:
     assert known(replica(*TWICE), proxy=proxy) is (None if never or may_stay_away else False)
 
 
-def late(acked: str, *, sent: bool = True, error: str = "") -> XdsResource:
-    return XdsResource(sent=sent, acked=bool(acked), synced=False, behind=acked, error=error)
+def late(acked: str, *, error: str = "") -> XdsResource:
+    return XdsResource(synced=False, behind=acked, error=error)
 
 
 SYNCED = {
@@ -168,7 +168,7 @@ SYNCED = {
     "late twice, and getting on": ([late("2"), late("1")], {}),
     "late twice with the same": ([late("1"), late("1")], {"lds": False}),
     "never acknowledged": ([late(""), late("")], {"lds": False}),
-    "asked for and never sent": ([late("", sent=False), late("", sent=False)], {"lds": False}),
+    "asked for and never sent": ([late(""), late("")], {"lds": False}),
     "rejected": ([late("1", error="no such filter")], {"lds": False}),
     "never asked for": ([], {}),
 }

@@ -75,7 +75,7 @@ def hello(
 ) -> Observation:
     """A TLS hello to 15008; without an address one from inside the pod."""
     view = View.NETWORK if address else View.POD
-    facts = TlsFacts(certificate=certificate if outcome is OK else None, via=15008)
+    facts = TlsFacts(certificate=certificate if outcome is OK else None)
     probe = Probe(15008, ProbeKind.HBONE_HELLO, view, address)
     connected = outcome not in (REFUSED, REJECTED, Outcome.NO_ACCESS)
     return Observation(probe, outcome, seconds, "", facts, connected)

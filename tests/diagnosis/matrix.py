@@ -108,7 +108,7 @@ def hello(
     outcome: Outcome, certificate: Certificate | None = CERTIFICATE, **more: object
 ) -> Observation:
     certificate = certificate if outcome is Outcome.OK else None
-    facts = TlsFacts(certificate=certificate, via=CONTROL)
+    facts = TlsFacts(certificate=certificate)
     return net(15006, outcome, facts=facts, kind=ProbeKind.HELLO, **more)
 
 

@@ -226,7 +226,6 @@ FACTS: st.SearchStrategy[Facts] = st.one_of(
             dns_names=st.sampled_from(((), ("a\nb",), ("*.x",) * 16)),
         ),
         root=st.sampled_from(("", "ab" * 8)),
-        via=st.sampled_from((15006, 15008)),
     ),
     st.builds(
         lambda tcp, udp, use, throttling: msgspec.structs.replace(

@@ -67,7 +67,7 @@ FACTS = st.one_of(
         rejected=st.none() | st.just({"virtualInbound": "bad"}),
         workload_certificate=st.none() | st.just(CERTIFICATE),
     ),
-    st.builds(TlsFacts, certificate=st.none() | st.just(CERTIFICATE), via=st.just(CONTROL)),
+    st.builds(TlsFacts, certificate=st.none() | st.just(CERTIFICATE)),
     st.builds(IstiodFacts, connected_proxies=COUNTS, syncz_outcome=st.none()),
     st.just(
         SocketTable(listening=(ListeningSocket(port=15001, address="0.0.0.0", process="python"),))

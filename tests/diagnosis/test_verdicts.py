@@ -261,7 +261,7 @@ def test_says_how_a_hello_ended_without_a_certificate(outcome: Outcome, words: s
 
 def test_tls_behind_capture_may_be_the_redirections_own() -> None:
     target = replace(SIDECAR, istio_version="1.31.0", settings=Settings(secure_stats_port=15091))
-    seen = net(15091, OK, facts=TlsFacts(via=15091), captured=True)
+    seen = net(15091, OK, facts=TlsFacts(certificate=CERTIFICATE), captured=True)
     verdict = verdict_of(sidecar(seen), 15091, target=target)
     assert (verdict.up, verdict.outcome) == (None, Outcome.CAPTURED)
 

@@ -122,7 +122,7 @@ def answer(probe: Probe, target: Target, now: float) -> Observation:
         case ProbeKind.ZTUNNEL_STATS:
             facts = ZtunnelFacts(page=Outcome.OK, active=8, pending=0, terminations={})
         case ProbeKind.HELLO | ProbeKind.HBONE_HELLO:
-            facts = TlsFacts(certificate=certificate, via=probe.via or probe.port)
+            facts = TlsFacts(certificate=certificate)
     return Observation(probe, outcome, 0.01, "", facts, connected=outcome is not Outcome.REFUSED)
 
 

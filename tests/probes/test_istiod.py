@@ -55,9 +55,9 @@ ROW = SyncStatus(
     cluster_id="Kubernetes",
     version="1.30.0",
     resources={
-        "cds": XdsResource(sent=True, acked=True, synced=True),
-        "lds": XdsResource(sent=True, acked=True, synced=False, error="no such filter", behind="a"),
-        "sds": XdsResource(sent=False, acked=False, synced=False),
+        "cds": XdsResource(synced=True),
+        "lds": XdsResource(synced=False, error="no such filter", behind="a"),
+        "sds": XdsResource(synced=False),
     },
 )
 
@@ -73,7 +73,7 @@ async def test_reads_syncz() -> None:
 async def test_reads_syncz_of_before_1_24() -> None:
     old = [{"proxy": "a.b", "cluster_sent": "x", "cluster_acked": "y", "route_sent": ""}]
     (row,) = await read_syncz(json.dumps(old).encode()) or ()
-    assert row.resources == {"cds": XdsResource(sent=True, acked=True, synced=False, behind="y")}
+    assert row.resources == {"cds": XdsResource(synced=False, behind="y")}
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b" [ ] "])

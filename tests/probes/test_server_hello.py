@@ -88,7 +88,7 @@ class Connection:
 @pytest.mark.parametrize("group", FINITE.values(), ids=FINITE)
 @pytest.mark.parametrize("piece", [1, 7, 1000])
 async def test_openssl_computes_nothing_for_it(group: int, piece: int) -> None:
-    line, connection = TlsProtocol(("h2",), 1), Connection()
+    line, connection = TlsProtocol(("h2",)), Connection()
     line.connection_made(connection)  # type: ignore[arg-type]
     answer = _record(_hello(group))
     for at in range(0, len(answer), piece):
@@ -112,7 +112,7 @@ async def test_openssl_computes_nothing_for_it(group: int, piece: int) -> None:
 async def test_a_first_message_without_end_ends_the_connection(
     endless: bytes, error: type[Exception], piece: int
 ) -> None:
-    line, connection = TlsProtocol(("h2",), 1), Connection()
+    line, connection = TlsProtocol(("h2",)), Connection()
     line.connection_made(connection)  # type: ignore[arg-type]
     for at in range(0, len(endless), piece):
         if connection.is_open:

@@ -130,7 +130,24 @@ async def test_the_certificate_counts_whatever_follows(
     port = await listen(then, ssl=context)
     observed = await probe(attempt_at(port, 15020, kind="tls"))
     assert observed.outcome is Outcome.OK
-    assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT, alpn="h2", via=port)
+    assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT)
+
+
+OFFERED = {"tls": "h2", "grpc_tls": "h2", "hbone_hello": "h2", "hello": "istio"}
+
+
+@pytest.mark.parametrize(("kind", "alpn"), OFFERED.items(), ids=OFFERED)
+async def test_the_protocol_of_the_port_is_offered(
+    listen: Any, attempt_at: Any, kind: str, alpn: str
+) -> None:
+    sent = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sent.append(await reader.read(4096))
+        writer.close()
+
+    await probe(attempt_at(await listen(talk), kind=kind))
+    assert bytes([len(alpn), *alpn.encode()]) in sent[0]
 
 
 _NAMES = x509.UnrecognizedExtension(
@@ -196,7 +213,7 @@ async def test_a_hello_for_15006_is_sent_to_the_control_port(
     control = await listen(_wait, ssl=tls("istio", mutual=True))
     observed = await probe(attempt_at(15006, 15006, control=control, kind="hello"))
     assert (observed.port, observed.outcome) == (15006, Outcome.OK)
-    assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT, alpn="istio", via=control)
+    assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT)
 
 
 async def test_a_server_without_istios_protocol_still_shows_its_certificate(
@@ -204,7 +221,7 @@ async def test_a_server_without_istios_protocol_still_shows_its_certificate(
 ) -> None:
     control = await listen(_wait, ssl=tls())
     observed = await probe(attempt_at(15006, 15006, control=control, kind="hello"))
-    assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT, via=control)
+    assert observed.facts == TlsFacts(certificate=CERTIFICATE, root=ROOT)
 
 
 HELLOS = {
@@ -216,21 +233,20 @@ HELLOS = {
 
 
 @pytest.mark.parametrize(("ending", "outcome"), HELLOS.items(), ids=HELLOS)
-async def test_a_failed_hello_still_names_the_port_that_it_was_sent_to(
+async def test_a_failed_hello_shows_nothing(
     listen: Any, attempt_at: Any, endings: Any, ending: str, outcome: Outcome
 ) -> None:
     control = await listen(endings[ending])
     observed = await probe(attempt_at(15006, 15006, control=control, timeout=0.3, kind="hello"))
     assert (observed.outcome, observed.connected) == (outcome, True)
-    assert observed.facts == TlsFacts(via=control)
+    assert (observed.port, observed.facts) == (15006, None)
 
 
-async def test_a_refused_hello_still_names_the_port_that_it_was_sent_to(
+async def test_a_refused_hello_is_about_the_port_that_it_is_for(
     attempt_at: Any, unused_tcp_port: int
 ) -> None:
     observed = await probe(attempt_at(15006, 15006, control=unused_tcp_port, kind="hello"))
-    assert observed.outcome is Outcome.REFUSED
-    assert observed.facts == TlsFacts(via=unused_tcp_port)
+    assert (observed.port, observed.outcome) == (15006, Outcome.REFUSED)
 
 
 ALERTS = {
@@ -263,7 +279,7 @@ class Connection:
 )
 def test_no_bytes_crash_a_handshake(chunks: list[bytes], start: bytes) -> None:
     async def feed() -> None:
-        line = TlsProtocol(("h2",), 1)
+        line = TlsProtocol(("h2",))
         line.connection_made(Connection())  # type: ignore[arg-type]
         for chunk in chunks:
             line.data_received(start + chunk)

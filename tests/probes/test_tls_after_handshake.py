@@ -17,7 +17,7 @@ class Connection:
     def __init__(self, context: ssl.SSLContext) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.server = context.wrap_bio(self._in, self._out, server_side=True)
-        self.line = TlsProtocol(("h2",), 1)
+        self.line = TlsProtocol(("h2",))
         self.is_open = True
         self.fed = 0
         self.line.connection_made(self)  # type: ignore[arg-type]
