@@ -178,6 +178,7 @@ async def test_a_new_address_starts_the_memory_anew() -> None:
         assert table.targets[key].addresses == ("127.0.0.2",)
 
 
+@pytest.mark.alone
 async def test_black_holes_do_not_delay_the_others() -> None:
     poll = replace(POLL, concurrency=4, timeout=0.15)
     async with (

@@ -13,6 +13,8 @@ from exporter.model import AgentFacts, Observation, Outcome, Role, Settings, Tar
 from tests.listening import listening
 from tests.scheduler.test_poll_scheduler import PAGE, POLL, agent_on, polling, until
 
+pytestmark = pytest.mark.alone
+
 
 def slow_agent(page_seconds: float, health_seconds: float = 0.0) -> object:
     """An agent whose page, or whose health, takes its time."""
