@@ -239,7 +239,7 @@ class Session:
     def _report_static_error(self, error: ConfigError) -> None:
         """A file of targets broke: its old targets stay, and the metric shows it."""
         self._report_files()
-        for problem in error.problems:
+        for problem in error.every:
             self._program.metrics.read_file(problem.file, readable=False)
 
     def _report_files(self) -> None:

@@ -182,7 +182,7 @@ class StaticSource:
         self._base = base
         self._period = period
         self._paths: set[Path] = {base / file for file in static.files}
-        self._last_error = ""
+        self._last_error: tuple[Problem, ...] = ()
         self._stamps: dict[Path, FileStamp] | None = None
         self._unreported: deque[Target] | None = None
 
@@ -217,12 +217,12 @@ class StaticSource:
         try:
             await asyncio.to_thread(self.read)
         except ConfigError as error:
-            if str(error) != self._last_error:
+            if error.every != self._last_error:
                 log.warning("static targets unchanged: %s", error)
                 on_error(error)
-            self._last_error = str(error)
+            self._last_error = error.every
         else:
-            self._last_error = ""
+            self._last_error = ()
 
     def _load(self) -> tuple[Target, ...]:
         """The targets; remembers the pod documents they name, which may change as well."""

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.bounds import PROBLEMS
+
 TARGET = "- {namespace: shop, pod: %s, role: proxyless, address: 127.0.0.9}\n"
 CONFIG = """
 discovery: {kubernetes: {enabled: false}, static: {files: [targets.yaml]}}
@@ -159,6 +161,25 @@ def test_of_two_broken_files_the_mended_one_is_readable_again(served: Served) ->
     ):
         (served.folder / one).write_text(text)
         until(lambda up=up: {file: served.samples()[name, file] for file in files} == up, one)
+
+
+def test_of_more_broken_files_than_are_named_each_has_its_own_sample(served: Served) -> None:
+    good = {f"{number}.yaml": TARGET % f"web-{number}" for number in range(PROBLEMS + 3)}
+    for file, text in good.items():
+        (served.folder / file).write_text(text)
+    served.config.write_text(CONFIG.replace("[targets.yaml]", f"[{', '.join(good)}]"))
+    served.process.send_signal(signal.SIGHUP)
+    until(lambda: ups(served) == dict.fromkeys(good, 1), "all are read")
+    for broken in ([*good][:-1], [*good][1:]):
+        for file, text in good.items():
+            (served.folder / file).write_text("{broken" if file in broken else text)
+        wanted = {file: float(file not in broken) for file in good}
+        until(lambda wanted=wanted: ups(served) == wanted, "those that are broken")
+
+
+def ups(served: Served) -> dict[str, float]:
+    name = "istio_port_exporter_discovery_file_up"
+    return {file: value for (family, file), value in served.samples().items() if family == name}
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
