@@ -56,6 +56,14 @@ def fences(page: Path) -> Iterator[Fence]:
             yield Fence(page, token.map[0] + 2, token.info.strip(), token.content)
 
 
+def code_spans(page: Path) -> Iterator[str]:
+    """The code in the page's sentences, tables and headings."""
+    for token in _tokens(page):
+        for child in token.children or ():
+            if child.type == "code_inline":
+                yield child.content
+
+
 def links(page: Path) -> Iterator[str]:
     """Where the page's links and pictures lead."""
     for token in _tokens(page):

@@ -1,8 +1,8 @@
 """Commands for a shell do what they promise when they are pasted as they are printed.
 
-In: the lines of each `sh` block of the pages, and what the catalogue has to be run by hand for
-each port. A shell must not expand them, kubectl must print what a program writes, and nothing may
-wait for a process that hangs.
+In: the lines of each `sh` block of the pages, the commands in their sentences, and what the
+catalogue has to be run by hand for each port. A shell must not expand them, kubectl must print what
+a program writes, and nothing may wait for a process that hangs.
 """
 
 import re
@@ -12,12 +12,14 @@ import pytest
 
 from exporter.catalogue import PORTS
 from tests.charts.render import pod_specs, render
-from tests.docs.pages import ROOT, fences, pages
+from tests.docs.pages import ROOT, code_spans, fences, pages
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|#.*")
 _IN_PROXY = re.compile(r" -c istio-proxy -- (\S+)")
 _IN_DEFAULT_IMAGE = {"cat", "curl", "date", "kdig", "pilot-agent", "sh"}
 """What Istio's image has; the head of docs/diagnosis.md lists it for those of distroless ones."""
+
+_PROGRAMS = ("curl", "helm", "istioctl", "kubectl", "openssl", "pilot-agent", "promtool", "sed")
 
 DIAGNOSIS = ROOT / "docs" / "diagnosis.md"
 
@@ -31,13 +33,21 @@ def on_pages() -> Iterator[tuple[str, str]]:
                     yield fence.where, line
 
 
+def in_sentences() -> Iterator[tuple[str, str]]:
+    """Each command of the pages' sentences and tables, with its page."""
+    for page in pages():
+        for text in code_spans(page):
+            if re.match(rf"({'|'.join(_PROGRAMS)}) ", text):
+                yield str(page.relative_to(ROOT)), text
+
+
 def by_hand() -> Iterator[tuple[str, str]]:
     """Each command of the catalogue, with its port."""
     for row in PORTS:
         yield f"{row.role} {row.number}", row.by_hand
 
 
-LINES = [*on_pages(), *by_hand()]
+LINES = [*on_pages(), *in_sentences(), *by_hand()]
 OF_PROXIES = [line for line in LINES if "docs/" not in line[0] or "diagnosis.md" in line[0]]
 """Those that are sent to a process which may hang."""
 
@@ -48,7 +58,9 @@ def wrong(line: str) -> str:
     globs = [word for word in bare.split() if re.search(r"[?*]", word)]
     if [word for word in globs if not list(ROOT.glob(word))]:
         return "a pattern of file names that no file matches: quote it"
-    if "kubectl debug" in line and "kubectl debug -it " not in line:
+    if re.search(r"<[a-z]+>", bare):
+        return "a placeholder that a shell takes for a redirection: write NAME"
+    if "kubectl debug" in line and "kubectl debug -it" not in line:
         return "kubectl debug prints nothing without -it"
     if re.search(r"ss -\w*p|gdb", bare) and "debug" in line and "--profile=general" not in line:
         return "another user's processes need SYS_PTRACE"
@@ -66,6 +78,7 @@ def test_every_command_is_for_a_shell() -> None:
     "line",
     [
         "curl http://POD_IP:15020/debug?debug=1",
+        "kubectl auth can-i list pods --as system:serviceaccount:<namespace>:<name>",
         "kubectl debug -n NAMESPACE POD --image=busybox -- netstat -ltn",
         "kubectl debug -it POD --target=APP_CONTAINER -- ss -ltnp",
         "kubectl exec POD -c istio-proxy -- dig @127.0.0.1 kubernetes.default",
