@@ -32,16 +32,20 @@ def values_of(file: Path) -> Document:
     return found
 
 
-def render_files(values: Mapping[str, Any], namespace: str = NAMESPACE) -> dict[str, str]:
+def render_files(
+    values: Mapping[str, Any], namespace: str = NAMESPACE, release: str = RELEASE
+) -> dict[str, str]:
     """The text of each template, NOTES.txt among them. Raises helm.HelmError."""
     with helm.Chart.load(CHART) as chart:
-        files = chart.render(dict(values), name=RELEASE, namespace=namespace, is_install=True)
+        files = chart.render(dict(values), name=release, namespace=namespace, is_install=True)
     return {Path(name).name: text for name, text in files.items()}
 
 
-def render(values: Mapping[str, Any], namespace: str = NAMESPACE) -> list[Document]:
+def render(
+    values: Mapping[str, Any], namespace: str = NAMESPACE, release: str = RELEASE
+) -> list[Document]:
     """Every document of an install with these values; those of `helm test` are none."""
-    return [row for row in _documents(values, namespace) if not _is_hook(row)]
+    return [row for row in _documents(values, namespace, release) if not _is_hook(row)]
 
 
 def hooks(values: Mapping[str, Any], namespace: str = NAMESPACE) -> list[Document]:
@@ -49,8 +53,8 @@ def hooks(values: Mapping[str, Any], namespace: str = NAMESPACE) -> list[Documen
     return [row for row in _documents(values, namespace) if _is_hook(row)]
 
 
-def _documents(values: Mapping[str, Any], namespace: str) -> list[Document]:
-    files = render_files(values, namespace)
+def _documents(values: Mapping[str, Any], namespace: str, release: str = RELEASE) -> list[Document]:
+    files = render_files(values, namespace, release)
     return [
         document
         for name, text in sorted(files.items())

@@ -1,5 +1,6 @@
 """The chart is sound: Helm lints it, and every values file in ci/ renders."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,15 @@ def test_releases_of_one_name_in_two_namespaces_share_no_object(file: Path) -> N
 
     long = "long-" * 12
     assert not objects(f"{long}of") & objects(f"{long}by")
+
+
+@pytest.mark.parametrize("release", ["ports.v2", "istio-port-exporter.v2", f"{'long.' * 10}v2"])
+@FILES
+def test_a_release_may_have_dots_in_its_name_and_no_service_has(file: Path, release: str) -> None:
+    services = of_kind(render(values_of(file), release=release), "Service")
+
+    names = [row["metadata"]["name"] for row in services]
+    assert [name for name in names if not re.fullmatch("[a-z][-a-z0-9]{0,61}[a-z0-9]", name)] == []
 
 
 @pytest.mark.parametrize("mode", ["deployment", "statefulset", "daemonset"])

@@ -69,6 +69,7 @@ def test_names_of_digits_stay_text() -> None:
         "namespaceOverride": "2026",
         "namespaces": ["2027"],
         "priorityClassName": "1",
+        "serviceAccount": {"name": "5"},
         "web": {"configSecret": "2"},
         "istiod": {
             "debugToken": {"enabled": True, "audience": "3"},

@@ -52,6 +52,23 @@ def test_every_key_of_the_schema_has_a_default_with_a_comment() -> None:
         assert set(node["properties"]) == set(given), path
 
 
+def test_no_key_that_the_templates_read_can_be_emptied() -> None:
+    """Helm takes away the default of a key without a value; a section may have only comments."""
+    for path, node in sections(SCHEMA):
+        if path.split(".")[0] in ("config", *OPEN):
+            continue
+        given: Any = VALUES
+        for name in path.split(".") if path else ():
+            given = given[name]
+        kept = {
+            name
+            for name, inner in node["properties"].items()
+            if ("properties" in resolved(inner) and name != "config")
+            or (given[name] and not isinstance(given[name], dict | list))
+        }
+        assert set(node.get("required", ())) == kept, path
+
+
 def test_the_configuration_has_every_key_of_the_exporter() -> None:
     known = {
         f"{path}.{name}".removeprefix("config.")

@@ -4,14 +4,14 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Short enough for its suffixes: -headless, -istiod, the hash of a pod. */}}
+{{/* Short enough for its suffixes: -headless, -istiod, the hash of a pod. A release may have dots in its name, a Service none. */}}
 {{- define "istio-port-exporter.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
 {{- else if contains (include "istio-port-exporter.name" .) .Release.Name }}
-{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- .Release.Name | replace "." "-" | trunc 50 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name (include "istio-port-exporter.name" .) | trunc 50 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name (include "istio-port-exporter.name" .) | replace "." "-" | trunc 50 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
@@ -30,7 +30,7 @@
 {{- end }}
 
 {{- define "istio-port-exporter.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "istio-port-exporter.name" . }}
+app.kubernetes.io/name: {{ include "istio-port-exporter.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
@@ -120,7 +120,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 {{- range uniq $names }}
 - kind: ServiceAccount
-  name: {{ . }}
+  name: {{ . | quote }}
   namespace: {{ include "istio-port-exporter.namespace" $root | quote }}
 {{- end }}
 {{- end }}

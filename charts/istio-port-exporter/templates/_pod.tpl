@@ -16,7 +16,7 @@ metadata:
   labels:
     {{- toYaml (mergeOverwrite $labels (deepCopy (default dict $values.commonLabels)) $outside (deepCopy (default dict $values.podLabels))) | nindent 4 }}
 spec:
-  serviceAccountName: {{ include "istio-port-exporter.serviceAccountName" . }}
+  serviceAccountName: {{ include "istio-port-exporter.serviceAccountName" . | quote }}
   automountServiceAccountToken: {{ or $values.portForward.enabled (dig "discovery" "kubernetes" "enabled" true (default dict $values.config)) }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
