@@ -32,6 +32,7 @@ from exporter.model import (
     AgentMetrics,
     Certificate,
     EnvoyStats,
+    Growth,
     IstiodFacts,
     LastOk,
     Memory,
@@ -206,6 +207,21 @@ def _grow_agent(metrics: AgentMetrics, update: MemoryUpdate, is_close: bool) -> 
     )
     for name, count in zip(COUNTERS, counts, strict=True):
         update.grow(name, count, is_close=is_close)
+    if _few_names_failed(metrics, update.before.agent):
+        update.mapping("growth")[PortName.DNS] = shared(Growth(metrics.dns_upstream_failures))
+
+
+_FEW = 0.1
+"""The share of names up to which lost packets and slow servers explain what fails upstream."""
+
+
+def _few_names_failed(metrics: AgentMetrics, before: Timestamped[AgentMetrics] | None) -> bool:
+    """Whether the agent resolved most of the names upstream that it was asked for since before."""
+    if before is None:
+        return False
+    requests = metrics.dns_upstream_requests - before.value.dns_upstream_requests
+    failures = metrics.dns_upstream_failures - before.value.dns_upstream_failures
+    return requests > 0 and failures < _FEW * requests
 
 
 def _update_ztunnel(seen: Observation, facts: ZtunnelFacts, update: MemoryUpdate) -> None:

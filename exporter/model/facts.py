@@ -63,6 +63,7 @@ class AgentMetrics(Struct, frozen=True, kw_only=True, gc=False):
     csr_retries: float = 0.0
     xds_requests: float = 0.0
     xds_responses: float = 0.0
+    dns_upstream_requests: float = 0.0
     dns_upstream_failures: float = 0.0
     certificate_seconds: Mapping[str, float] = NO_ENTRIES
 

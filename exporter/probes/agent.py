@@ -156,6 +156,7 @@ def read_agent(page: bytes) -> AgentMetrics:
         csr_retries=_csr(page, b"istio_agent_num_outgoing_retries"),
         xds_requests=sample(page, b"istio_agent_xds_proxy_requests") or 0.0,
         xds_responses=sample(page, b"istio_agent_xds_proxy_responses") or 0.0,
+        dns_upstream_requests=sample(page, b"istio_agent_dns_upstream_requests_total") or 0.0,
         dns_upstream_failures=sample(page, b"istio_agent_dns_upstream_failures_total") or 0.0,
         certificate_seconds=by_label(
             page, b"istio_agent_cert_expiry_seconds", b"resource_name", _CERTIFICATES, signed=True

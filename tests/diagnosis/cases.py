@@ -610,6 +610,24 @@ EXAMPLES = (
         agent_counted(dns_upstream_failures=5),
         earlier=[sidecar(), agent_counted(dns_upstream_failures=2)],
     ),
+    *(
+        Example(
+            f"dns-{failed}-of-a-hundred-fail",
+            cause,
+            agent_counted(dns_upstream_requests=300, dns_upstream_failures=2 * failed),
+            earlier=[
+                agent_counted(dns_upstream_requests=100),
+                agent_counted(dns_upstream_requests=200, dns_upstream_failures=failed),
+            ],
+        )
+        for failed, cause in {1: "none", 9: "none", 10: "dns_proxy_failing"}.items()
+    ),
+    Example(
+        "dns-restarted",
+        "none",
+        agent_counted(dns_upstream_requests=9, dns_upstream_failures=9),
+        earlier=[agent_counted(dns_upstream_requests=100, dns_upstream_failures=10)] * 2,
+    ),
     Example(
         "dns-refused-inside",
         "dns_proxy_failing",

@@ -16,6 +16,7 @@ PAGE = b"""\
 istio_agent_cert_expiry_seconds{resource_name="default"} 86390.78
 istio_agent_cert_expiry_seconds{resource_name="ROOTCA"} -5
 istio_agent_dns_upstream_failures_total 4
+istio_agent_dns_upstream_requests_total 40
 istio_agent_istiod_connection_terminations{type="cancelled"} 2
 istio_agent_istiod_connection_terminations{type="error"} 8
 istio_agent_num_failed_outgoing_requests{request_type="csr"} 6
@@ -49,6 +50,7 @@ def test_reads_the_agents_own_metrics() -> None:
         csr_retries=5,
         xds_requests=8,
         xds_responses=4,
+        dns_upstream_requests=40,
         dns_upstream_failures=4,
         certificate_seconds={"default": 86390.78, "ROOTCA": -5},
     )
