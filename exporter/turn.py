@@ -131,6 +131,15 @@ def until_tick(seconds: float = 0.0, tick: float = TICK_SECONDS) -> float:
     return math.ceil((began + seconds) / tick) * tick - began + _AFTER_TICK_SECONDS
 
 
+async def in_thread(action: Callable[..., T], *arguments: object) -> T:
+    """What the action returns, from a thread; here and now where no more can be started."""
+    try:
+        result = asyncio.get_running_loop().run_in_executor(None, action, *arguments)
+    except RuntimeError:
+        return action(*arguments)
+    return await result
+
+
 async def in_slices(rows: Sequence[T]) -> AsyncIterator[Sequence[T]]:
     """The rows in their order, some at a time; other tasks run meanwhile."""
     turn = current_turn()

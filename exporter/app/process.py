@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from exporter.turn import in_thread
+
 _COLLECT_SOONEST_SECONDS, _COLLECT_LATEST_SECONDS = 0.01, 1.0
 _COLLECTION_SECONDS = 0.001
 """What a collection is to take, of CPU time: the pause before the next one follows from the last.
@@ -101,7 +103,7 @@ async def release_freed_memory() -> None:
     release = getattr(ctypes.CDLL(None), "malloc_trim", None)
     while release is not None:
         await asyncio.sleep(_RELEASE_SECONDS)
-        await asyncio.to_thread(release, 0)
+        await in_thread(release, 0)
 
 
 @contextmanager

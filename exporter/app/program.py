@@ -35,6 +35,7 @@ from exporter.parsing import bracketed
 from exporter.scheduler.target_table import TargetTable
 from exporter.selfmetrics.registry import SelfMetrics
 from exporter.state import State
+from exporter.turn import in_thread
 from exporter.web.application import create_app
 from exporter.web.context import WebContext
 from exporter.web.server import serving
@@ -121,7 +122,7 @@ class Exporter:
         """Files are read in a thread: ten thousand targets take about a second."""
         async with self._reloading:
             try:
-                reading = await asyncio.to_thread(self._read, self._check_web_config)
+                reading = await in_thread(self._read, self._check_web_config)
             except ConfigError as error:
                 self._parts.metrics.reloaded(successful=False, now=clock.wall())
                 for problem in error.problems:

@@ -22,6 +22,7 @@ from exporter.discovery.pod_documents import Pod
 from exporter.discovery.pods import targets_of_pod
 from exporter.model import Interception, Role, Settings, Target, TargetKey
 from exporter.model.interning import shared, shared_mapping
+from exporter.turn import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ class StaticSource:
         `on_change` also means that an earlier error is over. Each new error is reported once.
         """
         while True:
-            if await asyncio.to_thread(self._has_changed):
+            if await in_thread(self._has_changed):
                 await self._read_again(on_error)
             targets, self._unreported = self._unreported, None
             if targets is not None:
@@ -215,7 +216,7 @@ class StaticSource:
 
     async def _read_again(self, on_error: Callable[[ConfigError], None]) -> None:
         try:
-            await asyncio.to_thread(self.read)
+            await in_thread(self.read)
         except ConfigError as error:
             if error.every != self._last_error:
                 log.warning("static targets unchanged: %s", error)

@@ -4,7 +4,6 @@ The rule: the event loop is never held. Chunks are joined one at a time, in slic
 a thread.
 """
 
-import asyncio
 import logging
 import time
 import zlib
@@ -14,7 +13,7 @@ from aiohttp import web
 
 from exporter import clock
 from exporter.exposition import assemble, render_cluster
-from exporter.turn import current_turn
+from exporter.turn import current_turn, in_thread
 from exporter.web.context import CONTEXT, WebContext
 from exporter.web.negotiation import accepts_gzip, choose_format
 
@@ -79,11 +78,11 @@ async def stream(
                 if not piece:
                     await turn.maybe_yield()
                     continue
-                if chunk := await asyncio.to_thread(gzip.compress, piece) if gzip else piece:
+                if chunk := await in_thread(gzip.compress, piece) if gzip else piece:
                     await response.write(chunk)
                 await turn.maybe_yield()
             if gzip:
-                await response.write(await asyncio.to_thread(gzip.flush))
+                await response.write(await in_thread(gzip.flush))
         await response.write_eof()
         is_whole = request.method != "HEAD"
     except ConnectionError:  # aiohttp has two kinds of it

@@ -4,14 +4,15 @@ Those have an ETag: a browser that has the same content already gets a 304 witho
 (RFC 9110 section 13.1.2).
 """
 
-import asyncio
 import gzip
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from aiohttp import web
 
+from exporter.turn import in_thread
 from exporter.web.negotiation import accepts_gzip
 
 _GZIP_FROM_BYTES = 1024
@@ -56,7 +57,7 @@ async def json_answer(request: web.Request, value: object) -> web.Response:
     etag = _etag_of(body)
     zipped = None
     if len(body) >= _GZIP_FROM_BYTES and not _has(request, etag):
-        zipped = await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL, mtime=0)
+        zipped = await in_thread(partial(gzip.compress, body, _GZIP_LEVEL, mtime=0))
     return answer(request, Content(body, "application/json", etag, zipped))
 
 
