@@ -175,21 +175,19 @@ def _watched_part(config: Config) -> Config:
 
 def _dry_run_part(config: Config) -> Config:
     """What the webhook's dry run depends on."""
-    poll = config.poll
     return Config(
         discovery=DiscoveryConfig(
             kubernetes=KubernetesConfig(node=config.discovery.kubernetes.node)
         ),
         istiod=IstiodConfig(webhook_dry_run=config.istiod.webhook_dry_run),
-        poll=PollConfig(interval=poll.interval, detail_interval=poll.detail_interval),
+        poll=PollConfig(detail_interval=config.poll.detail_interval),
         shard=config.shard,
     )
 
 
 def _names_part(config: Config) -> Config:
     """What reading the webhooks' names depends on."""
-    poll = config.poll
     return Config(
         istiod=IstiodConfig(read_webhook_names=config.istiod.read_webhook_names),
-        poll=PollConfig(interval=poll.interval, detail_interval=poll.detail_interval),
+        poll=PollConfig(detail_interval=config.poll.detail_interval),
     )
