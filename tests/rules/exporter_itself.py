@@ -15,6 +15,10 @@ def shard(number: int, family: str) -> str:
     return f'istio_port_exporter_{family}{{job="{JOB}",{instance}}}'
 
 
+OFTEN_MISSED = "Nx11 " + "stale _x8 Nx2 " * 9
+"""A value N that is scraped for 12 minutes, and then for three of twelve."""
+
+
 def capability(name: str) -> str:
     """Whether the exporter has a capability."""
     return f'istio_port_exporter_capability{{capability="{name}"}}'
@@ -185,7 +189,41 @@ CASES = (
             shard(0, "total_shards"): "2x60",
             shard(1, "total_shards"): "2x60",
         },
-        {5: {}, 8: {"IstioPortExporterShardsMissing": 1}},
+        {4: {}, 7: {"IstioPortExporterShardsMissing": 1}},
+    ),
+    Case(
+        "IstioPortExporterShardsMissing",
+        "trap",
+        "no scrape of a shard succeeds: one alert",
+        {
+            **{shard(n, "total_shards"): "2x10 stale" if n else "2x60" for n in (0, 1)},
+            **{shard(n, "shard_ordinal"): "1x10 stale" if n else "0x60" for n in (0, 1)},
+            shard(1, "build_info"): "1x10 stale",
+            f'up{{job="{JOB}",instance="10.0.1.1:10520"}}': "1x10 0x60",
+        },
+        {
+            19: {},
+            22: {"IstioPortExporterShardsMissing": 1},
+            60: {"IstioPortExporterShardsMissing": 1},
+        },
+    ),
+    Case(
+        "IstioPortExporterDown",
+        "trap",
+        "a shard that is scraped for three minutes of twelve is not missing, and down",
+        {
+            **{
+                shard(n, "total_shards"): OFTEN_MISSED.replace("N", "2") if n else "2x120"
+                for n in (0, 1)
+            },
+            **{
+                shard(n, "shard_ordinal"): OFTEN_MISSED.replace("N", "1") if n else "0x120"
+                for n in (0, 1)
+            },
+            shard(1, "build_info"): OFTEN_MISSED.replace("N", "1"),
+            f'up{{job="{JOB}",instance="10.0.1.1:10520"}}': "1x11 " + "0x8 1x2 " * 9,
+        },
+        {20: {}, 60: {"IstioPortExporterDown": 1}, 110: {"IstioPortExporterDown": 1}},
     ),
     Case(
         "IstioPortExporterShardsInconsistent",
