@@ -87,6 +87,21 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         ports=(PortName.READINESS, PortName.MONITORING),
     ),
     Cause(
+        id="ztunnel_disconnected",
+        roles=(Role.CNI,),
+        condition=node_agents.ztunnel_is_apart,
+        undetected=node_agents.ztunnel_may_be_apart,
+        sentence=(
+            "This node's istio-cni has no connection to a ztunnel: its new pods in ambient do not "
+            "start, and none is taken into the mesh."
+        ),
+        advice=(
+            "Look at ztunnel on this node: whether it runs, and its log for the connection to "
+            "istio-cni (the ZDS socket); restart it, and istio-cni if that does not help."
+        ),
+        ports=(PortName.MONITORING,),
+    ),
+    Cause(
         id="agentgateway_not_ready",
         roles=(Role.AGENTGATEWAY,),
         condition=node_agents.agentgateway_is_not_ready,

@@ -22,6 +22,7 @@ from exporter.diagnosis.memory_update import (
     remember_readiness,
     remember_servers,
     remember_stats,
+    remember_ztunnels,
 )
 from exporter.diagnosis.remembered_hellos import remember_hbone, remember_hellos
 from exporter.diagnosis.target_certificates import names_of_servers
@@ -66,6 +67,7 @@ def remember(evidence: Evidence, before: Memory) -> Memory:
     _remember_servers(evidence, update)
     _update_state(evidence, update)
     remember_readiness(evidence, update)
+    remember_ztunnels(evidence, update)
     for name in _ALIKE & update.changes.keys():
         update.changes[name] = shared_mapping(update.changes[name])
     return structs.replace(before, **update.changes)

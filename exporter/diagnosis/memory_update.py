@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from exporter.diagnosis.evidence import Evidence
 from exporter.model import (
     Cadence,
+    CniFacts,
     EnvoyStats,
     Growth,
     IstiodFacts,
@@ -204,3 +205,11 @@ def _remember_held(evidence: Evidence, update: MemoryUpdate) -> None:
         update.changes["held_since"] = update.now if since is None else since
     elif since is not None:
         update.changes["held_since"] = None
+
+
+def remember_ztunnels(evidence: Evidence, update: MemoryUpdate) -> None:
+    """In how many polls in a row a CNI agent counted no ztunnel; no page leaves that as it is."""
+    seen = evidence.seen(PortName.MONITORING)
+    if seen is not None and isinstance(seen.facts, CniFacts):
+        is_alone = not seen.facts.ztunnels
+        update.changes["lonely_polls"] = update.before.lonely_polls + 1 if is_alone else 0

@@ -32,6 +32,7 @@ from exporter.model.facts import (
     AgentMetrics,
     BoundListener,
     Certificate,
+    CniFacts,
     CpuThrottling,
     EnvoyStats,
     Facts,

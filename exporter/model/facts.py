@@ -163,6 +163,15 @@ class ZtunnelFacts(Struct, frozen=True, kw_only=True, gc=False):
     terminations: Mapping[str, float] = NO_ENTRIES
 
 
+class CniFacts(Struct, frozen=True, kw_only=True, gc=False):
+    """How many ztunnels of its node a CNI agent's page of metrics counts as connected to it.
+
+    The gauge is there once a ztunnel has connected (cni/pkg/nodeagent/ztunnelserver.go).
+    """
+
+    ztunnels: float
+
+
 class TlsFacts(Struct, frozen=True, kw_only=True, gc=False):
     """What a TLS handshake showed.
 
@@ -277,6 +286,7 @@ Facts = (
     | EnvoyStats
     | AdminFacts
     | ZtunnelFacts
+    | CniFacts
     | TlsFacts
     | IstiodFacts
     | SocketTable

@@ -86,6 +86,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     `unready_polls`: in how many polls in a row readiness failed while agent and Envoy served.
     `slow_polls`: in how many polls in a row Envoy's statistics took long, or did not come.
     `pending_polls`: in how many detail polls in a row ztunnel had pending workloads.
+    `lonely_polls`: in how many polls in a row a CNI agent counted no ztunnel as connected to it.
     `silent`: the probes over the network to which nothing came back in the last poll.
     `refused_since`: since when the network refuses what the kubelet probes of a ready container.
     `held_since`: since when it answers what the kubelet probes of a container that is not ready.
@@ -126,6 +127,7 @@ class Memory(Struct, frozen=True, kw_only=True, gc=False):
     unready_polls: int = 0
     slow_polls: int = 0
     pending_polls: int = 0
+    lonely_polls: int = 0
     initializing_since: float | None = None
     last_ok: LastOk = NEVER_OK
     polled: Mapping[Cadence, float] = NO_ENTRIES

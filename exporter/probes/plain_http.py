@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from exporter.model import Outcome
+from exporter.model import CniFacts, Outcome
 from exporter.probes import paths
 from exporter.probes.attempt import ProbeResult
 from exporter.probes.http import Reply
-from exporter.probes.metrics_text import is_metrics
+from exporter.probes.metrics_text import is_metrics, sample
 from exporter.probes.single_get import Judge, SingleGet, accepting
 
 
@@ -15,7 +15,16 @@ def judge_metrics(reply: Reply) -> ProbeResult:
     answer = _by_status(reply, most=299)
     if answer.outcome is Outcome.OK and not is_metrics(reply.body):
         return ProbeResult(Outcome.WRONG_IDENTITY, "the page is not in Prometheus text")
-    return answer
+    ztunnels = sample(reply.body, _ZTUNNELS) if answer.outcome is Outcome.OK else None
+    return (
+        answer
+        if ztunnels is None
+        else ProbeResult(answer.outcome, facts=CniFacts(ztunnels=ztunnels))
+    )
+
+
+_ZTUNNELS = b"ztunnel_connected"
+"""Of istio-cni alone, in a mesh that is ambient."""
 
 
 def _by_status(reply: Reply, *, most: int) -> ProbeResult:

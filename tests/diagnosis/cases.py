@@ -11,6 +11,7 @@ from exporter.model import (
     AgentMetrics,
     BoundListener,
     Certificate,
+    CniFacts,
     IstiodFacts,
     Lifecycle,
     ListeningSocket,
@@ -134,6 +135,12 @@ def ztunnel(pending: float = 0, ended: float = 0, reconnects: float = 0) -> list
         terminations={"ConnectionError": ended, "Reconnect": reconnects},
     )
     return [net(15020, OK, facts=facts), net(15021, OK)]
+
+
+def cni(ztunnels: float | None) -> list[Observation]:
+    """A CNI agent that is ready, with how many ztunnels its page counts; None for no such line."""
+    facts = None if ztunnels is None else CniFacts(ztunnels=ztunnels)
+    return [net(8000, OK), net(15014, OK, facts=facts)]
 
 
 def debug(status: int | None, outcome: Outcome = Outcome.FORBIDDEN) -> Observation:
@@ -708,6 +715,10 @@ EXAMPLES = (
         ],
         ZTUNNEL,
     ),
+    Example("cni-without-ztunnel", "ztunnel_disconnected", cni(0), CNI, [cni(0)]),
+    Example("cni-without-ztunnel-once", "none", cni(0), CNI, [cni(1)]),
+    Example("cni-with-ztunnel-again", "none", cni(2), CNI, [cni(0), cni(0)]),
+    Example("cni-of-sidecars", "none", cni(None), CNI, [cni(None)]),
     Example(
         "ztunnel-pending-workload",
         "ztunnel_workload_pending",

@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Outcome, Role
+from exporter.model import CniFacts, Outcome, Role
+from exporter.probes.http import Reply
+from exporter.probes.plain_http import judge_metrics
 from exporter.probes.probers import probe
 
 CASES = {
@@ -40,3 +42,22 @@ async def test_a_configured_path_that_must_not_be_sent_is_never_sent(
     observed = await probe(attempt_at(port, path="/quitquitquit", kind="http"))
     assert observed.outcome is Outcome.NO_ACCESS
     assert asked == []
+
+
+PAGES = {
+    "ambient": (b"# TYPE ztunnel_connected gauge\nztunnel_connected 1\n", CniFacts(ztunnels=1)),
+    "none": (b"# TYPE ztunnel_connected gauge\nztunnel_connected 0\n", CniFacts(ztunnels=0)),
+    "sidecars": (b"# TYPE istio_cni_install_ready gauge\nistio_cni_install_ready 1\n", None),
+    "no number": (b"# TYPE ztunnel_connected gauge\nztunnel_connected x\n", None),
+    "longer name": (b"# TYPE x gauge\nztunnel_connected_total 0\n", None),
+}
+
+
+@pytest.mark.parametrize(("page", "facts"), PAGES.values(), ids=PAGES)
+def test_the_page_of_a_cni_agent_counts_its_ztunnels(page: bytes, facts: CniFacts | None) -> None:
+    result = judge_metrics(Reply(200, b"", page))
+    assert (result.outcome, result.facts) == (Outcome.OK, facts)
+
+
+def test_a_page_that_is_none_counts_nothing() -> None:
+    assert judge_metrics(Reply(503, b"", b"ztunnel_connected 0\n")).facts is None

@@ -55,3 +55,15 @@ def workload_stays_pending(case: Case) -> Sentences:
         return None
     counts = f"{seen.value.pending:.0f} workloads are pending, {seen.value.active or 0:.0f} active"
     return (*case.describe(PortName.STATS), counts)
+
+
+def ztunnel_is_apart(case: Case) -> Sentences:
+    """No ztunnel of the node was connected to its CNI agent in two polls in a row."""
+    if case.memory.lonely_polls < _LASTING_POLLS:
+        return None
+    return (*case.describe(PortName.MONITORING), "its page counts no ztunnel as connected")
+
+
+def ztunnel_may_be_apart(case: Case) -> bool:
+    """Whether that was so in the last poll, and not in the one before: a ztunnel may restart."""
+    return 0 < case.memory.lonely_polls < _LASTING_POLLS
