@@ -23,7 +23,7 @@ PATIENT = replace(POLL, interval=2.0, detail_interval=4.0, timeout=1.5)
 """Their one process makes two dozen handshakes at once."""
 
 OK, WRONG, HUGE, TLS, LATE = "ok", "wrong_protocol", "too_large", "tls_error", "timeout"
-NOT_READY, NO_WEBHOOK = "istiod_not_ready", "webhook_not_serving"
+NOT_READY = "istiod_not_ready"
 
 FAULTS = {
     "honest": (OK, OK, OK, ""),
