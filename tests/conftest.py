@@ -12,6 +12,7 @@ other runs: one that measures, or that is disturbed by what others do to the mac
 
 import contextlib
 import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -139,6 +140,15 @@ def turn(item: pytest.Item) -> Iterator[None]:
 def say(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Put a line into the summary: something that a test measured."""
     return partial(record_property, MEASURED)
+
+
+@pytest.fixture
+def without_collections() -> Iterator[None]:
+    """As the exporter, which rarely looks through all objects for garbage."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

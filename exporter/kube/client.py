@@ -15,6 +15,7 @@ import msgspec
 from exporter import __version__
 from exporter.bounds import WATCH_LINE
 from exporter.kube.api_errors import KubernetesError, TooLargeError, reason_of
+from exporter.kube.connector import connector
 from exporter.kube.credentials import Credentials, LoadCredentials
 from exporter.kube.watch_events import lines_of
 from exporter.kube.websocket import (
@@ -59,7 +60,7 @@ class KubernetesClient:
     async def __aenter__(self) -> Self:
         """Open a session; this sends nothing yet."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=connector(),
             ws_response_class=DroppableWebSocket,
             middlewares=(stay_here,),
             cookie_jar=aiohttp.DummyCookieJar(),  # they would pile up in each request

@@ -11,10 +11,12 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
 
 from aiohttp import web
 
+from exporter.flow_control import control_flow
+from exporter.turn import Turn
+from exporter.web.accepted_streams import open_stream
 from exporter.web.responses import SECURITY_HEADERS
 
 _FULL_SENTENCE = "Too many connections open.\n"
@@ -64,24 +66,10 @@ class ClientConnection(asyncio.Protocol):
         self._opening = asyncio.create_task(self._open(sock, tls, handshake))
 
     async def _open(self, sock: socket.socket, tls: ssl.SSLContext | None, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        handshake: float | None = None
         try:
-            if tls:
-                began = loop.time()
-                async with asyncio.timeout(seconds):
-                    await _readable(sock)
-                    await self._table.handshakes.wait()
-                handshake = max(seconds - (loop.time() - began), _SHORTEST_HANDSHAKE_SECONDS)
-            await loop.connect_accepted_socket(
-                lambda: self, sock, ssl=tls, ssl_handshake_timeout=handshake
-            )
-        except OSError:  # TimeoutError is one
-            sock.close()
-        except asyncio.CancelledError:
-            if self._transport is None and handshake is None:
-                sock.close()
-            raise
+            await open_stream(sock, self, self._table.turn, tls, seconds)
+        except OSError:  # a handshake that failed, or took too long; its socket is closed
+            return
         finally:
             if self._transport is None:
                 self._table.remove(self)
@@ -118,9 +106,9 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand it on."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = control_flow(transport, self, self._table.turn)
         self.handler = self._table.handle(self)
-        self.handler.connection_made(transport)
+        self.handler.connection_made(self._transport)
         self._arm()
 
     def data_received(self, data: bytes) -> None:
@@ -163,55 +151,17 @@ class ClientConnection(asyncio.Protocol):
             self._deadline = None
 
 
-async def _readable(sock: socket.socket) -> None:
-    """Wait for a client's first bytes."""
-    loop = asyncio.get_running_loop()
-    came = asyncio.Event()
-    loop.add_reader(sock, came.set)
-    try:
-        await came.wait()
-    finally:
-        loop.remove_reader(sock)
-
-
-class Handshakes:
-    """Begins one TLS handshake after the other, each of which is milliseconds of computation.
-
-    Whoever waits here has a client's hello. It is answered within a few turns of the event loop,
-    and the next one after that: all that come at once would be answered in the same turn.
-    """
-
-    def __init__(self) -> None:
-        self._one = asyncio.Lock()
-
-    async def wait(self) -> None:
-        """Return when it is this handshake's turn."""
-        await self._one.acquire()
-        self._after(_ITERATIONS)
-
-    def _after(self, iterations: int) -> None:
-        if iterations:
-            asyncio.get_running_loop().call_soon(self._after, iterations - 1)
-        else:
-            self._one.release()
-
-
-_ITERATIONS = 4
-"""Of the event loop, in which a hello that has come is answered."""
-
-_SHORTEST_HANDSHAKE_SECONDS = 0.1
-
-
 class ConnectionTable:
     """The connections of all clients, at most `most`, and `most_of_one` of each.
 
-    `make_handler`: aiohttp's, once it is set up.
+    `make_handler`: aiohttp's, once it is set up. `turn`: how much of what they all send is taken at
+    once, beside the work of the exporter itself.
     """
 
     make_handler: Callable[[], asyncio.Protocol]
 
     def __init__(self, most: int, most_of_one: int) -> None:
-        self.handshakes = Handshakes()
+        self.turn = Turn()
         self._most = most
         self._most_of_one = most_of_one
         self._of: dict[str, dict[ClientConnection, None]] = {}

@@ -62,8 +62,12 @@ def _format(name: str, escaping: str = "") -> Format:
     return Format(openmetrics=name != _TEXT, content_type=content_type)
 
 
+_MOST_OFFERS = 64
+"""Prometheus makes six; of more the first count, as some thousands fit in a header."""
+
+
 def _offers(header: str) -> Iterator[_Offer]:
-    for element in header.lower().split(","):
+    for element in header.lower().split(",", _MOST_OFFERS)[:_MOST_OFFERS]:
         name, *parameters = (part.strip() for part in element.split(";"))
         pairs = dict(_pair(parameter) for parameter in parameters)
         if name:

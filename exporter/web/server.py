@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
+from exporter.turn import Turn
 from exporter.web.connections import ConnectionTable, client_of, refuse
 
 
@@ -31,8 +32,9 @@ class ServerLimits:
     of its headers, and until a connection's first request. `idle_seconds`: from one request to the
     next; more than a scrape interval of a minute. `unread_seconds`: how long an answer may wait for
     a client that does not read it. `kernel_bytes`: how much of it waits in the kernel, which would
-    take megabytes, so that its request would count as answered. `shutdown_seconds`: for the answers
-    in flight when the exporter ends.
+    take megabytes, so that its request would count as answered. `request_bytes`: how much of its
+    requests waits there, and is read at once. `shutdown_seconds`: for the answers in flight when
+    the exporter ends.
     """
 
     connections: int = 512
@@ -46,6 +48,7 @@ class ServerLimits:
     handshake_seconds: float = 10.0
     unread_seconds: float = 60.0
     kernel_bytes: int = 131_072
+    request_bytes: int = 16_384
     shutdown_seconds: float = 10.0
 
 
@@ -135,12 +138,13 @@ async def serving(
     server = runner.server
     if server is None:
         raise RuntimeError("a runner that was set up has a server")
-    server.request_handler = partial(_refuse_expectations, app, server.request_handler)
+    server.request_handler = partial(_in_turn, app, table.turn, server.request_handler)
     table.make_handler = partial(_handler, app, server, limits)
     listener.setsockopt(
         socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.unread_seconds * 1000)
     )
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.kernel_bytes)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, limits.request_bytes)
     listener.setblocking(False)  # noqa: FBT003 - as sockets have it
     accepting = asyncio.create_task(_accept(listener, table, tls, limits))
     try:
@@ -153,10 +157,14 @@ async def serving(
         await runner.cleanup()
 
 
-async def _refuse_expectations(
-    app: web.Application, handler: Handler, request: web.Request
+async def _in_turn(
+    app: web.Application, turn: Turn, handler: Handler, request: web.Request
 ) -> web.StreamResponse:
-    """Answer before aiohttp does, which quotes what is expected and fails where it is no text."""
+    """Begin an answer when it is this request's turn: those of many clients may come at once.
+
+    An expectation is answered here: aiohttp quotes it, and fails where it is no text.
+    """
+    await turn.wait()
     expected = request.headers.get("Expect", "")
     if expected and expected.lower() != "100-continue":
         return _Refusal(app, HTTPStatus.EXPECTATION_FAILED)
@@ -172,6 +180,7 @@ def _handler(app: web.Application, server: web.Server, limits: ServerLimits) -> 
         max_line_size=limits.line_bytes,
         max_field_size=limits.header_bytes,
         max_headers=limits.headers,
+        read_bufsize=limits.line_bytes,  # of a body, which comes in chunks of a byte and 40 of ours
         keepalive_timeout=limits.idle_seconds,
         lingering_time=limits.body_seconds,
         auto_decompress=False,  # 200 kB would become 200 MB, before anybody is asked who he is

@@ -3,12 +3,11 @@
 import asyncio
 import base64
 import contextlib
-import gc
 import hashlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -65,15 +64,6 @@ async def flooding(frame: bytes) -> AsyncIterator[KubernetesClient]:
         async with KubernetesClient(load) as api:
             yield api
         await asyncio.to_thread(thread.join, 10)
-
-
-@pytest.fixture
-def without_collections() -> Iterator[None]:
-    """As the exporter, which rarely looks through all objects for garbage."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.alone
