@@ -22,7 +22,6 @@ from exporter.model import (
     HBONE_ROLES,
     Cadence,
     Memory,
-    Role,
     Target,
     TargetKey,
     TargetRecord,
@@ -106,10 +105,10 @@ class Polled:
 
         What is another's pod by now, or elsewhere, begins without a memory.
         """
-        before = {target.key: _identity(target) for target in self.targets}
+        before = {target.key: target.remembered_as for target in self.targets}
         with contextlib.suppress(KubernetesError):
             self.targets = await self.source.targets()
-        kept = {one.key for one in self.targets if before.get(one.key) == _identity(one)}
+        kept = {one.key for one in self.targets if before.get(one.key) == one.remembered_as}
         for by_key in (self.records, self.memories):
             for key in [key for key in by_key if key not in kept]:
                 del by_key[key]
@@ -120,10 +119,6 @@ def _due(memory: Memory, config: Config, now: float) -> frozenset[Cadence]:
     last = memory.polled.get(Cadence.IDENTITY)
     is_due = last is None or now - last >= config.poll.identity_interval
     return EVERY_CADENCE if is_due else EVERY_CADENCE - {Cadence.IDENTITY}
-
-
-def _identity(target: Target) -> tuple[str, tuple[str, ...], Role]:
-    return target.uid, target.addresses, target.role
 
 
 def _is_decided_by_another_hello(record: TargetRecord) -> bool:

@@ -118,6 +118,11 @@ class Target:
     lifecycle: Lifecycle = _UNKNOWN
 
     @property
+    def remembered_as(self) -> tuple[str, tuple[str, ...], Role, str]:
+        """Which pod it is, where it is polled, and as what: what polls leave is of that alone."""
+        return self.uid, self.addresses, self.role, self.netns
+
+    @property
     def spread(self) -> int:
         """A hash of its identity, 32 bits, by which what is done now and then for all is spread."""
         return zlib.crc32(self.uid.encode() or str(self.key).encode())

@@ -19,13 +19,12 @@ from exporter.model import (
     ProbeKind,
 )
 from exporter.poll.plan import AddressPlan
-from exporter.poll.poll_inputs import PollInputs
+from exporter.poll.poll_inputs import JITTER_SECONDS, PollInputs
 
 DEADLINE_SECONDS = 7.0
 """ztunnel waits 5 s for istiod to name the workload before it closes (measured: 5.01 s)."""
 
 _AFTER_END_SECONDS = 10.0
-_JITTER_SECONDS = 0.5
 _PER_SECOND = 50.0
 _PAUSE_SECONDS = 0.2
 """What was not sent in a longer pause is not made up, so that no second has many more."""
@@ -112,8 +111,8 @@ def _due_at(poll: PollInputs, address: str) -> float:
         return 0.0
     if last.seen.outcome is not Outcome.OK:
         doubled: float = intervals.interval * 2.0 ** min(last.alike - 1, 32)
-        return last.at - _JITTER_SECONDS + min(doubled, intervals.detail_interval)
-    due = [last.at - _JITTER_SECONDS + intervals.identity_interval]
+        return last.at - JITTER_SECONDS + min(doubled, intervals.detail_interval)
+    due = [last.at - JITTER_SECONDS + intervals.identity_interval]
     if last.certificate is not None:
         begin, end = last.certificate.not_before, last.certificate.not_after
         renewed = begin + RENEWED_AT * (end - begin) - step

@@ -23,13 +23,10 @@ from exporter.model import (
     Timestamped,
     View,
 )
-from exporter.poll.poll_inputs import PollInputs
+from exporter.poll.poll_inputs import JITTER_SECONDS, PollInputs
 
 _OF_ENVOY = frozenset({ProbeKind.READINESS, ProbeKind.STATS})
 """The probes of 15021 and 15090, which Envoy itself serves."""
-
-_JITTER_SECONDS = 0.5
-"""A poll that starts so much earlier than an interval after the last is one interval after it."""
 
 
 def is_hello_due(poll: PollInputs, observations: Sequence[Observation]) -> bool:
@@ -79,7 +76,7 @@ def next_due(poll: PollInputs, seen: Sequence[Observation]) -> float:
 
 def _is_rested(memory: Memory, interval: float, now: float) -> bool:
     """Whether the last hello is an interval ago."""
-    return now - memory.hello_sent_at >= interval - _JITTER_SECONDS
+    return now - memory.hello_sent_at >= interval - JITTER_SECONDS
 
 
 def _has_pod_view(memory: Memory) -> bool:
@@ -141,7 +138,7 @@ def _server_hellos(poll: PollInputs, seen: Sequence[Observation]) -> list[tuple[
     first = next((address for address, _ in sorted(answering)), "")
     ports = sorted(port for address, port in answering if address == first)
     wanted = islice(_hellos(first, ports, memory), SERVER_NAMES)
-    rest = memory.effective(poll.config.poll.detail_interval) - _JITTER_SECONDS
+    rest = memory.effective(poll.config.poll.detail_interval) - JITTER_SECONDS
     return [
         (one, _asked_again_at(memory.server_names.get((one.port, one.path)), rest, poll.step))
         for one in wanted

@@ -20,10 +20,10 @@ from exporter.model import (
     Role,
     Target,
 )
+from exporter.poll.poll_inputs import JITTER_SECONDS
 
 _PAGE = frozenset({Cadence.PAGE})
 _DETAIL = frozenset({Cadence.DETAIL})
-_JITTER = 0.5
 
 
 class PageSlots(Protocol):
@@ -50,7 +50,7 @@ def with_pages(
     if target.role not in AGENT_ROLES or _waits(memory, now):
         return due - _PAGE if due else due
     if memory.is_abnormal and now - memory.page_requested_at >= (
-        memory.effective(config.poll.detail_interval) - _JITTER
+        memory.effective(config.poll.detail_interval) - JITTER_SECONDS
     ):
         return due | _PAGE
     return due
@@ -73,4 +73,4 @@ def agents_to_ask(
 
 def _waits(memory: Memory, now: float) -> bool:
     """Whether a page that was too large is not to be requested yet."""
-    return now < memory.page_requested_at + memory.page_wait - _JITTER
+    return now < memory.page_requested_at + memory.page_wait - JITTER_SECONDS

@@ -6,6 +6,9 @@ from exporter.config import Config
 from exporter.model import Cadence, Memory
 from exporter.poll.plan import Plan
 
+JITTER_SECONDS = 0.5
+"""A poll that starts so much earlier than an interval after the last is one interval after it."""
+
 
 class PollInputs(Struct, frozen=True, eq=False):
     """A plan, what the last polls left, and when it is.

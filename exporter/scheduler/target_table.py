@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from exporter import clock
 from exporter.diagnosis.repeats import Repeats
-from exporter.model import Cadence, Memory, Role, Target, TargetKey, TargetRecord
+from exporter.model import Cadence, Memory, Target, TargetKey, TargetRecord
 from exporter.poll.plan import Plan
 from exporter.poll.steady_poll import SteadyProbes
 from exporter.scheduler.slots import Slots
@@ -103,11 +103,6 @@ _Queued = tuple[float, int, ScheduledTarget]
 """When a poll is due, a number that no other has, and whose it is."""
 
 
-def _identity(target: Target) -> tuple[str, tuple[str, ...], Role, str]:
-    """Which pod a target is, where it is polled, and as what: what is remembered is of that."""
-    return target.uid, target.addresses, target.role, target.netns
-
-
 class TargetTable:
     """The targets, in the order in which they are due.
 
@@ -165,7 +160,7 @@ class TargetTable:
         if row and row.target == target:
             return
         self._targets[target.key] = target
-        if row and _identity(row.target) == _identity(target):
+        if row and row.target.remembered_as == target.remembered_as:
             row.target = target
             return
         if row:

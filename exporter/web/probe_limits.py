@@ -80,8 +80,7 @@ class ProbeLimits:
             TooOftenError: nobody is polled.
             TimeoutError: the poll did not end in time.
         """
-        asked = (target.role, target.istio_version, target.captured)
-        variant = (target.key, target.uid, target.addresses, *asked)
+        variant = (target.key, target.remembered_as, target.istio_version, target.captured)
         oldest = time.monotonic() - FRESH_SECONDS
         self._recent = {key: kept for key, kept in self._recent.items() if kept[0] >= oldest}
         if recent := self._recent.get(variant):
