@@ -77,11 +77,11 @@ def _foreign(reply: Reply, *, relayed: bool) -> ProbeResult | None:
     and adds its own name. Without the agent it answers 503 with its reason in the body. So does an
     Envoy on the way; whether it has relayed the agent's answer, the page of metrics shows.
     """
-    if not reply.body and (relayed or reply.server == _ON_THE_WAY):
-        return None
     if _is_denied(reply):
         detail = f"answered with HTTP {reply.status} by an Envoy on the way"
         return ProbeResult(Outcome.REJECTED, detail)
+    if not reply.body and (relayed or reply.server == _ON_THE_WAY):
+        return None
     if reply.status == 503 and reply.server == b"istio-envoy":  # noqa: PLR2004
         return ProbeResult(Outcome.CAPTURED, "only the pod's redirection answered")
     if reply.server in _ENVOYS:

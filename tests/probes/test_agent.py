@@ -79,6 +79,8 @@ VOICES = {
     "the agent, by an envoy on the way": ((200, b"", b"envoy"), False, Outcome.OK),
     "the unready agent, by one": ((503, b"", b"Envoy"), False, Outcome.NOT_READY),
     "an envoy that denies": ((403, b"Access denied", b"envoy"), False, Outcome.REJECTED),
+    "an envoy that denies without a word": ((403, b"", b"envoy"), False, Outcome.REJECTED),
+    "an envoy that asks who it is": ((401, b"", b"envoy"), False, Outcome.REJECTED),
     "an envoy that reaches nobody": ((503, b"reset", b"envoy"), False, Outcome.WRONG_IDENTITY),
     "an envoy that knows no such path": ((404, b"", b"envoy"), False, Outcome.WRONG_IDENTITY),
     "an envoy with a body": ((200, b"ok", b"envoy"), False, Outcome.WRONG_IDENTITY),
