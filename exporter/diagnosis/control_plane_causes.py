@@ -29,7 +29,11 @@ CONTROL_PLANE_CAUSES: tuple[Cause, ...] = (
         condition=istiod_replica.istiod_is_not_ready,
         remedy=istiod_replica.istiod_remedy,
         sentence="This istiod replica is not ready.",
-        advice="Read istiod's log; without an API server it never becomes ready.",
+        advice=(
+            "Read istiod's log for what keeps syncing: without an API server, without the right to "
+            "list a resource or with custom resources of another version (Gateway API) it never "
+            "becomes ready."
+        ),
         ports=(PortName.HTTP_DEBUG, PortName.GRPC_XDS, PortName.TLS_XDS, PortName.HTTP_MONITORING),
     ),
     Cause(

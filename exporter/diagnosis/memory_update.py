@@ -198,7 +198,8 @@ def _remember_held(evidence: Evidence, update: MemoryUpdate) -> None:
     """
     lifecycle, since = evidence.target.lifecycle, update.before.held_since
     seen = evidence.network.get(lifecycle.probed_port, ())
-    is_probed = lifecycle.started is not None and lifecycle.node_ready is True
+    begun = None if lifecycle.started is None else lifecycle.started + lifecycle.probe_delay
+    is_probed = begun is not None and update.now >= begun and lifecycle.node_ready is True
     is_held = is_probed and lifecycle.container_ready is False and not lifecycle.terminating
     is_ready = bool(seen) and all(one.outcome is Outcome.OK for one in seen)
     if is_held and is_ready:

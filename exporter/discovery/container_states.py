@@ -7,6 +7,7 @@ does not run.
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from exporter.bounds import CONTAINERS
 from exporter.clock import time_of
@@ -15,6 +16,7 @@ from exporter.discovery.pod_documents import (
     Container,
     ContainerStatus,
     Pod,
+    ReadinessProbe,
     SecurityContext,
     StateDetail,
     StateReport,
@@ -63,11 +65,19 @@ def lifecycle_of(pod: Pod, proxy: Container, *, is_istios: bool = False) -> Life
         finalizers=(metadata.finalizers or ())[:CONTAINERS],
         proxy=proxy.name,
         containers=tuple(_containers(pod)) if _has_statuses(pod) else (),
-        unready_after=proxy.readiness_probe.unready_after if proxy.readiness_probe else None,
-        probed_port=proxy.readiness_probe.port if proxy.readiness_probe else 0,
+        **(_probed(proxy.readiness_probe) if proxy.readiness_probe else {}),
         may_end=spec.restart_policy in _ENDING_POLICIES,
         missing_proxy="gateway" if is_uninjected_gateway(pod) else "",
     )
+
+
+def _probed(probe: ReadinessProbe) -> dict[str, Any]:
+    """The fields of `Lifecycle` about what the kubelet probes."""
+    return {
+        "unready_after": probe.unready_after,
+        "probed_port": probe.port,
+        "probe_delay": probe.delay,
+    }
 
 
 def lifecycle_of_workload(pod: Pod) -> Lifecycle:

@@ -71,12 +71,18 @@ class _ProbedEndpoint(_Part, frozen=True):
     port: int | str = 0
 
 
-class _ReadinessProbe(_Part, frozen=True):
-    """How often the kubelet probes, and after how many failures a container is not ready."""
+class ReadinessProbe(_Part, frozen=True):
+    """When the kubelet begins to probe, how often, and how many failures make it not ready."""
 
+    initial_delay_seconds: int | None = None
     period_seconds: int | None = None
     failure_threshold: int | None = None
     http_get: _ProbedEndpoint | None = None
+
+    @property
+    def delay(self) -> float:
+        """Seconds from the container's start to the first probe."""
+        return float(min(max(self.initial_delay_seconds or 0, 0), _LONGEST_SECONDS))
 
     @property
     def port(self) -> int:
@@ -104,7 +110,7 @@ class Container(_Part, frozen=True, dict=True, gc=True):
     ports: tuple[_ContainerPort, ...] | None = None
     restart_policy: str | None = None
     security_context: SecurityContext | None = None
-    readiness_probe: _ReadinessProbe | None = None
+    readiness_probe: ReadinessProbe | None = None
 
     @cached_property
     def words(self) -> tuple[str, ...]:

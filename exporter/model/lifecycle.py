@@ -211,7 +211,8 @@ class Lifecycle:
     `delete_by`: the deletionTimestamp, which has the grace period in it; `grace` is that period.
     `containers` are in the order in which the kubelet starts them, `proxy` is one of their names.
     `unready_after`: for how many seconds the container's readiness probe may fail until it is
-    not ready; None without one. `probed_port`: the port that it requests, 0 where that is unknown.
+    not ready; None without one. `probed_port`: the port that it requests, 0 where that is unknown,
+    from `probe_delay` seconds after the container's start on.
     `may_end`: its restartPolicy lets it complete, as a Job's does.
     `missing_proxy`: what asks for the proxy that was never injected; empty where none is missing.
     """
@@ -232,6 +233,7 @@ class Lifecycle:
     may_end: bool = False
     unready_after: float | None = None
     probed_port: int = 0
+    probe_delay: float = 0.0
 
     def with_kept_reasons(self, before: "Lifecycle") -> "Lifecycle":
         """The same with why containers cannot be made, where the kubelet has forgotten that."""

@@ -1,6 +1,7 @@
 """A policy that resets connections, told from a process that is gone."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -106,6 +107,8 @@ NOT_READY = {
     "for minutes": ({}, (0, 60, 121), "kubelet_cut_off"),
     "not for long": ({}, (0, 60, 120), "none"),
     "its probe may fail for longer": ({"unready_after": 300.0}, (0, 200, 300), "none"),
+    "is not probed yet": ({"probe_delay": 1000.0}, (0, 190), "none"),
+    "is probed from then on": ({"probe_delay": 1000.0}, (0, 200, 321), "kubelet_cut_off"),
     "ready": ({"container_ready": True}, (0, 300), "none"),
     "of a node that is not ready": ({"node_ready": False}, (0, 300), "none"),
     "of a node that is not known": ({"node_ready": None}, (0, 300), "none"),
@@ -117,12 +120,14 @@ NOT_READY = {
 
 @pytest.mark.parametrize(("changes", "polls", "cause"), NOT_READY.values(), ids=NOT_READY)
 def test_a_kubelet_that_does_not_see_what_we_see_is_cut_off(
-    changes: dict[str, object], polls: tuple[float, ...], cause: str
+    changes: dict[str, Any], polls: tuple[float, ...], cause: str
 ) -> None:
     memory, target = Memory(), replace(SIDECAR, lifecycle=replace(HELD, **changes))
     for seconds in polls:
         record, memory = seen_by(sidecar(), target=target, memory=memory, now=NOW + seconds)
-        is_begun = changes.keys() <= {"unready_after"} and cause_of(record) == "none"
+        begins = HELD.started + changes.get("probe_delay", 0.0)
+        is_held = changes.keys() <= {"unready_after", "probe_delay"} and NOW + seconds >= begins
+        is_begun = is_held and cause_of(record) == "none"
         assert ("kubelet_cut_off" in record.undetected) is is_begun
     assert cause_of(record) == cause
 

@@ -214,3 +214,9 @@ def test_the_readiness_probe_shows_which_port_the_kubelet_requests(
 ) -> None:
     container = {**proxy(), "readinessProbe": {"httpGet": endpoint, "periodSeconds": 15}}
     assert target(document(app(8080), container)).lifecycle.probed_port == port
+
+
+@pytest.mark.parametrize(("seconds", "delay"), [(None, 0), (300, 300), (-5, 0), (10**30, 10**9)])
+def test_the_readiness_probe_begins_after_its_delay(seconds: int | None, delay: float) -> None:
+    container = {**proxy(), "readinessProbe": {"initialDelaySeconds": seconds}}
+    assert target(document(app(8080), container)).lifecycle.probe_delay == delay
