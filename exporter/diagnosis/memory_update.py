@@ -195,9 +195,13 @@ def _remember_held(evidence: Evidence, update: MemoryUpdate) -> None:
     """Since when the port that the kubelet probes is ready over the network, and the container not.
 
     Only of a container that runs, on a node that is ready: others have no kubelet that would probe.
+    Where it probes a port that the proxy does not have, the agent's stands for it.
     """
     lifecycle, since = evidence.target.lifecycle, update.before.held_since
-    seen = evidence.network.get(lifecycle.probed_port, ())
+    number, status = lifecycle.probed_port, evidence.named.get(PortName.STATUS)
+    if number and status and all(port.number != number for port in evidence.ports):
+        number = status.number
+    seen = evidence.network.get(number, ())
     begun = None if lifecycle.started is None else lifecycle.started + lifecycle.probe_delay
     is_probed = begun is not None and update.now >= begun and lifecycle.node_ready is True
     is_held = is_probed and lifecycle.container_ready is False and not lifecycle.terminating

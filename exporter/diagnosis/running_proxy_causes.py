@@ -108,6 +108,7 @@ RUNNING_PROXY_CAUSES: tuple[Cause, ...] = (
         id="kubelet_cut_off",
         roles=_PROBED,
         condition=running_proxy.kubelet_is_cut_off,
+        remedy=running_proxy.kubelet_remedy,
         undetected=running_proxy.kubelet_may_be_cut_off,
         sentence=(
             "Kubernetes holds the container not ready, though what its kubelet probes is ready: no "

@@ -113,7 +113,7 @@ NOT_READY = {
     "of a node that is not ready": ({"node_ready": False}, (0, 300), "none"),
     "of a node that is not known": ({"node_ready": None}, (0, 300), "none"),
     "does not run": ({"started": None, "restarts": 1}, (0, 300), "none"),
-    "probed on a port that we do not see": ({"probed_port": 4}, (0, 300), "none"),
+    "probed on a port that it does not have": ({"probed_port": 4}, (0, 300), "kubelet_cut_off"),
     "probed otherwise": ({"probed_port": 0}, (0, 300), "none"),
 }
 
@@ -126,10 +126,26 @@ def test_a_kubelet_that_does_not_see_what_we_see_is_cut_off(
     for seconds in polls:
         record, memory = seen_by(sidecar(), target=target, memory=memory, now=NOW + seconds)
         begins = HELD.started + changes.get("probe_delay", 0.0)
-        is_held = changes.keys() <= {"unready_after", "probe_delay"} and NOW + seconds >= begins
+        is_held = (
+            changes.keys() <= {"unready_after", "probe_delay", "probed_port"}
+            and NOW + seconds >= begins
+        )
+        is_held = is_held and target.lifecycle.probed_port > 0
         is_begun = is_held and cause_of(record) == "none"
         assert ("kubelet_cut_off" in record.undetected) is is_begun
     assert cause_of(record) == cause
+
+
+def test_a_probe_of_a_port_that_the_proxy_does_not_have_is_named_with_what_moves_it() -> None:
+    settings = Settings(health_port=16021)
+    memory, target = Memory(), replace(SIDECAR, lifecycle=HELD, settings=settings)
+    moved = sidecar(net(16021, Outcome.CAPTURED, captured=True), without=(15021,))
+    for seconds in (0, 150):
+        record, memory = seen_by(moved, target=target, memory=memory, now=NOW + seconds)
+    assert cause_of(record) == "kubelet_cut_off"
+    assert record.diagnosis
+    assert "the kubelet probes 15021" in " ".join(record.diagnosis.evidence)
+    assert "ENVOY_STATUS_PORT" in record.diagnosis.advice
 
 
 def test_a_poll_in_which_it_is_not_ready_for_us_either_begins_anew() -> None:

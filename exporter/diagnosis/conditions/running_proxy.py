@@ -62,8 +62,28 @@ def kubelet_is_cut_off(case: Case) -> Sentences:
     longest = max(_LONGEST_HELD_SECONDS, lifecycle.unready_after or 0.0)
     if case.now - since <= longest:
         return None
-    sentence = f"{lifecycle.probed_port}, which the kubelet probes, has been ready for us for"
-    return (f"{sentence} {duration(case.now - since)}", *case.describe_container())
+    number, held = lifecycle.probed_port, f"has been ready for us for {duration(case.now - since)}"
+    if _unserved_port(case):
+        ready = f"{case.number(PortName.STATUS)} {held}"
+        return (ready, f"the kubelet probes {number}, which is no port of this proxy's")
+    return (f"{number}, which the kubelet probes, {held}", *case.describe_container())
+
+
+def _unserved_port(case: Case) -> int:
+    """The port that the kubelet probes where the proxy has no such port; else 0."""
+    number = case.target.lifecycle.probed_port
+    return 0 if any(port.number == number for port in case.evidence.ports) else number
+
+
+def kubelet_remedy(case: Case) -> str:
+    """What to do about a probe of a port that the proxy does not have; empty where it has it."""
+    return _PROBE_REMEDY if _unserved_port(case) else ""
+
+
+_PROBE_REMEDY = (
+    "Give the readiness probe the port on which the proxy reports its readiness, or that its usual"
+    " one: ENVOY_STATUS_PORT moves it from 15021, and the probe that is injected stays there."
+)
 
 
 def kubelet_may_be_cut_off(case: Case) -> bool:
