@@ -92,8 +92,9 @@ CASES = (
             6,
             WEB,
             "The sidecar shop/web-1 runs without configuration since it started, so it serves"
-            " nothing. From the pod, check the way to istiod's 15012, then the"
-            " pod's service account token and istiod's log.",
+            " nothing. The exporter's page has the cause. istiod_unreachable: from the pod, check"
+            " the way to istiod's 15012; identity_not_issued: the pod's service account token and"
+            " istiod's log; configuration_incomplete: look for a missing secret.",
         ),
     ),
     Case(
