@@ -205,6 +205,26 @@ VARIANTS = (
         {89: {}},
     ),
     case(
+        CUT,
+        "ztunnel is rolled over six nodes, whose pods are cut off for three minutes: from the third"
+        " on one alert",
+        nodes(
+            range(6),
+            lambda n: pods(n, (10 + 4 * n, "ok"), (3, "not_served"), (77 - 4 * n, "ok")),
+            lambda n: ztunnel(n, (10 + 4 * n, "ok"), (3, "starting"), (77 - 4 * n, "ok")),
+        ),
+        {9: {}, 13: {CUT: 1}, 38: {CUT: 1}, 60: {}},
+    ),
+    case(
+        CUT,
+        "pods of a node stay cut off while two other nodes have a moment of it: no gap",
+        nodes(
+            range(3),
+            lambda n: pods(n, (10 + 5 * n, "ok"), (3 if n else 50, "not_served"), (27, "ok")),
+        ),
+        {9: {}, 30: {CUT: 2}, 45: {CUT: 1}, 60: {CUT: 1}},
+    ),
+    case(
         "IstioProxyFault",
         "istio-cni is not ready on one node: a warning",
         nodes(range(1), lambda n: cni(n, TEN, (80, "cni_not_ready"))),
