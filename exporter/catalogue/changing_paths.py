@@ -4,11 +4,13 @@ import re
 from urllib.parse import unquote
 
 _CHANGING = re.compile(
-    r"/(quitquitquit|drain|app-lifecycle|inject|validate|healthcheck|logging|reset_counters"
-    r"|runtime_modify|reopen_logs|cpuprofiler|heapprofiler|tap|debug/|stats/recentlookups)"
-    r"|/(homej/exit|scopej|signalj|memj)|[?&](push|clear)\b",
+    r"/(quitquitquit|drain|drain_listeners|app-lifecycle|inject|validate|healthcheck/(fail|ok)"
+    r"|logging|reset_counters|runtime_modify|reopen_logs|cpuprofiler|heapprofiler|tap"
+    r"|stats/recentlookups)(?![\w-])|/(debug/|homej/exit|scopej|signalj|memj)|[?&](push|clear)\b",
     re.IGNORECASE,
 )
+"""Whole parts of a path: an application's /healthcheck, or /tapas, is another one."""
+
 _VISIBLE = re.compile(r"/[!-~]*")
 
 

@@ -25,6 +25,10 @@ NEVER = (
     "/debug/syncz",
     "/debug/pprof/profile",
     "/healthcheck/fail",
+    "/healthcheck/ok?x",
+    "/inject/cluster/a",
+    "/validate;x",
+    "/stats/recentlookups/enable",
     "/logging?level=debug",
     "/reset_counters",
     "/homej/exit",
@@ -86,6 +90,13 @@ def test_paths_that_change_something_are_never_sent(text: str) -> None:
 def test_what_is_no_plain_path_is_not_sent(text: str) -> None:
     with pytest.raises(paths.Forbidden):
         paths.configured(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["/healthcheck", "/healthcheck/", "/healthcheck/live", "/healthchecks", "/tapas/health"]
+)
+def test_an_applications_path_that_begins_alike_is_sent(text: str) -> None:
+    assert paths.configured(text).text == text
 
 
 def test_catalogue_paths_may_be_sent() -> None:
