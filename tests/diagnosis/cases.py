@@ -676,6 +676,8 @@ EXAMPLES = (
         )
         for outcome, cause in (
             (REFUSED, "listener_warming"),
+            (Outcome.RESET, "listener_warming"),
+            (Outcome.CLOSED, "listener_warming"),
             (Outcome.WRONG_PROTOCOL, "port_taken"),
             (OK, "none"),
         )

@@ -1,5 +1,6 @@
 """Conditions of the causes on a proxy that runs: redirection, istiod, statistics, data. Pure."""
 
+from exporter.catalogue import TargetPort
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.case import Case, Sentences
 from exporter.diagnosis.conditions.istiod_replica import debug_refusal
@@ -144,20 +145,32 @@ def gateway_has_no_servers(case: Case) -> Sentences:
 
 
 def listener_waits(case: Case) -> Sentences:
-    """Listeners warming for two detail polls; a gateway's server port or 15008 that refuses."""
+    """Listeners warming for two detail polls; a gateway's server port or 15008 that refuses.
+
+    15008 may also end TLS hellos: Envoy closes what comes before it has a listener's certificate
+    (its NotReadySslSocket).
+    """
     if not case.is_ready():
         return None
     stats = case.stats()
     if stats is not None and stats.listeners_warming and case.memory.warming_polls > 1:
         return (f"{stats.listeners_warming:.0f} listeners keep warming",)
     waiting = (
-        f"{'server port ' if is_server(port) else ''}{port.number} ({port.name}) refuses"
+        f"{'server port ' if is_server(port) else ''}{port.number} ({port.name}) {does}"
         for port in case.evidence.ports
         if (is_server(port) or port.name == PortName.CONNECT_TERMINATE)
         and port.number in case.verdicts
-        and case.verdicts[port.number].outcome is Outcome.REFUSED
+        and (does := _waits(port, case.verdicts[port.number].outcome))
     )
     return tuple(waiting) or None
+
+
+def _waits(port: TargetPort, outcome: Outcome) -> str:
+    """What a port does whose listener waits; empty for any other."""
+    if outcome is Outcome.REFUSED:
+        return "refuses"
+    is_ended = outcome in (Outcome.RESET, Outcome.CLOSED) and not is_server(port)
+    return "ends a TLS hello without a certificate" if is_ended else ""
 
 
 def admin_is_slow(case: Case) -> Sentences:
