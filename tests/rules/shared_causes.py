@@ -169,6 +169,14 @@ CASES = (
             diagnosis("ztunnel-0", "ztunnel_not_ready", "ztunnel", "istio-system"): "1x60",
         },
         {5: {"IstioProxiesFailing": 1}, 60: {"IstioProxiesFailing": 1}},
+        ExpectedAlert(
+            5,
+            {"scope": "ztunnel", "name": "node-9", "node": "node-9"},
+            "The ztunnel of node node-9 has a fault: the pods in ambient of a node depend on its"
+            " ztunnel. Look at its log, its restarts, its node and istio-cni there; the exporter's"
+            " page has the cause. Alerts of these pods alone do not start while this one fires;"
+            " those that fire already end within 15 minutes.",
+        ),
     ),
     Case(
         "IstioAmbientRedirectionMissing",
