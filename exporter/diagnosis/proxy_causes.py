@@ -140,12 +140,18 @@ PROXY_CAUSES: tuple[Cause, ...] = (
         condition=first_configuration.configuration_is_partial,
         remedy=first_configuration.bootstrap_advice,
         sentence=(
-            "Envoy still waits for a part of its first configuration, or for a host name in its "
-            "bootstrap."
+            "The proxy still waits for a part of its first configuration, or for a host name in "
+            "its bootstrap."
         ),
         advice=(
             "Look for a missing secret or cluster: istioctl proxy-status, and admin /init_dump."
         ),
+        advices={
+            Role.PROXYLESS: (
+                "Look in the agent's log for the bootstrap file of gRPC (GRPC_XDS_BOOTSTRAP) and "
+                "for the certificates that it names (OUTPUT_CERTS): without them it is not ready."
+            )
+        },
         ports=(PortName.ADMIN, PortName.STATUS, PortName.HEALTH, PortName.STATS),
     ),
     Cause(

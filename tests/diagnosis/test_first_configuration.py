@@ -83,6 +83,22 @@ def test_the_advice_names_the_bootstrap_where_envoy_has_requested_nothing() -> N
     assert advice == [True, False]
 
 
+@pytest.mark.parametrize("requests", [0, 3])
+def test_nothing_of_envoy_is_advised_where_there_is_none(requests: int) -> None:
+    """The agent of a proxyless pod waits for gRPC's bootstrap and its certificates."""
+    metrics = AgentMetrics(certificate_seconds=ISSUED, xds_requests=requests)
+    seen = [net(15020, Outcome.NOT_READY, facts=page(503, metrics))]
+    record, _ = seen_by(seen, target=target_of(Role.PROXYLESS))
+    assert cause_of(record) == "configuration_incomplete"
+    assert record.diagnosis
+    text = " ".join(
+        (record.diagnosis.sentence, *record.diagnosis.evidence, record.diagnosis.advice)
+    )
+    assert "Envoy" not in text
+    assert "/init_dump" not in text
+    assert "GRPC_XDS_BOOTSTRAP" in text
+
+
 def test_a_certificate_of_another_authority_does_not_show_that_istiod_is_reached() -> None:
     target = target_of(settings=Settings(issued_elsewhere=True))
     record, _ = seen_by(waiting(AgentMetrics(certificate_seconds=ISSUED)), target=target)

@@ -61,14 +61,15 @@ def configuration_is_partial(case: Case) -> Sentences:
 
 
 def _awaits_bootstrap(case: Case) -> bool:
-    """Whether Envoy has requested nothing: it first resolves the clusters of its bootstrap."""
+    """Whether an Envoy has requested nothing: it first resolves the clusters of its bootstrap."""
     agent = case.agent()
-    return agent is not None and not agent.xds_requests
+    is_envoy = case.target.role is not Role.PROXYLESS
+    return is_envoy and agent is not None and not agent.xds_requests
 
 
 def bootstrap_advice(case: Case) -> str:
     """The advice where Envoy waits before its first request; empty where it has sent one."""
-    if case.target.role is Role.PROXYLESS or not (_was_issued(case) and _awaits_bootstrap(case)):
+    if not (_was_issued(case) and _awaits_bootstrap(case)):
         return ""
     return (
         "Check the pod's DNS and the host names in the proxy's bootstrap, such as the tracing "
