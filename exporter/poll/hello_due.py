@@ -11,6 +11,7 @@ from itertools import islice
 from exporter.bounds import SERVER_NAMES
 from exporter.catalogue.gateway_servers import is_server
 from exporter.diagnosis.memory import last_answer
+from exporter.diagnosis.remembered_pod_view import end_of_pod_view
 from exporter.diagnosis.target_certificates import names_of_servers
 from exporter.model import (
     Certificate,
@@ -46,7 +47,7 @@ def is_hello_due(poll: PollInputs, observations: Sequence[Observation]) -> bool:
     last = [memory.hello[address] for address in accepting]
     envoy_fails = _envoy_ports_fail(observations)
     has_answered = min(hello.at for hello in last) <= _last_answer_of_envoy(poll)
-    if envoy_fails and has_answered and not _has_pod_view(memory):
+    if envoy_fails and has_answered and not _has_pod_view(poll):
         return True
     if envoy_fails or any(_outdated_at(hello) <= now + poll.step for hello in last):
         return _is_rested(memory, intervals.detail_interval, now)
@@ -79,9 +80,12 @@ def _is_rested(memory: Memory, interval: float, now: float) -> bool:
     return now - memory.hello_sent_at >= interval - JITTER_SECONDS
 
 
-def _has_pod_view(memory: Memory) -> bool:
-    """Whether the pod has a view of its own, which shows Envoy whatever the network does."""
-    return memory.sockets is not None or memory.pod_view is not None
+def _has_pod_view(poll: PollInputs) -> bool:
+    """Whether a view of the pod counts now, which shows Envoy whatever the network does."""
+    memory = poll.memory
+    if memory.pod_view is None:
+        return memory.sockets is not None
+    return poll.now <= end_of_pod_view(memory, poll.config)
 
 
 def _last_answer_of_envoy(poll: PollInputs) -> float:

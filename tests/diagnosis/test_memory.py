@@ -304,6 +304,16 @@ def test_a_hello_is_not_repeated_in_every_poll_that_sees_envoy_from_inside_alone
     assert [at - NOW for at in sent] == [120.0, 240.0, 360.0]
 
 
+def test_a_view_of_the_pod_that_counts_no_more_delays_no_hello() -> None:
+    config = Config(access=AccessConfig(loopback="portforward"))
+    pod = [inside(port, OK) for port in (15000, 15001, 15006, 15020, 15021, 15090)]
+    _, memory = seen_by(sidecar() + pod, config=config)
+    later = NOW + 3600.0
+    _, memory = seen_by([*fast(), hello(OK)], config=config, memory=memory, now=later)
+    silent = fast(net(15021, TIMEOUT), net(15090, TIMEOUT))
+    assert is_hello_due(inputs(memory, later + 30.0, SIDECAR, config), silent)
+
+
 def test_starting_ends_with_the_grace() -> None:
     young = stats(state=3)
     early, memory = polled(young)
