@@ -5,10 +5,13 @@ else meaningless to what merely costs data. Ids are stable: metrics, alerts, pag
 name them. `docs/diagnosis.md` and the served runbooks are made from this table.
 """
 
+import re
 from itertools import islice
 
+from msgspec.structs import replace
+
 from exporter.bounds import SENTENCE, SENTENCES, cut_text
-from exporter.catalogue import Port
+from exporter.catalogue import PORTS_BY_ROLE, Port
 from exporter.diagnosis.ambient_causes import AMBIENT_CAUSES, AMBIENT_ORDER
 from exporter.diagnosis.case import Case
 from exporter.diagnosis.cause import Cause
@@ -17,7 +20,7 @@ from exporter.diagnosis.lifecycle_causes import LIFECYCLE_CAUSES
 from exporter.diagnosis.proxy_causes import PROXY_CAUSES
 from exporter.diagnosis.reachability_causes import REACHABILITY_CAUSES
 from exporter.diagnosis.running_proxy_causes import RUNNING_PROXY_CAUSES
-from exporter.model import Diagnosis, Role
+from exporter.model import Diagnosis, Role, Target
 
 _TABLE = (
     *LIFECYCLE_CAUSES,
@@ -73,10 +76,20 @@ def _earlier_fault(case: Case) -> Diagnosis | None:
 def _diagnosis(case: Case, cause: Cause, evidence: tuple[str, ...]) -> Diagnosis:
     """With what the kubelet reports of the containers, where it explains the cause."""
     explains = case.explain_containers(cause.cause_class)
-    usual = cause.advices.get(case.target.role, "")
+    usual = _with_own_ports(cause.advices.get(case.target.role, cause.advice), case.target)
     remedy = (cause.remedy(case) if cause.remedy else "") or usual
     sentences = islice(dict.fromkeys((*evidence, *explains)), SENTENCES)
-    return cause.diagnosis(tuple(cut_text(one, SENTENCE) for one in sentences), remedy)
+    found = cause.diagnosis(tuple(cut_text(one, SENTENCE) for one in sentences), remedy)
+    return replace(found, sentence=_with_own_ports(found.sentence, case.target))
+
+
+_NUMBER = re.compile(r"\b[0-9]{4,5}\b")
+
+
+def _with_own_ports(text: str, target: Target) -> str:
+    """A text of the table with the numbers of this target's ports in place of the usual ones."""
+    own = {row.number: row.number_in(target.settings) for row in PORTS_BY_ROLE[target.role]}
+    return _NUMBER.sub(lambda found: str(own.get(int(found[0])) or found[0]), text)
 
 
 def causes_on(row: Port) -> tuple[Cause, ...]:

@@ -14,10 +14,12 @@ from exporter.model import (
     Observation,
     Outcome,
     Role,
+    Settings,
     Target,
     WebhookPath,
 )
 from tests.diagnosis.cases import DARK, EXAMPLES, ISTIOD, TAKEN, Example, debug, istiod
+from tests.diagnosis.lifecycle_states import LONG_DONE
 from tests.diagnosis.matrix import (
     NOW,
     SIDECAR,
@@ -29,6 +31,7 @@ from tests.diagnosis.matrix import (
     sidecar,
     target_of,
 )
+from tests.diagnosis.pod_states import HEALTHY, job, running, target_in
 
 DETAIL = 120.0
 NO_LISTENERS = AdminFacts(state="LIVE", listeners=())
@@ -266,3 +269,19 @@ def test_what_istio_cni_has_noted_stands_in_the_evidence_of_a_missing_redirectio
     assert record.diagnosis
     assert record.diagnosis.cause == "redirection_missing"
     assert ("cni.istio.io/uninitialized" in " ".join(record.diagnosis.evidence)) is is_noted
+
+
+def test_the_advice_has_the_numbers_that_the_ports_of_this_target_have() -> None:
+    held = target_in(job(LONG_DONE, running()))
+    moved = replace(held, settings=replace(held.settings, status_port=15120))
+    istiods = target_of(Role.ISTIOD, settings=Settings(webhooks_port=25017))
+    webhook = [*istiod()[:4], dropped(25017)]
+    texts = []
+    for seen, target in ((HEALTHY, held), (HEALTHY, moved), (webhook, istiods)):
+        record, _ = seen_by(seen, target=target)
+        assert record.diagnosis
+        texts.append(f"{record.diagnosis.sentence} {record.diagnosis.advice}")
+    assert "127.0.0.1:15020/quitquitquit" in texts[0]
+    assert "127.0.0.1:15120/quitquitquit" in texts[1]
+    assert "15017" not in texts[2].replace("25017", "")
+    assert "Open 25017" in texts[2]
