@@ -11,6 +11,7 @@ import itertools
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -132,12 +133,26 @@ def until_tick(seconds: float = 0.0, tick: float = TICK_SECONDS) -> float:
 
 
 async def in_thread(action: Callable[..., T], *arguments: object) -> T:
-    """What the action returns, from a thread; here and now where no more can be started."""
+    """What the action returns, from a thread; here and now where no more can be started.
+
+    It runs once: an executor that fails to start a thread keeps what it was given, and a thread
+    that is busy now would run it later.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        if result.set_running_or_notify_cancel():
+            try:
+                result.set_result(action(*arguments))
+            except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+                result.set_exception(error)
+
     try:
-        result = asyncio.get_running_loop().run_in_executor(None, action, *arguments)
+        asyncio.get_running_loop().run_in_executor(None, run)
     except RuntimeError:
-        return action(*arguments)
-    return await result
+        if result.cancel():
+            return action(*arguments)
+    return await asyncio.wrap_future(result)
 
 
 async def in_slices(rows: Sequence[T]) -> AsyncIterator[Sequence[T]]:

@@ -1,12 +1,14 @@
 """What one turn of the event loop does is bounded, whoever does it."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exporter.turn import TICK_SECONDS, Turn, current_turn, some_of, until_tick
+from exporter.turn import TICK_SECONDS, Turn, current_turn, in_thread, some_of, until_tick
 
 WORK_SECONDS = 0.001
 TASKS = 40
@@ -133,3 +135,27 @@ async def test_sleepers_wake_up_in_the_same_moments() -> None:
         moments.append(wakes % TICK_SECONDS)
         await asyncio.sleep(0.01)
     assert max(moments) - min(moments) < 0.001
+
+
+async def test_what_no_further_thread_can_be_started_for_is_done_at_once_and_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The executor keeps what it cannot start a thread for, and its busy thread would do it too."""
+
+    def no_more(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    executor, busy, done = ThreadPoolExecutor(2), threading.Event(), []
+    asyncio.get_running_loop().set_default_executor(executor)
+    first = asyncio.create_task(in_thread(busy.wait, 10.0))
+    await asyncio.sleep(0)
+    with monkeypatch.context() as system:
+        system.setattr(threading.Thread, "start", no_more)
+        for number in range(3):
+            await in_thread(done.append, number)
+    busy.set()
+    assert await first
+    assert await in_thread(lambda: threading.current_thread() is not threading.main_thread())
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(lambda: 1 / 0)
+    assert done == [0, 1, 2]

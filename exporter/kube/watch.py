@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 from exporter.bounds import LIST_PAGE, LISTED_OBJECTS, WATCH_LINE
 from exporter.kube.api_errors import GoneError, KubernetesError, SilentWatchError, TooLargeError
@@ -21,7 +22,7 @@ from exporter.kube.json_decoding import LONG
 from exporter.kube.watch_events import EventType, ListPage, WatchEvent, event_of, page_of
 from exporter.kube.watch_options import Resource, WatchCallbacks, WatchOptions
 from exporter.parsing import parse_number
-from exporter.turn import current_turn
+from exporter.turn import current_turn, in_thread
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class ResourceWatch:
             most = LIST_PAGE if size > 1 else WATCH_LINE
             try:
                 document = await self.api.get(self.resource.path, query, most)
-                page = await asyncio.to_thread(page_of, document, is_single=size == 1)
+                page = await in_thread(partial(page_of, document, is_single=size == 1))
             except TooLargeError as error:
                 self.callbacks.requested("list", "200")
                 if size == 1:
@@ -211,7 +212,7 @@ class Backoff:
 
 async def _read(line: bytes) -> WatchEvent | None:
     """The event in a line; that of a long one is read in a thread."""
-    return await asyncio.to_thread(event_of, line) if len(line) > LONG else event_of(line)
+    return await in_thread(event_of, line) if len(line) > LONG else event_of(line)
 
 
 async def _until_idle(lines: AsyncIterator[bytes], seconds: float) -> AsyncGenerator[bytes]:
