@@ -13,10 +13,11 @@ from pathlib import Path
 
 def read_bounded(path: Path | str, most: int) -> bytes:
     """The whole file. Raises OSError: unreadable, a pipe, or more than `most` bytes."""
-    if "\0" in str(path):  # no name of a file has one; `open` raises ValueError
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
-    with open(path, "rb", opener=_without_waiting) as file:
-        content = file.read(most + 1)
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            content = file.read(most + 1)
+    except ValueError:  # no file has such a name: a null byte, or what the system cannot encode
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path)) from None
     if len(content) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return content

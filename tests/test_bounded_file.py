@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,3 +82,30 @@ def test_a_shells_pipe_is_read_to_its_end() -> None:
         writer.write(b"12345")
         writer.close()
         assert read_bounded(f"/dev/fd/{reading}", 5) == b"12345"
+
+
+NAMED = (
+    'discovery: {static: {files: ["%s.yaml"]}}',
+    'discovery: {static: {targets: [{pod: "%s.json", address: 10.0.0.1}]}}',
+    'istiod: {debug_token_file: "%s"}',
+    'web: {config_file: "%s"}',
+)
+
+
+@pytest.mark.parametrize("name", ["ä", r"\0"])
+@pytest.mark.parametrize("config", NAMED)
+def test_a_name_that_no_file_can_have_is_named(tmp_path: Path, config: str, name: str) -> None:
+    file = tmp_path / "exporter.yaml"
+    file.write_text(config % name, encoding="utf-8")
+    ascii_alone = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "exporter", "config", "check", "--config.file", str(file)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **ascii_alone},
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert "cannot be read: Invalid argument" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -79,8 +79,6 @@ def _token(config: Config) -> Iterator[Broken]:
     except OSError as error:
         reason = error.strerror or str(error)
         yield ("istiod", "debug_token_file"), f"{file} cannot be read: {reason}"
-    except ValueError as error:
-        yield ("istiod", "debug_token_file"), f"{file!r} cannot be read: {error}"
 
 
 def _dry_run(config: Config) -> Iterator[Broken]:
