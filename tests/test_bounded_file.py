@@ -24,6 +24,7 @@ def test_a_file_is_read_whole_or_refused(tmp_path: Path) -> None:
         read_bounded(file, 4)
     with pytest.raises(OSError, match="File too large"):
         read_bounded("/dev/zero", 4)
+    assert read_bounded("/dev/null", 4) == b""
 
 
 def _sparse(path: Path) -> None:
@@ -39,7 +40,16 @@ def _pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-REFUSALS = {_sparse: "File too large", _device: "File too large", _pipe: "is a pipe"}
+def _terminal(path: Path) -> None:
+    path.symlink_to("/dev/ptmx")
+
+
+REFUSALS = {
+    _sparse: "File too large",
+    _device: "File too large",
+    _pipe: "is a pipe",
+    _terminal: "is a device that is silent",
+}
 
 OPTIONS = {
     "--config.file": "",

@@ -75,6 +75,7 @@ class Exporter:
         self._listener = listener
         self._start_logging = start_logging
         self._reloading = asyncio.Lock()
+        self._next_reload: asyncio.Task[str | None] | None = None
         self._tasks = asyncio.TaskGroup()
         self._runs = asyncio.Event()
         self._web_config: WebConfigFile | None = None
@@ -114,13 +115,17 @@ class Exporter:
         """Take the configuration anew; a bad one changes nothing. Returns what is wrong.
 
         It goes on when who waits for it does not: half a reload would poll nothing any more.
+        Those who come while one goes on share the next.
         """
         await self._runs.wait()
-        return await asyncio.shield(self._tasks.create_task(self._reload()))
+        if self._next_reload is None:
+            self._next_reload = self._tasks.create_task(self._reload())
+        return await asyncio.shield(self._next_reload)
 
     async def _reload(self) -> str | None:
         """Files are read in a thread: ten thousand targets take about a second."""
         async with self._reloading:
+            self._next_reload = None  # from here on a file may change that was read
             try:
                 reading = await in_thread(self._read, self._check_web_config)
             except ConfigError as error:

@@ -269,6 +269,19 @@ async def test_reloads_in_a_row_end_with_the_last(folder: Path) -> None:
         assert page.count("# TYPE istio_port_up ") == 1
 
 
+async def test_a_storm_of_reloads_is_one_and_one_more_after_it(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with exporting(folder, refusing(20)) as one:
+        await one.until_ready()
+        caplog.set_level("INFO")
+        first = asyncio.create_task(one.exporter.reload())
+        await asyncio.sleep(0.01)
+        rest = [asyncio.create_task(one.exporter.reload()) for _ in range(1000)]
+        assert {await first, *await asyncio.gather(*rest)} == {None}
+        assert 1 <= caplog.text.count("configuration reloaded") <= 2
+
+
 async def test_a_reload_ends_whenever_who_asked_for_it_goes_away(folder: Path) -> None:
     """Else nothing would be polled any more."""
     async with exporting(folder, refusing(20)) as one:
