@@ -40,10 +40,9 @@ CASES = (
         ExpectedAlert(
             12,
             {"scope": "gateway", "name": "istio-ingress/gw", "namespace": "istio-ingress"},
-            "1 gateways of istio-ingress/gw have a fault: what comes in through them fails. Check"
-            " what they share before you check any single pod: the last change of the deployment"
-            " and of its Gateways, their nodes, istiod; the exporter's page lists them with their"
-            " causes.",
+            "The gateway of istio-ingress/gw has a fault: what comes in through it fails. Check the"
+            " last change of its deployment and of its Gateways, its node, istiod; the exporter's"
+            " page has its cause.",
         ),
     ),
     Case(
