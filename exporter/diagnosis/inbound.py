@@ -91,7 +91,7 @@ def _read_direct(evidence: Evidence, address: str) -> PortReading:
     """The control port refuses: 15006 itself shows whether redirection or the port is missing."""
     seen = direct_at(evidence, address)
     if seen is None:
-        return PortReading(Outcome.CAPTURED, "the control port refuses; 15006 was not asked")
+        return PortReading(Outcome.CAPTURED, "the control port refuses, and no other way was tried")
     if seen.outcome in _CLOSES:
         return PortReading(Outcome.CAPTURED, "redirection is missing")
     if seen.outcome is Outcome.WRONG_PROTOCOL:

@@ -228,6 +228,8 @@ def test_what_keeps_a_container_from_its_start_is_named_with_what_to_check(
     record, _ = seen_by(refusing, target=replace(target_of(role), lifecycle=lifecycle))
     assert record.diagnosis
     assert record.diagnosis.cause == cause
+    is_unstarted = "config map" in advice and role is Role.SIDECAR
+    assert ("istio-ca-root-cert" in record.diagnosis.advice) is is_unstarted
     has_run = reason == "CrashLoopBackOff"
     assert (advice.replace("istio-proxy", name) in record.diagnosis.advice) is (
         not has_run or role is Role.SIDECAR

@@ -14,6 +14,7 @@ from exporter.diagnosis.inbound import is_bypassed
 from exporter.diagnosis.liveness import READINESS_PORTS
 from exporter.diagnosis.port_owner import bind_failures, foreign_connection, foreign_listener
 from exporter.model import (
+    PROXY_ROLES,
     ContainerState,
     Expectation,
     Interception,
@@ -100,7 +101,10 @@ def start_remedy(case: Case) -> str:
             f"The kubelet cannot pull the image of {proxy.name}: check its name, the registry and"
             " the pull secret (kubectl describe pod)."
         )
-    return _UNSTARTED_REMEDY.format(proxy.name) if proxy.was_never_made else ""
+    if not proxy.was_never_made:
+        return ""
+    roots = _ROOTS if case.target.role in PROXY_ROLES else ""
+    return _UNSTARTED_REMEDY.format(proxy.name, roots)
 
 
 _UNSCHEDULED_REMEDY = (
@@ -108,9 +112,10 @@ _UNSCHEDULED_REMEDY = (
     " port, a volume or a toleration."
 )
 _UNSTARTED_REMEDY = (
-    "The kubelet has not started {}: a volume, a config map or secret, or the pod's network is"
+    "The kubelet has not started {}: a volume, a config map{} or secret, or the pod's network is"
     " missing; kubectl describe pod shows which."
 )
+_ROOTS = " (istio-ca-root-cert, which istiod writes into every namespace that it watches)"
 
 
 def down_remedy(case: Case) -> str:
