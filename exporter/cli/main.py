@@ -5,6 +5,7 @@ The rule: a command's module is imported when that command is chosen, so that `-
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -137,6 +138,8 @@ class CommandParser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Usage errors end the process with 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without our marks shows their numbers
+        sys.stdout.reconfigure(errors="backslashreplace")
     chosen = parser().parse_args(arguments)
     from exporter.config import ConfigError
 

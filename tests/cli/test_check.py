@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -362,3 +363,25 @@ def test_an_interrupt_while_the_api_server_hangs_ends_with_a_word(tmp_path: Path
                 process.send_signal(signal.SIGINT)
                 _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (3, b"interrupted\n")
+
+
+@pytest.mark.parametrize("output", ["table", "wide"])
+def test_what_a_terminal_cannot_show_is_printed_by_its_number(tmp_path: Path, output: str) -> None:
+    """It ended in a traceback, and with the exit code of an unhealthy target."""
+    file = tmp_path / "targets.yaml"
+    file.write_text(
+        "discovery: {kubernetes: {enabled: false}, static: {targets: "
+        "[{namespace: shop, pod: cart, role: agentgateway, address: 127.0.0.9}]}}"
+    )
+    command = ["check", "--config.file", str(file), "-o", output]
+    ended = subprocess.run(
+        [sys.executable, "-m", "exporter", *command],
+        check=False,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert b"\\u2717" in ended.stdout
+    assert b"shop/cart" in ended.stdout
+    assert ended.stderr == b""
