@@ -88,14 +88,29 @@ def killed_with(every: int) -> Case:
     )
 
 
-def replaced(lives: int, away: int = 1, *, beside: int = 0, until: int = LONG) -> Series:
-    """An exporter whose pod is replaced every so many minutes, some after it or some beside it."""
+def replaced(
+    lives: int,
+    away: int = 1,
+    *,
+    beside: int = 0,
+    since: int = 0,
+    until: int = LONG,
+    netns: str = "",
+) -> Series:
+    """An exporter whose pod is replaced every so many minutes, some after it or some beside it.
+
+    netns: the value of that capability.
+    """
     series: Series = {}
-    for begin in range(0, until, lives + away):
+    for begin in range(since, until, lives + away):
         alive = range(begin, LONG if begin + lives >= until else begin + lives + beside)
         away_at = [m for m in range(LONG) if m not in alive]
         of_pod = exporter(LONG, away_at, [begin], instance=f"10.0.2.{begin}:10520")
         series |= {k: v.replace("0", "_") if k.startswith("up") else v for k, v in of_pod.items()}
+        if netns:
+            labels = f'{{job="{JOB}",instance="10.0.2.{begin}:10520",capability="netns"}}'
+            shown = [netns if m in alive else "stale" for m in range(LONG)]
+            series[f"istio_port_exporter_capability{labels}"] = " ".join(shown)
     return series
 
 
@@ -150,6 +165,12 @@ CASES = (
         "an exporter that is evicted every five minutes, each time another pod",
         replaced(4),
         {20: {}, 40: DOWN, 89: DOWN},
+        "IstioPortExporterDown",
+    ),
+    case(
+        "exporters of a DaemonSet whose nodes live for a quarter of an hour each",
+        {k: v for begin in (0, 5, 10) for k, v in replaced(15, 0, since=begin, netns="1").items()},
+        {20: {}, LONG - 1: {}},
         "IstioPortExporterDown",
     ),
     case(
