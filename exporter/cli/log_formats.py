@@ -11,6 +11,7 @@ import re
 import sys
 from datetime import UTC, datetime
 
+from exporter.cli.log_writer import LogWriter, WriterHandler
 from exporter.config import LogConfig
 
 _FIELD = re.compile(r"(?:^|(?<= ))([a-z_]+)=(%[^ ]*[a-z])(?= |$)")
@@ -20,9 +21,12 @@ _IN_JSON = {"msg": "message"}
 """What is spelled otherwise in JSON."""
 
 
-def start_logging(config: LogConfig) -> None:
-    """Log to stderr in the configured format, also what a library warns of: it writes lines."""
-    sink = logging.StreamHandler(sys.stderr)
+def start_logging(config: LogConfig, writer: LogWriter | None = None) -> None:
+    """Log to stderr in the configured format, also what a library warns of: it writes lines.
+
+    With a `writer` these are its to write.
+    """
+    sink = WriterHandler(writer) if writer else logging.StreamHandler(sys.stderr)
     sink.setFormatter(JsonFormat() if config.format == "json" else Logfmt())
     logging.basicConfig(level=config.level.upper(), handlers=[sink], force=True)
     logging.captureWarnings(capture=True)

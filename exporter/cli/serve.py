@@ -2,10 +2,14 @@
 
 import argparse
 import sys
+from functools import partial
 
 from exporter.cli.exit_codes import ExitCode
 from exporter.cli.flags import add_config_flags, add_web_flags, base_of, config_of
 from exporter.cli.log_formats import start_logging
+from exporter.cli.log_writer import LogWriter
+
+_STDERR = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +27,10 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     from exporter.app.program import serve
 
     config = config_of(chosen)
-    start_logging(config.log)
+    logging_starts = partial(start_logging, writer=LogWriter(_STDERR))
+    logging_starts(config.log)
     try:
-        uvloop.run(serve(lambda: config_of(chosen), base_of(chosen), start_logging))
+        uvloop.run(serve(lambda: config_of(chosen), base_of(chosen), logging_starts))
     except OSError as error:
         text = str(error) if isinstance(error, ListenError) else f"cannot start: {error}"
         print(text, file=sys.stderr)
