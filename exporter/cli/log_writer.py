@@ -4,25 +4,34 @@ The rule: whoever reads the log may stop reading, as a container's runtime does 
 the lines then wait, those beyond a bound are lost, and nothing else waits for them.
 """
 
-import atexit
 import logging
 import os
 import queue
 import threading
 import time
+from typing import Self
 
 _MOST_LINES = 10_000
-_FLUSH_SECONDS = 1.0
+_LAST_SECONDS = 1.0
 
 
 class LogWriter:
-    """Lines for a file descriptor, in their order."""
+    """Lines for a file descriptor, in their order; leaving the block waits for them."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._lines: queue.Queue[str] = queue.Queue(_MOST_LINES)
         threading.Thread(target=self._write, name="log", daemon=True).start()
-        atexit.register(self.flush)
+
+    def __enter__(self) -> Self:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Wait until all is written, and no longer than a second."""
+        until = time.monotonic() + _LAST_SECONDS
+        while self._lines.unfinished_tasks and time.monotonic() < until:
+            time.sleep(0.002)
 
     def put(self, line: str) -> None:
         """Write it soon; it is lost where too many wait."""
@@ -30,12 +39,6 @@ class LogWriter:
             self._lines.put_nowait(line)
         except queue.Full:
             return
-
-    def flush(self) -> None:
-        """Wait until all is written, and no longer than a second."""
-        until = time.monotonic() + _FLUSH_SECONDS
-        while self._lines.unfinished_tasks and time.monotonic() < until:
-            time.sleep(0.002)
 
     def _write(self) -> None:
         while True:

@@ -27,10 +27,11 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     from exporter.app.program import serve
 
     config = config_of(chosen)
-    logging_starts = partial(start_logging, writer=LogWriter(_STDERR))
-    logging_starts(config.log)
     try:
-        uvloop.run(serve(lambda: config_of(chosen), base_of(chosen), logging_starts))
+        with LogWriter(_STDERR) as writer:
+            logging_starts = partial(start_logging, writer=writer)
+            logging_starts(config.log)
+            uvloop.run(serve(lambda: config_of(chosen), base_of(chosen), logging_starts))
     except OSError as error:
         text = str(error) if isinstance(error, ListenError) else f"cannot start: {error}"
         print(text, file=sys.stderr)

@@ -32,10 +32,9 @@ def test_lines_that_nobody_reads_wait_or_are_lost() -> None:
 def test_a_log_without_a_reader_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    writer = LogWriter(writing)
-    for _ in range(3):
-        writer.put(LINE)
-    writer.flush()
+    with LogWriter(writing) as writer:
+        for _ in range(3):
+            writer.put(LINE)
     os.close(writing)
 
 

@@ -91,14 +91,14 @@ def _web(folder: Path, secret: Path) -> Path:
 def test_a_file_of_secrets_is_refused_and_not_printed(
     option: Callable[[Path, Path], list[str]],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for name, content in FILES.items():
         secret = tmp_path / "secret.yaml"
         secret.write_bytes(content)
         assert main(option(tmp_path, secret)) != 0, name
-        printed = capsys.readouterr()
+        printed = capfd.readouterr()
         shown = printed.out + printed.err + caplog.text
         assert shown, name
         assert CANARY[:12] not in shown, f"{name}: {shown}"
