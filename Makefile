@@ -16,9 +16,8 @@ BENCH_OPTIONS ?=
 HASHES_OPTIONS ?=
 DIST ?= dist
 CLUSTER_OPTIONS ?=
-PROCESSES ?= 2
-# Two judge alerts in the background while the third waits for what is slow.
-SLOW_PROCESSES ?= 3
+# Of two cores most tests leave a half idle: they wait for real parts.
+PROCESSES ?= 3
 PYTEST_OPTIONS ?=
 
 .PHONY: demo test test-slow test-image-python test-cluster cluster cluster-assets cluster-times check lint format chart pictures runbooks hashes dist bench bench-scale bench-environment soak recordings fleet clean system-packages test-assets behaviour
@@ -77,7 +76,7 @@ test: $(VENV)/.dev system-packages test-assets
 
 test-slow: $(VENV)/.dev system-packages test-assets
 	@command -v npm >/dev/null || tests/system-packages npm
-	@$(BIN)/python -m pytest -m slow --numprocesses $(SLOW_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest -m slow --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 $(IMAGE_VENV)/.dev: $(VENV)/.dev
 	@echo "Setting up $(IMAGE_VENV) with the image's Python ..."

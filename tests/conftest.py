@@ -5,7 +5,7 @@ programs it names. `@pytest.mark.kubernetes` needs etcd and kube-apiserver (`mak
 Without them a test is skipped and the summary says why; with CI=true it fails: nothing may pass
 there by not running.
 
-`make test` runs two files at a time (pytest-xdist). Beside a test that is `@pytest.mark.alone` no
+`make test` runs three files at a time (pytest-xdist). Beside a test that is `@pytest.mark.alone` no
 other runs: one that measures, or that is disturbed by what others do to the machine. Only what is
 `@pytest.mark.background` does: a test that waits for a program of the lowest priority.
 """
