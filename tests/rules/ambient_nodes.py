@@ -222,7 +222,7 @@ VARIANTS = (
             range(3),
             lambda n: pods(n, (10 + 5 * n, "ok"), (3 if n else 50, "not_served"), (27, "ok")),
         ),
-        {9: {}, 30: {CUT: 2}, 45: {CUT: 1}, 60: {CUT: 1}},
+        {9: {}, 34: {CUT: 2}, 45: {CUT: 1}, 60: {CUT: 1}},
     ),
     case(
         "IstioProxyFault",
