@@ -3,11 +3,13 @@
 What takes too long is compared with work that is done beside it.
 """
 
+import asyncio
 import gc
 import json
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 from exporter.app.process import collect_garbage_rarely
 
@@ -37,6 +39,16 @@ def seconds(action: Action, prepare: Action = lambda: None) -> float:
     finally:
         gc.set_threshold(*defaults)
     return min(took)
+
+
+async def longest_turn(running: "asyncio.Future[Any]") -> float:
+    """The most CPU time that this thread used between two turns of its event loop, until then."""
+    longest, last = 0.0, time.thread_time()
+    while not running.done():
+        await asyncio.sleep(0)
+        now = time.thread_time()
+        longest, last = max(longest, now - last), now
+    return longest
 
 
 RUNS, MOST_RUNS = 4, 20

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -16,7 +15,7 @@ from exporter.probes.attempt import Attempt, ProbeResult
 from exporter.probes.http import HttpClient
 from exporter.probes.page_reader import PageReader
 from exporter.probes.runner import probe_all
-from tests.cpu_time import LIMIT, compared
+from tests.cpu_time import LIMIT, compared, longest_turn
 
 FLOODS = 12
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -51,16 +50,6 @@ def flood(request: pytest.FixtureRequest) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-async def _longest(running: "asyncio.Task[Any]") -> float:
-    """The most CPU time that this thread used between two turns of its event loop."""
-    longest, last = 0.0, time.thread_time()
-    while not running.done():
-        await asyncio.sleep(0)
-        now = time.thread_time()
-        longest, last = max(longest, now - last), now
-    return longest
-
-
 async def test_endless_pages_hold_nobody(flood: int, attempt_at: Any) -> None:
     async def prober(attempt: Attempt) -> ProbeResult:
         await HttpClient(attempt).get(paths.METRICS, reader=PageReader((b"name",)))
@@ -68,7 +57,7 @@ async def test_endless_pages_hold_nobody(flood: int, attempt_at: Any) -> None:
 
     floods = [(prober, attempt_at(flood, timeout=1.0)) for _ in range(FLOODS)]
     running = asyncio.create_task(probe_all(floods))
-    longest = await _longest(running)
+    longest = await longest_turn(running)
     outcomes = {seen.outcome for seen in await running}
     assert outcomes <= {Outcome.TIMEOUT, Outcome.TOO_LARGE}
     assert compared(longest) < LIMIT

@@ -15,7 +15,7 @@ from aiohttp import web
 from exporter.tls_contexts import client_context, server_context
 from exporter.web.negotiation import accepts_gzip, choose_format
 from exporter.web.server import serving
-from tests.cpu_time import LIMIT, compared, seconds
+from tests.cpu_time import LIMIT, compared, longest_turn, seconds
 from tests.web.certificates import Authority
 
 CLIENTS = 60
@@ -61,14 +61,10 @@ def flood(address: tuple[str, int], first: bytes, again: bytes) -> None:
         client.close()
 
 
-async def longest_turn(meanwhile: Callable[[], None]) -> float:
+async def turn_beside(meanwhile: Callable[[], None]) -> float:
     """The most CPU time of a turn of this event loop while that runs in a thread."""
     running = asyncio.create_task(asyncio.to_thread(meanwhile))
-    longest, last = 0.0, time.thread_time()
-    while not running.done():
-        await asyncio.sleep(0)
-        now = time.thread_time()
-        longest, last = max(longest, now - last), now
+    longest = await longest_turn(running)
     await running
     return compared(longest)
 
@@ -91,7 +87,7 @@ async def test_whatever_clients_send_leaves_others_their_turn(first: bytes, agai
     app, listener = listening()
     address = listener.getsockname()
     async with serving(app, listener):
-        turns = [await longest_turn(lambda: flood(address, first, again)) for _ in range(2)]
+        turns = [await turn_beside(lambda: flood(address, first, again)) for _ in range(2)]
         assert min(turns) < LIMIT
 
 
@@ -141,7 +137,7 @@ async def test_the_smallest_records_of_tls_leave_others_their_turn(tmp_path: Pat
     app, listener = listening()
     address = listener.getsockname()
     async with serving(app, listener, tls):
-        turns = [await longest_turn(lambda: small_records(address)) for _ in range(3)]
+        turns = [await turn_beside(lambda: small_records(address)) for _ in range(3)]
         assert min(turns) < LIMIT
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from aiohttp import web
 
 from exporter.tls_contexts import client_context, server_context
 from exporter.web.server import DEFAULT, serving
-from tests.cpu_time import LIMIT, compared
+from tests.cpu_time import LIMIT, compared, longest_turn
 from tests.web.certificates import Authority
 
 
@@ -25,16 +24,6 @@ def hello() -> bytes:
     with suppress(ssl.SSLWantReadError):
         context.wrap_bio(received, sent).do_handshake()
     return sent.read()
-
-
-async def longest_turn(answers: "asyncio.Future[object]") -> float:
-    """The most CPU time that this thread used between two turns of its event loop."""
-    longest, last = 0.0, time.thread_time()
-    while not answers.done():
-        await asyncio.sleep(0)
-        now = time.thread_time()
-        longest, last = max(longest, now - last), now
-    return longest
 
 
 async def answered_at_once(address: tuple[str, int], early: int) -> float:
